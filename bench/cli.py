@@ -1,0 +1,269 @@
+"""The verbs. Each is the table of contents of a call; whatever is heavy is imported inside it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+import bench
+from bench.spec.errors import UserError
+
+if TYPE_CHECKING:
+    from bench.spec.config import SweepConfig
+    from bench.spec.plan import Plan
+
+app = typer.Typer(
+    help="Is a depthwise-separable block faster than the standard convolution it replaces, on this machine, and why?",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # rich would take longer to import than the help takes to print
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+# pydantic would look through every installed package for plugins of its own, at each start.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
+Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file, such as configs/default.yaml.")]
+Device = Annotated[str, typer.Option(metavar="LIST", help="cpu, cuda, cuda:1; several: cpu,cuda:0.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="AXIS=V1,V2", help="Override an axis or a timing key; may be repeated."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.callback(invoke_without_command=True)
+def _top(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+) -> None:
+    if version:
+        _say(f"bench {bench.__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    config: Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="A YAML file; none with --resume.")] = None,
+    device: Device = "cpu",
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="The results folder; default: a new one.")] = None,
+    set_: Set = None,
+    resume: Annotated[Path | None, typer.Option(metavar="DIR", help="Continue the run in this folder.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and measure nothing.")] = False,
+) -> None:
+    """Measure a config: samples, tables, plots and a summary in a results folder."""
+    from bench.run import runner
+
+    command = ["bench", *sys.argv[1:]]
+    if resume is not None:
+        if config is not None or out is not None or set_ or dry_run or device != "cpu":
+            raise UserError(f"--resume {resume}", "a run goes on as it was planned", "Give --resume alone.")
+        measure = partial(runner.resume, resume, runner.stderr_line)
+    elif config is None:
+        raise UserError("CONFIG", "it is missing", "Name a YAML file, as bench run configs/default.yaml.")
+    elif dry_run:
+        plan(config, device, set_)
+        return
+    else:
+        measure = partial(runner.run, config, devices(device), out, set_ or (), command, runner.stderr_line)
+    try:
+        outcome = measure()
+    except runner.Interrupted as interrupted:
+        folder = interrupted.folder
+        print(f"interrupted; to go on: bench run --resume {shlex.quote(str(folder))}", file=sys.stderr, flush=True)
+        report([folder])
+        raise typer.Exit(130) from None
+    report([outcome.folder])
+    if outcome.failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def plan(
+    config: Config,
+    device: Device = "cpu",
+    set_: Set = None,
+    json_: Json = False,
+    all_: Annotated[bool, typer.Option("--all", help="Print the theory of every shape.")] = False,
+) -> None:
+    """Print what a config would measure: the trials, the skips, the theory and the minutes."""
+    import gc
+
+    from bench.spec import outline
+
+    gc.disable()  # a large plan is many small objects, none in a cycle; to look for them takes a tenth of the time
+    try:
+        checked, planned = _planned(config, device, set_)
+        _say(outline.as_json(checked, planned) if json_ else outline.text(checked, planned, everything=all_))
+    finally:
+        gc.enable()
+
+
+@app.command()
+def cost(
+    block: Annotated[str, typer.Argument(metavar="BLOCK", help="standard, depthwise, pointwise or separable.")],
+    c_in: Annotated[int, typer.Option("--in", metavar="N", help="Channels in.")] = 64,
+    c_out: Annotated[
+        int | None, typer.Option("--out", metavar="N", help="Channels out; default: as many as in.")
+    ] = None,
+    kernel: Annotated[int, typer.Option(metavar="N", help="Kernel size.")] = 3,
+    size: Annotated[str, typer.Option(metavar="N|HxW", help="Input pixels: 28, or 56x48 for height x width.")] = "28",
+    padding: Annotated[str, typer.Option(metavar="WORD", help="same or valid.")] = "same",
+    stride: Annotated[int, typer.Option(metavar="N", help="Stride of the block.")] = 1,
+    batch: Annotated[int, typer.Option(metavar="N", help="Items in one evaluation.")] = 1,
+    depth: Annotated[int, typer.Option(metavar="N", help="How many copies are stacked.")] = 1,
+    dilation: Annotated[int, typer.Option(metavar="N", help="Distance between kernel taps.")] = 1,
+    dtype: Annotated[str, typer.Option(metavar="WORD", help="fp32, bf16, fp16 or fp64.")] = "fp32",
+    norm: Annotated[bool, typer.Option("--norm", help="Add batch norm after each convolution.")] = False,
+    act: Annotated[bool, typer.Option("--act", help="Add ReLU after each convolution.")] = False,
+    bias: Annotated[bool, typer.Option("--bias", help="Add a bias in each convolution.")] = False,
+    pass_: Annotated[str, typer.Option("--pass", metavar="WORD", help="inference or training.")] = "inference",
+    json_: Json = False,
+) -> None:
+    """Derive a block's params, MACs, FLOP, bytes, layers and ops step by step, as the sources do by hand."""
+    import json
+
+    from bench.spec.blocks import BlockChoice, Shape
+    from bench.spec.costs import ITEM_BYTES
+    from bench.spec.derivation import derive
+
+    height, width = _pixels(size)
+    _word("--padding", padding, ("same", "valid"))
+    _word("--dtype", dtype, tuple(ITEM_BYTES))
+    _word("--pass", pass_, ("inference", "training"))
+    shape = Shape(
+        c_in, c_in if c_out is None else c_out, height, width, kernel, stride,
+        "same" if padding == "same" else "valid", dilation, depth, batch,
+    )  # fmt: skip
+    derivation = derive(BlockChoice(block, norm, act, bias), shape, dtype, training=pass_ == "training")
+    _say(json.dumps(derivation.to_dict(), indent=2) if json_ else derivation.text())
+
+
+@app.command()
+def report(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Results folders, such as results/latest.")],
+) -> None:
+    """Write a run's tables and plots from its journal, and print its summary."""
+    from bench.show import terminal, write
+
+    for folder in folders:
+        views = write.write_views(folder)
+        with _readers_may_leave():
+            terminal.show(views.run)
+        _say(f"written: {len(views.tables)} tables and {len(views.pictures)} pictures in {folder}")
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(metavar="A", help="A results folder.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="For the picture; default: results/compare-A-B.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Set two runs side by side, row by row and on the same axes."""
+    import json
+
+    from bench.analyse.results import read
+    from bench.show import compare as comparison
+
+    found = comparison.compare(read(a), read(b))
+    if json_:
+        _say(json.dumps(found.to_dict(), indent=2))
+        return
+    with _readers_may_leave():
+        comparison.show(found)
+    pictures = comparison.draw(found, out or Path("results") / f"compare-{found.a.run_id}-{found.b.run_id}")
+    _say("\n".join(f"picture: {path}" for path in pictures[:1]) or "no picture: no row was measured in both")
+
+
+def devices(text: str) -> list[str]:
+    """`cpu,cuda` as [cpu, cuda:0], each once. UserError for a word that is no device."""
+    found = []
+    for word in text.split(","):
+        name = word.strip()
+        match = re.fullmatch(r"cpu|cuda(?::([0-9]{1,3}))?", name)
+        if match is None:
+            import difflib
+
+            near = ["cuda"] if "gpu" in name.lower() else difflib.get_close_matches(name.lower(), ("cuda", "cpu"), 1)
+            hint = f"Did you mean {near[0]}?" if near else "Write cpu, cuda, cuda:1 or several with commas."
+            raise UserError(f"--device {text}", "no such device", hint, value=name)
+        found.append("cpu" if name == "cpu" else f"cuda:{int(match[1] or 0)}")
+    return list(dict.fromkeys(found))
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command line. Status 2 and one line on stderr for a user's mistake, 130 for an interrupt."""
+    given = sys.argv[1:] if args is None else args
+    # The base of all usage errors; typer brings its own click in some versions, and takes the installed one in others.
+    click_error = cast("type[Exception]", next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException"))
+    try:
+        status = app(args=given or ["--help"], prog_name="bench", standalone_mode=False)
+    except UserError as error:
+        status = _fail(str(error))
+    except (KeyboardInterrupt, typer.Abort):
+        status = 130
+    except click_error as error:
+        status = _fail(_usage(error))
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _fail(line: str) -> int:
+    print(f"bench: {line}", file=sys.stderr)
+    return 2
+
+
+def _usage(error: Exception) -> str:
+    """A usage error of typer's in one line, with where to read on."""
+    message = " ".join(str(getattr(error, "format_message", error.__str__)()).split())
+    context = getattr(error, "ctx", None)
+    command = getattr(context, "command_path", "bench")
+    return f"{message}{'' if message.endswith(('.', '?')) else '.'} See {command} --help."
+
+
+def _say(text: str) -> None:
+    with _readers_may_leave():
+        print(text, flush=True)
+
+
+@contextmanager
+def _readers_may_leave() -> Iterator[None]:
+    """A reader of our output that has left (`bench plan ... | head`) is no error."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains as it leaves
+        raise typer.Exit(141) from None  # what a shell gives for SIGPIPE
+
+
+def _planned(config: Path, device: str, overrides: list[str] | None) -> tuple[SweepConfig, Plan]:
+    from bench.run.environment import usable_cores
+    from bench.spec.config import load
+    from bench.spec.plan import make
+
+    wanted = devices(device)
+    checked, _ = load(config, overrides or ())
+    return checked, make(checked, wanted, usable_cores())
+
+
+def _pixels(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"\s*([0-9]{1,9})\s*(?:x\s*([0-9]{1,9})\s*)?", text)
+    if match is None:
+        raise UserError("--size", "it is no size", "Write 28, or 56x48 for height x width.", value=text)
+    return int(match[1]), int(match[2] or match[1])
+
+
+def _word(option: str, word: str, known: tuple[str, ...]) -> None:
+    if word not in known:
+        raise UserError(option, "no such word here", f"Write {', '.join(known[:-1])} or {known[-1]}.", value=word)

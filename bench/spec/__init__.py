@@ -1,0 +1,1 @@
+"""What to measure, as plain data: no torch, no pandas."""

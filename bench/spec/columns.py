@@ -1,0 +1,139 @@
+"""One registry of columns: CSV headers, reader's dtypes, the docs table and tooltips all come from here.
+
+A column is one line. `files` holds m for measurements.csv, p for pairs.csv and s for samples.csv.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+SCHEMA_VERSION = 1
+
+Status = Literal["ok", "noisy", "skipped", "unsupported", "oom", "timeout", "crash", "nonfinite"]
+STATUSES: tuple[Status, ...] = ("ok", "noisy", "skipped", "unsupported", "oom", "timeout", "crash", "nonfinite")
+MEASURED: tuple[Status, ...] = ("ok", "noisy")
+FAILED: tuple[Status, ...] = ("oom", "timeout", "crash", "nonfinite")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column. `dtype` is a pandas dtype that can hold a missing value; `unit` is SI or empty."""
+
+    name: str
+    unit: str
+    dtype: Literal["string", "Int64", "Float64", "boolean"]
+    meaning: str
+    files: str
+
+
+def _c(files: str, name: str, dtype: str, meaning: str, unit: str = "") -> Column:
+    kinds = {"str": "string", "int": "Int64", "float": "Float64", "bool": "boolean"}
+    return Column(name, unit, kinds[dtype], meaning, files)  # type: ignore[arg-type]
+
+
+COLUMNS: tuple[Column, ...] = (
+    # identity
+    _c("mps", "run_id", "str", "the run: config, device and start time"),
+    _c("mps", "trial_id", "str", "the trial: experiment, shape, settings and surroundings"),
+    _c("mps", "arm_id", "str", "the arm: the trial and its block"),
+    _c("s", "replicate", "int", "which fresh process took the sample, from 1"),
+    _c("mp", "experiment", "str", "the experiment of the config"),
+    _c("mp", "schema_version", "int", "version of these files"),
+    _c("mp", "status", "str", "ok, noisy, skipped, unsupported, oom, timeout, crash or nonfinite"),
+    _c("mp", "status_detail", "str", "why the status is not ok"),
+    # workload
+    _c("mps", "block", "str", "the block that this row is about"),
+    _c("mp", "baseline", "str", "the block that it is compared with"),
+    _c("mp", "batch", "int", "items in one evaluation"),
+    _c("mp", "c_in", "int", "channels in"),
+    _c("mp", "c_out", "int", "channels out"),
+    _c("mp", "height", "int", "input height", "pixels"),
+    _c("mp", "width", "int", "input width", "pixels"),
+    _c("mp", "kernel", "int", "kernel size k of the k x k convolution", "pixels"),
+    _c("mp", "stride", "int", "stride of the block", "pixels"),
+    _c("mp", "padding", "str", "same or valid"),
+    _c("mp", "dilation", "int", "distance between kernel taps", "pixels"),
+    _c("mp", "groups", "int", "groups of the block's first convolution"),
+    _c("mp", "depth", "int", "how many copies of the block are stacked"),
+    _c("mp", "dtype", "str", "fp32, bf16, fp16 or fp64; fp32 is IEEE (no TF32)"),
+    _c("mp", "layout", "str", "memory format: contiguous (NCHW) or channels_last (NHWC)"),
+    _c("mp", "mode", "str", "eager or compile"),
+    _c("mp", "pass", "str", "inference (forward) or training (forward and backward)"),
+    _c("mp", "threads", "int", "CPU threads that one operator may use"),
+    _c("mp", "allocator", "str", "retain: the C library keeps freed memory; default: it returns it"),
+    _c("mp", "waiting", "str", "OpenMP's waiting: default, active (spin) or passive (sleep)"),
+    _c("mp", "device", "str", "cpu, cuda:0 and so on"),
+    _c("mp", "device_name", "str", "the device's own name"),
+    # theory
+    _c("m", "params", "int", "trainable parameters, batch norm included"),
+    _c("m", "macs", "int", "multiply-accumulates of one evaluation, convolutions only"),
+    _c("m", "flops", "int", "floating point operations: 2 x macs", "FLOP"),
+    _c("m", "bytes_min", "int", "least traffic: each layer's input, weights and output once", "bytes"),
+    _c("m", "activations", "int", "output elements of all convolutions of one forward pass"),
+    _c("m", "layers", "int", "convolutions in the block"),
+    _c("m", "ops", "int", "operator calls that the block makes in one forward pass"),
+    _c("m", "intensity_flop_per_byte", "float", "flops / bytes_min", "FLOP/byte"),
+    # time
+    _c("m", "time_median_s", "float", "median over samples in each process, geometric mean over processes", "s"),
+    _c("m", "time_ci_low_s", "float", "lower end of its interval over processes (empty with one process)", "s"),
+    _c("m", "time_ci_high_s", "float", "upper end of its interval over processes", "s"),
+    _c("m", "time_min_s", "float", "minimum over samples in each process, geometric mean over processes", "s"),
+    _c("m", "time_p10_s", "float", "10th percentile over samples of all processes", "s"),
+    _c("m", "time_p90_s", "float", "90th percentile over samples of all processes", "s"),
+    _c("m", "samples", "int", "samples taken, warm-up left out"),
+    _c("m", "evaluations_per_sample", "int", "evaluations in one sample (median over processes)"),
+    _c("m", "device_time_median_s", "float", "median of the device's own time, from events (empty on cpu)", "s"),
+    # memory
+    _c("m", "memory_peak_bytes", "int", "most memory that one evaluation held beyond input and weights", "bytes"),
+    _c("m", "memory_theory_bytes", "int", "the same by liveness of the operators' outputs, no workspace", "bytes"),
+    _c("m", "backends", "str", "the library that runs each convolution, in order"),
+    # pairs
+    _c("p", "speedup", "float", "time of the baseline / time of the block: above 1 the block is faster"),
+    _c("p", "speedup_ci_low", "float", "lower end of its interval over processes (empty with one process)"),
+    _c("p", "speedup_ci_high", "float", "upper end of its interval over processes"),
+    _c("p", "speedup_of_minima", "float", "ratio of each process's minima, geometric mean: a second opinion"),
+    _c("p", "speedup_of_medians", "float", "ratio of each process's medians, geometric mean: a third"),
+    _c("p", "mac_ratio", "float", "MACs of the baseline / MACs of the block: the promise"),
+    _c("p", "layer_ratio", "float", "layers of the block / layers of the baseline: the price"),
+    _c("p", "delivered_share", "float", "speedup / mac_ratio: the share of the promise that arrived"),
+    _c("p", "rounds", "int", "rounds in all processes"),
+    _c("mp", "processes", "int", "fresh processes that measured the trial"),
+    _c("p", "precision_target", "float", "asked half-width of the interval of ln(speedup)"),
+    _c("p", "precision", "float", "reached half-width of the interval of ln(speedup)"),
+    # quality
+    _c("mp", "precision_reached", "bool", "whether the interval is as narrow as asked"),
+    _c("mp", "flagged_share", "float", "share of samples that the counters flag as disturbed"),
+    _c("mp", "quality_notes", "str", "what was seen: waiting, preemption, page faults, steal, estimators that differ"),
+    _c("m", "run_queue_wait_share", "float", "time that threads waited for a core / time measured"),
+    _c("m", "involuntary_switches", "int", "times that a thread lost its core within a sample"),
+    _c("m", "minor_faults_per_evaluation", "float", "pages mapped anew per evaluation"),
+    # derived
+    _c("m", "achieved_flop_per_s", "float", "flops / time_min_s", "FLOP/s"),
+    _c("m", "achieved_bytes_per_s", "float", "bytes_min / time_min_s", "bytes/s"),
+    # samples
+    _c("s", "round", "int", "round of the trial in its process, from 1; 0 is warm-up"),
+    _c("s", "position", "int", "place in the round's order, from 1"),
+    _c("s", "time_s", "float", "time of one evaluation: the sample / its evaluations", "s"),
+    _c("s", "device_time_s", "float", "the same by the device's events (empty on cpu)", "s"),
+    _c("s", "evaluations", "int", "evaluations in the sample"),
+    _c("s", "flags", "str", "what disturbed it: wait, preempted, faults, steal, throttled; empty for none"),
+)
+
+BY_NAME: dict[str, Column] = {c.name: c for c in COLUMNS}
+FILES = {"m": "measurements.csv", "p": "pairs.csv", "s": "samples.csv"}
+
+
+def columns_of(file: Literal["m", "p", "s"]) -> tuple[Column, ...]:
+    """The columns of one file, in their order."""
+    return tuple(c for c in COLUMNS if file in c.files)
+
+
+KEYS = (
+    "experiment block baseline batch c_in c_out height width kernel stride padding dilation depth dtype layout mode pass"
+    " threads allocator waiting device"
+).split()
+"""What identifies a pair across runs (`bench compare` matches on it)."""
+
+FLAGS = {1: "wait", 2: "preempted", 4: "faults", 8: "steal", 16: "throttled"}
+"""Bits of a sample's flags in the journal, and their words in samples.csv."""

@@ -1,0 +1,318 @@
+"""The config file: named experiments, each with blocks, axes and a timing policy. Every mistake is one line."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from bench.spec.blocks import BLOCKS, BOUNDS, EVEN_KERNEL, BlockChoice, Shape, build
+from bench.spec.costs import ITEM_BYTES, conv_params
+from bench.spec.errors import UserError
+from bench.spec.mistakes import Place, first_mistake, nearest
+from bench.spec.source import read
+
+MOST_TRIALS = 50_000
+MOST_THREADS = 1024
+MOST_BYTES = 1 << 38  # 256 GiB: beyond any machine this is meant for, so a slip of the pen
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"  # of a config or an experiment: it becomes part of a folder's and a trial's
+_PAIR = re.compile(r"^\s*([0-9]{1,9})\s*(?:->|x)\s*([0-9]{1,9})\s*$")
+_NUMBER = re.compile(r"^[-+]?[0-9]{1,18}$")
+
+
+def _listed(value: object) -> object:
+    return value if isinstance(value, list) else [value]
+
+
+def _pair(value: object) -> object:
+    """64 -> (64, 64); "32->64" and "56x48" -> (32, 64), (56, 48)."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return (value, value)
+    match = _PAIR.match(value) if isinstance(value, str) else None
+    return tuple(int(n) for n in match.groups()) if match else value
+
+
+def _threads(value: object) -> int | Literal["all"]:
+    if value == "all":
+        return "all"
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise PydanticCustomError("threads", "it is neither a whole number nor the word all")
+    if not 1 <= value <= MOST_THREADS:
+        raise PydanticCustomError("threads", "it is out of bounds")
+    return value
+
+
+def _within(name: str) -> Any:
+    low, high = BOUNDS[name]
+    return Field(ge=low, le=high)
+
+
+def _axis(remedy: str, alias: str | None = None) -> Any:
+    return Field(min_length=1, description=remedy, alias=alias)
+
+
+def _span(name: str) -> str:
+    low, high = BOUNDS[name]
+    return f"a whole number from {low} to {high}"
+
+
+_LISTED = BeforeValidator(_listed)  # one value stands for a list of one
+_Channels = Annotated[int, _within("channels")]
+_Pixels = Annotated[int, _within("size")]
+_Pair = BeforeValidator(_pair)
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Axes(_Model):
+    """The axes of a sweep; the plan is their product. An axis not given keeps the values below."""
+
+    channels: Annotated[
+        list[Annotated[tuple[_Channels, _Channels], _Pair]],
+        _LISTED,
+        _axis(f"Write 64, or 32->64 for 32 in and 64 out: {_span('channels')}"),
+    ] = [(64, 64)]
+    kernel: Annotated[list[Annotated[int, _within("kernel")]], _LISTED, _axis(f"Write {_span('kernel')}")] = [3]
+    size: Annotated[
+        list[Annotated[tuple[_Pixels, _Pixels], _Pair]],
+        _LISTED,
+        _axis(f"Write 28, or 56x48 for height x width: {_span('size')}"),
+    ] = [(28, 28)]
+    batch: Annotated[list[Annotated[int, _within("batch")]], _LISTED, _axis(f"Write {_span('batch')}")] = [1]
+    stride: Annotated[list[Annotated[int, _within("stride")]], _LISTED, _axis(f"Write {_span('stride')}")] = [1]
+    padding: Annotated[list[Literal["same", "valid"]], _LISTED, _axis("Write same or valid")] = ["same"]
+    dilation: Annotated[list[Annotated[int, _within("dilation")]], _LISTED, _axis(f"Write {_span('dilation')}")] = [1]
+    depth: Annotated[
+        list[Annotated[int, _within("depth")]],
+        _LISTED,
+        _axis(f"Write {_span('depth')}: how many copies are stacked"),
+    ] = [1]
+    dtype: Annotated[
+        list[Literal["fp32", "bf16", "fp16", "fp64"]], _LISTED, _axis("Write fp32, bf16, fp16 or fp64")
+    ] = ["fp32"]
+    layout: Annotated[
+        list[Literal["contiguous", "channels_last"]], _LISTED, _axis("Write contiguous or channels_last")
+    ] = ["contiguous"]
+    threads: Annotated[
+        list[Annotated[int | Literal["all"], PlainValidator(_threads)]],
+        _LISTED,
+        _axis(f"Write a whole number from 1 to {MOST_THREADS}, or all for the physical cores"),
+    ] = ["all", 1]
+    allocator: Annotated[list[Literal["retain", "default"]], _LISTED, _axis("Write retain or default")] = ["retain"]
+    waiting: Annotated[
+        list[Literal["default", "active", "passive"]], _LISTED, _axis("Write default, active or passive")
+    ] = ["default"]
+    mode: Annotated[list[Literal["eager", "compile"]], _LISTED, _axis("Write eager or compile")] = ["eager"]
+    pass_: Annotated[list[Literal["inference", "training"]], _LISTED, _axis("Write inference or training", "pass")] = [
+        "inference"
+    ]
+
+
+class Timing(_Model):
+    """When to stop, and how samples are taken. Times in seconds; `seconds` is for one trial in one process."""
+
+    precision: Annotated[
+        float, Field(gt=0, lt=1, description="Write the half-width to reach of the interval of ln(speedup), as 0.05")
+    ] = 0.05
+    confidence: Annotated[float, Field(gt=0.5, lt=1, description="Write a share above 0.5 and below 1, as 0.95")] = 0.95
+    processes_min: Annotated[int, Field(ge=1, le=1000, description="Write a whole number from 1 to 1000")] = 5
+    processes_max: Annotated[int, Field(ge=1, le=1000, description="Write a whole number from 1 to 1000")] = 10
+    seconds: Annotated[float, Field(gt=0, le=3600, description="Write seconds above 0, at most 3600")] = 0.6
+    rounds_min: Annotated[int, Field(ge=1, le=100_000, description="Write a whole number from 1 to 100000")] = 4
+    rounds_max: Annotated[int, Field(ge=1, le=100_000, description="Write a whole number from 1 to 100000")] = 1000
+    sample_seconds: Annotated[float, Field(ge=1e-5, le=60, description="Write seconds from 1e-5 to 60")] = 0.002
+    warmup_seconds: Annotated[float, Field(ge=0, le=600, description="Write seconds from 0 to 600")] = 0.3
+    timeout_seconds: Annotated[float, Field(gt=0, le=86_400, description="Write seconds above 0, at most 86400")] = 120
+    seed: Annotated[int, Field(ge=0, lt=2**63, description="Write a whole number from 0 to 2^63 - 1")] = 1
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Timing:
+        for low, high in (("processes_min", "processes_max"), ("rounds_min", "rounds_max")):
+            least, most = getattr(self, low), getattr(self, high)
+            if least > most:
+                remedy = f"Raise {high} or lower {low}"
+                raise PydanticCustomError(
+                    "order", "{low} {least} is above {high} {most}",
+                    {"low": low, "least": least, "high": high, "most": most, "remedy": remedy},
+                )  # fmt: skip
+        return self
+
+
+def _choice(value: object) -> object:
+    return {"name": value} if isinstance(value, str) else value
+
+
+def _known_block(name: str) -> str:
+    if name not in BLOCKS:
+        raise PydanticCustomError("block", "no such block", {"remedy": nearest(name, BLOCKS, "Known blocks")})
+    return name
+
+
+class BlockEntry(_Model):
+    """One block of an experiment: its name alone, or with how its layers are finished."""
+
+    name: Annotated[str, BeforeValidator(lambda v: _known_block(v) if isinstance(v, str) else v)] = Field(
+        description=f"Write a block's name: {', '.join(BLOCKS)}"
+    )
+    norm: Annotated[bool, Field(description="Write true or false: batch norm after each convolution")] = True
+    act: Annotated[bool, Field(description="Write true or false: ReLU after each convolution")] = True
+    bias: Annotated[bool, Field(description="Write true or false: a bias in each convolution")] = False
+
+    def choice(self) -> BlockChoice:
+        """The block as the spec knows it."""
+        return BlockChoice(self.name, self.norm, self.act, self.bias)
+
+
+class Experiment(_Model):
+    """Blocks to compare (the first is the baseline) over the product of the axes."""
+
+    description: Annotated[str, Field(description="Write a sentence, in quotes if it looks like a number")] = ""
+    blocks: Annotated[
+        list[Annotated[BlockEntry, BeforeValidator(_choice)]],
+        Field(min_length=1, description=f"List the blocks, the baseline first: {', '.join(BLOCKS)}"),
+    ]
+    axes: Axes = Axes()
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Experiment:
+        labels = [b.choice().label for b in self.blocks]
+        for label in labels:
+            if labels.count(label) > 1:
+                raise PydanticCustomError(
+                    "twice", "the block {label} stands twice in it", {"label": label, "remedy": "Take one out"}
+                )
+        return self
+
+    def choices(self) -> tuple[BlockChoice, ...]:
+        """The blocks, the baseline first."""
+        return tuple(b.choice() for b in self.blocks)
+
+
+class SweepConfig(_Model):
+    """A whole config file."""
+
+    name: Annotated[
+        str, Field(pattern=NAME, description="Write at most 64 letters, digits, _ . - and begin with a letter or digit")
+    ]
+    description: Annotated[str, Field(description="Write a sentence, in quotes if it looks like a number")] = ""
+    timing: Timing = Timing()
+    experiments: Annotated[
+        dict[Annotated[str, Field(pattern=NAME)], Experiment],
+        Field(
+            min_length=1,
+            description="Name at least one experiment, by at most 64 letters, digits, _ . - and begin with a letter or digit",
+        ),
+    ]
+
+
+def load(path: Path, overrides: Iterable[str] = ()) -> tuple[SweepConfig, dict[str, Any]]:
+    """Read a config file, apply `axis=v1,v2` overrides to every experiment, check it.
+
+    Returns the config and the plain data it was made from (what a results folder keeps). UserError for any mistake.
+    """
+    data, place = read(path)
+    settings = [_setting(text) for text in overrides]
+    if settings:
+        _validated(data, place)  # so that the file's own mistakes are told by their place in it
+        _override(data, settings)
+        place = Place(" ".join([str(path), *(f"--set {text}" for text, _, _ in settings)]))
+    return _checked(data, place), data
+
+
+def check(data: dict[str, Any], place: str) -> SweepConfig:
+    """The config that plain data describe; UserError names the first mistake and how many more there are."""
+    return _checked(data, Place(place))
+
+
+def _checked(data: dict[str, Any], place: Place) -> SweepConfig:
+    config = _validated(data, place)
+    count = 0
+    for name, experiment in config.experiments.items():
+        at = ("experiments", name, "axes")
+        if "same" in experiment.axes.padding and not all(BLOCKS[c.name].any_kernel for c in experiment.choices()):
+            for i, kernel in enumerate(experiment.axes.kernel):
+                if kernel % 2 == 0:
+                    raise UserError(place.of((*at, "kernel", i)), *EVEN_KERNEL, value=kernel)
+        count += product(experiment.axes)
+        if count > MOST_TRIALS:
+            rule = f"the axes make more than {MOST_TRIALS} trials"
+            raise UserError(place.of(at), rule, "Take values out, or split the config.", value=count)
+        _fits_a_machine(experiment, place, at)
+    return config
+
+
+def product(axes: Axes) -> int:
+    """How many trials the axes make on one device, before the skips."""
+    return math.prod(len(getattr(axes, axis)) for axis in Axes.model_fields)
+
+
+def _fits_a_machine(experiment: Experiment, place: Place, at: tuple[str, ...]) -> None:
+    """UserError where an arm is absurd. All its sizes grow with every axis, so the largest values alone are tried."""
+    axes = experiment.axes
+    height, width = max(axes.size, key=math.prod)
+    batch, kernel, depth = max(axes.batch), max(axes.kernel), max(axes.depth)
+    for c_in, c_out in dict.fromkeys(axes.channels):
+        for choice in experiment.choices():
+            if BLOCKS[choice.name].keeps_channels and c_in != c_out:
+                continue
+            layers = build(choice, Shape(c_in, c_out, height, width, kernel, padding="valid")).layers
+            items = batch * height * width * max(c_in, c_out) + depth * sum(conv_params(layer) for layer in layers)
+            if items * ITEM_BYTES["fp32"] > MOST_BYTES:
+                size = (
+                    f"{c_in}->{c_out} channels, {height}x{width} pixels, kernel {kernel}, batch {batch}, depth {depth}"
+                )
+                raise UserError(
+                    place.of(at), f"{choice.label} with {size} needs more than {MOST_BYTES >> 30} GiB",
+                    "Take the largest of them down.", value=items * ITEM_BYTES["fp32"],
+                )  # fmt: skip
+
+
+def _validated(data: dict[str, Any], place: Place) -> SweepConfig:
+    try:
+        return SweepConfig.model_validate(data)
+    except ValidationError as error:
+        raise first_mistake(error, SweepConfig, place) from None
+
+
+def _setting(text: str) -> tuple[str, str, list[object]]:
+    """`kernel=3,5` as text, name and values. UserError where it cannot be one."""
+    name, equals, values = (part.strip() for part in text.partition("="))
+    known = [f.alias or n for n, f in Axes.model_fields.items()] + list(Timing.model_fields)
+    if name not in known:
+        raise UserError(f"--set {text}", "no such axis or timing key", nearest(name, known, "Known"))
+    pieces = [piece.strip() for piece in values.split(",")]
+    if not equals or not all(pieces):
+        raise UserError(f"--set {text}", "it is empty where a value is due", f"Write --set {name}=value,value.")
+    return text, name, [_scalar(piece) for piece in pieces]
+
+
+def _scalar(text: str) -> object:
+    if _NUMBER.match(text):
+        return int(text)
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _override(data: dict[str, Any], settings: list[tuple[str, str, list[object]]]) -> None:
+    """Write the settings into data that a check has passed."""
+    told: set[str] = set()
+    for text, name, values in settings:
+        if name in told:
+            raise UserError(
+                f"--set {text}", f"{name} is set twice", f"Write its values once: --set {name}=value,value."
+            )
+        told.add(name)
+        if name in Timing.model_fields:
+            data.setdefault("timing", {})[name] = values[0] if len(values) == 1 else values
+            continue
+        for experiment in data["experiments"].values():
+            experiment.setdefault("axes", {})[name] = list(values)

@@ -1,0 +1,94 @@
+"""What both the stopping rules and the readers use: a process's reading of a speedup, and Student's interval of several.
+
+Here rather than from scipy, because the worker and the runner must stay light; tests hold it against scipy.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from statistics import NormalDist, fmean, stdev
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean of `n` independent values with a two-sided confidence interval; infinite where n is 1."""
+
+    mean: float
+    half_width: float
+    n: int
+
+    @property
+    def low(self) -> float:
+        """Lower end."""
+        return self.mean - self.half_width
+
+    @property
+    def high(self) -> float:
+        """Upper end."""
+        return self.mean + self.half_width
+
+
+def t_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
+    """Student's interval of the mean of independent, roughly normal values (logs of ratios, one per process)."""
+    n = len(values)
+    if n < 2:
+        return Interval(values[0] if n else math.nan, math.inf, n)
+    return Interval(fmean(values), t_quantile(0.5 + confidence / 2, n - 1) * stdev(values) / math.sqrt(n), n)
+
+
+def paired_log_ratio(baseline: Sequence[float], other: Sequence[float]) -> float:
+    """ln(time of the baseline / time of the other) in one process, from samples 2i and 2i + 1 of round i.
+
+    A round reads the faster of its two samples of each arm, which drops a burst that hit the other one; the two arms'
+    ratio within a round cancels what drifts from round to round; the midmean over rounds drops the odd round. Of the
+    estimators tried on a shared machine, quiet and beside a bursty competitor, its spread between processes was the
+    smallest. NaN without a whole round.
+    """
+    rounds = zip(baseline[0::2], baseline[1::2], other[0::2], other[1::2], strict=False)
+    return midmean([math.log(min(b, c) / min(o, p)) for b, c, o, p in rounds])
+
+
+def midmean(values: Sequence[float]) -> float:
+    """Mean of the middle half (the interquartile mean): a quarter of the values is left out at each end."""
+    out = len(values) // 4
+    return fmean(sorted(values)[out : len(values) - out]) if values else math.nan
+
+
+@lru_cache(maxsize=4096)
+def t_quantile(p: float, df: int) -> float:
+    """Quantile of Student's t, 0.5 <= p < 1, by Newton steps on its exact distribution function.
+
+    For whole degrees of freedom the distribution function is a finite sum (Abramowitz and Stegun 26.7.3 and 26.7.4).
+    """
+    if df > 2000:  # there the first Cornish-Fisher term (A. & S. 26.7.5) is good to 1e-6
+        z = NormalDist().inv_cdf(p)
+        return z + (z**3 + z) / (4 * df)
+    density = math.exp(math.lgamma((df + 1) / 2) - math.lgamma(df / 2)) / math.sqrt(df * math.pi)
+    low, high = 0.0, 1.0
+    while _t_cdf(high, df) < p:
+        low, high = high, high * 2
+    t = high
+    for _ in range(200):
+        excess = _t_cdf(t, df) - p
+        low, high = (low, t) if excess > 0 else (t, high)
+        step = excess / (density * (1 + t * t / df) ** (-(df + 1) / 2))
+        new = t - step if low < t - step < high else (low + high) / 2
+        if abs(new - t) <= 1e-13 * max(1.0, t):
+            return new
+        t = new
+    return t
+
+
+def _t_cdf(t: float, df: int) -> float:
+    angle = math.atan(t / math.sqrt(df))
+    cos2 = math.cos(angle) ** 2
+    term = total = 1.0 if df % 2 == 0 else math.cos(angle)
+    for k in range(1 if df % 2 == 0 else 2, df - 1, 2):
+        term *= cos2 * k / (k + 1)
+        total += term
+    if df % 2 == 0:
+        return 0.5 + math.sin(angle) * total / 2
+    return 0.5 + (angle + (math.sin(angle) * total if df > 1 else 0.0)) / math.pi

@@ -1,0 +1,210 @@
+"""`bench plan`: what a plan will measure, what it skips and why, the theory of its shapes and the time it takes."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from json.encoder import encode_basestring_ascii as _quoted
+from typing import Any
+
+from bench.spec.config import Axes, SweepConfig, product
+from bench.spec.costs import Cost
+from bench.spec.errors import UserError
+from bench.spec.plan import Plan, Trial, shape_words
+
+SHAPES_SHOWN = 20
+REASONS_SHOWN = 10
+_LEGEND = "promise = the baseline's MACs / the block's, price = the block's layers / the baseline's"
+
+
+def text(config: SweepConfig, plan: Plan, everything: bool = False) -> str:
+    """The outline for the terminal; the theory of the first SHAPES_SHOWN shapes, or of all."""
+    active, skips = plan.active, _skips(plan)
+    arms = sum(len(t.arms) for t in active)
+    devices = ", ".join(dict.fromkeys(t.surroundings.device for t in plan.trials))
+    skipped = f", {len(plan.trials) - len(active)} skipped" if skips else ""
+    lines = [f"{plan.name} on {devices}: {_count(len(active), 'trial')} to measure, {_count(arms, 'arm')}{skipped}", ""]
+    for name, experiment in config.experiments.items():
+        blocks = [c.label for c in experiment.choices()]
+        lines += [
+            f"{name}: {blocks[0]} (baseline){''.join(f', {b}' for b in blocks[1:])}",
+            f"  {_product(experiment.axes)}",
+        ]
+    if skips:
+        lines += ["", "skipped"]
+        width = max(len(str(count)) for count in skips.values())
+        lines += [f"  {count:>{width}}  {reason}" for reason, count in skips.most_common(REASONS_SHOWN)]
+        lines += (
+            [f"  and {len(skips) - REASONS_SHOWN} more reasons: --json has each"] if len(skips) > REASONS_SHOWN else []
+        )
+    lines += [f"note: {note}" for note in plan.notes]
+    if active:
+        lines += ["", *_theory(active, everything)]
+        workers = Counter(t.surroundings for t in active)
+        lines += ["", "worker processes, fresh for each replicate"]
+        lines += [f"  {surroundings.label}: {_count(count, 'trial')}" for surroundings, count in workers.items()]
+    return "\n".join([*lines, "", _time(plan)])
+
+
+def as_json(config: SweepConfig, plan: Plan) -> str:
+    """The outline as JSON, a trial a line: its arms with their exact costs, null where a block cannot be built."""
+    active, timing = plan.active, plan.timing
+    head = {
+        "name": plan.name,
+        "counts": {
+            "trials": len(plan.trials),
+            "to_measure": len(active),
+            "skipped": len(plan.trials) - len(active),
+            "arms": sum(len(t.arms) for t in active),
+        },
+        "experiments": {
+            name: {
+                "blocks": [c.label for c in experiment.choices()],
+                "axes": {f.alias or n: getattr(experiment.axes, n) for n, f in Axes.model_fields.items()},
+                "product": product(experiment.axes),
+            }
+            for name, experiment in config.experiments.items()
+        },
+        "skips": [{"reason": reason, "trials": count} for reason, count in _skips(plan).most_common()],
+        "surroundings": [
+            {"label": s.label, "trials": count} for s, count in Counter(t.surroundings for t in active).items()
+        ],
+        "estimate": {
+            "minutes_min": plan.seconds(timing.processes_min) / 60,
+            "minutes_max": plan.seconds(timing.processes_max) / 60,
+            "processes_min": timing.processes_min,
+            "processes_max": timing.processes_max,
+            "precision": timing.precision,
+        },
+        "notes": list(plan.notes),
+    }
+    trials = ",\n".join(_rows(plan.trials))
+    return f'{json.dumps(head)[:-1]},\n"trials": [\n{trials}\n]}}'
+
+
+def _rows(trials: Iterable[Trial]) -> Iterator[str]:
+    """Each trial as a JSON object. What many trials share is encoded once and put in as text."""
+    shapes: dict[tuple[object, ...], tuple[str, list[str]]] = {}
+    settings: dict[tuple[object, ...], str] = {}
+    for t in trials:
+        shape = (t.experiment, id(t.shape), t.dtype, t.pass_)  # what the theory depends on
+        if shape not in shapes:
+            shapes[shape] = json.dumps(_shape(t))[1:-1], [json.dumps(facts)[1:] for facts in _arms(t)]
+        setting = (t.experiment, t.skip, t.layout, t.mode, t.surroundings)
+        if setting not in settings:
+            settings[setting] = json.dumps(_setting(t))[1:-1]
+        facts_texts = shapes[shape][1]
+        arms = ", ".join(
+            [f'{{"arm_id": {_quoted(a.arm_id)}, {facts}' for a, facts in zip(t.arms, facts_texts, strict=True)]
+        )
+        yield f'{{"trial_id": {_quoted(t.trial_id)}, {settings[setting]}, {shapes[shape][0]}, "arms": [{arms}]}}'
+
+
+def _setting(trial: Trial) -> dict[str, Any]:
+    return {
+        "experiment": trial.experiment,
+        "skip": trial.skip,
+        "layout": trial.layout,
+        "mode": trial.mode,
+        **asdict(trial.surroundings),
+    }
+
+
+def _shape(trial: Trial) -> dict[str, Any]:
+    return {**asdict(trial.shape), "dtype": trial.dtype, "pass": trial.pass_}
+
+
+def _arms(trial: Trial) -> list[dict[str, Any]]:
+    baseline = _cost(trial, 0)
+    rows = []
+    for i, arm in enumerate(trial.arms):
+        c = _cost(trial, i)
+        row: dict[str, Any] = {"block": arm.choice.label}
+        for word in ("params", "macs", "flops", "bytes_min", "activations", "layers", "ops"):
+            row[word] = None if c is None else getattr(c, word)
+        row["mac_ratio"] = baseline.macs / c.macs if baseline and c else None
+        row["layer_ratio"] = c.layers / baseline.layers if baseline and c else None
+        rows.append(row)
+    return rows
+
+
+def _cost(trial: Trial, arm: int) -> Cost | None:
+    try:
+        return trial.cost(trial.arms[arm])
+    except UserError:
+        return None
+
+
+def _skips(plan: Plan) -> Counter[str]:
+    return Counter(t.skip for t in plan.trials if t.skip is not None)
+
+
+def _product(axes: Axes) -> str:
+    sizes = [(f.alias or n, len(getattr(axes, n))) for n, f in Axes.model_fields.items()]
+    factors = " x ".join(f"{size} {name}" for name, size in sizes if size > 1)
+    total = product(axes)
+    return f"{factors} = {_count(total, 'trial')} a device" if factors else "one trial a device"
+
+
+def _theory(trials: Sequence[Trial], everything: bool) -> list[str]:
+    """A table for each experiment, a row for each of its shapes, with how many trials have it."""
+    shapes: dict[tuple[object, ...], list[Trial]] = {}
+    for t in trials:
+        shapes.setdefault((t.experiment, t.shape, t.pass_), []).append(t)
+    tables: dict[str, list[list[str]]] = {}
+    for alike in list(shapes.values())[: None if everything else SHAPES_SHOWN]:
+        t = alike[0]
+        table = tables.setdefault(t.experiment, [_header(t)])
+        table.append(_theory_row(t, len(alike)))
+    others = max(len(t.arms) for t in trials) > 1
+    lines = ["theory of one evaluation, in MACs" + (f": {_LEGEND}" if others else "")]
+    for table in tables.values():
+        widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+        lines += [
+            "  " + "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
+            for row in table
+        ]
+    hidden = len(shapes) - SHAPES_SHOWN
+    return lines + ([f"  and {_count(hidden, 'more shape')}: --all"] if hidden > 0 and not everything else [])
+
+
+def _header(trial: Trial) -> list[str]:
+    baseline, *others = [arm.choice.label for arm in trial.arms]
+    return [trial.experiment, "trials", baseline, *(word for o in others for word in (o, "promise", "price"))]
+
+
+def _theory_row(trial: Trial, count: int) -> list[str]:
+    baseline, *others = [trial.cost(arm) for arm in trial.arms]
+    words = shape_words(trial.shape) + ("-training" if trial.pass_ == "training" else "")
+    row = [words, str(count), _si(baseline.macs)]
+    for c in others:
+        row += [_si(c.macs), f"{baseline.macs / c.macs:.2f}", f"{c.layers / baseline.layers:g}"]
+    return row
+
+
+def _time(plan: Plan) -> str:
+    timing = plan.timing
+    low, high = (plan.seconds(n) / 60 for n in (timing.processes_min, timing.processes_max))
+    if not plan.active:
+        return "time: none, as nothing is to be measured"
+    return (
+        f"time: about {_minutes(low)} to {_minutes(high)} minutes, with {timing.processes_min} to {timing.processes_max}"
+        f" processes a trial until the interval of ln(speedup) is within {timing.precision:g} on each side"
+    )
+
+
+def _minutes(minutes: float) -> str:
+    return f"{minutes:.1f}" if minutes < 10 else f"{minutes:,.0f}"
+
+
+def _si(value: int) -> str:
+    for power, letter in ((12, "T"), (9, "G"), (6, "M"), (3, "k")):
+        if value >= 10**power:
+            return f"{value / 10**power:.3g} {letter}"
+    return str(value)
+
+
+def _count(n: int, word: str) -> str:
+    return f"{n:,} {word}" + ("" if n == 1 else "s")

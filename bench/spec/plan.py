@@ -1,0 +1,244 @@
+"""The plan: every trial of a config, with its theory, its skips and the time it will take."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Any
+
+from bench.spec.blocks import Block, BlockChoice, Shape, build
+from bench.spec.config import MOST_TRIALS, Axes, SweepConfig, Timing, product
+from bench.spec.costs import PASSES_TRAINING, Cost, cost, forward_macs
+from bench.spec.errors import UserError
+
+START_SECONDS = 3.0  # a fresh worker imports torch
+SETUP_SECONDS = 0.35  # building, warming up and calibrating one trial
+INSPECT_SECONDS = 0.1  # the memory pass of one trial
+GUESSED_FLOP_PER_S = 2e10  # of one CPU thread, for the estimate of long trials alone
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a worker process is started with; trials that share it share workers."""
+
+    device: str
+    threads: int
+    allocator: str
+    waiting: str
+
+    @property
+    def label(self) -> str:
+        """Such as `cpu, 2 threads`; whatever is not the default is named."""
+        words = [self.device, f"{self.threads} thread{'s' if self.threads > 1 else ''}"]
+        words += [f"allocator {self.allocator}"] if self.allocator != "retain" else []
+        words += [f"waiting {self.waiting}"] if self.waiting != "default" else []
+        return ", ".join(words)
+
+    @property
+    def slug(self) -> str:
+        """The same in a trial's name: `cpu-2t`."""
+        words = [self.device.replace(":", ""), f"{self.threads}t"]
+        words += [f"malloc_{self.allocator}"] if self.allocator != "retain" else []
+        words += [self.waiting] if self.waiting != "default" else []
+        return "-".join(words)
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One block of a trial."""
+
+    arm_id: str
+    choice: BlockChoice
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """The arms that are compared with each other: the same shape, settings and surroundings; the first is the baseline."""
+
+    trial_id: str
+    experiment: str
+    shape: Shape
+    dtype: str
+    layout: str
+    mode: str
+    pass_: str
+    surroundings: Surroundings
+    arms: tuple[Arm, ...]
+    skip: str | None = None
+
+    def block(self, arm: Arm) -> Block:
+        """The arm's block at this trial's shape."""
+        return build(arm.choice, self.shape)
+
+    def cost(self, arm: Arm) -> Cost:
+        """The arm's exact cost for one evaluation."""
+        return _cost(arm.choice, self.shape, self.dtype, self.pass_ == "training")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for plan.json and for a worker; `from_dict` reads it back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Trial:
+        """The trial that `to_dict` wrote."""
+        arms = tuple(Arm(a["arm_id"], BlockChoice(**a["choice"])) for a in data["arms"])
+        rest = {"shape": Shape(**data["shape"]), "surroundings": Surroundings(**data["surroundings"]), "arms": arms}
+        return cls(**{**data, **rest})
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All trials of a config on this machine, in the order of the config; skipped ones are kept, with a reason."""
+
+    name: str
+    trials: tuple[Trial, ...]
+    timing: Timing
+    notes: tuple[str, ...] = ()
+
+    @property
+    def active(self) -> tuple[Trial, ...]:
+        """The trials that will be measured."""
+        return tuple(t for t in self.trials if t.skip is None)
+
+    def surroundings(self) -> tuple[Surroundings, ...]:
+        """The environments of workers, in order of first use."""
+        return tuple(dict.fromkeys(t.surroundings for t in self.active))
+
+    def seconds(self, processes: int) -> float:
+        """Estimated wall time in seconds with this many processes a trial."""
+        active = self.active
+        known: dict[tuple[object, ...], float] = {}
+        visits = 0.0
+        for t in active:
+            # What the estimate depends on; a shape by its identity, as to hash ten thousand takes long.
+            key = (t.experiment, id(t.shape), t.pass_, t.surroundings.threads)
+            if key not in known:
+                known[key] = visit_seconds(t, self.timing)
+            visits += known[key]
+        starts = len(self.surroundings()) * START_SECONDS
+        return processes * (visits + starts) + starts + INSPECT_SECONDS * len(active)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data; `from_dict` reads it back."""
+        return {
+            "name": self.name,
+            "notes": list(self.notes),
+            "timing": self.timing.model_dump(),
+            "trials": [t.to_dict() for t in self.trials],
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Plan:
+        """The plan that `to_dict` wrote."""
+        trials = tuple(Trial.from_dict(t) for t in data["trials"])
+        return cls(data["name"], trials, Timing.model_validate(data["timing"]), tuple(data["notes"]))
+
+
+@lru_cache(maxsize=16384)
+def _cost(choice: BlockChoice, shape: Shape, dtype: str, training: bool) -> Cost:
+    return cost(build(choice, shape), shape.height, shape.width, shape.batch, dtype, training)
+
+
+@lru_cache(maxsize=16384)
+def _forward_macs(choice: BlockChoice, shape: Shape) -> int:
+    return forward_macs(build(choice, shape), shape.height, shape.width, shape.batch)
+
+
+def visit_seconds(trial: Trial, timing: Timing) -> float:
+    """Estimated seconds of one trial in one process: sampling, or its fewest rounds where those take longer.
+
+    The speed assumed for the latter is a guess (GUESSED_FLOP_PER_S per thread), good enough to plan by.
+    """
+    passes = PASSES_TRAINING if trial.pass_ == "training" else 1
+    macs = passes * sum([_forward_macs(arm.choice, trial.shape) for arm in trial.arms])
+    once = 2 * macs / (GUESSED_FLOP_PER_S * trial.surroundings.threads)
+    return SETUP_SECONDS + max(timing.seconds, 3 * once * timing.rounds_min)
+
+
+def make(config: SweepConfig, devices: Sequence[str], cores: int) -> Plan:
+    """The plan of a config: the product of each experiment's axes on each device.
+
+    `cores` are the physical cores this process may use: the value of `threads: all`, and the most that are not
+    skipped. UserError for a product of over MOST_TRIALS trials.
+    """
+    count = len(devices) * sum(product(experiment.axes) for experiment in config.experiments.values())
+    if count > MOST_TRIALS:
+        raise UserError(
+            config.name, f"on {len(devices)} device(s) the axes make more than {MOST_TRIALS} trials",
+            "Take devices or values out.", value=count,
+        )  # fmt: skip
+    trials: list[Trial] = []
+    notes: list[str] = []
+    for device in devices:
+        for name, experiment in config.experiments.items():
+            trials += _trials(name, experiment.choices(), experiment.axes, device, cores)
+            given = [w for w in ("threads", "allocator", "waiting") if w in experiment.axes.model_fields_set]
+            if device != "cpu" and given:
+                notes.append(f"{name} on {device}: {', '.join(given)} shape a CPU's time alone; one value is kept")
+    unique = {t.trial_id: t for t in trials}  # a value that stands twice on an axis is one trial
+    return Plan(config.name, tuple(unique.values()), config.timing, tuple(notes))
+
+
+def _surroundings(axes: Axes, device: str, cores: int) -> Iterator[Surroundings]:
+    threads = dict.fromkeys(cores if t == "all" else t for t in axes.threads)
+    if device != "cpu":
+        yield Surroundings(device, cores, "retain", "default")
+        return
+    for t, allocator, waiting in itertools.product(threads, axes.allocator, axes.waiting):
+        yield Surroundings(device, t, allocator, waiting)
+
+
+def _trials(experiment: str, choices: tuple[BlockChoice, ...], axes: Axes, device: str, cores: int) -> Iterator[Trial]:
+    places = [(place, place.slug, _unsupported(place, cores)) for place in _surroundings(axes, device, cores)]
+    settings = [
+        (setting, _setting_words(*setting))
+        for setting in itertools.product(axes.dtype, axes.layout, axes.mode, axes.pass_)
+    ]
+    labels = [(choice, choice.label) for choice in choices]
+    for (c_in, c_out), kernel, (height, width), batch, stride, padding, dilation, depth in itertools.product(
+        axes.channels, axes.kernel, axes.size, axes.batch, axes.stride, axes.padding, axes.dilation, axes.depth
+    ):
+        shape = Shape(c_in, c_out, height, width, kernel, stride, padding, dilation, depth, batch)
+        why = _unfit(choices, shape)
+        where = shape_words(shape)
+        for (dtype, layout, mode, pass_), how in settings:
+            for place, slug, unsupported in places:
+                trial_id = f"{experiment}/{where}-{how}-{slug}"
+                arms = tuple([Arm(f"{trial_id}/{label}", choice) for choice, label in labels])
+                skip = why or unsupported
+                yield Trial(trial_id, experiment, shape, dtype, layout, mode, pass_, place, arms, skip)
+
+
+def _setting_words(dtype: str, layout: str, mode: str, pass_: str) -> str:
+    words = [w for w, usual in ((dtype, "fp32"), (mode, "eager"), (pass_, "inference")) if w != usual]
+    return "-".join([*words, "nchw" if layout == "contiguous" else "nhwc"])
+
+
+def shape_words(s: Shape) -> str:
+    """A shape in a trial's name: `c32to64-k3-56px-b8`; whatever is not the default is named."""
+    channels = f"c{s.c_in}" if s.c_in == s.c_out else f"c{s.c_in}to{s.c_out}"
+    size = f"{s.height}" if s.height == s.width else f"{s.height}x{s.width}"
+    rest = "".join(
+        f"-{letter}{value}"
+        for letter, value in (("b", s.batch), ("stride", s.stride), ("dil", s.dilation), ("depth", s.depth))
+        if value != 1
+    )
+    return f"{channels}-k{s.kernel}-{size}px{rest}{'-valid' if s.padding == 'valid' else ''}"
+
+
+def _unfit(choices: Iterable[BlockChoice], shape: Shape) -> str | None:
+    """Why this shape cannot be built by every block, or None."""
+    try:
+        for choice in choices:
+            build(choice, shape).output(shape.height, shape.width)
+    except UserError as error:
+        return f"{error.place}: {error.rule}"
+    return None
+
+
+def _unsupported(place: Surroundings, cores: int) -> str | None:
+    if place.device == "cpu" and place.threads > cores:
+        return f"{place.threads} threads on {cores} physical cores would measure the scheduler"
+    return None

@@ -1,0 +1,7 @@
+"""What every test may rely on."""
+
+from hypothesis import settings
+
+# Examples are drawn from a fixed seed, and none fails for being slow on a busy machine.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")

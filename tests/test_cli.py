@@ -1,0 +1,278 @@
+"""The command line: quick to start, light, and a user's mistake is one line on stderr and status 2."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench import cli
+from bench.spec import outline
+from bench.spec.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[1]
+HEAVY = ("torch", "pandas", "scipy", "matplotlib", "numpy")
+CONFIG = "name: t\nexperiments: {a: {blocks: [standard, separable], axes: {threads: 1}}}\n"
+TEN_THOUSAND = """\
+name: large
+experiments:
+  a:
+    blocks: [standard, separable]
+    axes:
+      channels: [8, 16, 24, 32, 40, 48, 56, 64, 72, 80, 88, 96, 104, 112, 120, 128, 136, 144, 152, 160, 168, 176, 184, 192, 200]
+      kernel: [3, 5, 7, 9]
+      size: [7, 14, 28, 56, 112]
+      batch: [1, 2, 4, 8, 16]
+      layout: [contiguous, channels_last]
+      allocator: [retain, default]
+      threads: 1
+"""  # fmt: skip
+
+
+@pytest.fixture
+def bench(capsys):
+    """Run a command line in this process: its status, what it printed and what it complained of."""
+
+    def run(*args: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as left:
+            cli.main([str(a) for a in args])
+        told = capsys.readouterr()
+        return int(left.value.code or 0), told.out, told.err
+
+    return run
+
+
+def process(*args: object, code: str = "from bench.cli import main; main()") -> subprocess.CompletedProcess[str]:
+    """Run it in a process of its own."""
+    command = [sys.executable, "-c", code, *map(str, args)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+
+
+def imported(*args: object) -> tuple[subprocess.CompletedProcess[str], set[str], float]:
+    """Run it, and say which heavy packages it imported and how much processor time it took."""
+    code = f"""
+import os, sys
+try:
+    from bench.cli import main; main()
+finally:
+    sys.stdout.flush()
+    print(*(m for m in {(*HEAVY, "jinja2")!r} if m in sys.modules), file=sys.stderr)
+    print(sum(os.times()[:2]), file=sys.stderr)
+"""
+    done = process(*args, code=code)
+    *_, modules, seconds = done.stderr.splitlines()
+    return done, set(modules.split()), float(seconds)
+
+
+# ---------------------------------------------------------------- start-up
+
+
+def test_help_is_quick_and_imports_nothing_heavy():
+    runs = [imported("--help") for _ in range(3)]
+    assert all(done.returncode == 0 and not heavy for done, heavy, _ in runs)
+    assert "Usage: bench" in runs[0][0].stdout
+    assert min(seconds for *_, seconds in runs) < 0.3
+
+
+def test_ten_thousand_trials_are_planned_at_once_and_without_anything_heavy(tmp_path):
+    path = tmp_path / "large.yaml"
+    path.write_text(TEN_THOUSAND)
+    for arguments in ([], ["--json"]):
+        runs = [imported("plan", path, *arguments) for _ in range(2)]
+        assert all(done.returncode == 0 and not heavy for done, heavy, _ in runs)
+        assert min(seconds for *_, seconds in runs) < 1.5
+    assert json.loads(runs[0][0].stdout)["counts"]["trials"] == 10_000
+
+
+def test_cost_imports_nothing_heavy():
+    done, heavy, _ = imported("cost", "separable")
+    assert (done.returncode, heavy) == (0, set())
+
+
+def test_python_m_bench_is_the_console_script():
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "--version"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("bench 0.")
+
+
+def test_without_a_verb_it_shows_the_verbs(bench):
+    status, out, err = bench()
+    assert (status, err) == (0, "")
+    for verb in ("run", "plan", "cost", "report", "compare"):
+        assert re.search(rf"^  {verb} ", out, re.MULTILINE)
+        assert bench(verb, "--help")[0] == 0
+
+
+# ---------------------------------------------------------------- cost
+
+
+def test_cost_prints_the_derivation_of_a_bare_convolution(bench):
+    status, out, err = bench("cost", "standard", "--in", 3, "--out", 4, "--size", 5)
+    assert (status, err) == (0, "")
+    assert "  params = 3 x 3 x 3 x 4 = 108\n" in out
+
+
+def test_cost_as_json(bench):
+    status, out, _ = bench("cost", "separable", "--in", 3, "--out", 256, "--kernel", 5, "--size", 12, "--padding", "valid", "--json")  # fmt: skip
+    data = json.loads(out)
+    assert status == 0
+    assert {
+        "block",
+        "params",
+        "macs",
+        "flops",
+        "bytes_min",
+        "layers",
+        "ops",
+        "detail",
+        "mac_ratio_to_standard",
+    } <= data.keys()
+    assert (data["block"], data["macs"], data["flops"], data["layers"], data["ops"]) == (
+        "separable",
+        53_952,
+        107_904,
+        2,
+        2,
+    )
+    assert [(d["name"], d["params"], d["macs"]) for d in data["detail"]] == [
+        ("depthwise", 75, 4800),
+        ("pointwise", 768, 49_152),
+    ]
+    assert data["mac_ratio_to_standard"] == 53_952 / 1_228_800
+    assert data["mac_ratio_to_standard_exact"] == "281/6400"
+
+
+def test_cost_takes_every_option(bench):
+    words = "--in 4 --size 9x8 --stride 2 --batch 3 --depth 2 --dilation 2 --dtype bf16 --norm --act --bias --pass training --json"
+    status, out, err = bench("cost", "depthwise", *words.split())
+    assert (status, err) == (0, "")
+    data = json.loads(out)
+    assert (data["c_in"], data["c_out"], data["height"], data["width"]) == (4, 4, 9, 8)
+    assert (data["stride"], data["batch"], data["depth"], data["dilation"], data["dtype"]) == (2, 3, 2, 2, "bf16")
+    assert (data["norm"], data["act"], data["bias"], data["pass"], data["ops"]) == (True, True, True, "training", 6)
+
+
+def test_the_documents_commands_print_what_the_documents_show(bench):
+    """Each `$ bench cost ...` in docs/COSTS.md, with the lines under it; `...` stands for lines left out."""
+    blocks = re.findall(r"```console\n(.*?)```", (ROOT / "docs" / "COSTS.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) >= 2
+    for block in blocks:
+        command, *shown = block.splitlines()
+        assert command.startswith("$ bench cost ")
+        status, out, _ = bench(*command.split()[2:])
+        assert status == 0
+        for part in "\n".join(shown).split("...\n"):
+            assert part.strip("\n") in out
+
+
+# ---------------------------------------------------------------- mistakes
+
+
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [
+        ("cost seperable", "block: 'seperable': no such block. Did you mean separable?"),
+        ("cost standard --kernel 4", "kernel: 4: padding same needs an odd kernel, or the output shifts by half a pixel. Use"),
+        ("cost standard --kernel 0", "kernel: 0: it is below 1. Give a whole number from 1 to 255."),
+        ("cost standard --kernel x", "Invalid value for '--kernel'"),
+        ("cost standard --in 0", "channels in: 0: it is below 1."),
+        ("cost standard --out 99999", "channels out: 99999: it is above 65536."),
+        ("cost standard --size 0", "height: 0: it is below 1."),
+        ("cost standard --size 9x0", "width: 0: it is below 1."),
+        ("cost standard --size 9by9", "--size: '9by9': it is no size. Write 28, or 56x48 for height x width."),
+        ("cost standard --size 3 --kernel 5 --padding valid", "a kernel that reaches over 5 pixels does not fit in 3x3"),
+        ("cost standard --padding full", "--padding: 'full': no such word here. Write same or valid."),
+        ("cost standard --dtype fp8", "--dtype: 'fp8': no such word here. Write fp64, fp32, bf16 or fp16."),
+        ("cost standard --pass both", "--pass: 'both': no such word here. Write inference or training."),
+        ("cost depthwise --in 3 --out 4", "depthwise: it keeps the number of channels, so 3 in cannot become 4 out."),
+        ("cost", "'BLOCK'. See bench cost --help."),
+        ("cost standard --kernl 3", "--kernel"),
+        ("cost standard --kernel", "'--kernel' requires an argument. See bench"),
+        ("plan none.yaml", "none.yaml: the config can't be read: No such file or directory."),
+        ("plan none.yaml --device gpu", "--device gpu: 'gpu': no such device. Did you mean cuda?"),
+        ("plan none.yaml --device cup", "--device cup: 'cup': no such device. Did you mean cpu?"),
+        ("plan none.yaml --device cpu,", "no such device. Write cpu, cuda, cuda:1 or several with commas."),
+        ("plan one two", "Got unexpected extra argument"),
+        ("pln", "No such command 'pln'. Did you mean 'plan'? See bench --help."),
+        ("--frobnicate", "No such option"),
+        ("run", "CONFIG: it is missing. Name a YAML file, as bench run configs/default.yaml."),
+        ("run none.yaml", "none.yaml: the config can't be read"),
+        ("run none.yaml --device cdua", "Did you mean cuda?"),
+        ("run none.yaml --resume results/x", "--resume results/x: a run goes on as it was planned. Give --resume alone."),
+        ("report none", "none: there is no such results folder."),
+        ("compare none nothing", "none: there is no such results folder."),
+    ],
+)  # fmt: skip
+def test_a_users_mistake_is_one_line_and_status_2(bench, monkeypatch, tmp_path, command, line):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = bench(*command.split())
+    assert (status, out) == (2, "")
+    assert err.startswith("bench: ")
+    assert err.count("\n") == 1
+    assert line in err
+
+
+@pytest.mark.parametrize("words", ["cost seperable", "plan none.yaml", "pln", "run --resume none"])
+def test_no_traceback_reaches_the_user(words):
+    done = process(*words.split())
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(r"bench: .+\n", done.stderr)
+
+
+def test_a_mistake_in_a_config_or_a_setting_names_the_file(bench, tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_text(CONFIG.replace("threads", "thread"))
+    assert bench("plan", path)[2] == f"bench: {path}:2: experiments.a.axes.thread: no such key. Did you mean threads?\n"
+    path.write_text(CONFIG)
+    assert bench("plan", path, "--set", "kernel=0")[0] == 2
+
+
+# ---------------------------------------------------------------- plan and run
+
+
+def test_devices_are_read_once_each_and_cuda_is_the_first():
+    assert cli.devices("cpu") == ["cpu"]
+    assert cli.devices("cuda, cpu,cuda:0,cuda:12") == ["cuda:0", "cpu", "cuda:12"]
+    for wrong in ("", "cuda:", "cuda:x", "CPU", "cpu:0", "cuda:-1"):
+        with pytest.raises(UserError):
+            cli.devices(wrong)
+
+
+def test_plan_and_a_dry_run_print_the_same_and_measure_nothing(bench, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.yaml").write_text(CONFIG)
+    planned = bench("plan", "x.yaml", "--device", "cpu,cuda", "--set", "kernel=3,5")
+    assert planned[0] == 0
+    assert "t on cpu, cuda:0: 4 trials to measure, 8 arms" in planned[1]
+    assert bench("run", "x.yaml", "--dry-run", "--device", "cpu,cuda", "--set", "kernel=3,5") == planned
+    assert [p.name for p in tmp_path.iterdir()] == ["x.yaml"]
+
+
+def test_an_interrupt_ends_with_130(bench, tmp_path, monkeypatch):
+    def interrupted(*_: object, **__: object) -> str:
+        raise KeyboardInterrupt
+
+    (tmp_path / "x.yaml").write_text(CONFIG)
+    monkeypatch.setattr(outline, "text", interrupted)
+    status, _, err = bench("plan", tmp_path / "x.yaml")
+    assert status == 130
+    assert "Traceback" not in err
+
+
+def test_a_reader_that_leaves_is_no_error(tmp_path):
+    path = tmp_path / "large.yaml"
+    path.write_text(TEN_THOUSAND)
+    command = [sys.executable, "-m", "bench", "plan", str(path), "--all"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0) as writer:
+        assert writer.stdout is not None
+        assert writer.stderr is not None
+        os.read(writer.stdout.fileno(), 10)
+        writer.stdout.close()
+        assert writer.stderr.read() == b""
+    assert writer.returncode == 141

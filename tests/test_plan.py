@@ -1,0 +1,171 @@
+"""The plan: the product of the axes, skips with their reasons, ids, the estimate, and what `bench plan` shows of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from bench.spec import outline
+from bench.spec.config import MOST_TRIALS, SweepConfig, check
+from bench.spec.errors import UserError
+from bench.spec.plan import START_SECONDS, Plan, Surroundings, make, shape_words, visit_seconds
+
+
+def config(*blocks: str, timing: dict[str, Any] | None = None, **axes: Any) -> SweepConfig:
+    experiment = {"blocks": list(blocks or ("standard", "separable")), "axes": {"threads": 1} | axes}
+    return check({"name": "t", "timing": timing or {}, "experiments": {"a": experiment}}, "t.yaml")
+
+
+def planned(*blocks: str, devices: tuple[str, ...] = ("cpu",), cores: int = 2, **axes: Any) -> Plan:
+    return make(config(*blocks, **axes), devices, cores)
+
+
+def test_the_plan_is_the_product_of_the_axes():
+    plan = planned(channels=[8, "8->16"], kernel=[3, 5], layout=["contiguous", "channels_last"], threads=["all", 1])
+    assert len(plan.trials) == len(plan.active) == 16
+    assert {(t.shape.c_in, t.shape.c_out, t.shape.kernel, t.layout, t.surroundings.threads) for t in plan.trials} == {
+        (8, out, kernel, layout, threads)
+        for out in (8, 16)
+        for kernel in (3, 5)
+        for layout in ("contiguous", "channels_last")
+        for threads in (2, 1)
+    }
+    assert all([a.choice.name for a in t.arms] == ["standard", "separable"] for t in plan.trials)
+
+
+def test_ids_are_unique_and_say_what_departs_from_the_usual():
+    plan = planned(
+        channels=[8, "8->16"], kernel=[3, 5], size=[9, "9x12"], batch=[1, 2], stride=[1, 2], padding=["same", "valid"],
+        dilation=[1, 2], depth=[1, 2], dtype=["fp32", "bf16"], layout=["contiguous", "channels_last"],
+        allocator=["retain", "default"], waiting=["default", "active"], mode=["eager", "compile"],
+        **{"pass": ["inference", "training"]},
+    )  # fmt: skip
+    assert len({t.trial_id for t in plan.trials}) == len(plan.trials) == 2**14
+    assert len({a.arm_id for t in plan.trials for a in t.arms}) == 2**15
+    assert plan.trials[0].trial_id == "a/c8-k3-9px-nchw-cpu-1t"
+    assert plan.trials[-1].trial_id == (
+        "a/c8to16-k5-9x12px-b2-stride2-dil2-depth2-valid-bf16-compile-training-nhwc-cpu-1t-malloc_default-active"
+    )
+
+
+def test_a_value_that_stands_twice_is_one_trial():
+    assert len(planned(kernel=[3, 3], threads=["all", 2], cores=2).trials) == 1
+
+
+def test_all_threads_are_the_physical_cores_and_more_are_skipped_with_the_reason():
+    plan = planned(threads=["all", 1, 8], cores=4)
+    assert [(t.surroundings.threads, t.skip) for t in plan.trials] == [
+        (4, None),
+        (1, None),
+        (8, "8 threads on 4 physical cores would measure the scheduler"),
+    ]
+    assert len(plan.active) == 2
+
+
+def test_what_cannot_be_built_is_skipped_with_the_reason():
+    plan = planned("standard", "depthwise", channels=[8, "8->16"], padding="valid", size=[3, 9], kernel=5)
+    assert [t.skip for t in plan.trials] == [
+        "standard, standard: a kernel that reaches over 5 pixels does not fit in 3x3 without padding",
+        None,
+        "standard, standard: a kernel that reaches over 5 pixels does not fit in 3x3 without padding",
+        "depthwise: it keeps the number of channels, so 8 in cannot become 16 out",
+    ]
+
+
+def test_cpu_axes_are_one_value_elsewhere_and_a_note_says_so():
+    plan = planned(devices=("cpu", "cuda:1"), threads=[1, 2], waiting=["default", "passive"])
+    assert [t.surroundings.device for t in plan.trials] == ["cpu"] * 4 + ["cuda:1"]
+    assert plan.trials[-1].surroundings == Surroundings("cuda:1", 2, "retain", "default")
+    assert plan.notes == ("a on cuda:1: threads, waiting shape a CPU's time alone; one value is kept",)
+
+
+def test_devices_count_towards_the_most_trials():
+    big = config(batch=list(range(1, 250)), stride=list(range(1, 65)), dilation=[1, 2])
+    assert len(make(big, ["cpu"], 1).trials) * 2 > MOST_TRIALS
+    with pytest.raises(UserError, match="on 2 device"):
+        make(big, ["cpu", "cuda:0"], 1)
+
+
+def test_a_plan_survives_being_written_as_json():
+    plan = planned(channels=[8, "8->16"], padding=["same", "valid"], size=2, threads=[1, 9])
+    assert any(t.skip for t in plan.trials)
+    again = Plan.from_dict(json.loads(json.dumps(plan.to_dict())))
+    assert again == plan
+    assert [t.cost(t.arms[0]) for t in again.active] == [t.cost(t.arms[0]) for t in plan.active]
+
+
+def test_the_estimate_grows_with_processes_and_with_work():
+    small, large = planned(size=14), planned(size=1024, channels=256)
+    assert small.seconds(10) > 1.5 * small.seconds(5)
+    assert large.seconds(5) > 2 * small.seconds(5)
+    assert planned(threads=99).seconds(5) == 0
+    (trial,) = small.trials
+    assert small.seconds(1) == pytest.approx(2 * START_SECONDS + visit_seconds(trial, small.timing), abs=0.2)
+
+
+# ---------------------------------------------------------------- the outline
+
+
+def test_the_outline_shows_product_skips_theory_and_minutes():
+    axes = {"channels": [64, 128], "kernel": [3, 5], "threads": [1, 9]}
+    conf = config("standard", "separable", timing={"processes_min": 3, "processes_max": 6}, **axes)
+    text = outline.text(conf, make(conf, ["cpu"], 2))
+    assert "t on cpu: 4 trials to measure, 8 arms, 4 skipped" in text
+    assert "a: standard (baseline), separable\n  2 channels x 2 kernel x 2 threads = 8 trials a device" in text
+    assert "  4  9 threads on 2 physical cores would measure the scheduler" in text
+    row = next(line for line in text.splitlines() if line.lstrip().startswith("c64-k3-28px"))
+    assert row.split() == ["c64-k3-28px", "1", "28.9", "M", "3.66", "M", "7.89", "2"]
+    assert "  cpu, 1 thread: 4 trials" in text
+    assert "with 3 to 6 processes a trial until the interval of ln(speedup) is within 0.05 on each side" in text
+
+
+def test_the_theory_of_many_shapes_is_cut_and_all_of_it_is_to_be_had():
+    conf = config(batch=list(range(1, 31)))
+    plan = make(conf, ["cpu"], 2)
+    assert outline.text(conf, plan).count("c64-k3-28px") == outline.SHAPES_SHOWN
+    assert "and 10 more shapes: --all" in outline.text(conf, plan)
+    everything = outline.text(conf, plan, everything=True)
+    assert everything.count("c64-k3-28px") == 30
+    assert "--all" not in everything
+
+
+def test_training_stands_apart_in_the_theory_as_it_costs_three_times_as_much():
+    conf = config("standard", **{"pass": ["inference", "training"]})
+    text = outline.text(conf, make(conf, ["cpu"], 2))
+    assert "c64-k3-28px                1    28.9 M" in text
+    assert "c64-k3-28px-training       1    86.7 M" in text
+    assert "promise" not in text  # nothing is compared
+
+
+def test_a_plan_of_skips_alone_says_so():
+    conf = config(threads=9)
+    text = outline.text(conf, make(conf, ["cpu"], 2))
+    assert "0 trials to measure, 0 arms, 1 skipped" in text
+    assert text.endswith("time: none, as nothing is to be measured")
+
+
+def test_json_holds_every_trial_with_the_theory_of_its_arms():
+    conf = config("standard", "depthwise", channels=[8, "8->16"], threads=[1, 9])
+    plan = make(conf, ["cpu"], 2)
+    data = json.loads(outline.as_json(conf, plan))
+    assert data["counts"] == {"trials": 4, "to_measure": 1, "skipped": 3, "arms": 2}
+    assert [row["trial_id"] for row in data["trials"]] == [t.trial_id for t in plan.trials]
+    assert [row["skip"] for row in data["trials"]] == [t.skip for t in plan.trials]
+    assert sum(skip["trials"] for skip in data["skips"]) == 3
+    first = data["trials"][0]
+    for name in ("experiment", "batch", "c_in", "c_out", "height", "width", "kernel", "stride", "padding", "dilation"):
+        assert name in first
+    standard, depthwise = first["arms"]
+    cost = plan.trials[0].cost(plan.trials[0].arms[1])
+    assert (depthwise["macs"], depthwise["flops"], depthwise["bytes_min"]) == (cost.macs, cost.flops, cost.bytes_min)
+    assert (depthwise["mac_ratio"], depthwise["layer_ratio"]) == (standard["macs"] / depthwise["macs"], 1)
+    assert data["trials"][2]["arms"][1]["macs"] is None  # depthwise, 8 to 16 channels: there is no such block
+    estimate = data["estimate"]
+    assert estimate["minutes_min"] == plan.seconds(estimate["processes_min"]) / 60 < estimate["minutes_max"]
+
+
+def test_a_shape_is_named_by_what_departs_from_the_usual():
+    (trial,) = planned(channels="3->4", size="7x9", batch=2).trials
+    assert shape_words(trial.shape) == "c3to4-k3-7x9px-b2"
