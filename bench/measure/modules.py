@@ -1,0 +1,103 @@
+"""From a block as data to a torch module, and to the call that is timed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from bench.spec.blocks import Block, Layer
+from bench.spec.plan import Arm, Trial
+
+DTYPES = {"fp64": torch.float64, "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+
+
+def build_module(block: Block) -> nn.Sequential:
+    """The block as Conv2d, BatchNorm2d and ReLU in a row, input (batch, c_in, height, width).
+
+    Weights are He-normal, so that activations keep their scale through a deep stack: with torch's default they shrink
+    until they are subnormal, and arithmetic on those is many times slower.
+    """
+    parts: list[nn.Module] = []
+    for layer in block.layers:
+        parts.append(_conv(layer))
+        if layer.norm:
+            parts.append(nn.BatchNorm2d(layer.c_out))
+        if layer.act:
+            parts.append(nn.ReLU())
+    return nn.Sequential(*parts)
+
+
+def _conv(layer: Layer) -> nn.Conv2d:
+    conv = nn.Conv2d(
+        layer.c_in,
+        layer.c_out,
+        layer.kernel,
+        stride=layer.stride,
+        padding=layer.pad,
+        dilation=layer.dilation,
+        groups=layer.groups,
+        bias=layer.bias,
+    )
+    fan_in = layer.c_in // layer.groups * layer.kernel**2
+    nn.init.normal_(conv.weight, std=math.sqrt((2 if layer.act else 1) / fan_in))
+    return conv
+
+
+class Evaluation:
+    """One evaluation of an arm as a call without arguments: forward, or forward and backward in training.
+
+    The input is random and stays on the device. In inference the caller holds `torch.inference_mode()`.
+    """
+
+    def __init__(self, trial: Trial, arm: Arm, device: torch.device, seed: int) -> None:
+        torch.manual_seed(seed)
+        shape, dtype, layout = trial.shape, DTYPES[trial.dtype], FORMATS[trial.layout]
+        self.training = trial.pass_ == "training"
+        module = build_module(trial.block(arm)).to(dtype)
+        self.module = cast(nn.Sequential, module.to(device, memory_format=layout)).train(self.training)  # type: ignore[call-overload]
+        x = torch.randn(shape.batch, shape.c_in, shape.height, shape.width).to(device, dtype)
+        self.input = x.contiguous(memory_format=layout)
+        self.call: Callable[[Tensor], Tensor] = torch.compile(self.module) if trial.mode == "compile" else self.module
+        self.gradient: Tensor | None = None
+        if self.training:
+            self.input.requires_grad_(True)
+            with torch.no_grad():
+                y = self.module(self.input)
+            self.gradient = torch.randn_like(y)
+
+    def __call__(self) -> Tensor:
+        if self.gradient is None:
+            return self.call(self.input)
+        self.clear()
+        y = self.call(self.input)
+        y.backward(self.gradient)  # type: ignore[no-untyped-call]
+        return y
+
+    def clear(self) -> None:
+        """Let go of the gradients of the last evaluation."""
+        self.module.zero_grad(set_to_none=True)
+        self.input.grad = None
+
+    def backends(self) -> list[str]:
+        """The library that runs each convolution, in torch's own words (Mkldnn, Slow2d, Cudnn, ...)."""
+        found: list[str] = []
+
+        def note(conv: nn.Module, taken: tuple[Tensor, ...], _: Tensor) -> None:
+            c = cast(nn.Conv2d, conv)
+            chosen = torch._C._select_conv_backend(
+                taken[0], c.weight, c.bias, c.stride, c.padding, c.dilation, False, [0, 0], c.groups
+            )
+            found.append(str(chosen).rpartition(".")[2])
+
+        hooks = [m.register_forward_hook(note) for m in self.module if isinstance(m, nn.Conv2d)]
+        try:
+            self.module(self.input)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return found

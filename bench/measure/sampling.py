@@ -1,0 +1,180 @@
+"""Sample the arms of one trial in one process: warm up by evidence, calibrate, take rounds, stop by rule.
+
+A round runs over the arms and back, ABBA or BAAB by coin, so that drift hits all arms alike; each arm gives two
+samples a round. After a switch of arm one evaluation goes unmeasured. The arms are anything that can be timed, and
+the clock is theirs, so that tests need neither torch nor waiting.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from bench.measure.health import STEAL, THROTTLED, Reading, Watch
+from bench.spec.config import Timing
+from bench.spec.interval import t_interval
+
+WARM_WINDOW = 6  # samples of an arm that are looked at for a trend
+
+
+class Timer(Protocol):
+    """Times `evaluations` of an arm: nanoseconds by the host's clock, and by the device's own or None."""
+
+    def __call__(self, evaluations: int) -> tuple[int, float | None]: ...
+
+
+@dataclass(slots=True)
+class ArmSamples:
+    """One arm's samples in time order, per evaluation, in nanoseconds; samples 2i and 2i + 1 belong to round i."""
+
+    evaluations: int
+    warm_up: list[float]
+    times: list[float] = field(default_factory=list)
+    device_times: list[float] = field(default_factory=list)
+    flags: list[int] = field(default_factory=list)
+    counted: Reading = field(default_factory=Reading)
+
+
+@dataclass(slots=True)
+class Visit:
+    """One trial in one process."""
+
+    arms: list[ArmSamples]
+    orders: list[str]
+    settled: bool
+    stop: str
+    precision: float
+    timed_s: float
+    warm_up_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoppingRule:
+    """When a visit has sampled enough: on the interval of the log ratio, or on a bound; never on a significance.
+
+    What the processes differ by is beyond a visit's reach, so its own interval is to be half as wide as the one asked
+    for, and no sooner than half of its time.
+    """
+
+    timing: Timing
+
+    def __call__(self, rounds: int, elapsed_s: float, widths: Callable[[], float]) -> str | None:
+        """precision, rounds or seconds once that has been reached, else None."""
+        t = self.timing
+        if rounds >= t.rounds_max:
+            return "rounds"
+        if rounds < t.rounds_min:
+            return None
+        if elapsed_s >= t.seconds:
+            return "seconds"
+        return "precision" if elapsed_s >= t.seconds / 2 and widths() <= t.precision / 2 else None
+
+
+def sample(timers: Sequence[Timer], timing: Timing, seed: int, clock: Callable[[], int], watch: Watch | None) -> Visit:
+    """Measure the arms against the first one until the stopping rule is met."""
+    coin = random.Random(seed)
+    begun = clock()
+    series, settled = warm_up(timers, timing, clock)
+    arms = [ArmSamples(_evaluations(s, timing), s) for s in series]
+    sampling = clock()
+    if watch is not None:
+        watch.refresh()
+    rule = StoppingRule(timing)
+    orders: list[str] = []
+    timed = 0
+    last = -1
+    stop = None
+    while stop is None:
+        order = list(range(len(arms)))
+        coin.shuffle(order)
+        order += order[::-1]
+        orders.append("".join(chr(ord("A") + i) for i in order))
+        machine = watch.machine() if watch else (0, 0)
+        for i in order:
+            if i != last:
+                timers[i](1)
+            last = i
+            before = watch.read() if watch else Reading()
+            wall, device = timers[i](arms[i].evaluations)
+            seen = watch.read().minus(before) if watch else Reading()
+            timed += wall
+            arms[i].times.append(wall / arms[i].evaluations)
+            if device is not None:
+                arms[i].device_times.append(device / arms[i].evaluations)
+            arms[i].flags.append(seen.flags(wall))
+            arms[i].counted.add(seen)
+        if watch:
+            _flag_round(arms, machine, watch.machine())
+        stop = rule(len(orders), (clock() - sampling) / 1e9, lambda: half_width(arms, timing.confidence))
+    return Visit(
+        arms=arms,
+        orders=orders,
+        settled=settled,
+        stop=stop,
+        precision=half_width(arms, timing.confidence),
+        timed_s=timed / 1e9,
+        warm_up_s=(sampling - begun) / 1e9,
+    )
+
+
+def half_width(arms: Sequence[ArmSamples], confidence: float) -> float:
+    """Half-width of the interval of ln(speedup) within this process, the widest of the arms against the first.
+
+    A round's speedup is that of the faster of its two samples of each arm. One arm alone: of ln(time).
+    """
+    rounds = [[math.log(min(pair)) for pair in zip(arm.times[0::2], arm.times[1::2], strict=True)] for arm in arms]
+    if len(rounds) == 1:
+        return t_interval(rounds[0], confidence).half_width
+    widths = (
+        t_interval([b - o for b, o in zip(rounds[0], other, strict=True)], confidence).half_width
+        for other in rounds[1:]
+    )
+    return max(widths)
+
+
+def warm_up(timers: Sequence[Timer], timing: Timing, clock: Callable[[], int]) -> tuple[list[list[float]], bool]:
+    """Run the arms in turn until no arm's latest samples still fall, or the bound. Series in ns per evaluation."""
+    series: list[list[float]] = [[] for _ in timers]
+    evaluations = [1] * len(timers)
+    end = clock() + timing.warmup_seconds * 1e9
+    while True:
+        for i, timer in enumerate(timers):
+            wall, _ = timer(evaluations[i])
+            series[i].append(wall / evaluations[i])
+            evaluations[i] = max(1, math.ceil(timing.sample_seconds / 2 * 1e9 / min(series[i])))
+        if all(steady(s) for s in series):
+            return series, True
+        if len(series[0]) >= 2 and clock() >= end:
+            return series, False
+
+
+def steady(series: Sequence[float]) -> bool:
+    """Whether the last samples no longer fall.
+
+    Of the last WARM_WINDOW samples, the later half's minimum must not be over 2 % below the earlier half's, and
+    their order must not be one of mostly falling pairs (Mann-Kendall's S at most 9 of 15 falling in excess).
+    """
+    if len(series) < WARM_WINDOW + 1:  # the very first call is never part of the evidence
+        return False
+    last = list(series[-WARM_WINDOW:])
+    half = WARM_WINDOW // 2
+    fallen = min(last[half:]) < 0.98 * min(last[:half])
+    falling = sum((a > b) - (a < b) for i, a in enumerate(last) for b in last[i + 1 :])
+    return not fallen and falling <= 9
+
+
+def _evaluations(series: Sequence[float], timing: Timing) -> int:
+    """Evaluations that fill a sample; at least two, or unmeasured ones would cost long arms most of their time."""
+    return max(2, math.ceil(timing.sample_seconds * 1e9 / min(series)))
+
+
+def _flag_round(arms: Sequence[ArmSamples], before: tuple[int, int], after: tuple[int, int]) -> None:
+    """Steal and throttling are known for a round as a whole, so they mark all its samples."""
+    bits = (STEAL if after[0] > before[0] else 0) | (THROTTLED if after[1] > before[1] else 0)
+    if bits:
+        for arm in arms:
+            arm.flags[-2] |= bits
+            arm.flags[-1] |= bits

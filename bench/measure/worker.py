@@ -1,0 +1,239 @@
+"""The worker process: reads one job on stdin, answers one JSON line per trial, and ends.
+
+Started as `python -m bench.measure.worker` by the runner with its environment set. Its own stdout is kept for answers:
+whatever a library prints goes to stderr, which the runner keeps in a log. A trial's failure is an answer; a failure
+that the process can't survive is seen by the runner, which knows the trial at hand from the `begin` line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import json
+import os
+import platform
+import random
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from functools import partial
+from time import perf_counter
+from typing import Any, TextIO
+
+import torch
+
+from bench.measure import sampling
+from bench.measure.devices import Device, open_device, set_switches
+from bench.measure.health import Watch
+from bench.measure.modules import Evaluation
+from bench.spec.config import Timing
+from bench.spec.errors import UserError
+from bench.spec.plan import Arm, Trial
+
+Answer = Callable[[dict[str, Any]], None]
+
+
+def main() -> None:
+    """Answer the job on stdin: `probe` names the device, `inspect` looks at each trial, `time` samples it."""
+    answers = _keep_stdout()
+    _die_with_parent()
+
+    def answer(message: dict[str, Any]) -> None:
+        answers.write(json.dumps(message, separators=(",", ":"), allow_nan=False) + "\n")
+        answers.flush()
+
+    job = json.loads(sys.stdin.read())
+    try:
+        device = open_device(job["device"])
+    except UserError as error:
+        answer({"type": "refused", "place": error.place, "rule": error.rule, "remedy": error.remedy})
+        return
+    switches = set_switches()
+    torch.set_num_threads(job["threads"])
+    answer({"type": "ready", "pid": os.getpid(), "facts": _facts(device, switches)})
+    if job["kind"] == "probe":
+        return
+    watch = Watch()
+    gc.collect()
+    gc.freeze()  # torch's own objects never go: without them a collection between trials takes no time
+    for data in job["trials"]:
+        trial = Trial.from_dict(data)
+        answer({"type": "begin", "trial_id": trial.trial_id})
+        start = perf_counter()
+        told = _guarded(partial(_inspect, trial, device) if job["kind"] == "inspect" else partial(_visit, trial, device, job, watch))  # fmt: skip
+        kind = "inspect" if job["kind"] == "inspect" else "visit"
+        answer({"type": kind, "trial_id": trial.trial_id, **told, "wall_s": round(perf_counter() - start, 6)})
+        if told.get("status_detail", "").startswith("device fault"):
+            return  # the device's context is dead: only a fresh process can go on
+        gc.collect()
+        device.empty_cache()
+    watch.close()
+
+
+def _guarded(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What `work` tells, or the status that its failure amounts to.
+
+    The error is looked at outside the `except`, whose traceback would keep the tensors alive.
+    """
+    failure: tuple[str, str] | None = None
+    try:
+        return work()
+    except NotFinite as error:
+        failure = ("nonfinite", str(error))
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        failure = ("oom", _first_line(error))
+    except torch.AcceleratorError as error:
+        failure = ("crash", f"device fault: {_first_line(error)}")
+        traceback.print_exc()
+    except Exception as error:  # noqa: BLE001 (whatever a trial raises is that trial's row)
+        failure = (_status_of(error), f"{type(error).__name__}: {_first_line(error)}")
+        traceback.print_exc()
+    gc.collect()
+    return {"status": failure[0], "status_detail": failure[1]}
+
+
+def _status_of(error: Exception) -> str:
+    text = str(error)
+    if "can't allocate memory" in text or "out of memory" in text or "ALLOC_FAILED" in text:
+        return "oom"
+    if isinstance(error, NotImplementedError) or "not implemented for" in text or "not supported" in text.lower():
+        return "unsupported"
+    return "crash"
+
+
+class NotFinite(Exception):
+    """An output that holds infinities or NaNs, or has another shape than planned."""
+
+
+@contextlib.contextmanager
+def _built(trial: Trial, device: Device, seed: int) -> Iterator[list[Evaluation]]:
+    """The trial's evaluations, in the plan's order but built in a random one, under the pass's grad mode."""
+    order: list[int] = list(range(len(trial.arms)))
+    random.Random(seed).shuffle(order)
+    with torch.inference_mode(trial.pass_ == "inference"):
+        built: dict[int, Evaluation] = {}
+        for i in order:
+            built[i] = Evaluation(trial, trial.arms[i], device.torch_device, seed + i)
+        yield [built[i] for i in sorted(built)]
+
+
+def _inspect(trial: Trial, device: Device) -> dict[str, Any]:
+    """One evaluation of each arm for its facts: shape, finiteness, memory, backends."""
+    arms = []
+    with _built(trial, device, 0) as evaluations:
+        for arm, evaluation in zip(trial.arms, evaluations, strict=True):
+            _check(trial, arm, evaluation)
+            arms.append(
+                {
+                    "arm_id": arm.arm_id,
+                    "memory_peak_bytes": device.memory_peak(evaluation, evaluation.clear),
+                    "backends": evaluation.backends(),
+                    "output_shape": list(trial.cost(arm).output),
+                    "params": sum(p.numel() for p in evaluation.module.parameters()),
+                }
+            )
+    return {"status": "ok", "arms": arms}
+
+
+def _check(trial: Trial, arm: Arm, evaluation: Evaluation) -> None:
+    output = evaluation()
+    if tuple(output.shape) != trial.cost(arm).output:
+        raise NotFinite(f"{arm.choice.label} put out {tuple(output.shape)}, planned was {trial.cost(arm).output}")
+    tensors = [output]
+    if evaluation.training:
+        tensors += [p.grad for p in evaluation.module.parameters() if p.grad is not None]
+    if not all(bool(torch.isfinite(t).all()) for t in tensors):
+        raise NotFinite(f"{arm.choice.label} put out infinities or NaNs in {trial.dtype}")
+
+
+def _visit(trial: Trial, device: Device, job: dict[str, Any], watch: Watch) -> dict[str, Any]:
+    """Sample the trial's arms."""
+    timing = Timing.model_validate(job["timing"])
+    seed = random.Random(f"{timing.seed}/{job['replicate']}/{trial.trial_id}").getrandbits(32)
+    clock = getattr(device, "clock", None) or (lambda: 0)
+    with _built(trial, device, seed) as evaluations:
+        gc.collect()
+        gc.disable()
+        try:
+            visit = sampling.sample([partial(device.time, e) for e in evaluations], timing, seed, clock, watch)
+        finally:
+            gc.enable()
+        for arm, evaluation in zip(trial.arms, evaluations, strict=True):
+            _check(trial, arm, evaluation)
+    return {
+        "status": "ok",
+        "stop": visit.stop,
+        "precision": visit.precision if visit.precision < 1e9 else None,
+        "rounds": len(visit.orders),
+        "orders": visit.orders,
+        "warm_up": {
+            "settled": visit.settled,
+            "samples_ns": {a.arm_id: _rounded(s.warm_up) for a, s in zip(trial.arms, visit.arms, strict=True)},
+            "wall_s": round(visit.warm_up_s, 6),
+        },
+        "arms": [
+            {
+                "arm_id": a.arm_id,
+                "evaluations_per_sample": s.evaluations,
+                "samples_ns": _rounded(s.times),
+                "device_ns": _rounded(s.device_times) or None,
+                "flags": s.flags,
+            }
+            for a, s in zip(trial.arms, visit.arms, strict=True)
+        ],
+        "counters": {
+            a.arm_id: {
+                "run_queue_wait_ns": s.counted.run_queue_wait_ns,
+                "involuntary_switches": s.counted.involuntary_switches,
+                "minor_faults": s.counted.minor_faults,
+            }
+            for a, s in zip(trial.arms, visit.arms, strict=True)
+        },
+        "timed_s": round(visit.timed_s, 6),
+    }
+
+
+def _rounded(times: list[float]) -> list[float]:
+    """Nanoseconds to a tenth: beyond the clock's resolution, and a third of the journal's size."""
+    return [round(t, 1) for t in times]
+
+
+def _facts(device: Device, switches: dict[str, str]) -> dict[str, Any]:
+    """What this process is, for environment.json."""
+    return {
+        "device_name": device.name if device.name != "cpu" else "",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torch_cuda": torch.version.cuda,
+        "torch_parallel": torch.__config__.parallel_info().splitlines()[0:8],
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "onednn": torch.backends.mkldnn.is_available(),  # type: ignore[no-untyped-call]
+        "threads": torch.get_num_threads(),
+        "switches": switches,
+    }
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+
+
+def _keep_stdout() -> TextIO:
+    """A private copy of stdout for the answers; file descriptor 1 becomes stderr, for whatever libraries print."""
+    kept = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return kept
+
+
+def _die_with_parent() -> None:
+    """End this process when the runner is killed, so that no orphan disturbs the run that resumes (Linux)."""
+    if sys.platform == "linux":
+        parent = os.getppid()
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1 is PR_SET_PDEATHSIG
+        if os.getppid() != parent:
+            sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

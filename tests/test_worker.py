@@ -1,0 +1,292 @@
+"""The worker with torch: modules, memory, devices, one job through a real process."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from bench.measure import devices, memory, worker
+from bench.measure.health import Watch
+from bench.measure.modules import Evaluation
+from bench.run import launch
+from bench.spec.config import Timing, check
+from bench.spec.errors import UserError
+from bench.spec.plan import Trial, make
+
+CPU = torch.device("cpu")
+
+
+def trials(blocks=("standard", "separable"), **axes) -> list[Trial]:
+    axes = {"channels": 16, "size": 14, "threads": 1} | axes
+    return list(
+        make(check({"name": "t", "experiments": {"a": {"blocks": list(blocks), "axes": axes}}}, "t"), ["cpu"], 2).trials
+    )
+
+
+def serve(kind: str, given: list[Trial], gib: int | None = None, **timing) -> list[dict]:
+    policy = Timing.model_validate({"seconds": 0.05, "warmup_seconds": 0.05} | timing)
+    place = given[0].surroundings
+    told = subprocess.run(
+        [sys.executable, "-m", launch.WORKER],
+        input=json.dumps(launch.job(kind, place, policy, given, 1)),
+        env=launch.worker_environment(place), capture_output=True, text=True, timeout=120,
+        preexec_fn=gib and (lambda: resource.setrlimit(resource.RLIMIT_AS, (gib << 30, gib << 30))),
+    )  # fmt: skip
+    return [json.loads(line) for line in told.stdout.splitlines()]
+
+
+def test_a_worker_inspects_and_measures_every_kind_of_trial():
+    given = [
+        *trials(channels=["16->32"], layout=["contiguous", "channels_last"], stride=[1, 2], depth=[1, 3]),
+        *trials(**{"pass": "training"}),
+        *trials(blocks=["depthwise"], dtype="bf16", padding="valid"),
+        *trials(blocks=[{"name": "pointwise", "norm": False, "bias": True}, "standard"], batch=3),
+    ]
+    seen = [m for m in serve("inspect", given) if m["type"] == "inspect"]
+    assert [m["trial_id"] for m in seen] == [t.trial_id for t in given]
+    for trial, message in zip(given, seen, strict=True):
+        assert message["status"] == "ok", message
+        for arm, facts in zip(trial.arms, message["arms"], strict=True):
+            cost = trial.cost(arm)
+            assert tuple(facts["output_shape"]) == cost.output
+            assert facts["params"] == cost.params
+            assert len(facts["backends"]) == cost.layers
+            assert facts["memory_peak_bytes"] > 0
+    timed = [m for m in serve("time", given) if m["type"] == "visit"]
+    for trial, message in zip(given, timed, strict=True):
+        assert message["status"] == "ok", message
+        assert [a["arm_id"] for a in message["arms"]] == [a.arm_id for a in trial.arms]
+        for arm in message["arms"]:
+            assert len(arm["samples_ns"]) == len(arm["flags"]) == 2 * message["rounds"] == 2 * len(message["orders"])
+            assert min(arm["samples_ns"]) > 0
+        timed_s = sum(sum(a["samples_ns"]) * a["evaluations_per_sample"] for a in message["arms"]) / 1e9
+        assert message["timed_s"] == pytest.approx(timed_s, rel=1e-3)
+        assert message["timed_s"] < message["wall_s"]
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+@pytest.mark.parametrize("pass_", ["inference", "training"])
+def test_measured_memory_is_the_theoretical_one_where_no_library_needs_a_workspace(layout: str, pass_: str):
+    torch.set_num_threads(1)
+    for trial in trials(channels=["64->128"], size=28, batch=4, layout=layout, **{"pass": pass_}):
+        for arm in trial.arms:
+            call = Evaluation(trial, arm, CPU, 0)
+            with torch.inference_mode(pass_ == "inference"):
+                peak = memory.peak_on_cpu(call, call.clear)
+                assert memory.peak_on_cpu(call, call.clear) == peak, "the measure repeats to the byte"
+            theory = trial.cost(arm).memory_bytes
+            assert 0.9 * theory <= peak <= 2.5 * theory
+
+
+def test_a_workspace_shows_in_the_memory():
+    """im2col, which torch uses for float64, writes every k x k patch out: k * k times the input."""
+    (trial,) = trials(blocks=["standard"], channels=32, size=32, dtype="fp64")
+    call = Evaluation(trial, trial.arms[0], CPU, 0)
+    with torch.inference_mode():
+        peak = memory.peak_on_cpu(call, call.clear)
+    patches = 9 * 32 * 32 * 32 * 8
+    assert peak >= patches
+    assert peak > 3 * trial.cost(trial.arms[0]).memory_bytes
+
+
+def test_inputs_and_weights_are_random_and_outputs_keep_their_scale_through_a_deep_stack():
+    (trial,) = trials(blocks=["separable"], depth=32, channels=32)
+    call = Evaluation(trial, trial.arms[0], CPU, 0)
+    assert call.input.std() == pytest.approx(1, abs=0.1)
+    with torch.inference_mode():
+        assert 1e-3 < float(call().std()) < 1e3
+    other = Evaluation(trial, trial.arms[0], CPU, 1)
+    assert not torch.equal(call.input, other.input)
+
+
+def test_training_leaves_a_gradient_everywhere_and_never_adds_to_the_last_one():
+    (trial,) = trials(blocks=["separable"], **{"pass": "training"})
+    call = Evaluation(trial, trial.arms[0], CPU, 0)
+    call()
+    first = [p.grad.clone() for p in call.module.parameters()]
+    call()
+    for grad, parameter in zip(first, call.module.parameters(), strict=True):
+        assert parameter.grad.abs().sum() > 0
+        torch.testing.assert_close(grad, parameter.grad)
+    assert call.input.grad is not None
+
+
+def test_layout_reaches_input_weights_and_output():
+    (trial,) = trials(blocks=["standard"], layout="channels_last")
+    call = Evaluation(trial, trial.arms[0], CPU, 0)
+    for tensor in (call.input, call.module[0].weight, call()):
+        assert tensor.is_contiguous(memory_format=torch.channels_last)
+        assert not tensor.is_contiguous()
+
+
+class Broken:
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def __call__(self) -> dict:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), "oom"),
+        (MemoryError(), "oom"),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"), "oom"),
+        (RuntimeError("\"slow_conv2d_cpu\" not implemented for 'Half'"), "unsupported"),
+        (torch.AcceleratorError("CUDA error: an illegal memory access was encountered"), "crash"),
+        (RuntimeError("something else\nwith a second line"), "crash"),
+        (worker.NotFinite("separable put out infinities"), "nonfinite"),
+    ],
+)
+def test_each_failure_has_its_status_and_one_line(error: Exception, status: str, capsys):
+    told = worker._guarded(Broken(error))
+    assert told["status"] == status
+    assert "\n" not in told["status_detail"]
+
+
+def test_an_allocation_beyond_the_machine_is_a_row_of_its_own_and_the_worker_goes_on():
+    huge = trials(blocks=["pointwise"], channels=64, size=8192)  # an input of 17 GB, in a process that may have 12
+    messages = [m for m in serve("inspect", [*trials(), *huge, *trials(kernel=5)], gib=12) if m["type"] == "inspect"]
+    assert [m["status"] for m in messages] == ["ok", "oom", "ok"]
+
+
+def test_outputs_that_are_not_finite_are_not_measured():
+    (trial,) = trials(blocks=["standard"])
+    call = Evaluation(trial, trial.arms[0], CPU, 0)
+    with torch.no_grad():
+        call.module[0].weight.fill_(float("inf"))
+    with pytest.raises(worker.NotFinite, match="infinities or NaNs"), torch.inference_mode():
+        worker._check(trial, trial.arms[0], call)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the counters are Linux's")
+def test_counters_see_faults_and_waiting_of_this_process():
+    watch = Watch()
+    watch.refresh()
+    before = watch.read()
+    touched = bytearray(64 << 20)
+    after = watch.read().minus(before)
+    assert after.minor_faults > 1000 or len(touched) == 0
+    assert after.run_queue_wait_ns >= 0
+    steal, throttled = watch.machine()
+    assert steal >= 0
+    assert throttled >= 0
+    watch.close()
+
+
+def test_fp32_means_ieee():
+    recorded = devices.set_switches()
+    assert torch.backends.cudnn.conv.fp32_precision == "ieee"
+    assert torch.backends.cuda.matmul.fp32_precision == "ieee"
+    assert recorded["cudnn.conv.fp32_precision"] == "ieee"
+
+
+class FakeModule:
+    """A device module with a queue: work takes 100 us on the device and 5 us to submit; milliseconds from events."""
+
+    def __init__(self) -> None:
+        self.host = self.device = 0.0
+        self.log: list[str] = []
+
+    def set_device(self, _) -> None: ...
+    def get_device_name(self, _) -> str:
+        return "Fake"
+
+    def submit(self) -> None:
+        self.host += 5e3
+        self.device = max(self.device, self.host) + 100e3
+
+    def synchronize(self, _) -> None:
+        self.host = max(self.host, self.device)
+
+    def Event(self, enable_timing: bool):  # noqa: N802 (torch's name)
+        module = self
+        event = SimpleNamespace(at=0.0)
+        event.record = lambda: setattr(event, "at", max(module.host, module.device))
+        event.elapsed_time = lambda end: (end.at - event.at) / 1e6
+        return event
+
+
+def test_an_accelerator_is_timed_with_its_work_done(monkeypatch: pytest.MonkeyPatch):
+    fake = FakeModule()
+    monkeypatch.setattr(torch, "get_device_module", lambda _: fake)
+    device = devices.Accelerator(torch.device("cuda:0"), clock=lambda: round(fake.host))
+    fake.submit()  # work left over from before must not count
+    wall, own = device.time(fake.submit, 50)
+    assert wall == pytest.approx(50 * 100e3, rel=0.01)
+    assert own == pytest.approx(50 * 100e3, rel=0.01)
+
+
+def planted(monkeypatch, cuda="13.0", driver=(True, 0, 13000), count=1, card=(8, 0), visible=None):
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    monkeypatch.setattr(torch.version, "hip", None)
+    monkeypatch.setattr(devices, "_driver", lambda: driver)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda i=0: card)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda i=0: "Card")
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_75", "sm_80", "sm_86", "sm_90", "sm_120"])
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+
+
+@pytest.mark.parametrize(
+    ("world", "words"),
+    [
+        ({}, None),
+        ({"cuda": None}, "CPU-only build"),
+        ({"driver": (False, 0, 0), "count": 0}, "no NVIDIA driver"),
+        ({"driver": (True, 0, 12020), "count": 0}, "supports CUDA 12.2 and torch"),
+        ({"driver": (True, 0, 12020), "cuda": "12.6"}, None),
+        ({"driver": (True, 100, 13000), "count": 0, "visible": ""}, "hides every GPU"),
+        ({"driver": (True, 100, 13000), "count": 0}, "finds no GPU"),
+        ({"driver": (True, 803, 13000), "count": 0}, "fails to start"),
+        ({"card": (7, 0)}, "no kernels for the Card"),
+        ({"card": (8, 9)}, None),
+    ],
+)
+def test_why_there_is_no_cuda_is_told_apart_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, world: dict, words: str | None
+):
+    planted(monkeypatch, **world)
+    why = devices.why_no_cuda("cuda:0")
+    if words is None:
+        assert why is None
+    else:
+        assert isinstance(why, UserError)
+        assert words in str(why)
+        assert "\n" not in str(why)
+
+
+def test_an_index_beyond_the_cards_is_named(monkeypatch: pytest.MonkeyPatch):
+    planted(monkeypatch)
+    assert "only cuda:0 to cuda:0 exist" in str(devices.why_no_cuda("cuda:1"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_cuda_where_there_is_none_refuses_in_one_line_and_never_falls_back(monkeypatch: pytest.MonkeyPatch):
+    (trial,) = make(check({"name": "t", "experiments": {"a": {"blocks": ["standard"]}}}, "t"), ["cuda:0"], 2).trials
+    (only,) = serve("time", [trial])
+    assert only["type"] == "refused"
+    assert only["place"] == "DEVICE=cuda:0"
+
+
+def test_a_workers_answers_are_its_own_whatever_libraries_print():
+    code = (
+        "import os, sys; from bench.measure import worker; kept = worker._keep_stdout();"
+        "print('noise'); os.write(1, b'more noise'); kept.write('answer'); kept.flush()"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": "."}
+    )
+    assert told.stdout == "answer"
+    assert "noise" in told.stderr
