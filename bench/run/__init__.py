@@ -1,0 +1,1 @@
+"""Plan -> workers -> journal. No torch here: a worker is started by name."""

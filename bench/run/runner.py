@@ -1,0 +1,394 @@
+"""Measure a plan: inspect each trial once, then replicate after replicate in fresh workers, until each trial settles."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import random
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bench.run import environment
+from bench.run.journal import Journal
+from bench.run.launch import Silent, Worker, how_it_ended, job, recorded, worker_environment
+from bench.spec.columns import SCHEMA_VERSION
+from bench.spec.config import Timing, load
+from bench.spec.errors import UserError
+from bench.spec.interval import Interval, paired_log_ratio, t_interval, t_quantile
+from bench.spec.plan import START_SECONDS, Plan, Surroundings, Trial, make, visit_seconds
+
+Tell = Callable[[str], None]
+START_TIMEOUT_S = 300.0  # a cold import of torch from a network disk
+RESULTS = Path("results")
+
+
+@dataclass
+class Progress:
+    """What the journal says of each trial so far: values of ln(speedup), one list a process, and failures."""
+
+    values: dict[str, list[list[float]]] = field(default_factory=dict)
+    inspected: set[str] = field(default_factory=set)
+    failed: dict[str, str] = field(default_factory=dict)
+    settled: set[str] = field(default_factory=set)
+    timed_s: float = 0.0
+
+    def note(self, record: dict[str, Any]) -> None:
+        """Take in one record."""
+        kind, trial_id = record.get("type"), record.get("trial_id", "")
+        if kind == "inspect":
+            self.inspected.add(trial_id)
+        elif kind == "settled":
+            self.settled.add(trial_id)
+        if kind in ("inspect", "visit") and record["status"] != "ok":
+            self.failed[trial_id] = record["status"]
+        elif kind == "visit":
+            self.timed_s += record["timed_s"]
+            first, *others = [arm["samples_ns"] for arm in record["arms"]]
+            value = [paired_log_ratio(first, other) for other in others] or [math.log(min(first))]
+            self.values.setdefault(trial_id, []).append(value)
+
+    def processes(self, trial: Trial) -> int:
+        """Processes that have measured the trial."""
+        return len(self.values.get(trial.trial_id, ()))
+
+    def intervals(self, trial: Trial, confidence: float) -> list[Interval]:
+        """The interval of ln(speedup) over processes, for each arm after the first."""
+        values = self.values.get(trial.trial_id, [])
+        return [t_interval(list(column), confidence) for column in zip(*values, strict=True)]
+
+    def why_settled(self, trial: Trial, timing: Timing) -> str | None:
+        """failed, precision or processes where the trial needs no further process."""
+        if trial.trial_id in self.failed:
+            return "failed"
+        n = self.processes(trial)
+        if n >= timing.processes_max:
+            return "processes"
+        if n < timing.processes_min:
+            return None
+        widest = max(i.half_width for i in self.intervals(trial, timing.confidence))
+        return "precision" if widest <= timing.precision else None
+
+
+class Interrupted(Exception):
+    """Ctrl-C: what was measured is in the journal of `folder`, and `resume` goes on from there."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(str(folder))
+        self.folder = folder
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended."""
+
+    folder: Path
+    measured: int
+    failed: int
+    wall_s: float
+
+
+def run(
+    config_path: Path, devices: Sequence[str], out: Path | None, overrides: Iterable[str], command: Sequence[str], tell: Tell
+) -> Outcome:  # fmt: skip
+    """Measure a config on the devices, one after the other, in a new folder (`out`, or one named by config and time).
+
+    UserError, with nothing written, for a config that does not hold or a device that can't be used.
+    """
+    config, data = load(config_path, overrides)
+    plan = make(config, devices, environment.usable_cores())
+    if not plan.active:
+        reason = plan.trials[0].skip if plan.trials else "the plan is empty"
+        raise UserError(str(config_path), f"every trial is skipped: {reason}", "Change the axes, or see bench plan.")
+    started = datetime.now(UTC)
+    stem = f"{plan.name}-{'+'.join(d.replace(':', '') for d in devices)}-{started:%Y%m%dT%H%M%SZ}"
+    folder = out or RESULTS / stem
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"--out {folder}", "it is there already and not empty", f"Name a new folder, or continue it: bench run --resume {shlex.quote(str(folder))}")  # fmt: skip
+    ambers = environment.ambers()
+    facts = _probe(plan)
+    try:
+        (folder / "logs").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {folder}", f"it can't be made: {error.strerror}", "Name a folder that can be written.") from None  # fmt: skip
+    run_id = folder.name if out is None else stem
+    (folder / "config.yaml").write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    _write_json(folder / "plan.json", plan.to_dict())
+    _write_json(folder / "environment.json", _environment(run_id, started, command, plan, facts, ambers))
+    if out is None:
+        _point_latest(folder)
+    journal = Journal(folder / "journal.jsonl")
+    journal.append({"type": "run", "run_id": run_id, "schema_version": SCHEMA_VERSION, "utc": _utc()})
+    for amber in ambers:
+        tell(f"! {amber}")
+    return _Run(folder, plan, journal, tell).to_the_end()
+
+
+def resume(folder: Path, tell: Tell) -> Outcome:
+    """Go on with an interrupted run in its folder. UserError where it is no run, is done, or the machine has changed."""
+    place = f"--resume {folder}"
+    try:
+        plan = Plan.from_dict(json.loads((folder / "plan.json").read_text(encoding="utf-8")))
+        then = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(
+            place, "this is not the folder of a run", "Name one with plan.json and journal.jsonl."
+        ) from None
+    if (folder / "DONE").exists():
+        raise UserError(place, "this run is complete", f"Read it with bench report {shlex.quote(str(folder))}.")
+    facts = _probe(plan)
+    now = {"cpu_model": environment.host()["cpu_model"]} | {d: f["torch"] for d, f in facts.items()}
+    before = {"cpu_model": then["host"]["cpu_model"]} | {d: f.get("torch") for d, f in then["devices"].items()}
+    for what, value in before.items():
+        if now.get(what) != value:
+            raise UserError(place, f"it was measured with {what if what == 'cpu_model' else f'torch on {what}'} {value}, here it is {now.get(what)}", "Go on there, or start a new run here.")  # fmt: skip
+    (folder / "logs").mkdir(exist_ok=True)
+    return _Run(folder, plan, Journal(folder / "journal.jsonl"), tell).to_the_end()
+
+
+class _Run:
+    """One session of measuring: from what the journal holds to every trial settled."""
+
+    def __init__(self, folder: Path, plan: Plan, journal: Journal, tell: Tell) -> None:
+        self.folder, self.plan, self.journal, self.tell = folder, plan, journal, tell
+        self.progress = Progress()
+        for record in journal.records():
+            self.progress.note(record)
+        self.begun = time.monotonic()
+        self.timed_before = self.progress.timed_s
+        self.visit_walls: list[float] = []
+
+    def to_the_end(self) -> Outcome:
+        """Inspect, then replicate until all is settled. Interrupted where Ctrl-C ends it, which is recorded too."""
+        try:
+            self._inspect()
+            for replicate in range(1, self.plan.timing.processes_max + 1):
+                self._replicate(replicate)
+        except KeyboardInterrupt:
+            self._close("interrupt")
+            raise Interrupted(self.folder) from None
+        self._close("end")
+        (self.folder / "DONE").write_text(_utc() + "\n", encoding="utf-8")
+        failed = len(self.progress.failed)
+        return Outcome(self.folder, len(self.plan.active) - failed, failed, time.monotonic() - self.begun)
+
+    def _close(self, kind: str) -> None:
+        wall = time.monotonic() - self.begun
+        timed = self.progress.timed_s - self.timed_before
+        self.journal.append({"type": kind, "utc": _utc(), "wall_s": round(wall, 3), "timed_s": round(timed, 3)})
+        self.journal.close()
+
+    def _record(self, record: dict[str, Any]) -> None:
+        self.journal.append(record)
+        self.progress.note(record)
+
+    def _inspect(self) -> None:
+        for surroundings in self.plan.surroundings():
+            todo = [
+                t for t in self.plan.active
+                if t.surroundings == surroundings and t.trial_id not in self.progress.inspected | self.progress.failed.keys()
+            ]  # fmt: skip
+            if todo:
+                self.tell(f"{surroundings.label}: memory, backends and outputs of {_count(len(todo), 'trial')}")
+                self._serve("inspect", surroundings, todo, 0)
+        for trial in self.plan.active:
+            self._settle(trial)
+
+    def _replicate(self, replicate: int) -> None:
+        """One fresh worker for each surroundings, in an order of their own, over the trials that need one more."""
+        coin = random.Random(f"{self.plan.timing.seed}/{replicate}")
+        places = list(self.plan.surroundings())
+        coin.shuffle(places)
+        for surroundings in places:
+            todo = [
+                t for t in self.plan.active
+                if t.surroundings == surroundings
+                and t.trial_id not in self.progress.settled
+                and self.progress.processes(t) < replicate
+            ]  # fmt: skip
+            if not todo:
+                continue
+            coin.shuffle(todo)
+            most = self.plan.timing.processes_max
+            self.tell(
+                f"process {replicate} of at most {most}, {surroundings.label}: {_count(len(todo), 'trial')}, {self._left()}"
+            )
+            self._serve("time", surroundings, todo, replicate)
+
+    def _serve(self, kind: str, surroundings: Surroundings, trials: list[Trial], replicate: int) -> None:
+        """Hand trials to workers until each has its record; a worker that dies costs the trial at hand."""
+        todo = list(trials)
+        starts_lost = 0
+        while todo:
+            log = self.folder / "logs" / f"{kind}-{replicate}-{surroundings.slug}.log"
+            worker = Worker(surroundings, job(kind, surroundings, self.plan.timing, todo, replicate), log)
+            self.journal.append({"type": "start", "utc": _utc(), "kind": kind, "replicate": replicate, "pid": worker.process.pid, "surroundings": surroundings.label})  # fmt: skip
+            at_hand: Trial | None = None
+            served = len(todo)
+            hung = False
+            status = 0
+            try:
+                for message in worker.answers(START_TIMEOUT_S, self.plan.timing.timeout_seconds):
+                    if message["type"] == "refused":
+                        raise UserError(message["place"], message["rule"], message["remedy"])
+                    if message["type"] == "begin":
+                        at_hand = next(t for t in todo if t.trial_id == message["trial_id"])
+                    elif message["type"] in ("inspect", "visit") and at_hand is not None:
+                        self._record(message | ({"replicate": replicate} if kind == "time" else {}))
+                        self._after(kind, at_hand, message)
+                        todo.remove(at_hand)
+                        at_hand = None
+            except Silent:
+                hung = True
+            finally:
+                status = worker.end()
+            if at_hand is not None:
+                detail = (
+                    f"no answer within {self.plan.timing.timeout_seconds:g} s" if hung else how_it_ended(status, log)
+                )
+                state = "timeout" if hung else "crash"
+                record = {"type": "inspect" if kind == "inspect" else "visit", "trial_id": at_hand.trial_id, "status": state, "status_detail": detail}  # fmt: skip
+                self._record(record | ({"replicate": replicate} if kind == "time" else {}))
+                self._after(kind, at_hand, record)
+                todo.remove(at_hand)
+            starts_lost = 0 if len(todo) < served else starts_lost + 1
+            if starts_lost == 3:
+                why = "it says nothing" if hung else how_it_ended(status, log)
+                raise UserError(f"worker for {surroundings.label}", f"it can't start: {why}", f"See {log}; then bench run --resume {shlex.quote(str(self.folder))}")  # fmt: skip
+
+    def _after(self, kind: str, trial: Trial, message: dict[str, Any]) -> None:
+        if message["status"] != "ok":
+            self.tell(f"  {trial.trial_id}: {message['status']}: {message['status_detail']}")
+        if kind == "time":
+            self.visit_walls.append(message.get("wall_s", 0.0))
+            self._settle(trial)
+
+    def _settle(self, trial: Trial) -> None:
+        """Record and tell a trial that needs no further process."""
+        why = self.progress.why_settled(trial, self.plan.timing)
+        if why is None or trial.trial_id in self.progress.settled:
+            return
+        self._record({"type": "settled", "trial_id": trial.trial_id, "why": why})
+        if why == "failed":
+            return
+        done = f"[{len(self.progress.settled):>{len(str(len(self.plan.active)))}}/{len(self.plan.active)}]"
+        self.tell(f"{done} {trial.trial_id}: {self._reading(trial)}, {self._left()}")
+
+    def _reading(self, trial: Trial) -> str:
+        """Such as `separable 2.10x ±3.1 % in 5 processes`."""
+        timing = self.plan.timing
+        words = []
+        intervals = self.progress.intervals(trial, timing.confidence)
+        for arm, interval in zip(trial.arms[1:], intervals, strict=False):
+            width = f"±{interval.half_width:.1%}" if interval.n > 1 else "one process, no interval"
+            missed = "" if interval.half_width <= timing.precision else " !"
+            words.append(f"{arm.choice.label} {math.exp(interval.mean):.3g}x {width}{missed}")
+        if len(trial.arms) == 1:
+            words.append(f"{trial.arms[0].choice.label} {math.exp(intervals[0].mean) / 1e6:.4g} ms")
+        return f"{', '.join(words)}, {self.progress.processes(trial)} processes"
+
+    def _left(self) -> str:
+        """The time left, from what visits took so far and the processes that each interval still needs."""
+        timing = self.plan.timing
+        measured = sum(self.visit_walls) / len(self.visit_walls) if self.visit_walls else None
+        seconds = 0.0
+        starts: dict[Surroundings, int] = {}
+        for trial in self.plan.active:
+            if trial.trial_id in self.progress.settled:
+                continue
+            n = self.progress.processes(trial)
+            need = timing.processes_min
+            if n >= 3:
+                widest = max(i.half_width for i in self.progress.intervals(trial, timing.confidence))
+                need = processes_needed(widest, n, timing)
+            seconds += max(1, need - n) * (measured or visit_seconds(trial, timing))
+            starts[trial.surroundings] = max(starts.get(trial.surroundings, 0), need - n)
+        seconds += START_SECONDS * sum(starts.values())
+        return f"about {_duration(seconds)} left"
+
+
+def _probe(plan: Plan) -> dict[str, dict[str, Any]]:
+    """Ask a worker on each device what it is. UserError, in its one line, where it can't be used."""
+    facts = {}
+    for surroundings in {s.device: s for s in plan.surroundings()}.values():
+        worker = Worker(surroundings, job("probe", surroundings, plan.timing), Path("/dev/null"))
+        told: list[dict[str, Any]] = []
+        try:
+            told = list(worker.answers(START_TIMEOUT_S, START_TIMEOUT_S))
+        except Silent:
+            pass
+        finally:
+            status = worker.end()
+        if told and told[0]["type"] == "refused":
+            raise UserError(told[0]["place"], told[0]["rule"], told[0]["remedy"])
+        if not told:
+            raise UserError(f"DEVICE={surroundings.device}", f"a worker can't start (exit status {status})", "Try: python -m bench.measure.worker <<< '{}' to see why.")  # fmt: skip
+        facts[surroundings.device] = told[0]["facts"]
+    return facts
+
+
+def _environment(
+    run_id: str, started: datetime, command: Sequence[str], plan: Plan, facts: dict[str, dict[str, Any]], ambers: list[str]
+) -> dict[str, Any]:  # fmt: skip
+    host = environment.host()
+    devices = {d: {"name": f["device_name"] or host["cpu_model"], **f} for d, f in facts.items()}
+    return {
+        "run_id": run_id,
+        "started_utc": started.isoformat(timespec="seconds"),
+        "command": shlex.join(command),
+        **environment.versions(),
+        "torch": next(iter(facts.values()))["torch"],
+        "host": host,
+        "devices": devices,
+        "worker_environment": {s.label: recorded(worker_environment(s)) for s in plan.surroundings()},
+        "ambers": ambers,
+    }
+
+
+def _write_json(path: Path, data: dict[str, Any]) -> None:
+    path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+
+
+def _point_latest(folder: Path) -> None:
+    """Make results/latest a link to the newest run; where links can't be made, do without."""
+    latest = folder.parent / "latest"
+    with contextlib.suppress(OSError):
+        latest.unlink(missing_ok=True)
+        latest.symlink_to(folder.name, target_is_directory=True)
+
+
+def _utc() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _count(n: int, word: str) -> str:
+    return f"{n} {word}" + ("" if n == 1 else "s")
+
+
+def processes_needed(half_width: float, n: int, timing: Timing) -> int:
+    """Processes that the asked precision will take, judged by the half-width that `n` of them (at least 2) gave."""
+    spread = half_width * math.sqrt(n) / t_quantile(0.5 + timing.confidence / 2, n - 1)
+    for need in range(timing.processes_min, timing.processes_max):
+        if (
+            need > 1
+            and t_quantile(0.5 + timing.confidence / 2, need - 1) * spread / math.sqrt(need) <= timing.precision
+        ):
+            return need
+    return timing.processes_max
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"
+
+
+def stderr_line(text: str) -> None:
+    """The default `tell`: one line, at once."""
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,98 @@
+"""Stands in for the worker: answers at once with samples of a known speedup, or misbehaves on request.
+
+BENCH_FAKE is a JSON mapping from a part of a trial's name to crash, hang, oom, nonfinite, fault (answers, then dies
+like a lost device context) or once (crashes the first time only, told by the file named there); `*` is any trial.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+RATIO = 3.0
+
+
+def main() -> None:
+    job = json.loads(sys.stdin.read())
+    fake = json.loads(os.environ.get("BENCH_FAKE", "{}"))
+    say({"type": "ready", "pid": os.getpid(), "facts": {"device_name": "", "torch": fake.get("torch", "fake")}})
+    if fake.get("start") == "dies" and job["kind"] != "probe":
+        os.abort()
+    if job["kind"] == "probe":
+        return
+    for trial in job["trials"]:
+        say({"type": "begin", "trial_id": trial["trial_id"]})
+        what = next((v for k, v in fake.items() if k in trial["trial_id"]), "ok") if job["kind"] == "time" else "ok"
+        if what.startswith("once:"):
+            marker = Path(what.removeprefix("once:"))
+            what = "ok" if marker.exists() else "crash"
+            marker.touch()
+        if what == "crash":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if what == "hang":
+            time.sleep(600)
+        if what == "slow":
+            time.sleep(0.3)
+        kind = "inspect" if job["kind"] == "inspect" else "visit"
+        told = {"type": kind, "trial_id": trial["trial_id"], "wall_s": 0.01}
+        if what in ("oom", "nonfinite", "fault"):
+            detail = "device fault: illegal address" if what == "fault" else f"planted {what}"
+            say(told | {"status": "crash" if what == "fault" else what, "status_detail": detail})
+            if what == "fault":
+                return
+        elif kind == "inspect":
+            arms = [
+                {
+                    "arm_id": a["arm_id"],
+                    "memory_peak_bytes": 1024,
+                    "backends": ["Fake"],
+                    "params": 1,
+                    "output_shape": [1],
+                }
+                for a in trial["arms"]
+            ]
+            say(told | {"status": "ok", "arms": arms})
+        else:
+            say(told | visit(trial, job["replicate"]))
+
+
+def visit(trial: dict, replicate: int) -> dict:
+    coin = random.Random(f"{trial['trial_id']}{replicate}")
+    arms = []
+    for i, arm in enumerate(trial["arms"]):
+        base = 1e6 / RATIO**i
+        samples = [round(base * (1.01 + coin.expovariate(200)), 1) for _ in range(8)]
+        arms.append(
+            {
+                "arm_id": arm["arm_id"],
+                "evaluations_per_sample": 2,
+                "samples_ns": samples,
+                "device_ns": None,
+                "flags": [0] * 8,
+            }
+        )
+    none = {"run_queue_wait_ns": 0, "involuntary_switches": 0, "minor_faults": 0}
+    return {
+        "status": "ok",
+        "stop": "seconds",
+        "precision": 0.02,
+        "rounds": 4,
+        "orders": ["ABBA", "BAAB", "ABBA", "BAAB"],
+        "warm_up": {"settled": True, "samples_ns": {a["arm_id"]: [1e6] for a in arms}, "wall_s": 0.001},
+        "arms": arms,
+        "counters": {a["arm_id"]: none for a in arms},
+        "timed_s": 0.01,
+    }
+
+
+def say(message: dict) -> None:
+    print(json.dumps(message), flush=True)
+
+
+if __name__ == "__main__":
+    main()
