@@ -1,0 +1,223 @@
+"""The journal as typed records: what each trial's inspection and visits said, and what each session took.
+
+A journal is append-only, so its last line may be torn: a line without its newline is left out. Anything else that
+can't be read is an error that names the line, because a record that is silently dropped changes the answer.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.spec.columns import SCHEMA_VERSION, STATUSES
+from bench.spec.errors import UserError
+from bench.spec.plan import Trial
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """One arm's samples in one process: seconds per evaluation, in time order; samples 2i and 2i + 1 are of round i."""
+
+    time_s: Floats
+    device_time_s: Floats | None
+    flags: Ints
+    evaluations: int
+    warm_up_s: Floats
+    counters: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A trial as one process measured it; `arms` by arm_id, `orders` a letter per sample, A for the first arm."""
+
+    replicate: int
+    orders: tuple[str, ...]
+    arms: Mapping[str, Taken]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A visit, or with `replicate` None the inspection, that came to nothing."""
+
+    status: str
+    detail: str
+    replicate: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """What the inspection saw of one arm."""
+
+    memory_peak_bytes: int | None
+    backends: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class History:
+    """Everything the journal says of one trial. Of two records on the same process the later one stands."""
+
+    visited: dict[int, Visit | Failure] = field(default_factory=dict)
+    inspected: dict[str, Inspected] = field(default_factory=dict)
+    uninspected: Failure | None = None
+    settled: str | None = None
+
+    @property
+    def visits(self) -> tuple[Visit, ...]:
+        """The visits that measured, by process."""
+        return tuple(v for _, v in sorted(self.visited.items()) if isinstance(v, Visit))
+
+    @property
+    def failure(self) -> Failure | None:
+        """The first failure: of the inspection, or else of a process."""
+        failed = (v for _, v in sorted(self.visited.items()) if isinstance(v, Failure))
+        return self.uninspected or next(failed, None)
+
+
+@dataclass(slots=True)
+class Journal:
+    """A journal, read. Seconds are summed over the sessions that ended by themselves or by Ctrl-C."""
+
+    run_id: str = ""
+    histories: dict[str, History] = field(default_factory=dict)
+    timed_s: float = 0.0
+    wall_s: float = 0.0
+    sessions: int = 0
+
+    def history(self, trial_id: str) -> History:
+        """The trial's records; an empty history where there are none."""
+        return self.histories.get(trial_id, History())
+
+
+def read_journal(path: Path, trials: Mapping[str, Trial]) -> Journal:
+    """Read journal.jsonl of a run with these trials (by trial_id).
+
+    UserError, with the line's number, for a line that is no whole record, a trial that the plan doesn't hold and a
+    schema newer than this program's.
+    """
+    journal = Journal()
+    for number, line in enumerate(_whole_lines(path), 1):
+        place = f"{path}:{number}"
+        try:
+            record = json.loads(line)
+            _take(journal, record, trials)
+        except UserError as error:
+            raise UserError(place, error.rule, error.remedy, error.value) from None
+        except json.JSONDecodeError as error:
+            raise UserError(place, f"this line is no JSON record ({error.msg})", _RESTORE) from None
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise UserError(place, f"this record is not whole ({type(error).__name__}: {error})", _RESTORE) from None
+    return journal
+
+
+_RESTORE = "Restore the journal from a copy, or delete this line and resume the run."
+
+
+def _whole_lines(path: Path) -> list[str]:
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise UserError(str(path), f"the journal can't be read: {error.strerror}", "Mend the file.") from None
+    return text.split("\n")[:-1]
+
+
+def _take(journal: Journal, record: dict[str, Any], trials: Mapping[str, Trial]) -> None:
+    take = _TAKERS.get(record["type"])
+    if take is not None:
+        take(journal, record)
+    elif record["type"] in _OF_TRIALS:
+        trial = trials.get(record["trial_id"])
+        if trial is None:
+            raise UserError("", "plan.json holds no such trial", "Put the plan back that this journal began with.", record["trial_id"])  # fmt: skip
+        _OF_TRIALS[record["type"]](journal.histories.setdefault(trial.trial_id, History()), record, trial)
+
+
+def _take_run(journal: Journal, record: dict[str, Any]) -> None:
+    if int(record["schema_version"]) > SCHEMA_VERSION:
+        raise UserError("", f"the newest schema that this program reads is {SCHEMA_VERSION}", "Use a newer bench.", record["schema_version"])  # fmt: skip
+    journal.run_id = str(record["run_id"])
+
+
+def _take_session(journal: Journal, record: dict[str, Any]) -> None:
+    timed, wall = float(record["timed_s"]), float(record["wall_s"])
+    journal.timed_s += timed
+    journal.wall_s += wall
+    journal.sessions += 1
+
+
+def _take_inspection(history: History, record: dict[str, Any], _: Trial) -> None:
+    history.uninspected = _failure(record, None)
+    if history.uninspected is None:
+        for arm in record["arms"]:
+            peak = arm.get("memory_peak_bytes")
+            history.inspected[arm["arm_id"]] = Inspected(None if peak is None else int(peak), tuple(arm["backends"]))
+
+
+def _take_visit(history: History, record: dict[str, Any], trial: Trial) -> None:
+    replicate = int(record["replicate"])
+    history.visited[replicate] = _failure(record, replicate) or _visit(record, replicate, trial)
+
+
+def _take_settled(history: History, record: dict[str, Any], _: Trial) -> None:
+    history.settled = str(record["why"])
+
+
+_TAKERS: dict[str, Callable[[Journal, dict[str, Any]], None]] = {
+    "run": _take_run,
+    "end": _take_session,
+    "interrupt": _take_session,
+}
+_OF_TRIALS: dict[str, Callable[[History, dict[str, Any], Trial], None]] = {
+    "inspect": _take_inspection,
+    "visit": _take_visit,
+    "settled": _take_settled,
+}
+
+
+def _failure(record: dict[str, Any], replicate: int | None) -> Failure | None:
+    status = record["status"]
+    if status == "ok":
+        return None
+    if status not in STATUSES:
+        raise ValueError(f"no such status: {status}")
+    return Failure(status, record.get("status_detail") or "no detail was given", replicate)
+
+
+def _visit(record: dict[str, Any], replicate: int, trial: Trial) -> Visit:
+    arms = {a["arm_id"]: a for a in record["arms"]}
+    missing = [a.arm_id for a in trial.arms if a.arm_id not in arms]
+    if missing:
+        raise ValueError(f"arm {missing[0]} is missing")
+    orders = tuple(str(order) for order in record["orders"])
+    warm_up = record["warm_up"]["samples_ns"]
+    counters = record.get("counters") or {}
+    taken = {
+        a.arm_id: _taken(arms[a.arm_id], warm_up.get(a.arm_id, []), counters.get(a.arm_id) or {}) for a in trial.arms
+    }
+    for arm_id, t in taken.items():
+        if not len(t.time_s) == len(t.flags) == 2 * len(orders):
+            raise ValueError(f"{arm_id} has {len(t.time_s)} samples in {len(orders)} rounds")
+    return Visit(replicate, orders, taken)
+
+
+def _taken(arm: dict[str, Any], warm_up: list[float], counters: Mapping[str, int]) -> Taken:
+    times = np.asarray(arm["samples_ns"], dtype=np.float64) / 1e9
+    if not (times.size and np.isfinite(times).all() and (times > 0).all()):
+        raise ValueError(f"{arm['arm_id']} has a sample that is no positive time")
+    device = arm.get("device_ns")
+    return Taken(
+        time_s=times,
+        device_time_s=None if device is None else np.asarray(device, dtype=np.float64) / 1e9,
+        flags=np.asarray(arm["flags"], dtype=np.int64),
+        evaluations=int(arm["evaluations_per_sample"]),
+        warm_up_s=np.asarray(warm_up, dtype=np.float64) / 1e9,
+        counters=counters,
+    )

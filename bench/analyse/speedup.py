@@ -1,0 +1,266 @@
+"""From one trial's visits to its rows: a row per arm, and a row per arm against the trial's baseline."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.analyse import statistics
+from bench.analyse.records import Floats, History, Inspected, Taken
+from bench.spec.columns import FLAGS, MEASURED, SCHEMA_VERSION
+from bench.spec.config import Timing
+from bench.spec.costs import Cost
+from bench.spec.errors import UserError
+from bench.spec.interval import Interval
+from bench.spec.plan import Arm, Trial
+
+Row = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What all rows of a run share; `resume` is the command that measures what is still missing."""
+
+    run_id: str
+    timing: Timing
+    device_names: Mapping[str, str]
+    resume: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """An arm against the baseline, in ln(speedup): what decides, the other opinions, and what speaks against it."""
+
+    decided: Interval
+    opinions: Mapping[str, float]  # minima, medians
+    doubts: tuple[str, ...]
+
+
+def rows_of(trial: Trial, history: History, setting: Setting) -> tuple[list[Row], list[Row]]:
+    """The trial's rows for measurements.csv (all arms) and pairs.csv (all but the baseline), measured or not."""
+    taken = {a.arm_id: [v.arms[a.arm_id] for v in history.visits] for a in trial.arms}
+    base, *others = trial.arms
+    contrasts: dict[str, Contrast] = {}
+    if history.visits:
+        contrasts = {a.arm_id: contrast(taken[base.arm_id], taken[a.arm_id], setting.timing) for a in others}
+    common = _trial_columns(trial, history, setting)
+    rows = [_arm_row(trial, a, taken[a.arm_id], contrasts, history.inspected.get(a.arm_id), setting.timing) for a in trial.arms]  # fmt: skip
+    pairs = [_pair_row(trial, a, taken, contrasts.get(a.arm_id), setting.timing) for a in others]
+    for row in rows + pairs:
+        row.update(common)
+        row.update(_status(trial, history, setting, noisy=bool(row.pop("noisy"))))
+        if row["status"] in MEASURED and history.settled is None and len(history.visits) < setting.timing.processes_min:
+            least = setting.timing.processes_min
+            left = f"only {len(history.visits)} of at least {least} processes yet: {setting.resume}"
+            row["quality_notes"] = "; ".join(str(n) for n in (row.get("quality_notes"), left) if n)
+    return rows, pairs
+
+
+def contrast(baseline: Sequence[Taken], other: Sequence[Taken], timing: Timing) -> Contrast:
+    """Compare two arms that the same processes measured."""
+    arms = (baseline, other)
+    decided = statistics.log_speedup(*_times(arms), timing.confidence)
+    opinions = {
+        name: statistics.log_speedup(*_times(arms), timing.confidence, statistics.ratio_of(estimator)).mean
+        for name, estimator in (("minima", statistics.minimum), ("medians", statistics.median))
+    }
+    both = zip(baseline, other, strict=True)
+    calm = [statistics.undisturbed((b.time_s, b.flags), (o.time_s, o.flags)) for b, o in both]
+    known = [c for c in calm if c is not None]
+    without = None
+    if len(known) == len(calm):
+        without = statistics.log_speedup([c[0] for c in known], [c[1] for c in known]).mean
+    return Contrast(decided, opinions, statistics.doubts(decided, opinions, without, timing.precision))
+
+
+def _times(arms: tuple[Sequence[Taken], Sequence[Taken]]) -> tuple[list[Floats], list[Floats]]:
+    return [t.time_s for t in arms[0]], [t.time_s for t in arms[1]]
+
+
+def _status(trial: Trial, history: History, setting: Setting, *, noisy: bool) -> Row:
+    """Status and why: a failure stands above whatever was measured before it."""
+    failure, done = history.failure, len(history.visits)
+    if trial.skip is not None:
+        return {"status": "skipped", "status_detail": trial.skip}
+    if failure is not None:
+        where = "in the inspection" if failure.replicate is None else f"in process {failure.replicate}"
+        measured = f"{done} process{'es' if done != 1 else ''} measured"
+        return {"status": failure.status, "status_detail": f"{failure.detail} {where}; {measured}"}
+    if not done:
+        return {"status": "skipped", "status_detail": f"not measured yet: {setting.resume}"}
+    if noisy:
+        return {"status": "noisy", "status_detail": "see quality_notes"}
+    return {"status": "ok", "status_detail": None}
+
+
+def _trial_columns(trial: Trial, history: History, setting: Setting) -> Row:
+    s, place = trial.shape, trial.surroundings
+    return {
+        "run_id": setting.run_id,
+        "trial_id": trial.trial_id,
+        "experiment": trial.experiment,
+        "schema_version": SCHEMA_VERSION,
+        "baseline": trial.arms[0].choice.label,
+        "batch": s.batch,
+        "c_in": s.c_in,
+        "c_out": s.c_out,
+        "height": s.height,
+        "width": s.width,
+        "kernel": s.kernel,
+        "stride": s.stride,
+        "padding": s.padding,
+        "dilation": s.dilation,
+        "depth": s.depth,
+        "dtype": trial.dtype,
+        "layout": trial.layout,
+        "mode": trial.mode,
+        "pass": trial.pass_,
+        "threads": place.threads,
+        "allocator": place.allocator,
+        "waiting": place.waiting,
+        "device": place.device,
+        "device_name": setting.device_names.get(place.device) or None,
+        "processes": len(history.visits),
+    }
+
+
+def _cost(trial: Trial, arm: Arm) -> Cost | None:
+    """The arm's cost; None where the block can't be built at this shape."""
+    try:
+        return trial.cost(arm)
+    except UserError:
+        return None
+
+
+def _arm_row(
+    trial: Trial,
+    arm: Arm,
+    taken: Sequence[Taken],
+    contrasts: Mapping[str, Contrast],
+    inspected: Inspected | None,
+    timing: Timing,
+) -> Row:
+    row: Row = {"arm_id": arm.arm_id, "block": arm.choice.label, "noisy": False}
+    theory = _cost(trial, arm)
+    if theory is not None:
+        row |= {
+            "groups": trial.block(arm).layers[0].groups,
+            "params": theory.params,
+            "macs": theory.macs,
+            "flops": theory.flops,
+            "bytes_min": theory.bytes_min,
+            "activations": theory.activations,
+            "layers": theory.layers,
+            "ops": theory.ops,
+            "intensity_flop_per_byte": theory.intensity,
+            "memory_theory_bytes": theory.memory_bytes,
+        }
+    if inspected is not None:
+        row |= {"memory_peak_bytes": inspected.memory_peak_bytes, "backends": " ".join(inspected.backends) or None}
+    if not taken:
+        return row
+    row |= _time_columns(taken, timing) | _counter_columns(taken)
+    if theory is not None:
+        fastest = math.exp(statistics.log_time([t.time_s for t in taken]).mean)
+        row |= {"achieved_flop_per_s": theory.flops / fastest, "achieved_bytes_per_s": theory.bytes_min / fastest}
+    # An arm is as good as its own comparison; the baseline, as the worst of those that lean on it.
+    own = {arm.arm_id: contrasts[arm.arm_id]} if arm.arm_id in contrasts else contrasts
+    if own:
+        widths = [c.decided.half_width for c in own.values()]
+    else:
+        widths = [statistics.log_time([t.time_s for t in taken], timing.confidence).half_width]
+    found = dict.fromkeys(d for c in own.values() for d in c.doubts)
+    return row | {
+        "precision_reached": max(widths) <= timing.precision,
+        "noisy": bool(found),
+        "quality_notes": _notes(tuple(found), taken),
+    }
+
+
+def _time_columns(taken: Sequence[Taken], timing: Timing) -> Row:
+    times = [t.time_s for t in taken]
+    middle = statistics.log_time(times, timing.confidence, statistics.median)
+    pooled = np.concatenate(times)
+    devices = [t.device_time_s for t in taken if t.device_time_s is not None and t.device_time_s.size]
+    several = math.isfinite(middle.half_width)
+    return {
+        "time_median_s": math.exp(middle.mean),
+        "time_ci_low_s": math.exp(middle.low) if several else None,
+        "time_ci_high_s": math.exp(middle.high) if several else None,
+        "time_min_s": math.exp(statistics.log_time(times).mean),
+        "time_p10_s": float(np.quantile(pooled, 0.1)),
+        "time_p90_s": float(np.quantile(pooled, 0.9)),
+        "samples": int(pooled.size),
+        "evaluations_per_sample": round(float(np.median([t.evaluations for t in taken]))),
+        "device_time_median_s": math.exp(statistics.log_time(devices, estimator=statistics.median).mean)
+        if len(devices) == len(taken) and all((d > 0).all() for d in devices)
+        else None,
+    }
+
+
+def _counter_columns(taken: Sequence[Taken]) -> Row:
+    def total(name: str) -> int | None:
+        counts = [t.counters.get(name) for t in taken]
+        return None if any(c is None for c in counts) else sum(int(c) for c in counts if c is not None)
+
+    evaluations = sum(t.time_s.size * t.evaluations for t in taken)
+    timed = sum(float(t.time_s.sum()) * t.evaluations for t in taken)
+    wait, faults = total("run_queue_wait_ns"), total("minor_faults")
+    return {
+        "flagged_share": _flagged_share(taken),
+        "run_queue_wait_share": None if wait is None else wait / 1e9 / timed,
+        "involuntary_switches": total("involuntary_switches"),
+        "minor_faults_per_evaluation": None if faults is None else faults / evaluations,
+    }
+
+
+def _pair_row(
+    trial: Trial, arm: Arm, taken: Mapping[str, Sequence[Taken]], found: Contrast | None, timing: Timing
+) -> Row:
+    row: Row = {
+        "arm_id": arm.arm_id,
+        "block": arm.choice.label,
+        "noisy": False,
+        "precision_target": timing.precision,
+    }
+    mine, base = _cost(trial, arm), _cost(trial, trial.arms[0])
+    if mine is not None and base is not None:
+        row |= {
+            "groups": trial.block(arm).layers[0].groups,
+            "mac_ratio": base.macs / mine.macs,
+            "layer_ratio": mine.layers / base.layers,
+        }
+    if found is None:
+        return row
+    both = [*taken[trial.arms[0].arm_id], *taken[arm.arm_id]]
+    speedup = math.exp(found.decided.mean)
+    several = math.isfinite(found.decided.half_width)
+    return row | {
+        "speedup": speedup,
+        "speedup_ci_low": math.exp(found.decided.low) if several else None,
+        "speedup_ci_high": math.exp(found.decided.high) if several else None,
+        "speedup_of_minima": math.exp(found.opinions["minima"]),
+        "speedup_of_medians": math.exp(found.opinions["medians"]),
+        "delivered_share": speedup * mine.macs / base.macs if mine is not None and base is not None else None,
+        "rounds": sum(t.time_s.size // 2 for t in taken[arm.arm_id]),
+        "precision": found.decided.half_width if several else None,
+        "precision_reached": found.decided.half_width <= timing.precision,
+        "flagged_share": _flagged_share(both),
+        "noisy": bool(found.doubts),
+        "quality_notes": _notes(found.doubts, both),
+    }
+
+
+def _flagged_share(taken: Sequence[Taken]) -> float:
+    return float(np.mean(np.concatenate([t.flags for t in taken]) != 0))
+
+
+def _notes(doubts: tuple[str, ...], taken: Sequence[Taken]) -> str | None:
+    """The doubts, then what disturbed at least 1 % of the samples."""
+    flags = np.concatenate([t.flags for t in taken])
+    shares = {word: float(np.mean(flags & bit != 0)) for bit, word in FLAGS.items()}
+    seen = [f"{word} in {share * 100:.0f} % of samples" for word, share in shares.items() if share >= 0.01]
+    return "; ".join([*doubts, *seen]) or None

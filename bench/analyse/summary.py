@@ -1,0 +1,265 @@
+"""What a run says, first as data and then as sentences for the terminal and for titles."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.analyse import statistics
+from bench.analyse.results import Run
+from bench.spec.columns import FAILED, MEASURED
+from bench.spec.interval import Interval
+
+SERIES = ("device", "threads", "layout", "dtype", "mode", "pass", "allocator", "waiting")
+"""How a block is run, apart from its shape: a series of a plot, a column of the table, a line of the summary."""
+
+_USUAL = {"dtype": "fp32", "mode": "eager", "pass": "inference", "allocator": "retain", "waiting": "default"}
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How a block fared against its baseline in a group of rows. `mean` and half-widths are of ln(speedup).
+
+    `undecided` counts intervals that contain 1; `unsure` rows have no interval, as one process measured them.
+    `promised` is the geometric mean of the MAC ratios; `missed` counts rows less precise than asked.
+    """
+
+    place: str
+    block: str
+    baseline: str
+    measured: int
+    faster: int
+    slower: int
+    undecided: int
+    unsure: int
+    read_faster: int
+    missed: int
+    noisy: int
+    failed: Mapping[str, int]
+    skipped: int
+    mean: Interval
+    promised: float
+    median_half_width: float
+
+    @property
+    def delivered(self) -> float:
+        """The share of the promised ratio that arrived, by geometric means."""
+        return math.exp(self.mean.mean) / self.promised
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A run in numbers: a tally for each place and block, one for each device and block, and the time spent."""
+
+    places: tuple[Tally, ...]
+    blocks: tuple[Tally, ...]
+    median_half_width: float
+    precision_target: float
+    timed_s: float
+    wall_s: float
+    sessions: int
+
+    @property
+    def timed_share(self) -> float | None:
+        """The share of the time from start to end that went into samples; None where the run doesn't say."""
+        return self.timed_s / self.wall_s if self.wall_s > 0 else None
+
+
+def summarise(run: Run) -> Summary:
+    """The run's pairs, counted and averaged."""
+    records = records_of(run.pairs)
+    groups: dict[tuple[str, ...], list[Record]] = {}
+    blocks: dict[tuple[str, ...], list[Record]] = {}
+    for r in records:
+        groups.setdefault((place_label(r), r["block"], r["baseline"]), []).append(r)
+        blocks.setdefault((r["device"], r["block"], r["baseline"]), []).append(r)
+    return Summary(
+        places=tuple(tally(rows, place) for (place, *_), rows in groups.items()),
+        blocks=tuple(tally(rows, device) for (device, *_), rows in blocks.items()),
+        median_half_width=tally(records, "").median_half_width if records else math.inf,
+        precision_target=run.timing.precision,
+        timed_s=run.timed_s,
+        wall_s=run.wall_s,
+        sessions=run.sessions,
+    )
+
+
+def records_of(frame: pd.DataFrame) -> list[Record]:
+    """A frame's rows as plain dicts, with None for what is missing."""
+    plain = frame.astype(object).where(frame.notna(), None)
+    return [{str(k): v for k, v in row.items()} for row in plain.to_dict("records")]
+
+
+def tally(rows: Sequence[Record], place: str) -> Tally:
+    """Count one block's rows (at least one)."""
+    measured = [r for r in rows if r["status"] in MEASURED and r["speedup"] is not None]
+    sure = [r for r in measured if r["speedup_ci_low"] is not None]
+    logs = [math.log(r["speedup"]) for r in measured]
+    widths = [math.inf if r["precision"] is None else r["precision"] for r in measured]
+    ratios = [math.log(r["mac_ratio"]) for r in measured if r["mac_ratio"] is not None]
+    known = [r["precision"] for r in sure]
+    return Tally(
+        place=place,
+        block=rows[0]["block"],
+        baseline=rows[0]["baseline"],
+        measured=len(measured),
+        faster=sum(r["speedup_ci_low"] > 1 for r in sure),
+        slower=sum(r["speedup_ci_high"] < 1 for r in sure),
+        undecided=sum(r["speedup_ci_low"] <= 1 <= r["speedup_ci_high"] for r in sure),
+        unsure=len(measured) - len(sure),
+        read_faster=sum(x > 0 for x in logs),
+        missed=sum(not r["precision_reached"] for r in measured),
+        noisy=sum(r["status"] == "noisy" for r in measured),
+        failed=Counter(r["status"] for r in rows if r["status"] in FAILED),
+        skipped=sum(r["status"] in ("skipped", "unsupported") for r in rows),
+        mean=statistics.geometric_mean(logs, widths),
+        promised=math.exp(sum(ratios) / len(ratios)) if ratios else math.nan,
+        median_half_width=statistics.median(np.asarray(known, dtype=np.float64)) if known else math.inf,
+    )
+
+
+def sentences(summary: Summary) -> list[str]:
+    """The summary in words: a line for each place and block, then what to make of the rows, then the time spent."""
+    return [_verdict(t) for t in summary.places] + _rows(summary) + _time(summary)
+
+
+def finding(blocks: Sequence[Tally]) -> str:
+    """One sentence for a title: where each block won on each device, and what share of a lone block's promise arrived."""
+    said = [t for t in blocks if t.measured]
+    if not said:
+        return "Nothing was measured"
+    devices = dict.fromkeys(t.place for t in said)
+    if len(devices) == 1:
+        return _capital(_finding(said, "; it delivers"))
+    return _capital("; ".join(f"on {d} {_finding([t for t in said if t.place == d], ', delivering')}" for d in devices))
+
+
+def _finding(said: Sequence[Tally], link: str) -> str:
+    words: list[str] = []
+    for t in said:
+        verb = "reads" if t.unsure == t.measured else "is"
+        wins = t.read_faster if t.unsure == t.measured else t.faster
+        of = f"in {wins} of {t.measured}"
+        words.append(
+            f"{t.block} {of}" if words else f"{t.block} {verb} faster {of} cell{'s' if t.measured != 1 else ''}"
+        )
+    lone = said[0]
+    if len(said) == 1 and lone.unsure == lone.measured:
+        words[0] += ", with one process each and so no interval"
+    text = ", ".join(words)
+    if len(said) == 1 and promises(lone):
+        text += f"{link} {share(lone.delivered)} of the promised ratio"
+    return text
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def promises(t: Tally) -> bool:
+    """Whether a block has fewer multiplications than its baseline, so that there is a promise to keep."""
+    return math.isfinite(t.promised) and t.promised > 1.01
+
+
+def _verdict(t: Tally) -> str:
+    skipped = f"{t.skipped} skipped" if t.skipped else ""
+    failed = ", ".join(f"{count} {status}" for status, count in t.failed.items())
+    rest = ", ".join(w for w in (failed, skipped) if w)
+    if not t.measured:
+        return f"{t.place}: {t.block}: nothing measured ({rest})"
+    if t.unsure == t.measured:
+        counted = f"{t.block} reads faster in {t.read_faster} of {shapes(t.measured)} (one process, so no interval)"
+    else:
+        others = [f"slower in {t.slower}" if t.slower else "", f"undecided in {t.undecided}" if t.undecided else "", f"without interval in {t.unsure}" if t.unsure else ""]  # fmt: skip
+        counted = ", ".join([f"{t.block} faster in {t.faster} of {shapes(t.measured)}", *filter(None, others)])
+    arrived = f", {share(t.delivered)} of the promised {times(t.promised)}" if promises(t) else ""
+    return f"{t.place}: {counted}, geometric mean {interval(t.mean)}{arrived}" + (f" ({rest})" if rest else "")
+
+
+def _rows(summary: Summary) -> list[str]:
+    b = summary.blocks
+    count = sum(t.measured for t in b)
+    if not count:
+        return []
+    width = summary.median_half_width
+    median = f"; median half-width ±{percent(width)}" if math.isfinite(width) else ""
+    words = [
+        f"{sum(t.undecided for t in b)} undecided (the interval contains 1)",
+        f"{sum(t.missed for t in b)} missed the asked ±{percent(summary.precision_target)}",
+        f"{sum(t.noisy for t in b)} noisy",
+    ]
+    return [f"{count} row{'s' if count != 1 else ''} measured: {', '.join(words)}{median}"]
+
+
+def _time(summary: Summary) -> list[str]:
+    if summary.timed_share is None:
+        return []
+    over = f" over {summary.sessions} sessions" if summary.sessions > 1 else ""
+    return [f"{summary.timed_share * 100:.0f} % of {duration(summary.wall_s)}{over} went into samples"]
+
+
+def place_label(row: Record, but: Sequence[str] = ()) -> str:
+    """How a row was run, in words: `cpu, 1 thread, channels_last`; what is usual goes unsaid, and so do the fields `but`."""
+    words = [] if "device" in but else [str(row["device"])]
+    if "threads" not in but and str(row["device"]).startswith("cpu"):
+        words.append(f"{row['threads']} thread{'s' if row['threads'] != 1 else ''}")
+    words += [] if "layout" in but else [str(row["layout"])]
+    for name, usual in _USUAL.items():
+        if name not in but and row[name] != usual:
+            words.append(f"{name} {row[name]}" if name in ("allocator", "waiting") else str(row[name]))
+    return ", ".join(words)
+
+
+def times(ratio: float, half_width: float = 0.05) -> str:
+    """A ratio with the digits that its half-width (of its logarithm) justifies: 4.1x, 0.85x, 12x."""
+    return f"{ratio:.{_decimals(ratio, half_width)}f}x"
+
+
+def _decimals(ratio: float, half_width: float) -> int:
+    """At most two, or three below 0.1, and as many as show the first digit of the interval's half-width."""
+    spread = ratio * half_width if 0 < half_width < 1 else ratio * 0.05
+    return min(2 if ratio >= 0.1 else 3, max(0, -math.floor(math.log10(spread))))
+
+
+def interval(log: Interval) -> str:
+    """exp of a log interval in words: `4.1x [3.8, 4.4]`, or the value alone where there is no interval."""
+    if not math.isfinite(log.half_width):
+        return times(math.exp(log.mean))
+    return spanned(math.exp(log.mean), math.exp(log.low), math.exp(log.high), log.half_width)
+
+
+def spanned(ratio: float, low: float, high: float, half_width: float) -> str:
+    """`4.1x [3.8, 4.4]`, all three with the same decimals."""
+    d = _decimals(ratio, half_width)
+    return f"{ratio:.{d}f}x [{low:.{d}f}, {high:.{d}f}]"
+
+
+def percent(value: float) -> str:
+    """0.021 -> '2.1 %', 0.18 -> '18 %'."""
+    return f"{value * 100:.1f} %" if value < 0.0995 and round(value * 100, 1) % 1 else f"{value * 100:.0f} %"
+
+
+def share(value: float) -> str:
+    """0.473 -> '47 %'."""
+    return f"{value * 100:.0f} %"
+
+
+def shapes(count: int) -> str:
+    """1 -> '1 shape', 15 -> '15 shapes'."""
+    return f"{count} shape{'s' if count != 1 else ''}"
+
+
+def duration(seconds: float) -> str:
+    """95 -> '1 min 35 s'."""
+    whole = round(seconds)
+    hours, minutes = whole // 3600, whole % 3600 // 60
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {whole % 60} s" if minutes else f"{seconds:.2g} s" if seconds < 10 else f"{whole} s"

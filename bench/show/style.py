@@ -1,0 +1,200 @@
+"""What all pictures share: colours, scales, the frame of title, legend, panels and footer, and how they are saved."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import matplotlib as mpl
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis, XAxis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.legend import Legend
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from bench.analyse.results import write_whole
+
+# Okabe and Ito's palette without its yellow, which is too pale for a line: told apart by all common colour vision.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#222222")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
+LINES: tuple[str | tuple[int, tuple[float, ...]], ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
+INK, FAINT, GRID = "#222222", "#767676", "#e4e4e4"
+DPI = 150
+_MARGIN = 0.12  # inches
+_STYLE: dict[Any, Any] = {
+    "svg.hashsalt": "bench",  # the same data make the same file
+    "svg.fonttype": "path",
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so pictures look alike everywhere
+    "font.size": 9,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a series is drawn; the first 28 differ in colour, marker or line."""
+
+    colour: str
+    marker: str
+    line: str | tuple[int, tuple[float, ...]]
+
+
+def look(index: int) -> Look:
+    """The look of the series at this place."""
+    turn = index // len(COLOURS)
+    return Look(COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)], LINES[(index + turn) % len(LINES)])
+
+
+def panels(count: int, columns: int, share_y: Literal["all", "none"] = "all", square: bool = False) -> tuple[Figure, list[Axes]]:  # fmt: skip
+    """A figure with this many panels, filled row by row; a place that is left over stays empty."""
+    rows = math.ceil(count / columns)
+    width = {1: 7.0, 2: 9.4}.get(columns, 3.7 * columns + 0.8)
+    height = (4.3 if square else 3.4 if rows == 1 else 2.9) * rows + 0.3
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
+        FigureCanvasAgg(figure)
+        grid = figure.subplots(rows, columns, sharex=False, sharey=share_y == "all", squeeze=False)
+    axes = [axis for row in grid for axis in row]
+    for unused in axes[count:]:
+        unused.set_axis_off()
+    for i, axis in enumerate(axes[:count]):
+        axis.set_axisbelow(True)
+        axis.grid(True, color=GRID, linewidth=0.8)
+        axis.tick_params(length=3, color=FAINT, labelcolor=INK, labelleft=share_y != "all" or i % columns == 0)
+        for side, spine in axis.spines.items():
+            spine.set_visible(side in ("left", "bottom"))
+            spine.set_color(FAINT)
+    return figure, axes[:count]
+
+
+def name_panel(axis: Axes, text: str) -> None:
+    """A panel's own heading, left above it."""
+    with mpl.rc_context(_STYLE):
+        axis.set_title(text, loc="left", fontsize=9.5, color=INK)
+
+
+def frame(figure: Figure, title: str, footer: str, handles: Sequence[Artist], more: str = "") -> None:
+    """Put the title and the legend above the panels and the footer below, each as wide as the figure and no wider.
+
+    The panels' share of the figure keeps its size: the figure grows by what the words need. `more` is a line under
+    the legend, for what could not be drawn.
+    """
+    width, height = (float(v) for v in figure.get_size_inches())
+    with mpl.rc_context(_STYLE):
+        heading = figure.suptitle(_wrapped(title, width, 13 * 0.60), fontsize=13, fontweight="bold", color=INK, ha="left", va="top", linespacing=1.25)  # fmt: skip
+        heading.set_in_layout(False)
+        foot = figure.text(0, 0, _wrapped("\n".join(t for t in (more, footer) if t), width, 7.5 * 0.53), fontsize=7.5, color=FAINT, ha="left", va="bottom", linespacing=1.4)  # fmt: skip
+        foot.set_in_layout(False)
+        legend = _legend(figure, handles, width - 2 * _MARGIN)
+        above = _inches(figure, heading)[1] + (_inches(figure, legend)[1] if legend else 0.0) + 2.2 * _MARGIN
+        below = _inches(figure, foot)[1] + 1.6 * _MARGIN
+        full = height + above + below
+        figure.set_size_inches(width, full)
+        left = _MARGIN / width
+        heading.set_position((left, 1 - _MARGIN / full))
+        foot.set_position((left, 0.7 * _MARGIN / full))
+        if legend:
+            top = 1 - (_inches(figure, heading)[1] + 1.7 * _MARGIN) / full
+            legend.set_bbox_to_anchor((left, top))
+        engine = figure.get_layout_engine()
+        if engine is not None:
+            engine.set(
+                rect=(0.3 * left, below / full, 1 - 1.3 * left, 1 - (above + below) / full), hspace=0.06, wspace=0.03
+            )  # type: ignore[call-arg]
+            engine.execute(figure)
+            figure.set_layout_engine("none")  # laid out once, not again for each file
+
+
+def save(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
+    """Write name.png and name.svg; each appears whole or not at all."""
+    png, svg = folder / f"{name}.png", folder / f"{name}.svg"
+    with mpl.rc_context(_STYLE):
+        write_whole(png, lambda f: figure.savefig(f, format="png", dpi=DPI, metadata={"Software": None}))
+        write_whole(svg, lambda f: figure.savefig(f, format="svg", metadata={"Date": None, "Creator": None}))
+    return png, svg
+
+
+def proxy(text: str, colour: str = INK, marker: str = "", line: object = "", hollow: bool = False) -> Line2D:
+    """A legend entry."""
+    return Line2D(
+        [], [], color=colour, marker=marker, linestyle=line, markersize=5.5, linewidth=1.4, label=text,  # type: ignore[arg-type]
+        markerfacecolor="white" if hollow else colour, markeredgecolor=colour,
+    )  # fmt: skip
+
+
+def ratio_axis(axis: Axis, low: float, high: float) -> None:
+    """A log2 axis of ratios from low to high, its ticks written 0.5x, 1x, 2x."""
+    log_axis(axis, low, high, ratio_ticks(low, high), lambda v: f"{v:.3g}x")
+
+
+def log_axis(axis: Axis, low: float, high: float, ticks: Sequence[float], word: Callable[[float], str]) -> None:
+    """A log2 axis with these ticks and no others, each written by `word(value)`."""
+    if isinstance(axis, XAxis):
+        axis.axes.set(xscale="log", xlim=(low, high))
+    else:
+        axis.axes.set(yscale="log", ylim=(low, high))
+    axis.set_major_locator(FixedLocator(list(ticks)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda v, _: word(v)))
+
+
+def ratio_ticks(low: float, high: float) -> list[float]:
+    """Powers of two between low and high; with steps between them where there would be fewer than three."""
+    ticks: list[float] = []
+    first, last = math.floor(math.log2(low)), math.ceil(math.log2(high))
+    for parts in (1, 2, 4, 8, 20, 100, 400):
+        ticks = [2.0**e * (1 + i / parts) for e in range(first, last + 1) for i in range(parts)]
+        ticks = [t for t in ticks if low <= t <= high]
+        if len(ticks) >= 3:
+            break
+    return ticks[:: math.ceil(len(ticks) / 9)]
+
+
+def decade_ticks(low: float, high: float) -> list[float]:
+    """1, 2, 5, 10 and so on between low and high; only powers of ten where those are many."""
+    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    steps = (1, 2, 5) if high / low < 2000 else (1,)
+    return [s * 10.0**e for e in exponents for s in steps if low <= s * 10.0**e <= high]
+
+
+def limits(values: Sequence[float], ends: Sequence[float] = (), always: Sequence[float] = (), room: float = 1.25) -> tuple[float, float]:  # fmt: skip
+    """Limits that show all values, and the ends of their intervals as far as a factor of 1.5 beyond all values."""
+    low, high = min(values), max(values)
+    near = [min(max(e, low / 1.5), high * 1.5) for e in ends]
+    shown = [low, high, *near, *always]
+    return min(shown) / room, max(shown) * room
+
+
+def _legend(figure: Figure, handles: Sequence[Artist], most: float) -> Legend | None:
+    """The legend, row by row, with as few rows as `most` inches of width allow; None without handles."""
+    for rows in range(1, len(handles) + 1):
+        columns = math.ceil(len(handles) / rows)
+        by_column = [handles[i] for c in range(columns) for i in range(c, len(handles), columns)]
+        legend = figure.legend(
+            handles=by_column, loc="upper left", ncols=columns, frameon=False, fontsize=8.5, handlelength=2.4,
+            columnspacing=1.6, borderaxespad=0, borderpad=0, labelcolor=INK,
+        )  # fmt: skip
+        legend.set_in_layout(False)
+        if columns == 1 or _inches(figure, legend)[0] <= most:
+            return legend
+        legend.remove()
+    return None
+
+
+def _inches(figure: Figure, artist: Artist) -> tuple[float, float]:
+    box = artist.get_window_extent(figure.canvas.get_renderer())  # type: ignore[attr-defined]
+    return box.width / figure.dpi, box.height / figure.dpi
+
+
+def _wrapped(text: str, width: float, letter_points: float) -> str:
+    """Text in lines that fit into `width` inches, at this mean width of a letter. Items between dots stay whole."""
+    most = max(20, int((width - 2 * _MARGIN) * 72 / letter_points))
+    if " · " in text:
+        text = "\u00a0· ".join(item.replace(" ", "\u00a0") for item in text.split(" · "))
+    return "\n".join(line for part in text.split("\n") for line in textwrap.wrap(part, most, break_on_hyphens=False))

@@ -1,0 +1,151 @@
+"""The end of a run on the terminal: a table of speedups, its marks explained, and the sentences of the summary."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TextIO
+
+from bench.analyse.results import Run
+from bench.analyse.summary import SERIES, Record, place_label, records_of, sentences, summarise, times
+from bench.spec.columns import FAILED, MEASURED
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+MOST_ROWS = 30
+MOST_COLUMNS = 6
+MARKS = {
+    "~": "noisy: see quality_notes in pairs.csv",
+    "?": "undecided: the interval contains 1",
+    "!": "less precise than asked",
+}
+_SHAPE = ("experiment", "block", "kernel", "channels", "size", "batch", "stride", "padding", "dilation", "depth")
+_ALWAYS = ("kernel", "channels")
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A table as text: shapes down, ways to run them across. `rows_left`, `columns_left`: how many have no room."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    keys: int  # leading columns that name a row
+    rows_left: int
+    columns_left: int
+
+
+def grid(pairs: Sequence[Record], most_rows: int = MOST_ROWS, most_columns: int = MOST_COLUMNS) -> Grid:
+    """Lay pairs out: a row per shape and block, a column per device, threads, layout and whatever else varies.
+
+    A cell is `3.1x ±4 %` with its marks, `3.1x` where one process has no interval, a failure's name, or - if skipped.
+    """
+    rows = [r for r in pairs if not _unmeasurable(r, pairs)]
+    usual = [f for f in SERIES if len({r[f] for r in rows}) <= 1]
+    usual = [f for f in usual if f != "device"] if len(usual) == len(SERIES) else usual
+    names = [f for f in _SHAPE if f in _ALWAYS or len({_shape(r, f) for r in rows}) > 1]
+    columns = list(dict.fromkeys(place_label(r, usual) for r in rows))
+    cells: dict[tuple[str, ...], dict[str, str]] = {}
+    for r in sorted(rows, key=_order(rows)):
+        cells.setdefault(tuple(_shape(r, f) for f in names), {})[place_label(r, usual)] = cell(r)
+    shown = columns[:most_columns]
+    lines = [(*key, *(held.get(c, "") for c in shown)) for key, held in cells.items()]
+    return Grid(
+        header=(*names, *shown),
+        rows=tuple(lines[:most_rows]),
+        keys=len(names),
+        rows_left=max(0, len(lines) - most_rows),
+        columns_left=len(columns) - len(shown),
+    )
+
+
+def cell(row: Record) -> str:
+    """A pair in one cell."""
+    if row["status"] in FAILED or row["status"] == "unsupported":
+        return str(row["status"])
+    if row["status"] not in MEASURED or row["speedup"] is None:
+        return "-"
+    if row["precision"] is None:
+        return times(row["speedup"]) + " !"
+    undecided = row["speedup_ci_low"] <= 1 <= row["speedup_ci_high"]
+    signs = [("~", row["status"] == "noisy"), ("?", undecided), ("!", not row["precision_reached"])]
+    marks = "".join(mark for mark, holds in signs if holds)
+    width = row["precision"] * 100
+    text = f"{times(row['speedup'], row['precision'])} ±{width:.{0 if width >= 0.95 else 1}f} %"
+    return f"{text} {marks}" if marks else text
+
+
+def show(run: Run, file: TextIO | None = None) -> None:
+    """Print the table and the sentences; plain text where `file` (standard output) is no terminal."""
+    out = file or sys.stdout
+    console = console_on(out)
+    laid = grid(records_of(run.pairs))
+    if laid.rows:
+        console.print(f"Speedup: time of {_baselines(run)} / time of the block; above 1x the block is faster.", markup=False, highlight=False)  # fmt: skip
+        print_table(console, laid.header, laid.rows, laid.keys)
+        for line in notes(laid):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print()
+    for line in sentences(summarise(run)):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def notes(laid: Grid) -> list[str]:
+    """What the table's marks mean, if it has them, and what it had no room for."""
+    signs = {c for row in laid.rows for text in row[laid.keys :] for c in text.rpartition(" ")[2]}
+    lines = [f"{mark}  {meaning}" for mark, meaning in MARKS.items() if mark in signs]
+    left = [f"{count} more {what}" for count, what in ((laid.rows_left, "rows"), (laid.columns_left, "columns")) if count]  # fmt: skip
+    return [*lines, f"{' and '.join(left)} in pairs.csv"] if left else lines
+
+
+def console_on(file: TextIO) -> Console:
+    """A console that wraps nothing and colours nothing where the output is piped."""
+    from rich.console import Console
+
+    return Console(file=file) if file.isatty() else Console(file=file, width=400, no_color=True)
+
+
+def print_table(console: Console, header: Sequence[str], rows: Sequence[Sequence[str]], keys: int) -> None:
+    """A table with its first `keys` columns to the left and the rest to the right."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD if console.is_terminal else None, pad_edge=False, header_style="bold")
+    for i, name in enumerate(header):
+        table.add_column(Text(name), justify="left" if i < keys else "right", no_wrap=i < keys)
+    for row in rows:
+        table.add_row(*(Text(t, style=_style(t) if i >= keys else "") for i, t in enumerate(row)))
+    console.print(table)
+
+
+def _style(text: str) -> str:
+    """A failed cell stands out; one that is not to be leaned on steps back."""
+    if text in FAILED:
+        return "red"
+    return "dim" if text == "-" or any(mark in text for mark in MARKS) else ""
+
+
+def _shape(row: Record, field: str) -> str:
+    if field == "channels":
+        return str(row["c_in"]) if row["c_in"] == row["c_out"] else f"{row['c_in']}→{row['c_out']}"
+    if field == "size":
+        return str(row["height"]) if row["height"] == row["width"] else f"{row['height']}x{row['width']}"
+    return str(row[field])
+
+
+def _order(rows: Sequence[Record]) -> Callable[[Record], tuple[int, ...]]:
+    """Experiments and blocks as they come, everything else by its number."""
+    first = {name: list(dict.fromkeys(r[name] for r in rows)) for name in ("experiment", "block", "padding")}
+    numbers = ("kernel", "c_in", "c_out", "height", "width", "batch", "stride", "dilation", "depth")
+    return lambda r: (*(first[n].index(r[n]) for n in first), *(int(r[n]) for n in numbers))
+
+
+def _unmeasurable(row: Record, pairs: Sequence[Record]) -> bool:
+    """Whether the row was skipped in a run that did measure something: columns of nothing but - only take room."""
+    return row["status"] == "skipped" and any(p["status"] != "skipped" for p in pairs)
+
+
+def _baselines(run: Run) -> str:
+    return " or ".join(dict.fromkeys(str(b) for b in run.pairs["baseline"]))

@@ -1,0 +1,429 @@
+"""From a results folder to frames, tables and sentences: everything planned has a row, and known truths come back."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from scipy.stats import trim_mean
+
+from bench.analyse import results
+from bench.analyse.speedup import Row
+from bench.analyse.summary import duration, finding, interval, percent, sentences, summarise, times
+from bench.show.write import write_views
+from bench.spec.columns import FILES, columns_of
+from bench.spec.errors import UserError
+from bench.spec.interval import Interval
+from tests.synthetic import Story, config, half_the_promise, realistic, write_run
+
+EVENTFUL = Story(
+    speedup=realistic,
+    fails={0: (3, "crash", "killed by signal 9"), 1: (1, "oom", "not enough memory")},
+    uninspected={3: ("timeout", "over 120 s")},
+    once=frozenset({4}),
+    unreached=frozenset({6}),
+    disturbed={7: 0.3},
+    slow_median=frozenset({9}),
+    wide={10: 0.3},
+)  # places 2, 5, 8 and so on are on 4 threads, which a machine of 2 cores skips
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory) -> results.Run:
+    folder = tmp_path_factory.mktemp("calm")
+    write_run(folder)
+    return results.read(folder, samples=True)
+
+
+@pytest.fixture(scope="module")
+def eventful(tmp_path_factory: pytest.TempPathFactory) -> results.Run:
+    folder = tmp_path_factory.mktemp("eventful")
+    write_run(folder, EVENTFUL, config({"threads": [1, 2, 4]}))
+    return results.read(folder, samples=True)
+
+
+def row(run: results.Run, place: int) -> pd.Series:
+    assert run.plan is not None
+    found = run.pairs[run.pairs["trial_id"] == run.plan.trials[place].trial_id]
+    assert len(found) == 1
+    return found.iloc[0]
+
+
+def test_frames_hold_the_registrys_columns_and_dtypes(calm: results.Run) -> None:
+    for frame, file in ((calm.measurements, "m"), (calm.pairs, "p"), (calm.samples, "s")):
+        assert frame is not None
+        columns = columns_of(file)  # type: ignore[arg-type]
+        assert list(frame.columns) == [c.name for c in columns]
+        assert [str(d) for d in frame.dtypes] == [c.dtype for c in columns]
+
+
+def test_every_planned_arm_has_a_row_whatever_befell_it(eventful: results.Run) -> None:
+    assert eventful.plan is not None
+    arms = [a.arm_id for t in eventful.plan.trials for a in t.arms]
+    assert list(eventful.measurements["arm_id"]) == arms
+    assert list(eventful.pairs["arm_id"]) == [t.arms[1].arm_id for t in eventful.plan.trials]
+    assert eventful.measurements["status"].notna().all()
+    assert eventful.pairs[eventful.pairs["status"] != "ok"]["status_detail"].notna().all()
+
+
+def test_the_known_speedup_lies_in_the_interval(calm: results.Run) -> None:
+    inside = [
+        low <= truth <= high
+        for low, truth, high in zip(calm.pairs["speedup_ci_low"], calm.pairs["mac_ratio"] / 2, calm.pairs["speedup_ci_high"], strict=True)
+    ]  # fmt: skip
+    assert sum(inside) >= len(inside) - 2  # 12 intervals of 95 %
+    assert ((calm.pairs["delivered_share"] - 0.5).abs() < 0.02).all()
+    assert (calm.pairs["status"] == "ok").all()
+    assert calm.pairs["precision_reached"].all()
+
+
+def test_a_row_agrees_with_a_calculation_by_hand(calm: results.Run) -> None:
+    assert calm.samples is not None
+    pair = calm.pairs.iloc[0]
+    taken = calm.samples[(calm.samples["trial_id"] == pair["trial_id"]) & (calm.samples["round"] > 0)]
+    fastest = taken.groupby(["block", "replicate", "round"])["time_s"].min().map(math.log)
+    by_round = (fastest.loc["standard"] - fastest.loc["separable"]).unstack("round")
+    ratios = by_round.apply(lambda row: trim_mean(row.astype(float), 0.25), axis=1)
+    assert pair["speedup"] == pytest.approx(math.exp(ratios.mean()))
+    assert pair["precision"] == pytest.approx(2.7764 * ratios.std() / math.sqrt(5), rel=1e-3)
+    assert pair["rounds"] == 5 * 8
+    times_ = calm.measurements[calm.measurements["trial_id"] == pair["trial_id"]].set_index("block")
+    assert times_.loc["standard", "time_min_s"] / times_.loc["separable", "time_min_s"] == pytest.approx(
+        pair["speedup_of_minima"]
+    )
+    assert times_.loc["standard", "achieved_flop_per_s"] == pytest.approx(times_.loc["standard", "flops"] / times_.loc["standard", "time_min_s"])  # fmt: skip
+    assert times_.loc["standard", "samples"] == 80
+    assert times_.loc["standard", "time_p10_s"] <= times_.loc["standard", "time_median_s"] <= times_.loc["standard", "time_p90_s"]  # fmt: skip
+    assert times_.loc["separable", "backends"] == "Mkldnn Mkldnn"
+    assert times_.loc["separable", "memory_peak_bytes"] == round(1.3 * times_.loc["separable", "memory_theory_bytes"])
+
+
+def test_samples_stand_in_the_order_in_which_they_were_taken(calm: results.Run) -> None:
+    assert calm.samples is not None
+    one = calm.samples[(calm.samples["trial_id"] == calm.pairs.iloc[0]["trial_id"]) & (calm.samples["replicate"] == 2)]
+    assert len(one) == 2 * (3 + 16)
+    assert (one["round"] == 0).sum() == 6
+    rounds = one[one["round"] > 0]
+    assert list(rounds["round"]) == sorted(rounds["round"])
+    for _, taken in rounds.groupby("round"):
+        assert list(taken["position"]) == [1, 2, 3, 4]
+        order = list(taken["block"])
+        assert order == order[::-1]
+        assert set(order) == {"standard", "separable"}
+    assert one[one["round"] == 0]["evaluations"].isna().all()
+
+
+def test_a_trial_that_failed_says_how_and_keeps_what_was_measured(eventful: results.Run) -> None:
+    crashed, starved, unseen = (row(eventful, i) for i in (0, 1, 3))
+    assert (crashed["status"], crashed["processes"]) == ("crash", 2)
+    assert crashed["status_detail"] == "killed by signal 9 in process 3; 2 processes measured"
+    assert crashed["speedup"] > 0
+    assert (starved["status"], starved["processes"]) == ("oom", 0)
+    assert pd.isna(starved["speedup"])
+    assert starved["mac_ratio"] > 1
+    assert (unseen["status"], unseen["status_detail"]) == (
+        "timeout",
+        "over 120 s in the inspection; 5 processes measured",
+    )
+
+
+def test_one_process_has_no_interval_and_no_precision(eventful: results.Run) -> None:
+    once = row(eventful, 4)
+    assert (once["status"], once["processes"]) == ("ok", 1)
+    assert once["speedup"] > 0
+    assert once[["speedup_ci_low", "speedup_ci_high", "precision"]].isna().all()
+    assert not once["precision_reached"]
+
+
+def test_a_trial_not_reached_yet_says_how_to_go_on(eventful: results.Run) -> None:
+    left = row(eventful, 6)
+    assert left["status"] == "skipped"
+    assert left["status_detail"] == f"not measured yet: bench run --resume {eventful.folder}"
+
+
+def test_a_skipped_trial_keeps_its_reason_and_its_theory(eventful: results.Run) -> None:
+    skipped = eventful.measurements[eventful.measurements["threads"] == 4]
+    assert (skipped["status"] == "skipped").all()
+    assert skipped["status_detail"].str.contains("4 threads on 2 physical cores").all()
+    assert (skipped["macs"] > 0).all()
+    assert skipped["time_min_s"].isna().all()
+
+
+def test_a_block_that_cannot_be_built_has_a_row_without_theory(tmp_path: Path) -> None:
+    write_run(tmp_path, data=config({"channels": ["16->32"], "kernel": [3]}, blocks=["standard", "depthwise"]))
+    pairs = results.read(tmp_path).pairs
+    assert (pairs["status"] == "skipped").all()
+    assert pairs["mac_ratio"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        (7, "without the disturbed samples the speedup reads"),
+        (9, "by minima the speedup reads"),
+        (10, "times the ±5 % asked for"),
+    ],
+)
+def test_a_noisy_row_says_why(eventful: results.Run, place: int, words: str) -> None:
+    noisy = row(eventful, place)
+    assert noisy["status"] == "noisy"
+    assert words in noisy["quality_notes"]
+    arms = eventful.measurements[eventful.measurements["trial_id"] == noisy["trial_id"]]
+    assert (arms["status"] == "noisy").all()
+
+
+def test_disturbed_samples_are_counted_and_named(eventful: results.Run) -> None:
+    assert row(eventful, 7)["flagged_share"] == pytest.approx(0.25)
+    assert "preempted in 25 % of samples" in row(eventful, 7)["quality_notes"]
+    assert eventful.samples is not None
+    assert set(eventful.samples["flags"].dropna()) == {"preempted"}
+
+
+def test_tables_are_read_by_pandas_alone_and_lose_nothing(eventful: results.Run, tmp_path: Path) -> None:
+    written = results.write_tables(eventful, tmp_path)
+    assert [p.name for p in written] == ["measurements.csv", "pairs.csv", "samples.csv"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(FILES.values())  # no temporary file is left
+    plain = pd.read_csv(tmp_path / "pairs.csv")
+    assert list(plain.columns) == list(eventful.pairs.columns)
+    assert plain["speedup"].dtype == float
+    assert plain["speedup"].isna().sum() == eventful.pairs["speedup"].isna().sum()
+    again = results.read(tmp_path, samples=True)
+    pd.testing.assert_frame_equal(again.pairs, eventful.pairs, check_exact=True)
+    pd.testing.assert_frame_equal(again.measurements, eventful.measurements, check_exact=True)
+    assert again.samples is not None
+    assert eventful.samples is not None
+    pd.testing.assert_frame_equal(again.samples, eventful.samples, check_exact=True)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.none() | st.floats(1e-300, 1e300), min_size=1), st.text("aé \n,;\"'→", min_size=1, max_size=8))
+def test_any_number_and_text_survives_a_table(tmp_path: Path, numbers: list[float | None], text: str) -> None:
+    rows: list[Row] = [{"speedup": n, "block": "b" + text, "run_id": "r", "status": "ok"} for n in numbers]
+    frame = results.frame(rows, "p")
+    run = results.Run(tmp_path, "r", results.frame([], "m"), frame, None, {}, None)
+    results.write_tables(run)
+    pd.testing.assert_frame_equal(results.read(tmp_path).pairs, frame, check_exact=True)
+
+
+def test_a_frame_refuses_a_column_that_the_registry_does_not_know() -> None:
+    with pytest.raises(KeyError, match="speedupp"):
+        results.frame([{"speedupp": 1.0}], "p")
+
+
+def test_a_reference_run_needs_no_journal_and_no_samples(calm: results.Run, tmp_path: Path) -> None:
+    results.write_tables(calm, tmp_path)
+    (tmp_path / "samples.csv").unlink()
+    run = results.read(tmp_path, samples=True)
+    assert (run.run_id, run.samples, run.plan, run.from_journal) == (calm.run_id, None, None, False)
+    pd.testing.assert_frame_equal(run.pairs, calm.pairs)
+    assert summarise(run).timed_share is None
+
+
+def test_a_table_of_an_older_bench_gets_its_new_columns_empty(calm: results.Run, tmp_path: Path) -> None:
+    results.write_tables(calm, tmp_path)
+    pd.read_csv(tmp_path / "pairs.csv").drop(columns="speedup_of_medians").to_csv(tmp_path / "pairs.csv", index=False)
+    pairs = results.read(tmp_path).pairs
+    assert pairs["speedup_of_medians"].isna().all()
+    assert list(pairs.columns) == list(calm.pairs.columns)
+
+
+def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    before = results.read(tmp_path)
+    with (tmp_path / "journal.jsonl").open("a") as journal:
+        journal.write('{"type":"visit","trial_id":"sweep/c16')
+    pd.testing.assert_frame_equal(results.read(tmp_path).pairs, before.pairs)
+
+
+def test_of_two_records_on_one_process_the_later_stands(tmp_path: Path) -> None:
+    plan = write_run(tmp_path, Story(fails={0: (5, "crash", "killed by signal 9")}))
+    journal = tmp_path / "journal.jsonl"
+    other = tmp_path / "other"
+    write_run(other)
+    again = next(
+        line for line in (other / "journal.jsonl").read_text().splitlines()
+        if (r := json.loads(line))["type"] == "visit" and r["trial_id"] == plan.trials[0].trial_id and r["replicate"] == 5
+    )  # fmt: skip
+    with journal.open("a") as file:
+        file.write(again + "\n")
+    pair = results.read(tmp_path).pairs.iloc[0]
+    assert (pair["status"], pair["processes"]) == ("ok", 5)
+
+
+def test_a_run_cut_short_in_a_trial_says_so(tmp_path: Path) -> None:
+    plan = write_run(tmp_path, Story(processes=2))
+    lines = (tmp_path / "journal.jsonl").read_text().splitlines()
+    kept = [line for line in lines if json.loads(line)["type"] not in ("settled", "end")]
+    (tmp_path / "journal.jsonl").write_text("\n".join(kept) + "\n")
+    run = results.read(tmp_path)
+    assert len(run.pairs) == len(plan.trials)
+    assert "only 2 of at least 5 processes yet: bench run --resume" in run.pairs.iloc[0]["quality_notes"]
+
+
+def _spoil(folder: Path, what: str) -> None:
+    journal = folder / "journal.jsonl"
+    lines = journal.read_text().splitlines()
+    if what == "broken":
+        lines[4] = lines[4][:100]
+    elif what == "not whole":
+        lines[4] = json.dumps({"type": "visit", "trial_id": json.loads(lines[4])["trial_id"]})
+    elif what == "not a record":
+        lines[4] = "[1, 2]"
+    elif what == "not a time":
+        lines[4] = lines[4].replace('"samples_ns": [', '"samples_ns": [-1.0, ')
+    elif what == "another plan's":
+        lines[4] = json.dumps({**json.loads(lines[4]), "trial_id": "sweep/unknown"})
+    journal.write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize("what", ["broken", "not whole", "not a record", "not a time", "another plan's"])
+def test_a_journal_broken_in_the_middle_names_the_line(tmp_path: Path, what: str) -> None:
+    write_run(tmp_path)
+    _spoil(tmp_path, what)
+    with pytest.raises(UserError, match=r"journal\.jsonl:5") as raised:
+        results.read(tmp_path)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_newer_schema_is_refused(tmp_path: Path, calm: results.Run) -> None:
+    write_run(tmp_path, Story(schema_version=99))
+    with pytest.raises(UserError, match=r"journal\.jsonl:1: 99: the newest schema"):
+        results.read(tmp_path)
+    tables = tmp_path / "tables"
+    results.write_tables(calm, tables)
+    text = (tables / "pairs.csv").read_text().replace(",sweep,1,", ",sweep,99,")
+    (tables / "pairs.csv").write_text(text)
+    with pytest.raises(UserError, match=r"pairs\.csv: 99: the newest schema"):
+        results.read(tables)
+
+
+def test_a_folder_that_is_no_run_is_said_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="there is no such results folder"):
+        results.read(tmp_path / "nowhere")
+    with pytest.raises(UserError, match=r"neither journal\.jsonl nor measurements\.csv"):
+        results.read(tmp_path)
+    (tmp_path / "journal.jsonl").write_text("")
+    with pytest.raises(UserError, match=r"plan\.json is missing"):
+        results.read(tmp_path)
+    (tmp_path / "plan.json").write_text("{")
+    with pytest.raises(UserError, match=r"plan\.json: this is not JSON"):
+        results.read(tmp_path)
+    (tmp_path / "plan.json").write_text("{}")
+    with pytest.raises(UserError, match=r"this is no plan"):
+        results.read(tmp_path)
+    (tmp_path / "journal.jsonl").unlink()
+    (tmp_path / "plan.json").unlink()
+    (tmp_path / "measurements.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(UserError, match="'run_id': a column is missing"):
+        results.read(tmp_path)
+
+
+def test_a_run_with_an_empty_journal_has_all_its_rows(tmp_path: Path) -> None:
+    plan = write_run(tmp_path)
+    (tmp_path / "journal.jsonl").write_text("")
+    run = results.read(tmp_path, samples=True)
+    assert len(run.pairs) == len(plan.trials)
+    assert (run.pairs["status"] == "skipped").all()
+    assert run.samples is not None
+    assert run.samples.empty
+
+
+def test_a_gpus_own_time_is_kept_beside_the_hosts(tmp_path: Path) -> None:
+    write_run(tmp_path, data=config({"channels": [64], "kernel": [3]}), devices=("cuda:0",))
+    run = results.read(tmp_path, samples=True)
+    ratio = run.measurements["device_time_median_s"] / run.measurements["time_median_s"]
+    assert ratio.between(0.79, 0.81).all()
+    assert set(run.measurements["device_name"]) == {"Imaginary GPU"}
+
+
+def test_writing_tables_twice_gives_the_same_bytes(calm: results.Run, tmp_path: Path) -> None:
+    first = {p.name: p.read_bytes() for p in results.write_tables(calm, tmp_path)}
+    assert {p.name: p.read_bytes() for p in results.write_tables(calm, tmp_path)} == first
+    assert oct((tmp_path / "pairs.csv").stat().st_mode & 0o777) == oct(0o644)
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.csv"
+    path.write_text("old")
+
+    def fail(_: object) -> None:
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        results.write_whole(path, fail)
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["pairs.csv"]  # noqa: PTH208
+
+
+# ---------------------------------------------------------------- sentences
+
+
+def test_the_sentences_say_who_won_where_and_what_arrived(calm: results.Run) -> None:
+    lines = sentences(summarise(calm))
+    assert lines[0].startswith("cpu, 1 thread, contiguous: separable faster in 6 of 6 shapes, geometric mean 5.")
+    assert "50 % of the promised 10.8x" in lines[0]
+    assert lines[1].startswith("cpu, 2 threads, contiguous: separable faster in 6 of 6 shapes")
+    assert lines[2].startswith("12 rows measured: 0 undecided (the interval contains 1), 0 missed the asked ±5 %, 0 noisy; median half-width ±")  # fmt: skip
+    assert lines[3] == "60 % of 1 min 40 s went into samples"
+    assert finding(summarise(calm).blocks) == "Separable is faster in 12 of 12 cells; it delivers 50 % of the promised ratio"  # fmt: skip
+
+
+def test_the_sentences_count_what_went_wrong(eventful: results.Run) -> None:
+    text = "\n".join(sentences(summarise(eventful)))
+    assert "1 crash" in text
+    assert "1 oom" in text
+    assert "cpu, 4 threads, contiguous: separable: nothing measured (6 skipped)" in text
+    assert "3 noisy" in text
+
+
+def test_undecided_rows_are_counted_as_such(tmp_path: Path) -> None:
+    write_run(tmp_path, Story(speedup=lambda t, a: 1.0, process_sd=0.02, seed=4))
+    lone = summarise(results.read(tmp_path)).blocks[0]
+    assert lone.undecided >= 10
+    assert lone.faster + lone.slower + lone.undecided == lone.measured == 12
+
+
+def test_time_is_summed_over_sessions(tmp_path: Path) -> None:
+    write_run(tmp_path, Story(sessions=2))
+    summary = summarise(results.read(tmp_path))
+    assert (summary.timed_s, summary.wall_s, summary.timed_share) == (120.0, 200.0, 0.6)
+    assert sentences(summary)[-1] == "60 % of 3 min 20 s over 2 sessions went into samples"
+
+
+def test_a_slower_block_is_said_to_be_slower(tmp_path: Path) -> None:
+    write_run(tmp_path, Story(speedup=lambda t, a: half_the_promise(t, a) if t.shape.kernel == 5 else 0.5))
+    lines = sentences(summarise(results.read(tmp_path)))
+    assert "separable faster in 3 of 6 shapes, slower in 3" in lines[0]
+
+
+def test_one_process_each_is_said_to_read_not_to_be(tmp_path: Path) -> None:
+    write_run(tmp_path, Story(processes=1))
+    summary = summarise(results.read(tmp_path))
+    assert "separable reads faster in 6 of 6 shapes (one process, so no interval)" in sentences(summary)[0]
+    assert finding(summary.blocks).startswith("Separable reads faster in 12 of 12 cells, with one process each")
+
+
+def test_numbers_show_the_digits_that_their_spread_justifies() -> None:
+    assert [times(4.123, 0.05), times(4.123, 0.004), times(0.853), times(12.3), times(120.4)] == ["4.1x", "4.12x", "0.85x", "12.3x", "120x"]  # fmt: skip
+    assert interval(Interval(math.log(4.1), 0.07, 5)) == "4.1x [3.8, 4.4]"
+    assert interval(Interval(math.log(4.1), math.inf, 1)) == "4.1x"
+    assert [percent(0.05), percent(0.021), percent(0.18)] == ["5 %", "2.1 %", "18 %"]
+    assert [duration(4.2), duration(59.4), duration(95), duration(7260)] == ["4.2 s", "59 s", "1 min 35 s", "2 h 1 min"]
+
+
+def test_views_of_a_folder_are_made_in_one_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_run(tmp_path, data=config({"channels": [16, 64], "kernel": [3], "threads": [1]}))
+    monkeypatch.setattr("bench.show.plots.draw", lambda run, folder: (folder / "speedup.png",))  # test_plots.py draws
+    views = write_views(tmp_path)
+    assert [p.name for p in views.tables] == ["measurements.csv", "pairs.csv", "samples.csv"]
+    assert views.pictures == (tmp_path / "plots" / "speedup.png",)
+    (tmp_path / "journal.jsonl").unlink()
+    before = (tmp_path / "pairs.csv").stat().st_mtime_ns
+    assert write_views(tmp_path).tables == ()  # the tables are the source now
+    assert (tmp_path / "pairs.csv").stat().st_mtime_ns == before

@@ -1,0 +1,165 @@
+"""Estimators and intervals against what is known of them, and the rules for noise."""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from bench.analyse import statistics
+from bench.spec.interval import Interval, midmean
+
+seconds = st.floats(1e-7, 1e2)
+samples = st.lists(seconds, min_size=1, max_size=30).map(np.array)
+rounds = st.lists(st.tuples(seconds, seconds, seconds, seconds), min_size=1, max_size=12).map(np.array)
+
+
+def test_minimum_and_median_are_what_they_say() -> None:
+    values = np.array([3.0, 1.0, 2.0, 10.0])
+    assert statistics.minimum(values) == 1.0
+    assert statistics.median(values) == 2.5
+
+
+def test_a_speedup_is_the_baselines_time_over_the_others() -> None:
+    slow = [np.array([8.0, 9.0]), np.array([8.0, 8.5])]
+    fast = [np.array([2.0, 2.5]), np.array([2.2, 2.0])]
+    found = statistics.log_speedup(slow, fast)
+    assert math.exp(found.mean) == pytest.approx(4.0)
+    assert found.n == 2
+
+
+@given(st.lists(rounds, min_size=1, max_size=6))
+def test_swapping_the_arms_turns_the_speedup_over(processes: list[np.ndarray]) -> None:
+    a, b = [p[:, :2].ravel() for p in processes], [p[:, 2:].ravel() for p in processes]
+    there, back = statistics.log_speedup(a, b), statistics.log_speedup(b, a)
+    assert there.mean == pytest.approx(-back.mean, abs=1e-9)
+    assert there.half_width == pytest.approx(back.half_width, rel=1e-9)
+
+
+@given(samples, st.floats(0.01, 100))
+def test_a_time_scales_with_its_samples(values: np.ndarray, factor: float) -> None:
+    once, scaled = statistics.log_time([values]).mean, statistics.log_time([values * factor]).mean
+    assert scaled - once == pytest.approx(math.log(factor), abs=1e-9)
+
+
+def test_one_process_gives_no_interval() -> None:
+    found = statistics.log_speedup([np.array([2.0, 2.1])], [np.array([1.0, 1.1])])
+    assert found.mean == pytest.approx(math.log(2))
+    assert math.isinf(found.half_width)
+
+
+def test_the_interval_over_processes_covers_as_often_as_it_says() -> None:
+    """Processes differ by 3 %, samples by skewed noise on top; five processes a draw."""
+    rng = np.random.default_rng(7)
+    truth, draws, covered = math.log(3.0), 400, 0
+    for _ in range(draws):
+        process = rng.normal(0, 0.03, (2, 5))
+        noise = 1 + rng.exponential(0.05, (2, 5, 20))
+        base = 3.0 * np.exp(process[0])[:, None] * noise[0]
+        other = np.exp(process[1])[:, None] * noise[1]
+        found = statistics.log_speedup(list(base), list(other))
+        covered += found.low <= truth <= found.high
+    assert 0.91 <= covered / draws <= 0.99
+
+
+def test_pooling_the_samples_of_one_process_would_have_lied() -> None:
+    """The samples agree to 0.1 % and the processes do not: the interval must be as wide as the processes say."""
+    rng = np.random.default_rng(3)
+    factors = np.exp(rng.normal(0, 0.1, 6))
+    base = [1.0 * f + rng.uniform(0, 0.001, 50) for f in factors]
+    found = statistics.log_speedup(base, [np.full(50, 1.0)] * 6)
+    assert found.half_width > 0.03
+
+
+def test_undisturbed_samples_speak_only_in_numbers() -> None:
+    values = np.arange(1.0, 9.0)
+    none = np.zeros(8, dtype=int)
+    few = np.array([0, 0, 1, 2, 4, 8, 0, 1])
+    assert statistics.undisturbed((values, few), (values, none)) is None
+    some = np.array([1, 0, 0, 0, 2, 4, 8, 0])
+    kept = statistics.undisturbed((values, some), (10 * values, none))
+    assert kept is not None
+    assert kept[0].tolist() == [2.0, 2.0, 3.0, 3.0, 8.0, 8.0]
+    assert kept[1].tolist() == [10.0, 10.0, 30.0, 30.0, 70.0, 70.0]
+
+
+def test_drift_from_round_to_round_and_bursts_within_one_leave_the_speedup_alone() -> None:
+    """The clock slows by half over the rounds, and every fourth round a burst triples one sample of one arm."""
+    drift = np.repeat(np.linspace(1.0, 1.5, 20), 2)
+    base, other = 6.0 * drift, 2.0 * drift
+    other[::8] *= 3
+    base[4::16] *= 3
+    assert statistics.paired(base, other) == pytest.approx(math.log(3), abs=1e-12)
+
+
+def test_a_midmean_is_scipys_trimmed_mean() -> None:
+    rng = np.random.default_rng(4)
+    for n in range(1, 40):
+        values = rng.standard_cauchy(n)
+        assert midmean(values.tolist()) == pytest.approx(stats.trim_mean(values, 0.25))
+
+
+def test_a_geometric_mean_of_rows() -> None:
+    found = statistics.geometric_mean([math.log(2), math.log(8)], [0.02, 0.04])
+    assert math.exp(found.mean) == pytest.approx(4)
+    assert found.half_width == pytest.approx(0.03)
+    assert math.isinf(statistics.geometric_mean([0.0, 0.0], [0.02, math.inf]).half_width)
+    assert math.isnan(statistics.geometric_mean([], []).mean)
+
+
+def test_a_difference_of_runs_is_welchs() -> None:
+    rng = np.random.default_rng(5)
+    a, b = rng.normal(1.0, 0.1, 6), rng.normal(1.2, 0.4, 9)
+    welch = stats.ttest_ind(b, a, equal_var=False).confidence_interval(0.95)
+    found = statistics.difference(_interval(a), _interval(b))
+    assert found.mean == pytest.approx(b.mean() - a.mean())
+    # whole degrees of freedom, rounded down: never narrower, and by little wider
+    assert welch.high - found.mean <= found.half_width <= 1.05 * (welch.high - found.mean)
+
+
+@pytest.mark.parametrize("other", [Interval(0.1, math.inf, 1), Interval(0.1, math.inf, 5)])
+def test_a_difference_needs_two_intervals(other: Interval) -> None:
+    assert math.isinf(statistics.difference(Interval(0.0, 0.1, 5), other).half_width)
+
+
+def test_two_runs_without_spread_differ_by_a_number() -> None:
+    assert statistics.difference(Interval(0.0, 0.0, 5), Interval(0.3, 0.0, 5)) == Interval(0.3, 0.0, 5)
+
+
+@pytest.mark.parametrize(
+    ("opinion", "without", "half_width", "words"),
+    [
+        (0.0, 0.0, 0.04, ()),
+        (0.14, 0.049, 0.149, ()),
+        (0.0, None, math.inf, ()),
+        (0.0, 0.06, 0.04, ("without the disturbed samples the speedup reads 6 % higher",)),
+        (0.0, -0.06, 0.04, ("without the disturbed samples the speedup reads 6 % lower",)),
+        (-0.2, 0.0, 0.04, ("by medians the speedup reads 18 % lower",)),
+        (0.0, 0.0, 0.16, ("the interval is ±16 %, over 3 times the ±5 % asked for",)),
+    ],
+)
+def test_what_makes_a_row_noisy(
+    opinion: float, without: float | None, half_width: float, words: tuple[str, ...]
+) -> None:
+    assert statistics.doubts(Interval(0.0, half_width, 5), {"medians": opinion}, without, 0.05) == words
+
+
+def test_all_doubts_are_said_at_once() -> None:
+    assert len(statistics.doubts(Interval(0.0, 1.0, 2), {"minima": 0.5, "medians": 0.1}, -0.5, 0.05)) == 3
+
+
+def _interval(values: np.ndarray) -> Interval:
+    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values))
+    return Interval(float(values.mean()), float(half), len(values))
+
+
+def test_the_normal_limit_of_a_difference() -> None:
+    found = statistics.difference(Interval(0.0, 0.1, 2000), Interval(0.0, 0.1, 2000))
+    z = NormalDist().inv_cdf(0.975)
+    assert found.half_width == pytest.approx(0.1 * math.sqrt(2), rel=0.01)
+    assert z == pytest.approx(1.96, abs=0.01)
