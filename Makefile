@@ -1,0 +1,115 @@
+# Each target prints the command that it runs. With PYTHON= nothing is installed: that interpreter is used as it is.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+DEVICE ?= cpu
+CONFIG ?= configs/default.yaml
+SET ?=
+OUT ?=
+RESUME ?=
+A ?=
+B ?=
+PYTHON ?=
+
+VENV := .venv
+PYTHONS := python3 python3.14 python3.13 python3.12 python3.11 python
+
+ifeq ($(strip $(PYTHON)),)
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready
+READY_DEV := $(VENV)/.ready-dev
+else
+PY := $(PYTHON)
+READY := python-fits
+READY_DEV := python-fits-dev
+# The source tree runs without being installed, in the workers too.
+export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
+endif
+
+BENCH := $(PY) -m bench
+WHERE := $(if $(OUT), --out '$(OUT)')
+SETS := $(foreach s,$(SET), --set '$(s)')
+SHOWN = '$(or $(OUT),results/latest)'
+CARD := $(or $(OUT),results/card-$(shell date -u +%Y%m%dT%H%M%SZ))
+
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help setup bench smoke test test-bench check plots report compare clean python-fits python-fits-dev
+
+help: ## list targets and variables
+	@awk 'BEGIN { FS = ":.*## "; print "Targets" } /^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
+	@echo 'Variables'
+	@echo '  DEVICE      what to measure, cpu or cuda or cpu,cuda:0 (now: $(DEVICE))'
+	@echo '  CONFIG      the sweep (now: $(CONFIG))'
+	@echo '  SET         axes to override: SET="channels=32,64 kernel=3"'
+	@echo '  OUT         the results folder to write, or to show (default: a new one; results/latest)'
+	@echo '  RESUME      the results folder of a run to continue: make bench RESUME=results/...'
+	@echo '  A, B        the runs to compare: make compare A=results/... B=results/...'
+	@echo '  PYTHON      an interpreter with a torch of its own; it is used as it is and nothing is installed'
+
+setup: $(READY) ## make .venv and install what measuring needs (the other targets do this themselves)
+
+bench: $(READY) ## the main job: measure CONFIG on DEVICE, then tables and plots
+	$(BENCH) run $(if $(RESUME),--resume '$(RESUME)','$(CONFIG)' --device '$(DEVICE)'$(WHERE)$(SETS))
+
+smoke: $(READY) ## the same way in a minute: two shapes, wide intervals
+	$(BENCH) run configs/smoke.yaml --device '$(DEVICE)'$(WHERE)$(SETS)
+
+plots: $(READY) ## a run's tables, plots and summary again, from its journal (OUT=results/...)
+	$(BENCH) report $(SHOWN)
+
+report: $(READY) ## the same: all views of a run are written together
+	$(BENCH) report $(SHOWN)
+
+compare: $(READY) ## two runs, row by row and in a plot (A=results/... B=results/...)
+	$(if $(and $(A),$(B)),,$(error Name two runs: make compare A=results/... B=results/...))$(BENCH) compare '$(A)' '$(B)'
+
+test: $(READY_DEV) ## the whole test suite; says nothing about speed
+	$(PY) -m pytest
+
+test-bench: $(READY_DEV) ## a second opinion: pytest-benchmark beside our timer, about a minute
+	$(BENCH) run configs/card.yaml --device cpu --out '$(CARD)'
+	$(PY) tests/second_opinion configs/card.yaml '$(CARD)/pytest-benchmark.json'
+	$(PY) -m bench.show.second_opinion '$(CARD)' '$(CARD)/pytest-benchmark.json'
+
+check: $(READY_DEV) ## lint, format, types and the walls between the rooms
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) -m mypy
+	$(PY) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
+
+clean: ## remove .venv, caches and build leftovers; never results
+	rm -rf $(VENV) build dist *.egg-info .benchmarks .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find bench tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ---------------------------------------------------------------- set-up
+
+# Made by the first Python on the PATH that is new enough and can make one; a moved or half-made one is made anew.
+$(VENV)/bin/python:
+	@for python in $(PYTHONS); do \
+	  if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    new=$$python; \
+	    if $$python -c 'import venv, ensurepip' 2>/dev/null; then \
+	      echo "$$python -m venv $(VENV)"; exec $$python -m venv --clear $(VENV); \
+	    fi; \
+	  fi; \
+	done; \
+	if [ -n "$$new" ]; then \
+	  echo "bench: $$new cannot make a virtual environment: install its venv package (Debian, Ubuntu: apt install python3-venv)." >&2; \
+	else \
+	  echo "bench: no Python 3.11 or newer on the PATH (python3 is: $$(python3 --version 2>&1 | head -n 1)): install one." >&2; \
+	fi; exit 2
+
+$(VENV)/.ready: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo 'installing into $(VENV), once (torch is large: some minutes)'
+	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.ready-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo 'installing into $(VENV) with the tools of tests, once (torch is large: some minutes)'
+	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $(VENV)/.ready $@
+
+python-fits python-fits-dev:
+	@$(PY) -c '' 2>/dev/null || { echo 'bench: PYTHON=$(PYTHON) does not start: name a Python 3.11 or newer.' >&2; exit 2; }
+	@$(PY) tools/python_fits.py $(if $(filter %-dev,$@),dev)

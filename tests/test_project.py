@@ -1,0 +1,186 @@
+"""What the repository promises as a whole: its walls, its commands, its pins, and that it is at home anywhere."""
+
+import ast
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from importlinter.cli import lint_imports
+
+from bench.spec import config, plan
+from tools import python_fits
+
+ROOT = Path(__file__).resolve().parents[1]
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+TARGETS = re.search(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)[1].split()
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+# A home, a work folder or a scratch folder of some machine, but not the tail of a URL or of a relative path.
+MACHINE_PATH = re.compile(r"(?<![\w.~-])/(?:home|Users|root|work|workspace|builds|tmp)/[\w.]")
+
+
+def make(*arguments: str, path: str | None = None, **options: object) -> subprocess.CompletedProcess[str]:
+    """Make as a newcomer's shell would run it, with nothing inherited from the make that may run these tests."""
+    env = {"PATH": path or os.environ["PATH"], "LC_ALL": "C"}
+    command = ["make", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False, **options)
+
+
+# ---------------------------------------------------------------- rooms
+
+
+def test_the_walls_between_the_rooms_stand(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    assert lint_imports(no_cache=True) == 0, capsys.readouterr().out
+
+
+def test_spec_imports_nothing_but_the_standard_library_pydantic_and_yaml():
+    allowed = sys.stdlib_module_names | {"pydantic", "pydantic_core", "yaml", "bench"}
+    for file in (ROOT / "bench" / "spec").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert {name.split(".")[0] for name in names} <= allowed, file
+
+
+# ---------------------------------------------------------------- make
+
+
+def test_help_lists_every_target_and_variable():
+    told = make("help").stdout
+    public = [t for t in TARGETS if not t.startswith("python-fits")]
+    assert [t for t in public if not re.search(rf"^  {t} +\w", told, re.MULTILINE)] == []
+    variables = re.findall(r"^([A-Z]+) \?=", MAKEFILE, re.MULTILINE)
+    listed = re.findall(r"^  ([A-Z]+)(?:, ([A-Z]+))? ", told, re.MULTILINE)
+    assert sorted(variables) == sorted(v for pair in listed for v in pair if v)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_target_is_sound_and_prints_what_it_runs(target):
+    dry = make("-n", target, "PYTHON=python3", "A=one", "B=two")
+    assert dry.returncode == 0, dry.stderr
+    verb = {"bench": "run", "smoke": "run", "plots": "report", "report": "report", "compare": "compare"}.get(target)
+    assert verb is None or f"\npython3 -m bench {verb} " in dry.stdout
+    assert "pip" not in dry.stdout
+
+
+def test_documents_name_only_targets_that_exist():
+    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        named = re.findall(r"(?:^|`)make ([a-z][a-z-]*)", text, re.MULTILINE)
+        assert set(named) <= set(TARGETS), name
+
+
+def test_variables_reach_the_bench_line():
+    line = make("-n", "bench", "PYTHON=py", "DEVICE=cuda", "CONFIG=c.yaml", "OUT=o", "SET=channels=8->16 kernel=3,5")
+    assert line.stdout.splitlines()[-1].split() == (
+        "py -m bench run 'c.yaml' --device 'cuda' --out 'o' --set 'channels=8->16' --set 'kernel=3,5'".split()
+    )
+    resumed = make("-n", "bench", "PYTHON=py", "RESUME=results/x").stdout.splitlines()[-1]
+    assert resumed == "py -m bench run --resume 'results/x'"
+
+
+def test_compare_asks_for_both_runs():
+    asked = make("compare", f"PYTHON={sys.executable}", "A=one")
+    assert asked.returncode == 2
+    assert "Name two runs" in asked.stderr
+
+
+def test_an_interpreter_that_lacks_packages_is_told_so_in_one_line(tmp_path):
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path], check=True)
+    told = make("bench", f"PYTHON={tmp_path}/bin/python")
+    assert told.returncode == 2
+    assert told.stdout == ""
+    line, from_make = told.stderr.splitlines()
+    assert line.startswith(f"bench: {tmp_path}/bin/python lacks torch, ")
+    assert from_make.startswith("make: ***")
+
+
+@pytest.mark.parametrize(("knows", "remedy"), [("nothing", "no Python 3.11 or newer"), ("venv", "python3-venv")])
+def test_a_machine_that_cannot_make_a_venv_is_told_why_in_one_line(tmp_path, knows, remedy):
+    for tool in ("make", "head"):
+        (tmp_path / tool).symlink_to(shutil.which(tool))
+    fake = tmp_path / "python3"
+    new_enough = 'case "$2" in *version_info*) exit 0;; esac' if knows == "venv" else ""
+    fake.write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo Python 3.9.2\n{new_enough}\nexit 1\n')
+    fake.chmod(0o755)
+    told = make("-f", str(ROOT / "Makefile"), "-C", str(tmp_path), ".venv/bin/python", path=str(tmp_path))
+    assert told.returncode == 2
+    (line,) = [line for line in told.stderr.splitlines() if not line.startswith("make: ")]
+    assert remedy in line
+
+
+# ---------------------------------------------------------------- PYTHON=
+
+
+def test_this_interpreter_fits(capsys):
+    assert python_fits.main("dev") == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_what_is_missing_is_named_and_torch_left_alone(monkeypatch, capsys):
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in ("pandas", "yaml") else real(name))
+    assert python_fits.main() == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"bench: {sys.executable} lacks pandas, pyyaml. Its torch can stay")
+    assert line.endswith("-m pip install pandas pyyaml")
+
+
+def test_an_old_release_is_said_and_let_pass(monkeypatch, capsys):
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "2.5.1+cu124" if name == "torch" else "9999.1")
+    assert python_fits.main() == 0
+    assert (
+        capsys.readouterr().err
+        == "bench: older than any tested release, so untried: torch 2.5.1+cu124 (tested from 2.13).\n"
+    )
+
+
+def test_an_old_python_is_told_so(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "version_info", (3, 9, 18))
+    assert python_fits.main() == 2
+    assert capsys.readouterr().err == f"bench: needs Python 3.11 or newer; {sys.executable} is 3.9.\n"
+
+
+# ---------------------------------------------------------------- pins, configs, paths
+
+
+def test_constraints_pin_every_requirement_within_its_range():
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = dict(line.lower().replace("_", "-").split("==") for line in lines if not line.startswith("#"))
+    assert not [name for name, version in pins.items() if "+" in version]
+    for requirement in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]:
+        name, least = re.fullmatch(r"([\w.-]+?)(?:>=([\d.]+))?", requirement).groups()
+        pinned = pins[name.lower().replace("_", "-")]
+        assert [int(n) for n in (least or "0").split(".")] <= [int(n) for n in pinned.split(".")], requirement
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda file: file.stem)
+def test_every_config_makes_a_plan(file):
+    made = plan.make(config.load(file)[0], ["cpu"], 2)
+    assert made.name == file.stem
+    assert made.active
+
+
+def test_the_changelog_tells_what_is_unreleased():
+    assert "\n## [Unreleased]\n" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="a source archive does not say what git ignores")
+def test_no_path_of_one_machine_stands_in_the_repository():
+    listed = subprocess.run(
+        ["git", "ls-files", "-coz", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
+    ).stdout.decode()
+    tracked = [ROOT / name for name in listed.split("\0") if name]
+    found = []
+    for file in tracked:
+        if file.suffix == ".png" or not file.is_file():
+            continue
+        text = file.read_text(encoding="utf-8")
+        found += [f"{file.relative_to(ROOT)}: {hit[0]}" for hit in MACHINE_PATH.finditer(text)]
+    assert found == []
