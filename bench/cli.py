@@ -33,7 +33,7 @@ app = typer.Typer(
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file, such as configs/default.yaml.")]
-Device = Annotated[str, typer.Option(metavar="LIST", help="cpu, cuda, cuda:1; several: cpu,cuda:0.")]
+Device = Annotated[str, typer.Option(metavar="LIST", help="cpu, cuda, cuda:1, xpu, mps; several: cpu,cuda:0.")]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="AXIS=V1,V2", help="Override an axis or a timing key; may be repeated."),
@@ -191,14 +191,18 @@ def devices(text: str) -> list[str]:
     found = []
     for word in text.split(","):
         name = word.strip()
-        match = re.fullmatch(r"cpu|cuda(?::([0-9]{1,3}))?", name)
+        match = re.fullmatch(r"cpu|mps|(cuda|xpu)(?::([0-9]{1,3}))?", name)
         if match is None:
             import difflib
 
-            near = ["cuda"] if "gpu" in name.lower() else difflib.get_close_matches(name.lower(), ("cuda", "cpu"), 1)
-            hint = f"Did you mean {near[0]}?" if near else "Write cpu, cuda, cuda:1 or several with commas."
+            near = (
+                ["cuda"]
+                if "gpu" in name.lower()
+                else difflib.get_close_matches(name.lower(), ("cuda", "cpu", "xpu", "mps"), 1)
+            )
+            hint = f"Did you mean {near[0]}?" if near else "Write cpu, cuda, cuda:1, xpu, mps or several with commas."
             raise UserError(f"--device {text}", "no such device", hint, value=name)
-        found.append("cpu" if name == "cpu" else f"cuda:{int(match[1] or 0)}")
+        found.append(f"{match[1]}:{int(match[2] or 0)}" if match[1] else name)
     return list(dict.fromkeys(found))
 
 

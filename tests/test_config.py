@@ -70,7 +70,7 @@ def test_a_config_reads_as_it_is_written(write):
 def test_every_axis_and_timing_key_can_be_set_from_the_command_line(write):
     values = {"channels": "8,16->32", "size": "7x9", "padding": "valid", "threads": "all,2", "pass": "training"}
     values |= {"dtype": "bf16", "layout": "channels_last", "allocator": "default", "waiting": "active"}
-    values |= {"mode": "compile", "precision": "0.2", "confidence": "0.9"}
+    values |= {"mode": "compile", "cudnn_benchmark": "off", "precision": "0.2", "confidence": "0.9"}
     for model in (Axes, Timing):
         for name, field in model.model_fields.items():
             key = field.alias or name
@@ -153,7 +153,7 @@ MISTAKES = [
     ("blocks: [standard]", "blocks: standard", "experiments.b.blocks: 'standard': it is not a list. List the blocks, the"),
     ("  b:\n    blocks: [standard]\n", "  b: 3\n", "experiments.b: 3: it is not a mapping of keys."),
     # words
-    ("[all, 1]", "1\n      dtype: fp23", "axes.dtype: 'fp23': it is not one of the words known here. Write fp32, bf16, fp16 or"),
+    ("[all, 1]", "1\n      dtype: fp23", "axes.dtype: 'fp23': it is not one of the words known here. Write fp32, fp32-tf32, bf16, fp16 or"),
     ("separable", "seperable", "x.yaml:7: experiments.a.blocks[1].name: 'seperable': no such block. Did you mean separable?"),
     # empty, missing
     ("[3, 5]", "[]", f"{KERNEL}: []: it is empty. {WHOLE}"),

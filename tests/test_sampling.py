@@ -27,12 +27,12 @@ class World:
     def arm(self, index: int, ns: float, noise=lambda: 0.0, first_calls: list[float] | None = None):
         slow = list(first_calls or [])
 
-        def timer(evaluations: int) -> tuple[int, float | None]:
+        def timer(evaluations: int) -> int:
             self.calls.append((index, evaluations))
             each = ns * (1 + noise())
             wall = round(evaluations * each + (slow.pop(0) if slow else 0))
             self.now += wall
-            return wall, None
+            return wall
 
         return timer
 
@@ -161,7 +161,7 @@ def test_steady_needs_evidence_and_never_trusts_a_falling_series(series: list[fl
 class Watched:
     """Counters that a test moves: one reading before and one after each sample."""
 
-    def __init__(self, deltas: list[Reading], machine: list[tuple[int, int]]) -> None:
+    def __init__(self, deltas: list[Reading], machine: list[tuple[int, int, int]]) -> None:
         self.deltas, self.ticks, self.now, self.odd = deltas, machine, Reading(), False
 
     def refresh(self) -> None:
@@ -173,22 +173,22 @@ class Watched:
         self.odd = not self.odd
         return Reading(self.now.run_queue_wait_ns, self.now.involuntary_switches, self.now.minor_faults)
 
-    def machine(self) -> tuple[int, int]:
+    def machine(self) -> tuple[int, int, int]:
         return self.ticks.pop(0) if len(self.ticks) > 1 else self.ticks[0]
 
 
 def test_disturbed_samples_are_flagged_and_kept():
     world = World()
     deltas = [Reading(), Reading(50_000, 0, 0), Reading(0, 1, 0), Reading(0, 0, 1000), Reading(1_000, 0, 3)]
-    watch = Watched(deltas, [(0, 0), (0, 0), (0, 0), (1, 0), (1, 0), (1, 2)])
+    watch = Watched(deltas, [(0, 0, 0), (0, 0, 0), (0, 0, 0), (1, 0, 0), (1, 0, 0), (1, 2, 0), (1, 2, 0), (1, 2, 4)])
     arms = [world.arm(0, 1e6), world.arm(1, 1e6)]
     visit = sampling.sample(arms, timing(rounds_max=4), 5, world.clock, watch)  # type: ignore[arg-type]
     flags = {"A": list(visit.arms[0].flags), "B": list(visit.arms[1].flags)}
     in_order = [flags[letter].pop(0) for letter in "".join(visit.orders)]
     assert in_order[:5] == [0, WAIT, PREEMPTED, FAULTS, STEAL]
     assert set(in_order[4:8]) == {STEAL}
-    assert set(in_order[8:12]) == {THROTTLED}
-    assert set(in_order[12:]) == {0}
+    assert set(in_order[8:12]) == {THROTTLED}, "the quota ran out"
+    assert set(in_order[12:]) == {THROTTLED}, "the card slowed down"
     counted = visit.arms[0].counted
     counted.add(visit.arms[1].counted)
     assert (counted.run_queue_wait_ns, counted.involuntary_switches, counted.minor_faults) == (51_000, 1, 1003)

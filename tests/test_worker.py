@@ -7,7 +7,6 @@ import os
 import resource
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,7 +16,6 @@ from bench.measure.health import Watch
 from bench.measure.modules import Evaluation
 from bench.run import launch
 from bench.spec.config import Timing, check
-from bench.spec.errors import UserError
 from bench.spec.plan import Trial, make
 
 CPU = torch.device("cpu")
@@ -79,8 +77,8 @@ def test_measured_memory_is_the_theoretical_one_where_no_library_needs_a_workspa
         for arm in trial.arms:
             call = Evaluation(trial, arm, CPU, 0)
             with torch.inference_mode(pass_ == "inference"):
-                peak = memory.peak_on_cpu(call, call.clear)
-                assert memory.peak_on_cpu(call, call.clear) == peak, "the measure repeats to the byte"
+                peak = memory.peak_on_cpu(call, call.clear).allocated
+                assert memory.peak_on_cpu(call, call.clear).allocated == peak, "the measure repeats to the byte"
             theory = trial.cost(arm).memory_bytes
             assert 0.9 * theory <= peak <= 2.5 * theory
 
@@ -90,7 +88,7 @@ def test_a_workspace_shows_in_the_memory():
     (trial,) = trials(blocks=["standard"], channels=32, size=32, dtype="fp64")
     call = Evaluation(trial, trial.arms[0], CPU, 0)
     with torch.inference_mode():
-        peak = memory.peak_on_cpu(call, call.clear)
+        peak = memory.peak_on_cpu(call, call.clear).allocated
     patches = 9 * 32 * 32 * 32 * 8
     assert peak >= patches
     assert peak > 3 * trial.cost(trial.arms[0]).memory_bytes
@@ -176,100 +174,17 @@ def test_counters_see_faults_and_waiting_of_this_process():
     after = watch.read().minus(before)
     assert after.minor_faults > 1000 or len(touched) == 0
     assert after.run_queue_wait_ns >= 0
-    steal, throttled = watch.machine()
-    assert steal >= 0
-    assert throttled >= 0
+    assert min(watch.machine()) >= 0
     watch.close()
 
 
-def test_fp32_means_ieee():
-    recorded = devices.set_switches()
-    assert torch.backends.cudnn.conv.fp32_precision == "ieee"
-    assert torch.backends.cuda.matmul.fp32_precision == "ieee"
-    assert recorded["cudnn.conv.fp32_precision"] == "ieee"
-
-
-class FakeModule:
-    """A device module with a queue: work takes 100 us on the device and 5 us to submit; milliseconds from events."""
-
-    def __init__(self) -> None:
-        self.host = self.device = 0.0
-        self.log: list[str] = []
-
-    def set_device(self, _) -> None: ...
-    def get_device_name(self, _) -> str:
-        return "Fake"
-
-    def submit(self) -> None:
-        self.host += 5e3
-        self.device = max(self.device, self.host) + 100e3
-
-    def synchronize(self, _) -> None:
-        self.host = max(self.host, self.device)
-
-    def Event(self, enable_timing: bool):  # noqa: N802 (torch's name)
-        module = self
-        event = SimpleNamespace(at=0.0)
-        event.record = lambda: setattr(event, "at", max(module.host, module.device))
-        event.elapsed_time = lambda end: (end.at - event.at) / 1e6
-        return event
-
-
-def test_an_accelerator_is_timed_with_its_work_done(monkeypatch: pytest.MonkeyPatch):
-    fake = FakeModule()
-    monkeypatch.setattr(torch, "get_device_module", lambda _: fake)
-    device = devices.Accelerator(torch.device("cuda:0"), clock=lambda: round(fake.host))
-    fake.submit()  # work left over from before must not count
-    wall, own = device.time(fake.submit, 50)
-    assert wall == pytest.approx(50 * 100e3, rel=0.01)
-    assert own == pytest.approx(50 * 100e3, rel=0.01)
-
-
-def planted(monkeypatch, cuda="13.0", driver=(True, 0, 13000), count=1, card=(8, 0), visible=None):
-    monkeypatch.setattr(torch.version, "cuda", cuda)
-    monkeypatch.setattr(torch.version, "hip", None)
-    monkeypatch.setattr(devices, "_driver", lambda: driver)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda i=0: card)
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda i=0: "Card")
-    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_75", "sm_80", "sm_86", "sm_90", "sm_120"])
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if visible is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-
-
-@pytest.mark.parametrize(
-    ("world", "words"),
-    [
-        ({}, None),
-        ({"cuda": None}, "CPU-only build"),
-        ({"driver": (False, 0, 0), "count": 0}, "no NVIDIA driver"),
-        ({"driver": (True, 0, 12020), "count": 0}, "supports CUDA 12.2 and torch"),
-        ({"driver": (True, 0, 12020), "cuda": "12.6"}, None),
-        ({"driver": (True, 100, 13000), "count": 0, "visible": ""}, "hides every GPU"),
-        ({"driver": (True, 100, 13000), "count": 0}, "finds no GPU"),
-        ({"driver": (True, 803, 13000), "count": 0}, "fails to start"),
-        ({"card": (7, 0)}, "no kernels for the Card"),
-        ({"card": (8, 9)}, None),
-    ],
-)
-def test_why_there_is_no_cuda_is_told_apart_in_one_line(
-    monkeypatch: pytest.MonkeyPatch, world: dict, words: str | None
-):
-    planted(monkeypatch, **world)
-    why = devices.why_no_cuda("cuda:0")
-    if words is None:
-        assert why is None
-    else:
-        assert isinstance(why, UserError)
-        assert words in str(why)
-        assert "\n" not in str(why)
-
-
-def test_an_index_beyond_the_cards_is_named(monkeypatch: pytest.MonkeyPatch):
-    planted(monkeypatch)
-    assert "only cuda:0 to cuda:0 exist" in str(devices.why_no_cuda("cuda:1"))
+def test_fp32_means_ieee_and_tf32_must_be_asked_for():
+    for dtype, precision in (("fp32-tf32", "tf32"), ("fp32", "ieee")):
+        recorded = devices.set_switches(dtype, cudnn_benchmark=dtype == "fp32")
+        assert torch.backends.cudnn.conv.fp32_precision == precision
+        assert torch.backends.cuda.matmul.fp32_precision == precision
+        assert torch.backends.cudnn.benchmark == (dtype == "fp32")
+        assert recorded["cudnn.conv.fp32_precision"] == precision
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")

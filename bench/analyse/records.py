@@ -28,11 +28,14 @@ class Taken:
     """One arm's samples in one process: seconds per evaluation, in time order; samples 2i and 2i + 1 are of round i."""
 
     time_s: Floats
-    device_time_s: Floats | None
     flags: Ints
     evaluations: int
     warm_up_s: Floats
     counters: Mapping[str, int]
+    device_s: Floats | None = None  # the device's own times of single evaluations, warm
+    device_cold_s: Floats | None = None
+    device_proven: bool | None = None
+    enqueue_s: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class Visit:
     replicate: int
     orders: tuple[str, ...]
     arms: Mapping[str, Taken]
+    card: tuple[Mapping[str, Any], ...] = ()  # readings of the accelerator before and after
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,10 @@ class Inspected:
 
     memory_peak_bytes: int | None
     backends: tuple[str, ...]
+    memory_requested_bytes: int | None = None
+    memory_reserved_bytes: int | None = None
+    launches: int | None = None
+    launches_graph: int | None = None
 
 
 @dataclass(slots=True)
@@ -157,8 +165,15 @@ def _take_inspection(history: History, record: dict[str, Any], _: Trial) -> None
     history.uninspected = _failure(record, None)
     if history.uninspected is None:
         for arm in record["arms"]:
-            peak = arm.get("memory_peak_bytes")
-            history.inspected[arm["arm_id"]] = Inspected(None if peak is None else int(peak), tuple(arm["backends"]))
+            counted = (
+                "memory_peak_bytes",
+                "memory_requested_bytes",
+                "memory_reserved_bytes",
+                "launches",
+                "launches_graph",
+            )
+            counts = {name: None if arm.get(name) is None else int(arm[name]) for name in counted}
+            history.inspected[arm["arm_id"]] = Inspected(backends=tuple(arm["backends"]), **counts)
 
 
 def _take_visit(history: History, record: dict[str, Any], trial: Trial) -> None:
@@ -205,19 +220,28 @@ def _visit(record: dict[str, Any], replicate: int, trial: Trial) -> Visit:
     for arm_id, t in taken.items():
         if not len(t.time_s) == len(t.flags) == 2 * len(orders):
             raise ValueError(f"{arm_id} has {len(t.time_s)} samples in {len(orders)} rounds")
-    return Visit(replicate, orders, taken)
+    return Visit(replicate, orders, taken, tuple(record.get("card") or ()))
 
 
 def _taken(arm: dict[str, Any], warm_up: list[float], counters: Mapping[str, int]) -> Taken:
     times = np.asarray(arm["samples_ns"], dtype=np.float64) / 1e9
     if not (times.size and np.isfinite(times).all() and (times > 0).all()):
         raise ValueError(f"{arm['arm_id']} has a sample that is no positive time")
-    device = arm.get("device_ns")
+    proven = arm.get("device_proven")
     return Taken(
         time_s=times,
-        device_time_s=None if device is None else np.asarray(device, dtype=np.float64) / 1e9,
         flags=np.asarray(arm["flags"], dtype=np.int64),
         evaluations=int(arm["evaluations_per_sample"]),
         warm_up_s=np.asarray(warm_up, dtype=np.float64) / 1e9,
         counters=counters,
+        device_s=_seconds(arm.get("device_ns")),
+        device_cold_s=_seconds(arm.get("device_cold_ns")),
+        device_proven=None if proven is None else bool(proven),
+        enqueue_s=_seconds(arm.get("enqueue_ns")),
     )
+
+
+def _seconds(ns: list[float] | None) -> Floats | None:
+    """Times in seconds; None where there are none, or one that is no time."""
+    times = np.asarray(ns or [], dtype=np.float64) / 1e9
+    return times if times.size and (times > 0).all() else None

@@ -188,7 +188,6 @@ def _visit_samples(trial: Trial, visit: Visit, run_id: str) -> dict[str, np.ndar
         "round": np.concatenate([np.concatenate([np.zeros(w, dtype=int), rounds]) for w, _ in sizes]),
         "position": np.concatenate([np.concatenate([np.arange(1, w + 1), p]) for (w, _), p in zip(sizes, places, strict=True)]),
         "time_s": np.concatenate([np.concatenate([t.warm_up_s, t.time_s]) for _, t in taken]),
-        "device_time_s": np.concatenate([np.concatenate([np.full(t.warm_up_s.size, np.nan), _device(t)]) for _, t in taken]),
         "evaluations": np.concatenate([np.concatenate([np.full(w, np.nan), np.full(n, float(t.evaluations))]) for (w, n), (_, t) in zip(sizes, taken, strict=True)]),
         "flags": np.concatenate([np.concatenate([np.full(t.warm_up_s.size, None), _flag_words(t)]) for _, t in taken]),
     }  # fmt: skip
@@ -204,10 +203,6 @@ def _places(orders: tuple[str, ...], letter: str) -> np.ndarray[Any, Any]:
     """Places, from 1, of an arm's samples in their rounds."""
     known = {order: [i for i, x in enumerate(order, 1) if x == letter] for order in set(orders)}
     return np.array([place for order in orders for place in known[order]], dtype=int)
-
-
-def _device(taken: Taken) -> np.ndarray[Any, Any]:
-    return np.full(taken.time_s.size, np.nan) if taken.device_time_s is None else taken.device_time_s
 
 
 def _flag_words(taken: Taken) -> np.ndarray[Any, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from bench.spec.interval import Interval
 from bench.spec.plan import Arm, Trial
 
 Row = dict[str, object]
+LED = 1.2  # one time leads another if it is longer by this factor
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,8 @@ def rows_of(trial: Trial, history: History, setting: Setting) -> tuple[list[Row]
     if history.visits:
         contrasts = {a.arm_id: contrast(taken[base.arm_id], taken[a.arm_id], setting.timing) for a in others}
     common = _trial_columns(trial, history, setting)
-    rows = [_arm_row(trial, a, taken[a.arm_id], contrasts, history.inspected.get(a.arm_id), setting.timing) for a in trial.arms]  # fmt: skip
+    cards = [v.card[-1] for v in history.visits if v.card]
+    rows = [_arm_row(trial, a, taken[a.arm_id], contrasts, history.inspected.get(a.arm_id), cards, setting.timing) for a in trial.arms]  # fmt: skip
     pairs = [_pair_row(trial, a, taken, contrasts.get(a.arm_id), setting.timing) for a in others]
     for row in rows + pairs:
         row.update(common)
@@ -117,6 +120,7 @@ def _trial_columns(trial: Trial, history: History, setting: Setting) -> Row:
         "dtype": trial.dtype,
         "layout": trial.layout,
         "mode": trial.mode,
+        "cudnn_benchmark": trial.cudnn_benchmark,
         "pass": trial.pass_,
         "threads": place.threads,
         "allocator": place.allocator,
@@ -141,6 +145,7 @@ def _arm_row(
     taken: Sequence[Taken],
     contrasts: Mapping[str, Contrast],
     inspected: Inspected | None,
+    cards: Sequence[Mapping[str, Any]],
     timing: Timing,
 ) -> Row:
     row: Row = {"arm_id": arm.arm_id, "block": arm.choice.label, "noisy": False}
@@ -159,10 +164,20 @@ def _arm_row(
             "memory_theory_bytes": theory.memory_bytes,
         }
     if inspected is not None:
-        row |= {"memory_peak_bytes": inspected.memory_peak_bytes, "backends": " ".join(inspected.backends) or None}
+        row |= {
+            "memory_peak_bytes": inspected.memory_peak_bytes,
+            "memory_requested_bytes": inspected.memory_requested_bytes,
+            "memory_reserved_bytes": inspected.memory_reserved_bytes,
+            "launches": inspected.launches,
+            "launches_graph": inspected.launches_graph,
+            "backends": " ".join(inspected.backends) or None,
+        }
     if not taken:
         return row
-    row |= _time_columns(taken, timing) | _counter_columns(taken)
+    row |= _card_columns(cards) | _time_columns(taken, timing) | _device_columns(taken) | _counter_columns(taken)
+    if trial.mode == "compile":
+        first = [t.warm_up_s[0] for t in taken if t.warm_up_s.size]
+        row |= {"compile_time_s": float(np.median(first)) if first else None}
     if theory is not None:
         fastest = math.exp(statistics.log_time([t.time_s for t in taken]).mean)
         row |= {"achieved_flop_per_s": theory.flops / fastest, "achieved_bytes_per_s": theory.bytes_min / fastest}
@@ -184,7 +199,6 @@ def _time_columns(taken: Sequence[Taken], timing: Timing) -> Row:
     times = [t.time_s for t in taken]
     middle = statistics.log_time(times, timing.confidence, statistics.median)
     pooled = np.concatenate(times)
-    devices = [t.device_time_s for t in taken if t.device_time_s is not None and t.device_time_s.size]
     several = math.isfinite(middle.half_width)
     return {
         "time_median_s": math.exp(middle.mean),
@@ -195,10 +209,44 @@ def _time_columns(taken: Sequence[Taken], timing: Timing) -> Row:
         "time_p90_s": float(np.quantile(pooled, 0.9)),
         "samples": int(pooled.size),
         "evaluations_per_sample": round(float(np.median([t.evaluations for t in taken]))),
-        "device_time_median_s": math.exp(statistics.log_time(devices, estimator=statistics.median).mean)
-        if len(devices) == len(taken) and all((d > 0).all() for d in devices)
-        else None,
     }
+
+
+def _device_columns(taken: Sequence[Taken]) -> Row:
+    """The device's own times and the host's submission, where every process has them; and what the arm is bound by."""
+
+    def middle(series: Sequence[Floats | None]) -> float | None:
+        known = [s for s in series if s is not None]
+        if not known or len(known) < len(taken):
+            return None
+        return math.exp(statistics.log_time(known, estimator=statistics.median).mean)
+
+    own, enqueue = middle([t.device_s for t in taken]), middle([t.enqueue_s for t in taken])
+    proven = [t.device_proven for t in taken]
+    return {
+        "device_time_median_s": own,
+        "device_time_cold_median_s": middle([t.device_cold_s for t in taken]),
+        "device_time_proven": None if own is None else all(proven),
+        "enqueue_time_median_s": enqueue,
+        "bound": None if own is None or enqueue is None else bound(enqueue, own),
+    }
+
+
+def _card_columns(cards: Sequence[Mapping[str, Any]]) -> Row:
+    """Medians over processes of what the card said after its rounds."""
+    columns = {"card_clock_hz": "sm_clock_hz", "card_temperature_c": "temperature_c", "card_power_w": "power_w"}
+    row: Row = {}
+    for column, reading in columns.items():
+        known = [float(c[reading]) for c in cards if c.get(reading) is not None]
+        row[column] = float(np.median(known)) if known else None
+    return row
+
+
+def bound(enqueue_s: float, device_s: float) -> str:
+    """launch-bound where submitting takes over LED times as long as the work, device-bound the other way round."""
+    if enqueue_s > LED * device_s:
+        return "launch-bound"
+    return "device-bound" if device_s > LED * enqueue_s else "balanced"
 
 
 def _counter_columns(taken: Sequence[Taken]) -> Row:

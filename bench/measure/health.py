@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import resource
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,7 +48,9 @@ class Reading:
 class Watch:
     """Open files on this process's threads, the machine's stolen time and the container's throttling."""
 
-    def __init__(self) -> None:
+    def __init__(self, card: Callable[[], int] | None = None) -> None:
+        """`card` reads the bits of the reasons that slow an accelerator down right now."""
+        self._card = card
         self._threads: dict[str, int] = {}
         self._stat = _open("/proc/stat")
         self._quota = _open(_cgroup_stat())
@@ -77,8 +80,8 @@ class Watch:
                 continue
         return Reading(waited, used.ru_nivcsw, used.ru_minflt)
 
-    def machine(self) -> tuple[int, int]:
-        """Ticks stolen by the host so far, and times that the container's quota ran out. Slower: once a round."""
+    def machine(self) -> tuple[int, int, int]:
+        """Ticks stolen so far, times that the quota ran out, and the card's bits now. Slower: round by round."""
         steal = throttled = 0
         if self._stat is not None:
             fields = os.pread(self._stat, 256, 0).split(b"\n", 1)[0].split()
@@ -87,7 +90,7 @@ class Watch:
             for line in os.pread(self._quota, 1024, 0).split(b"\n"):
                 if line.startswith(b"nr_throttled "):
                     throttled = int(line.split()[1])
-        return steal, throttled
+        return steal, throttled, self._card() if self._card else 0
 
     def close(self) -> None:
         """Close the files."""

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+Call = Callable[[], object]
 
-def peak_on_cpu(call: Callable[[], object], clear: Callable[[], None]) -> int:
-    """Peak bytes by torch's own record of allocations, workspaces of the libraries that use its allocator included.
 
-    `clear` lets go of what the last call left behind (gradients), so that it counts in this one. It repeats to the byte. What a library maps behind torch's back (oneDNN's scratchpad among it) is not seen.
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """Bytes. allocated: in blocks of the allocator; requested: as the tensors asked; reserved: taken from the device."""
+
+    allocated: int | None
+    requested: int | None = None
+    reserved: int | None = None
+
+
+def peak_on_cpu(call: Call, clear: Call) -> Peak:
+    """Peak by torch's own record of allocations, workspaces of the libraries that use its allocator included.
+
+    `clear` lets go of what the last call left behind (gradients), so that it counts in this one. It repeats to the
+    byte. What a library maps behind torch's back (oneDNN's scratchpad among it) is not seen.
     """
     held = call()  # the first call allocates what stays: packed weights, primitives' caches
     del held
@@ -26,20 +40,35 @@ def peak_on_cpu(call: Callable[[], object], clear: Callable[[], None]) -> int:
         now += event.nbytes()
         peak = max(peak, now)
     del held
-    return peak
+    return Peak(peak)
 
 
-def peak_on_accelerator(call: Callable[[], object], clear: Callable[[], None], device: torch.device) -> int:
-    """Peak bytes by the device's caching allocator, after a call that has allocated handles and workspaces."""
-    module = torch.get_device_module(device)
+def peak_on_accelerator(call: Call, clear: Call, module: Any, device: torch.device) -> Peak:
+    """Peak by the device's caching allocator, after a call that has allocated handles and workspaces."""
     held = call()
     del held
     clear()
     gc.collect()
     module.synchronize(device)
     module.reset_peak_memory_stats(device)
-    before = module.memory_allocated(device)
+    before = _stats(module, device)
     held = call()
     module.synchronize(device)
+    after = _stats(module, device)
     del held
-    return int(module.max_memory_allocated(device) - before)
+    return Peak(
+        allocated=int(module.max_memory_allocated(device)) - before.get("allocated_bytes.all.current", 0),
+        requested=_beyond(before, after, "requested_bytes"),
+        reserved=after.get("reserved_bytes.all.peak"),
+    )
+
+
+def _stats(module: Any, device: torch.device) -> dict[str, int]:
+    told: dict[str, int] = dict(module.memory_stats(device)) if hasattr(module, "memory_stats") else {}
+    return told | {"allocated_bytes.all.current": int(module.memory_allocated(device))}
+
+
+def _beyond(before: dict[str, int], after: dict[str, int], what: str) -> int | None:
+    """The peak of a statistic beyond its value before; None where the allocator doesn't keep it."""
+    peak, base = after.get(f"{what}.all.peak"), before.get(f"{what}.all.current")
+    return None if peak is None or base is None else peak - base

@@ -12,7 +12,13 @@ from torch import Tensor, nn
 from bench.spec.blocks import Block, Layer
 from bench.spec.plan import Arm, Trial
 
-DTYPES = {"fp64": torch.float64, "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES = {
+    "fp64": torch.float64,
+    "fp32": torch.float32,
+    "fp32-tf32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+}
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
 
@@ -51,7 +57,8 @@ def _conv(layer: Layer) -> nn.Conv2d:
 class Evaluation:
     """One evaluation of an arm as a call without arguments: forward, or forward and backward in training.
 
-    The input is random and stays on the device. In inference the caller holds `torch.inference_mode()`.
+    The input is random and stays on the device. In inference the caller holds `torch.inference_mode()`. In mode compile
+    the first call compiles; in mode graph, `capture` must come before the calls, which then replay.
     """
 
     def __init__(self, trial: Trial, arm: Arm, device: torch.device, seed: int) -> None:
@@ -63,6 +70,8 @@ class Evaluation:
         x = torch.randn(shape.batch, shape.c_in, shape.height, shape.width).to(device, dtype)
         self.input = x.contiguous(memory_format=layout)
         self.call: Callable[[Tensor], Tensor] = torch.compile(self.module) if trial.mode == "compile" else self.module
+        self.replay: Callable[[], object] | None = None
+        self.captured: Tensor | None = None
         self.gradient: Tensor | None = None
         if self.training:
             self.input.requires_grad_(True)
@@ -70,7 +79,14 @@ class Evaluation:
                 y = self.module(self.input)
             self.gradient = torch.randn_like(y)
 
+    def capture(self, capture: Callable[[Callable[[], Tensor]], tuple[Callable[[], object], Tensor]]) -> None:
+        """From here on a call replays the graph that `capture` (a device's) made of it."""
+        self.replay, self.captured = capture(lambda: self.call(self.input))
+
     def __call__(self) -> Tensor:
+        if self.replay is not None and self.captured is not None:
+            self.replay()
+            return self.captured
         if self.gradient is None:
             return self.call(self.input)
         self.clear()

@@ -13,17 +13,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from bench.measure.devices import Device, OwnTimes
 from bench.measure.health import STEAL, THROTTLED, Reading, Watch
 from bench.spec.config import Timing
 from bench.spec.interval import t_interval
 
+SUBMITTED_AT_ONCE = 4  # evaluations, so that even a deep stack stays within a queue of a thousand launches
 WARM_WINDOW = 6  # samples of an arm that are looked at for a trend
 
 
 class Timer(Protocol):
-    """Times `evaluations` of an arm: nanoseconds by the host's clock, and by the device's own or None."""
+    """Times `evaluations` of an arm: nanoseconds by the host's clock, with the work done."""
 
-    def __call__(self, evaluations: int) -> tuple[int, float | None]: ...
+    def __call__(self, evaluations: int) -> int: ...
 
 
 @dataclass(slots=True)
@@ -33,7 +35,6 @@ class ArmSamples:
     evaluations: int
     warm_up: list[float]
     times: list[float] = field(default_factory=list)
-    device_times: list[float] = field(default_factory=list)
     flags: list[int] = field(default_factory=list)
     counted: Reading = field(default_factory=Reading)
 
@@ -92,18 +93,16 @@ def sample(timers: Sequence[Timer], timing: Timing, seed: int, clock: Callable[[
         coin.shuffle(order)
         order += order[::-1]
         orders.append("".join(chr(ord("A") + i) for i in order))
-        machine = watch.machine() if watch else (0, 0)
+        machine = watch.machine() if watch else (0, 0, 0)
         for i in order:
             if i != last:
                 timers[i](1)
             last = i
             before = watch.read() if watch else Reading()
-            wall, device = timers[i](arms[i].evaluations)
+            wall = timers[i](arms[i].evaluations)
             seen = watch.read().minus(before) if watch else Reading()
             timed += wall
             arms[i].times.append(wall / arms[i].evaluations)
-            if device is not None:
-                arms[i].device_times.append(device / arms[i].evaluations)
             arms[i].flags.append(seen.flags(wall))
             arms[i].counted.add(seen)
         if watch:
@@ -118,6 +117,31 @@ def sample(timers: Sequence[Timer], timing: Timing, seed: int, clock: Callable[[
         timed_s=timed / 1e9,
         warm_up_s=(sampling - begun) / 1e9,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSide:
+    """What a device with a queue says of one arm, in ns per evaluation: its own times, warm and cold, and submission."""
+
+    own: OwnTimes | None
+    cold: OwnTimes | None
+    submit: list[float]
+
+
+def device_side(device: Device, calls: Sequence[Callable[[], object]], rounds: int = 10) -> list[DeviceSide] | None:
+    """The other two times of each arm, after the rounds and apart from them; None on a device without a queue."""
+    if device.submit(calls[0], 1) is None:
+        return None
+    submits: list[list[float]] = [[] for _ in calls]
+    for _ in range(rounds):
+        for i, call in enumerate(calls):
+            took = device.submit(call, SUBMITTED_AT_ONCE)
+            if took is not None:
+                submits[i].append(took / SUBMITTED_AT_ONCE)
+    return [
+        DeviceSide(device.own(call, rounds), device.own(call, rounds, cold=True), submit)
+        for call, submit in zip(calls, submits, strict=True)
+    ]
 
 
 def half_width(arms: Sequence[ArmSamples], confidence: float) -> float:
@@ -142,7 +166,7 @@ def warm_up(timers: Sequence[Timer], timing: Timing, clock: Callable[[], int]) -
     end = clock() + timing.warmup_seconds * 1e9
     while True:
         for i, timer in enumerate(timers):
-            wall, _ = timer(evaluations[i])
+            wall = timer(evaluations[i])
             series[i].append(wall / evaluations[i])
             evaluations[i] = max(1, math.ceil(timing.sample_seconds / 2 * 1e9 / min(series[i])))
         if all(steady(s) for s in series):
@@ -171,9 +195,10 @@ def _evaluations(series: Sequence[float], timing: Timing) -> int:
     return max(2, math.ceil(timing.sample_seconds * 1e9 / min(series)))
 
 
-def _flag_round(arms: Sequence[ArmSamples], before: tuple[int, int], after: tuple[int, int]) -> None:
+def _flag_round(arms: Sequence[ArmSamples], before: tuple[int, int, int], after: tuple[int, int, int]) -> None:
     """Steal and throttling are known for a round as a whole, so they mark all its samples."""
-    bits = (STEAL if after[0] > before[0] else 0) | (THROTTLED if after[1] > before[1] else 0)
+    slowed = after[1] > before[1] or before[2] | after[2]
+    bits = (STEAL if after[0] > before[0] else 0) | (THROTTLED if slowed else 0)
     if bits:
         for arm in arms:
             arm.flags[-2] |= bits

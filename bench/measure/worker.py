@@ -25,13 +25,16 @@ from typing import Any, TextIO
 import torch
 
 from bench.measure import sampling
-from bench.measure.devices import Device, open_device, set_switches
+from bench.measure.devices import Device, Launches, open_device, set_switches
 from bench.measure.health import Watch
+from bench.measure.memory import Peak
 from bench.measure.modules import Evaluation
+from bench.measure.telemetry import Nvml
 from bench.spec.config import Timing
 from bench.spec.errors import UserError
 from bench.spec.plan import Arm, Trial
 
+CAPTURE_ERRORS = range(900, 909)  # CUDA's errors of stream capture, after which the device is well
 Answer = Callable[[dict[str, Any]], None]
 
 
@@ -50,19 +53,19 @@ def main() -> None:
     except UserError as error:
         answer({"type": "refused", "place": error.place, "rule": error.rule, "remedy": error.remedy})
         return
-    switches = set_switches()
     torch.set_num_threads(job["threads"])
-    answer({"type": "ready", "pid": os.getpid(), "facts": _facts(device, switches)})
+    answer({"type": "ready", "pid": os.getpid(), "facts": _facts(device)})
     if job["kind"] == "probe":
         return
-    watch = Watch()
+    card = Nvml(torch.cuda.get_device_properties(device.torch_device)) if device.torch_device.type == "cuda" else None
+    watch = Watch(card.throttling if card else None)
     gc.collect()
     gc.freeze()  # torch's own objects never go: without them a collection between trials takes no time
     for data in job["trials"]:
         trial = Trial.from_dict(data)
         answer({"type": "begin", "trial_id": trial.trial_id})
         start = perf_counter()
-        told = _guarded(partial(_inspect, trial, device) if job["kind"] == "inspect" else partial(_visit, trial, device, job, watch))  # fmt: skip
+        told = _guarded(partial(_inspect, trial, device) if job["kind"] == "inspect" else partial(_visit, trial, device, job, watch, card))  # fmt: skip
         kind = "inspect" if job["kind"] == "inspect" else "visit"
         answer({"type": kind, "trial_id": trial.trial_id, **told, "wall_s": round(perf_counter() - start, 6)})
         if told.get("status_detail", "").startswith("device fault"):
@@ -86,6 +89,8 @@ def _guarded(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         failure = ("oom", _first_line(error))
     except torch.AcceleratorError as error:
         failure = ("crash", f"device fault: {_first_line(error)}")
+        if getattr(error, "error_code", None) in CAPTURE_ERRORS:
+            failure = ("unsupported", f"it can't be captured as a graph: {_first_line(error)}")
         traceback.print_exc()
     except Exception as error:  # noqa: BLE001 (whatever a trial raises is that trial's row)
         failure = (_status_of(error), f"{type(error).__name__}: {_first_line(error)}")
@@ -109,13 +114,16 @@ class NotFinite(Exception):
 
 @contextlib.contextmanager
 def _built(trial: Trial, device: Device, seed: int) -> Iterator[list[Evaluation]]:
-    """The trial's evaluations, in the plan's order but built in a random one, under the pass's grad mode."""
+    """The trial's evaluations, in the plan's order but built in a random one, under its switches and grad mode."""
+    set_switches(trial.dtype, trial.cudnn_benchmark == "on")
     order: list[int] = list(range(len(trial.arms)))
     random.Random(seed).shuffle(order)
     with torch.inference_mode(trial.pass_ == "inference"):
         built: dict[int, Evaluation] = {}
         for i in order:
             built[i] = Evaluation(trial, trial.arms[i], device.torch_device, seed + i)
+            if trial.mode == "graph":
+                built[i].capture(device.capture)
         yield [built[i] for i in sorted(built)]
 
 
@@ -125,10 +133,18 @@ def _inspect(trial: Trial, device: Device) -> dict[str, Any]:
     with _built(trial, device, 0) as evaluations:
         for arm, evaluation in zip(trial.arms, evaluations, strict=True):
             _check(trial, arm, evaluation)
+            launches = _launches(device, evaluation)
+            # a graph holds its memory from its capture on, so a replay shows none
+            held = trial.mode == "graph"
+            peak = Peak(None) if held else device.memory_peak(evaluation, evaluation.clear)
             arms.append(
                 {
                     "arm_id": arm.arm_id,
-                    "memory_peak_bytes": device.memory_peak(evaluation, evaluation.clear),
+                    "memory_peak_bytes": peak.allocated,
+                    "memory_requested_bytes": peak.requested,
+                    "memory_reserved_bytes": peak.reserved,
+                    "launches": launches.profiler,
+                    "launches_graph": launches.graph,
                     "backends": evaluation.backends(),
                     "output_shape": list(trial.cost(arm).output),
                     "params": sum(p.numel() for p in evaluation.module.parameters()),
@@ -148,16 +164,17 @@ def _check(trial: Trial, arm: Arm, evaluation: Evaluation) -> None:
         raise NotFinite(f"{arm.choice.label} put out infinities or NaNs in {trial.dtype}")
 
 
-def _visit(trial: Trial, device: Device, job: dict[str, Any], watch: Watch) -> dict[str, Any]:
-    """Sample the trial's arms."""
+def _visit(trial: Trial, device: Device, job: dict[str, Any], watch: Watch, card: Nvml | None) -> dict[str, Any]:
+    """Sample the trial's arms; the card is read before and after."""
     timing = Timing.model_validate(job["timing"])
     seed = random.Random(f"{timing.seed}/{job['replicate']}/{trial.trial_id}").getrandbits(32)
-    clock = getattr(device, "clock", None) or (lambda: 0)
     with _built(trial, device, seed) as evaluations:
         gc.collect()
         gc.disable()
+        before = card.read() if card else None
         try:
-            visit = sampling.sample([partial(device.time, e) for e in evaluations], timing, seed, clock, watch)
+            visit = sampling.sample([partial(device.time, e) for e in evaluations], timing, seed, device.clock, watch)
+            sides = sampling.device_side(device, evaluations)
         finally:
             gc.enable()
         for arm, evaluation in zip(trial.arms, evaluations, strict=True):
@@ -178,10 +195,10 @@ def _visit(trial: Trial, device: Device, job: dict[str, Any], watch: Watch) -> d
                 "arm_id": a.arm_id,
                 "evaluations_per_sample": s.evaluations,
                 "samples_ns": _rounded(s.times),
-                "device_ns": _rounded(s.device_times) or None,
                 "flags": s.flags,
+                **({} if sides is None else _device_side(sides[i])),
             }
-            for a, s in zip(trial.arms, visit.arms, strict=True)
+            for i, (a, s) in enumerate(zip(trial.arms, visit.arms, strict=True))
         ],
         "counters": {
             a.arm_id: {
@@ -192,6 +209,7 @@ def _visit(trial: Trial, device: Device, job: dict[str, Any], watch: Watch) -> d
             for a, s in zip(trial.arms, visit.arms, strict=True)
         },
         "timed_s": round(visit.timed_s, 6),
+        **({"card": [before, card.read()]} if card else {}),
     }
 
 
@@ -200,7 +218,28 @@ def _rounded(times: list[float]) -> list[float]:
     return [round(t, 1) for t in times]
 
 
-def _facts(device: Device, switches: dict[str, str]) -> dict[str, Any]:
+def _device_side(side: sampling.DeviceSide) -> dict[str, Any]:
+    """The device's times for the journal."""
+    return {
+        "device_ns": None if side.own is None else _rounded(list(side.own.ns)),
+        "device_cold_ns": None if side.cold is None else _rounded(list(side.cold.ns)),
+        "device_proven": None if side.own is None else side.own.proven,
+        "enqueue_ns": _rounded(side.submit),
+    }
+
+
+def _launches(device: Device, evaluation: Evaluation) -> Launches:
+    """Kernels of one call; a profiler that fails costs the count and not the trial."""
+    try:
+        return device.launches(evaluation)
+    except torch.AcceleratorError:
+        raise  # the device is lost, not only the count
+    except RuntimeError:
+        traceback.print_exc()
+        return Launches()
+
+
+def _facts(device: Device) -> dict[str, Any]:
     """What this process is, for environment.json."""
     return {
         "device_name": device.name if device.name != "cpu" else "",
@@ -211,7 +250,8 @@ def _facts(device: Device, switches: dict[str, str]) -> dict[str, Any]:
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "onednn": torch.backends.mkldnn.is_available(),  # type: ignore[no-untyped-call]
         "threads": torch.get_num_threads(),
-        "switches": switches,
+        "switches": set_switches("fp32", cudnn_benchmark=True),
+        "properties": device.properties(),
     }
 
 

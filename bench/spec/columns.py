@@ -56,9 +56,10 @@ COLUMNS: tuple[Column, ...] = (
     _c("mp", "dilation", "int", "distance between kernel taps", "pixels"),
     _c("mp", "groups", "int", "groups of the block's first convolution"),
     _c("mp", "depth", "int", "how many copies of the block are stacked"),
-    _c("mp", "dtype", "str", "fp32, bf16, fp16 or fp64; fp32 is IEEE (no TF32)"),
+    _c("mp", "dtype", "str", "fp32 (IEEE, no TF32), fp32-tf32, bf16, fp16 or fp64"),
     _c("mp", "layout", "str", "memory format: contiguous (NCHW) or channels_last (NHWC)"),
-    _c("mp", "mode", "str", "eager or compile"),
+    _c("mp", "mode", "str", "eager, compile (torch.compile) or graph (CUDA graph replay)"),
+    _c("mp", "cudnn_benchmark", "str", "whether cuDNN tries its algorithms out and takes the fastest: on or off"),
     _c("mp", "pass", "str", "inference (forward) or training (forward and backward)"),
     _c("mp", "threads", "int", "CPU threads that one operator may use"),
     _c("mp", "allocator", "str", "retain: the C library keeps freed memory; default: it returns it"),
@@ -83,9 +84,18 @@ COLUMNS: tuple[Column, ...] = (
     _c("m", "time_p90_s", "float", "90th percentile over samples of all processes", "s"),
     _c("m", "samples", "int", "samples taken, warm-up left out"),
     _c("m", "evaluations_per_sample", "int", "evaluations in one sample (median over processes)"),
-    _c("m", "device_time_median_s", "float", "median of the device's own time, from events (empty on cpu)", "s"),
+    _c("m", "device_time_median_s", "float", "the device's own time: events round a call all queued before it", "s"),
+    _c("m", "device_time_cold_median_s", "float", "the same with the device's cache emptied before each call", "s"),
+    _c("m", "device_time_proven", "bool", "whether every such call was queued before the device reached it"),
+    _c("m", "enqueue_time_median_s", "float", "time that the host takes to submit one evaluation", "s"),
+    _c("m", "bound", "str", "launch-bound: enqueue > 1.2 x device time; device-bound: the reverse; else balanced"),
+    _c("m", "compile_time_s", "float", "time of the first call in mode compile (median over processes)", "s"),
+    _c("m", "launches", "int", "kernels that one evaluation starts, by the profiler"),
+    _c("m", "launches_graph", "int", "the same by the kernel nodes of a captured graph"),
     # memory
     _c("m", "memory_peak_bytes", "int", "most memory that one evaluation held beyond input and weights", "bytes"),
+    _c("m", "memory_requested_bytes", "int", "the same before the allocator rounds up (empty on cpu)", "bytes"),
+    _c("m", "memory_reserved_bytes", "int", "most memory that the allocator had taken from the device", "bytes"),
     _c("m", "memory_theory_bytes", "int", "the same by liveness of the operators' outputs, no workspace", "bytes"),
     _c("m", "backends", "str", "the library that runs each convolution, in order"),
     # pairs
@@ -107,6 +117,9 @@ COLUMNS: tuple[Column, ...] = (
     _c("mp", "quality_notes", "str", "what was seen: waiting, preemption, page faults, steal, estimators that differ"),
     _c("m", "run_queue_wait_share", "float", "time that threads waited for a core / time measured"),
     _c("m", "involuntary_switches", "int", "times that a thread lost its core within a sample"),
+    _c("m", "card_clock_hz", "float", "the card's multiprocessor clock after the rounds (median; by NVML)", "Hz"),
+    _c("m", "card_temperature_c", "float", "the card's temperature after the rounds (median; by NVML)", "degrees C"),
+    _c("m", "card_power_w", "float", "the card's power after the rounds (median; by NVML)", "W"),
     _c("m", "minor_faults_per_evaluation", "float", "pages mapped anew per evaluation"),
     # derived
     _c("m", "achieved_flop_per_s", "float", "flops / time_min_s", "FLOP/s"),
@@ -115,7 +128,6 @@ COLUMNS: tuple[Column, ...] = (
     _c("s", "round", "int", "round of the trial in its process, from 1; 0 is warm-up"),
     _c("s", "position", "int", "place in the round's order, from 1"),
     _c("s", "time_s", "float", "time of one evaluation: the sample / its evaluations", "s"),
-    _c("s", "device_time_s", "float", "the same by the device's events (empty on cpu)", "s"),
     _c("s", "evaluations", "int", "evaluations in the sample"),
     _c("s", "flags", "str", "what disturbed it: wait, preempted, faults, steal, throttled; empty for none"),
 )
@@ -130,7 +142,8 @@ def columns_of(file: Literal["m", "p", "s"]) -> tuple[Column, ...]:
 
 
 KEYS = (
-    "experiment block baseline batch c_in c_out height width kernel stride padding dilation depth dtype layout mode pass"
+    "experiment block baseline batch c_in c_out height width kernel stride padding dilation depth dtype layout mode"
+    " cudnn_benchmark pass"
     " threads allocator waiting device"
 ).split()
 """What identifies a pair across runs (`bench compare` matches on it)."""

@@ -95,7 +95,9 @@ class Axes(_Model):
         _axis(f"Write {_span('depth')}: how many copies are stacked"),
     ] = [1]
     dtype: Annotated[
-        list[Literal["fp32", "bf16", "fp16", "fp64"]], _LISTED, _axis("Write fp32, bf16, fp16 or fp64")
+        list[Literal["fp32", "fp32-tf32", "bf16", "fp16", "fp64"]],
+        _LISTED,
+        _axis("Write fp32, fp32-tf32, bf16, fp16 or fp64"),
     ] = ["fp32"]
     layout: Annotated[
         list[Literal["contiguous", "channels_last"]], _LISTED, _axis("Write contiguous or channels_last")
@@ -109,7 +111,10 @@ class Axes(_Model):
     waiting: Annotated[
         list[Literal["default", "active", "passive"]], _LISTED, _axis("Write default, active or passive")
     ] = ["default"]
-    mode: Annotated[list[Literal["eager", "compile"]], _LISTED, _axis("Write eager or compile")] = ["eager"]
+    mode: Annotated[
+        list[Literal["eager", "compile", "graph"]], _LISTED, _axis("Write eager, compile or graph (CUDA graph replay)")
+    ] = ["eager"]
+    cudnn_benchmark: Annotated[list[Literal["on", "off"]], _LISTED, _axis("Write on or off")] = ["on"]
     pass_: Annotated[list[Literal["inference", "training"]], _LISTED, _axis("Write inference or training", "pass")] = [
         "inference"
     ]

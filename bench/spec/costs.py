@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from bench.spec.blocks import Block, Layer
 
 PASSES_TRAINING = 3  # convolutions of the same size each
-ITEM_BYTES = {"fp64": 8, "fp32": 4, "bf16": 2, "fp16": 2}
+ITEM_BYTES = {"fp64": 8, "fp32": 4, "fp32-tf32": 4, "bf16": 2, "fp16": 2}
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,7 @@ def _rows(trials: Iterable[Trial]) -> Iterator[str]:
         shape = (t.experiment, id(t.shape), t.dtype, t.pass_)  # what the theory depends on
         if shape not in shapes:
             shapes[shape] = json.dumps(_shape(t))[1:-1], [json.dumps(facts)[1:] for facts in _arms(t)]
-        setting = (t.experiment, t.skip, t.layout, t.mode, t.surroundings)
+        setting = (t.experiment, t.skip, t.layout, t.mode, t.cudnn_benchmark, t.surroundings)
         if setting not in settings:
             settings[setting] = json.dumps(_setting(t))[1:-1]
         facts_texts = shapes[shape][1]
@@ -108,6 +108,7 @@ def _setting(trial: Trial) -> dict[str, Any]:
         "skip": trial.skip,
         "layout": trial.layout,
         "mode": trial.mode,
+        "cudnn_benchmark": trial.cudnn_benchmark,
         **asdict(trial.surroundings),
     }
 

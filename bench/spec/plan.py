@@ -67,6 +67,7 @@ class Trial:
     surroundings: Surroundings
     arms: tuple[Arm, ...]
     skip: str | None = None
+    cudnn_benchmark: str = "on"
 
     def block(self, arm: Arm) -> Block:
         """The arm's block at this trial's shape."""
@@ -174,9 +175,11 @@ def make(config: SweepConfig, devices: Sequence[str], cores: int) -> Plan:
     for device in devices:
         for name, experiment in config.experiments.items():
             trials += _trials(name, experiment.choices(), experiment.axes, device, cores)
-            given = [w for w in ("threads", "allocator", "waiting") if w in experiment.axes.model_fields_set]
-            if device != "cpu" and given:
-                notes.append(f"{name} on {device}: {', '.join(given)} shape a CPU's time alone; one value is kept")
+            idle = ("cudnn_benchmark",) if device == "cpu" else ("threads", "allocator", "waiting")
+            given = [w for w in idle if w in experiment.axes.model_fields_set]
+            whose = "cuDNN's" if device == "cpu" else "a CPU's"
+            if given:
+                notes.append(f"{name} on {device}: {', '.join(given)} shape {whose} time alone; one value is kept")
     unique = {t.trial_id: t for t in trials}  # a value that stands twice on an axis is one trial
     return Plan(config.name, tuple(unique.values()), config.timing, tuple(notes))
 
@@ -191,10 +194,11 @@ def _surroundings(axes: Axes, device: str, cores: int) -> Iterator[Surroundings]
 
 
 def _trials(experiment: str, choices: tuple[BlockChoice, ...], axes: Axes, device: str, cores: int) -> Iterator[Trial]:
-    places = [(place, place.slug, _unsupported(place, cores)) for place in _surroundings(axes, device, cores)]
+    places = [(place, place.slug, _too_many_threads(place, cores)) for place in _surroundings(axes, device, cores)]
+    searches = axes.cudnn_benchmark if device.startswith("cuda") else axes.cudnn_benchmark[:1]
     settings = [
-        (setting, _setting_words(*setting))
-        for setting in itertools.product(axes.dtype, axes.layout, axes.mode, axes.pass_)
+        (setting, _setting_words(*setting), _unsupported(device, setting[0], setting[2], setting[3]))
+        for setting in itertools.product(axes.dtype, axes.layout, axes.mode, axes.pass_, searches)
     ]
     labels = [(choice, choice.label) for choice in choices]
     for (c_in, c_out), kernel, (height, width), batch, stride, padding, dilation, depth in itertools.product(
@@ -203,16 +207,17 @@ def _trials(experiment: str, choices: tuple[BlockChoice, ...], axes: Axes, devic
         shape = Shape(c_in, c_out, height, width, kernel, stride, padding, dilation, depth, batch)
         why = _unfit(choices, shape)
         where = shape_words(shape)
-        for (dtype, layout, mode, pass_), how in settings:
-            for place, slug, unsupported in places:
+        for (dtype, layout, mode, pass_, search), how, unsupported in settings:
+            for place, slug, crowded in places:
                 trial_id = f"{experiment}/{where}-{how}-{slug}"
                 arms = tuple([Arm(f"{trial_id}/{label}", choice) for choice, label in labels])
-                skip = why or unsupported
-                yield Trial(trial_id, experiment, shape, dtype, layout, mode, pass_, place, arms, skip)
+                skip = why or unsupported or crowded
+                yield Trial(trial_id, experiment, shape, dtype, layout, mode, pass_, place, arms, skip, search)
 
 
-def _setting_words(dtype: str, layout: str, mode: str, pass_: str) -> str:
+def _setting_words(dtype: str, layout: str, mode: str, pass_: str, search: str) -> str:
     words = [w for w, usual in ((dtype, "fp32"), (mode, "eager"), (pass_, "inference")) if w != usual]
+    words += ["nosearch"] if search == "off" else []
     return "-".join([*words, "nchw" if layout == "contiguous" else "nhwc"])
 
 
@@ -238,7 +243,23 @@ def _unfit(choices: Iterable[BlockChoice], shape: Shape) -> str | None:
     return None
 
 
-def _unsupported(place: Surroundings, cores: int) -> str | None:
+def _too_many_threads(place: Surroundings, cores: int) -> str | None:
     if place.device == "cpu" and place.threads > cores:
         return f"{place.threads} threads on {cores} physical cores would measure the scheduler"
+    return None
+
+
+def _unsupported(device: str, dtype: str, mode: str, pass_: str) -> str | None:
+    """Why this kind of device can't run such a trial, as far as that is known without asking it."""
+    kind = device.partition(":")[0]
+    if mode == "graph" and kind not in ("cuda", "sim"):
+        return f"{kind} has no graphs to replay"
+    if mode == "graph" and pass_ == "training":
+        return "graphs are captured of inference alone"
+    if mode == "compile" and kind == "sim":
+        return "the simulated device has no compiler"
+    if dtype == "fp32-tf32" and kind != "cuda":
+        return f"TF32 is a format of CUDA devices, not of {kind}"
+    if dtype == "fp64" and kind == "mps":
+        return "mps has no float64"
     return None

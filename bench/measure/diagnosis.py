@@ -1,0 +1,89 @@
+"""Why a device can't be used, and what to do: one line, told without initialising the device in this process."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+
+import torch
+
+from bench.spec.errors import UserError
+
+
+def why_not(name: str) -> UserError | None:
+    """Why this torch cannot use the device called `name`; None where it can."""
+    kind = name.partition(":")[0]
+    if kind == "cpu":
+        return None
+    if kind == "cuda":
+        return why_no_cuda(name)
+    place, or_cpu = f"DEVICE={name}", "or run with DEVICE=cpu"
+    if kind == "mps":
+        if not torch.backends.mps.is_built():
+            return UserError(place, f"torch {torch.__version__} is built without Apple's Metal", f"Use a Mac with Apple silicon, {or_cpu}.")  # fmt: skip
+        if not torch.backends.mps.is_available():
+            return UserError(place, "this Mac has no Metal device that torch can use", f"Update macOS, {or_cpu}.")
+        return None
+    if kind == "xpu":
+        count = torch.xpu.device_count() if torch.xpu.is_available() else 0
+        if count == 0:
+            return UserError(place, f"torch {torch.__version__} sees no Intel GPU", f"Install an XPU build of torch and Intel's driver, {or_cpu}.")  # fmt: skip
+        index = int(name.partition(":")[2] or 0)
+        return None if index < count else UserError(place, f"only xpu:0 to xpu:{count - 1} exist", "Name one of them.")
+    return UserError(place, "no such device", "Name cpu, cuda, cuda:1, xpu or mps.")
+
+
+def why_no_cuda(name: str) -> UserError | None:
+    """Why this torch cannot use that CUDA device, and what to do; None where it can. CUDA is not initialised to tell."""
+    place, or_cpu = f"DEVICE={name}", "or run with DEVICE=cpu"
+    version = torch.__version__
+    if torch.version.cuda is None and torch.version.hip is None:
+        return UserError(place, f"torch {version} is a CPU-only build", f"Install a CUDA build of torch (pytorch.org, Get started), {or_cpu}.")  # fmt: skip
+    if torch.version.cuda is not None:
+        loaded, answer, driver = _driver()
+        if not loaded:
+            return UserError(place, "no NVIDIA driver is installed", f"Install it so that nvidia-smi works (in a container: docker run --gpus all), {or_cpu}.")  # fmt: skip
+        if driver and driver // 1000 < int(torch.version.cuda.split(".")[0]):
+            return UserError(place, f"the NVIDIA driver supports CUDA {driver // 1000}.{driver % 1000 // 10} and torch {version} needs CUDA {torch.version.cuda}", f"Update the driver, install a torch built for an older CUDA, {or_cpu}.")  # fmt: skip
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        if visible is not None and visible.strip() in ("", "-1", "NoDevFiles"):
+            return UserError(place, f"CUDA_VISIBLE_DEVICES={visible!r} hides every GPU", "Unset it.")
+        if answer == 100:
+            return UserError(place, "the NVIDIA driver finds no GPU", f"Check nvidia-smi -L and the container's flags, {or_cpu}.")  # fmt: skip
+        if answer:
+            return UserError(place, f"the NVIDIA driver fails to start (cuInit returned {answer})", f"Check nvidia-smi and dmesg; after a driver update, restart; {or_cpu}.")  # fmt: skip
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if count == 0:
+        return UserError(place, f"torch {version} sees no GPU though the driver starts", f"Check nvidia-smi and CUDA_VISIBLE_DEVICES, {or_cpu}.")  # fmt: skip
+    index = torch.device(name).index or 0
+    if index >= count:
+        return UserError(place, f"only cuda:0 to cuda:{count - 1} exist", "Name one of them.")
+    if torch.version.cuda is not None and not _has_kernels(index):
+        card = torch.cuda.get_device_name(index)
+        return UserError(place, f"torch {version} has no kernels for the {card}", f"Install a torch built for an older CUDA, {or_cpu}.")  # fmt: skip
+    return None
+
+
+def _has_kernels(index: int) -> bool:
+    """Whether torch carries machine code or PTX that this card can run."""
+    major, minor = torch.cuda.get_device_capability(index)
+    card = major * 10 + minor
+    built = torch.cuda.get_arch_list()
+    binary = [int(a[3:].rstrip("af")) for a in built if a.startswith("sm_")]
+    ptx = [int(a[8:].rstrip("af")) for a in built if a.startswith("compute_")]
+    return not built or any(b // 10 == major and b <= card for b in binary) or any(p <= card for p in ptx)
+
+
+def _driver() -> tuple[bool, int, int]:
+    """(library found, cuInit's answer, the driver's CUDA version) straight from the driver's library."""
+    try:
+        library = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False, 0, 0
+    version = ctypes.c_int(0)
+    try:
+        library.cuDriverGetVersion(ctypes.byref(version))
+        return True, int(library.cuInit(0)), version.value
+    except AttributeError:
+        return True, 999, 0

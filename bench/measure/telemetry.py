@@ -1,0 +1,75 @@
+"""NVML's readings of a card around a measurement: clocks, temperature, power, throttling, other programs.
+
+Every reading may be missing (MIG, vGPU, GeForce and old drivers refuse many), and none may fail the benchmark. Nothing
+is ever set. Read before and after a round, never inside one. Energy is left out: the arms of a trial share its rounds,
+and on many cards the counter samples a quarter of the time.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+BAD_REASONS = {
+    0x4: "power cap",
+    0x8: "hardware slowdown",
+    0x20: "thermal limit by software",
+    0x40: "thermal limit by hardware",
+    0x80: "power brake",
+}
+
+
+class Nvml:
+    """One card, found by its UUID: NVML counts in PCI order and knows nothing of CUDA_VISIBLE_DEVICES."""
+
+    def __init__(self, properties: Any, library: Any = None) -> None:
+        """`properties` are torch's of the device; `library` is pynvml, or a stand-in."""
+        self._handle: Any = None
+        self.why: str | None = None
+        try:
+            self._nvml = library or importlib.import_module("pynvml")
+            self._nvml.nvmlInit()
+        except Exception as error:  # noqa: BLE001 (a library that is not there or not well is a missing reading)
+            self.why = f"{type(error).__name__}: {error}"
+            return
+        uuid = str(getattr(properties, "uuid", "") or "")
+        tries = [("nvmlDeviceGetHandleByUUID", prefix + uuid) for prefix in ("GPU-", "MIG-", "") if uuid]
+        if hasattr(properties, "pci_bus_id"):
+            p = properties
+            address = f"{p.pci_domain_id:08X}:{p.pci_bus_id:02X}:{p.pci_device_id:02X}.0"
+            tries.append(("nvmlDeviceGetHandleByPciBusId", address))
+        for name, key in tries:
+            try:
+                self._handle = getattr(self._nvml, name)(key.encode())
+                return
+            except Exception as error:  # noqa: BLE001
+                self.why = f"{type(error).__name__}: {error}"
+
+    def _ask(self, name: str, *more: Any) -> Any:
+        if self._handle is None or not hasattr(self._nvml, name):
+            return None
+        try:
+            return getattr(self._nvml, name)(self._handle, *more)
+        except Exception:  # noqa: BLE001 (not supported here)
+            return None
+
+    def throttling(self) -> int:
+        """Bits of the reasons that slow the card down right now; 0 where none or not known."""
+        bits = self._ask("nvmlDeviceGetCurrentClocksEventReasons")
+        if bits is None:
+            bits = self._ask("nvmlDeviceGetCurrentClocksThrottleReasons")  # its name before driver 535
+        return int(bits or 0) & sum(BAD_REASONS)
+
+    def read(self) -> dict[str, Any]:
+        """All readings, in SI units; None for what the card does not tell."""
+        milliwatt = self._ask("nvmlDeviceGetPowerUsage")
+        megahertz = self._ask("nvmlDeviceGetClockInfo", 1)  # NVML_CLOCK_SM
+        others = self._ask("nvmlDeviceGetComputeRunningProcesses")
+        bits = self.throttling()
+        return {
+            "sm_clock_hz": None if megahertz is None else megahertz * 1_000_000,
+            "temperature_c": self._ask("nvmlDeviceGetTemperature", 0),
+            "power_w": None if milliwatt is None else milliwatt / 1000,
+            "throttle_reasons": [word for bit, word in BAD_REASONS.items() if bits & bit],
+            "processes_on_card": None if others is None else len(others),
+        }
