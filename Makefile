@@ -34,7 +34,7 @@ CARD := $(or $(OUT),results/card-$(shell date -u +%Y%m%dT%H%M%SZ))
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup bench smoke test test-bench check plots report compare clean python-fits python-fits-dev
+.PHONY: help setup bench smoke test test-bench test-gpu mutants check plots report compare clean python-fits python-fits-dev
 
 help: ## list targets and variables
 	@awk 'BEGIN { FS = ":.*## "; print "Targets" } /^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
@@ -71,6 +71,12 @@ test-bench: $(READY_DEV) ## a second opinion: pytest-benchmark beside our timer,
 	$(BENCH) run configs/card.yaml --device cpu --out '$(CARD)'
 	$(PY) tests/second_opinion configs/card.yaml '$(CARD)/pytest-benchmark.json'
 	$(PY) -m bench.show.second_opinion '$(CARD)' '$(CARD)/pytest-benchmark.json'
+
+test-gpu: $(READY_DEV) ## self-checks on a CUDA GPU: clocks, events, graphs, memory, launches, precision
+	$(PY) -m pytest tests/gpu
+
+mutants: $(READY_DEV) ## plant classic mistakes in a copy, one at a time, and see that a test fails
+	$(PY) tests/mutants.py
 
 check: $(READY_DEV) ## lint, format, types and the walls between the rooms
 	$(PY) -m ruff check

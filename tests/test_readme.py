@@ -41,3 +41,15 @@ def test_every_verb_and_target_that_the_readme_names_exists():
     )
     for verb in set(re.findall(r"`bench ([a-z]+)", README)):
         assert re.search(rf"^  {verb}\b", told.stdout, re.MULTILINE), verb
+
+
+def test_pictures_are_drawn_again_to_the_byte(tmp_path: Path):
+    (reference,) = re.findall(r"\$ bench report (\S+)\n", README)
+    for name in ("one", "two"):
+        shutil.copytree(ROOT / reference, tmp_path / name)
+        subprocess.run(
+            [sys.executable, "-m", "bench", "report", str(tmp_path / name)], capture_output=True, check=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+    for picture in (tmp_path / "one" / "plots").iterdir():
+        assert picture.read_bytes() == (tmp_path / "two" / "plots" / picture.name).read_bytes(), picture.name

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
 
@@ -116,8 +118,17 @@ def save(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
     png, svg = folder / f"{name}.png", folder / f"{name}.svg"
     with mpl.rc_context(_STYLE):
         write_whole(png, lambda f: figure.savefig(f, format="png", dpi=DPI, metadata={"Software": None}))
-        write_whole(svg, lambda f: figure.savefig(f, format="svg", metadata={"Date": None, "Creator": None}))
+        drawn = StringIO()
+        figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None})
+    write_whole(svg, lambda f: f.write(_numbered(drawn.getvalue()).encode()))
     return png, svg
+
+
+def _numbered(svg: str) -> str:
+    """The picture with its clip paths counted: matplotlib names them by addresses, which differ from run to run."""
+    names = dict.fromkeys(re.findall(r'<clipPath id="(\w+)"', svg))
+    numbers = {name: f"clip{i}" for i, name in enumerate(sorted(names, key=svg.index))}
+    return re.sub(r"\b(" + "|".join(numbers) + r")\b", lambda m: numbers[m[0]], svg) if numbers else svg
 
 
 def proxy(text: str, colour: str = INK, marker: str = "", line: object = "", hollow: bool = False) -> Line2D:

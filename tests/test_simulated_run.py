@@ -1,0 +1,99 @@
+"""Whole runs on the simulated accelerator: the code that runs on CUDA, from plan to tables, with a known truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bench.analyse.results import Run, read
+from bench.measure import simulated
+from bench.run import runner
+from bench.spec.errors import UserError
+
+CONFIG = """
+name: simulated
+timing: {processes_min: 1, processes_max: 1, seconds: 0.02, warmup_seconds: 0.02, timeout_seconds: 15}
+experiments:
+  a:
+    blocks: [standard, separable]
+    axes: {channels: CHANNELS, kernel: 3, size: 8, mode: MODES}
+"""
+
+pytestmark = pytest.mark.skipif(simulated.available() is not None, reason=str(simulated.available()))
+
+
+@pytest.fixture
+def measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def run(settings: str, channels: str = "8", modes: str = "eager") -> Run:
+        monkeypatch.setenv(simulated.ENVIRONMENT, settings)
+        config = tmp_path / "c.yaml"
+        config.write_text(CONFIG.replace("CHANNELS", channels).replace("MODES", modes))
+        outcome = runner.run(config, ["sim"], tmp_path / "run", [], ["bench"], lambda _: None)
+        return read(outcome.folder)
+
+    return run
+
+
+def times(run: Run) -> pd.DataFrame:
+    return run.measurements.set_index(["mode", "block"]).sort_index()
+
+
+def test_a_launch_bound_block_costs_its_launches_and_a_graph_gives_the_kernels_time_back(measure):
+    """3 and 6 kernels of 1 us, 5 us each to launch: 15 and 30 us in a loop, 3 and 6 us on the device."""
+    run = measure("virtual,launch=5e-6,kernel=1e-6", modes="[eager, graph]")
+    seen = times(run)
+    for block, kernels in (("standard", 3), ("separable", 6)):
+        eager, graph = seen.loc[("eager", block)], seen.loc[("graph", block)]
+        assert eager["time_median_s"] == pytest.approx(kernels * 5e-6, rel=0.02)
+        assert eager["device_time_median_s"] == pytest.approx(kernels * 1e-6, rel=1e-3)
+        assert eager["enqueue_time_median_s"] == pytest.approx(kernels * 5e-6, rel=1e-3)
+        assert eager["device_time_proven"]
+        assert eager["bound"] == "launch-bound"
+        assert eager["launches"] == eager["launches_graph"] == kernels
+        assert graph["time_median_s"] == pytest.approx(max(5e-6, kernels * 1e-6), rel=0.02)
+        assert graph["device_time_median_s"] == pytest.approx(kernels * 1e-6, rel=1e-3)
+    pairs = run.pairs.set_index("mode")
+    assert pairs.loc["eager", "speedup"] == pytest.approx(0.5, rel=0.01)
+    assert set(run.pairs["status"]) == {"ok"}
+    eager = run.measurements[run.measurements["mode"] == "eager"]
+    assert (eager["memory_requested_bytes"] == eager["memory_theory_bytes"]).all()
+    assert (eager["memory_peak_bytes"] - eager["memory_requested_bytes"]).between(0, 2 * 511).all()
+    assert run.measurements[run.measurements["mode"] == "graph"]["memory_peak_bytes"].isna().all()
+    assert run.measurements["device"].eq("sim").all()
+    assert run.measurements["device_name"].str.contains("imulated").all()
+
+
+def test_a_device_bound_block_costs_its_kernels_and_first_calls_are_warmed_away(measure):
+    seen = times(measure("virtual,launch=5e-6,kernel=20e-6,conv=200e-6,first_call=0.5"))
+    for block, device_s in (("standard", 240e-6), ("separable", 480e-6)):
+        row = seen.loc[("eager", block)]
+        assert row["time_median_s"] == pytest.approx(device_s, rel=0.03)
+        assert row["device_time_median_s"] == pytest.approx(device_s, rel=1e-3)
+        assert row["device_time_cold_median_s"] == pytest.approx(device_s, rel=1e-3)
+        assert row["bound"] == "device-bound"
+
+
+def test_faults_of_the_device_cost_a_row_each(measure):
+    run = measure("virtual,fail_channels=64,hang_channels=128", channels="[8, 64, 128, 16]")
+    rows = run.pairs.set_index("c_in")
+    assert rows["status"].to_dict() == {8: "ok", 16: "ok", 64: "crash", 128: "timeout"}
+    assert "device fault" in rows.loc[64, "status_detail"]
+    assert "no answer within" in rows.loc[128, "status_detail"]
+
+
+def test_memory_that_runs_out_costs_a_row_and_none_to_empty_the_cache_with_only_that_figure(measure):
+    run = measure("virtual,memory=8000000", channels="[8, 512, 16]")
+    rows = run.pairs.set_index("c_in")
+    assert rows["status"].to_dict() == {8: "ok", 16: "ok", 512: "oom"}
+    assert "out of memory" in rows.loc[512, "status_detail"]
+    fit = run.measurements[run.measurements["c_in"] < 512]
+    assert fit["device_time_cold_median_s"].isna().all()
+    assert fit["device_time_median_s"].notna().all()
+
+
+def test_settings_that_do_not_hold_are_one_line(measure):
+    with pytest.raises(UserError, match="BENCH_SIM") as told:
+        measure("virtual,launhc=5e-6")
+    assert "\n" not in str(told.value)
