@@ -50,9 +50,9 @@ help: ## list targets and variables
 setup: $(READY) ## make .venv and install what measuring needs (the other targets do this themselves)
 
 bench: $(READY) ## the main job: measure CONFIG on DEVICE, then tables and plots
-	$(BENCH) run $(if $(RESUME),--resume '$(RESUME)','$(CONFIG)' --device '$(DEVICE)'$(WHERE)$(SETS))
+	$(BENCH) run $(if $(RESUME),--resume '$(RESUME)','$(CONFIG)' --device '$(DEVICE)')$(WHERE)$(SETS)
 
-smoke: $(READY) ## the same way in a minute: two shapes, wide intervals
+smoke: $(READY) ## the same way in a minute: three shapes, wide intervals
 	$(BENCH) run configs/smoke.yaml --device '$(DEVICE)'$(WHERE)$(SETS)
 
 plots: $(READY) ## a run's tables, plots and summary again, from its journal (OUT=results/...)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,11 +75,17 @@ def run(
         return
     else:
         measure = partial(runner.run, config, devices(device), out, set_ or (), command, runner.stderr_line)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's end is as tidy as Ctrl-C
     try:
         outcome = measure()
     except runner.Interrupted as interrupted:
         folder = interrupted.folder
-        print(f"interrupted; to go on: bench run --resume {shlex.quote(str(folder))}", file=sys.stderr, flush=True)
+        here = shlex.quote(str(folder))
+        print(
+            f"interrupted; to go on: bench run --resume {here} (or make bench RESUME={here})",
+            file=sys.stderr,
+            flush=True,
+        )
         report([folder])
         raise typer.Exit(130) from None
     report([outcome.folder])
@@ -217,6 +224,9 @@ def main(args: list[str] | None = None) -> None:
         status = _fail(str(error))
     except (KeyboardInterrupt, typer.Abort):
         status = 130
+    except OSError as error:
+        where = error.filename if error.filename is not None else "a file"
+        status = _fail(f"{where}: it can't be read or written: {error.strerror}. Name a place that can.")
     except click_error as error:
         status = _fail(_usage(error))
     sys.exit(status if isinstance(status, int) else 0)

@@ -96,6 +96,7 @@ def write_run(
         **(environment or {}),
     }
     (folder / "environment.json").write_text(json.dumps(facts))
+    (folder / "DONE").write_text("2026-01-01T00:00:00Z\n")
     lines = [json.dumps(r) for r in _records(made, story)]
     (folder / "journal.jsonl").write_text("\n".join(lines) + "\n")
     return made

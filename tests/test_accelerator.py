@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from bench.measure import accelerator, devices, diagnosis, launches, memory
+from bench.measure import accelerator, devices, diagnosis, launches, memory, selfcheck
 from bench.measure.telemetry import Nvml
 from bench.spec.config import check
 from bench.spec.errors import UserError
@@ -357,3 +357,44 @@ def test_other_accelerators_refuse_in_one_line_too(name: str, monkeypatch: pytes
     with pytest.raises(UserError, match=f"DEVICE={name}") as told:
         devices.open_device(name)
     assert "\n" not in str(told.value)
+
+
+class FakeDevice:
+    """A device that answers what a test tells it to."""
+
+    torch_device = torch.device("cpu")
+
+    def __init__(self, own: devices.OwnTimes | None, counts: devices.Launches, queue: bool = True) -> None:
+        self.answers, self.counts, self.queue = own, counts, queue
+
+    def submit(self, _, __) -> int | None:
+        return 1000 if self.queue else None
+
+    def time(self, _, evaluations: int) -> int:
+        return 10_000_000 * evaluations if evaluations == 3 else 50_000_000
+
+    def own(self, _, __) -> devices.OwnTimes | None:
+        return self.answers
+
+    def launches(self, _) -> devices.Launches:
+        return self.counts
+
+
+@pytest.mark.parametrize(
+    ("own", "counts", "words"),
+    [
+        (devices.OwnTimes((9.9e6,) * 3, proven=True), devices.Launches(3, 3), None),
+        (devices.OwnTimes((9.9e6,) * 3, proven=True), devices.Launches(3, None), None),
+        (devices.OwnTimes((9.9e6,) * 3, proven=False), devices.Launches(), "could not be proven ahead"),
+        (devices.OwnTimes((15e6,) * 3, proven=True), devices.Launches(), "trust neither"),
+        (None, devices.Launches(), "no events"),
+        (devices.OwnTimes((9.9e6,) * 3, proven=True), devices.Launches(3, 4), "counts 3 launches where a graph has 4"),
+    ],
+)
+def test_a_run_asks_the_device_first_and_warns(own, counts, words: str | None):
+    found = selfcheck.warnings(FakeDevice(own, counts))
+    assert [words in line for line in found] == ([] if words is None else [True])
+
+
+def test_a_device_without_a_queue_has_nothing_to_ask():
+    assert selfcheck.warnings(FakeDevice(None, devices.Launches(), queue=False)) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from io import StringIO
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +16,8 @@ from scipy.stats import trim_mean
 
 from bench.analyse import results
 from bench.analyse.speedup import Row
-from bench.analyse.summary import duration, finding, interval, percent, sentences, summarise, times
+from bench.analyse.summary import duration, finding, interval, percent, records_of, sentences, summarise, times
+from bench.show import plots, terminal
 from bench.show.write import write_views
 from bench.spec.columns import FILES, columns_of
 from bench.spec.errors import UserError
@@ -427,3 +429,33 @@ def test_views_of_a_folder_are_made_in_one_call(tmp_path: Path, monkeypatch: pyt
     before = (tmp_path / "pairs.csv").stat().st_mtime_ns
     assert write_views(tmp_path).tables == ()  # the tables are the source now
     assert (tmp_path / "pairs.csv").stat().st_mtime_ns == before
+
+
+def test_a_run_that_was_cut_short_says_so_first_and_in_its_pictures(tmp_path: Path) -> None:
+    write_run(tmp_path, Story(unreached=frozenset({2, 3})))
+    (tmp_path / "DONE").unlink()
+    run = results.read(tmp_path)
+    told = StringIO()
+    terminal.show(run, told)
+    assert "INCOMPLETE: 2 of 12 rows have fewer processes than asked" in told.getvalue()
+    assert "INCOMPLETE RUN" in plots.footer(run, records_of(run.pairs))
+
+
+def test_a_killed_sessions_time_is_not_known_and_not_claimed(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    journal = tmp_path / "journal.jsonl"
+    first, *rest = journal.read_text().splitlines(keepends=True)
+    journal.write_text(first + '{"type":"resume","utc":"2026-01-01T00:00:00Z"}\n' + "".join(rest))
+    assert summarise(results.read(tmp_path)).timed_share is None
+
+
+def test_a_table_on_a_narrow_terminal_keeps_its_numbers(tmp_path: Path) -> None:
+    write_run(tmp_path)
+
+    class Terminal(StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    told = Terminal()
+    terminal.show(results.read(tmp_path), told)
+    assert told.getvalue().count("±") >= 12

@@ -186,6 +186,16 @@ def test_a_workers_environment_is_the_surroundings_alone():
     assert not [k for k in env if k.startswith("MALLOC_")]
     assert env["OMP_WAIT_POLICY"] == "passive"
     assert env["PATH"] == "/bin"
+    base = {"OMP_PROC_BIND": "true", "ONEDNN_MAX_CPU_ISA": "SSE41", "KMP_AFFINITY": "none"}
+    assert not set(base) & set(launch.worker_environment(Surroundings("cpu", 1, "retain", "default"), base))
+
+
+def test_what_workers_do_not_get_is_said(config: Path, tmp_path: Path, fake, monkeypatch: pytest.MonkeyPatch):
+    fake()
+    monkeypatch.setenv("OMP_PROC_BIND", "true")
+    said: list[str] = []
+    start(config, tmp_path / "run", said)
+    assert any("OMP_PROC_BIND" in line for line in said)
 
 
 def bench(*words: str, **env: str) -> subprocess.Popen[str]:

@@ -163,3 +163,9 @@ def test_the_normal_limit_of_a_difference() -> None:
     z = NormalDist().inv_cdf(0.975)
     assert found.half_width == pytest.approx(0.1 * math.sqrt(2), rel=0.01)
     assert z == pytest.approx(1.96, abs=0.01)
+
+
+def test_a_row_most_of_whose_samples_were_disturbed_is_doubted_but_not_for_its_own_page_faults() -> None:
+    assert statistics.crowded(np.array([2, 2, 2, 0]), 4) == ("75 % of its samples were disturbed",)
+    assert statistics.crowded(np.array([2, 2, 0, 0]), 4) == ()
+    assert statistics.crowded(np.array([4, 4, 4, 4]), 4) == ()

@@ -45,6 +45,7 @@ class Visit:
     replicate: int
     orders: tuple[str, ...]
     arms: Mapping[str, Taken]
+    settled: bool = True  # whether the warm-up ended by evidence
     card: tuple[Mapping[str, Any], ...] = ()  # readings of the accelerator before and after
 
 
@@ -99,6 +100,7 @@ class Journal:
     timed_s: float = 0.0
     wall_s: float = 0.0
     sessions: int = 0
+    begun: int = 1  # sessions that were started; a killed one has no end
 
     def history(self, trial_id: str) -> History:
         """The trial's records; an empty history where there are none."""
@@ -154,6 +156,10 @@ def _take_run(journal: Journal, record: dict[str, Any]) -> None:
     journal.run_id = str(record["run_id"])
 
 
+def _take_resume(journal: Journal, _: dict[str, Any]) -> None:
+    journal.begun += 1
+
+
 def _take_session(journal: Journal, record: dict[str, Any]) -> None:
     timed, wall = float(record["timed_s"]), float(record["wall_s"])
     journal.timed_s += timed
@@ -187,6 +193,7 @@ def _take_settled(history: History, record: dict[str, Any], _: Trial) -> None:
 
 _TAKERS: dict[str, Callable[[Journal, dict[str, Any]], None]] = {
     "run": _take_run,
+    "resume": _take_resume,
     "end": _take_session,
     "interrupt": _take_session,
 }
@@ -220,7 +227,9 @@ def _visit(record: dict[str, Any], replicate: int, trial: Trial) -> Visit:
     for arm_id, t in taken.items():
         if not len(t.time_s) == len(t.flags) == 2 * len(orders):
             raise ValueError(f"{arm_id} has {len(t.time_s)} samples in {len(orders)} rounds")
-    return Visit(replicate, orders, taken, tuple(record.get("card") or ()))
+    return Visit(
+        replicate, orders, taken, bool(record["warm_up"].get("settled", True)), tuple(record.get("card") or ())
+    )
 
 
 def _taken(arm: dict[str, Any], warm_up: list[float], counters: Mapping[str, int]) -> Taken:

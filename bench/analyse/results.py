@@ -157,7 +157,7 @@ def _from_journal(folder: Path, plan: Plan, environment: dict[str, Any], samples
         environment=environment,
         plan=plan,
         timed_s=journal.timed_s,
-        wall_s=journal.wall_s,
+        wall_s=journal.wall_s if journal.begun <= journal.sessions else 0.0,  # a killed session's time is not known
         sessions=journal.sessions,
         timing=plan.timing,
     )

@@ -19,6 +19,7 @@ from bench.spec.interval import Interval
 from bench.spec.plan import Arm, Trial
 
 Row = dict[str, object]
+FAULTS = next(bit for bit, word in FLAGS.items() if word == "faults")
 LED = 1.2  # one time leads another if it is longer by this factor
 
 
@@ -55,6 +56,10 @@ def rows_of(trial: Trial, history: History, setting: Setting) -> tuple[list[Row]
     for row in rows + pairs:
         row.update(common)
         row.update(_status(trial, history, setting, noisy=bool(row.pop("noisy"))))
+        unsettled = sum(not v.settled for v in history.visits)
+        if unsettled:
+            note = f"warm-up ended on its bound in {unsettled} of {len(history.visits)} processes"
+            row["quality_notes"] = "; ".join(str(n) for n in (row.get("quality_notes"), note) if n)
         if row["status"] in MEASURED and history.settled is None and len(history.visits) < setting.timing.processes_min:
             least = setting.timing.processes_min
             left = f"only {len(history.visits)} of at least {least} processes yet: {setting.resume}"
@@ -76,7 +81,9 @@ def contrast(baseline: Sequence[Taken], other: Sequence[Taken], timing: Timing) 
     without = None
     if len(known) == len(calm):
         without = statistics.log_speedup([c[0] for c in known], [c[1] for c in known]).mean
-    return Contrast(decided, opinions, statistics.doubts(decided, opinions, without, timing.precision))
+    doubts = statistics.doubts(decided, opinions, without, timing.precision)
+    flags = np.concatenate([t.flags for arm in arms for t in arm])
+    return Contrast(decided, opinions, doubts + statistics.crowded(flags, FAULTS))
 
 
 def _times(arms: tuple[Sequence[Taken], Sequence[Taken]]) -> tuple[list[Floats], list[Floats]]:
@@ -191,8 +198,19 @@ def _arm_row(
     return row | {
         "precision_reached": max(widths) <= timing.precision,
         "noisy": bool(found),
-        "quality_notes": _notes(tuple(found), taken),
+        "quality_notes": _notes((*found, *_odd(inspected, cards)), taken),
     }
+
+
+def _odd(inspected: Inspected | None, cards: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What was seen of an accelerator that should not be."""
+    notes = []
+    counts = {inspected.launches, inspected.launches_graph} if inspected is not None else set()
+    if len(counts) == 2 and None not in counts:
+        notes.append(f"the profiler and the graph count different launches: {sorted(c for c in counts if c)}")
+    if any((c.get("processes_on_card") or 0) > 1 for c in cards):
+        notes.append("other programs ran on the card")
+    return notes
 
 
 def _time_columns(taken: Sequence[Taken], timing: Timing) -> Row:

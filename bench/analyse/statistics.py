@@ -18,6 +18,7 @@ from bench.spec.interval import Interval, paired_log_ratio, t_interval, t_quanti
 LEAST_ROUNDS = 3  # rounds with undisturbed samples of both arms that a process needs before they may speak alone
 DISTURBANCE = 0.05  # ln: most that the disturbed samples may move a speedup
 DISAGREEMENT = 0.15  # ln: most that the ratios of minima and of medians may differ from what decides
+CROWDED = 0.5  # share of samples that may be disturbed before a row is doubted
 WIDEST = 3.0  # times the asked half-width
 
 Estimator = Callable[[Floats], float]
@@ -120,6 +121,12 @@ def doubts(
         wide, asked = decided.half_width * 100, target * 100
         notes.append(f"the interval is ±{wide:.0f} %, over {WIDEST:g} times the ±{asked:g} % asked for")
     return tuple(notes)
+
+
+def crowded(flags: Ints, faults: int) -> tuple[str, ...]:
+    """The doubt of a row most of whose samples were disturbed by others; page faults (bit `faults`) are its own."""
+    share = float(np.mean(flags & ~faults != 0)) if flags.size else 0.0
+    return (f"{share * 100:.0f} % of its samples were disturbed",) if share > CROWDED else ()
 
 
 def _change(log_difference: float) -> str:

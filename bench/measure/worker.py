@@ -8,13 +8,11 @@ that the process can't survive is seen by the runner, which knows the trial at h
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
 import json
 import os
 import platform
 import random
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -24,7 +22,7 @@ from typing import Any, TextIO
 
 import torch
 
-from bench.measure import sampling
+from bench.measure import sampling, selfcheck
 from bench.measure.devices import Device, Launches, open_device, set_switches
 from bench.measure.health import Watch
 from bench.measure.memory import Peak
@@ -41,7 +39,6 @@ Answer = Callable[[dict[str, Any]], None]
 def main() -> None:
     """Answer the job on stdin: `probe` names the device, `inspect` looks at each trial, `time` samples it."""
     answers = _keep_stdout()
-    _die_with_parent()
 
     def answer(message: dict[str, Any]) -> None:
         answers.write(json.dumps(message, separators=(",", ":"), allow_nan=False) + "\n")
@@ -54,7 +51,10 @@ def main() -> None:
         answer({"type": "refused", "place": error.place, "rule": error.rule, "remedy": error.remedy})
         return
     torch.set_num_threads(job["threads"])
-    answer({"type": "ready", "pid": os.getpid(), "facts": _facts(device)})
+    facts = _facts(device)
+    if job["kind"] == "probe":
+        facts["warnings"] = selfcheck.warnings(device)
+    answer({"type": "ready", "pid": os.getpid(), "facts": facts})
     if job["kind"] == "probe":
         return
     card = Nvml(torch.cuda.get_device_properties(device.torch_device)) if device.torch_device.type == "cuda" else None
@@ -264,15 +264,6 @@ def _keep_stdout() -> TextIO:
     kept = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return kept
-
-
-def _die_with_parent() -> None:
-    """End this process when the runner is killed, so that no orphan disturbs the run that resumes (Linux)."""
-    if sys.platform == "linux":
-        parent = os.getppid()
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1 is PR_SET_PDEATHSIG
-        if os.getppid() != parent:
-            sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import selectors
@@ -23,15 +24,12 @@ _RETAIN = {
     "MALLOC_TOP_PAD_": str(256 << 20),
 }
 WORKER = "bench.measure.worker"  # by name: this room does not import that one
-_OWNED = (
-    *_RETAIN,
-    "OMP_WAIT_POLICY",
-    "GOMP_SPINCOUNT",
-    "MALLOC_ARENA_MAX",
-    "MALLOC_CONF",
-    "OMP_SCHEDULE",
-    "OMP_DYNAMIC",
-)
+_OWNED = ("OMP_", "GOMP_", "KMP_", "MKL_", "ONEDNN_", "DNNL_", "MALLOC_")
+
+
+def ignored() -> list[str]:
+    """Variables of the caller that shape a CPU's time and that no worker gets, because the run sets that itself."""
+    return sorted(name for name in os.environ if name.startswith(_OWNED))
 
 
 def worker_environment(surroundings: Surroundings, base: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -40,7 +38,7 @@ def worker_environment(surroundings: Surroundings, base: Mapping[str, str] | Non
     allocator retain: glibc keeps freed memory instead of returning it to the kernel, so that an evaluation does not
     pay page faults for its buffers again. waiting: how OpenMP's idle threads wait.
     """
-    env = {k: v for k, v in (os.environ if base is None else base).items() if k not in _OWNED}
+    env = {k: v for k, v in (os.environ if base is None else base).items() if not k.startswith(_OWNED)}
     threads = str(surroundings.threads)
     env |= {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
     env |= {"PYTHONHASHSEED": "0", "OMP_DYNAMIC": "false"}
@@ -71,6 +69,15 @@ def recorded(env: Mapping[str, str]) -> dict[str, str]:
     return {k: v for k, v in sorted(env.items()) if k.startswith(prefixes)}
 
 
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+def _die_with_parent() -> None:
+    """In the new process: end when the runner is killed, so that no orphan disturbs the run that resumes (Linux)."""
+    if _LIBC is not None:
+        _LIBC.prctl(1, signal.SIGKILL)  # 1 is PR_SET_PDEATHSIG; it outlives the exec
+
+
 class Silent(Exception):
     """A worker said nothing for longer than its trial may take."""
 
@@ -86,6 +93,7 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=self._log,
             env=worker_environment(surroundings),
+            preexec_fn=_die_with_parent if _LIBC else None,
             start_new_session=True,  # so that Ctrl-C reaches the runner alone, which ends the worker tidily
         )
         assert self.process.stdin is not None and self.process.stdout is not None

@@ -19,7 +19,7 @@ import yaml
 
 from bench.run import environment
 from bench.run.journal import Journal
-from bench.run.launch import Silent, Worker, how_it_ended, job, recorded, worker_environment
+from bench.run.launch import Silent, Worker, how_it_ended, ignored, job, recorded, worker_environment
 from bench.spec.columns import SCHEMA_VERSION
 from bench.spec.config import Timing, load
 from bench.spec.errors import UserError
@@ -114,7 +114,10 @@ def run(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"--out {folder}", "it is there already and not empty", f"Name a new folder, or continue it: bench run --resume {shlex.quote(str(folder))}")  # fmt: skip
     ambers = environment.ambers()
+    if ignored():
+        ambers.append(f"not passed on to workers, whose environment the run sets: {' '.join(ignored())}")
     facts = _probe(plan)
+    ambers += [f"{device}: {line}" for device, told in facts.items() for line in told.get("warnings", ())]
     try:
         (folder / "logs").mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -151,7 +154,9 @@ def resume(folder: Path, tell: Tell) -> Outcome:
         if now.get(what) != value:
             raise UserError(place, f"it was measured with {what if what == 'cpu_model' else f'torch on {what}'} {value}, here it is {now.get(what)}", "Go on there, or start a new run here.")  # fmt: skip
     (folder / "logs").mkdir(exist_ok=True)
-    return _Run(folder, plan, Journal(folder / "journal.jsonl"), tell).to_the_end()
+    journal = Journal(folder / "journal.jsonl")
+    journal.append({"type": "resume", "utc": _utc()})
+    return _Run(folder, plan, journal, tell).to_the_end()
 
 
 class _Run:
@@ -260,6 +265,8 @@ class _Run:
                 self._after(kind, at_hand, record)
                 todo.remove(at_hand)
             starts_lost = 0 if len(todo) < served else starts_lost + 1
+            if starts_lost:
+                self.tell(f"  a worker ended before its first trial: {how_it_ended(status, log)}; starting another")
             if starts_lost == 3:
                 why = "it says nothing" if hung else how_it_ended(status, log)
                 raise UserError(f"worker for {surroundings.label}", f"it can't start: {why}", f"See {log}; then bench run --resume {shlex.quote(str(self.folder))}")  # fmt: skip

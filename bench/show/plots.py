@@ -296,7 +296,8 @@ def footer(run: Run, rows: Sequence[Record], how: str = "") -> str:
     plural = "" if counts == [1] else "es"
     spent = f"{processes} process{plural} a cell" if counts[-1] else ""
     where = [", ".join(names), *_fixed(rows), f"torch {torch}" if torch else "", spent]
-    return " · ".join(filter(None, [*where, how, date, f"run {run.run_id}"]))
+    unfinished = "INCOMPLETE RUN" if run.from_journal and not (run.folder / "DONE").exists() else ""
+    return " · ".join(filter(None, [unfinished, *where, how, date, f"run {run.run_id}"]))
 
 
 def _fixed(rows: Sequence[Record]) -> list[str]:

@@ -87,8 +87,17 @@ def show(run: Run, file: TextIO | None = None) -> None:
         for line in notes(laid):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
         console.print()
-    for line in sentences(summarise(run)):
+    left = incomplete(run)
+    for line in [*([left] if left else []), *sentences(summarise(run))]:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def incomplete(run: Run) -> str:
+    """What an unfinished run must say first; nothing where the run was measured to its end."""
+    if run.plan is None or not run.from_journal or (run.folder / "DONE").exists():
+        return ""
+    missing = int(run.pairs["processes"].lt(run.timing.processes_min).sum())
+    return f"INCOMPLETE: {missing} of {len(run.pairs)} rows have fewer processes than asked; bench run --resume goes on"
 
 
 def notes(laid: Grid) -> list[str]:
@@ -100,10 +109,10 @@ def notes(laid: Grid) -> list[str]:
 
 
 def console_on(file: TextIO) -> Console:
-    """A console that wraps nothing and colours nothing where the output is piped."""
+    """A console that leaves wrapping to the terminal, so that no number is cut, and colours nothing that is piped."""
     from rich.console import Console
 
-    return Console(file=file) if file.isatty() else Console(file=file, width=400, no_color=True)
+    return Console(file=file, width=400, no_color=None if file.isatty() else True)
 
 
 def print_table(console: Console, header: Sequence[str], rows: Sequence[Sequence[str]], keys: int) -> None:
@@ -114,7 +123,7 @@ def print_table(console: Console, header: Sequence[str], rows: Sequence[Sequence
 
     table = Table(box=SIMPLE_HEAD if console.is_terminal else None, pad_edge=False, header_style="bold")
     for i, name in enumerate(header):
-        table.add_column(Text(name), justify="left" if i < keys else "right", no_wrap=i < keys)
+        table.add_column(Text(name), justify="left" if i < keys else "right", no_wrap=True)
     for row in rows:
         table.add_row(*(Text(t, style=_style(t) if i >= keys else "") for i, t in enumerate(row)))
     console.print(table)
