@@ -9,7 +9,7 @@ import pytest
 
 from bench.analyse.results import Run, read
 from bench.measure import simulated
-from bench.run import runner
+from bench.run import launch, runner
 from bench.spec.errors import UserError
 
 CONFIG = """
@@ -91,6 +91,35 @@ def test_memory_that_runs_out_costs_a_row_and_none_to_empty_the_cache_with_only_
     fit = run.measurements[run.measurements["c_in"] < 512]
     assert fit["device_time_cold_median_s"].isna().all()
     assert fit["device_time_median_s"].notna().all()
+
+
+def test_two_devices_in_one_run_are_measured_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(simulated.ENVIRONMENT, "virtual,launch=5e-6,kernel=1e-6")
+    config = tmp_path / "c.yaml"
+    config.write_text(
+        CONFIG.replace("CHANNELS", "8").replace("MODES", "eager").replace("size: 8", "size: 8, threads: 1")
+    )
+    started: list[str] = []
+    open_now: list[int] = []
+
+    class Counted(launch.Worker):
+        def __init__(self, surroundings, *more) -> None:
+            assert open_now == [], "a worker still ran when the next one started"
+            open_now.append(1)
+            started.append(surroundings.device)
+            super().__init__(surroundings, *more)
+
+        def end(self) -> int:
+            status = super().end()
+            open_now.clear()
+            return status
+
+    monkeypatch.setattr(runner, "Worker", Counted)
+    outcome = runner.run(config, ["cpu", "sim"], tmp_path / "run", [], ["bench"], lambda _: None)
+    pairs = read(outcome.folder).pairs
+    assert pairs["device"].tolist() == ["cpu", "sim"]
+    assert set(pairs["status"]) <= {"ok", "noisy"}
+    assert set(started) == {"cpu", "sim"}
 
 
 def test_settings_that_do_not_hold_are_one_line(measure):

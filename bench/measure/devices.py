@@ -128,8 +128,12 @@ def set_switches(dtype: str, cudnn_benchmark: bool) -> dict[str, str]:
     torch.backends.cudnn.conv.fp32_precision = precision  # type: ignore[attr-defined]
     torch.backends.cuda.matmul.fp32_precision = precision
     torch.backends.cudnn.benchmark = cudnn_benchmark
+    torch.use_deterministic_algorithms(False)  # the deterministic ones are other algorithms, with other times
+    torch.backends.cudnn.depthwise_kernel = "auto"
     return {
         "cudnn.conv.fp32_precision": precision,
         "cuda.matmul.fp32_precision": precision,
         "cudnn.benchmark": str(cudnn_benchmark).lower(),
+        "cudnn.depthwise_kernel": torch.backends.cudnn.depthwise_kernel,
+        "deterministic_algorithms": "false",
     }
