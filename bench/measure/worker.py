@@ -17,7 +17,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
-from time import perf_counter
+from time import perf_counter, perf_counter_ns
 from typing import Any, TextIO
 
 import torch
@@ -58,7 +58,8 @@ def main() -> None:
     if job["kind"] == "probe":
         return
     card = Nvml(torch.cuda.get_device_properties(device.torch_device)) if device.torch_device.type == "cuda" else None
-    watch = Watch(card.throttling if card else None)
+    # the kernel's counters speak of the host's time, and so of nothing on a simulated clock
+    watch = Watch(card.throttling if card else None) if device.clock is perf_counter_ns else None
     gc.collect()
     gc.freeze()  # torch's own objects never go: without them a collection between trials takes no time
     for data in job["trials"]:
@@ -72,7 +73,8 @@ def main() -> None:
             return  # the device's context is dead: only a fresh process can go on
         gc.collect()
         device.empty_cache()
-    watch.close()
+    if watch is not None:
+        watch.close()
 
 
 def _guarded(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -164,7 +166,7 @@ def _check(trial: Trial, arm: Arm, evaluation: Evaluation) -> None:
         raise NotFinite(f"{arm.choice.label} put out infinities or NaNs in {trial.dtype}")
 
 
-def _visit(trial: Trial, device: Device, job: dict[str, Any], watch: Watch, card: Nvml | None) -> dict[str, Any]:
+def _visit(trial: Trial, device: Device, job: dict[str, Any], watch: Watch | None, card: Nvml | None) -> dict[str, Any]:
     """Sample the trial's arms; the card is read before and after."""
     timing = Timing.model_validate(job["timing"])
     seed = random.Random(f"{timing.seed}/{job['replicate']}/{trial.trial_id}").getrandbits(32)
