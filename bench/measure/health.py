@@ -11,7 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-WAIT, PREEMPTED, FAULTS, STEAL, THROTTLED = 1, 2, 4, 8, 16
+from bench.spec.columns import FLAGS
+
+WAIT, PREEMPTED, FAULTS, STEAL, THROTTLED = FLAGS
 WORTH_FLAGGING = 0.01  # of a sample's time
 FAULT_SECONDS = 5e-7  # a minor fault costs about this or more
 

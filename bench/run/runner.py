@@ -196,11 +196,9 @@ class _Run:
         self.progress.note(record)
 
     def _inspect(self) -> None:
+        seen = self.progress.inspected | self.progress.failed.keys()
         for surroundings in self.plan.surroundings():
-            todo = [
-                t for t in self.plan.active
-                if t.surroundings == surroundings and t.trial_id not in self.progress.inspected | self.progress.failed.keys()
-            ]  # fmt: skip
+            todo = [t for t in self.plan.active if t.surroundings == surroundings and t.trial_id not in seen]
             if todo:
                 self.tell(f"{surroundings.label}: memory, backends and outputs of {_count(len(todo), 'trial')}")
                 self._serve("inspect", surroundings, todo, 0)
