@@ -55,8 +55,12 @@ def main() -> None:
     if job["kind"] == "probe":
         facts["warnings"] = selfcheck.warnings(device)
     answer({"type": "ready", "pid": os.getpid(), "facts": facts})
-    if job["kind"] == "probe":
-        return
+    if job["kind"] != "probe":
+        _serve(device, job, answer)
+
+
+def _serve(device: Device, job: dict[str, Any], answer: Answer) -> None:
+    """Answer for each trial of the job in turn, with a `begin` before it."""
     card = Nvml(torch.cuda.get_device_properties(device.torch_device)) if device.torch_device.type == "cuda" else None
     # the kernel's counters speak of the host's time, and so of nothing on a simulated clock
     watch = Watch(card.throttling if card else None) if device.clock is perf_counter_ns else None
@@ -66,8 +70,11 @@ def main() -> None:
         trial = Trial.from_dict(data)
         answer({"type": "begin", "trial_id": trial.trial_id})
         start = perf_counter()
-        told = _guarded(partial(_inspect, trial, device) if job["kind"] == "inspect" else partial(_visit, trial, device, job, watch, card))  # fmt: skip
-        kind = "inspect" if job["kind"] == "inspect" else "visit"
+        work, kind = {
+            "inspect": (partial(_inspect, trial, device), "inspect"),
+            "time": (partial(_visit, trial, device, job, watch, card), "visit"),
+        }[job["kind"]]
+        told = _guarded(work)
         answer({"type": kind, "trial_id": trial.trial_id, **told, "wall_s": round(perf_counter() - start, 6)})
         if told.get("status_detail", "").startswith("device fault"):
             return  # the device's context is dead: only a fresh process can go on

@@ -23,7 +23,7 @@ def surroundings() -> None:
     """The same environment, switches and threads as a worker has."""
     (only,) = PLAN.surroundings()
     assert recorded(os.environ) == recorded(worker_environment(only)), "start it with `make test-bench`"
-    set_switches()
+    set_switches("fp32", cudnn_benchmark=True)
     torch.set_num_threads(only.threads)
 
 
