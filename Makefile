@@ -28,13 +28,17 @@ endif
 
 BENCH := $(PY) -m bench
 WHERE := $(if $(OUT), --out '$(OUT)')
-SETS := $(foreach s,$(SET), --set '$(s)')
+# A list may be written as in YAML, kernel=[3, 5]: without its blanks it is one word.
+COMMA := ,
+BLANK := $(subst ,, )
+WORDS := $(subst [$(BLANK),[,$(subst $(BLANK)],],$(subst $(COMMA)$(BLANK),$(COMMA),$(strip $(SET)))))
+SETS := $(foreach s,$(WORDS), --set '$(s)')
+STUDY := $(or $(OUT),results/study-$(shell date -u +%Y%m%dT%H%M%SZ))
 SHOWN = '$(or $(OUT),results/latest)'
-CARD := $(or $(OUT),results/card-$(shell date -u +%Y%m%dT%H%M%SZ))
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup bench smoke test test-bench test-gpu mutants check plots report compare clean python-fits python-fits-dev
+.PHONY: help setup bench smoke test test-bench test-gpu mutants check aa study plots report doctor compare clean python-fits python-fits-dev
 
 help: ## list targets and variables
 	@awk 'BEGIN { FS = ":.*## "; print "Targets" } /^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
@@ -55,11 +59,23 @@ bench: $(READY) ## the main job: measure CONFIG on DEVICE, then tables and plots
 smoke: $(READY) ## the same way in a minute: three shapes, wide intervals
 	$(BENCH) run configs/smoke.yaml --device '$(DEVICE)'$(WHERE)$(SETS)
 
+aa: $(READY) ## A/A test: blocks against themselves, the noise of this machine (about eight minutes)
+	$(BENCH) aa --device '$(DEVICE)'$(WHERE)$(SETS)
+
+study: $(READY) ## the study of docs/METHOD.md again, on this machine (under 20 minutes on two cores)
+	mkdir -p '$(STUDY)'
+	$(PY) tools/study/collect.py '$(STUDY)/samples.jsonl.gz'
+	$(BENCH) aa --pairs 60 --out '$(STUDY)/aa'
+	$(PY) tools/study/judge.py '$(STUDY)/samples.jsonl.gz' '$(STUDY)/aa'
+
 plots: $(READY) ## a run's tables, plots and summary again, from its journal (OUT=results/...)
 	$(BENCH) report $(SHOWN)
 
 report: $(READY) ## the same: all views of a run are written together
 	$(BENCH) report $(SHOWN)
+
+doctor: $(READY) ## is this machine fit to measure on DEVICE, and what to do about it
+	$(BENCH) doctor --device '$(DEVICE)'
 
 compare: $(READY) ## two runs, row by row and in a plot (A=results/... B=results/...)
 	$(if $(and $(A),$(B)),,$(error Name two runs: make compare A=results/... B=results/...))$(BENCH) compare '$(A)' '$(B)'
@@ -67,13 +83,11 @@ compare: $(READY) ## two runs, row by row and in a plot (A=results/... B=results
 test: $(READY_DEV) ## the whole test suite; says nothing about speed
 	$(PY) -m pytest
 
-test-bench: $(READY_DEV) ## a second opinion: pytest-benchmark beside our timer, about a minute
-	$(BENCH) run configs/card.yaml --device cpu --out '$(CARD)'
-	$(PY) tests/second_opinion configs/card.yaml '$(CARD)/pytest-benchmark.json'
-	$(PY) -m bench.show.second_opinion '$(CARD)' '$(CARD)/pytest-benchmark.json'
+test-bench: $(READY_DEV) ## second opinions: torch's Timer and pytest-benchmark beside ours, about a minute
+	$(BENCH) run configs/card.yaml --device '$(DEVICE)'$(WHERE) --set second_opinions=1$(SETS)
 
 test-gpu: $(READY_DEV) ## self-checks on a CUDA GPU: clocks, events, graphs, memory, launches, precision
-	$(PY) -m pytest tests/gpu
+	$(PY) -m pytest tests/gpu --device '$(or $(filter-out cpu,$(DEVICE)),cuda:0)'
 
 mutants: $(READY_DEV) ## plant classic mistakes in a copy, one at a time, and see that a test fails
 	$(PY) tests/mutants.py

@@ -7,7 +7,7 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ import bench
 from bench.spec.errors import UserError
 
 if TYPE_CHECKING:
+    from bench.run.runner import Outcome
     from bench.spec.config import SweepConfig
     from bench.spec.plan import Plan
 
@@ -34,11 +35,15 @@ app = typer.Typer(
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file, such as configs/default.yaml.")]
-Device = Annotated[str, typer.Option(metavar="LIST", help="cpu, cuda, cuda:1, xpu, mps; several: cpu,cuda:0.")]
+Device = Annotated[
+    list[str] | None,
+    typer.Option("--device", metavar="LIST", help="cpu, cuda, cuda:1, xpu, mps; several: cpu,cuda:0, or repeated."),
+]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="AXIS=V1,V2", help="Override an axis or a timing key; may be repeated."),
 ]
+_DEVICES = "Write cpu, cuda, cuda:1, xpu, mps or several with commas."
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -54,7 +59,7 @@ def _top(
 @app.command()
 def run(
     config: Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="A YAML file; none with --resume.")] = None,
-    device: Device = "cpu",
+    device: Device = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="The results folder; default: a new one.")] = None,
     set_: Set = None,
     resume: Annotated[Path | None, typer.Option(metavar="DIR", help="Continue the run in this folder.")] = None,
@@ -65,7 +70,7 @@ def run(
 
     command = ["bench", *sys.argv[1:]]
     if resume is not None:
-        if config is not None or out is not None or set_ or dry_run or device != "cpu":
+        if config is not None or out is not None or set_ or dry_run or device is not None:
             raise UserError(f"--resume {resume}", "a run goes on as it was planned", "Give --resume alone.")
         measure = partial(runner.resume, resume, runner.stderr_line)
     elif config is None:
@@ -75,28 +80,70 @@ def run(
         return
     else:
         measure = partial(runner.run, config, devices(device), out, set_ or (), command, runner.stderr_line)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's end is as tidy as Ctrl-C
-    try:
-        outcome = measure()
-    except runner.Interrupted as interrupted:
-        folder = interrupted.folder
-        here = shlex.quote(str(folder))
-        print(
-            f"interrupted; to go on: bench run --resume {here} (or make bench RESUME={here})",
-            file=sys.stderr,
-            flush=True,
-        )
-        report([folder])
-        raise typer.Exit(130) from None
+    outcome = _measured(measure, lambda folder: report([folder]))
     report([outcome.folder])
     if outcome.failed:
         raise typer.Exit(1)
 
 
+def _measured(measure: Callable[[], Outcome], show: Callable[[Path], None]) -> Outcome:
+    """What `measure` gives; after Ctrl-C how to go on is said, what there is is shown, and the status is 130."""
+    from bench.run.runner import Interrupted
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's end is as tidy as Ctrl-C
+    try:
+        return measure()
+    except Interrupted as interrupted:
+        here = shlex.quote(str(interrupted.folder))
+        print(
+            f"interrupted; to go on: bench run --resume {here} (or make bench RESUME={here})",
+            file=sys.stderr,
+            flush=True,
+        )
+        show(interrupted.folder)
+        raise typer.Exit(130) from None
+
+
+@app.command()
+def aa(
+    device: Annotated[
+        list[str] | None, typer.Option("--device", metavar="NAME", help="One device: cpu, cuda, cuda:1, xpu, mps.")
+    ] = None,
+    pairs: Annotated[int, typer.Option(metavar="N", help="How many pairs to draw.")] = 60,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="The results folder; default: a new one.")] = None,
+    set_: Set = None,
+    json_: Json = False,
+) -> None:
+    """Measure blocks against themselves: this machine's false-positive rate, noise band and smallest effect."""
+    import json
+
+    from bench.run import runner
+    from bench.run.environment import usable_cores
+    from bench.show import write
+    from bench.spec.aa import draw
+
+    (wanted, *others) = devices(device)
+    if others:
+        raise UserError(
+            f"--device {','.join([wanted, *others])}",
+            "an A/A test speaks of one device",
+            "Name one, and the next one after it.",
+        )
+    planned, data = draw(wanted, usable_cores(), pairs, set_ or ())
+    command = ["bench", *sys.argv[1:]]
+    measure = partial(runner.measure, planned, data, [wanted], out, command, runner.stderr_line)
+    views = write.write_views(_measured(measure, lambda _: None).folder)
+    if views.noise is None:
+        raise typer.Exit(1)
+    _say(json.dumps(views.noise.to_dict(), indent=2) if json_ else "\n".join(views.noise.sentences()))
+    if not json_:
+        _say(f"written: {views.run.folder}/aa.json, whose band the next runs on this device will keep")
+
+
 @app.command()
 def plan(
     config: Config,
-    device: Device = "cpu",
+    device: Device = None,
     set_: Set = None,
     json_: Json = False,
     all_: Annotated[bool, typer.Option("--all", help="Print the theory of every shape.")] = False,
@@ -159,12 +206,15 @@ def report(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Results folders, such as results/latest.")],
 ) -> None:
     """Write a run's tables and plots from its journal, and print its summary."""
-    from bench.show import terminal, write
+    from bench.show import second_opinion, terminal, write
 
     for folder in folders:
         views = write.write_views(folder)
         with _readers_may_leave():
             terminal.show(views.run)
+            second_opinion.show(views.run)
+        if views.noise is not None:
+            _say("\n".join(views.noise.sentences()))
         _say(f"written: {len(views.tables)} tables and {len(views.pictures)} pictures in {folder}")
 
 
@@ -193,24 +243,57 @@ def compare(
     _say("\n".join(f"picture: {path}" for path in pictures[:1]) or "no picture: no row was measured in both")
 
 
-def devices(text: str) -> list[str]:
-    """`cpu,cuda` as [cpu, cuda:0], each once. UserError for a word that is no device."""
+@app.command()
+def doctor(device: Device = None, json_: Json = False) -> None:
+    """Say whether this machine is fit to measure: its devices, what would spoil the numbers, what to do."""
+    import json
+
+    from bench.run import checks
+    from bench.run import doctor as examination
+    from bench.show import findings
+
+    found = examination.examine(devices(device), Path("results"))
+    if json_:
+        _say(json.dumps(examination.to_dict(found), indent=2))
+    else:
+        with _readers_may_leave():
+            findings.show([(c.name, c.state, c.seen, c.remedy) for c in found])
+        _say(checks.tally(found) or "nothing seen that would spoil the numbers")
+    if checks.worst(found) == "red":
+        raise typer.Exit(1)
+
+
+def devices(given: list[str] | str | None) -> list[str]:
+    """`cpu,cuda` as [cpu, cuda:0], each once; of several such lists, all. UserError for a word that is no device."""
+    text = given if isinstance(given, str) else ",".join(["cpu"] if given is None else given)
+    if not text.strip():
+        raise UserError("--device", "it is empty", _DEVICES)
     found = []
     for word in text.split(","):
         name = word.strip()
         match = re.fullmatch(r"cpu|mps|(cuda|xpu)(?::([0-9]{1,3}))?", name)
         if match is None:
-            import difflib
-
-            near = (
-                ["cuda"]
-                if "gpu" in name.lower()
-                else difflib.get_close_matches(name.lower(), ("cuda", "cpu", "xpu", "mps"), 1)
-            )
-            hint = f"Did you mean {near[0]}?" if near else "Write cpu, cuda, cuda:1, xpu, mps or several with commas."
+            near = _near(name)
+            hint = f"Did you mean {near}?" if near else _DEVICES
             raise UserError(f"--device {text}", "no such device", hint, value=name)
         found.append(f"{match[1]}:{int(match[2] or 0)}" if match[1] else name)
     return list(dict.fromkeys(found))
+
+
+def _near(name: str) -> str | None:
+    """The device that a word may have meant: torch calls AMD's cards cuda too."""
+    import difflib
+
+    lower = name.lower()
+    match = re.fullmatch(r"([a-z]+?)s?[ _:.-]?([0-9]{1,3})?", lower)
+    if match is not None:
+        word, index = match[1], match[2]
+        alias = {"hip": "cuda", "rocm": "cuda", "nvidia": "cuda", "amd": "cuda", "intel": "xpu", "metal": "mps"}
+        word = alias.get(word, "cuda" if "gpu" in word else word)
+        if word in ("cuda", "xpu"):
+            return f"{word}:{int(index)}" if index else word
+        lower = word
+    return next(iter(difflib.get_close_matches(lower, ("cuda", "cpu", "xpu", "mps"), 1)), None)
 
 
 def main(args: list[str] | None = None) -> None:
@@ -261,7 +344,7 @@ def _readers_may_leave() -> Iterator[None]:
         raise typer.Exit(141) from None  # what a shell gives for SIGPIPE
 
 
-def _planned(config: Path, device: str, overrides: list[str] | None) -> tuple[SweepConfig, Plan]:
+def _planned(config: Path, device: list[str] | None, overrides: list[str] | None) -> tuple[SweepConfig, Plan]:
     from bench.run.environment import usable_cores
     from bench.spec.config import load
     from bench.spec.plan import make

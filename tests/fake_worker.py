@@ -2,6 +2,8 @@
 
 BENCH_FAKE is a JSON mapping from a part of a trial's name to crash, hang, oom, nonfinite, fault (answers, then dies
 like a lost device context) or once (crashes the first time only, told by the file named there); `*` is any trial.
+Under `probe` dies or aborts, with words.
+Under `opinion` stands what befalls second opinions, and those alone; under `roof` dies or slow, for the roofs.
 """
 
 from __future__ import annotations
@@ -20,14 +22,27 @@ RATIO = 3.0
 def main() -> None:
     job = json.loads(sys.stdin.read())
     fake = json.loads(os.environ.get("BENCH_FAKE", "{}"))
+    if fake.get("probe") == "dies" and job["kind"] == "probe":
+        print("ImportError: libcudnn.so.9: cannot open shared object file", file=sys.stderr, flush=True)
+        sys.exit(3)
+    if fake.get("probe") == "aborts" and job["kind"] == "probe":
+        print("terminate called after throwing an instance of 'c10::Error'", file=sys.stderr, flush=True)
+        os.abort()
     say({"type": "ready", "pid": os.getpid(), "facts": {"device_name": "", "torch": fake.get("torch", "fake")}})
     if fake.get("start") == "dies" and job["kind"] != "probe":
         os.abort()
     if job["kind"] == "probe":
         return
+    if job["roofs"]:
+        if fake.get("roof") == "dies":
+            os.abort()
+        for dtype in sorted({t["dtype"] for t in job["trials"]}):
+            time.sleep(1.5 if fake.get("roof") == "slow" else 0)
+            say(roof(job, dtype))
     for trial in job["trials"]:
         say({"type": "begin", "trial_id": trial["trial_id"]})
         what = next((v for k, v in fake.items() if k in trial["trial_id"]), "ok") if job["kind"] == "time" else "ok"
+        what = fake.get("opinion", "ok") if job["kind"] == "opinion" else what
         if what.startswith("once:"):
             marker = Path(what.removeprefix("once:"))
             what = "ok" if marker.exists() else "crash"
@@ -38,7 +53,7 @@ def main() -> None:
             time.sleep(600)
         if what == "slow":
             time.sleep(0.3)
-        kind = "inspect" if job["kind"] == "inspect" else "visit"
+        kind = {"time": "visit"}.get(job["kind"], job["kind"])
         told = {"type": kind, "trial_id": trial["trial_id"], "wall_s": 0.01}
         if what in ("oom", "nonfinite", "fault"):
             detail = "device fault: illegal address" if what == "fault" else f"planted {what}"
@@ -57,8 +72,40 @@ def main() -> None:
                 for a in trial["arms"]
             ]
             say(told | {"status": "ok", "arms": arms})
+        elif kind == "opinion":
+            say(told | {"status": "ok", "arms": opinions(trial)})
         else:
             say(told | visit(trial, job["replicate"]))
+
+
+def roof(job: dict, dtype: str) -> dict:
+    place = {key: job[key] for key in ("device", "threads", "replicate")}
+    return {
+        "type": "roof",
+        **place,
+        "dtype": dtype,
+        "matmul_flop_per_s": job["replicate"] * 1e11,
+        "conv_flop_per_s": None,
+        "cache_bytes_per_s": 1e11 / job["replicate"],
+        "memory_bytes_per_s": 1e10,
+        "cache_bytes": 1 << 25,
+        "detail": {"matmul_flop_per_s": f"{job['replicate']} wide", "conv_flop_per_s": "not implemented for 'Half'"},
+    }
+
+
+def opinions(trial: dict) -> list[dict]:
+    return [
+        {
+            "arm_id": a["arm_id"],
+            "tool": tool,
+            "time_min_s": 1e-3,
+            "time_median_s": 1e-3,
+            "time_iqr_s": 0.0,
+            "detail": None,
+        }
+        for a in trial["arms"]
+        for tool in ("torch.utils.benchmark", "pytest-benchmark")
+    ]
 
 
 def visit(trial: dict, replicate: int) -> dict:

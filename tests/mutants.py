@@ -44,6 +44,10 @@ MUTANTS: tuple[tuple[str, str, str, str, str], ...] = (
     ("speedup upside down", "bench/spec/interval.py", "math.log(min(b, c) / min(o, p))", "math.log(min(o, p) / min(b, c))", "tests/test_statistics.py"),
     ("samples of one process pooled as independent", "bench/analyse/statistics.py", "return t_interval([reading(b, o) for b, o in zip(baseline, other, strict=True)], confidence)", "return t_interval([float(r) for b, o in zip(baseline, other, strict=True) for r in np.log(b) - np.log(o)], confidence)", "tests/test_statistics.py"),
     ("a kill loses the journal", "bench/run/journal.py", "        self._cut_torn_end()\n", "", "tests/test_runner.py"),
+    ("a second opinion that does not wait for the device", "bench/measure/opinions.py", "        call()\n        wait()\n", "        call()\n", "tests/test_opinions.py"),
+    ("eager taken for compiled", "bench/measure/compiling.py", "    if graphs != 1:\n", "    if graphs > 1:\n", "tests/test_compile.py"),
+    ("the cache emptied by writing to it", ACCELERATOR, "self._flushing.sum()", "self._flushing.zero_()", "tests/test_capture.py"),
+    ("on after a failed capture", "bench/measure/worker.py", "if device.spoilt or told.get", "if told.get", "tests/test_capture.py"),
     ("a failed trial tried again", "bench/run/runner.py", '            return "failed"\n', "            return None\n", "tests/test_runner.py"),
 )  # fmt: skip
 

@@ -59,7 +59,9 @@ class Story:
     uninspected: Mapping[int, tuple[str, str]] = field(default_factory=dict)
     once: frozenset[int] = frozenset()  # trials that one process measured
     unreached: frozenset[int] = frozenset()
-    disturbed: Mapping[int, float] = field(default_factory=dict)  # trial -> ln slowdown of its last arm, flagged
+    disturbed: Mapping[int, float] = field(
+        default_factory=dict
+    )  # trial -> ln slowdown of its last arm in stalled rounds
     slow_median: frozenset[int] = frozenset()  # trials whose last arm is mostly slower than its minimum
     wide: Mapping[int, float] = field(default_factory=dict)  # trial -> process_sd of its own
     seed: int = 1
@@ -158,9 +160,9 @@ def _visit(trial: Trial, i: int, replicate: int, story: Story, rng: np.random.Ge
         last = k == len(trial.arms) - 1
         if last and i in story.slow_median:
             noise[2:] += 0.4
-        if last and i in story.disturbed:  # the unflagged half is slower or faster than the flagged one
-            flags[::2] = 2
-            noise[1::2] += math.expm1(story.disturbed[i])
+        if last and i in story.disturbed:  # the first half of the rounds was stalled
+            flags[: story.rounds] = 2 | 32
+            noise[: story.rounds] += math.expm1(story.disturbed[i])
         ns = true_s * 1e9 * (1 + noise)
         evaluations = max(1, math.ceil(2e-3 / true_s))
         timed += float(ns.sum()) * evaluations / 1e9

@@ -5,6 +5,7 @@ The simulated accelerator runs the same code through a whole worker (test_simula
 
 from __future__ import annotations
 
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -157,6 +158,8 @@ class Allocator:
 
     def synchronize(self, _) -> None: ...
 
+    def empty_cache(self) -> None: ...
+
     def reset_peak_memory_stats(self, _) -> None:
         self.most, self.most_asked = self.now, self.asked
 
@@ -267,6 +270,17 @@ def test_a_card_is_found_by_its_address_where_the_uuid_is_not():
     assert Nvml(CARD, FakeNvml(uuid="GPU-other"))._handle == "by address"
 
 
+def test_what_stays_empty_without_nvml_is_said_with_the_reason(monkeypatch: pytest.MonkeyPatch):
+    assert Nvml(CARD, FakeNvml()).lack is None
+    told = Nvml(CARD, FakeNvml(broken=True)).lack
+    assert told.startswith(
+        "clocks, temperature, power and throttling stay empty, as NVML can't be read (RuntimeError: NVML"
+    )
+    assert "see whether nvidia-smi works" in told
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert Nvml(CARD).lack.endswith(": pip install nvidia-ml-py")
+
+
 def test_without_nvml_every_reading_is_missing_and_nothing_fails():
     nvml = Nvml(CARD, FakeNvml(broken=True))
     assert "Not Found" in nvml.why
@@ -326,7 +340,18 @@ def planted(monkeypatch, cuda="13.0", driver=(True, 0, 13000), count=1, card=(8,
         ({"driver": (True, 0, 12020), "cuda": "12.6"}, None),
         ({"driver": (True, 100, 13000), "count": 0, "visible": ""}, "hides every GPU"),
         ({"driver": (True, 100, 13000), "count": 0}, "finds no GPU"),
-        ({"driver": (True, 803, 13000), "count": 0}, "fails to start"),
+        (
+            {"driver": (True, 100, 13000), "count": 0, "visible": "7"},
+            "CUDA_VISIBLE_DEVICES=7 names no GPU of this machine",
+        ),
+        (
+            {"driver": (True, 100, 13000), "count": 0, "visible": "GPU-beef"},
+            "CUDA_VISIBLE_DEVICES=GPU-beef names no GPU",
+        ),
+        ({"driver": (True, 802, 13000), "count": 0}, "Start its service: systemctl start nvidia-fabricmanager"),
+        ({"driver": (True, 803, 13000), "count": 0}, "library and its kernel module are of different versions"),
+        ({"driver": (True, 804, 13000), "count": 0}, "Take cuda-compat out of LD_LIBRARY_PATH"),
+        ({"driver": (True, 999, 13000), "count": 0}, "fails to start (cuInit returned 999)"),
         ({"count": 0}, "sees no GPU though the driver starts"),
         ({"card": (7, 0)}, "no kernels for the Card"),
         ({"card": (8, 9)}, None),
@@ -347,7 +372,27 @@ def test_why_there_is_no_cuda_is_told_apart_in_one_line(
 
 def test_an_index_beyond_the_cards_is_named(monkeypatch: pytest.MonkeyPatch):
     planted(monkeypatch)
-    assert "only cuda:0 to cuda:0 exist" in str(diagnosis.why_not("cuda:1"))
+    assert str(diagnosis.why_not("cuda:1")) == "DEVICE=cuda:1: only cuda:0 exists. Name cuda:0."
+    planted(monkeypatch, count=3)
+    assert "only cuda:0 to cuda:2 exist" in str(diagnosis.why_not("cuda:3"))
+
+
+def test_an_index_that_counts_hidden_cards_is_told_that_the_rest_is_numbered_anew(monkeypatch: pytest.MonkeyPatch):
+    planted(monkeypatch, visible="1")
+    told = str(diagnosis.why_not("cuda:1"))
+    assert "only cuda:0 exists, as CUDA_VISIBLE_DEVICES=1 leaves 1 and numbers them anew from 0. Name cuda:0" in told
+    assert diagnosis.why_not("cuda:0") is None
+
+
+@pytest.mark.parametrize(("version", "old"), [("2.8.1+cu126", True), ("1.13.1", True), ("2.9.0", False), ("2.13.0+cpu", False), ("3.0", False)])  # fmt: skip
+def test_a_torch_that_cannot_tell_convolutions_apart_is_too_old(
+    monkeypatch: pytest.MonkeyPatch, version: str, old: bool
+):
+    monkeypatch.setattr(torch, "__version__", version)
+    told = diagnosis.too_old()
+    assert (told is not None) == old
+    if told is not None:
+        assert str(told).startswith(f"torch: {version} can't be told to compute fp32 convolutions without")
 
 
 @pytest.mark.parametrize("name", ["mps", "xpu:0"])
@@ -394,6 +439,27 @@ class FakeDevice:
 def test_a_run_asks_the_device_first_and_warns(own, counts, words: str | None):
     found = selfcheck.warnings(FakeDevice(own, counts))
     assert [words in line for line in found] == ([] if words is None else [True])
+
+
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        ("submit", ["a first convolution failed (RuntimeError: cuDNN error)"]),
+        ("time", ["clocks failed (RuntimeError: cuDNN error)", "counts 3 launches where a graph has 4"]),
+        ("own", ["clocks failed", "counts 3 launches where a graph has 4"]),
+        ("launches", ["could not be proven ahead", "launches failed (RuntimeError: cuDNN error)"]),
+    ],
+)
+def test_a_self_check_that_fails_is_a_warning_and_costs_no_other(broken: str, words: list[str]):
+    device = FakeDevice(devices.OwnTimes((9.9e6,) * 3, proven=False), devices.Launches(3, 4))
+
+    def fails(*_):
+        raise RuntimeError("cuDNN error\nwith more lines")
+
+    setattr(device, broken, fails)
+    found = selfcheck.warnings(device)
+    assert len(found) == len(words)
+    assert all(word in line and "\n" not in line for word, line in zip(words, found, strict=True))
 
 
 def test_a_device_without_a_queue_has_nothing_to_ask():

@@ -104,7 +104,7 @@ def test_python_m_bench_is_the_console_script():
 def test_without_a_verb_it_shows_the_verbs(bench):
     status, out, err = bench()
     assert (status, err) == (0, "")
-    for verb in ("run", "plan", "cost", "report", "compare"):
+    for verb in ("run", "doctor", "plan", "cost", "report", "compare"):
         assert re.search(rf"^  {verb} ", out, re.MULTILINE)
         assert bench(verb, "--help")[0] == 0
 
@@ -197,6 +197,14 @@ def test_the_documents_commands_print_what_the_documents_show(bench):
         ("plan none.yaml", "none.yaml: the config can't be read: No such file or directory."),
         ("plan none.yaml --device gpu", "--device gpu: 'gpu': no such device. Did you mean cuda?"),
         ("plan none.yaml --device cup", "--device cup: 'cup': no such device. Did you mean cpu?"),
+        ("plan none.yaml --device cuda1", "--device cuda1: 'cuda1': no such device. Did you mean cuda:1?"),
+        ("plan none.yaml --device GPU:2", "Did you mean cuda:2?"),
+        ("plan none.yaml --device hip", "Did you mean cuda?"),
+        ("plan none.yaml --device rocm:1", "Did you mean cuda:1?"),
+        ("plan none.yaml --device nvidia", "Did you mean cuda?"),
+        ("plan none.yaml --device=", "bench: --device: it is empty. Write cpu, cuda, cuda:1, xpu, mps or several with commas."),
+        ("plan none.yaml --device cpu --device gpu", "--device cpu,gpu: 'gpu': no such device. Did you mean cuda?"),
+        ("run --resume results/x --device cuda", "Give --resume alone."),
         ("plan none.yaml --device cpu,", "no such device. Write cpu, cuda, cuda:1, xpu, mps or several with commas."),
         ("plan one two", "Got unexpected extra argument"),
         ("pln", "No such command 'pln'. Did you mean 'plan'? See bench --help."),
@@ -242,6 +250,27 @@ def test_devices_are_read_once_each_and_cuda_is_the_first():
     for wrong in ("", "cuda:", "cuda:x", "CPU", "cpu:0", "cuda:-1"):
         with pytest.raises(UserError):
             cli.devices(wrong)
+
+
+@pytest.mark.parametrize("verb", ["plan", "run --dry-run"])
+def test_an_option_given_again_adds_devices_and_hides_none(bench, tmp_path, verb):
+    (tmp_path / "x.yaml").write_text(CONFIG)
+    given = [*verb.split(), str(tmp_path / "x.yaml")]
+    together = bench(*given, "--device", "cuda:1,cpu")
+    assert together[1].startswith("t on cuda:1, cpu: 2 trials")
+    assert bench(*given, "--device", "cuda:1", "--device", "cpu") == together
+
+
+def test_every_verb_with_devices_takes_them_again(bench, monkeypatch):
+    from bench.run import doctor
+
+    asked = []
+    monkeypatch.setattr(doctor, "examine", lambda devices, *_: asked.extend(devices) or [])
+    assert bench("doctor", "--device", "cuda", "--device", "cpu")[0] == 0
+    assert asked == ["cuda:0", "cpu"]
+    status, _, err = bench("aa", "--device", "cuda", "--device", "cpu")
+    assert status == 2
+    assert "--device cuda:0,cpu: an A/A test speaks of one device" in err
 
 
 def test_plan_and_a_dry_run_print_the_same_and_measure_nothing(bench, tmp_path, monkeypatch):

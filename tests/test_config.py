@@ -71,6 +71,7 @@ def test_every_axis_and_timing_key_can_be_set_from_the_command_line(write):
     values = {"channels": "8,16->32", "size": "7x9", "padding": "valid", "threads": "all,2", "pass": "training"}
     values |= {"dtype": "bf16", "layout": "channels_last", "allocator": "default", "waiting": "active"}
     values |= {"mode": "compile", "cudnn_benchmark": "off", "precision": "0.2", "confidence": "0.9"}
+    values |= {"second_opinions": "0.25"}
     for model in (Axes, Timing):
         for name, field in model.model_fields.items():
             key = field.alias or name
@@ -87,6 +88,14 @@ def test_an_override_reaches_every_experiment_and_replaces_the_axis(write):
     config, _ = load(write(VALID), ["kernel=7,9", "seconds=2"])
     assert [e.axes.kernel for e in config.experiments.values()] == [[7, 9], [7, 9]]
     assert config.timing.seconds == 2
+
+
+@pytest.mark.parametrize(
+    "text", ["mode=eager,graph", "mode=[eager, graph]", "mode=[eager,graph]", " mode = [ eager ,graph ] "]
+)
+def test_a_list_may_be_written_as_in_a_file(write, text):
+    assert load(write(VALID), [text])[0].experiments["a"].axes.mode == ["eager", "graph"]
+    assert load(write(VALID), ["precision=[0.2]"])[0].timing.precision == 0.2
 
 
 @pytest.mark.parametrize(
@@ -114,7 +123,7 @@ MISTAKES = [
     ("timing:", "timings:", "x.yaml:2: timings: no such key. Did you mean timing?"),
     ("precision:", "precise:", "x.yaml:3: timing.precise: no such key. Did you mean precision?"),
     ("    blocks: [standard]", "    block: [standard]", "experiments.b.block: no such key. Did you mean blocks? (1 more mistake"),
-    ("norm:", "zzz:", "x.yaml:7: experiments.a.blocks[1].zzz: no such key. Known keys: name, norm, act, bias."),
+    ("norm:", "zzz:", "x.yaml:7: experiments.a.blocks[1].zzz: no such key. Known keys: name, norm, act, bias, again."),
     # keys that stand twice, or are none
     ("kernel: [3, 5]", "kernel: 3\n      kernel: 5", "x.yaml:12: experiments.a.axes.kernel: 'kernel': the key stands twice"),
     ("  b:", "  a:", "x.yaml:13: experiments.a: 'a': the key stands twice, so one would hide the other. Take one out."),
@@ -164,7 +173,7 @@ MISTAKES = [
     # values that do not go together
     ("[3, 5]", "[3, 4]", f"{KERNEL}[1]: 4: padding same needs an odd kernel, or the output shifts by half a pixel. Use an odd"),
     ("{name: separable, norm: false}", "standard", "x.yaml:5: experiments.a: the block standard stands twice in it. Take"),
-    ("0.1", "0.1\n  processes_min: 50", "timing: processes_min 50 is above processes_max 10. Raise processes_max or lower"),
+    ("0.1", "0.1\n  processes_min: 50", "timing: processes_min 50 is above processes_max 12. Raise processes_max or lower"),
     # absurd
     ("[3, 5]", "0", f"{KERNEL}: 0: it is below 1. {WHOLE}"),
     ("[3, 5]", "257", f"{KERNEL}: 257: it is above 255. {WHOLE}"),
@@ -232,15 +241,22 @@ def test_a_block_that_takes_no_notice_of_the_kernel_may_have_an_even_one(write):
         ("kernel", "--set kernel: it is empty where a value is due. Write --set kernel=value,value."),
         ("kernel=", "--set kernel=: it is empty where a value is due."),
         ("kernel=3,,5", "it is empty where a value is due"),
+        ("kernel=[]", "--set kernel=[]: it is empty where a value is due."),
+        (
+            "kernel=[3,",
+            "--set kernel=[3,: one of its brackets is missing. Write --set kernel=value,value, or in quotes",
+        ),
+        ("kernel=3]", "one of its brackets is missing"),
         ("=3", "--set =3: no such axis"),
         ("", "--set : no such axis"),
         ("kernel=4", "x.yaml --set kernel=4: experiments.a.axes.kernel[0]: 4: padding same needs an odd kernel"),
         ("kernel=three", "experiments.a.axes.kernel[0]: 'three': it is not a whole number."),
         ("kernel=" + "9" * 5000, "it is not a whole number"),
         ("size=0", "experiments.a.axes.size[0][0]: 0: it is below 1."),
+        ("second_opinions=2", "second_opinions: 2: it is above 1. Write the share of trials that other tools time too"),
         ("precision=nan", "timing.precision: nan: it is not a finite number."),
         ("precision=0.1,0.2", "timing.precision: [0.1, 0.2]: it is not a number."),
-        ("processes_min=99", "timing: processes_min 99 is above processes_max 10."),
+        ("processes_min=99", "timing: processes_min 99 is above processes_max 12."),
     ],
 )
 def test_a_setting_that_does_not_hold_is_one_line(write, setting, line):

@@ -6,11 +6,27 @@ import json
 from typing import Any
 
 import pytest
+from scipy import stats
 
 from bench.spec import outline
 from bench.spec.config import MOST_TRIALS, SweepConfig, check
 from bench.spec.errors import UserError
-from bench.spec.plan import START_SECONDS, Plan, Surroundings, make, shape_words, visit_seconds
+from bench.spec.plan import (
+    CARD_START_SECONDS,
+    COMPILE_SECONDS,
+    COMPILER_COLD_SECONDS,
+    COMPILER_START_SECONDS,
+    ROOF_PROCESSES,
+    ROOF_SECONDS,
+    START_SECONDS,
+    Plan,
+    Surroundings,
+    make,
+    opinions_seconds,
+    shape_words,
+    timeout_seconds,
+    visit_seconds,
+)
 
 
 def config(*blocks: str, timing: dict[str, Any] | None = None, **axes: Any) -> SweepConfig:
@@ -102,7 +118,58 @@ def test_the_estimate_grows_with_processes_and_with_work():
     assert large.seconds(5) > 2 * small.seconds(5)
     assert planned(threads=99).seconds(5) == 0
     (trial,) = small.trials
-    assert small.seconds(1) == pytest.approx(2 * START_SECONDS + visit_seconds(trial, small.timing), abs=0.2)
+    once = 2 * START_SECONDS + visit_seconds(trial, small.timing) + ROOF_SECONDS
+    assert small.seconds(1) == pytest.approx(once, abs=0.2)
+    again = START_SECONDS + visit_seconds(trial, small.timing)
+    for processes, roofs in ((2, 1), (ROOF_PROCESSES, 1), (ROOF_PROCESSES + 1, 0)):
+        more = small.seconds(processes) - small.seconds(processes - 1)
+        assert more == pytest.approx(again + roofs * ROOF_SECONDS)
+
+
+def chosen(share: float, seed: int = 1, **axes: Any) -> list[str]:
+    timing = {"second_opinions": share, "seed": seed}
+    return [t.trial_id for t in make(config(timing=timing, **axes), ["cpu"], 2).chosen]
+
+
+def test_compiling_and_an_accelerators_start_count_in_the_estimate():
+    (eager, compiled) = planned(mode=["eager", "compile"]).trials
+    (training,) = planned(mode="compile", **{"pass": "training"}).trials
+    timing = config().timing
+    assert visit_seconds(compiled, timing) > visit_seconds(eager, timing)
+    by_mode = [planned(mode=mode).seconds(6) for mode in ("eager", "compile")]
+    assert by_mode[1] - by_mode[0] > COMPILER_COLD_SECONDS + 7 * COMPILER_START_SECONDS + 2 * COMPILE_SECONDS
+    assert by_mode[1] - by_mode[0] < 2 * by_mode[0] + 60
+    assert timeout_seconds(eager, timing) == timing.timeout_seconds
+    assert timeout_seconds(compiled, timing) >= timing.timeout_seconds + 2 * 60
+    assert timeout_seconds(training, timing) > timeout_seconds(compiled, timing)
+    on_card, on_cpu = planned(devices=("cuda:0",)), planned()
+    assert on_card.seconds(6) - on_cpu.seconds(6) > 7 * (CARD_START_SECONDS - START_SECONDS)
+    large = [planned(devices=(d,), size=224, batch=64, channels=256) for d in ("cpu", "cuda:0")]
+    assert large[1].seconds(6) < large[0].seconds(6) / 10, "a card is not as slow as a CPU's thread"
+
+
+@pytest.mark.parametrize(("share", "count"), [(0, 0), (0.001, 1), (0.2, 4), (0.5, 10), (1, 20)])
+def test_second_opinions_take_the_asked_share_of_what_is_measured(share: float, count: int):
+    axes = {"channels": [8, 16, 32, 64, 128], "kernel": [3, 5, 7, 9], "threads": [1, 99]}  # 20 run, 20 are skipped
+    assert len(set(chosen(share, **axes))) == len(chosen(share, **axes)) == count
+    assert not any("99t" in trial_id for trial_id in chosen(share, **axes))
+
+
+def test_second_opinions_are_drawn_by_the_seed_alone():
+    axes = {"channels": list(range(8, 48)), "kernel": [3, 5]}
+    assert chosen(0.2, **axes) == chosen(0.2, **axes)
+    assert chosen(0.2, **axes) != chosen(0.2, seed=2, **axes)
+    assert chosen(1, threads=99) == []
+
+
+def test_second_opinions_count_in_the_estimate_and_are_said():
+    without, with_ = (make(config(timing={"second_opinions": share}, kernel=[3, 5]), ["cpu"], 2) for share in (0, 1))
+    assert with_.seconds(5) - without.seconds(5) == pytest.approx(opinions_seconds(with_.trials))
+    assert opinions_seconds(with_.trials) > 4 * 2 + START_SECONDS  # four arms, two tools, a second each
+    asked = config(timing={"second_opinions": 1}, kernel=[3, 5])
+    assert "second opinions on 2 trials, by torch.utils.benchmark and pytest-benchmark" in outline.text(asked, with_)
+    assert json.loads(outline.as_json(asked, with_))["counts"]["second_opinions"] == 2
+    assert "second opinions" not in outline.text(asked, without)
 
 
 # ---------------------------------------------------------------- the outline
@@ -119,6 +186,18 @@ def test_the_outline_shows_product_skips_theory_and_minutes():
     assert row.split() == ["c64-k3-28px", "1", "28.9", "M", "3.66", "M", "7.89", "2"]
     assert "  cpu, 1 thread: 4 trials" in text
     assert "with 3 to 6 processes a trial until the interval of ln(speedup) is within 0.05 on each side" in text
+
+
+def test_an_accelerator_has_no_threads_in_its_product_label_or_name():
+    conf = config(threads=[1, 2], waiting=["active", "passive"], channels=[8, 16], cudnn_benchmark=["on", "off"])
+    plan = make(conf, ["cuda:0"], 2)
+    text = outline.text(conf, plan)
+    assert "  2 channels x 2 cudnn_benchmark = 4 trials a device" in text
+    assert "  cuda:0: 4 trials\n" in text
+    assert plan.trials[0].trial_id == "a/c8-k3-28px-nchw-cuda0"
+    both = outline.text(conf, make(conf, ["cpu", "cuda:0"], 2))
+    assert "  2 channels x 2 threads x 2 waiting = 8 trials on cpu\n" in both
+    assert "  2 channels x 2 cudnn_benchmark = 4 trials on cuda:0\n" in both
 
 
 def test_the_theory_of_many_shapes_is_cut_and_all_of_it_is_to_be_had():
@@ -150,7 +229,7 @@ def test_json_holds_every_trial_with_the_theory_of_its_arms():
     conf = config("standard", "depthwise", channels=[8, "8->16"], threads=[1, 9])
     plan = make(conf, ["cpu"], 2)
     data = json.loads(outline.as_json(conf, plan))
-    assert data["counts"] == {"trials": 4, "to_measure": 1, "skipped": 3, "arms": 2}
+    assert data["counts"] == {"trials": 4, "to_measure": 1, "skipped": 3, "second_opinions": 0, "arms": 2}
     assert [row["trial_id"] for row in data["trials"]] == [t.trial_id for t in plan.trials]
     assert [row["skip"] for row in data["trials"]] == [t.skip for t in plan.trials]
     assert sum(skip["trials"] for skip in data["skips"]) == 3
@@ -169,3 +248,18 @@ def test_json_holds_every_trial_with_the_theory_of_its_arms():
 def test_a_shape_is_named_by_what_departs_from_the_usual():
     (trial,) = planned(channels="3->4", size="7x9", batch=2).trials
     assert shape_words(trial.shape) == "c3to4-k3-7x9px-b2"
+
+
+@pytest.mark.parametrize("processes", [2, 3, 6, 12, 40])
+def test_half_the_width_takes_the_fewest_processes_that_give_it(processes: int):
+    def width(n: int) -> float:
+        return stats.t.ppf(0.975, n - 1) / n**0.5
+
+    need = outline.processes_for_half(processes, 0.95)
+    assert width(need) <= width(processes) / 2 < width(need - 1)
+
+
+def test_the_outline_says_what_half_the_width_would_cost():
+    text = outline.text(config(), planned())
+    assert "within half of that: about" in text
+    assert "--set precision=0.025 --set processes_max=41" in text

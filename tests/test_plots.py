@@ -292,7 +292,7 @@ def test_the_table_shows_cells_and_marks(tmp_path: Path) -> None:
 
 
 def test_a_long_table_is_cut_and_says_so() -> None:
-    pair = {"status": "ok", "speedup": 2.0, "speedup_ci_low": 1.9, "speedup_ci_high": 2.1, "precision": 0.05, "precision_reached": True}  # fmt: skip
+    pair = {"status": "ok", "speedup": 2.0, "speedup_ci_low": 1.9, "speedup_ci_high": 2.1, "precision": 0.05, "precision_reached": True, "verdict": "faster"}  # fmt: skip
     laid = terminal.grid([{**row(c_in=c, c_out=c), **pair} for c in range(1, 61)])
     assert (len(laid.rows), laid.rows_left) == (30, 30)
     assert terminal.notes(laid) == ["30 more rows in pairs.csv"]

@@ -11,6 +11,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import torch
 from importlinter.cli import lint_imports
 
 from bench.spec import config, plan
@@ -64,7 +65,15 @@ def test_help_lists_every_target_and_variable():
 def test_every_target_is_sound_and_prints_what_it_runs(target):
     dry = make("-n", target, "PYTHON=python3", "A=one", "B=two")
     assert dry.returncode == 0, dry.stderr
-    verb = {"bench": "run", "smoke": "run", "plots": "report", "report": "report", "compare": "compare"}.get(target)
+    verb = {
+        "bench": "run",
+        "smoke": "run",
+        "test-bench": "run",
+        "plots": "report",
+        "report": "report",
+        "doctor": "doctor",
+        "compare": "compare",
+    }.get(target)
     assert verb is None or f"\npython3 -m bench {verb} " in dry.stdout
     assert "pip" not in dry.stdout
 
@@ -81,8 +90,26 @@ def test_variables_reach_the_bench_line():
     assert line.stdout.splitlines()[-1].split() == (
         "py -m bench run 'c.yaml' --device 'cuda' --out 'o' --set 'channels=8->16' --set 'kernel=3,5'".split()
     )
+    lists = make("-n", "bench", "PYTHON=py", "SET=mode=[eager, graph]  kernel=[ 3, 5 ] size=7")
+    assert lists.stdout.splitlines()[-1].split()[7:] == (
+        "--set 'mode=[eager,graph]' --set 'kernel=[3,5]' --set 'size=7'".split()
+    )
     resumed = make("-n", "bench", "PYTHON=py", "RESUME=results/x").stdout.splitlines()[-1]
     assert resumed == "py -m bench run --resume 'results/x'"
+
+
+@pytest.mark.parametrize(("given", "device"), [((), "cuda:0"), (("DEVICE=cuda:1",), "cuda:1")])
+def test_the_self_checks_ask_the_device_that_is_named(given, device):
+    assert make("-n", "test-gpu", "PYTHON=py", *given).stdout.splitlines()[-1].endswith(f"--device '{device}'")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+@pytest.mark.parametrize("device", ["cuda:1", "xpu"])
+def test_the_self_checks_refuse_once_where_the_device_is_not_there(device):
+    told = make("test-gpu", f"PYTHON={sys.executable}", f"DEVICE={device}")
+    assert told.returncode == 2
+    assert (told.stdout + told.stderr).count(f"DEVICE={device}: ") == 1
+    assert "Traceback" not in told.stderr
 
 
 def test_compare_asks_for_both_runs():
@@ -132,6 +159,21 @@ def test_what_is_missing_is_named_and_torch_left_alone(monkeypatch, capsys):
     assert line.endswith("-m pip install pandas pyyaml")
 
 
+def test_an_interpreter_without_nvml_fits_too(monkeypatch, capsys):
+    """Readings of a card are good to have; the run says itself where there are none."""
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if "nvml" in name or "nvidia" in name else real(name)
+    )
+    assert python_fits.main() == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_linux_gets_nvml_with_everything_else():
+    (line,) = [r for r in PROJECT["dependencies"] if r.startswith("nvidia-ml-py")]
+    assert line.endswith("; platform_system == 'Linux'")
+
+
 def test_an_old_release_is_said_and_let_pass(monkeypatch, capsys):
     monkeypatch.setattr("importlib.metadata.version", lambda name: "2.5.1+cu124" if name == "torch" else "9999.1")
     assert python_fits.main() == 0
@@ -155,7 +197,7 @@ def test_constraints_pin_every_requirement_within_its_range():
     pins = dict(line.lower().replace("_", "-").split("==") for line in lines if not line.startswith("#"))
     assert not [name for name, version in pins.items() if "+" in version]
     for requirement in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]:
-        name, least = re.fullmatch(r"([\w.-]+?)(?:>=([\d.]+))?", requirement).groups()
+        name, least = re.fullmatch(r"([\w.-]+?)(?:>=([\d.]+))?(?:; .*)?", requirement).groups()
         pinned = pins[name.lower().replace("_", "-")]
         assert [int(n) for n in (least or "0").split(".")] <= [int(n) for n in pinned.split(".")], requirement
 
@@ -179,7 +221,7 @@ def test_no_path_of_one_machine_stands_in_the_repository():
     tracked = [ROOT / name for name in listed.split("\0") if name]
     found = []
     for file in tracked:
-        if file.suffix == ".png" or not file.is_file():
+        if file.suffix in (".png", ".gz") or not file.is_file():
             continue
         text = file.read_text(encoding="utf-8")
         found += [f"{file.relative_to(ROOT)}: {hit[0]}" for hit in MACHINE_PATH.finditer(text)]

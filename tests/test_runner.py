@@ -7,16 +7,20 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from bench.analyse.results import read
 from bench.run import launch, runner
 from bench.run.journal import Journal
+from bench.spec.config import load
 from bench.spec.errors import UserError
-from bench.spec.plan import Surroundings
+from bench.spec.plan import Surroundings, make
 
 ROOT = Path(__file__).parents[1]
 CONFIG = """
@@ -42,8 +46,9 @@ def fake(monkeypatch: pytest.MonkeyPatch):
     return lambda **what: monkeypatch.setenv("BENCH_FAKE", json.dumps(what))
 
 
-def start(config: Path, out: Path, said: list[str] | None = None) -> runner.Outcome:
-    return runner.run(config, ["cpu"], out, [], ["bench", "run"], (said if said is not None else []).append)
+def start(config: Path, out: Path, said: list[str] | None = None, **settings: float) -> runner.Outcome:
+    overrides = [f"{name}={value}" for name, value in settings.items()]
+    return runner.run(config, ["cpu"], out, overrides, ["bench", "run"], (said if said is not None else []).append)
 
 
 def records(folder: Path, kind: str) -> list[dict]:
@@ -99,6 +104,140 @@ def test_a_fault_costs_one_trial(config: Path, tmp_path: Path, fake, what: str, 
     assert words in bad[0]["status_detail"]
     assert "c32-k5" in bad[0]["trial_id"]
     assert len(visits(outcome.folder)) == 5 * 3 + 1
+
+
+def test_second_opinions_are_asked_once_for_the_chosen_trials_after_everything_else(config, tmp_path, fake):
+    fake()
+    outcome = start(config, tmp_path / "run", second_opinions=0.5)
+    told = records(outcome.folder, "opinion")
+    assert (outcome.measured, outcome.failed) == (6, 0)
+    assert len({r["trial_id"] for r in told}) == len(told) == 3
+    kinds = [json.loads(line)["type"] for line in (outcome.folder / "journal.jsonl").read_text().splitlines()]
+    assert kinds.index("opinion") > max(i for i, kind in enumerate(kinds) if kind in ("visit", "settled"))
+    assert not records(start(config, tmp_path / "none").folder, "opinion")
+
+
+@pytest.mark.parametrize(("what", "status"), [("crash", "crash"), ("oom", "oom"), ("fault", "crash")])
+def test_a_failed_opinion_costs_nothing_else_and_is_not_asked_for_again(config, tmp_path, fake, what, status):
+    fake(opinion=what)
+    said: list[str] = []
+    outcome = start(config, tmp_path / "run", said, second_opinions=0.3)
+    assert (outcome.measured, outcome.failed) == (6, 0)
+    told = records(outcome.folder, "opinion")
+    assert [r["status"] for r in told] == [status] * 2
+    assert sum(line.startswith("  second opinions on a/c") for line in said) == 2
+    assert set(visits(outcome.folder).values()) == {1}
+    (outcome.folder / "DONE").unlink()
+    fake()
+    runner.resume(outcome.folder, lambda _: None)
+    assert records(outcome.folder, "opinion") == told
+
+
+def test_a_trial_that_failed_gets_no_second_opinion(config, tmp_path, fake):
+    fake(**{"c32-k5": "oom"})
+    outcome = start(config, tmp_path / "run", second_opinions=1)
+    told = {r["trial_id"] for r in records(outcome.folder, "opinion")}
+    assert len(told) == 5
+    assert not any("c32-k5" in trial_id for trial_id in told)
+
+
+def test_resume_asks_for_the_opinions_that_are_due_and_no_others(config, tmp_path, fake):
+    fake()
+    whole = start(config, tmp_path / "whole", second_opinions=1).folder
+    lines = (whole / "journal.jsonl").read_text().splitlines(keepends=True)
+    first = next(i for i, line in enumerate(lines) if '"type":"opinion"' in line)
+    for kept in (0, 2, 6):
+        folder = tmp_path / f"kept{kept}"
+        folder.mkdir()
+        for name in ("plan.json", "environment.json", "config.yaml"):
+            (folder / name).write_bytes((whole / name).read_bytes())
+        (folder / "journal.jsonl").write_text("".join(lines[: first + kept]))
+        runner.resume(folder, lambda _: None)
+        assert Counter(r["trial_id"] for r in records(folder, "opinion")) == Counter(
+            r["trial_id"] for r in records(whole, "opinion")
+        )
+        assert visits(folder) == visits(whole)
+
+
+def test_the_first_three_processes_measure_roofs_and_the_higher_ones_stand(config: Path, tmp_path: Path, fake):
+    fake()
+    folder = start(config, tmp_path / "run", processes_max=5, processes_min=5).folder
+    told = records(folder, "roof")
+    assert [r["replicate"] for r in told] == [1, 2, 3]
+    assert {(r["surroundings"], r["dtype"]) for r in told} == {("cpu, 1 thread", "fp32")}
+    run = read(folder)
+    assert run.roofs is not None
+    (roof,) = run.roofs.to_dict("records")
+    assert (roof["device"], roof["threads"], roof["dtype"], roof["processes"]) == ("cpu", 1, "fp32", 3)
+    assert (roof["matmul_flop_per_s"], roof["cache_bytes_per_s"], roof["memory_bytes_per_s"]) == (3e11, 1e11, 1e10)
+    assert pd.isna(roof["conv_flop_per_s"])
+    assert "matmul_flop_per_s: 3 wide" in roof["roof_detail"]
+    assert "not implemented for 'Half'" in roof["roof_detail"]
+
+
+def test_a_worker_that_dies_of_its_roofs_costs_no_trial_and_is_not_asked_again(config: Path, tmp_path: Path, fake):
+    fake(roof="dies")
+    outcome = start(config, tmp_path / "run")
+    assert (outcome.measured, outcome.failed) == (6, 0)
+    assert set(visits(outcome.folder).values()) == {1}
+    assert not records(outcome.folder, "roof")
+
+
+def test_roofs_take_nothing_from_the_time_that_a_trial_may_take(config: Path, tmp_path: Path, fake):
+    fake(roof="slow")
+    outcome = start(config, tmp_path / "run", timeout_seconds=1, processes_min=1, processes_max=1)
+    assert (outcome.measured, outcome.failed) == (6, 0)
+    assert len(records(outcome.folder, "roof")) == 1
+    assert len([r for r in records(outcome.folder, "start") if r["kind"] == "time"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        ("dies", "exit status 3: ImportError: libcudnn.so.9: cannot open shared object file"),
+        ("aborts", "killed by signal 6 (SIGABRT): terminate called after throwing an instance of 'c10::Error'"),
+    ],
+)
+def test_a_probe_that_dies_is_one_line_with_its_last_words_and_where_the_others_are(
+    config, tmp_path, fake, monkeypatch, how, why
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    fake(probe=how)
+    with pytest.raises(UserError) as told:
+        start(config, tmp_path / "run")
+    assert str(told.value).startswith(f"DEVICE=cpu: a worker can't start: {why}. All that it said is in {tmp_path}/")
+    assert str(told.value).endswith(f"Does torch start by itself? {sys.executable} -c 'import torch'.")
+    (log,) = tmp_path.glob("bench-probe-*.log")
+    assert why.partition(": ")[2] in log.read_text()
+    assert not (tmp_path / "run").exists()
+    log.unlink()
+    fake()
+    start(config, tmp_path / "run")
+    assert not list(tmp_path.glob("bench-probe-*"))
+
+
+def test_accelerators_are_asked_before_the_cpu_and_recorded_in_the_order_that_was_given(config, tmp_path, monkeypatch):
+    asked = []
+
+    def answers(place: Surroundings, *_) -> dict:
+        asked.append(place.device)
+        return {"device": place.device}
+
+    monkeypatch.setattr(runner, "probe", answers)
+    plan = make(load(config)[0], ["cpu", "cuda:1", "xpu:0"], 1)
+    assert list(runner._probe(plan)) == ["cpu", "cuda:1", "xpu:0"]
+    assert asked == ["cuda:1", "xpu:0", "cpu"]
+
+
+def test_a_trial_that_compiles_may_be_silent_for_longer(config, tmp_path, fake, monkeypatch):
+    fake()
+    waited = []
+    answers = launch.Worker.answers
+    monkeypatch.setattr(launch.Worker, "answers", lambda self, start_s, trial_s: waited.append(trial_s) or answers(self, start_s, trial_s))  # fmt: skip
+    for mode, least, most in (("eager", 3, 3), ("compile", 100, 1000)):
+        waited.clear()
+        start(config, tmp_path / mode, mode=mode)
+        assert all(least <= seconds <= most for seconds in waited[1:]), waited
 
 
 def test_a_worker_that_cannot_start_stops_the_run_with_one_line(config: Path, tmp_path: Path, fake):
@@ -188,6 +327,24 @@ def test_a_workers_environment_is_the_surroundings_alone():
     assert env["PATH"] == "/bin"
     base = {"OMP_PROC_BIND": "true", "ONEDNN_MAX_CPU_ISA": "SSE41", "KMP_AFFINITY": "none"}
     assert not set(base) & set(launch.worker_environment(Surroundings("cpu", 1, "retain", "default"), base))
+
+
+def test_what_would_make_a_card_slow_or_compile_otherwise_reaches_no_worker():
+    caller = (
+        "CUDA_LAUNCH_BLOCKING NVIDIA_TF32_OVERRIDE TORCH_ALLOW_TF32_CUBLAS_OVERRIDE PYTORCH_NO_CUDA_MEMORY_CACHING"
+        " PYTORCH_CUDA_ALLOC_CONF PYTORCH_ALLOC_CONF PYTORCH_HIP_ALLOC_CONF CUDNN_LOGINFO_DBG CUBLAS_WORKSPACE_CONFIG"
+        " TORCHDYNAMO_DISABLE TORCHDYNAMO_SUPPRESS_ERRORS TORCH_COMPILE_DISABLE TORCHINDUCTOR_MAX_AUTOTUNE"
+        " TORCHINDUCTOR_COMPILE_THREADS PYTORCH_ENABLE_MPS_FALLBACK TORCH_CUDNN_V8_API_DISABLED"
+    ).split()
+    kept = {"CUDA_VISIBLE_DEVICES": "1", "CUDA_DEVICE_ORDER": "PCI_BUS_ID", "NVIDIA_VISIBLE_DEVICES": "all"}
+    kept |= {"TORCH_LOGS": "recompiles", "PYTORCH_KERNEL_CACHE_PATH": "/k", "TORCH_HOME": "/t"}
+    base = dict.fromkeys(caller, "1") | kept | {"HOME": "/h"}
+    env = launch.worker_environment(Surroundings("cuda:0", 2, "retain", "default"), base)
+    assert {k: v for k, v in env.items() if k in base} == kept | {"HOME": "/h", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
+    assert launch.ignored(base) == sorted(caller)
+    assert kept.items() <= launch.recorded(env).items()
+    assert "HOME" not in launch.recorded(env)
+    assert launch.swaying(base) == []
 
 
 def test_what_workers_do_not_get_is_said(config: Path, tmp_path: Path, fake, monkeypatch: pytest.MonkeyPatch):

@@ -28,12 +28,12 @@ def trials(blocks=("standard", "separable"), **axes) -> list[Trial]:
     )
 
 
-def serve(kind: str, given: list[Trial], gib: int | None = None, **timing) -> list[dict]:
+def serve(kind: str, given: list[Trial], gib: int | None = None, roofs: bool = False, **timing) -> list[dict]:
     policy = Timing.model_validate({"seconds": 0.05, "warmup_seconds": 0.05} | timing)
     place = given[0].surroundings
     told = subprocess.run(
         [sys.executable, "-m", launch.WORKER],
-        input=json.dumps(launch.job(kind, place, policy, given, 1)),
+        input=json.dumps(launch.job(kind, place, policy, given, 1, roofs)),
         env=launch.worker_environment(place), capture_output=True, text=True, timeout=120,
         preexec_fn=gib and (lambda: resource.setrlimit(resource.RLIMIT_AS, (gib << 30, gib << 30))),
     )  # fmt: skip
@@ -187,6 +187,44 @@ def test_fp32_means_ieee_and_tf32_must_be_asked_for():
         assert recorded["cudnn.conv.fp32_precision"] == precision
 
 
+def test_the_older_interface_to_tf32_can_be_read_and_says_the_same():
+    """torch.compile reads it; set by the newer one alone it raises."""
+    for dtype in ("fp32-tf32", "fp32", "fp32-tf32", "bf16", "fp32"):
+        recorded = devices.set_switches(dtype, cudnn_benchmark=True)
+        tf32 = dtype == "fp32-tf32"
+        assert torch.backends.cudnn.allow_tf32 is tf32
+        assert torch.backends.cuda.matmul.allow_tf32 is tf32
+        assert torch.get_float32_matmul_precision() == ("high" if tf32 else "highest")
+        assert torch.backends.cudnn.rnn.fp32_precision == torch.backends.cudnn.conv.fp32_precision
+        assert recorded["cudnn.allow_tf32"] == recorded["cuda.matmul.allow_tf32"] == str(tf32).lower()
+        assert recorded["cuda.matmul.fp32_precision"] == recorded["cudnn.conv.fp32_precision"]
+
+
+def test_every_switch_of_cudnns_is_set_and_recorded(monkeypatch: pytest.MonkeyPatch):
+    torch.backends.cudnn.enabled = False
+    torch.backends.cudnn.deterministic = True
+    recorded = devices.set_switches("fp32", cudnn_benchmark=True)
+    assert torch.backends.cudnn.enabled
+    assert not torch.backends.cudnn.deterministic
+    assert (recorded["cudnn.enabled"], recorded["cudnn.deterministic"]) == ("true", "false")
+    assert recorded["cudnn.benchmark_limit"] == ("10" if torch.backends.cudnn.is_available() else "none")
+
+
+def test_a_torch_that_is_too_old_is_refused_before_anything_else():
+    code = "import torch; torch.__version__ = '2.7.1+cu126'; from bench.measure import worker; worker.main()"
+    (trial,) = trials()
+    for device in ("cpu", "cuda:0"):
+        job = launch.job("probe", trial.surroundings, Timing()) | {"device": device}
+        env = launch.worker_environment(trial.surroundings)
+        told = subprocess.run(
+            [sys.executable, "-c", code], input=json.dumps(job), env=env, capture_output=True, text=True
+        )
+        (only,) = [json.loads(line) for line in told.stdout.splitlines()]
+        assert only["type"] == "refused"
+        assert only["place"] == "torch"
+        assert "Install torch 2.9 or newer" in only["remedy"]
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_cuda_where_there_is_none_refuses_in_one_line_and_never_falls_back(monkeypatch: pytest.MonkeyPatch):
     (trial,) = make(check({"name": "t", "experiments": {"a": {"blocks": ["standard"]}}}, "t"), ["cuda:0"], 2).trials
@@ -205,3 +243,14 @@ def test_a_workers_answers_are_its_own_whatever_libraries_print():
     )
     assert told.stdout == "answer"
     assert "noise" in told.stderr
+
+
+def test_a_worker_is_not_kept_waiting_by_torchs_compiler_and_still_refuses_determinism():
+    code = (
+        "import sys, torch; from bench.measure import worker; worker._facts(worker.open_device('cpu'));"
+        "assert 'torch._inductor' not in sys.modules;"  # two seconds of imports, in each of hundreds of workers
+        "torch.use_deterministic_algorithms(True); worker._facts(worker.open_device('cpu'));"
+        "assert not torch.are_deterministic_algorithms_enabled()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr

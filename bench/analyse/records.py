@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bench.spec.columns import SCHEMA_VERSION, STATUSES
+from bench.analyse import roofline
+from bench.analyse.roofline import Roof
+from bench.spec.columns import SCHEMA_VERSION, STATUSES, TOOLS
 from bench.spec.errors import UserError
 from bench.spec.plan import Trial
 
@@ -68,6 +70,19 @@ class Inspected:
     memory_reserved_bytes: int | None = None
     launches: int | None = None
     launches_graph: int | None = None
+    compile_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What another tool says of one arm, in seconds per evaluation; None where it says nothing, with why in `detail`."""
+
+    arm_id: str
+    tool: str
+    time_min_s: float | None
+    time_median_s: float | None
+    time_iqr_s: float | None
+    detail: str | None
 
 
 @dataclass(slots=True)
@@ -78,6 +93,8 @@ class History:
     inspected: dict[str, Inspected] = field(default_factory=dict)
     uninspected: Failure | None = None
     settled: str | None = None
+    opinions: tuple[Opinion, ...] = ()
+    unopined: Failure | None = None
 
     @property
     def visits(self) -> tuple[Visit, ...]:
@@ -97,6 +114,7 @@ class Journal:
 
     run_id: str = ""
     histories: dict[str, History] = field(default_factory=dict)
+    roofs: dict[roofline.Key, Roof] = field(default_factory=dict)
     timed_s: float = 0.0
     wall_s: float = 0.0
     sessions: int = 0
@@ -167,6 +185,12 @@ def _take_session(journal: Journal, record: dict[str, Any]) -> None:
     journal.sessions += 1
 
 
+def _take_roof(journal: Journal, record: dict[str, Any]) -> None:
+    key = str(record["device"]), int(record["threads"]), str(record["dtype"])
+    roof = Roof.of(record)
+    journal.roofs[key] = roof.beside(journal.roofs[key]) if key in journal.roofs else roof
+
+
 def _take_inspection(history: History, record: dict[str, Any], _: Trial) -> None:
     history.uninspected = _failure(record, None)
     if history.uninspected is None:
@@ -179,7 +203,9 @@ def _take_inspection(history: History, record: dict[str, Any], _: Trial) -> None
                 "launches_graph",
             )
             counts = {name: None if arm.get(name) is None else int(arm[name]) for name in counted}
-            history.inspected[arm["arm_id"]] = Inspected(backends=tuple(arm["backends"]), **counts)
+            took = arm.get("compile_ns")
+            compile_s = None if took is None else float(took) / 1e9
+            history.inspected[arm["arm_id"]] = Inspected(backends=tuple(arm["backends"]), compile_s=compile_s, **counts)
 
 
 def _take_visit(history: History, record: dict[str, Any], trial: Trial) -> None:
@@ -191,16 +217,24 @@ def _take_settled(history: History, record: dict[str, Any], _: Trial) -> None:
     history.settled = str(record["why"])
 
 
+def _take_opinion(history: History, record: dict[str, Any], trial: Trial) -> None:
+    history.unopined = _failure(record, None)
+    if history.unopined is None:
+        history.opinions = tuple(_opinion(told, trial) for told in record["arms"])
+
+
 _TAKERS: dict[str, Callable[[Journal, dict[str, Any]], None]] = {
     "run": _take_run,
     "resume": _take_resume,
     "end": _take_session,
     "interrupt": _take_session,
+    "roof": _take_roof,
 }
 _OF_TRIALS: dict[str, Callable[[History, dict[str, Any], Trial], None]] = {
     "inspect": _take_inspection,
     "visit": _take_visit,
     "settled": _take_settled,
+    "opinion": _take_opinion,
 }
 
 
@@ -248,6 +282,16 @@ def _taken(arm: dict[str, Any], warm_up: list[float], counters: Mapping[str, int
         device_proven=None if proven is None else bool(proven),
         enqueue_s=_seconds(arm.get("enqueue_ns")),
     )
+
+
+def _opinion(told: dict[str, Any], trial: Trial) -> Opinion:
+    if told["arm_id"] not in {a.arm_id for a in trial.arms} or told["tool"] not in TOOLS:
+        raise ValueError(f"no such arm or tool: {told['arm_id']}, {told['tool']}")
+    times = {name: told.get(name) for name in ("time_min_s", "time_median_s", "time_iqr_s")}
+    for name, value in times.items():
+        if value is not None and not (np.isfinite(value) and (value > 0 or (value == 0 and name == "time_iqr_s"))):
+            raise ValueError(f"{told['arm_id']} has a {name} that is no time")
+    return Opinion(told["arm_id"], told["tool"], **times, detail=told.get("detail"))
 
 
 def _seconds(ns: list[float] | None) -> Floats | None:

@@ -13,21 +13,24 @@ from typing import IO, Any, Literal, cast
 import numpy as np
 import pandas as pd
 
+from bench.analyse.opinions import opinion_rows
 from bench.analyse.records import History, Journal, Taken, Visit, read_journal
+from bench.analyse.roofline import roof_rows
 from bench.analyse.speedup import Row, Setting, rows_of
 from bench.spec.columns import FILES, FLAGS, KEYS, SCHEMA_VERSION, Column, columns_of
 from bench.spec.config import Timing
 from bench.spec.errors import UserError
 from bench.spec.plan import Plan, Trial
 
-File = Literal["m", "p", "s"]
+File = Literal["m", "p", "s", "o", "r"]
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A results folder, read. `samples` is None where it was not asked for or not kept.
+    """A results folder, read.
 
-    `plan` is None, and `timed_s`, `wall_s` and `sessions` are 0, where the folder keeps only tables. Seconds are
+    `samples` is None where it was not asked for or not kept, `opinions` where none were due, `roofs` where none were
+    measured. `plan` is None, and `timed_s`, `wall_s` and `sessions` are 0, where the folder keeps only tables. Seconds are
     summed over the sessions that ended by themselves or by Ctrl-C: in samples, and from start to end.
     """
 
@@ -43,6 +46,8 @@ class Run:
     sessions: int = 0
     from_journal: bool = True
     timing: Timing = field(default_factory=Timing)
+    opinions: pd.DataFrame | None = None
+    roofs: pd.DataFrame | None = None
 
 
 def read(folder: Path, samples: bool = False) -> Run:
@@ -66,12 +71,14 @@ def read(folder: Path, samples: bool = False) -> Run:
 
 
 def write_tables(run: Run, folder: Path | None = None) -> tuple[Path, ...]:
-    """Write measurements.csv, pairs.csv and, where the run holds them, samples.csv; each appears whole or not at all.
+    """Write measurements.csv, pairs.csv and, where the run holds them, samples.csv, opinions.csv and roofs.csv.
+
+    Each appears whole or not at all.
 
     UTF-8 with a header, floats with all their digits, empty where not applicable: `pandas.read_csv` with no arguments
     reads them. Into the run's own folder unless told.
     """
-    frames = {"m": run.measurements, "p": run.pairs, "s": run.samples}
+    frames = {"m": run.measurements, "p": run.pairs, "s": run.samples, "o": run.opinions, "r": run.roofs}
     written = []
     for file, frame in frames.items():
         if frame is not None:
@@ -141,13 +148,18 @@ def _from_journal(folder: Path, plan: Plan, environment: dict[str, Any], samples
     journal = read_journal(folder / "journal.jsonl", {t.trial_id: t for t in plan.trials})
     run_id = journal.run_id or str(environment.get("run_id") or folder.name)
     devices = {name: str(facts.get("name") or "") for name, facts in (environment.get("devices") or {}).items()}
-    setting = Setting(run_id, plan.timing, devices, f"bench run --resume {folder}")
+    bands = {d: float(told["noise_band"]) for d, told in (environment.get("noise_bands") or {}).items()}
+    setting = Setting(run_id, plan.timing, devices, f"bench run --resume {folder}", bands, journal.roofs)
     measurements: list[Row] = []
     pairs: list[Row] = []
+    opinions: list[Row] = []
+    chosen = {t.trial_id for t in plan.chosen}
     for trial in plan.trials:
         rows, compared = rows_of(trial, journal.history(trial.trial_id), setting)
         measurements += rows
         pairs += compared
+        if trial.trial_id in chosen:
+            opinions += opinion_rows(trial, journal.history(trial.trial_id), setting)
     return Run(
         folder=folder,
         run_id=run_id,
@@ -160,6 +172,8 @@ def _from_journal(folder: Path, plan: Plan, environment: dict[str, Any], samples
         wall_s=journal.wall_s if journal.begun <= journal.sessions else 0.0,  # a killed session's time is not known
         sessions=journal.sessions,
         timing=plan.timing,
+        opinions=frame(opinions, "o") if opinions else None,
+        roofs=frame(roof_rows(journal.roofs, run_id, devices), "r") if journal.roofs else None,
     )
 
 
@@ -215,6 +229,7 @@ def _from_tables(folder: Path, plan: Plan | None, environment: dict[str, Any], s
     measurements = _table(folder / FILES["m"], "m")
     pairs = _table(folder / FILES["p"], "p")
     kept = samples and (folder / FILES["s"]).is_file()
+    asked, roofed = ((folder / FILES[file]).is_file() for file in ("o", "r"))
     ids = measurements["run_id"].dropna()
     return Run(
         folder=folder,
@@ -226,6 +241,8 @@ def _from_tables(folder: Path, plan: Plan | None, environment: dict[str, Any], s
         plan=plan,
         from_journal=False,
         timing=plan.timing if plan else Timing(),
+        opinions=_table(folder / FILES["o"], "o") if asked else None,
+        roofs=_table(folder / FILES["r"], "r") if roofed else None,
     )
 
 
@@ -240,7 +257,7 @@ def _table(path: Path, file: File) -> pd.DataFrame:
         raise UserError(str(path), f"the table can't be read: {error.strerror}", "Restore it from a copy.") from None
     except ValueError as error:
         raise UserError(str(path), f"this is none of our tables: {error}", "Restore it from a copy.") from None
-    lacking = [k for k in ("run_id", "status", *KEYS) if k not in data] if file != "s" else []
+    lacking = [k for k in _NEEDED[file] if k not in data]
     if lacking:
         raise UserError(str(path), "a column is missing that the rows can't be told apart without", "Restore the file from a copy.", lacking[0])  # fmt: skip
     read: dict[str, Any] = {}
@@ -257,6 +274,13 @@ def _table(path: Path, file: File) -> pd.DataFrame:
     return table
 
 
+_NEEDED: dict[File, tuple[str, ...]] = {
+    "m": ("run_id", "status", *KEYS),
+    "p": ("run_id", "status", *KEYS),
+    "s": (),
+    "o": ("run_id", "status", "arm_id", "tool"),
+    "r": ("run_id", "device", "threads", "dtype"),
+}
 _PARSERS: dict[str, Callable[[str], object]] = {
     "string": str,
     "Int64": int,

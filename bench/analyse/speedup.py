@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from bench.analyse import statistics
+from bench.analyse import families, roofline, statistics
 from bench.analyse.records import Floats, History, Inspected, Taken
 from bench.spec.columns import FLAGS, MEASURED, SCHEMA_VERSION
 from bench.spec.config import Timing
 from bench.spec.costs import Cost
 from bench.spec.errors import UserError
-from bench.spec.interval import Interval
+from bench.spec.interval import LEAST_ROUNDS, Interval, clean_rounds, t_interval
 from bench.spec.plan import Arm, Trial
 
 Row = dict[str, object]
@@ -31,6 +31,8 @@ class Setting:
     timing: Timing
     device_names: Mapping[str, str]
     resume: str
+    noise_bands: Mapping[str, float] = field(default_factory=dict)  # by device, in ln
+    roofs: Mapping[roofline.Key, roofline.Roof] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,11 @@ def rows_of(trial: Trial, history: History, setting: Setting) -> tuple[list[Row]
     common = _trial_columns(trial, history, setting)
     cards = [v.card[-1] for v in history.visits if v.card]
     rows = [_arm_row(trial, a, taken[a.arm_id], contrasts, history.inspected.get(a.arm_id), cards, setting.timing) for a in trial.arms]  # fmt: skip
-    pairs = [_pair_row(trial, a, taken, contrasts.get(a.arm_id), setting.timing) for a in others]
+    band = setting.noise_bands.get(trial.surroundings.device)
+    pairs = [_pair_row(trial, a, taken, contrasts.get(a.arm_id), setting.timing, band) for a in others]
+    roof = setting.roofs.get((trial.surroundings.device, trial.surroundings.threads, trial.dtype))
+    for arm, row in zip(trial.arms, rows, strict=True):
+        row.update(roofline.judged(row, trial, arm, roof))
     for row in rows + pairs:
         row.update(common)
         row.update(_status(trial, history, setting, noisy=bool(row.pop("noisy"))))
@@ -70,19 +76,21 @@ def rows_of(trial: Trial, history: History, setting: Setting) -> tuple[list[Row]
 def contrast(baseline: Sequence[Taken], other: Sequence[Taken], timing: Timing) -> Contrast:
     """Compare two arms that the same processes measured."""
     arms = (baseline, other)
-    decided = statistics.log_speedup(*_times(arms), timing.confidence)
+    both = list(zip(baseline, other, strict=True))
+    decided = t_interval(
+        [statistics.paired(b.time_s, o.time_s, (b.flags, o.flags)) for b, o in both], timing.confidence
+    )
     opinions = {
         name: statistics.log_speedup(*_times(arms), timing.confidence, statistics.ratio_of(estimator)).mean
         for name, estimator in (("minima", statistics.minimum), ("medians", statistics.median))
     }
-    both = zip(baseline, other, strict=True)
-    calm = [statistics.undisturbed((b.time_s, b.flags), (o.time_s, o.flags)) for b, o in both]
-    known = [c for c in calm if c is not None]
-    without = None
-    if len(known) == len(calm):
-        without = statistics.log_speedup([c[0] for c in known], [c[1] for c in known]).mean
-    doubts = statistics.doubts(decided, opinions, without, timing.precision)
+    with_spoiled = statistics.log_speedup(*_times(arms)).mean
+    unclean = sum(
+        len(clean_rounds(b.flags.tolist(), o.flags.tolist())) < min(LEAST_ROUNDS, b.time_s.size // 2) for b, o in both
+    )
+    doubts = statistics.doubts(decided, opinions, with_spoiled, unclean, timing.precision)
     flags = np.concatenate([t.flags for arm in arms for t in arm])
+    doubts += statistics.restless(statistics.movement(*_times(arms)))
     return Contrast(decided, opinions, doubts + statistics.crowded(flags, FAULTS))
 
 
@@ -183,8 +191,7 @@ def _arm_row(
         return row
     row |= _card_columns(cards) | _time_columns(taken, timing) | _device_columns(taken) | _counter_columns(taken)
     if trial.mode == "compile":
-        first = [t.warm_up_s[0] for t in taken if t.warm_up_s.size]
-        row |= {"compile_time_s": float(np.median(first)) if first else None}
+        row |= {"compile_time_s": None if inspected is None else inspected.compile_s}
     if theory is not None:
         fastest = math.exp(statistics.log_time([t.time_s for t in taken]).mean)
         row |= {"achieved_flop_per_s": theory.flops / fastest, "achieved_bytes_per_s": theory.bytes_min / fastest}
@@ -205,9 +212,9 @@ def _arm_row(
 def _odd(inspected: Inspected | None, cards: Sequence[Mapping[str, Any]]) -> list[str]:
     """What was seen of an accelerator that should not be."""
     notes = []
-    counts = {inspected.launches, inspected.launches_graph} if inspected is not None else set()
-    if len(counts) == 2 and None not in counts:
-        notes.append(f"the profiler and the graph count different launches: {sorted(c for c in counts if c)}")
+    seen, captured = (inspected.launches, inspected.launches_graph) if inspected is not None else (None, None)
+    if None not in (seen, captured) and seen != captured:
+        notes.append(f"the profiler counts {seen} launches, the captured graph {captured}")
     if any((c.get("processes_on_card") or 0) > 1 for c in cards):
         notes.append("other programs ran on the card")
     return notes
@@ -284,7 +291,12 @@ def _counter_columns(taken: Sequence[Taken]) -> Row:
 
 
 def _pair_row(
-    trial: Trial, arm: Arm, taken: Mapping[str, Sequence[Taken]], found: Contrast | None, timing: Timing
+    trial: Trial,
+    arm: Arm,
+    taken: Mapping[str, Sequence[Taken]],
+    found: Contrast | None,
+    timing: Timing,
+    band: float | None,
 ) -> Row:
     row: Row = {
         "arm_id": arm.arm_id,
@@ -308,6 +320,8 @@ def _pair_row(
         "speedup": speedup,
         "speedup_ci_low": math.exp(found.decided.low) if several else None,
         "speedup_ci_high": math.exp(found.decided.high) if several else None,
+        "verdict": families.verdict(found.decided, band or 0.0, timing.confidence),
+        "noise_band": band,
         "speedup_of_minima": math.exp(found.opinions["minima"]),
         "speedup_of_medians": math.exp(found.opinions["medians"]),
         "delivered_share": speedup * mine.macs / base.macs if mine is not None and base is not None else None,

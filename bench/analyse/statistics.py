@@ -13,13 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from bench.analyse.records import Floats, Ints
-from bench.spec.interval import Interval, paired_log_ratio, t_interval, t_quantile
+from bench.spec.interval import LEAST_ROUNDS, Interval, paired_log_ratio, t_interval, t_quantile
 
-LEAST_ROUNDS = 3  # rounds with undisturbed samples of both arms that a process needs before they may speak alone
-DISTURBANCE = 0.05  # ln: most that the disturbed samples may move a speedup
+DISTURBANCE = 0.05  # ln: most that the spoiled samples may move a speedup
 DISAGREEMENT = 0.15  # ln: most that the ratios of minima and of medians may differ from what decides
-CROWDED = 0.5  # share of samples that may be disturbed before a row is doubted
-WIDEST = 3.0  # times the asked half-width
+CROWDED = 0.25  # share of samples that may be disturbed before a row is doubted
+WIDEST = 2.0  # times the asked half-width
+MOVED = 0.05  # ln: most that a speedup may move from the first half of a process's rounds to the second
 
 Estimator = Callable[[Floats], float]
 Reading = Callable[[Floats, Floats], float]
@@ -35,26 +35,15 @@ def median(samples: Floats) -> float:
     return float(np.median(samples))
 
 
-def paired(baseline: Floats, other: Floats) -> float:
-    """ln(speedup) round by round: the reading that decides."""
-    return paired_log_ratio(baseline.tolist(), other.tolist())
+def paired(baseline: Floats, other: Floats, flags: tuple[Ints, Ints] | None = None) -> float:
+    """ln(speedup) round by round, by the clean rounds where the arms' flags are given: the reading that decides."""
+    told = ((), ()) if flags is None else (flags[0].tolist(), flags[1].tolist())
+    return paired_log_ratio(baseline.tolist(), other.tolist(), told)
 
 
 def ratio_of(estimator: Estimator) -> Reading:
     """ln(speedup) as the ratio of two estimates, such as of the minima."""
     return lambda baseline, other: math.log(estimator(baseline)) - math.log(estimator(other))
-
-
-def undisturbed(baseline: tuple[Floats, Ints], other: tuple[Floats, Ints]) -> tuple[Floats, Floats] | None:
-    """Both arms' samples with the flagged ones left out; None where fewer than LEAST_ROUNDS rounds keep both arms.
-
-    Each arm comes as samples and their flags. A round keeps its fastest undisturbed sample of each arm, twice.
-    """
-    fastest = [np.where(flags == 0, samples, np.inf).reshape(-1, 2).min(axis=1) for samples, flags in (baseline, other)]
-    kept = np.isfinite(fastest[0]) & np.isfinite(fastest[1])
-    if kept.sum() < LEAST_ROUNDS:
-        return None
-    return np.repeat(fastest[0][kept], 2), np.repeat(fastest[1][kept], 2)
 
 
 def log_times(processes: Sequence[Floats], estimator: Estimator = minimum) -> list[float]:
@@ -72,6 +61,20 @@ def log_speedup(
 ) -> Interval:
     """ln(time of the baseline / time of the other) over processes, paired: both were measured in each of them."""
     return t_interval([reading(b, o) for b, o in zip(baseline, other, strict=True)], confidence)
+
+
+def movement(baseline: Sequence[Floats], other: Sequence[Floats], confidence: float = 0.99) -> Interval:
+    """ln(speedup) in the second half of a process's rounds less that in the first, over processes, paired.
+
+    A trial that has settled moves by nothing. Processes with fewer than four rounds do not say; infinite if under two do.
+    """
+    moved = []
+    for b, o in zip(baseline, other, strict=True):
+        rounds = b.size // 2
+        if rounds >= 4:
+            half = 2 * (rounds // 2)
+            moved.append(paired(b[-half:], o[-half:]) - paired(b[:half], o[:half]))
+    return t_interval(moved, confidence)
 
 
 def geometric_mean(logs: Sequence[float], half_widths: Sequence[float]) -> Interval:
@@ -104,16 +107,20 @@ def difference(a: Interval, b: Interval, confidence: float = 0.95) -> Interval:
 
 
 def doubts(
-    decided: Interval, opinions: Mapping[str, float], without_disturbed: float | None, target: float
+    decided: Interval, opinions: Mapping[str, float], with_spoiled: float, unclean: int, target: float
 ) -> tuple[str, ...]:
     """Why a speedup is not to be relied on, in words; empty where nothing speaks against it.
 
-    All of it in ln: the interval that decides, other estimators' speedups by name, the speedup without disturbed
-    samples (None where too few remain) and the half-width asked for. One process has no interval: a lack, no doubt.
+    All of it in ln: the interval that decides, other estimators' speedups by name, the speedup with the spoiled samples,
+    and the half-width asked for; `unclean` of the processes had too few clean rounds to pass over the others. One process
+    has no interval: a lack, no doubt.
     """
     notes = []
-    if without_disturbed is not None and abs(without_disturbed - decided.mean) > DISTURBANCE:
-        notes.append(f"without the disturbed samples the speedup reads {_change(without_disturbed - decided.mean)}")
+    if unclean:
+        many = f"{unclean} of {decided.n} processes"
+        notes.append(f"{many} had fewer than {LEAST_ROUNDS} rounds that nothing disturbed")
+    if abs(with_spoiled - decided.mean) > DISTURBANCE:
+        notes.append(f"with the disturbed samples the speedup reads {_change(with_spoiled - decided.mean)}")
     for name, opinion in opinions.items():
         if abs(opinion - decided.mean) > DISAGREEMENT:
             notes.append(f"by {name} the speedup reads {_change(opinion - decided.mean)}")
@@ -121,6 +128,13 @@ def doubts(
         wide, asked = decided.half_width * 100, target * 100
         notes.append(f"the interval is ±{wide:.0f} %, over {WIDEST:g} times the ±{asked:g} % asked for")
     return tuple(notes)
+
+
+def restless(moved: Interval) -> tuple[str, ...]:
+    """The doubt of a row whose speedup still moves within its processes, so that the warm-up was too short for it."""
+    if abs(moved.mean) <= max(MOVED, moved.half_width) or not math.isfinite(moved.half_width):
+        return ()
+    return (f"it never settles: within a process the speedup reads {_change(moved.mean)} in the second half",)
 
 
 def crowded(flags: Ints, faults: int) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ Record = Mapping[str, Any]
 class Tally:
     """How a block fared against its baseline in a group of rows. `mean` and half-widths are of ln(speedup).
 
-    `undecided` counts intervals that contain 1; `unsure` rows have no interval, as one process measured them.
+    faster, slower, same and undecided are the rows' verdicts; `unsure` rows have none, as one process measured them.
     `promised` is the geometric mean of the MAC ratios; `missed` counts rows less precise than asked.
     """
 
@@ -37,6 +37,7 @@ class Tally:
     measured: int
     faster: int
     slower: int
+    same: int
     undecided: int
     unsure: int
     read_faster: int
@@ -101,6 +102,7 @@ def tally(rows: Sequence[Record], place: str) -> Tally:
     """Count one block's rows (at least one)."""
     measured = [r for r in rows if r["status"] in MEASURED and r["speedup"] is not None]
     sure = [r for r in measured if r["speedup_ci_low"] is not None]
+    said = Counter(r["verdict"] for r in sure)
     logs = [math.log(r["speedup"]) for r in measured]
     widths = [math.inf if r["precision"] is None else r["precision"] for r in measured]
     ratios = [math.log(r["mac_ratio"]) for r in measured if r["mac_ratio"] is not None]
@@ -110,9 +112,10 @@ def tally(rows: Sequence[Record], place: str) -> Tally:
         block=rows[0]["block"],
         baseline=rows[0]["baseline"],
         measured=len(measured),
-        faster=sum(r["speedup_ci_low"] > 1 for r in sure),
-        slower=sum(r["speedup_ci_high"] < 1 for r in sure),
-        undecided=sum(r["speedup_ci_low"] <= 1 <= r["speedup_ci_high"] for r in sure),
+        faster=said["faster"],
+        slower=said["slower"],
+        same=said["same"],
+        undecided=said["undecided"],
         unsure=len(measured) - len(sure),
         read_faster=sum(x > 0 for x in logs),
         missed=sum(not r["precision_reached"] for r in measured),
@@ -177,7 +180,7 @@ def _verdict(t: Tally) -> str:
     if t.unsure == t.measured:
         counted = f"{t.block} reads faster in {t.read_faster} of {shapes(t.measured)} (one process, so no interval)"
     else:
-        others = [f"slower in {t.slower}" if t.slower else "", f"undecided in {t.undecided}" if t.undecided else "", f"without interval in {t.unsure}" if t.unsure else ""]  # fmt: skip
+        others = [f"slower in {t.slower}" if t.slower else "", f"the same in {t.same}" if t.same else "", f"undecided in {t.undecided}" if t.undecided else "", f"without interval in {t.unsure}" if t.unsure else ""]  # fmt: skip
         counted = ", ".join([f"{t.block} faster in {t.faster} of {shapes(t.measured)}", *filter(None, others)])
     arrived = f", {share(t.delivered)} of the promised {times(t.promised)}" if promises(t) else ""
     return f"{t.place}: {counted}, geometric mean {interval(t.mean)}{arrived}" + (f" ({rest})" if rest else "")
@@ -191,7 +194,7 @@ def _rows(summary: Summary) -> list[str]:
     width = summary.median_half_width
     median = f"; median half-width ±{percent(width)}" if math.isfinite(width) else ""
     words = [
-        f"{sum(t.undecided for t in b)} undecided (the interval contains 1)",
+        f"{sum(t.undecided for t in b)} undecided (neither faster, slower nor the same)",
         f"{sum(t.missed for t in b)} missed the asked ±{percent(summary.precision_target)}",
         f"{sum(t.noisy for t in b)} noisy",
     ]

@@ -9,22 +9,25 @@ from __future__ import annotations
 
 import contextlib
 import math
+import traceback
 from collections.abc import Callable
 from itertools import repeat
 from time import perf_counter_ns
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from bench.measure import launches, memory
-from bench.measure.devices import Call, Launches, OwnTimes
+from bench.measure.devices import Call, CaptureFailed, Launches, OwnTimes
 
 SLEEP_CYCLES = 1_000_000  # about 0.5 ms: time to queue a call
 MOST_CYCLES = 1 << 31
 RESOLVED_NS = 20_000  # events resolve about 0.5 us, so shorter calls are timed several at a time
 MOST_AT_ONCE = 64
 FLUSH_BYTES = 256 << 20  # where the device does not tell the size of its cache
+CAPTURE_ERRORS = range(900, 909)  # CUDA's errors of stream capture: the device itself is well
+T = TypeVar("T")
 
 
 class Accelerator:
@@ -35,6 +38,7 @@ class Accelerator:
         self.module: Any = torch.get_device_module(torch_device)
         self.kind = torch_device.type
         self.clock = clock
+        self.spoilt = False
         if hasattr(self.module, "set_device"):
             self.module.set_device(torch_device)
         self.name = self._own_name()
@@ -103,9 +107,13 @@ class Accelerator:
         return memory.peak_on_accelerator(call, clear, self.module, self.torch_device)
 
     def launches(self, call: Call) -> Launches:
-        """By torch's profiler, and by the nodes of a graph where bindings to CUDA are there."""
+        """By torch's profiler, and by the nodes of a graph where bindings to CUDA are there.
+
+        A counter that fails costs its own count alone; a failed capture spoils the process too.
+        """
         return Launches(
-            launches.by_profiler(call, self.kind, self.synchronize), launches.by_graph(call, self.kind, self.module)
+            self._counted(lambda: launches.by_profiler(call, self.kind, self.synchronize)),
+            self._counted(lambda: launches.by_graph(call, self.kind, self._capturing)),
         )
 
     def capture(self, call: Callable[[], Tensor]) -> tuple[Call, Tensor]:
@@ -123,8 +131,7 @@ class Accelerator:
         else:
             call()
         graph = self.module.CUDAGraph()
-        with self.module.graph(graph, capture_error_mode="thread_local"):
-            output = call()
+        output = self._capturing(graph, call)
         return graph.replay, output
 
     def properties(self) -> dict[str, Any]:
@@ -143,6 +150,34 @@ class Accelerator:
         """Give freed blocks back to the device."""
         self._flushing = None
         self.module.empty_cache()
+
+    def _capturing(self, graph: Any, call: Callable[[], T]) -> T:
+        """What `call` gives while `graph` notes it. CaptureFailed, and this process spoilt, where something in it can't be.
+
+        A fault of the device, or memory that runs out, comes through as it is, and spoils no less.
+        """
+        try:
+            with self.module.graph(graph, capture_error_mode="thread_local"):
+                return call()
+        except Exception as error:  # noqa: BLE001 (judged below)
+            first: BaseException = error
+            while first.__context__ is not None:  # the graph's context raises anew as it is left
+                first = first.__context__
+        self.spoilt = True
+        fault = isinstance(first, torch.AcceleratorError) and getattr(first, "error_code", 900) not in CAPTURE_ERRORS
+        if fault or isinstance(first, torch.OutOfMemoryError):
+            raise first
+        reason = (str(first).strip().splitlines() or [type(first).__name__])[0]
+        raise CaptureFailed(f"it can't be captured as a graph: {reason}")
+
+    def _counted(self, count: Callable[[], int | None]) -> int | None:
+        try:
+            return count()
+        except torch.AcceleratorError:
+            raise  # the device is lost, not only the count
+        except Exception:  # noqa: BLE001 (profilers and bindings raise what they like)
+            traceback.print_exc()
+            return None
 
     def _own_name(self) -> str:
         if hasattr(self.module, "get_device_name"):
@@ -191,10 +226,13 @@ class Accelerator:
         if self._flushing is None:
             size = 3 * int(self.properties().get("L2_cache_size", 0)) or FLUSH_BYTES
             with contextlib.suppress(torch.OutOfMemoryError):
-                self._flushing = torch.empty(size, dtype=torch.uint8, device=self.torch_device)
+                self._flushing = torch.zeros(size // 4, dtype=torch.float32, device=self.torch_device)
         return self._flushing is not None
 
     def _flush(self) -> None:
-        """Write over the device's cache, outside of what is timed."""
+        """Fill the device's cache with something else, outside of what is timed.
+
+        By reading: lines that were written would still have to go to memory, within the call that comes next.
+        """
         if self._flushing is not None:
-            self._flushing.zero_()
+            self._flushing.sum()

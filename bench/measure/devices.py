@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import repeat
@@ -15,6 +16,7 @@ from bench.measure import memory
 from bench.measure.diagnosis import why_not
 from bench.spec.errors import UserError
 
+BENCHMARK_LIMIT = 10  # algorithms that cuDNN tries out where it searches; torch's default
 Call = Callable[[], object]
 
 
@@ -34,15 +36,26 @@ class Launches:
     graph: int | None = None
 
 
+class CaptureFailed(RuntimeError):
+    """A call that can't be captured as a graph. It may have left the stream capturing: see `Device.spoilt`."""
+
+
 class Device(Protocol):
-    """A place where blocks run. What a device hasn't got it answers with None, never with a number."""
+    """A place where blocks run. What a device hasn't got it answers with None, never with a number.
+
+    `spoilt`: a capture failed, after which streams and allocator may still be capturing; only a fresh process can go on.
+    """
 
     name: str
     torch_device: torch.device
     clock: Callable[[], int]
+    spoilt: bool
 
     def time(self, call: Call, evaluations: int) -> int:
         """Nanoseconds by the host's clock for `evaluations` calls back to back, with their work done."""
+
+    def synchronize(self) -> None:
+        """Wait until all submitted work is done."""
 
     def submit(self, call: Call, evaluations: int) -> int | None:
         """Nanoseconds that the host takes to submit `evaluations` calls to an empty queue."""
@@ -57,7 +70,7 @@ class Device(Protocol):
         """Kernels that one call starts."""
 
     def capture(self, call: Callable[[], Tensor]) -> tuple[Call, Tensor]:
-        """The call as a graph: what replays it, and the output that each replay writes."""
+        """The call as a graph: what replays it, and the output that each replay writes. CaptureFailed where it can't be."""
 
     def properties(self) -> dict[str, Any]:
         """What the device says of itself, for the record."""
@@ -73,6 +86,7 @@ class Cpu:
         self.torch_device = torch.device("cpu")
         self.name = "cpu"
         self.clock = clock
+        self.spoilt = False
 
     def time(self, call: Call, evaluations: int) -> int:
         clock = self.clock
@@ -80,6 +94,9 @@ class Cpu:
         for _ in repeat(None, evaluations):
             call()
         return clock() - start
+
+    def synchronize(self) -> None:
+        pass
 
     def submit(self, call: Call, evaluations: int) -> int | None:  # noqa: ARG002
         return None
@@ -120,20 +137,43 @@ def open_device(name: str) -> Device:
 
 
 def set_switches(dtype: str, cudnn_benchmark: bool) -> dict[str, str]:
-    """Set torch's global switches, in this one place, and return them for the record.
+    """Set torch's global switches, in this one place, and return what torch then says of them, for the record.
 
-    One interface only: setting the older allow_tf32 flags beside it would override it in silence.
+    TF32 has an older and a newer interface. Set by one alone, reading the other raises, as torch.compile does; set in
+    this order both say the same, and neither overrides the other in silence.
     """
-    precision = "tf32" if dtype == "fp32-tf32" else "ieee"
-    torch.backends.cudnn.conv.fp32_precision = precision  # type: ignore[attr-defined]
-    torch.backends.cuda.matmul.fp32_precision = precision
-    torch.backends.cudnn.benchmark = cudnn_benchmark
-    torch.use_deterministic_algorithms(False)  # the deterministic ones are other algorithms, with other times
-    torch.backends.cudnn.depthwise_kernel = "auto"
-    return {
-        "cudnn.conv.fp32_precision": precision,
-        "cuda.matmul.fp32_precision": precision,
-        "cudnn.benchmark": str(cudnn_benchmark).lower(),
-        "cudnn.depthwise_kernel": torch.backends.cudnn.depthwise_kernel,
-        "deterministic_algorithms": "false",
+    cudnn: Any = torch.backends.cudnn
+    matmul: Any = torch.backends.cuda.matmul
+    tf32 = dtype == "fp32-tf32"
+    precision = "tf32" if tf32 else "ieee"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the older interface says that it is the older one
+        cudnn.allow_tf32 = tf32
+        matmul.allow_tf32 = tf32
+        for op in (cudnn.conv, cudnn.rnn, matmul):
+            op.fp32_precision = precision
+        told = {
+            "cudnn.allow_tf32": cudnn.allow_tf32,
+            "cuda.matmul.allow_tf32": matmul.allow_tf32,
+            "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        }
+    cudnn.enabled = True
+    cudnn.deterministic = False
+    cudnn.benchmark = cudnn_benchmark
+    if cudnn.is_available():
+        cudnn.benchmark_limit = BENCHMARK_LIMIT
+    if torch.are_deterministic_algorithms_enabled():  # other algorithms, with other times
+        torch.use_deterministic_algorithms(False)  # only where need be: it imports all of inductor, for seconds
+    if hasattr(cudnn, "depthwise_kernel"):
+        cudnn.depthwise_kernel = "auto"
+    told |= {
+        "cudnn.conv.fp32_precision": cudnn.conv.fp32_precision,
+        "cuda.matmul.fp32_precision": matmul.fp32_precision,
+        "cudnn.enabled": cudnn.enabled,
+        "cudnn.deterministic": cudnn.deterministic,
+        "cudnn.benchmark": cudnn.benchmark,
+        "cudnn.benchmark_limit": cudnn.benchmark_limit,
+        "cudnn.depthwise_kernel": getattr(cudnn, "depthwise_kernel", "not in this torch"),
+        "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
     }
+    return {name: str(value).lower() for name, value in told.items()}

@@ -4,11 +4,38 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import sys
 
 import torch
 
 from bench.spec.errors import UserError
+
+OLDEST_TORCH = (2, 9)  # before it there is no switch for the precision of convolutions alone
+HIDING = ("", "-1", "NoDevFiles")
+BROKEN = {  # cuInit's answers, in words, and what helps
+    802: (
+        "the NVIDIA driver waits for the switch between the cards (cuInit returned 802)",
+        "Start its service: systemctl start nvidia-fabricmanager, of the driver's own version",
+    ),
+    803: (
+        "the NVIDIA driver's library and its kernel module are of different versions (cuInit returned 803)",
+        "Restart the machine after a driver update; in a container, use the host's driver (nvidia-container-toolkit)",
+    ),
+    804: (
+        "CUDA's forward-compatibility package does not work with this card (cuInit returned 804)",
+        "Take cuda-compat out of LD_LIBRARY_PATH, or update the driver",
+    ),
+}
+
+
+def too_old() -> UserError | None:
+    """Why this torch is too old for any device; None where it is not."""
+    found = re.match(r"(\d+)\.(\d+)", torch.__version__)
+    if found is None or (int(found[1]), int(found[2])) >= OLDEST_TORCH:
+        return None
+    oldest = ".".join(map(str, OLDEST_TORCH))
+    return UserError("torch", f"{torch.__version__} can't be told to compute fp32 convolutions without TF32", f"Install torch {oldest} or newer (this one is {sys.executable}'s).")  # fmt: skip
 
 
 def why_not(name: str) -> UserError | None:
@@ -47,10 +74,15 @@ def why_no_cuda(name: str) -> UserError | None:
         if driver and driver // 1000 < int(torch.version.cuda.split(".")[0]):
             return UserError(place, f"the NVIDIA driver supports CUDA {driver // 1000}.{driver % 1000 // 10} and torch {version} needs CUDA {torch.version.cuda}", f"Update the driver, install a torch built for an older CUDA, {or_cpu}.")  # fmt: skip
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-        if visible is not None and visible.strip() in ("", "-1", "NoDevFiles"):
+        if visible is not None and visible.strip() in HIDING:
             return UserError(place, f"CUDA_VISIBLE_DEVICES={visible!r} hides every GPU", "Unset it.")
+        if answer in (100, 101) and visible is not None:
+            return UserError(place, f"CUDA_VISIBLE_DEVICES={visible} names no GPU of this machine", "Name one that nvidia-smi -L lists, or unset it.")  # fmt: skip
         if answer == 100:
             return UserError(place, "the NVIDIA driver finds no GPU", f"Check nvidia-smi -L and the container's flags, {or_cpu}.")  # fmt: skip
+        if answer in BROKEN:
+            rule, remedy = BROKEN[answer]
+            return UserError(place, rule, f"{remedy}, {or_cpu}.")
         if answer:
             return UserError(place, f"the NVIDIA driver fails to start (cuInit returned {answer})", f"Check nvidia-smi and dmesg; after a driver update, restart; {or_cpu}.")  # fmt: skip
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -58,11 +90,21 @@ def why_no_cuda(name: str) -> UserError | None:
         return UserError(place, f"torch {version} sees no GPU though the driver starts", f"Check nvidia-smi and CUDA_VISIBLE_DEVICES, {or_cpu}.")  # fmt: skip
     index = torch.device(name).index or 0
     if index >= count:
-        return UserError(place, f"only cuda:0 to cuda:{count - 1} exist", "Name one of them.")
+        return _beyond(place, count, os.environ.get("CUDA_VISIBLE_DEVICES"))
     if torch.version.cuda is not None and not _has_kernels(index):
         card = torch.cuda.get_device_name(index)
         return UserError(place, f"torch {version} has no kernels for the {card}", f"Install a torch built for an older CUDA, {or_cpu}.")  # fmt: skip
     return None
+
+
+def _beyond(place: str, count: int, visible: str | None) -> UserError:
+    """An index beyond the cards that torch sees, which may be fewer than the machine has."""
+    there = "only cuda:0 exists" if count == 1 else f"only cuda:0 to cuda:{count - 1} exist"
+    name = "cuda:0" if count == 1 else "one of them"
+    if visible is None:
+        return UserError(place, there, f"Name {name}.")
+    rule = f"{there}, as CUDA_VISIBLE_DEVICES={visible} leaves {count} and numbers them anew from 0"
+    return UserError(place, rule, f"Name {name}, or unset the variable.")
 
 
 def _has_kernels(index: int) -> bool:

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from bench.spec.columns import FLAGS
 
-WAIT, PREEMPTED, FAULTS, STEAL, THROTTLED = FLAGS
+WAIT, PREEMPTED, FAULTS, STEAL, THROTTLED, STALLED = FLAGS
 WORTH_FLAGGING = 0.01  # of a sample's time
+STALL = 0.1
 FAULT_SECONDS = 5e-7  # a minor fault costs about this or more
 
 
@@ -41,8 +42,9 @@ class Reading:
         self.minor_faults += other.minor_faults
 
     def flags(self, sample_ns: int) -> int:
-        """Bits for what took over a hundredth of the sample, or may have."""
+        """Bits for what took over a hundredth of the sample, or may have; stalled for waits of over a tenth."""
         bits = WAIT if self.run_queue_wait_ns > WORTH_FLAGGING * sample_ns else 0
+        bits |= STALLED if self.run_queue_wait_ns > STALL * sample_ns else 0
         bits |= PREEMPTED if self.involuntary_switches else 0
         return bits | (FAULTS if self.minor_faults * FAULT_SECONDS * 1e9 > WORTH_FLAGGING * sample_ns else 0)
 

@@ -6,13 +6,17 @@ import importlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import torch
 from torch.profiler import ProfilerActivity, profile
 
 Call = Callable[[], object]
 
 
 def by_profiler(call: Call, kind: str, synchronize: Callable[[], None]) -> int | None:
-    """Kernels that the profiler saw on the device during one call; None where it can't look into this device."""
+    """Kernels that the profiler saw on the device during one call; None where it can't look into this device.
+
+    None of them is none seen: without CUPTI, or while another profiler holds it, no event comes.
+    """
     activity = {"cuda": ProfilerActivity.CUDA, "xpu": getattr(ProfilerActivity, "XPU", None)}.get(kind)
     if activity is None:
         return None
@@ -21,7 +25,7 @@ def by_profiler(call: Call, kind: str, synchronize: Callable[[], None]) -> int |
     with profile(activities=[ProfilerActivity.CPU, activity]) as recorded:
         call()
         synchronize()
-    return kernels(recorded.profiler.kineto_results.events(), kind)
+    return kernels(recorded.profiler.kineto_results.events(), kind) or None
 
 
 def kernels(events: Iterable[Any], kind: str) -> int:
@@ -29,21 +33,36 @@ def kernels(events: Iterable[Any], kind: str) -> int:
     return sum(1 for e in events if e.device_type().name.lower() == kind and e.activity_type() == "kernel")
 
 
-def by_graph(call: Call, kind: str, module: Any) -> int | None:
-    """Kernel nodes of the call captured as a CUDA graph; None without CUDA's Python bindings."""
+def by_graph(call: Call, kind: str, capture: Callable[[Any, Call], object]) -> int | None:
+    """Kernel nodes of the call captured as a CUDA graph; None without CUDA's Python bindings.
+
+    `call` must not itself replay a graph. `capture` runs it while the graph that it is given notes it, and raises where
+    that fails.
+    """
     if kind != "cuda":
         return None
     try:
         runtime: Any = importlib.import_module("cuda.bindings.runtime")
     except ImportError:
         return None
-    graph = module.CUDAGraph(keep_graph=True)
-    with module.graph(graph, capture_error_mode="thread_local"):
-        held = call()
-    raw = graph.raw_cuda_graph()
-    _, _, count = runtime.cudaGraphGetNodes(raw, 0)
-    _, nodes, _ = runtime.cudaGraphGetNodes(raw, count)
-    wanted = runtime.cudaGraphNodeType.cudaGraphNodeTypeKernel
-    found = sum(1 for node in nodes if runtime.cudaGraphNodeGetType(node)[1] == wanted)
+    graph = torch.cuda.CUDAGraph(keep_graph=True)
+    held = capture(graph, call)
+    found = kernel_nodes(graph.raw_cuda_graph(), runtime)
     del held
     return found
+
+
+def kernel_nodes(graph: int, runtime: Any) -> int:
+    """Kernels among a graph's nodes. RuntimeError where `runtime`, CUDA's bindings, answers with an error."""
+    _, count = _answer(runtime, runtime.cudaGraphGetNodes(graph, 0))
+    nodes, _ = _answer(runtime, runtime.cudaGraphGetNodes(graph, count))
+    wanted = runtime.cudaGraphNodeType.cudaGraphNodeTypeKernel
+    return sum(_answer(runtime, runtime.cudaGraphNodeGetType(node)) == [wanted] for node in nodes)
+
+
+def _answer(runtime: Any, told: tuple[Any, ...]) -> list[Any]:
+    """What stands behind the code of return, which comes first."""
+    code, *answer = told
+    if code != runtime.cudaError_t.cudaSuccess:
+        raise RuntimeError(f"CUDA's graph could not be read: {code}")
+    return answer

@@ -50,6 +50,7 @@ def peak_on_accelerator(call: Call, clear: Call, module: Any, device: torch.devi
     clear()
     gc.collect()
     module.synchronize(device)
+    module.empty_cache()  # or what other arms have reserved would count as this one's
     module.reset_peak_memory_stats(device)
     before = _stats(module, device)
     held = call()

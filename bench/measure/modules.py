@@ -9,6 +9,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from bench.measure import compiling
 from bench.spec.blocks import Block, Layer
 from bench.spec.plan import Arm, Trial
 
@@ -58,7 +59,7 @@ class Evaluation:
     """One evaluation of an arm as a call without arguments: forward, or forward and backward in training.
 
     The input is random and stays on the device. In inference the caller holds `torch.inference_mode()`. In mode compile
-    the first call compiles; in mode graph, `capture` must come before the calls, which then replay.
+    `compile` must come before the calls; in mode graph, `capture`, and they then replay.
     """
 
     def __init__(self, trial: Trial, arm: Arm, device: torch.device, seed: int) -> None:
@@ -69,7 +70,8 @@ class Evaluation:
         self.module = cast(nn.Sequential, module.to(device, memory_format=layout)).train(self.training)  # type: ignore[call-overload]
         x = torch.randn(shape.batch, shape.c_in, shape.height, shape.width).to(device, dtype)
         self.input = x.contiguous(memory_format=layout)
-        self.call: Callable[[Tensor], Tensor] = torch.compile(self.module) if trial.mode == "compile" else self.module
+        self.call: Callable[[Tensor], Tensor] = self.module
+        self.first_call_ns: int | None = None
         self.replay: Callable[[], object] | None = None
         self.captured: Tensor | None = None
         self.gradient: Tensor | None = None
@@ -78,6 +80,14 @@ class Evaluation:
             with torch.no_grad():
                 y = self.module(self.input)
             self.gradient = torch.randn_like(y)
+
+    def compile(self, time: Callable[[Callable[[], object], int], int]) -> None:
+        """From here on a call runs compiled code. The call that compiles is timed by `time`, a device's.
+
+        NotCompiled where torch leaves it, or a part of it, to eager.
+        """
+        self.call = compiling.compiled(self.module)
+        self.first_call_ns = compiling.first_call(lambda: time(self, 1))
 
     def capture(self, capture: Callable[[Callable[[], Tensor]], tuple[Callable[[], object], Tensor]]) -> None:
         """From here on a call replays the graph that `capture` (a device's) made of it."""
@@ -93,6 +103,10 @@ class Evaluation:
         y = self.call(self.input)
         y.backward(self.gradient)  # type: ignore[no-untyped-call]
         return y
+
+    def launched(self) -> Tensor:
+        """One evaluation launched kernel by kernel, also where calls replay a graph."""
+        return self.call(self.input) if self.replay is not None else self()
 
     def clear(self) -> None:
         """Let go of the gradients of the last evaluation."""

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from bench.measure.devices import Device, OwnTimes
 from bench.measure.health import STEAL, THROTTLED, Reading, Watch
+from bench.spec.columns import SPOILED
 from bench.spec.config import Timing
-from bench.spec.interval import t_interval
+from bench.spec.interval import LEAST_ROUNDS, clean_rounds, t_interval
 
 SUBMITTED_AT_ONCE = 4  # evaluations, so that even a deep stack stays within a queue of a thousand launches
+PATIENCE = 4  # times a visit's seconds that it may wait for clean rounds
 WARM_WINDOW = 6  # samples of an arm that are looked at for a trend
 
 
@@ -57,21 +59,24 @@ class StoppingRule:
     """When a visit has sampled enough: on the interval of the log ratio, or on a bound; never on a significance.
 
     What the processes differ by is beyond a visit's reach, so its own interval is to be half as wide as the one asked
-    for, and no sooner than half of its time.
+    for, and no sooner than half of its time. A visit that others disturb waits for `rounds_min` clean rounds, for up to
+    PATIENCE times its seconds.
     """
 
     timing: Timing
 
-    def __call__(self, rounds: int, elapsed_s: float, widths: Callable[[], float]) -> str | None:
+    def __call__(self, rounds: int, clean: int, elapsed_s: float, widths: Callable[[], float]) -> str | None:
         """precision, rounds or seconds once that has been reached, else None."""
         t = self.timing
         if rounds >= t.rounds_max:
             return "rounds"
         if rounds < t.rounds_min:
             return None
-        if elapsed_s >= t.seconds:
+        if elapsed_s >= t.seconds and (clean >= t.rounds_min or elapsed_s >= PATIENCE * t.seconds):
             return "seconds"
-        return "precision" if elapsed_s >= t.seconds / 2 and widths() <= t.precision / 2 else None
+        if elapsed_s < t.seconds / 2 or clean < t.rounds_min:
+            return None
+        return "precision" if widths() <= t.precision / 2 else None
 
 
 def sample(timers: Sequence[Timer], timing: Timing, seed: int, clock: Callable[[], int], watch: Watch | None) -> Visit:
@@ -85,7 +90,7 @@ def sample(timers: Sequence[Timer], timing: Timing, seed: int, clock: Callable[[
         watch.refresh()
     rule = StoppingRule(timing)
     orders: list[str] = []
-    timed = 0
+    timed = clean = 0
     last = -1
     stop = None
     while stop is None:
@@ -107,7 +112,8 @@ def sample(timers: Sequence[Timer], timing: Timing, seed: int, clock: Callable[[
             arms[i].counted.add(seen)
         if watch:
             _flag_round(arms, machine, watch.machine())
-        stop = rule(len(orders), (clock() - sampling) / 1e9, lambda: half_width(arms, timing.confidence))
+        clean += all(not (f.flags[-2] & SPOILED and f.flags[-1] & SPOILED) for f in arms)
+        stop = rule(len(orders), clean, (clock() - sampling) / 1e9, lambda: half_width(arms, timing.confidence))
     return Visit(
         arms=arms,
         orders=orders,
@@ -147,31 +153,40 @@ def device_side(device: Device, calls: Sequence[Callable[[], object]], rounds: i
 def half_width(arms: Sequence[ArmSamples], confidence: float) -> float:
     """Half-width of the interval of ln(speedup) within this process, the widest of the arms against the first.
 
-    A round's speedup is that of the faster of its two samples of each arm. One arm alone: of ln(time).
+    A round's speedup is that of the faster of its two samples of each arm; the rounds are the clean ones where there
+    are LEAST_ROUNDS of them. One arm alone: of ln(time).
     """
-    rounds = [[math.log(min(pair)) for pair in zip(arm.times[0::2], arm.times[1::2], strict=True)] for arm in arms]
-    if len(rounds) == 1:
-        return t_interval(rounds[0], confidence).half_width
-    widths = (
-        t_interval([b - o for b, o in zip(rounds[0], other, strict=True)], confidence).half_width
-        for other in rounds[1:]
-    )
+    first, *others = arms
+    if not others:
+        return t_interval(_logs(first, range(len(first.times) // 2)), confidence).half_width
+    widths = []
+    for other in others:
+        rounds: Sequence[int] = clean_rounds(first.flags, other.flags)
+        rounds = rounds if len(rounds) >= LEAST_ROUNDS else range(len(first.times) // 2)
+        ratios = [b - o for b, o in zip(_logs(first, rounds), _logs(other, rounds), strict=True)]
+        widths.append(t_interval(ratios, confidence).half_width)
     return max(widths)
 
 
+def _logs(arm: ArmSamples, rounds: Iterable[int]) -> list[float]:
+    return [math.log(min(arm.times[2 * i], arm.times[2 * i + 1])) for i in rounds]
+
+
 def warm_up(timers: Sequence[Timer], timing: Timing, clock: Callable[[], int]) -> tuple[list[list[float]], bool]:
-    """Run the arms in turn until no arm's latest samples still fall, or the bound. Series in ns per evaluation."""
-    series: list[list[float]] = [[] for _ in timers]
-    evaluations = [1] * len(timers)
+    """Run the arms in turn until no arm's latest samples still fall, or the bound. Series in ns per evaluation.
+
+    Each series begins with the arm's very first call, which loads libraries and searches algorithms: for as long as that
+    takes, the bound does not run.
+    """
+    series: list[list[float]] = [[float(timer(1))] for timer in timers]
     end = clock() + timing.warmup_seconds * 1e9
     while True:
         for i, timer in enumerate(timers):
-            wall = timer(evaluations[i])
-            series[i].append(wall / evaluations[i])
-            evaluations[i] = max(1, math.ceil(timing.sample_seconds / 2 * 1e9 / min(series[i])))
+            evaluations = max(1, math.ceil(timing.sample_seconds / 2 * 1e9 / min(series[i])))
+            series[i].append(timer(evaluations) / evaluations)
         if all(steady(s) for s in series):
             return series, True
-        if len(series[0]) >= 2 and clock() >= end:
+        if clock() >= end:
             return series, False
 
 

@@ -8,7 +8,10 @@ and on many cards the counter samples a quarter of the time.
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Any
+
+import torch
 
 BAD_REASONS = {
     0x4: "power cap",
@@ -41,6 +44,7 @@ class Nvml:
         for name, key in tries:
             try:
                 self._handle = getattr(self._nvml, name)(key.encode())
+                self.why = None
                 return
             except Exception as error:  # noqa: BLE001
                 self.why = f"{type(error).__name__}: {error}"
@@ -53,12 +57,27 @@ class Nvml:
         except Exception:  # noqa: BLE001 (not supported here)
             return None
 
+    @property
+    def lack(self) -> str | None:
+        """What stays empty where the card can't be read, why, and what helps; None where it can be."""
+        if self.why is None:
+            return None
+        remedy = "pip install nvidia-ml-py" if "ModuleNotFound" in self.why else "see whether nvidia-smi works"
+        if torch.version.hip is not None:
+            remedy = "NVML knows NVIDIA's cards alone"
+        return f"clocks, temperature, power and throttling stay empty, as NVML can't be read ({self.why}): {remedy}"
+
     def throttling(self) -> int:
         """Bits of the reasons that slow the card down right now; 0 where none or not known."""
         bits = self._ask("nvmlDeviceGetCurrentClocksEventReasons")
         if bits is None:
             bits = self._ask("nvmlDeviceGetCurrentClocksThrottleReasons")  # its name before driver 535
         return int(bits or 0) & sum(BAD_REASONS)
+
+    def programs(self) -> int | None:
+        """Other processes that compute on the card right now; None where not known."""
+        running = self._ask("nvmlDeviceGetComputeRunningProcesses")
+        return None if running is None else sum(getattr(p, "pid", None) != os.getpid() for p in running)
 
     def read(self) -> dict[str, Any]:
         """All readings, in SI units; None for what the card does not tell."""

@@ -16,14 +16,16 @@ import random
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from functools import partial
 from time import perf_counter, perf_counter_ns
 from typing import Any, TextIO
 
 import torch
 
-from bench.measure import sampling, selfcheck
-from bench.measure.devices import Device, Launches, open_device, set_switches
+from bench.measure import compiling, inventory, opinions, roofs, sampling, selfcheck
+from bench.measure.devices import CaptureFailed, Device, Launches, open_device, set_switches
+from bench.measure.diagnosis import too_old
 from bench.measure.health import Watch
 from bench.measure.memory import Peak
 from bench.measure.modules import Evaluation
@@ -32,12 +34,20 @@ from bench.spec.config import Timing
 from bench.spec.errors import UserError
 from bench.spec.plan import Arm, Trial
 
-CAPTURE_ERRORS = range(900, 909)  # CUDA's errors of stream capture, after which the device is well
+LACKING = (  # what torch.compile may miss, in inductor's and Triton's words
+    "No working C++ compiler",
+    "Failed to find C compiler",
+    "Cannot find a working triton",
+    "too old to be supported by the triton",
+)
 Answer = Callable[[dict[str, Any]], None]
 
 
 def main() -> None:
-    """Answer the job on stdin: `probe` names the device, `inspect` looks at each trial, `time` samples it."""
+    """Answer the job on stdin.
+
+    `probe` names the device, `inspect` looks at each trial, `time` samples it, `opinion` has other tools time it.
+    """
     answers = _keep_stdout()
 
     def answer(message: dict[str, Any]) -> None:
@@ -46,6 +56,8 @@ def main() -> None:
 
     job = json.loads(sys.stdin.read())
     try:
+        if (refused := too_old()) is not None:
+            raise refused
         device = open_device(job["device"])
     except UserError as error:
         answer({"type": "refused", "place": error.place, "rule": error.rule, "remedy": error.remedy})
@@ -53,7 +65,9 @@ def main() -> None:
     torch.set_num_threads(job["threads"])
     facts = _facts(device)
     if job["kind"] == "probe":
-        facts["warnings"] = selfcheck.warnings(device)
+        facts |= {"devices": inventory.devices(), "cards": inventory.cards(), "threading": inventory.threading()}
+        card = _card(device)
+        facts["warnings"] = [*selfcheck.warnings(device), *([card.lack] if card is not None and card.lack else [])]
     answer({"type": "ready", "pid": os.getpid(), "facts": facts})
     if job["kind"] != "probe":
         _serve(device, job, answer)
@@ -61,9 +75,17 @@ def main() -> None:
 
 def _serve(device: Device, job: dict[str, Any], answer: Answer) -> None:
     """Answer for each trial of the job in turn, with a `begin` before it."""
-    card = Nvml(torch.cuda.get_device_properties(device.torch_device)) if device.torch_device.type == "cuda" else None
+    card = _card(device)
     # the kernel's counters speak of the host's time, and so of nothing on a simulated clock
     watch = Watch(card.throttling if card else None) if device.clock is perf_counter_ns else None
+    if job.get("roofs") and device.clock is perf_counter_ns:
+        for dtype in dict.fromkeys(trial["dtype"] for trial in job["trials"]):
+            asked = {key: job[key] for key in ("device", "threads", "replicate")} | {"dtype": dtype}
+            answer({"type": "roof", **asked, **roofs.record(device, dtype)})
+            if device.spoilt:
+                return
+    if any(trial["mode"] == "compile" for trial in job["trials"]):
+        _load_compiler(device)
     gc.collect()
     gc.freeze()  # torch's own objects never go: without them a collection between trials takes no time
     for data in job["trials"]:
@@ -73,11 +95,12 @@ def _serve(device: Device, job: dict[str, Any], answer: Answer) -> None:
         work, kind = {
             "inspect": (partial(_inspect, trial, device), "inspect"),
             "time": (partial(_visit, trial, device, job, watch, card), "visit"),
+            "opinion": (partial(_second_opinions, trial, device, job["threads"]), "opinion"),
         }[job["kind"]]
         told = _guarded(work)
         answer({"type": kind, "trial_id": trial.trial_id, **told, "wall_s": round(perf_counter() - start, 6)})
-        if told.get("status_detail", "").startswith("device fault"):
-            return  # the device's context is dead: only a fresh process can go on
+        if device.spoilt or told.get("status_detail", "").startswith("device fault"):
+            return  # the device's context is dead, or may still be capturing: only a fresh process can go on
         gc.collect()
         device.empty_cache()
     if watch is not None:
@@ -98,8 +121,9 @@ def _guarded(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         failure = ("oom", _first_line(error))
     except torch.AcceleratorError as error:
         failure = ("crash", f"device fault: {_first_line(error)}")
-        if getattr(error, "error_code", None) in CAPTURE_ERRORS:
-            failure = ("unsupported", f"it can't be captured as a graph: {_first_line(error)}")
+        traceback.print_exc()
+    except CaptureFailed as error:
+        failure = ("unsupported", _first_line(error))
         traceback.print_exc()
     except Exception as error:  # noqa: BLE001 (whatever a trial raises is that trial's row)
         failure = (_status_of(error), f"{type(error).__name__}: {_first_line(error)}")
@@ -114,6 +138,8 @@ def _status_of(error: Exception) -> str:
         return "oom"
     if isinstance(error, NotImplementedError) or "not implemented for" in text or "not supported" in text.lower():
         return "unsupported"
+    if any(words in text for words in LACKING):
+        return "unsupported"
     return "crash"
 
 
@@ -125,6 +151,8 @@ class NotFinite(Exception):
 def _built(trial: Trial, device: Device, seed: int) -> Iterator[list[Evaluation]]:
     """The trial's evaluations, in the plan's order but built in a random one, under its switches and grad mode."""
     set_switches(trial.dtype, trial.cudnn_benchmark == "on")
+    if trial.mode == "compile":
+        compiling.start_over()
     order: list[int] = list(range(len(trial.arms)))
     random.Random(seed).shuffle(order)
     with torch.inference_mode(trial.pass_ == "inference"):
@@ -133,16 +161,17 @@ def _built(trial: Trial, device: Device, seed: int) -> Iterator[list[Evaluation]
             built[i] = Evaluation(trial, trial.arms[i], device.torch_device, seed + i)
             if trial.mode == "graph":
                 built[i].capture(device.capture)
+            if trial.mode == "compile":
+                built[i].compile(device.time)
         yield [built[i] for i in sorted(built)]
 
 
 def _inspect(trial: Trial, device: Device) -> dict[str, Any]:
-    """One evaluation of each arm for its facts: shape, finiteness, memory, backends."""
-    arms = []
+    """One evaluation of each arm for its facts: shape, finiteness, memory, backends; launches last, as that may spoil."""
+    arms: list[dict[str, Any]] = []
     with _built(trial, device, 0) as evaluations:
         for arm, evaluation in zip(trial.arms, evaluations, strict=True):
             _check(trial, arm, evaluation)
-            launches = _launches(device, evaluation)
             # a graph holds its memory from its capture on, so a replay shows none
             held = trial.mode == "graph"
             peak = Peak(None) if held else device.memory_peak(evaluation, evaluation.clear)
@@ -152,13 +181,15 @@ def _inspect(trial: Trial, device: Device) -> dict[str, Any]:
                     "memory_peak_bytes": peak.allocated,
                     "memory_requested_bytes": peak.requested,
                     "memory_reserved_bytes": peak.reserved,
-                    "launches": launches.profiler,
-                    "launches_graph": launches.graph,
                     "backends": evaluation.backends(),
+                    "compile_ns": evaluation.first_call_ns,
                     "output_shape": list(trial.cost(arm).output),
                     "params": sum(p.numel() for p in evaluation.module.parameters()),
                 }
             )
+        for facts, evaluation in zip(arms, evaluations, strict=True):
+            counts = Launches() if device.spoilt else device.launches(evaluation.launched)
+            facts |= {"launches": counts.profiler, "launches_graph": counts.graph}
     return {"status": "ok", "arms": arms}
 
 
@@ -222,6 +253,16 @@ def _visit(trial: Trial, device: Device, job: dict[str, Any], watch: Watch | Non
     }
 
 
+def _second_opinions(trial: Trial, device: Device, threads: int) -> dict[str, Any]:
+    """What other tools say of each arm, built and switched as for our own samples."""
+    with _built(trial, device, 0) as evaluations:
+        for arm, evaluation in zip(trial.arms, evaluations, strict=True):
+            _check(trial, arm, evaluation)
+        told = opinions.ask(device, evaluations, threads)
+    pairs = zip(trial.arms, told, strict=True)
+    return {"status": "ok", "arms": [{"arm_id": arm.arm_id, **asdict(o)} for arm, both in pairs for o in both]}
+
+
 def _rounded(times: list[float]) -> list[float]:
     """Nanoseconds to a tenth: beyond the clock's resolution, and a third of the journal's size."""
     return [round(t, 1) for t in times]
@@ -237,15 +278,17 @@ def _device_side(side: sampling.DeviceSide) -> dict[str, Any]:
     }
 
 
-def _launches(device: Device, evaluation: Evaluation) -> Launches:
-    """Kernels of one call; a profiler that fails costs the count and not the trial."""
+def _card(device: Device) -> Nvml | None:
+    return Nvml(torch.cuda.get_device_properties(device.torch_device)) if device.torch_device.type == "cuda" else None
+
+
+def _load_compiler(device: Device) -> None:
+    """Where it can't be loaded, each trial that needs it says so itself."""
     try:
-        return device.launches(evaluation)
-    except torch.AcceleratorError:
-        raise  # the device is lost, not only the count
-    except RuntimeError:
+        compiling.start_over()
+        compiling.load(device.torch_device)
+    except Exception:  # noqa: BLE001
         traceback.print_exc()
-        return Launches()
 
 
 def _facts(device: Device) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import json
 import platform
 import subprocess
 from pathlib import Path
@@ -11,70 +11,53 @@ from typing import Any
 import psutil
 
 import bench
-
-
-def usable_cores() -> int:
-    """Physical cores that this process may use: by affinity and by the container's quota, at least 1."""
-    logical = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    physical = psutil.cpu_count(logical=False) or logical
-    all_logical = psutil.cpu_count() or logical
-    per_core = max(1, round(all_logical / physical))
-    usable = max(1, min(physical, -(-logical // per_core)))
-    quota = _quota()
-    return usable if quota is None else max(1, min(usable, int(quota)))
-
-
-def _quota() -> float | None:
-    """CPUs' worth of time that the control group grants, or None."""
-    try:
-        limit, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return None if limit == "max" else float(limit) / float(period)
-    except (OSError, ValueError):
-        pass
-    try:
-        v1 = Path("/sys/fs/cgroup/cpu")
-        limit_us = int((v1 / "cpu.cfs_quota_us").read_text())
-        return None if limit_us < 0 else limit_us / int((v1 / "cpu.cfs_period_us").read_text())
-    except (OSError, ValueError):
-        return None
+from bench.run.checks import Check, chosen, local
+from bench.run.machine import look, quota, read
+from bench.run.machine import usable_cores as usable_cores  # asked for here by whoever makes a plan
 
 
 def host() -> dict[str, Any]:
     """The machine, for environment.json."""
     memory = psutil.virtual_memory()
     return {
-        "cpu_model": _cpu_model(),
+        "cpu_model": cpu_model(),
         "physical_cores": psutil.cpu_count(logical=False),
         "logical_cores": psutil.cpu_count(),
         "usable_cores": usable_cores(),
-        "cpu_quota": _quota(),
+        "cpu_quota": quota(read),
         "memory_bytes": memory.total,
         "os": platform.system(),
         "kernel": platform.release(),
         "machine": platform.machine(),
-        "hypervisor": "hypervisor" in _read("/proc/cpuinfo"),
-        "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or None,
-        "transparent_hugepages": _chosen(_read("/sys/kernel/mm/transparent_hugepage/enabled")),
+        "hypervisor": "hypervisor" in read("/proc/cpuinfo"),
+        "governor": read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or None,
+        "transparent_hugepages": chosen(read("/sys/kernel/mm/transparent_hugepage/enabled")),
     }
 
 
-def ambers() -> list[str]:
-    """What may spoil the numbers on this machine right now, each in words with what to do."""
-    found = []
-    load = psutil.getloadavg()[0]
-    busy = psutil.cpu_percent(interval=0.3) / 100 * (psutil.cpu_count() or 1)
-    if busy > 0.25:
-        found.append(f"other programs use {busy:.1f} cores (load {load:.1f}): close them, or read intervals with care")
-    governor = _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
-    if governor and governor not in ("performance", "schedutil"):
-        found.append(f"the frequency governor is {governor}: performance repeats better")
-    if getattr(psutil, "sensors_battery", None):
-        battery = psutil.sensors_battery()
-        if battery is not None and not battery.power_plugged:
-            found.append("running on battery: plug in")
-    if not hasattr(os, "sched_getaffinity"):
-        found.append("this system has no counters of waiting and preemption: disturbed samples can't be flagged")
-    return found
+def ambers(results: Path) -> list[Check]:
+    """What may spoil the numbers on this machine right now; `results` is the folder to be written. Takes half a second."""
+    return [check for check in local(look(results)) if check.state in ("amber", "red")]
+
+
+def noise_band(results: Path, device: str, name: str, torch: str) -> dict[str, Any] | None:
+    """The latest A/A test in a folder of runs that speaks of this machine: same device, name and torch; None if none.
+
+    What `bench aa` left in its aa.json, whole.
+    """
+    found: list[dict[str, Any]] = []
+    for path in results.glob("*/aa.json"):
+        try:
+            told = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(told, dict) and [told.get(k) for k in ("device", "device_name", "torch")] == [
+            device,
+            name,
+            torch,
+        ]:
+            found.append(told)
+    return max(found, key=lambda a: str(a.get("started_utc")), default=None)
 
 
 def versions() -> dict[str, Any]:
@@ -92,21 +75,9 @@ def versions() -> dict[str, Any]:
     return {"bench_version": bench.__version__, "git": commit, "python": platform.python_version()}
 
 
-def _cpu_model() -> str:
-    for line in _read("/proc/cpuinfo").splitlines():
+def cpu_model() -> str:
+    """The processor's name, or its architecture."""
+    for line in read("/proc/cpuinfo").splitlines():
         if line.lower().startswith(("model name", "hardware")):
             return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return ""
-
-
-def _chosen(text: str) -> str | None:
-    """The word in brackets of a kernel setting such as `always [madvise] never`."""
-    inside = text.partition("[")[2].partition("]")[0]
-    return inside or None

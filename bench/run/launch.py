@@ -7,15 +7,18 @@ import ctypes
 import json
 import os
 import selectors
+import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.spec.config import Timing
+from bench.spec.errors import UserError
 from bench.spec.plan import Surroundings, Trial
 
 _RETAIN = {
@@ -24,24 +27,45 @@ _RETAIN = {
     "MALLOC_TOP_PAD_": str(256 << 20),
 }
 WORKER = "bench.measure.worker"  # by name: this room does not import that one
-_OWNED = ("OMP_", "GOMP_", "KMP_", "MKL_", "ONEDNN_", "DNNL_", "MALLOC_")
+_OWNED = (  # beginnings of names; the run sets these itself, or leaves them at torch's defaults
+    *("OMP_", "GOMP_", "KMP_", "MKL_", "ONEDNN_", "DNNL_", "MALLOC_"),
+    *("CUDA_LAUNCH_BLOCKING", "CUDNN_", "CUBLAS_", "CUBLASLT_", "NVIDIA_TF32_OVERRIDE", "TORCH_CUDNN_"),
+    *("TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "TORCH_BLAS_PREFER_", "PYTORCH_NO_CUDA_MEMORY_CACHING"),
+    *("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_HIP_ALLOC_CONF", "PYTORCH_ENABLE_MPS_FALLBACK"),
+    *("TORCHDYNAMO_", "TORCHINDUCTOR_", "TORCH_COMPILE_", "TRITON_CACHE_DIR"),
+)
+_SWAYING = ("ATEN_CPU_CAPABILITY", "GLIBC_TUNABLES", "PYTHONDEVMODE", "PYTHONMALLOC", "PYTHONTRACEMALLOC")
+_RECORDED = (
+    *("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "MALLOC_", "ONEDNN_", "DNNL_", "LD_PRELOAD"),
+    *("CUDA_", "CUDNN_", "CUBLAS", "NVIDIA_", "HIP_", "ROCR_", "HSA_", "MIOPEN_", "ZE_", "SYCL_", "TORCH", "PYTORCH_", "TRITON_"),
+)  # fmt: skip
 
 
-def ignored() -> list[str]:
-    """Variables of the caller that shape a CPU's time and that no worker gets, because the run sets that itself."""
-    return sorted(name for name in os.environ if name.startswith(_OWNED))
+def ignored(base: Mapping[str, str] | None = None) -> list[str]:
+    """Variables of the caller that shape times and that no worker gets, because the run sets that itself."""
+    return sorted(name for name in (os.environ if base is None else base) if name.startswith(_OWNED))
 
 
-def worker_environment(surroundings: Surroundings, base: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment variables of a worker: the caller's, with all that shapes a CPU's time set or taken out.
+def swaying(base: Mapping[str, str]) -> list[str]:
+    """Variables of the caller that every worker gets and that change what is measured, such as a chosen instruction set."""
+    return [name for name in _SWAYING if base.get(name)]
+
+
+def worker_environment(
+    surroundings: Surroundings, base: Mapping[str, str] | None = None, compiled: Path | None = None
+) -> dict[str, str]:
+    """The environment variables of a worker: the caller's, with all that shapes a time set or taken out.
 
     allocator retain: glibc keeps freed memory instead of returning it to the kernel, so that an evaluation does not
-    pay page faults for its buffers again. waiting: how OpenMP's idle threads wait.
+    pay page faults for its buffers again. waiting: how OpenMP's idle threads wait. `compiled` is the folder for what
+    torch.compile makes; it compiles in the worker itself, as processes of its own would take cores from the samples.
     """
     env = {k: v for k, v in (os.environ if base is None else base).items() if not k.startswith(_OWNED)}
     threads = str(surroundings.threads)
     env |= {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
-    env |= {"PYTHONHASHSEED": "0", "OMP_DYNAMIC": "false"}
+    env |= {"PYTHONHASHSEED": "0", "OMP_DYNAMIC": "false", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
+    if compiled is not None:
+        env |= {"TORCHINDUCTOR_CACHE_DIR": str(compiled), "TRITON_CACHE_DIR": str(compiled / "triton")}
     if surroundings.allocator == "retain":
         env |= _RETAIN
     if surroundings.waiting != "default":
@@ -53,20 +77,7 @@ def worker_environment(surroundings: Surroundings, base: Mapping[str, str] | Non
 
 def recorded(env: Mapping[str, str]) -> dict[str, str]:
     """The variables of `env` that shape the measurement, for environment.json."""
-    prefixes = (
-        "OMP_",
-        "GOMP_",
-        "KMP_",
-        "MKL_",
-        "OPENBLAS_",
-        "MALLOC_",
-        "ONEDNN_",
-        "DNNL_",
-        "CUDA_",
-        "TORCH_",
-        "LD_PRELOAD",
-    )
-    return {k: v for k, v in sorted(env.items()) if k.startswith(prefixes)}
+    return {k: v for k, v in sorted(env.items()) if k.startswith(_RECORDED) or k in _SWAYING}
 
 
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -85,14 +96,16 @@ class Silent(Exception):
 class Worker:
     """One worker process and the job it was given."""
 
-    def __init__(self, surroundings: Surroundings, job: Mapping[str, Any], log: Path) -> None:
+    def __init__(
+        self, surroundings: Surroundings, job: Mapping[str, Any], log: Path, compiled: Path | None = None
+    ) -> None:
         self._log = open(log, "ab")  # noqa: SIM115 (closed with the worker)
         self.process = subprocess.Popen(
             [sys.executable, "-m", WORKER],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            env=worker_environment(surroundings),
+            env=worker_environment(surroundings, compiled=compiled),
             preexec_fn=_die_with_parent if _LIBC else None,
             start_new_session=True,  # so that Ctrl-C reaches the runner alone, which ends the worker tidily
         )
@@ -105,13 +118,15 @@ class Worker:
     def answers(self, start_s: float, trial_s: float) -> Iterator[dict[str, Any]]:
         """The worker's answers until it ends. Sleeps in between.
 
-        Silent where the first does not come within `start_s`, or a later one not within `trial_s` of the one before.
+        Silent where one does not come in time: all up to the first trial's `begin` each within `start_s`, what follows
+        within `trial_s` of the one before.
         """
         held = b""
         os.set_blocking(self._out.fileno(), False)
         with selectors.DefaultSelector() as selector:
             selector.register(self._out, selectors.EVENT_READ)
-            until = time.monotonic() + start_s
+            within = start_s
+            until = time.monotonic() + within
             while True:
                 if not selector.select(max(0.0, until - time.monotonic())):
                     raise Silent
@@ -120,8 +135,10 @@ class Worker:
                     break
                 *lines, held = (held + (chunk or b"")).split(b"\n")
                 for line in lines:
-                    yield json.loads(line)
-                    until = time.monotonic() + trial_s
+                    message = json.loads(line)
+                    yield message
+                    within = trial_s if message["type"] == "begin" else within
+                    until = time.monotonic() + within
         self.process.wait()
 
     def end(self) -> int:
@@ -133,6 +150,37 @@ class Worker:
         self._out.close()
         self._log.close()
         return status
+
+
+def probe(surroundings: Surroundings, timing: Timing, start_s: float) -> dict[str, Any]:
+    """The facts that a worker on this device tells of itself, within `start_s`.
+
+    UserError where the device can't be used, or no worker can start.
+    """
+    handle, name = tempfile.mkstemp(prefix="bench-probe-", suffix=".log")
+    os.close(handle)
+    log = Path(name)
+    worker = Worker(surroundings, job("probe", surroundings, timing), log)
+    told: list[dict[str, Any]] = []
+    hung = False
+    try:
+        told = list(worker.answers(start_s, start_s))
+    except Silent:
+        hung = True
+    finally:
+        status = worker.end()
+        if told:
+            log.unlink()
+    if not told:
+        words = last_words(log)
+        why = f"no answer within {start_s:g} s" if hung else how_it_ended(status, log)
+        why += f": {words}" if words and words not in why else ""
+        alone = f"{shlex.quote(sys.executable)} -c 'import torch'"
+        raise UserError(f"DEVICE={surroundings.device}", f"a worker can't start: {why}", f"All that it said is in {log}. Does torch start by itself? {alone}")  # fmt: skip
+    if told[0]["type"] == "refused":
+        raise UserError(told[0]["place"], told[0]["rule"], told[0]["remedy"])
+    facts: dict[str, Any] = told[0]["facts"]
+    return facts
 
 
 def last_words(log: Path) -> str:
@@ -158,14 +206,23 @@ def how_it_ended(status: int, log: Path) -> str:
 
 
 def job(
-    kind: str, surroundings: Surroundings, timing: Timing, trials: Sequence[Trial] = (), replicate: int = 0
+    kind: str,
+    surroundings: Surroundings,
+    timing: Timing,
+    trials: Sequence[Trial] = (),
+    replicate: int = 0,
+    roofs: bool = False,
 ) -> dict[str, Any]:
-    """What a worker reads on stdin: `probe`, `inspect` or `time` these trials, in this order."""
+    """What a worker reads on stdin: `probe`, or `inspect`, `time` or `opinion` on these trials, in this order.
+
+    `roofs` asks it to measure the device's roofs first.
+    """
     return {
         "kind": kind,
         "device": surroundings.device,
         "threads": surroundings.threads,
         "replicate": replicate,
+        "roofs": roofs,
         "timing": timing.model_dump(),
         "trials": [t.to_dict() for t in trials],
     }

@@ -8,6 +8,7 @@ import math
 import random
 import shlex
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -18,17 +19,30 @@ from typing import Any
 import yaml
 
 from bench.run import environment
+from bench.run.checks import summary
 from bench.run.journal import Journal
-from bench.run.launch import Silent, Worker, how_it_ended, ignored, job, recorded, worker_environment
+from bench.run.launch import Silent, Worker, how_it_ended, job, probe, recorded, worker_environment
+from bench.spec import aa
 from bench.spec.columns import SCHEMA_VERSION
 from bench.spec.config import Timing, load
 from bench.spec.errors import UserError
 from bench.spec.interval import Interval, paired_log_ratio, t_interval, t_quantile
-from bench.spec.plan import START_SECONDS, Plan, Surroundings, Trial, make, visit_seconds
+from bench.spec.plan import (
+    ROOF_PROCESSES,
+    Plan,
+    Surroundings,
+    Trial,
+    make,
+    opinions_seconds,
+    start_seconds,
+    timeout_seconds,
+    visit_seconds,
+)
 
 Tell = Callable[[str], None]
 START_TIMEOUT_S = 300.0  # a cold import of torch from a network disk
 RESULTS = Path("results")
+RECORDS = {"inspect": "inspect", "time": "visit", "opinion": "opinion"}  # a worker's job -> its records
 
 
 @dataclass
@@ -38,6 +52,7 @@ class Progress:
     values: dict[str, list[list[float]]] = field(default_factory=dict)
     inspected: set[str] = field(default_factory=set)
     failed: dict[str, str] = field(default_factory=dict)
+    opinions: set[str] = field(default_factory=set)  # asked for, whether or not they came to something
     settled: set[str] = field(default_factory=set)
     timed_s: float = 0.0
 
@@ -48,12 +63,14 @@ class Progress:
             self.inspected.add(trial_id)
         elif kind == "settled":
             self.settled.add(trial_id)
+        elif kind == "opinion":
+            self.opinions.add(trial_id)
         if kind in ("inspect", "visit") and record["status"] != "ok":
             self.failed[trial_id] = record["status"]
         elif kind == "visit":
             self.timed_s += record["timed_s"]
-            first, *others = [arm["samples_ns"] for arm in record["arms"]]
-            value = [paired_log_ratio(first, other) for other in others] or [math.log(min(first))]
+            first, *others = record["arms"]
+            value = [_log_ratio(first, other) for other in others] or [math.log(min(first["samples_ns"]))]
             self.values.setdefault(trial_id, []).append(value)
 
     def processes(self, trial: Trial) -> int:
@@ -76,6 +93,10 @@ class Progress:
             return None
         widest = max(i.half_width for i in self.intervals(trial, timing.confidence))
         return "precision" if widest <= timing.precision else None
+
+
+def _log_ratio(first: dict[str, Any], other: dict[str, Any]) -> float:
+    return paired_log_ratio(first["samples_ns"], other["samples_ns"], (first["flags"], other["flags"]))
 
 
 class Interrupted(Exception):
@@ -108,16 +129,22 @@ def run(
     if not plan.active:
         reason = plan.trials[0].skip if plan.trials else "the plan is empty"
         raise UserError(str(config_path), f"every trial is skipped: {reason}", "Change the axes, or see bench plan.")
+    return measure(plan, data, devices, out, command, tell)
+
+
+def measure(
+    plan: Plan, data: dict[str, Any], devices: Sequence[str], out: Path | None, command: Sequence[str], tell: Tell
+) -> Outcome:
+    """Measure a plan in a new folder; `data` is the config that it was made from, which the folder keeps."""
     started = datetime.now(UTC)
     stem = f"{plan.name}-{'+'.join(d.replace(':', '') for d in devices)}-{started:%Y%m%dT%H%M%SZ}"
     folder = out or RESULTS / stem
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"--out {folder}", "it is there already and not empty", f"Name a new folder, or continue it: bench run --resume {shlex.quote(str(folder))}")  # fmt: skip
-    ambers = environment.ambers()
-    if ignored():
-        ambers.append(f"not passed on to workers, whose environment the run sets: {' '.join(ignored())}")
+    found = environment.ambers(folder)
     facts = _probe(plan)
-    ambers += [f"{device}: {line}" for device, told in facts.items() for line in told.get("warnings", ())]
+    warnings = [f"{device}: {line}" for device, told in facts.items() for line in told.get("warnings", ())]
+    ambers = [*(check.line for check in found), *warnings]
     try:
         (folder / "logs").mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -125,13 +152,13 @@ def run(
     run_id = folder.name if out is None else stem
     (folder / "config.yaml").write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), encoding="utf-8")
     _write_json(folder / "plan.json", plan.to_dict())
-    _write_json(folder / "environment.json", _environment(run_id, started, command, plan, facts, ambers))
-    if out is None:
+    _write_json(folder / "environment.json", _environment(run_id, started, command, plan, facts, ambers, folder.parent))
+    if out is None and plan.name != aa.NAME:
         _point_latest(folder)
     journal = Journal(folder / "journal.jsonl")
     journal.append({"type": "run", "run_id": run_id, "schema_version": SCHEMA_VERSION, "utc": _utc()})
-    for amber in ambers:
-        tell(f"! {amber}")
+    for line in [*([summary(found)] if found else []), *warnings]:
+        tell(f"! {line}")
     return _Run(folder, plan, journal, tell).to_the_end()
 
 
@@ -169,21 +196,33 @@ class _Run:
             self.progress.note(record)
         self.begun = time.monotonic()
         self.timed_before = self.progress.timed_s
+        self.compiled: Path | None = None  # where torch.compile keeps what it made, for this session's workers
         self.visit_walls: list[float] = []
 
     def to_the_end(self) -> Outcome:
-        """Inspect, then replicate until all is settled. Interrupted where Ctrl-C ends it, which is recorded too."""
-        try:
-            self._inspect()
-            for replicate in range(1, self.plan.timing.processes_max + 1):
-                self._replicate(replicate)
-        except KeyboardInterrupt:
-            self._close("interrupt")
-            raise Interrupted(self.folder) from None
+        """Inspect, replicate until all is settled, ask for second opinions.
+
+        Interrupted where Ctrl-C ends it, which is recorded too.
+        """
+        with contextlib.ExitStack() as kept:
+            if any(trial.mode == "compile" for trial in self.plan.active):
+                kept_at = tempfile.TemporaryDirectory(prefix="bench-compiled-", ignore_cleanup_errors=True)
+                self.compiled = Path(kept.enter_context(kept_at))
+            self._measure()
         self._close("end")
         (self.folder / "DONE").write_text(_utc() + "\n", encoding="utf-8")
         failed = len(self.progress.failed)
         return Outcome(self.folder, len(self.plan.active) - failed, failed, time.monotonic() - self.begun)
+
+    def _measure(self) -> None:
+        try:
+            self._inspect()
+            for replicate in range(1, self.plan.timing.processes_max + 1):
+                self._replicate(replicate)
+            self._second_opinions()
+        except KeyboardInterrupt:
+            self._close("interrupt")
+            raise Interrupted(self.folder) from None
 
     def _close(self, kind: str) -> None:
         wall = time.monotonic() - self.begun
@@ -226,25 +265,47 @@ class _Run:
             )
             self._serve("time", surroundings, todo, replicate)
 
+    def _second_opinions(self) -> None:
+        """Have other tools time the chosen trials that we measured, once."""
+        for surroundings in self.plan.surroundings():
+            todo = [t for t in self._unasked() if t.surroundings == surroundings]
+            if todo:
+                self.tell(f"{surroundings.label}: second opinions on {_count(len(todo), 'trial')}")
+                self._serve("opinion", surroundings, todo, 0)
+
+    def _unasked(self) -> list[Trial]:
+        """The chosen trials that second opinions are still due on."""
+        gone = self.progress.opinions | self.progress.failed.keys()
+        return [t for t in self.plan.chosen if t.trial_id not in gone]
+
     def _serve(self, kind: str, surroundings: Surroundings, trials: list[Trial], replicate: int) -> None:
         """Hand trials to workers until each has its record; a worker that dies costs the trial at hand."""
         todo = list(trials)
         starts_lost = 0
+        longest = max(timeout_seconds(t, self.plan.timing) for t in trials)
+        if kind == "opinion":  # the other tools keep their own time
+            longest += max(opinions_seconds([t]) for t in trials)
+        roofs = kind == "time" and replicate <= ROOF_PROCESSES
         while todo:
             log = self.folder / "logs" / f"{kind}-{replicate}-{surroundings.slug}.log"
-            worker = Worker(surroundings, job(kind, surroundings, self.plan.timing, todo, replicate), log)
+            worker = Worker(
+                surroundings, job(kind, surroundings, self.plan.timing, todo, replicate, roofs), log, self.compiled
+            )
+            roofs = False  # if they are what it dies of, the next one measures trials without them
             self.journal.append({"type": "start", "utc": _utc(), "kind": kind, "replicate": replicate, "pid": worker.process.pid, "surroundings": surroundings.label})  # fmt: skip
             at_hand: Trial | None = None
             served = len(todo)
             hung = False
             status = 0
             try:
-                for message in worker.answers(START_TIMEOUT_S, self.plan.timing.timeout_seconds):
+                for message in worker.answers(START_TIMEOUT_S, longest):
                     if message["type"] == "refused":
                         raise UserError(message["place"], message["rule"], message["remedy"])
                     if message["type"] == "begin":
                         at_hand = next(t for t in todo if t.trial_id == message["trial_id"])
-                    elif message["type"] in ("inspect", "visit") and at_hand is not None:
+                    elif message["type"] == "roof":
+                        self.journal.append(message | {"surroundings": surroundings.label})
+                    elif message["type"] == RECORDS[kind] and at_hand is not None:
                         self._record(message | ({"replicate": replicate} if kind == "time" else {}))
                         self._after(kind, at_hand, message)
                         todo.remove(at_hand)
@@ -254,11 +315,9 @@ class _Run:
             finally:
                 status = worker.end()
             if at_hand is not None:
-                detail = (
-                    f"no answer within {self.plan.timing.timeout_seconds:g} s" if hung else how_it_ended(status, log)
-                )
+                detail = f"no answer within {longest:g} s" if hung else how_it_ended(status, log)
                 state = "timeout" if hung else "crash"
-                record = {"type": "inspect" if kind == "inspect" else "visit", "trial_id": at_hand.trial_id, "status": state, "status_detail": detail}  # fmt: skip
+                record = {"type": RECORDS[kind], "trial_id": at_hand.trial_id, "status": state, "status_detail": detail}
                 self._record(record | ({"replicate": replicate} if kind == "time" else {}))
                 self._after(kind, at_hand, record)
                 todo.remove(at_hand)
@@ -271,7 +330,8 @@ class _Run:
 
     def _after(self, kind: str, trial: Trial, message: dict[str, Any]) -> None:
         if message["status"] != "ok":
-            self.tell(f"  {trial.trial_id}: {message['status']}: {message['status_detail']}")
+            what = "second opinions on " if kind == "opinion" else ""
+            self.tell(f"  {what}{trial.trial_id}: {message['status']}: {message['status_detail']}")
         if kind == "time":
             self.visit_walls.append(message.get("wall_s", 0.0))
             self._settle(trial)
@@ -316,33 +376,27 @@ class _Run:
                 need = processes_needed(widest, n, timing)
             seconds += max(1, need - n) * (measured or visit_seconds(trial, timing))
             starts[trial.surroundings] = max(starts.get(trial.surroundings, 0), need - n)
-        seconds += START_SECONDS * sum(starts.values())
+        seconds += sum(start_seconds(place) * n for place, n in starts.items()) + opinions_seconds(self._unasked())
         return f"about {_duration(seconds)} left"
 
 
 def _probe(plan: Plan) -> dict[str, dict[str, Any]]:
     """Ask a worker on each device what it is. UserError, in its one line, where it can't be used."""
-    facts = {}
-    for surroundings in {s.device: s for s in plan.surroundings()}.values():
-        worker = Worker(surroundings, job("probe", surroundings, plan.timing), Path("/dev/null"))
-        told: list[dict[str, Any]] = []
-        try:
-            told = list(worker.answers(START_TIMEOUT_S, START_TIMEOUT_S))
-        except Silent:
-            pass
-        finally:
-            status = worker.end()
-        if told and told[0]["type"] == "refused":
-            raise UserError(told[0]["place"], told[0]["rule"], told[0]["remedy"])
-        if not told:
-            raise UserError(f"DEVICE={surroundings.device}", f"a worker can't start (exit status {status})", "Try: python -m bench.measure.worker <<< '{}' to see why.")  # fmt: skip
-        facts[surroundings.device] = told[0]["facts"]
-    return facts
+    places = {s.device: s for s in plan.surroundings()}
+    # accelerators first: they refuse where the CPU seldom does
+    told = {d: probe(places[d], plan.timing, START_TIMEOUT_S) for d in sorted(places, key=lambda d: d == "cpu")}
+    return {device: told[device] for device in places}
 
 
 def _environment(
-    run_id: str, started: datetime, command: Sequence[str], plan: Plan, facts: dict[str, dict[str, Any]], ambers: list[str]
-) -> dict[str, Any]:  # fmt: skip
+    run_id: str,
+    started: datetime,
+    command: Sequence[str],
+    plan: Plan,
+    facts: dict[str, dict[str, Any]],
+    ambers: list[str],
+    results: Path,
+) -> dict[str, Any]:
     host = environment.host()
     devices = {d: {"name": f["device_name"] or host["cpu_model"], **f} for d, f in facts.items()}
     return {
@@ -355,6 +409,11 @@ def _environment(
         "devices": devices,
         "worker_environment": {s.label: recorded(worker_environment(s)) for s in plan.surroundings()},
         "ambers": ambers,
+        "noise_bands": {
+            device: band
+            for device, facts in devices.items()
+            if (band := environment.noise_band(results, device, str(facts["name"]), str(facts["torch"])))
+        },
     }
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from bench.analyse.results import Run
-from bench.analyse.summary import Record, Tally, finding, promises, records_of, share, summarise, times
+from bench.analyse.summary import Record, Tally, finding, percent, promises, records_of, share, summarise, times
 from bench.show import style
 from bench.show.facets import Channels, Facets, lay_out
 from bench.spec.columns import FAILED, MEASURED
@@ -59,10 +60,11 @@ def speedup(run: Run) -> Figure | None:
             [channels.at(r) for r in crosses], [0.04] * len(crosses), "x", color=style.FAINT, ms=6, mew=1.6,
             transform=axis.get_xaxis_transform(),
         )  # fmt: skip
+        shade_band(axis, here)
         finish_speedup(axis, channels, bounds, panel_name(group, kernel))
     label_outer(axes, columns(places), "speedup (above 1x: faster)")
     handles = [*series_handles(facets), style.proxy("1x: equally fast", style.FAINT, line="-")]
-    handles += hollow_handle(rows)
+    handles += band_handle(rows) + hollow_handle(rows)
     handles += [style.proxy("failed", style.FAINT, "x")] if failed else []
     style.frame(figure, finding(summarise(run).blocks), footer(run, rows), handles, left_out(facets))
     return figure
@@ -234,6 +236,20 @@ def interval_ends(rows: Sequence[Record]) -> list[float]:
 def speedup_limits(rows: Sequence[Record], room: float = 1.25) -> tuple[float, float]:
     """Limits of a speedup axis, 1 always among them."""
     return style.limits([r["speedup"] for r in rows], interval_ends(rows), always=[1.0], room=room)
+
+
+def shade_band(axis: Axes, rows: Sequence[Record]) -> None:
+    """The noise band of the A/A test round 1x, where the rows have one (the widest, if they have several)."""
+    band = max((r["noise_band"] for r in rows if r["noise_band"] is not None), default=None)
+    if band is not None:
+        axis.axhspan(math.exp(-band), math.exp(band), color=style.FAINT, alpha=0.25, lw=0, zorder=0)
+
+
+def band_handle(rows: Sequence[Record]) -> list[Artist]:
+    """The legend entry for the noise band, where there is one."""
+    bands = [r["noise_band"] for r in rows if r["noise_band"] is not None]
+    words = f"shaded: this machine's noise, ±{percent(max(bands))}" if bands else ""
+    return [Patch(color=style.FAINT, alpha=0.25, lw=0, label=words)] if bands else []
 
 
 def finish_speedup(axis: Axes, channels: Channels, bounds: tuple[float, float], name: str) -> None:

@@ -1,153 +1,142 @@
-"""Our timer and pytest-benchmark's side by side, where both timed the same arms: `make test-bench`.
+"""Three timers on the same arms: ours, torch.utils.benchmark and pytest-benchmark, and in words where they part.
 
-    python -m bench.show.second_opinion RUN_FOLDER PYTEST_BENCHMARK_JSON
-
-pytest-benchmark times one process, arm after arm, and its sample is mostly one evaluation; ours is a group of them,
-interleaved with the other arm's, in several processes. So on a noisy machine its minimum is the lower one, and its
-speedup the one that depends more on the process it got.
+The other two time one process, arm after arm; our sample is a group of evaluations, interleaved with the other arm's,
+in several processes. pytest-benchmark's sample is mostly one evaluation, so on a noisy machine its minimum is the lowest.
 """
 
 from __future__ import annotations
 
-import csv
-import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TextIO
 
-from bench.spec.errors import UserError
+from bench.analyse.results import Run
+from bench.analyse.summary import Record, records_of
+from bench.show.terminal import MOST_ROWS, console_on, print_table
+from bench.spec.columns import TOOLS
 
 APART = 0.10  # of ours: a difference beyond it is said
+_PLURALS = {"min": "minima", "median": "medians", "speedup": "speedups"}
+HEAD = (
+    "arm", "our min", "our median", "torch median", "pytest-b. min", "pytest-b. median",
+    "our speedup", "torch speedup", "pytest-b. speedup",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class Times:
-    """Seconds of one evaluation by one timer."""
+class Reading:
+    """What one timer says of an arm: seconds of one evaluation, and the baseline's time / the arm's. None: nothing."""
 
-    min_s: float
-    median_s: float
+    min_s: float | None = None
+    median_s: float | None = None
+    speedup: float | None = None
+
+    def beside(self, ours: Reading) -> Iterator[tuple[str, float]]:
+        """What both timers say: its name, and this reading / ours - 1."""
+        pairs = (
+            ("min", self.min_s, ours.min_s),
+            ("median", self.median_s, ours.median_s),
+            ("speedup", self.speedup, ours.speedup),
+        )
+        for what, theirs, mine in pairs:
+            if theirs is not None and mine is not None:
+                yield what, theirs / mine - 1
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One arm by both timers. Speedup: the baseline's minimum / the arm's, None for the baseline itself."""
+class Compared:
+    """One arm by all timers: `theirs` by tool, and `silent`, by tool, why one says nothing."""
 
-    block: str
-    channels: str
-    ours: Times
-    theirs: Times
-    speedup: float | None
-    their_speedup: float | None
+    arm_id: str
+    device: str
+    ours: Reading
+    theirs: Mapping[str, Reading]
+    silent: Mapping[str, str]
 
-    @property
-    def parted(self) -> tuple[str, ...]:
-        """What the timers differ in by more than APART, with theirs in terms of ours: `median +14 %`."""
-        both = (
-            ("min", self.ours.min_s, self.theirs.min_s),
-            ("median", self.ours.median_s, self.theirs.median_s),
-            ("speedup", self.speedup, self.their_speedup),
-        )
-        return tuple(
-            f"{what} {100 * (theirs / ours - 1):+.0f} %"
-            for what, ours, theirs in both
-            if ours is not None and theirs is not None and abs(theirs / ours - 1) > APART
-        )
+    def parted(self) -> str:
+        """Where a tool is more than APART away, in terms of ours: `pytest-benchmark min +14 %, speedup -12 %`."""
+        found = []
+        for tool, reading in self.theirs.items():
+            beyond = [f"{what} {100 * by:+.0f} %" for what, by in reading.beside(self.ours) if abs(by) > APART]
+            found += [f"{tool} {', '.join(beyond)}"] if beyond else []
+        return "; ".join(found)
 
 
-def rows(run: Path, second: Path) -> list[Row]:
-    """The arms that both timed, in the run's order. UserError where a file is missing or none match."""
-    theirs = _pytest_benchmark(second)
-    both = [m for m in _measurements(run) if m["time_min_s"] and m["arm_id"] in theirs]
-    if not both:
-        raise UserError(str(second), f"no arm in it was measured in {run}", "Give both the same config.")
-    baselines = {m["trial_id"]: m for m in both if m["block"] == m["baseline"]}
-    made = []
-    for m in both:
-        mine, yours = _times(m), theirs[m["arm_id"]]
-        channels = m["c_in"] if m["c_in"] == m["c_out"] else f"{m['c_in']}->{m['c_out']}"
-        base = baselines.get(m["trial_id"], m)
-        speedups: tuple[float, float] | tuple[None, None] = (None, None)
-        if base is not m:
-            speedups = (_times(base).min_s / mine.min_s, theirs[base["arm_id"]].min_s / yours.min_s)
-        made.append(Row(m["block"], channels, mine, yours, *speedups))
-    return made
+def compared(run: Run) -> list[Compared]:
+    """The arms that second opinions were due on, in the plan's order; empty where the run was to have none."""
+    if run.opinions is None:
+        return []
+    measured = {m["arm_id"]: m for m in records_of(run.measurements)}
+    speedups = {p["arm_id"]: p["speedup"] for p in records_of(run.pairs)}
+    told: dict[str, list[Record]] = {}
+    for row in records_of(run.opinions):
+        told.setdefault(row["arm_id"], []).append(row)
+    return [_compared(arm_id, measured.get(arm_id, {}), speedups.get(arm_id), rows) for arm_id, rows in told.items()]
 
 
-def table(made: Sequence[Row]) -> str:
-    """The rows in microseconds, and a sentence that says where the timers part."""
-    head = ("block", "channels", "our min", "median", "pytest-b. min", "median", "our speedup", "theirs", "apart")
-    cells = [
-        (
-            r.block,
-            r.channels,
-            *(f"{1e6 * t:.1f}" for t in (r.ours.min_s, r.ours.median_s, r.theirs.min_s, r.theirs.median_s)),
-            *("" if s is None else f"{s:.2f}" for s in (r.speedup, r.their_speedup)),
-            ", ".join(r.parted),
-        )
-        for r in made
-    ]
-    widths = [max(len(row[i]) for row in (head, *cells)) for i in range(len(head))]
-    left = (0, len(head) - 1)
-    lines = [
-        "  ".join(c.ljust(w) if i in left else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
-        for row in (head, *cells)
-    ]
-    return "\n".join([*(line.rstrip() for line in lines), "", *_sentences(made)])
+def _compared(arm_id: str, ours: Record, speedup: float | None, told: Sequence[Record]) -> Compared:
+    return Compared(
+        arm_id=arm_id,
+        device=str(ours.get("device")),
+        ours=Reading(ours.get("time_min_s"), ours.get("time_median_s"), speedup),
+        theirs={
+            r["tool"]: Reading(r["time_min_s"], r["time_median_s"], r["speedup"]) for r in told if r["time_median_s"]
+        },
+        silent={r["tool"]: str(r["detail"] or r["status"]) for r in told if not r["time_median_s"]},
+    )
 
 
-def _sentences(made: Sequence[Row]) -> Iterable[str]:
-    yield "Times in us per evaluation; speedup is the baseline's minimum / the block's, above 1 the block is faster."
-    share = f"{100 * APART:.0f} %"
-    counts = [
-        f"{sum(not any(p.startswith(what) for p in r.parted) for r in some)} of {len(some)} {words}"
-        for what, words in (("min", "minima"), ("median", "medians"), ("speedup", "speedups"))
-        for some in [[r for r in made if what != "speedup" or r.speedup is not None]]
-    ]
-    yield f"Within {share} of each other: {', '.join(counts)}."
-    yield "pytest-benchmark: one process, arm after arm, mostly one evaluation a sample. Ours: groups, interleaved, in several."
-    apart = [f"{r.block} at {r.channels} channels ({', '.join(r.parted)})" for r in made if r.parted]
+def show(run: Run, file: TextIO | None = None) -> None:
+    """Print the arms that another tool timed too, and the sentences; nothing where the run was to have none."""
+    arms = compared(run)
+    if not arms:
+        return
+    console = console_on(file or sys.stdout)
+    timed = [a for a in arms if a.theirs]
+    console.print()
+    if timed:
+        console.print("Second opinions: us per evaluation; speedup is the baseline's time / the block's, above 1 the block is faster.", markup=False, highlight=False)  # fmt: skip
+        print_table(console, HEAD, [_cells(a) for a in timed[:MOST_ROWS]], 1)
+    for line in sentences(arms):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def sentences(arms: Sequence[Compared]) -> Iterator[str]:
+    """How the tools agree with ours, what they do otherwise, where they part, and why one says nothing."""
+    timed = [a for a in arms if a.theirs]
+    if len(timed) > MOST_ROWS:
+        yield f"{len(timed) - MOST_ROWS} more arms in opinions.csv"
+    for tool in TOOLS:
+        near, all_ = Counter[str](), Counter[str]()
+        for arm in timed:
+            for what, by in arm.theirs.get(tool, Reading()).beside(arm.ours):
+                all_[what] += 1
+                near[what] += abs(by) <= APART
+        if all_:
+            counts = [f"{near[what]} of {all_[what]} {_PLURALS[what]}" for what in _PLURALS if all_[what]]
+            yield f"{tool}, within {100 * APART:.0f} % of ours: {', '.join(counts)}"
+    if timed:
+        yield "theirs: one process, arm after arm, speedup by medians; ours: groups of evaluations, interleaved, in several"
+    queued = sorted({a.device for a in timed} - {"cpu"})
+    if queued:
+        yield f"on {', '.join(queued)} theirs wait for the device after every call, ours after a group of calls"
+    apart = [f"  {a.arm_id}: {a.parted()}" for a in timed if a.parted()]
     if apart:
-        yield f"They part by more, pytest-benchmark in terms of ours: {'; '.join(apart)}."
+        yield f"they part by more than {100 * APART:.0f} %, in terms of ours:"
+        yield from apart[:MOST_ROWS]
+        yield from [f"  and {len(apart) - MOST_ROWS} more arms"] if len(apart) > MOST_ROWS else []
+    for (tool, why), count in Counter((tool, why) for a in arms for tool, why in a.silent.items()).items():
+        yield f"{tool} says nothing on {count} of {len(arms)} arms: {why}"
 
 
-def _times(measured: dict[str, str]) -> Times:
-    return Times(float(measured["time_min_s"]), float(measured["time_median_s"]))
-
-
-def _measurements(run: Path) -> list[dict[str, str]]:
-    try:
-        with open(run / "measurements.csv", encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
-    except OSError as error:
-        raise UserError(
-            f"{run}", f"no measurements.csv can be read: {error.strerror}", "Name a results folder."
-        ) from None
-
-
-def _pytest_benchmark(path: Path) -> dict[str, Times]:
-    try:
-        benchmarks = json.loads(path.read_text(encoding="utf-8"))["benchmarks"]
-    except (OSError, ValueError, KeyError):
-        raise UserError(str(path), "this is no JSON of pytest-benchmark", "Make it with make test-bench.") from None
-    return {
-        b["extra_info"]["arm_id"]: Times(b["stats"]["min"], b["stats"]["median"])
-        for b in benchmarks
-        if "arm_id" in b["extra_info"]
-    }
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Print the table. Exit status 2, with one line, where there is nothing to compare."""
-    try:
-        if len(arguments) != 2:
-            raise UserError("second opinion", "two arguments are needed", "RUN_FOLDER PYTEST_BENCHMARK_JSON.")
-        print(table(rows(Path(arguments[0]), Path(arguments[1]))))
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def _cells(arm: Compared) -> tuple[str, ...]:
+    torch, pytest = (arm.theirs.get(tool, Reading()) for tool in TOOLS)
+    times = (arm.ours.min_s, arm.ours.median_s, torch.median_s, pytest.min_s, pytest.median_s)
+    speedups = (arm.ours.speedup, torch.speedup, pytest.speedup)
+    return (
+        arm.arm_id,
+        *("" if t is None else f"{1e6 * t:.1f}" for t in times),
+        *("" if s is None else f"{s:.2f}" for s in speedups),
+    )

@@ -18,7 +18,8 @@ MOST_ROWS = 30
 MOST_COLUMNS = 6
 MARKS = {
     "~": "noisy: see quality_notes in pairs.csv",
-    "?": "undecided: the interval contains 1",
+    "?": "undecided: neither faster, slower nor the same",
+    "=": "the same, within 3 % or this machine's noise band",
     "!": "less precise than asked",
 }
 _SHAPE = ("experiment", "block", "kernel", "channels", "size", "batch", "stride", "padding", "dilation", "depth")
@@ -68,8 +69,12 @@ def cell(row: Record) -> str:
         return "-"
     if row["precision"] is None:
         return times(row["speedup"]) + " !"
-    undecided = row["speedup_ci_low"] <= 1 <= row["speedup_ci_high"]
-    signs = [("~", row["status"] == "noisy"), ("?", undecided), ("!", not row["precision_reached"])]
+    signs = [
+        ("~", row["status"] == "noisy"),
+        ("?", row["verdict"] == "undecided"),
+        ("=", row["verdict"] == "same"),
+        ("!", not row["precision_reached"]),
+    ]
     marks = "".join(mark for mark, holds in signs if holds)
     width = row["precision"] * 100
     text = f"{times(row['speedup'], row['precision'])} ±{width:.{0 if width >= 0.95 else 1}f} %"
@@ -97,6 +102,8 @@ def incomplete(run: Run) -> str:
     if run.plan is None or not run.from_journal or (run.folder / "DONE").exists():
         return ""
     missing = int(run.pairs["processes"].lt(run.timing.processes_min).sum())
+    if not missing and run.opinions is not None:
+        return "INCOMPLETE: second opinions are still due; bench run --resume goes on"
     return f"INCOMPLETE: {missing} of {len(run.pairs)} rows have fewer processes than asked; bench run --resume goes on"
 
 

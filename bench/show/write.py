@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.analyse.results import Run, read, write_tables
-from bench.show import plots
+from bench.analyse import aa
+from bench.analyse.aa import Noise
+from bench.analyse.results import Run, read, write_tables, write_whole
+from bench.show import plots, roofline
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,15 +17,20 @@ class Views:
     """What was written. `tables` is empty where the folder keeps no journal: there the tables are the source."""
 
     run: Run
+    noise: Noise | None  # of an A/A run
     tables: tuple[Path, ...]
     pictures: tuple[Path, ...]
 
 
 def write_views(folder: Path) -> Views:
-    """Write measurements.csv, pairs.csv, samples.csv and plots/ of a results folder from its journal.
+    """Write the tables (measurements.csv and so on) and plots/ of a results folder from its journal.
 
-    UserError where the folder is no run. Pictures without data (nothing measured) are not made.
+    A complete A/A run gets its aa.json too. UserError where the folder is no run. Pictures without data (nothing measured) are not made.
     """
     run = read(folder, samples=True)
     tables = write_tables(run) if run.from_journal else ()
-    return Views(run, tables, plots.draw(run, folder / "plots"))
+    noise = aa.judge(run) if aa.is_aa(run) and (folder / "DONE").exists() else None
+    if noise is not None:
+        told = json.dumps(noise.to_dict(), indent=1) + "\n"
+        write_whole(folder / "aa.json", lambda file: file.write(told.encode()))
+    return Views(run, noise, tables, plots.draw(run, folder / "plots") + roofline.draw(run, folder / "plots"))

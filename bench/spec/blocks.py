@@ -127,17 +127,21 @@ BLOCKS: dict[str, Kind] = {
 
 @dataclass(frozen=True, slots=True)
 class BlockChoice:
-    """A block's name and how its layers are finished: batch norm and ReLU after each convolution, or a bias in it."""
+    """A block's name and how its layers are finished: batch norm and ReLU after each convolution, or a bias in it.
+
+    `again` is the same block once more, under a label of its own: what `bench aa` compares a block with.
+    """
 
     name: str
     norm: bool = True
     act: bool = True
     bias: bool = False
+    again: bool = False
 
     @property
     def label(self) -> str:
         """The name, with whatever departs from conv + BN + ReLU: `separable`, `separable(no norm)`."""
-        said = (("no norm", not self.norm), ("no relu", not self.act), ("bias", self.bias))
+        said = (("no norm", not self.norm), ("no relu", not self.act), ("bias", self.bias), ("again", self.again))
         off = [word for word, true in said if true]
         return self.name + (f"({', '.join(off)})" if off else "")
 

@@ -1,6 +1,7 @@
 """One registry of columns: CSV headers, reader's dtypes, the docs table and tooltips all come from here.
 
-A column is one line. `files` holds m for measurements.csv, p for pairs.csv and s for samples.csv.
+A column is one line. `files` holds m for measurements.csv, p for pairs.csv, s for samples.csv, o for opinions.csv and
+r for roofs.csv.
 """
 
 from __future__ import annotations
@@ -34,17 +35,18 @@ def _c(files: str, name: str, dtype: str, meaning: str, unit: str = "") -> Colum
 
 COLUMNS: tuple[Column, ...] = (
     # identity
-    _c("mps", "run_id", "str", "the run: config, device and start time"),
-    _c("mps", "trial_id", "str", "the trial: experiment, shape, settings and surroundings"),
-    _c("mps", "arm_id", "str", "the arm: the trial and its block"),
+    _c("mpsor", "run_id", "str", "the run: config, device and start time"),
+    _c("mpso", "trial_id", "str", "the trial: experiment, shape, settings and surroundings"),
+    _c("mpso", "arm_id", "str", "the arm: the trial and its block"),
+    _c("o", "tool", "str", "who timed it a second time, in one process and arm after arm, its speedup by medians"),
     _c("s", "replicate", "int", "which fresh process took the sample, from 1"),
     _c("mp", "experiment", "str", "the experiment of the config"),
-    _c("mp", "schema_version", "int", "version of these files"),
-    _c("mp", "status", "str", "ok, noisy, skipped, unsupported, oom, timeout, crash or nonfinite"),
+    _c("mpor", "schema_version", "int", "version of these files"),
+    _c("mpo", "status", "str", "ok, noisy, skipped, unsupported, oom, timeout, crash or nonfinite"),
     _c("mp", "status_detail", "str", "why the status is not ok"),
     # workload
-    _c("mps", "block", "str", "the block that this row is about"),
-    _c("mp", "baseline", "str", "the block that it is compared with"),
+    _c("mpso", "block", "str", "the block that this row is about"),
+    _c("mpo", "baseline", "str", "the block that it is compared with"),
     _c("mp", "batch", "int", "items in one evaluation"),
     _c("mp", "c_in", "int", "channels in"),
     _c("mp", "c_out", "int", "channels out"),
@@ -56,16 +58,16 @@ COLUMNS: tuple[Column, ...] = (
     _c("mp", "dilation", "int", "distance between kernel taps", "pixels"),
     _c("mp", "groups", "int", "groups of the block's first convolution"),
     _c("mp", "depth", "int", "how many copies of the block are stacked"),
-    _c("mp", "dtype", "str", "fp32 (IEEE, no TF32), fp32-tf32, bf16, fp16 or fp64"),
+    _c("mpr", "dtype", "str", "fp32 (IEEE, no TF32), fp32-tf32, bf16, fp16 or fp64"),
     _c("mp", "layout", "str", "memory format: contiguous (NCHW) or channels_last (NHWC)"),
     _c("mp", "mode", "str", "eager, compile (torch.compile) or graph (CUDA graph replay)"),
     _c("mp", "cudnn_benchmark", "str", "whether cuDNN tries its algorithms out and takes the fastest: on or off"),
     _c("mp", "pass", "str", "inference (forward) or training (forward and backward)"),
-    _c("mp", "threads", "int", "CPU threads that one operator may use"),
+    _c("mpr", "threads", "int", "CPU threads that one operator may use"),
     _c("mp", "allocator", "str", "retain: the C library keeps freed memory; default: it returns it"),
     _c("mp", "waiting", "str", "OpenMP's waiting: default, active (spin) or passive (sleep)"),
-    _c("mp", "device", "str", "cpu, cuda:0 and so on"),
-    _c("mp", "device_name", "str", "the device's own name"),
+    _c("mpr", "device", "str", "cpu, cuda:0 and so on"),
+    _c("mpr", "device_name", "str", "the device's own name"),
     # theory
     _c("m", "params", "int", "trainable parameters, batch norm included"),
     _c("m", "macs", "int", "multiply-accumulates of one evaluation, convolutions only"),
@@ -76,10 +78,11 @@ COLUMNS: tuple[Column, ...] = (
     _c("m", "ops", "int", "operator calls that the block makes in one forward pass"),
     _c("m", "intensity_flop_per_byte", "float", "flops / bytes_min", "FLOP/byte"),
     # time
-    _c("m", "time_median_s", "float", "median over samples in each process, geometric mean over processes", "s"),
+    _c("mo", "time_median_s", "float", "median over samples in each process, geometric mean over processes", "s"),
     _c("m", "time_ci_low_s", "float", "lower end of its interval over processes (empty with one process)", "s"),
     _c("m", "time_ci_high_s", "float", "upper end of its interval over processes", "s"),
-    _c("m", "time_min_s", "float", "minimum over samples in each process, geometric mean over processes", "s"),
+    _c("mo", "time_min_s", "float", "minimum over samples in each process, geometric mean over processes", "s"),
+    _c("o", "time_iqr_s", "float", "the middle half of the tool's samples: upper less lower quartile", "s"),
     _c("m", "time_p10_s", "float", "10th percentile over samples of all processes", "s"),
     _c("m", "time_p90_s", "float", "90th percentile over samples of all processes", "s"),
     _c("m", "samples", "int", "samples taken, warm-up left out"),
@@ -89,7 +92,13 @@ COLUMNS: tuple[Column, ...] = (
     _c("m", "device_time_proven", "bool", "whether every such call was queued before the device reached it"),
     _c("m", "enqueue_time_median_s", "float", "time that the host takes to submit one evaluation", "s"),
     _c("m", "bound", "str", "launch-bound: enqueue > 1.2 x device time; device-bound: the reverse; else balanced"),
-    _c("m", "compile_time_s", "float", "time of the first call in mode compile (median over processes)", "s"),
+    _c(
+        "m",
+        "compile_time_s",
+        "float",
+        "time of an arm's first call in mode compile, in the inspection; the run starts without cache",
+        "s",
+    ),
     _c("m", "launches", "int", "kernels that one evaluation starts, by the profiler"),
     _c("m", "launches_graph", "int", "the same by the kernel nodes of a captured graph"),
     # memory
@@ -99,16 +108,28 @@ COLUMNS: tuple[Column, ...] = (
     _c("m", "memory_theory_bytes", "int", "the same by liveness of the operators' outputs, no workspace", "bytes"),
     _c("m", "backends", "str", "the library that runs each convolution, in order"),
     # pairs
-    _c("p", "speedup", "float", "time of the baseline / time of the block: above 1 the block is faster"),
+    _c("po", "speedup", "float", "time of the baseline / time of the block: above 1 the block is faster"),
     _c("p", "speedup_ci_low", "float", "lower end of its interval over processes (empty with one process)"),
     _c("p", "speedup_ci_high", "float", "upper end of its interval over processes"),
     _c("p", "speedup_of_minima", "float", "ratio of each process's minima, geometric mean: a second opinion"),
     _c("p", "speedup_of_medians", "float", "ratio of each process's medians, geometric mean: a third"),
+    _c(
+        "p",
+        "verdict",
+        "str",
+        "faster, slower, same (within 3 % or the noise band) or undecided; empty without interval",
+    ),
+    _c(
+        "p",
+        "noise_band",
+        "float",
+        "ln: 95 % of this machine's A/A pairs read within ± this (bench aa; empty: none yet)",
+    ),
     _c("p", "mac_ratio", "float", "MACs of the baseline / MACs of the block: the promise"),
     _c("p", "layer_ratio", "float", "layers of the block / layers of the baseline: the price"),
     _c("p", "delivered_share", "float", "speedup / mac_ratio: the share of the promise that arrived"),
     _c("p", "rounds", "int", "rounds in all processes"),
-    _c("mp", "processes", "int", "fresh processes that measured the trial"),
+    _c("mpr", "processes", "int", "fresh processes that measured the trial"),
     _c("p", "precision_target", "float", "asked half-width of the interval of ln(speedup)"),
     _c("p", "precision", "float", "reached half-width of the interval of ln(speedup)"),
     # quality
@@ -121,22 +142,35 @@ COLUMNS: tuple[Column, ...] = (
     _c("m", "card_temperature_c", "float", "the card's temperature after the rounds (median; by NVML)", "degrees C"),
     _c("m", "card_power_w", "float", "the card's power after the rounds (median; by NVML)", "W"),
     _c("m", "minor_faults_per_evaluation", "float", "pages mapped anew per evaluation"),
+    _c("o", "detail", "str", "what is particular to the tool's times, or why there are none"),
     # derived
     _c("m", "achieved_flop_per_s", "float", "flops / time_min_s", "FLOP/s"),
     _c("m", "achieved_bytes_per_s", "float", "bytes_min / time_min_s", "bytes/s"),
+    # roofs
+    _c("m", "attainable_flop_per_s", "float", "flops / the least time that the measured roofs allow", "FLOP/s"),
+    _c("m", "attainable_share", "float", "that least time / time_min_s: over 1.05 it is looked into"),
+    _c("m", "roof", "str", "what most of that least time goes to: compute, cache or memory"),
+    _c("r", "matmul_flop_per_s", "float", "most that a square matrix product reached in any process", "FLOP/s"),
+    _c("r", "conv_flop_per_s", "float", "most that a dense 3x3 convolution reached", "FLOP/s"),
+    _c("r", "cache_bytes_per_s", "float", "most that a copy, triad or read reached in the last-level cache", "bytes/s"),
+    _c("r", "memory_bytes_per_s", "float", "most that one reached well beyond it", "bytes/s"),
+    _c("r", "cache_bytes", "int", "the last-level cache that the threads can reach", "bytes"),
+    _c("r", "roof_detail", "str", "with what each was reached, or why it was not"),
     # samples
     _c("s", "round", "int", "round of the trial in its process, from 1; 0 is warm-up"),
     _c("s", "position", "int", "place in the round's order, from 1"),
     _c("s", "time_s", "float", "time of one evaluation: the sample / its evaluations", "s"),
     _c("s", "evaluations", "int", "evaluations in the sample"),
-    _c("s", "flags", "str", "what disturbed it: wait, preempted, faults, steal, throttled; empty for none"),
+    _c("s", "flags", "str", "what disturbed it: wait, preempted, faults, steal, throttled, stalled; empty for none"),
 )
 
 BY_NAME: dict[str, Column] = {c.name: c for c in COLUMNS}
-FILES = {"m": "measurements.csv", "p": "pairs.csv", "s": "samples.csv"}
+FILES = {"m": "measurements.csv", "p": "pairs.csv", "s": "samples.csv", "o": "opinions.csv", "r": "roofs.csv"}
+TOOLS = ("torch.utils.benchmark", "pytest-benchmark")
+"""Who gives second opinions."""
 
 
-def columns_of(file: Literal["m", "p", "s"]) -> tuple[Column, ...]:
+def columns_of(file: Literal["m", "p", "s", "o", "r"]) -> tuple[Column, ...]:
     """The columns of one file, in their order."""
     return tuple(c for c in COLUMNS if file in c.files)
 
@@ -148,5 +182,8 @@ KEYS = (
 ).split()
 """What identifies a pair across runs (`bench compare` matches on it)."""
 
-FLAGS = {1: "wait", 2: "preempted", 4: "faults", 8: "steal", 16: "throttled"}
+FLAGS = {1: "wait", 2: "preempted", 4: "faults", 8: "steal", 16: "throttled", 32: "stalled"}
 """Bits of a sample's flags in the journal, and their words in samples.csv."""
+
+SPOILED = 16 | 32
+"""Flags of a sample that is known to be useless: its threads waited for a core for long, or were throttled."""

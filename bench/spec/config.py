@@ -127,8 +127,8 @@ class Timing(_Model):
         float, Field(gt=0, lt=1, description="Write the half-width to reach of the interval of ln(speedup), as 0.05")
     ] = 0.05
     confidence: Annotated[float, Field(gt=0.5, lt=1, description="Write a share above 0.5 and below 1, as 0.95")] = 0.95
-    processes_min: Annotated[int, Field(ge=1, le=1000, description="Write a whole number from 1 to 1000")] = 5
-    processes_max: Annotated[int, Field(ge=1, le=1000, description="Write a whole number from 1 to 1000")] = 10
+    processes_min: Annotated[int, Field(ge=1, le=1000, description="Write a whole number from 1 to 1000")] = 6
+    processes_max: Annotated[int, Field(ge=1, le=1000, description="Write a whole number from 1 to 1000")] = 12
     seconds: Annotated[float, Field(gt=0, le=3600, description="Write seconds above 0, at most 3600")] = 0.6
     rounds_min: Annotated[int, Field(ge=1, le=100_000, description="Write a whole number from 1 to 100000")] = 4
     rounds_max: Annotated[int, Field(ge=1, le=100_000, description="Write a whole number from 1 to 100000")] = 1000
@@ -136,6 +136,9 @@ class Timing(_Model):
     warmup_seconds: Annotated[float, Field(ge=0, le=600, description="Write seconds from 0 to 600")] = 0.3
     timeout_seconds: Annotated[float, Field(gt=0, le=86_400, description="Write seconds above 0, at most 86400")] = 120
     seed: Annotated[int, Field(ge=0, lt=2**63, description="Write a whole number from 0 to 2^63 - 1")] = 1
+    second_opinions: Annotated[
+        float, Field(ge=0, le=1, description="Write the share of trials that other tools time too, from 0 to 1")
+    ] = 0.0
 
     @model_validator(mode="after")
     def _in_order(self) -> Timing:
@@ -169,10 +172,11 @@ class BlockEntry(_Model):
     norm: Annotated[bool, Field(description="Write true or false: batch norm after each convolution")] = True
     act: Annotated[bool, Field(description="Write true or false: ReLU after each convolution")] = True
     bias: Annotated[bool, Field(description="Write true or false: a bias in each convolution")] = False
+    again: Annotated[bool, Field(description="Write true or false: the same block once more, to see the noise")] = False
 
     def choice(self) -> BlockChoice:
         """The block as the spec knows it."""
-        return BlockChoice(self.name, self.norm, self.act, self.bias)
+        return BlockChoice(self.name, self.norm, self.act, self.bias, self.again)
 
 
 class Experiment(_Model):
@@ -223,12 +227,21 @@ def load(path: Path, overrides: Iterable[str] = ()) -> tuple[SweepConfig, dict[s
     Returns the config and the plain data it was made from (what a results folder keeps). UserError for any mistake.
     """
     data, place = read(path)
+    return _with(data, place, str(path), overrides), data
+
+
+def overridden(data: dict[str, Any], place: str, overrides: Iterable[str]) -> tuple[SweepConfig, dict[str, Any]]:
+    """The same for plain data, which the overrides are written into."""
+    return _with(data, Place(place), place, overrides), data
+
+
+def _with(data: dict[str, Any], place: Place, name: str, overrides: Iterable[str]) -> SweepConfig:
     settings = [_setting(text) for text in overrides]
     if settings:
         _validated(data, place)  # so that the file's own mistakes are told by their place in it
         _override(data, settings)
-        place = Place(" ".join([str(path), *(f"--set {text}" for text, _, _ in settings)]))
-    return _checked(data, place), data
+        place = Place(" ".join([name, *(f"--set {text}" for text, _, _ in settings)]))
+    return _checked(data, place)
 
 
 def check(data: dict[str, Any], place: str) -> SweepConfig:
@@ -287,12 +300,14 @@ def _validated(data: dict[str, Any], place: Place) -> SweepConfig:
 
 
 def _setting(text: str) -> tuple[str, str, list[object]]:
-    """`kernel=3,5` as text, name and values. UserError where it cannot be one."""
+    """`kernel=3,5` or `kernel=[3, 5]` as text, name and values. UserError where it cannot be one."""
     name, equals, values = (part.strip() for part in text.partition("="))
     known = [f.alias or n for n, f in Axes.model_fields.items()] + list(Timing.model_fields)
     if name not in known:
         raise UserError(f"--set {text}", "no such axis or timing key", nearest(name, known, "Known"))
-    pieces = [piece.strip() for piece in values.split(",")]
+    if values.startswith("[") != values.endswith("]"):
+        raise UserError(f"--set {text}", "one of its brackets is missing", f"Write --set {name}=value,value, or in quotes --set '{name}=[value, value]'.")  # fmt: skip
+    pieces = [piece.strip() for piece in values.removeprefix("[").removesuffix("]").split(",")]
     if not equals or not all(pieces):
         raise UserError(f"--set {text}", "it is empty where a value is due", f"Write --set {name}=value,value.")
     return text, name, [_scalar(piece) for piece in pieces]

@@ -11,6 +11,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist, fmean, stdev
 
+from bench.spec.columns import SPOILED
+
+LEAST_ROUNDS = 3  # clean rounds of a process that may speak for all of them
+
 
 @dataclass(frozen=True, slots=True)
 class Interval:
@@ -39,16 +43,31 @@ def t_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
     return Interval(fmean(values), t_quantile(0.5 + confidence / 2, n - 1) * stdev(values) / math.sqrt(n), n)
 
 
-def paired_log_ratio(baseline: Sequence[float], other: Sequence[float]) -> float:
+def paired_log_ratio(
+    baseline: Sequence[float], other: Sequence[float], flags: tuple[Sequence[int], Sequence[int]] = ((), ())
+) -> float:
     """ln(time of the baseline / time of the other) in one process, from samples 2i and 2i + 1 of round i.
 
     A round reads the faster of its two samples of each arm, which drops a burst that hit the other one; the two arms'
-    ratio within a round cancels what drifts from round to round; the midmean over rounds drops the odd round. Of the
-    estimators tried on a shared machine, quiet and beside a bursty competitor, its spread between processes was the
-    smallest. NaN without a whole round.
+    ratio within a round cancels what drifts from round to round; the midmean over rounds drops the odd round. With both
+    arms' flags, rounds that left no arm a whole sample are passed over, as long as LEAST_ROUNDS others remain.
+    docs/METHOD.md has the rules that this one was chosen from. NaN without a whole round.
     """
-    rounds = zip(baseline[0::2], baseline[1::2], other[0::2], other[1::2], strict=False)
+    rounds = list(zip(baseline[0::2], baseline[1::2], other[0::2], other[1::2], strict=False))
+    kept = clean_rounds(*flags)
+    if len(kept) >= LEAST_ROUNDS:
+        sound = [tuple(tuple(t for t in (2 * i, 2 * i + 1) if not f[t] & SPOILED) for f in flags) for i in kept]
+        return midmean([math.log(min(baseline[t] for t in b) / min(other[t] for t in o)) for b, o in sound])
     return midmean([math.log(min(b, c) / min(o, p)) for b, c, o, p in rounds])
+
+
+def clean_rounds(baseline: Sequence[int], other: Sequence[int]) -> list[int]:
+    """The rounds, from 0, in which both arms have a sample that nothing is known to have spoiled, by their flags."""
+    return [
+        i
+        for i, (b, c, o, p) in enumerate(zip(baseline[0::2], baseline[1::2], other[0::2], other[1::2], strict=False))
+        if not (b & SPOILED and c & SPOILED) and not (o & SPOILED and p & SPOILED)
+    ]
 
 
 def midmean(values: Sequence[float]) -> float:

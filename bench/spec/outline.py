@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any
 
+from bench.spec.columns import TOOLS
 from bench.spec.config import Axes, SweepConfig, product
 from bench.spec.costs import Cost
 from bench.spec.errors import UserError
-from bench.spec.plan import Plan, Trial, shape_words
+from bench.spec.interval import t_quantile
+from bench.spec.plan import Plan, Trial, idle_axes, shape_words
 
 SHAPES_SHOWN = 20
 REASONS_SHOWN = 10
@@ -23,15 +27,14 @@ def text(config: SweepConfig, plan: Plan, everything: bool = False) -> str:
     """The outline for the terminal; the theory of the first SHAPES_SHOWN shapes, or of all."""
     active, skips = plan.active, _skips(plan)
     arms = sum(len(t.arms) for t in active)
-    devices = ", ".join(dict.fromkeys(t.surroundings.device for t in plan.trials))
+    devices = dict.fromkeys(t.surroundings.device for t in plan.trials)
     skipped = f", {len(plan.trials) - len(active)} skipped" if skips else ""
-    lines = [f"{plan.name} on {devices}: {_count(len(active), 'trial')} to measure, {_count(arms, 'arm')}{skipped}", ""]
+    where = ", ".join(devices)
+    lines = [f"{plan.name} on {where}: {_count(len(active), 'trial')} to measure, {_count(arms, 'arm')}{skipped}", ""]
     for name, experiment in config.experiments.items():
         blocks = [c.label for c in experiment.choices()]
-        lines += [
-            f"{name}: {blocks[0]} (baseline){''.join(f', {b}' for b in blocks[1:])}",
-            f"  {_product(experiment.axes)}",
-        ]
+        lines += [f"{name}: {blocks[0]} (baseline){''.join(f', {b}' for b in blocks[1:])}"]
+        lines += [f"  {line}" for line in _products(experiment.axes, tuple(devices))]
     if skips:
         lines += ["", "skipped"]
         width = max(len(str(count)) for count in skips.values())
@@ -45,6 +48,8 @@ def text(config: SweepConfig, plan: Plan, everything: bool = False) -> str:
         workers = Counter(t.surroundings for t in active)
         lines += ["", "worker processes, fresh for each replicate"]
         lines += [f"  {surroundings.label}: {_count(count, 'trial')}" for surroundings, count in workers.items()]
+    if plan.chosen:
+        lines += ["", f"second opinions on {_count(len(plan.chosen), 'trial')}, by {' and '.join(TOOLS)}"]
     return "\n".join([*lines, "", _time(plan)])
 
 
@@ -57,6 +62,7 @@ def as_json(config: SweepConfig, plan: Plan) -> str:
             "trials": len(plan.trials),
             "to_measure": len(active),
             "skipped": len(plan.trials) - len(active),
+            "second_opinions": len(plan.chosen),
             "arms": sum(len(t.arms) for t in active),
         },
         "experiments": {
@@ -77,6 +83,9 @@ def as_json(config: SweepConfig, plan: Plan) -> str:
             "processes_min": timing.processes_min,
             "processes_max": timing.processes_max,
             "precision": timing.precision,
+            "processes_for_half": None
+            if timing.processes_min < 2
+            else [processes_for_half(n, timing.confidence) for n in (timing.processes_min, timing.processes_max)],
         },
         "notes": list(plan.notes),
     }
@@ -142,11 +151,18 @@ def _skips(plan: Plan) -> Counter[str]:
     return Counter(t.skip for t in plan.trials if t.skip is not None)
 
 
-def _product(axes: Axes) -> str:
-    sizes = [(f.alias or n, len(getattr(axes, n))) for n, f in Axes.model_fields.items()]
-    factors = " x ".join(f"{size} {name}" for name, size in sizes if size > 1)
-    total = product(axes)
-    return f"{factors} = {_count(total, 'trial')} a device" if factors else "one trial a device"
+def _products(axes: Axes, devices: Sequence[str]) -> list[str]:
+    """The product of the axes that count on each device; one line where it is the same on all."""
+    lines: dict[str, list[str]] = {}
+    for device in devices:
+        idle = idle_axes(device)
+        sizes = [(f.alias or n, len(getattr(axes, n))) for n, f in Axes.model_fields.items() if n not in idle]
+        factors = " x ".join(f"{size} {name}" for name, size in sizes if size > 1)
+        total = math.prod(size for _, size in sizes)
+        lines.setdefault(f"{factors} = {_count(total, 'trial')}" if factors else "one trial", []).append(device)
+    if len(lines) == 1:
+        return [f"{line} a device" for line in lines]
+    return [f"{line} on {', '.join(alike)}" for line, alike in lines.items()]
 
 
 def _theory(trials: Sequence[Trial], everything: bool) -> list[str]:
@@ -190,10 +206,27 @@ def _time(plan: Plan) -> str:
     low, high = (plan.seconds(n) / 60 for n in (timing.processes_min, timing.processes_max))
     if not plan.active:
         return "time: none, as nothing is to be measured"
-    return (
+    text = (
         f"time: about {_minutes(low)} to {_minutes(high)} minutes, with {timing.processes_min} to {timing.processes_max}"
         f" processes a trial until the interval of ln(speedup) is within {timing.precision:g} on each side"
     )
+    if timing.processes_min > 1:
+        least, most = (processes_for_half(n, timing.confidence) for n in (timing.processes_min, timing.processes_max))
+        short, long = (plan.seconds(n) / 60 for n in (least, most))
+        text += (
+            f"\n  within half of that: about {_minutes(short)} to {_minutes(long)} minutes,"
+            f" --set precision={timing.precision / 2:g} --set processes_max={most}"
+        )
+    return text
+
+
+def processes_for_half(processes: int, confidence: float) -> int:
+    """Processes whose interval is at most half as wide as that of so many (2 or more), if they spread alike."""
+
+    def width(n: int) -> float:
+        return t_quantile(0.5 + confidence / 2, n - 1) / math.sqrt(n)
+
+    return next(n for n in itertools.count(processes) if width(n) <= width(processes) / 2)
 
 
 def _minutes(minutes: float) -> str:

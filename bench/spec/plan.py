@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -14,9 +15,24 @@ from bench.spec.costs import PASSES_TRAINING, Cost, cost, forward_macs
 from bench.spec.errors import UserError
 
 START_SECONDS = 3.0  # a fresh worker imports torch
+CARD_START_SECONDS = 8.0  # and loads an accelerator's libraries; a guess, as all of the CARD_ ones are
 SETUP_SECONDS = 0.35  # building, warming up and calibrating one trial
+CARD_SETUP_SECONDS = 1.0  # and searching algorithms, and the device's own times after the rounds
+COMPILER_COLD_SECONDS = 20.0  # the first worker of a run that compiles builds what all kernels need
+COMPILER_START_SECONDS = 6.0  # every such worker loads the compiler
+COMPILE_SECONDS = 4.0  # one arm for the first time, twice in training; 2 to 6 on one core of a server
+COMPILED_SECONDS = 0.3  # the same in later workers, which find it compiled
+COMPILE_PATIENCE_S = 120.0  # what a trial's time-out grows by for each of its arms
 INSPECT_SECONDS = 0.1  # the memory pass of one trial
+TOOLS_START_SECONDS = 2.0  # a worker imports the tools of second opinions, and one of them looks at its clock
+OPINION_SECONDS = 2.2  # each of the two tools looks at an arm for a second
+OPINION_EVALUATIONS = 12  # the fewest that the two make of an arm together
+ROOF_SECONDS = 1.5  # measuring the roofs of one dtype
+ROOF_PROCESSES = 3  # the first so many processes do
 GUESSED_FLOP_PER_S = 2e10  # of one CPU thread, for the estimate of long trials alone
+CARD_FLOP_PER_S = 4e12
+CPU_AXES = ("threads", "allocator", "waiting")
+CUDNN_AXES = ("cudnn_benchmark",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +46,9 @@ class Surroundings:
 
     @property
     def label(self) -> str:
-        """Such as `cpu, 2 threads`; whatever is not the default is named."""
-        words = [self.device, f"{self.threads} thread{'s' if self.threads > 1 else ''}"]
+        """Such as `cpu, 2 threads`; whatever is not the default is named. An accelerator has no threads to speak of."""
+        words = [self.device]
+        words += [f"{self.threads} thread{'s' if self.threads > 1 else ''}"] if self.device == "cpu" else []
         words += [f"allocator {self.allocator}"] if self.allocator != "retain" else []
         words += [f"waiting {self.waiting}"] if self.waiting != "default" else []
         return ", ".join(words)
@@ -39,7 +56,8 @@ class Surroundings:
     @property
     def slug(self) -> str:
         """The same in a trial's name: `cpu-2t`."""
-        words = [self.device.replace(":", ""), f"{self.threads}t"]
+        words = [self.device.replace(":", "")]
+        words += [f"{self.threads}t"] if self.device == "cpu" else []
         words += [f"malloc_{self.allocator}"] if self.allocator != "retain" else []
         words += [self.waiting] if self.waiting != "default" else []
         return "-".join(words)
@@ -107,6 +125,16 @@ class Plan:
         """The environments of workers, in order of first use."""
         return tuple(dict.fromkeys(t.surroundings for t in self.active))
 
+    @property
+    def chosen(self) -> tuple[Trial, ...]:
+        """The active trials that are to have second opinions: the asked share, drawn by the seed, or at least one."""
+        share, active = self.timing.second_opinions, self.active
+        if not share or not active:
+            return ()
+        coin = random.Random(f"{self.timing.seed}/second opinions")
+        drawn = coin.sample(range(len(active)), max(1, round(share * len(active))))
+        return tuple(active[i] for i in sorted(drawn))
+
     def seconds(self, processes: int) -> float:
         """Estimated wall time in seconds with this many processes a trial."""
         active = self.active
@@ -114,12 +142,17 @@ class Plan:
         visits = 0.0
         for t in active:
             # What the estimate depends on; a shape by its identity, as to hash ten thousand takes long.
-            key = (t.experiment, id(t.shape), t.pass_, t.surroundings.threads)
+            key = (t.experiment, id(t.shape), t.pass_, t.mode, t.surroundings)
             if key not in known:
                 known[key] = visit_seconds(t, self.timing)
             visits += known[key]
-        starts = len(self.surroundings()) * START_SECONDS
-        return processes * (visits + starts) + starts + INSPECT_SECONDS * len(active)
+        starts = sum(start_seconds(s) for s in self.surroundings())
+        compiling = [t for t in active if t.mode == "compile"]
+        loads = COMPILER_START_SECONDS * len({t.surroundings for t in compiling})
+        colds = sum(COMPILE_SECONDS * _compilations(t) for t in compiling) + (COMPILER_COLD_SECONDS if compiling else 0)
+        roofs = ROOF_SECONDS * min(processes, ROOF_PROCESSES) * len({(t.surroundings, t.dtype) for t in active})
+        once = starts + loads + colds + roofs + INSPECT_SECONDS * len(active) + opinions_seconds(self.chosen)
+        return processes * (visits + starts + loads) + once
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; `from_dict` reads it back."""
@@ -150,12 +183,43 @@ def _forward_macs(choice: BlockChoice, shape: Shape) -> int:
 def visit_seconds(trial: Trial, timing: Timing) -> float:
     """Estimated seconds of one trial in one process: sampling, or its fewest rounds where those take longer.
 
-    The speed assumed for the latter is a guess (GUESSED_FLOP_PER_S per thread), good enough to plan by.
+    The speed assumed for the latter is a guess (GUESSED_FLOP_PER_S per thread, CARD_FLOP_PER_S), good enough to plan by.
     """
+    setup = SETUP_SECONDS if trial.surroundings.device == "cpu" else CARD_SETUP_SECONDS
+    setup += COMPILED_SECONDS * _compilations(trial)
+    return setup + max(timing.seconds, 3 * _once_seconds(trial) * timing.rounds_min)
+
+
+def start_seconds(surroundings: Surroundings) -> float:
+    """Estimated seconds until a worker is ready."""
+    return START_SECONDS if surroundings.device == "cpu" else CARD_START_SECONDS
+
+
+def timeout_seconds(trial: Trial, timing: Timing) -> float:
+    """How long a trial may be silent before it is given up: longer where it compiles."""
+    return timing.timeout_seconds + COMPILE_PATIENCE_S * _compilations(trial)
+
+
+def _compilations(trial: Trial) -> int:
+    if trial.mode != "compile":
+        return 0
+    return len(trial.arms) * (2 if trial.pass_ == "training" else 1)
+
+
+def opinions_seconds(trials: Sequence[Trial]) -> float:
+    """Estimated seconds of second opinions on these trials, the starts of their workers included."""
+    starts = sum(start_seconds(s) + TOOLS_START_SECONDS for s in {t.surroundings for t in trials})
+    return starts + sum(
+        SETUP_SECONDS + max(OPINION_SECONDS * len(t.arms), OPINION_EVALUATIONS * _once_seconds(t)) for t in trials
+    )
+
+
+def _once_seconds(trial: Trial) -> float:
+    """Guessed seconds of one evaluation of each arm."""
     passes = PASSES_TRAINING if trial.pass_ == "training" else 1
     macs = passes * sum([_forward_macs(arm.choice, trial.shape) for arm in trial.arms])
-    once = 2 * macs / (GUESSED_FLOP_PER_S * trial.surroundings.threads)
-    return SETUP_SECONDS + max(timing.seconds, 3 * once * timing.rounds_min)
+    place = trial.surroundings
+    return 2 * macs / (GUESSED_FLOP_PER_S * place.threads if place.device == "cpu" else CARD_FLOP_PER_S)
 
 
 def make(config: SweepConfig, devices: Sequence[str], cores: int) -> Plan:
@@ -175,13 +239,19 @@ def make(config: SweepConfig, devices: Sequence[str], cores: int) -> Plan:
     for device in devices:
         for name, experiment in config.experiments.items():
             trials += _trials(name, experiment.choices(), experiment.axes, device, cores)
-            idle = ("cudnn_benchmark",) if device == "cpu" else ("threads", "allocator", "waiting")
-            given = [w for w in idle if w in experiment.axes.model_fields_set]
-            whose = "cuDNN's" if device == "cpu" else "a CPU's"
-            if given:
-                notes.append(f"{name} on {device}: {', '.join(given)} shape {whose} time alone; one value is kept")
+            given = experiment.axes.model_fields_set & set(idle_axes(device))
+            for whose, shaping in (("a CPU's", CPU_AXES), ("cuDNN's", CUDNN_AXES)):
+                words = ", ".join(axis for axis in shaping if axis in given)
+                notes += [f"{name} on {device}: {words} shape {whose} time alone; one value is kept"] if words else []
     unique = {t.trial_id: t for t in trials}  # a value that stands twice on an axis is one trial
     return Plan(config.name, tuple(unique.values()), config.timing, tuple(notes))
+
+
+def idle_axes(device: str) -> tuple[str, ...]:
+    """Axes that shape no time on this device, so that one of their values is kept."""
+    if device == "cpu":
+        return CUDNN_AXES
+    return CPU_AXES if device.startswith("cuda") else CPU_AXES + CUDNN_AXES
 
 
 def _surroundings(axes: Axes, device: str, cores: int) -> Iterator[Surroundings]:

@@ -6,27 +6,24 @@ None of it has run where this was written: there was no GPU. A failure here is w
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 from time import perf_counter_ns
 
 import pytest
 import torch
 
-from bench.measure import devices
+from bench.measure import compiling, devices
 from bench.measure.modules import Evaluation
 from bench.measure.telemetry import Nvml
 from bench.spec.config import check
 from bench.spec.plan import Trial, make
 
 
-@pytest.fixture(scope="module")
-def device() -> devices.Device:
-    return devices.open_device("cuda:0")
-
-
 def trials(**axes) -> tuple[Trial, ...]:
     axes = {"channels": 64, "size": 56} | axes
     data = {"name": "t", "experiments": {"a": {"blocks": ["standard", "separable"], "axes": axes}}}
-    return make(check(data, "t"), ["cuda:0"], 1).trials
+    return make(check(data, "t"), ["cuda"], 1).trials
 
 
 def built(device, trial: Trial, arm: int = 0) -> Evaluation:
@@ -34,6 +31,9 @@ def built(device, trial: Trial, arm: int = 0) -> Evaluation:
     evaluation = Evaluation(trial, trial.arms[arm], device.torch_device, 1)
     if trial.mode == "graph":
         evaluation.capture(device.capture)
+    if trial.mode == "compile":
+        compiling.start_over()
+        evaluation.compile(device.time)
     return evaluation
 
 
@@ -87,6 +87,31 @@ def test_a_graph_puts_out_what_eager_does(device):
         torch.testing.assert_close(built(device, graph, arm)(), built(device, eager, arm)())
 
 
+def test_compiled_code_puts_out_what_eager_does(device):
+    eager, compiled = (trials(mode=mode)[0] for mode in ("eager", "compile"))
+    for arm in (0, 1):
+        call = built(device, compiled, arm)
+        torch.testing.assert_close(call(), built(device, eager, arm)(), rtol=1e-3, atol=1e-3)
+        assert call.first_call_ns > 0
+
+
+def test_a_failed_capture_is_told_and_spoils_the_process(place):
+    """In a process of its own, as what it leaves behind is not to be trusted."""
+    code = f"""
+import torch
+from bench.measure import devices
+device = devices.open_device("{place}")
+x = torch.ones(4, device=device.torch_device)
+try:
+    device.capture(lambda: (x + 1, print(float(x.sum())))[0] if torch.cuda.is_current_stream_capturing() else x + 1)
+except devices.CaptureFailed as error:
+    print("told:", error, device.spoilt)
+"""
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
+    assert "told: it can't be captured as a graph" in told.stdout, told.stderr
+    assert "True" in told.stdout
+
+
 def test_memory_is_the_theoretical_one_and_a_workspace(device):
     (trial,) = trials(batch=16)
     for arm in (0, 1):
@@ -120,13 +145,12 @@ def test_no_more_bandwidth_than_the_card_has(device):
 
 def test_two_counters_agree_on_the_launches(device):
     (trial,) = trials()
-    counts = []
     for arm in (0, 1):
         found = device.launches(built(device, trial, arm))
         assert found.profiler is not None
         assert found.graph in (None, found.profiler)
-        counts.append(found.profiler)
-    assert counts[1] > counts[0]
+        # each operator starts a kernel at least; how many more a convolution takes is cuDNN's choice
+        assert found.profiler >= trial.cost(trial.arms[arm]).ops
 
 
 def test_running_out_of_memory_is_recovered_from(device):
@@ -142,8 +166,8 @@ def test_running_out_of_memory_is_recovered_from(device):
     assert bool(torch.isfinite(built(device, trial)()).all())
 
 
-def test_the_precision_switch_changes_the_error(device):
-    if torch.cuda.get_device_capability()[0] < 8:
+def test_the_precision_switch_changes_the_error(device, place):
+    if torch.cuda.get_device_capability(place)[0] < 8:
         pytest.skip("cards before Ampere have no TF32")
     errors = {}
     for dtype in ("fp32", "fp32-tf32"):
@@ -155,8 +179,8 @@ def test_the_precision_switch_changes_the_error(device):
     assert errors["fp32-tf32"] > 5 * errors["fp32"]
 
 
-def test_the_card_is_found_by_its_uuid(device):
-    card = Nvml(torch.cuda.get_device_properties(0))
+def test_the_card_is_found_by_its_uuid(device, place):
+    card = Nvml(torch.cuda.get_device_properties(place))
     if card.why is not None:
         pytest.skip(f"NVML is not to be had: {card.why}")
     assert card.read()["temperature_c"] is None or 0 < card.read()["temperature_c"] < 120

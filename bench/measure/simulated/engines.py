@@ -105,18 +105,18 @@ class Engine(ABC):
 
     def synchronize(self) -> None:
         """Wait until the queue is empty."""
-        self._refuse_in_capture()
+        self.refuse_in_capture()
         self.wait(self.mark())
 
     def wait(self, mark: Mark) -> None:
         """Wait until the device has got there. AcceleratorError if it has met a fault."""
-        self._refuse_in_capture()
+        self.refuse_in_capture()
         self._wait(mark)
         self.check()
 
     def reached(self, mark: Mark) -> bool:
         """Whether the device has got there."""
-        self._refuse_in_capture()
+        self.refuse_in_capture()
         self.check()
         return self._reached(mark)
 
@@ -133,7 +133,8 @@ class Engine(ABC):
         """Let go of whoever waits for a device that hangs."""
         self._closed.set()
 
-    def _refuse_in_capture(self) -> None:
+    def refuse_in_capture(self) -> None:
+        """AcceleratorError, now and as the capture ends, for what can't be noted for a graph."""
         if self._captured is not None:
             self._capture_broken = True
             raise accelerator_error(CAPTURE_UNSUPPORTED, "operation not permitted when stream is capturing")

@@ -103,9 +103,10 @@ class CUDAGraph:
         self.nodes = MACHINE.engine.end_capture()
 
     def replay(self) -> None:
-        """One launch."""
+        """One launch, which no other graph can note."""
         if self.nodes is None:
             raise RuntimeError("Called CUDAGraph::replay without a preceding successful capture.")
+        MACHINE.engine.refuse_in_capture()
         MACHINE.engine.replay(self.nodes)
 
     def reset(self) -> None:

@@ -1,0 +1,192 @@
+"""What this machine is and does right now: read once, so that the checks that judge it need nothing but these facts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
+
+import psutil
+
+Reader = Callable[[str], str]
+SAMPLE_S = 0.5  # of watching: fifty ticks of each core's clock
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """The facts. None stands for what this system does not tell."""
+
+    read: Reader  # a file's text by its path, empty where it can't be read
+    environ: Mapping[str, str]
+    cpus: frozenset[int]  # logical ones that this process may run on
+    cores: int  # physical ones of the whole machine
+    usable: int  # of those, for workers' threads
+    busy: float | None  # of the usable cores' time, in cores: what other programs take
+    stolen: float | None  # of the same time, as a share: what the hypervisor gives to others
+    memory_bytes: int
+    available_bytes: int
+    swap_bytes: int  # in use
+    plugged: bool | None  # None without a battery, or where it does not tell
+    libc: str  # such as glibc 2.36; empty where it is another one
+    clock_step_ns: int  # the smallest step of perf_counter that was seen
+    results: Path
+    free_bytes: int | None  # where results go
+    writable: bool
+
+
+def look(results: Path, sample_s: float = SAMPLE_S) -> Machine:
+    """Look at this machine, asleep for `sample_s` in between; `results` is the folder to be written."""
+    cpus = _cpus()
+    before = read("/proc/stat")
+    if before:
+        time.sleep(sample_s)
+        busy, stolen = shares(before, read("/proc/stat"), cpus)
+    else:
+        busy, stolen = psutil.cpu_percent(interval=sample_s) / 100 * len(cpus), None
+    memory = psutil.virtual_memory()
+    room = memory_room(read)
+    battery = psutil.sensors_battery() if hasattr(psutil, "sensors_battery") else None
+    there = next((p for p in (results.absolute(), *results.absolute().parents) if p.exists()), Path("/"))
+    return Machine(
+        read=read,
+        environ=dict(os.environ),
+        cpus=cpus,
+        cores=psutil.cpu_count(logical=False) or len(cpus),
+        usable=usable_cores(),
+        busy=busy,
+        stolen=stolen,
+        memory_bytes=memory.total,
+        available_bytes=memory.available if room is None else min(memory.available, room),
+        swap_bytes=psutil.swap_memory().used,
+        plugged=None if battery is None else battery.power_plugged,
+        libc=_libc(),
+        clock_step_ns=_clock_step_ns(),
+        results=results,
+        free_bytes=_free_bytes(there),
+        writable=there.is_dir() and os.access(there, os.W_OK | os.X_OK),
+    )
+
+
+def read(path: str) -> str:
+    """A file's text, empty where it can't be read."""
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def usable_cores() -> int:
+    """Physical cores that this process may use: by affinity and by the container's quota, at least 1."""
+    logical = len(_cpus())
+    physical = psutil.cpu_count(logical=False) or logical
+    all_logical = psutil.cpu_count() or logical
+    per_core = max(1, round(all_logical / physical))
+    usable = max(1, min(physical, -(-logical // per_core)))
+    granted = quota(read)
+    return usable if granted is None else max(1, min(usable, int(granted)))
+
+
+def quota(read: Reader) -> float | None:
+    """CPUs' worth of time that the control group and those above it grant, or None where none limits it."""
+    limits = []
+    for folder in _control_groups(read, "cpu"):
+        fields = read(f"{folder}/cpu.max").split()
+        if not fields:
+            fields = [read(f"{folder}/cpu.cfs_quota_us"), read(f"{folder}/cpu.cfs_period_us")]
+        limit, period = (number(f) for f in [*fields, "", ""][:2])
+        if limit is not None and period and limit > 0:  # "max" is no number, and -1 was its name before
+            limits.append(limit / period)
+    return min(limits, default=None)
+
+
+def memory_room(read: Reader) -> int | None:
+    """Bytes that the control group and those above it still grant, or None where none limits it.
+
+    Files that were read and can be dropped again count as room.
+    """
+    rooms = []
+    for folder in _control_groups(read, "memory"):
+        for limit_name, used_name, dropped in (
+            ("memory.max", "memory.current", "inactive_file"),
+            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+        ):
+            limit, used = number(read(f"{folder}/{limit_name}")), number(read(f"{folder}/{used_name}"))
+            if limit is not None and used is not None:
+                stat = dict(line.split()[:2] for line in read(f"{folder}/memory.stat").splitlines() if " " in line)
+                rooms.append(max(0, int(limit - used + (number(stat.get(dropped, "")) or 0))))
+    return min(rooms, default=None)
+
+
+def shares(before: str, after: str, cpus: Collection[int]) -> tuple[float | None, float | None]:
+    """(cores' worth of time that was used, share that was stolen) on these CPUs between two texts of /proc/stat."""
+    used = stolen = total = 0.0
+    seen = 0
+    first, last = _ticks(before), _ticks(after)
+    for cpu in cpus:
+        if cpu in first and cpu in last:
+            passed = [b - a for a, b in zip(first[cpu], last[cpu], strict=True)]
+            user, nice, system, idle, iowait, irq, softirq, steal = passed
+            used += user + nice + system + irq + softirq
+            stolen += steal
+            total += user + nice + system + idle + iowait + irq + softirq + steal
+            seen += 1
+    return (used / total * seen, stolen / total) if total > 0 else (None, None)
+
+
+def number(text: str) -> float | None:
+    """A file's or a field's number, or None where it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _ticks(stat: str) -> dict[int, list[int]]:
+    """Each CPU's user, nice, system, idle, iowait, irq, softirq and steal (user holds the time of guests)."""
+    found = {}
+    for line in stat.splitlines():
+        name, *fields = line.split()
+        if name.startswith("cpu") and name[3:].isdecimal() and len(fields) >= 8:
+            found[int(name[3:])] = [int(f) for f in fields[:8]]
+    return found
+
+
+def _control_groups(read: Reader, controller: str) -> Iterator[str]:
+    """Folders of this process's control group and of those above it: version 2's, then version 1's."""
+    own = {"/sys/fs/cgroup": "/", f"/sys/fs/cgroup/{controller}": "/"}
+    for line in read("/proc/self/cgroup").splitlines():
+        fields = line.split(":", 2)
+        if len(fields) == 3 and fields[:2] == ["0", ""]:
+            own["/sys/fs/cgroup"] = fields[2]
+        elif len(fields) == 3 and controller in fields[1].split(","):
+            own[f"/sys/fs/cgroup/{controller}"] = fields[2]
+    for root, path in own.items():
+        for folder in (PurePosixPath(path), *PurePosixPath(path).parents):
+            yield f"{root}{folder}".rstrip("/")
+
+
+def _cpus() -> frozenset[int]:
+    return frozenset(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
+
+
+def _libc() -> str:
+    try:
+        return os.confstr("CS_GNU_LIBC_VERSION") or ""
+    except (AttributeError, OSError, ValueError):
+        return ""
+
+
+def _clock_step_ns() -> int:
+    seen = [time.perf_counter_ns() for _ in range(2000)]
+    return min((b - a for a, b in pairwise(seen) if b > a), default=0)
+
+
+def _free_bytes(folder: Path) -> int | None:
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return None

@@ -1,0 +1,197 @@
+"""The roofline picture: what blocks reach, under the roofs that were measured of the device beside them."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bench.analyse.results import Run
+from bench.analyse.roofline import RATES, TOLERANCE, Key
+from bench.analyse.summary import Record, percent, records_of
+from bench.show import plots, style
+from bench.show.facets import MOST_GROUPS
+from bench.spec.columns import MEASURED
+
+_GIGA = 1e9
+_MOST_POINTS, _LEAST_POINTS = 9.0, 4.0  # the size of a marker
+_CLOSE = 1.3  # two flat roofs less apart than by this factor share their words
+_ROOM = 0.55  # of the panel's width may lie left of a word
+_SMALL: dict[str, Any] = {"fontsize": 7.5, "color": style.INK, "va": "bottom", "zorder": 5}
+_BACKED = {"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85}
+
+
+def draw(run: Run, folder: Path) -> tuple[Path, ...]:
+    """Write roofline.png and roofline.svg into `folder`; nothing where the run has no roofs over measured rows."""
+    figure = roofline(run)
+    return style.save(figure, folder, "roofline") if figure is not None else ()
+
+
+def roofline(run: Run) -> Figure | None:
+    """Achieved GFLOP/s against FLOP per byte, a panel for each device, number of threads and dtype; None without roofs."""
+    roofs = {_key(r): r for r in records_of(run.roofs)} if run.roofs is not None else {}
+    measured = records_of(run.measurements)
+    rows = [r for r in measured if r["status"] in MEASURED and r["attainable_share"] is not None and _key(r) in roofs]
+    if not rows:
+        return None
+    keys = [key for key in roofs if any(_key(r) == key for r in rows)]
+    shown = keys[:MOST_GROUPS]
+    blocks = list(dict.fromkeys(str(r["block"]) for r in rows))
+    places = [(str(key), 0) for key in shown]
+    figure, axes = style.panels(len(shown), plots.columns(places), square=True)
+    across, upright = _limits(rows, [roofs[k] for k in shown])
+    for axis, key in zip(axes, shown, strict=True):
+        style.log_axis(axis.xaxis, *across, style.decade_ticks(*across), _tick)
+        style.log_axis(axis.yaxis, *upright, style.decade_ticks(*upright), _tick)
+        _points(axis, [r for r in rows if _key(r) == key], blocks, _sizes(rows))
+        axis.set_xlabel("FLOP per byte that must move")
+        style.name_panel(axis, _words(key, keys))
+    plots.label_outer(axes, plots.columns(places), "achieved GFLOP/s")
+    more = f"{len(keys) - len(shown)} more panels are not drawn; roofs.csv has them." if len(keys) > len(shown) else ""
+    how = "minimum time · FLOP = 2 x MAC, convolutions only · roofs: the fastest matrix product, 3x3 convolution, copy, triad or read · shares: geometric means"
+    style.frame(figure, _title(rows), plots.footer(run, rows, how), _handles(rows, blocks), more)
+    for axis, key in zip(axes, shown, strict=True):  # once the panels have their sizes, which the slopes' words follow
+        _roofs(axis, roofs[key], across)
+    return figure
+
+
+def _key(row: Record) -> Key:
+    return str(row["device"]), int(row["threads"]), str(row["dtype"])
+
+
+def _words(key: Key, keys: Sequence[Key]) -> str:
+    """What tells a panel from the others."""
+    device, threads, dtype = key
+    words = [device] if len({k[0] for k in keys}) > 1 else []
+    if device.startswith("cpu") and len({k[1] for k in keys if k[0] == device}) > 1:
+        words.append(f"{threads} thread{'s' if threads != 1 else ''}")
+    return ", ".join([*words, dtype] if len({k[2] for k in keys}) > 1 else words)
+
+
+def _limits(rows: Sequence[Record], roofs: Sequence[Record]) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Limits of intensity and of GFLOP/s that show all points, and of the roofs a piece of each."""
+    peaks = [_peak(r) for r in roofs]
+    ridges = [_peak(r) / r["cache_bytes_per_s"] for r in roofs if r["cache_bytes_per_s"]]
+    intensities = [r["intensity_flop_per_byte"] for r in rows]
+    across = min(*intensities, *(ridge / 5 for ridge in ridges)) / 1.4, max(*intensities, *ridges) * 1.8
+    reached = [r["achieved_flop_per_s"] for r in rows]
+    return across, (min(*reached, *(p / 20 for p in peaks)) / _GIGA / 1.5, max(*reached, *peaks) / _GIGA * 1.8)
+
+
+def _peak(roof: Record) -> float:
+    return max(float(roof[name]) for name in RATES[:2] if roof[name] is not None)
+
+
+def _sizes(rows: Sequence[Record]) -> Mapping[float, float]:
+    """The size of a marker by its row's channels: from the fewest to the most, even steps of their logarithm."""
+    every = sorted({_channels(r) for r in rows})
+    steps = math.log(every[-1] / every[0]) or 1.0
+    return {c: _LEAST_POINTS + (_MOST_POINTS - _LEAST_POINTS) * math.log(c / every[0]) / steps for c in every}
+
+
+def _channels(row: Record) -> float:
+    return math.sqrt(int(row["c_in"]) * int(row["c_out"]))
+
+
+def _points(axis: Axes, rows: Sequence[Record], blocks: Sequence[str], sizes: Mapping[float, float]) -> None:
+    for r in sorted(rows, key=_channels, reverse=True):
+        seen = style.look(blocks.index(str(r["block"])))
+        at, reached = [r["intensity_flop_per_byte"]], [r["achieved_flop_per_s"] / _GIGA]
+        axis.plot(
+            at, reached, marker=seen.marker, ms=sizes[_channels(r)], color=seen.colour, mew=1.1, alpha=0.85, ls="",
+            mfc="white" if plots.doubtful(r) else seen.colour, mec=seen.colour if plots.doubtful(r) else "white", zorder=3,
+        )  # fmt: skip
+        if r["attainable_share"] > TOLERANCE:
+            axis.plot(at, reached, marker="x", ms=5, mew=1.4, color=style.INK, ls="", zorder=4)
+
+
+def _roofs(axis: Axes, roof: Record, across: tuple[float, float]) -> None:
+    """The flat roofs of computing and the slopes of moving bytes, each with its number."""
+    peak = _peak(roof)
+    flat = sorted(((float(roof[n]), n) for n in RATES[:2] if roof[n] is not None), reverse=True)
+    starts = {name: rate for name in RATES[2:] if (rate := roof[name]) is not None}
+    begins = [rate / starts["cache_bytes_per_s"] if "cache_bytes_per_s" in starts else across[0] for rate, _ in flat]
+    words = [f"{name.partition('_')[0]} {_number(rate / _GIGA)}" for rate, name in flat]
+    if len(flat) == 2 and flat[0][0] < _CLOSE * flat[1][0]:
+        words = [", ".join(words), ""]
+    inside = math.log(max(begins) / across[0]) < _ROOM * math.log(across[1] / across[0])
+    aside = max(begins) if inside else across[1]  # the words stand right of the cache's slope if there is room
+    for place, ((rate, _), begin, word) in enumerate(zip(flat, begins, words, strict=True)):
+        axis.plot([begin, across[1]], [rate / _GIGA] * 2, color=style.INK, lw=1.3 if place == 0 else 0.9, zorder=2)
+        if word:
+            axis.annotate(
+                f"{word} GFLOP/s",
+                (aside, rate / _GIGA),
+                (5 if inside else -5, 3),
+                textcoords="offset points",
+                ha="left" if inside else "right",
+                bbox=_BACKED,
+                **_SMALL,
+            )
+    for name, rate in starts.items():
+        kind = name.partition("_")[0]
+        ends = across[0], peak / rate
+        heights = [x * rate / _GIGA for x in ends]
+        axis.plot(ends, heights, color=style.INK, lw=1.3, ls="-" if kind == "cache" else (0, (4, 2)), zorder=2)
+        _along(axis, f"{kind} {_number(rate / _GIGA)} GB/s", ends, heights)
+
+
+def _along(axis: Axes, word: str, xs: Sequence[float], ys: Sequence[float]) -> None:
+    """A word just above a line, at its first point within the panel, and turned as the line is."""
+    low = axis.get_ylim()[0] * 1.15
+    begin = max(xs[0], low * xs[0] / ys[0])
+    slope = ys[0] / xs[0]
+    (x0, y0), (x1, y1) = axis.transData.transform([(begin, begin * slope), (2 * begin, 2 * begin * slope)])
+    angle = math.degrees(math.atan2(y1 - y0, x1 - x0))
+    turned = math.radians(angle)
+    axis.annotate(
+        word, (begin, begin * slope), (20 * math.cos(turned) - 2 * math.sin(turned), 20 * math.sin(turned) + 2 * math.cos(turned)),
+        textcoords="offset points", rotation=angle, rotation_mode="anchor", **_SMALL,
+    )  # fmt: skip
+
+
+def _tick(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1 else f"{value:g}"
+
+
+def _number(value: float) -> str:
+    """Three digits, and no exponent."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _handles(rows: Sequence[Record], blocks: Sequence[str]) -> list[Artist]:
+    looks = [style.look(i) for i in range(len(blocks))]
+    handles: list[Artist] = [style.proxy(b, k.colour, k.marker) for b, k in zip(blocks, looks, strict=True)]
+    sizes = _sizes(rows)
+    if len(sizes) > 1:
+        for channels in (min(sizes), max(sizes)):
+            mark = style.proxy(f"{channels:.0f} channels", style.FAINT, "o")
+            mark.set_markersize(sizes[channels])
+            handles.append(mark)
+    handles += plots.hollow_handle(rows)
+    if any(r["attainable_share"] > TOLERANCE for r in rows):
+        handles.append(style.proxy("above its roof: see quality_notes", style.INK, "x"))
+    return handles
+
+
+def _title(rows: Sequence[Record]) -> str:
+    """Each block's share of its attainable speed (geometric mean), and the roof that bounds most of its rows."""
+    places = list(dict.fromkeys((str(r["device"]), str(r["block"])) for r in rows))
+    here = {place: [r for r in rows if (r["device"], r["block"]) == place] for place in places}
+    roofs = {place: Counter(str(r["roof"]) for r in some).most_common(1)[0][0] for place, some in here.items()}
+    words: dict[str, list[str]] = {}
+    for place, some in here.items():
+        device, block = place
+        mean = math.exp(sum(math.log(r["attainable_share"]) for r in some) / len(some))
+        first = device not in words
+        of = f" of its {roofs[place]} roof" if len(set(roofs.values())) > 1 or (first and not words) else ""
+        words.setdefault(device, []).append(f"{block}{' reaches' if first else ''} {percent(mean)}{of}")
+    said = [(f"on {device} " if len(words) > 1 else "") + ", ".join(some) for device, some in words.items()]
+    text = "; ".join(said)
+    return text[0].upper() + text[1:]
