@@ -1,0 +1,183 @@
+"""Tables of observations: what an evaluation counts and how long it took, from anyone's measurements or from our own.
+
+A row is one evaluation of a network or a block. Its counts are totals for the whole batch; a cell is empty where the
+number is unknown. docs/DRIVERS.md lists the columns.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.analyse import results
+from bench.analyse.results import Run
+from bench.analyse.summary import records_of
+from bench.spec.columns import MEASURED
+from bench.spec.errors import UserError
+
+KEYS = ("source", "device", "device_kind", "dtype", "layout", "mode", "pass")
+PREDICTORS = ("macs", "activations", "conv_layers")
+COUNTS = (*PREDICTORS, "ops")
+OUR_TIMES = ("time_min_s", "time_median_s")
+"""Of our own tables: the first that is there is the time. The minimum is what disturbance moves least."""
+SHORTEST_S, LONGEST_S, MOST = 1e-12, 1e9, 1e24  # beyond them a cell holds a slip, not a measurement
+
+_HELP = "Give a table of observations (docs/DRIVERS.md lists its columns), a results folder or its measurements.csv."
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One row. `keys` by KEYS, empty words where unknown; `counts` by COUNTS, None where unknown; seconds."""
+
+    keys: Mapping[str, str]
+    counts: Mapping[str, float | None]
+    time_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Observations:
+    """A table, and how many of its rows were not measured (skipped or failed: only our own tables keep such rows)."""
+
+    place: str
+    rows: tuple[Observation, ...]
+    not_measured: int = 0
+
+
+def read(path: Path) -> Observations:
+    """A table of observations, a results folder, or the measurements.csv of one.
+
+    UserError, with the line where there is one, for what can't be read, a column that is missing, a cell that is no
+    number or lies beyond what it could be, and a table of which nothing was measured.
+    """
+    found = of_run(results.read(path)) if path.is_dir() else _table(path)
+    if not found.rows:
+        why = f"none of its {found.not_measured} rows was measured" if found.not_measured else "it has no rows"
+        raise UserError(str(path), why, _HELP)
+    return found
+
+
+def of_run(run: Run) -> Observations:
+    """The rows of a run that were measured."""
+    rows = [_ours(r, f"{run.folder}: {r['arm_id']}") for r in records_of(run.measurements)]
+    return _gathered(str(run.folder), rows)
+
+
+def _table(path: Path) -> Observations:
+    lines = _lines(path)
+    header = next(lines, (1, {}))[1]
+    if "time_s" in header:
+        convert = _theirs
+    elif any(name in header for name in OUR_TIMES) and "status" in header:
+        convert = _ours
+    else:
+        raise UserError(f"{path}: time_s", f"there is no such column among {_some(header)}", _HELP)
+    known = [name for name in PREDICTORS if name in header or _OUR_NAMES.get(name) in header]
+    if not known:
+        raise UserError(
+            f"{path}: {', '.join(PREDICTORS)}", f"none of these is among the columns {_some(header)}", _HELP
+        )
+    return _gathered(str(path), [convert(row, f"{path}:{line}") for line, row in lines])
+
+
+def _gathered(place: str, rows: list[Observation | None]) -> Observations:
+    kept = tuple(r for r in rows if r is not None)
+    return Observations(place, kept, len(rows) - len(kept))
+
+
+def _theirs(row: Mapping[str, Any], at: str) -> Observation | None:
+    return Observation({k: str(row.get(k) or "") for k in KEYS}, _counts(row, {}, at), _time(row, "time_s", at))
+
+
+_OUR_NAMES = {"conv_layers": "layers"}
+_USUAL = {"allocator": "retain", "waiting": "default", "cudnn_benchmark": "on"}
+
+
+def _ours(row: Mapping[str, Any], at: str) -> Observation | None:
+    """A row of measurements.csv; None for one that was not measured."""
+    if row.get("status") not in MEASURED:
+        return None
+    device, name = str(row.get("device") or ""), str(row.get("device_name") or "")
+    if device == "cpu":
+        threads = str(row.get("threads") or "")
+        words = [name or device, f"{threads} thread{'s' if threads != '1' else ''}" if threads else ""]
+    else:
+        words = [f"{name} ({device})" if name else device]
+    unusual = [f"{k} {row[k]}" for k, usual in _USUAL.items() if row.get(k) not in (None, "", usual)]
+    keys = {
+        "source": str(row.get("run_id") or ""),
+        "device": ", ".join(filter(None, words)),
+        "device_kind": "cpu" if device == "cpu" else "gpu" if device else "",
+        "dtype": str(row.get("dtype") or ""),
+        "layout": str(row.get("layout") or ""),
+        "mode": ", ".join([str(row.get("mode") or ""), *unusual]),
+        "pass": str(row.get("pass") or ""),
+    }
+    time = next((t for t in OUR_TIMES if row.get(t) not in (None, "")), OUR_TIMES[0])
+    return Observation(keys, _counts(row, _OUR_NAMES, at), _time(row, time, at))
+
+
+def _counts(row: Mapping[str, Any], names: Mapping[str, str], at: str) -> dict[str, float | None]:
+    return {c: _number(row, names.get(c, c), at, 0.0, MOST) for c in COUNTS}
+
+
+def _time(row: Mapping[str, Any], column: str, at: str) -> float:
+    found = _number(row, column, at, SHORTEST_S, LONGEST_S)
+    if found is None:
+        raise UserError(f"{at}: {column}", "it is empty", "Give the seconds of one evaluation, or leave the row out.")
+    return found
+
+
+def _number(row: Mapping[str, Any], column: str, at: str, low: float, high: float) -> float | None:
+    """A cell's number, above 0 and within the limits; None where it is empty."""
+    cell = row.get(column)
+    if cell is None or cell == "":
+        return None
+    place, timed = f"{at}: {column}", column.startswith("time")
+    unknown = "" if timed else ", or leave the cell empty where it is unknown"
+    try:
+        value = float("x" if "_" in str(cell) else cell)  # Python would read 1_000
+    except ValueError:
+        raise UserError(place, "it is not a number", f"Write digits, such as 0.0125 or 1.2e9{unknown}", cell) from None
+    if not value > 0:
+        raise UserError(place, "it is not above 0", f"Mend the cell or leave the row out{unknown}", cell)
+    if not (math.isfinite(value) and low <= value <= high):
+        unit = " seconds" if timed else ""
+        raise UserError(place, f"it is not between {low:g} and {high:g}{unit}", f"Mend the cell or leave the row out{unknown}", cell)  # fmt: skip
+    return value
+
+
+def _lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """The header (its names as keys) and then every row, each with its line, counted from 1."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise UserError(str(path), f"the table can't be read: {error.strerror}", _HELP) from None
+    try:
+        reader = csv.reader(io.StringIO(raw.decode("utf-8-sig"), newline=""), strict=True)
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise UserError(f"{path}:{line}", "this is no text in UTF-8", _HELP) from None
+    try:
+        header = [cell.strip() for cell in next(reader, [])]
+        twice = next((name for name in header if header.count(name) > 1), None)
+        if twice is not None:
+            raise UserError(f"{path}:1", "two columns have the same name", "Rename or drop one of them.", twice)
+        yield 1, dict.fromkeys(header, "")
+        for cells in reader:
+            if cells and len(cells) != len(header):
+                raise UserError(f"{path}:{reader.line_num}", f"the row has {len(cells)} cells where the header has {len(header)}", "Mend the row; a cell with a comma in it needs quotes.")  # fmt: skip
+            if cells:
+                yield reader.line_num, dict(zip(header, (cell.strip() for cell in cells), strict=True))
+    except csv.Error as error:
+        raise UserError(f"{path}:{reader.line_num}", f"this is no CSV ({error})", _HELP) from None
+
+
+def _some(header: Mapping[str, str], most: int = 8) -> str:
+    names = [name for name in header if name]
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return (", ".join(names[:most]) or "none") + more
