@@ -206,6 +206,7 @@ def report(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Results folders, such as results/latest.")],
 ) -> None:
     """Write a run's tables and plots from its journal, and print its summary."""
+    from bench.show import drivers as words
     from bench.show import second_opinion, terminal, write
 
     for folder in folders:
@@ -213,6 +214,7 @@ def report(
         with _readers_may_leave():
             terminal.show(views.run)
             second_opinion.show(views.run)
+            words.show_brief(views.drivers)
         if views.noise is not None:
             _say("\n".join(views.noise.sentences()))
         _say(f"written: {len(views.tables)} tables and {len(views.pictures)} pictures in {folder}")
@@ -241,6 +243,36 @@ def compare(
         comparison.show(found)
     pictures = comparison.draw(found, out or Path("results") / f"compare-{found.a.run_id}-{found.b.run_id}")
     _say("\n".join(f"picture: {path}" for path in pictures[:1]) or "no picture: no row was measured in both")
+
+
+@app.command()
+def drivers(
+    table: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A CSV table of observations, or a results folder of ours.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="For the picture; default: results/drivers-FILE, a run's plots.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Say what explains time in any table of observations: MACs, activations or layers, and the regime."""
+    import json
+
+    from bench.analyse import drivers as analysis
+    from bench.analyse import observations
+
+    found = analysis.explain(observations.read(table))
+    if json_:
+        _say(json.dumps(found.to_dict(), indent=2))
+        return
+    from bench.show import drivers as words
+    from bench.show import drivers_picture
+
+    with _readers_may_leave():
+        words.show(found)
+    usual = table / "plots" if table.is_dir() else Path("results") / f"drivers-{table.stem}"
+    pictures = drivers_picture.draw(found, out or usual)
+    _say("\n".join(f"picture: {path}" for path in pictures[:1]) or "no picture: no group could be fitted")
 
 
 @app.command()

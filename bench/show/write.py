@@ -6,10 +6,11 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.analyse import aa
+from bench.analyse import aa, observations
 from bench.analyse.aa import Noise
+from bench.analyse.drivers import Drivers, explain
 from bench.analyse.results import Run, read, write_tables, write_whole
-from bench.show import plots, roofline
+from bench.show import drivers_picture, plots, roofline
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,7 @@ class Views:
 
     run: Run
     noise: Noise | None  # of an A/A run
+    drivers: Drivers
     tables: tuple[Path, ...]
     pictures: tuple[Path, ...]
 
@@ -33,4 +35,7 @@ def write_views(folder: Path) -> Views:
     if noise is not None:
         told = json.dumps(noise.to_dict(), indent=1) + "\n"
         write_whole(folder / "aa.json", lambda file: file.write(told.encode()))
-    return Views(run, noise, tables, plots.draw(run, folder / "plots") + roofline.draw(run, folder / "plots"))
+    drivers = explain(observations.of_run(run))
+    into = folder / "plots"
+    pictures = plots.draw(run, into) + roofline.draw(run, into) + drivers_picture.draw(drivers, into)
+    return Views(run, noise, drivers, tables, pictures)
