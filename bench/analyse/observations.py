@@ -140,7 +140,7 @@ def _number(row: Mapping[str, Any], column: str, at: str, low: float, high: floa
     place, timed = f"{at}: {column}", column.startswith("time")
     unknown = "" if timed else ", or leave the cell empty where it is unknown"
     try:
-        value = float("x" if "_" in str(cell) else cell)  # Python would read 1_000
+        value = float("x" if str(cell).lower() == "nan" or "_" in str(cell) else cell)  # Python would read both
     except ValueError:
         raise UserError(place, "it is not a number", f"Write digits, such as 0.0125 or 1.2e9{unknown}", cell) from None
     if not value > 0:

@@ -1,0 +1,467 @@
+"""What explains time: worlds whose truth is known, published tables, what can't be said, and how all of it is told."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Mapping
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench import cli
+from bench.analyse.drivers import Drivers, Group, explain
+from bench.analyse.observations import COUNTS, KEYS, Observation, Observations
+from bench.show import drivers as words
+from bench.show import drivers_picture
+from bench.show.write import write_views
+from tests.published import DEEPBENCH, EVERY_TENTH, TORCHBENCH
+from tests.synthetic import Story, config, write_run
+
+Counts = Mapping[str, float | None]
+PLACE = {"source": "a test", "device": "A100", "device_kind": "gpu", "dtype": "fp32", "layout": "nchw", "mode": "eager", "pass": "forward"}  # fmt: skip
+
+
+def observed(counts: Counts, time_s: float, **keys: str) -> Observation:
+    return Observation({**dict.fromkeys(KEYS, ""), **PLACE, **keys}, {**dict.fromkeys(COUNTS), **counts}, time_s)
+
+
+def networks(seed: int = 1, n: int = 40) -> list[dict[str, float]]:
+    """Counts as networks have them: larger ones have more of everything, more or less."""
+    rng = np.random.default_rng(seed)
+    size = rng.normal(0, 1, n)
+    return [
+        {
+            "macs": float(1e9 * np.exp(1.2 * s + rng.normal(0, 0.8))),
+            "activations": float(1e7 * np.exp(0.8 * s + rng.normal(0, 0.6))),
+            "conv_layers": float(round(20 + 100 * rng.random())),
+            "ops": float(round(60 + 300 * rng.random())),
+        }
+        for s in size
+    ]
+
+
+def one(rows: list[Observation]) -> Group:
+    (group,) = explain(Observations("test", tuple(rows))).groups
+    return group
+
+
+def in_world(time: Callable[[dict[str, float]], float], scatter: float = 0.05, seed: int = 1, n: int = 40) -> list[Observation]:  # fmt: skip
+    rng = np.random.default_rng(seed + 100)
+    return [observed(c, time(c) * float(np.exp(rng.normal(0, scatter)))) for c in networks(seed, n)]
+
+
+def shares(group: Group) -> dict[str, float]:
+    assert group.additive is not None
+    return {"+".join(t.names): t.median.value for t in group.additive.terms}
+
+
+# ---------------------------------------------------------------- worlds
+
+
+@pytest.mark.parametrize(
+    ("cost", "name", "regime"),
+    [
+        (lambda c: 2e-5 * c["ops"], "ops", "overhead-bound"),
+        (lambda c: 3e-10 * c["activations"], "activations", "bandwidth-bound"),
+        (lambda c: 5e-12 * c["macs"], "macs", "compute-bound"),
+    ],
+)
+def test_a_world_of_one_cost_is_seen_as_such(cost: Callable[[dict[str, float]], float], name: str, regime: str):
+    group = one(in_world(cost))
+    assert group.regime == regime
+    assert shares(group)[name] > 0.95
+    assert group.additive is not None
+    assert group.additive.agreement == 1
+    if name != "ops":
+        assert group.regression is not None
+        assert group.regression.shapley[name] == max(group.regression.shapley.values())
+        assert group.regression.elasticities[name].mean == pytest.approx(1, abs=0.1)
+        assert group.spearman[name] > 0.95
+
+
+def test_without_noise_the_costs_are_found_to_the_digit():
+    group = one(in_world(lambda c: 2e-5 * c["ops"] + 1e-10 * c["activations"] + 1e-12 * c["macs"], scatter=0))
+    assert group.additive is not None
+    found = {t.names[0]: t.seconds_each for t in group.additive.terms}
+    assert found == pytest.approx({"ops": 2e-5, "activations": 1e-10, "macs": 1e-12}, rel=1e-6)
+    assert group.additive.off_rms < 1e-9
+
+
+def test_a_mixture_is_mixed_and_its_shares_are_those_of_the_truth():
+    covered = total = 0
+    for seed in range(12):
+        costs = {"ops": 1e-5, "activations": 2.5e-10, "macs": 2e-12}
+        rows = in_world(lambda c, costs=costs: sum(costs[k] * c[k] for k in costs), 0.05, seed)  # type: ignore[misc]
+        parts = np.array([[costs[k] * (r.counts[k] or 0) for k in costs] for r in rows])
+        truth = dict(zip(costs, np.median(parts / parts.sum(axis=1, keepdims=True), axis=0), strict=True))
+        group = one(rows)
+        assert group.regime == "mixed"
+        assert group.additive is not None
+        for term in group.additive.terms:
+            assert term.median.value == pytest.approx(truth[term.names[0]], abs=0.08)
+            covered += term.median.low <= truth[term.names[0]] <= term.median.high
+            total += 1
+    assert covered / total > 0.85
+
+
+def test_elasticities_are_those_of_a_power_law():
+    group = one(in_world(lambda c: 1e-9 * c["macs"] ** 0.5 * c["activations"] ** 0.3 * c["conv_layers"] ** 0.2))
+    assert group.regression is not None
+    for name, truth in (("macs", 0.5), ("activations", 0.3), ("conv_layers", 0.2)):
+        e = group.regression.elasticities[name]
+        assert e.low <= truth <= e.high
+        assert e.half_width < 0.1
+
+
+# ---------------------------------------------------------------- what changes nothing
+
+
+def numbers(group: Group) -> dict[str, Any]:
+    found = group.to_dict()
+    seconds = found["additive"].pop("seconds_each")
+    return {"seconds": seconds, "rest": found}
+
+
+@given(st.integers(0, 1000), st.randoms(use_true_random=False))
+@settings(max_examples=15, deadline=None)
+def test_the_order_of_rows_changes_nothing(seed: int, chance: random.Random):
+    rows = in_world(lambda c: 1e-5 * c["ops"] + 1e-12 * c["macs"], 0.3, seed, 15)
+    mixed = list(rows)
+    chance.shuffle(mixed)
+    assert one(mixed).to_dict() == one(rows).to_dict()
+
+
+@given(st.integers(0, 1000), st.floats(1e-4, 1e4))
+@settings(max_examples=15, deadline=None)
+def test_slower_clocks_scale_the_costs_and_nothing_else(seed: int, factor: float):
+    rows = in_world(lambda c: 1e-5 * c["ops"] + 1e-12 * c["macs"], 0.3, seed, 15)
+    slower = [Observation(r.keys, r.counts, r.time_s * factor) for r in rows]
+    before, after = numbers(one(rows)), numbers(one(slower))
+    assert after["seconds"] == pytest.approx({k: v * factor for k, v in before["seconds"].items()}, rel=1e-6)
+    _near(before["rest"], after["rest"])
+
+
+def _near(a: Any, b: Any) -> None:
+    if isinstance(a, dict):
+        assert a.keys() == b.keys()
+        for key in a:
+            _near(a[key], b[key])
+    elif (isinstance(a, list) and a and isinstance(a[0], float)) or isinstance(a, float):
+        assert a == pytest.approx(b, rel=1e-5, abs=1e-6)
+    else:
+        assert a == b
+
+
+# ---------------------------------------------------------------- what can't be said
+
+
+def test_constant_and_unknown_predictors_are_left_out_and_named():
+    rows = [observed({"macs": m, "conv_layers": 1, "ops": 1}, 1e-5 + 1e-12 * m) for m in np.geomspace(1e6, 1e9, 9)]
+    group = one(rows)
+    assert group.predictors == ("macs",)
+    assert group.left_out == {"activations": "unknown, so what they cost is laid to the others", "conv_layers": "constant, 1 in every row"}  # fmt: skip
+    assert group.warnings()[-1] == "layers: constant, 1 in every row"
+    assert shares(group).keys() == {"ops", "macs"}  # a call per row is the constant that the sum else lacks
+
+
+def test_without_operator_calls_layers_stand_for_them():
+    rows = [observed({k: v for k, v in c.items() if k != "ops"}, 1e-4 * c["conv_layers"]) for c in networks()]
+    group = one(rows)
+    assert group.regime == "overhead-bound"
+    assert shares(group)["conv_layers"] == pytest.approx(1)
+    assert group.left_out == {"ops": "unknown, so layers stand for them"}
+
+
+def test_a_count_that_few_rows_know_is_left_out_and_a_row_that_lacks_a_usual_one_too():
+    counts = networks()
+    rare = [
+        observed({**c, "activations": c["activations"] if i < 10 else None}, 1e-12 * c["macs"])
+        for i, c in enumerate(counts)
+    ]
+    group = one(rare)
+    assert (group.n, group.fewer) == (40, 0)
+    assert group.left_out["activations"].startswith("known of 10 of 40 rows only")
+    usual = [
+        observed({**c, "activations": c["activations"] if i >= 10 else None}, 1e-12 * c["macs"])
+        for i, c in enumerate(counts)
+    ]
+    group = one(usual)
+    assert (group.n, group.fewer, group.left_out) == (30, 10, {})
+    assert "10 rows lack a count that most rows have, and are left out" in group.warnings()
+
+
+@pytest.mark.parametrize(
+    ("rows", "why"),
+    [
+        (1, "1 row: too few for any fit"),
+        (2, "2 rows: too few for any fit"),
+        (4, "4 rows for 3 predictors (MACs, activations and layers): a fit needs 5"),
+        (5, ""),
+    ],
+)
+def test_a_group_with_too_few_rows_is_listed_with_the_reason(rows: int, why: str):
+    group = one(in_world(lambda c: 1e-12 * c["macs"], 0.1, 1, rows))
+    assert (group.n, group.not_fitted, group.regression is None) == (rows, why, bool(why))
+    told = group.to_dict()
+    assert told["not_fitted"] == (why or None)
+    assert (told["regime"] is None) == bool(why)
+    json.dumps(told, allow_nan=False)
+
+
+def test_a_group_in_which_nothing_varies_or_nothing_is_known_is_listed_too():
+    counts = networks()[0]
+    same = one([observed(counts, t) for t in (1e-3, 2e-3, 3e-3, 4e-3, 5e-3)])
+    assert same.not_fitted == "none of MACs, activations and layers varies"
+    halves = one([observed({"macs": 1e9} if i < 3 else {"activations": 1e7}, 1e-3) for i in range(6)])
+    assert (halves.n, halves.fewer, halves.not_fitted) == (0, 6, "0 rows: too few for any fit")
+
+
+def test_stacked_copies_tell_nothing_apart_and_that_is_said():
+    rows = [
+        observed({"macs": 1e8 * d, "activations": 1e6 * d, "conv_layers": d, "ops": 3 * d}, 1e-4 * d)
+        for d in range(1, 9)
+    ]
+    group = one(rows)
+    assert group.predictors == ("macs",)
+    assert group.left_out["conv_layers"] == "in step with MACs, so without an elasticity of their own"
+    assert group.regime is None
+    assert "only the cost of ops, MACs and activations could be fitted" in (
+        group.additive.why if group.additive else ""
+    )
+
+
+def test_proportional_counts_share_one_cost_and_the_other_can_still_lead():
+    def rows(per_mac: float, per_op: float) -> list[Observation]:
+        macs = np.geomspace(1e6, 1e9, 12)
+        return [
+            observed({"macs": m, "activations": 1e5, "conv_layers": 1, "ops": 3}, per_mac * m + per_op * 3)
+            for m in macs
+        ]
+
+    led = one(rows(1e-11, 1e-6))
+    assert led.regime == "compute-bound"
+    assert shares(led).keys() == {"macs", "ops+activations"}
+    other = one(rows(1e-15, 1e-3))
+    assert other.regime is None
+    assert other.additive is not None
+    assert other.additive.why == "ops and activations take 100 % of a typical row's time, but are multiples of each other here: nothing tells which of them it is"  # fmt: skip
+
+
+def test_a_linear_rule_between_three_counts_is_no_fit():
+    rows = [observed({**c, "ops": c["macs"] / 1e8 + c["activations"] / 1e6}, 1e-12 * c["macs"]) for c in networks()]
+    group = one(rows)
+    assert group.additive is None
+    assert group.not_fitted == "ops, MACs and activations follow one linear rule: no seconds can be told apart"
+    assert group.regression is not None
+
+
+def test_groups_are_told_apart_by_all_six_keys_and_stand_in_their_order():
+    rows = []
+    for i, key in enumerate(("source", "device", "dtype", "layout", "mode", "pass")):
+        rows += [observed(c, 1e-12 * c["macs"], **{key: f"other {i}"}) for c in networks(i, 6)]
+    found = explain(Observations("test", tuple(reversed(rows)))).groups
+    assert len(found) == 6
+    assert [tuple(g.keys.values()) for g in found] == sorted(tuple(g.keys.values()) for g in found)
+
+
+# ---------------------------------------------------------------- published
+
+
+def published() -> Drivers:
+    rows = []
+    for name, macs, activations, layers, ops, batch, card_s, cpu_s in EVERY_TENTH:
+        del name
+        counts = {"conv_layers": layers, "ops": ops}
+        rows.append(observed({"macs": macs * batch, "activations": activations * batch, **counts}, card_s, device="RTX 4090"))  # fmt: skip
+        rows.append(observed({"macs": macs, "activations": activations, **counts}, cpu_s, device="i7-12700H"))
+    for macs, phi_s, card_s in DEEPBENCH:
+        counts = {"macs": macs, "conv_layers": 1, "ops": 1}
+        rows.append(observed(counts, phi_s, device="Xeon Phi"))
+        rows.append(observed(counts, card_s, device="V100"))
+    for _, macs, activations, layers, ops, *times in TORCHBENCH:
+        for batch, time_s in zip((1, 2, 4), times, strict=True):
+            counts = {"macs": macs * batch, "activations": activations * batch, "conv_layers": layers, "ops": ops}
+            rows.append(observed(counts, time_s, device="unnamed, small batch"))
+    return explain(Observations("published", tuple(rows)))
+
+
+@pytest.fixture(scope="module")
+def tables() -> dict[str, Group]:
+    return {g.keys["device"]: g for g in published().groups}
+
+
+@pytest.mark.parametrize(
+    ("device", "regime", "agreement"),
+    [
+        ("unnamed, small batch", "overhead-bound", 0.7),
+        ("RTX 4090", "bandwidth-bound", 0.8),
+        ("i7-12700H", "compute-bound", 0.95),
+        ("Xeon Phi", "compute-bound", 0.95),
+        ("V100", "compute-bound", 0.8),
+    ],
+)
+def test_published_tables_come_out_in_their_regimes(tables: dict[str, Group], device: str, regime: str, agreement: float):  # fmt: skip
+    model = tables[device].additive
+    assert model is not None
+    assert model.regime == regime
+    assert model.agreement >= agreement
+
+
+def test_a_large_batch_follows_activations_and_macs_and_hardly_layers(tables: dict[str, Group]):
+    fit = tables["RTX 4090"].regression
+    assert fit is not None
+    assert fit.alone["conv_layers"] < 0.3  # of all 243 networks 0.19, as published evidence has it
+    assert min(fit.alone["macs"], fit.alone["activations"]) > 0.75  # 0.80 and 0.80
+    assert fit.shapley["conv_layers"] == min(fit.shapley.values())
+
+
+def test_deepbench_slopes_are_those_of_the_whole_table(tables: dict[str, Group]):
+    for device, slope in (("Xeon Phi", 0.97), ("V100", 0.70)):
+        fit = tables[device].regression
+        assert fit is not None
+        assert fit.elasticities["macs"].mean == pytest.approx(slope, abs=0.03)
+        assert fit.elasticities["macs"].low <= slope <= fit.elasticities["macs"].high
+
+
+# ---------------------------------------------------------------- told and drawn
+
+
+def told(found: Drivers) -> str:
+    out = StringIO()
+    words.show(found, out)
+    return out.getvalue()
+
+
+def test_the_table_has_a_line_for_each_count_and_a_sentence_for_each_group():
+    text = told(explain(Observations("test", tuple(in_world(lambda c: 1e-12 * c["macs"])))))
+    head, *_ = text.splitlines()
+    assert head == "40 rows · a test · A100 · fp32 · nchw · eager · forward"
+    assert [line.split()[0] for line in text.splitlines()[1:6]] == ["count", "MACs", "activations", "layers", "ops"]
+    assert "compute-bound (so say 100 % of resamples): MACs take " in text
+    assert " us per GMAC" in text
+
+
+def test_several_groups_are_named_by_what_tells_them_apart():
+    found = published()
+    text = told(found)
+    for name in ("RTX 4090: bandwidth-bound", "V100: compute-bound", "activations: unknown", "layers: constant, 1 in every row"):  # fmt: skip
+        assert name in text
+    assert words.label(found.groups[0], found.groups[:1]) == ""
+    lines = list(words.brief(found))
+    assert lines[0] == words.BRIEF
+    assert len(lines) == 1 + 2 * len(found.groups)
+
+
+def test_what_could_not_be_fitted_is_told_and_not_drawn(tmp_path: Path):
+    found = explain(Observations("test", tuple(in_world(lambda c: 1e-12 * c["macs"], 0.1, 1, 3))))
+    assert "not fitted: 3 rows for 3 predictors" in told(found)
+    assert drivers_picture.draw(found, tmp_path) == ()
+    assert list(words.brief(found)) == []
+
+
+def test_numbers_are_written_in_units_that_read_well():
+    written = [words.seconds(v, 3) for v in (0, 4.2e-13, 6.73e-5, 0.00999951, 1.5, 2.17e-9)]
+    assert written == ["0 s", "0.42 ps", "67.3 us", "10 ms", "1.5 s", "2.17 ns"]
+
+
+def drawn(found: Drivers) -> tuple[str, list[str]]:
+    figure = drivers_picture.picture(found)
+    assert figure is not None
+    assert figure._suptitle is not None
+    return figure._suptitle.get_text().replace("\n", " "), [a.get_title(loc="left") for a in figure.axes]
+
+
+def test_the_picture_states_the_regime_and_has_a_panel_for_each_predictor():
+    rows = tuple(in_world(lambda c: 1e-12 * c["macs"]))
+    title, panels = drawn(explain(Observations("test", rows)))
+    assert title.startswith("Compute-bound: MACs take ")
+    assert [p.split(":")[0] for p in panels if p] == ["what time goes to, by the additive model", "MACs alone", "activations alone", "layers alone"]  # fmt: skip
+    title, _ = drawn(published())
+    assert title == "5 groups: 3 compute-bound, 1 bandwidth-bound, 1 overhead-bound"
+
+
+def test_a_title_says_what_resamples_doubt_and_what_is_mixed():
+    mixed = in_world(lambda c: 1e-5 * c["ops"] + 2.5e-10 * c["activations"] + 2e-12 * c["macs"])
+    assert drawn(explain(Observations("test", tuple(mixed))))[0].startswith("Mixed: nothing takes over half")
+    small = tuple(r for g in TORCHBENCH for r in [observed({"macs": g[1], "activations": g[2], "conv_layers": g[3], "ops": g[4]}, g[5])])  # fmt: skip
+    doubled = tuple(observed({k: v and 2 * v for k, v in r.counts.items()}, 2.1 * r.time_s) for r in small)
+    title, _ = drawn(explain(Observations("test", small + doubled)))
+    assert "of resamples)" in title
+
+
+def test_the_same_table_makes_the_same_files(tmp_path: Path):
+    found = explain(Observations("test", tuple(in_world(lambda c: 1e-12 * c["macs"]))))
+    first, second = (drivers_picture.draw(found, tmp_path / name) for name in ("one", "two"))
+    assert [p.name for p in first] == ["drivers.png", "drivers.svg"]
+    assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
+
+
+# ---------------------------------------------------------------- the verb and the report
+
+
+def run_verb(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["drivers", *map(str, arguments)])
+    out, err = capsys.readouterr()
+    return int(ended.value.code or 0), out, err
+
+
+def test_the_verb_prints_draws_and_gives_json(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    lines = ["device,macs,activations,conv_layers,ops,time_s"]
+    lines += [
+        f"A100,{c['macs']},{c['activations']},{c['conv_layers']},{c['ops']},{1e-12 * c['macs']}" for c in networks()
+    ]
+    (tmp_path / "table.csv").write_text("\n".join(lines))
+    status, out, err = run_verb(capsys, "table.csv")
+    assert (status, err) == (0, "")
+    assert out.endswith("picture: results/drivers-table/drivers.png\n")
+    assert (tmp_path / "results" / "drivers-table" / "drivers.svg").is_file()
+    status, out, err = run_verb(capsys, "table.csv", "--json")
+    assert (status, err) == (0, "")
+    (group,) = json.loads(out)["groups"]
+    asked = (
+        "source device dtype layout mode pass n predictors r2 elasticity shapley_r2 spearman additive regime".split()
+    )
+    assert set(asked) <= group.keys()
+    assert group["elasticity"]["macs"]["value"] == pytest.approx(1)
+    assert len(group["elasticity"]["macs"]["ci"]) == 2
+    assert group["regime"] == "compute-bound"
+
+
+def test_a_mistake_ends_with_status_2_and_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "bad.csv").write_text("macs,time_s\n1e9,0.1\n1e9,fast\n")
+    for given_, said in (
+        ("bad.csv", ":3: time_s: 'fast': it is not a number."),
+        ("none.csv", "the table can't be read"),
+    ):
+        status, out, err = run_verb(capsys, tmp_path / given_)
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert said in err
+
+
+def test_a_runs_own_drivers_stand_in_its_report_and_its_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):  # fmt: skip
+    monkeypatch.setattr("bench.show.plots.draw", lambda run, folder: ())  # test_plots.py draws
+    write_run(tmp_path, data=config({"threads": [1], "layout": ["contiguous"]}))
+    views = write_views(tmp_path)
+    assert [p.name for p in views.pictures][-2:] == ["drivers.png", "drivers.svg"]
+    words.show_brief(views.drivers)
+    out = capsys.readouterr().out
+    assert out.startswith(f"\n{words.BRIEF}\ncompute-bound")
+    status, _, _ = run_verb(capsys, tmp_path)
+    assert status == 0
+
+
+def test_a_run_of_which_nothing_was_measured_has_no_such_section(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):  # fmt: skip
+    monkeypatch.setattr("bench.show.plots.draw", lambda run, folder: ())
+    write_run(tmp_path, Story(fails=dict.fromkeys(range(12), (1, "oom", "no memory"))))
+    views = write_views(tmp_path)
+    words.show_brief(views.drivers)
+    assert capsys.readouterr().out == ""
+    assert "drivers.png" not in [p.name for p in views.pictures]
