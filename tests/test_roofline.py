@@ -282,7 +282,7 @@ def test_it_is_written_with_the_other_pictures(tmp_path: Path, monkeypatch: pyte
     roofed(tmp_path, data=config({"channels": [16, 64], "kernel": [3], "threads": [1]}, ["standard", "depthwise"]))
     monkeypatch.setattr(plots, "draw", lambda run, folder: ())
     views = write_views(tmp_path)
-    assert [p.name for p in views.pictures] == ["roofline.png", "roofline.svg"]
+    assert [p.name for p in views.pictures][:2] == ["roofline.png", "roofline.svg"]
     assert "roofs.csv" in [p.name for p in views.tables]
     first = views.pictures[1].read_bytes()
     assert write_views(tmp_path).pictures[1].read_bytes() == first
