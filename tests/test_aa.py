@@ -15,7 +15,7 @@ from bench import cli
 from bench.analyse import aa, families
 from bench.analyse.results import read
 from bench.run import launch, runner
-from bench.run.environment import noise_band
+from bench.run.environment import LEAST_PAIRS, noise_band
 from bench.show.write import write_views
 from bench.spec.aa import draw
 from bench.spec.errors import UserError
@@ -101,13 +101,13 @@ def test_the_verb_measures_judges_and_leaves_the_band_to_later_runs(
     monkeypatch.setenv("BENCH_FAKE", "{}")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as left:
-        cli.main(["aa", "--pairs", "4", "--json", "--set", "processes_max=6"])
+        cli.main(["aa", "--pairs", "20", "--json", "--set", "processes_max=6"])
     assert not left.value.code
     told = json.loads(capsys.readouterr().out)
     assert {"pairs", "false_positive_rate", "false_positive_ci", "noise_band", "smallest_detectable_effect"} <= set(
         told
     )
-    assert told["pairs"] == 4
+    assert told["pairs"] == 20
     (folder,) = Path("results").glob("aa-cpu-*")
     assert json.loads((folder / "aa.json").read_text()) == told
     assert not Path("results/latest").exists()  # what a report shows by default is a run, not a test of the machine
@@ -122,13 +122,23 @@ def test_the_verb_measures_judges_and_leaves_the_band_to_later_runs(
 def test_the_latest_band_of_this_very_device_and_torch_is_taken(tmp_path: Path) -> None:
     def leave(name: str, **facts: object) -> None:
         (tmp_path / name).mkdir()
-        usual = {"device": "cpu", "device_name": "X", "torch": "2.13", "started_utc": "2026-01-01", "noise_band": 0.02}
+        usual = {
+            "device": "cpu",
+            "device_name": "X",
+            "torch": "2.13",
+            "started_utc": "2026-01-01",
+            "noise_band": 0.02,
+            "pairs": 60,
+            "noisy": 3,
+        }
         (tmp_path / name / "aa.json").write_text(json.dumps(usual | facts))
 
     leave("old", noise_band=0.01)
     leave("new", started_utc="2026-02-01", noise_band=0.03)
     leave("elsewhere", started_utc="2026-03-01", device_name="Y")
     leave("older_torch", started_utc="2026-03-01", torch="2.12")
+    leave("few", started_utc="2026-04-01", pairs=4, noisy=0)
+    leave("noisy", started_utc="2026-04-01", noisy=31)
     (tmp_path / "torn").mkdir()
     (tmp_path / "torn" / "aa.json").write_text("{")
     found = noise_band(tmp_path, "cpu", "X", "2.13")
@@ -174,3 +184,5 @@ def test_a_small_test_gives_a_wide_interval_of_the_rate(tmp_path: Path) -> None:
     noise = aa.judge(read(tmp_path))
     assert noise.false_positive_ci[1] - noise.false_positive_ci[0] > 0.5
     assert np.isfinite(noise.smallest_detectable_effect)
+    assert "too few pairs to say" in noise.sentences()[1]
+    assert LEAST_PAIRS == aa.FEW

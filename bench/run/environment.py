@@ -40,10 +40,14 @@ def ambers(results: Path) -> list[Check]:
     return [check for check in local(look(results)) if check.state in ("amber", "red")]
 
 
+LEAST_PAIRS = 20  # below, the band of 95 % of the pairs is a word for the largest of a few
+
+
 def noise_band(results: Path, device: str, name: str, torch: str) -> dict[str, Any] | None:
     """The latest A/A test in a folder of runs that speaks of this machine: same device, name and torch; None if none.
 
-    What `bench aa` left in its aa.json, whole.
+    What `bench aa` left in its aa.json, whole. Tests of fewer than LEAST_PAIRS pairs, or with most of them noisy, say
+    too little to lean on.
     """
     found: list[dict[str, Any]] = []
     for path in results.glob("*/aa.json"):
@@ -51,7 +55,9 @@ def noise_band(results: Path, device: str, name: str, torch: str) -> dict[str, A
             told = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue
-        if isinstance(told, dict) and [told.get(k) for k in ("device", "device_name", "torch")] == [
+        if not isinstance(told, dict) or told.get("pairs", 0) < LEAST_PAIRS or told.get("noisy", 0) > told["pairs"] / 2:
+            continue
+        if [told.get(k) for k in ("device", "device_name", "torch")] == [
             device,
             name,
             torch,
