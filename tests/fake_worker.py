@@ -51,8 +51,8 @@ def main() -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         if what == "hang":
             time.sleep(600)
-        if what == "slow":
-            time.sleep(0.3)
+        if what in ("slow", "slower"):
+            time.sleep(0.3 if what == "slow" else 1.5)
         kind = {"time": "visit"}.get(job["kind"], job["kind"])
         told = {"type": kind, "trial_id": trial["trial_id"], "wall_s": 0.01}
         if what in ("oom", "nonfinite", "fault"):

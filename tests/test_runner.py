@@ -390,8 +390,8 @@ def test_kill_nine_of_the_runner_then_resume(config: Path, tmp_path: Path):
 
 def test_an_interrupt_ends_tidily_and_says_how_to_resume(config: Path, tmp_path: Path):
     out = tmp_path / "run"
-    process = bench("run", str(config), "--out", str(out), BENCH_FAKE='{"c": "slow"}')
-    wait_for(out / "journal.jsonl", "visit", 4)
+    process = bench("run", str(config), "--out", str(out), BENCH_FAKE='{"c": "slower"}')
+    wait_for(out / "journal.jsonl", "visit", 2)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
