@@ -40,7 +40,7 @@ MUTANTS: tuple[tuple[str, str, str, str, str], ...] = (
     ("no unmeasured evaluation after a switch", SAMPLING, "            if i != last:\n                timers[i](1)\n", "", "tests/test_sampling.py"),
     ("arms not interleaved back", SAMPLING, "order += order[::-1]", "order += order", "tests/test_sampling.py"),
     ("a sample not divided by its evaluations", SAMPLING, "arms[i].times.append(wall / arms[i].evaluations)", "arms[i].times.append(wall)", "tests/test_sampling.py"),
-    ("stops as soon as it looks precise", SAMPLING, "elapsed_s >= t.seconds / 2 and ", "", "tests/test_sampling.py"),
+    ("stops as soon as it looks precise", SAMPLING, "elapsed_s < t.seconds / 2 or ", "", "tests/test_sampling.py"),
     ("speedup upside down", "bench/spec/interval.py", "math.log(min(b, c) / min(o, p))", "math.log(min(o, p) / min(b, c))", "tests/test_statistics.py"),
     ("samples of one process pooled as independent", "bench/analyse/statistics.py", "return t_interval([reading(b, o) for b, o in zip(baseline, other, strict=True)], confidence)", "return t_interval([float(r) for b, o in zip(baseline, other, strict=True) for r in np.log(b) - np.log(o)], confidence)", "tests/test_statistics.py"),
     ("a kill loses the journal", "bench/run/journal.py", "        self._cut_torn_end()\n", "", "tests/test_runner.py"),
