@@ -20,6 +20,7 @@ from torch import Tensor
 
 from bench.measure import launches, memory
 from bench.measure.devices import Call, CaptureFailed, Launches, OwnTimes
+from bench.spec.errors import first_line
 
 SLEEP_CYCLES = 1_000_000  # about 0.5 ms: time to queue a call
 MOST_CYCLES = 1 << 31
@@ -167,8 +168,7 @@ class Accelerator:
         fault = isinstance(first, torch.AcceleratorError) and getattr(first, "error_code", 900) not in CAPTURE_ERRORS
         if fault or isinstance(first, torch.OutOfMemoryError):
             raise first
-        reason = (str(first).strip().splitlines() or [type(first).__name__])[0]
-        raise CaptureFailed(f"it can't be captured as a graph: {reason}")
+        raise CaptureFailed(f"it can't be captured as a graph: {first_line(first)}")
 
     def _counted(self, count: Callable[[], int | None]) -> int | None:
         try:

@@ -8,6 +8,7 @@ import torch
 
 from bench.measure.diagnosis import why_not
 from bench.measure.telemetry import Nvml
+from bench.spec.errors import named
 
 KINDS = ("cpu", "cuda", "xpu", "mps")
 PRESENT = "present: "
@@ -27,7 +28,7 @@ def cards() -> dict[str, dict[str, Any]]:
         count = torch.cuda.device_count() if torch.version.cuda and why_not("cuda") is None else 0
         known = {f"cuda:{i}": Nvml(torch.cuda.get_device_properties(i)) for i in range(count)}
     except Exception as error:  # noqa: BLE001 (a card that is not well must not cost the other answers)
-        return {"cuda": {"why": _first_line(error)}}
+        return {"cuda": {"why": named(error)}}
     return {name: card.read() | {"programs": card.programs(), "why": card.why} for name, card in known.items()}
 
 
@@ -42,7 +43,7 @@ def _told(kind: str) -> str:
         refused = why_not(kind)
         return PRESENT + _name(kind) if refused is None else f"{refused.rule}. {refused.remedy}"
     except Exception as error:  # noqa: BLE001 (a driver that is not well raises what it likes)
-        return f"torch fails to look at it: {_first_line(error)}"
+        return f"torch fails to look at it: {named(error)}"
 
 
 def _name(kind: str) -> str:
@@ -54,7 +55,3 @@ def _name(kind: str) -> str:
     module = torch.get_device_module(kind)
     count = module.device_count()
     return f"{module.get_device_name(0)}, the first of {count}" if count > 1 else str(module.get_device_name(0))
-
-
-def _first_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:200]}"

@@ -23,6 +23,7 @@ from bench.measure.devices import Device, set_switches
 from bench.measure.modules import DTYPES, FORMATS
 from bench.measure.sampling import sample
 from bench.spec.config import Timing
+from bench.spec.errors import first_line
 
 TIMING = Timing(seconds=0.3, sample_seconds=0.005, warmup_seconds=0.1, rounds_min=3, precision=1e-9)
 CALL_NS = 2.5e6  # a call that takes as long is large enough, unless a larger one is faster by GAIN
@@ -70,7 +71,7 @@ def measure(device: Device, dtype: str) -> Roofs:
                 part(device, dtype, found)
                 device.empty_cache()
             except (RuntimeError, MemoryError, OSError, TypeError) as error:
-                found.detail[part.__name__.strip("_")] = _reason(error)
+                found.detail[part.__name__.strip("_")] = first_line(error, 200)
     return found
 
 
@@ -88,7 +89,7 @@ def _computing(device: Device, dtype: str, found: Roofs) -> None:
         try:
             loads.append(_large_enough(device, ladder))
         except (RuntimeError, TypeError) as error:
-            found.detail.setdefault(roof, _reason(error))
+            found.detail.setdefault(roof, first_line(error, 200))
     for load, rate in zip(loads, _rates(device, loads), strict=True):
         roof = f"{load.name.partition(' ')[0]}_flop_per_s"
         if rate > (getattr(found, roof) or 0.0):
@@ -245,7 +246,3 @@ def _probed(device: Device, load: Load) -> float:
 
 def _mebibytes(size: int) -> str:
     return f"{size / (1 << 20):.3g} MiB"
-
-
-def _reason(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -9,6 +9,7 @@ import torch
 from bench.measure.devices import Call, Device
 from bench.measure.modules import build_module
 from bench.spec.blocks import BlockChoice, Shape, build
+from bench.spec.errors import named
 
 APART = 0.1  # of each other, at most, for the two clocks on a long call
 LONG_NS = 50e6
@@ -69,5 +70,4 @@ def _launches(device: Device, once: Call) -> list[str]:
 
 
 def _failed(what: str, error: Exception) -> str:
-    told = (str(error).strip().splitlines() or [""])[0][:200]
-    return f"the self-check of {what} failed ({type(error).__name__}: {told}): trust no row before make test-gpu passes"
+    return f"the self-check of {what} failed ({named(error)}): trust no row before make test-gpu passes"

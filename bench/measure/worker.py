@@ -31,7 +31,7 @@ from bench.measure.memory import Peak
 from bench.measure.modules import Evaluation
 from bench.measure.telemetry import Nvml
 from bench.spec.config import Timing
-from bench.spec.errors import UserError
+from bench.spec.errors import UserError, first_line
 from bench.spec.plan import Arm, Trial
 
 LACKING = (  # what torch.compile may miss, in inductor's and Triton's words
@@ -118,15 +118,15 @@ def _guarded(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     except NotFinite as error:
         failure = ("nonfinite", str(error))
     except (torch.OutOfMemoryError, MemoryError) as error:
-        failure = ("oom", _first_line(error))
+        failure = ("oom", first_line(error))
     except torch.AcceleratorError as error:
-        failure = ("crash", f"device fault: {_first_line(error)}")
+        failure = ("crash", f"device fault: {first_line(error)}")
         traceback.print_exc()
     except CaptureFailed as error:
-        failure = ("unsupported", _first_line(error))
+        failure = ("unsupported", first_line(error))
         traceback.print_exc()
     except Exception as error:  # noqa: BLE001 (whatever a trial raises is that trial's row)
-        failure = (_status_of(error), f"{type(error).__name__}: {_first_line(error)}")
+        failure = (_status_of(error), f"{type(error).__name__}: {first_line(error)}")
         traceback.print_exc()
     gc.collect()
     return {"status": failure[0], "status_detail": failure[1]}
@@ -305,10 +305,6 @@ def _facts(device: Device) -> dict[str, Any]:
         "switches": set_switches("fp32", cudnn_benchmark=True),
         "properties": device.properties(),
     }
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
 def _keep_stdout() -> TextIO:

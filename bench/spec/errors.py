@@ -1,4 +1,4 @@
-"""The one exception that reaches a user: one line, exit status 2."""
+"""The one exception that reaches a user (one line, exit status 2), and what to quote of any other."""
 
 from __future__ import annotations
 
@@ -14,6 +14,16 @@ class UserError(Exception):
         line = " ".join(f"{place}:{found} {rule}. {remedy}{end}".split())
         super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line))
         self.place, self.value, self.rule, self.remedy = place, value, rule, remedy
+
+
+def first_line(error: BaseException, most: int = 300) -> str:
+    """The first line of an error's text, at most so many letters of it; the error's name where it has no text."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:most]
+
+
+def named(error: BaseException) -> str:
+    """The same behind the error's name: `RuntimeError: out of luck`."""
+    return f"{type(error).__name__}: {first_line(error, 200) if str(error).strip() else ''}"
 
 
 _REPR = reprlib.Repr()
