@@ -118,7 +118,7 @@ def aa(
     import json
 
     from bench.run import runner
-    from bench.run.environment import usable_cores
+    from bench.run.machine import usable_cores
     from bench.show import write
     from bench.spec.aa import draw
 
@@ -377,7 +377,7 @@ def _readers_may_leave() -> Iterator[None]:
 
 
 def _planned(config: Path, device: list[str] | None, overrides: list[str] | None) -> tuple[SweepConfig, Plan]:
-    from bench.run.environment import usable_cores
+    from bench.run.machine import usable_cores
     from bench.spec.config import load
     from bench.spec.plan import make
 

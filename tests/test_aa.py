@@ -15,9 +15,9 @@ from bench import cli
 from bench.analyse import aa, families
 from bench.analyse.results import read
 from bench.run import launch, runner
-from bench.run.environment import LEAST_PAIRS, noise_band
+from bench.run.environment import noise_band
 from bench.show.write import write_views
-from bench.spec.aa import draw
+from bench.spec.aa import LEAST_PAIRS, draw
 from bench.spec.errors import UserError
 from bench.spec.interval import Interval
 from tests.synthetic import Story, config, write_run
@@ -137,7 +137,7 @@ def test_the_latest_band_of_this_very_device_and_torch_is_taken(tmp_path: Path) 
     leave("new", started_utc="2026-02-01", noise_band=0.03)
     leave("elsewhere", started_utc="2026-03-01", device_name="Y")
     leave("older_torch", started_utc="2026-03-01", torch="2.12")
-    leave("few", started_utc="2026-04-01", pairs=4, noisy=0)
+    leave("few", started_utc="2026-04-01", pairs=LEAST_PAIRS - 1, noisy=0)
     leave("noisy", started_utc="2026-04-01", noisy=31)
     (tmp_path / "torn").mkdir()
     (tmp_path / "torn" / "aa.json").write_text("{")
@@ -145,6 +145,10 @@ def test_the_latest_band_of_this_very_device_and_torch_is_taken(tmp_path: Path) 
     assert found is not None
     assert found["noise_band"] == 0.03
     assert noise_band(tmp_path, "cuda:0", "X", "2.13") is None
+    leave("enough", started_utc="2026-05-01", pairs=LEAST_PAIRS, noisy=0, noise_band=0.04)
+    found = noise_band(tmp_path, "cpu", "X", "2.13")
+    assert found is not None
+    assert found["noise_band"] == 0.04
 
 
 @pytest.mark.parametrize(
@@ -185,4 +189,3 @@ def test_a_small_test_gives_a_wide_interval_of_the_rate(tmp_path: Path) -> None:
     assert noise.false_positive_ci[1] - noise.false_positive_ci[0] > 0.5
     assert np.isfinite(noise.smallest_detectable_effect)
     assert "too few pairs to say" in noise.sentences()[1]
-    assert LEAST_PAIRS == aa.FEW

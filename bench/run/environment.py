@@ -12,8 +12,8 @@ import psutil
 
 import bench
 from bench.run.checks import Check, chosen, local
-from bench.run.machine import look, quota, read
-from bench.run.machine import usable_cores as usable_cores  # asked for here by whoever makes a plan
+from bench.run.machine import look, quota, read, usable_cores
+from bench.spec.aa import LEAST_PAIRS
 
 
 def host() -> dict[str, Any]:
@@ -38,9 +38,6 @@ def host() -> dict[str, Any]:
 def ambers(results: Path) -> list[Check]:
     """What may spoil the numbers on this machine right now; `results` is the folder to be written. Takes half a second."""
     return [check for check in local(look(results)) if check.state in ("amber", "red")]
-
-
-LEAST_PAIRS = 20  # below, the band of 95 % of the pairs is a word for the largest of a few
 
 
 def noise_band(results: Path, device: str, name: str, torch: str) -> dict[str, Any] | None:

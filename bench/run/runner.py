@@ -22,6 +22,7 @@ from bench.run import environment
 from bench.run.checks import summary
 from bench.run.journal import Journal
 from bench.run.launch import Silent, Worker, how_it_ended, job, probe, recorded, worker_environment
+from bench.run.machine import usable_cores
 from bench.spec import aa
 from bench.spec.columns import SCHEMA_VERSION
 from bench.spec.config import Timing, load
@@ -125,7 +126,7 @@ def run(
     UserError, with nothing written, for a config that does not hold or a device that can't be used.
     """
     config, data = load(config_path, overrides)
-    plan = make(config, devices, environment.usable_cores())
+    plan = make(config, devices, usable_cores())
     if not plan.active:
         reason = plan.trials[0].skip if plan.trials else "the plan is empty"
         raise UserError(str(config_path), f"every trial is skipped: {reason}", "Change the axes, or see bench plan.")

@@ -13,6 +13,7 @@ from bench.spec.plan import Plan, make
 
 NAME = "aa"
 BLOCKS = ("standard", "separable")
+LEAST_PAIRS = 20  # below, the band of 95 % of the pairs is a word for the largest of a few
 
 
 def data() -> dict[str, Any]:

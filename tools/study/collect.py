@@ -18,6 +18,7 @@ from typing import Any
 
 from bench.run import environment
 from bench.run.launch import worker_environment
+from bench.run.machine import usable_cores
 from bench.spec.plan import Surroundings
 
 HERE = Path(__file__).resolve().parent
@@ -50,7 +51,7 @@ def settings(share: float, cores: int) -> list[dict[str, Any]]:
 
 def main(out: Path, share: float) -> None:
     """Run every process and keep what it says."""
-    todo = settings(share, environment.usable_cores())
+    todo = settings(share, usable_cores())
     random.Random(SEED).shuffle(todo)
     begun = time.monotonic()
     with gzip.open(out, "wt", encoding="utf-8") as file:
