@@ -48,7 +48,7 @@ MUTANTS: tuple[tuple[str, str, str, str, str], ...] = (
     ("eager taken for compiled", "bench/measure/compiling.py", "    if graphs != 1:\n", "    if graphs > 1:\n", "tests/test_compile.py"),
     ("the cache emptied by writing to it", ACCELERATOR, "self._flushing.sum()", "self._flushing.zero_()", "tests/test_capture.py"),
     ("on after a failed capture", "bench/measure/worker.py", "if device.spoilt or told.get", "if told.get", "tests/test_capture.py"),
-    ("a failed trial tried again", "bench/run/runner.py", '            return "failed"\n', "            return None\n", "tests/test_runner.py"),
+    ("a failed trial tried again", "bench/run/progress.py", '            return "failed"\n', "            return None\n", "tests/test_runner.py"),
 )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.run.runner import Progress
+from bench.run.progress import Progress
 from bench.spec import plan as planning
 from bench.spec.config import Timing, check
 from bench.spec.interval import t_interval, t_quantile

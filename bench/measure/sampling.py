@@ -15,9 +15,8 @@ from typing import Protocol
 
 from bench.measure.devices import Device, OwnTimes
 from bench.measure.health import STEAL, THROTTLED, Reading, Watch
-from bench.spec.columns import SPOILED
 from bench.spec.config import Timing
-from bench.spec.interval import LEAST_ROUNDS, clean_rounds, t_interval
+from bench.spec.interval import LEAST_ROUNDS, clean_rounds, sound, t_interval
 
 SUBMITTED_AT_ONCE = 4  # evaluations, so that even a deep stack stays within a queue of a thousand launches
 PATIENCE = 4  # times a visit's seconds that it may wait for clean rounds
@@ -112,7 +111,7 @@ def sample(timers: Sequence[Timer], timing: Timing, seed: int, clock: Callable[[
             arms[i].counted.add(seen)
         if watch:
             _flag_round(arms, machine, watch.machine())
-        clean += all(not (f.flags[-2] & SPOILED and f.flags[-1] & SPOILED) for f in arms)
+        clean += all(sound(arm.flags[-2], arm.flags[-1]) for arm in arms)
         stop = rule(len(orders), clean, (clock() - sampling) / 1e9, lambda: half_width(arms, timing.confidence))
     return Visit(
         arms=arms,

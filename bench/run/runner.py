@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,11 @@ from bench.run.checks import summary
 from bench.run.journal import Journal
 from bench.run.launch import Silent, Worker, how_it_ended, job, probe, recorded, worker_environment
 from bench.run.machine import usable_cores
+from bench.run.progress import Progress
 from bench.spec import aa
 from bench.spec.columns import SCHEMA_VERSION
-from bench.spec.config import Timing, load
+from bench.spec.config import load
 from bench.spec.errors import UserError
-from bench.spec.interval import Interval, paired_log_ratio, t_interval, t_quantile
 from bench.spec.plan import (
     ROOF_PROCESSES,
     Plan,
@@ -35,69 +35,13 @@ from bench.spec.plan import (
     Trial,
     make,
     opinions_seconds,
-    start_seconds,
     timeout_seconds,
-    visit_seconds,
 )
 
 Tell = Callable[[str], None]
 START_TIMEOUT_S = 300.0  # a cold import of torch from a network disk
 RESULTS = Path("results")
 RECORDS = {"inspect": "inspect", "time": "visit", "opinion": "opinion"}  # a worker's job -> its records
-
-
-@dataclass
-class Progress:
-    """What the journal says of each trial so far: values of ln(speedup), one list a process, and failures."""
-
-    values: dict[str, list[list[float]]] = field(default_factory=dict)
-    inspected: set[str] = field(default_factory=set)
-    failed: dict[str, str] = field(default_factory=dict)
-    opinions: set[str] = field(default_factory=set)  # asked for, whether or not they came to something
-    settled: set[str] = field(default_factory=set)
-    timed_s: float = 0.0
-
-    def note(self, record: dict[str, Any]) -> None:
-        """Take in one record."""
-        kind, trial_id = record.get("type"), record.get("trial_id", "")
-        if kind == "inspect":
-            self.inspected.add(trial_id)
-        elif kind == "settled":
-            self.settled.add(trial_id)
-        elif kind == "opinion":
-            self.opinions.add(trial_id)
-        if kind in ("inspect", "visit") and record["status"] != "ok":
-            self.failed[trial_id] = record["status"]
-        elif kind == "visit":
-            self.timed_s += record["timed_s"]
-            first, *others = record["arms"]
-            value = [_log_ratio(first, other) for other in others] or [math.log(min(first["samples_ns"]))]
-            self.values.setdefault(trial_id, []).append(value)
-
-    def processes(self, trial: Trial) -> int:
-        """Processes that have measured the trial."""
-        return len(self.values.get(trial.trial_id, ()))
-
-    def intervals(self, trial: Trial, confidence: float) -> list[Interval]:
-        """The interval of ln(speedup) over processes, for each arm after the first."""
-        values = self.values.get(trial.trial_id, [])
-        return [t_interval(list(column), confidence) for column in zip(*values, strict=True)]
-
-    def why_settled(self, trial: Trial, timing: Timing) -> str | None:
-        """failed, precision or processes where the trial needs no further process."""
-        if trial.trial_id in self.failed:
-            return "failed"
-        n = self.processes(trial)
-        if n >= timing.processes_max:
-            return "processes"
-        if n < timing.processes_min:
-            return None
-        widest = max(i.half_width for i in self.intervals(trial, timing.confidence))
-        return "precision" if widest <= timing.precision else None
-
-
-def _log_ratio(first: dict[str, Any], other: dict[str, Any]) -> float:
-    return paired_log_ratio(first["samples_ns"], other["samples_ns"], (first["flags"], other["flags"]))
 
 
 class Interrupted(Exception):
@@ -362,22 +306,9 @@ class _Run:
         return f"{', '.join(words)}, {self.progress.processes(trial)} processes"
 
     def _left(self) -> str:
-        """The time left, from what visits took so far and the processes that each interval still needs."""
-        timing = self.plan.timing
+        """The time left, from what visits took so far."""
         measured = sum(self.visit_walls) / len(self.visit_walls) if self.visit_walls else None
-        seconds = 0.0
-        starts: dict[Surroundings, int] = {}
-        for trial in self.plan.active:
-            if trial.trial_id in self.progress.settled:
-                continue
-            n = self.progress.processes(trial)
-            need = timing.processes_min
-            if n >= 3:
-                widest = max(i.half_width for i in self.progress.intervals(trial, timing.confidence))
-                need = processes_needed(widest, n, timing)
-            seconds += max(1, need - n) * (measured or visit_seconds(trial, timing))
-            starts[trial.surroundings] = max(starts.get(trial.surroundings, 0), need - n)
-        seconds += sum(start_seconds(place) * n for place, n in starts.items()) + opinions_seconds(self._unasked())
+        seconds = self.progress.seconds_left(self.plan, measured) + opinions_seconds(self._unasked())
         return f"about {_duration(seconds)} left"
 
 
@@ -436,18 +367,6 @@ def _utc() -> str:
 
 def _count(n: int, word: str) -> str:
     return f"{n} {word}" + ("" if n == 1 else "s")
-
-
-def processes_needed(half_width: float, n: int, timing: Timing) -> int:
-    """Processes that the asked precision will take, judged by the half-width that `n` of them (at least 2) gave."""
-    spread = half_width * math.sqrt(n) / t_quantile(0.5 + timing.confidence / 2, n - 1)
-    for need in range(timing.processes_min, timing.processes_max):
-        if (
-            need > 1
-            and t_quantile(0.5 + timing.confidence / 2, need - 1) * spread / math.sqrt(need) <= timing.precision
-        ):
-            return need
-    return timing.processes_max
 
 
 def _duration(seconds: float) -> str:

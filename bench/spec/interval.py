@@ -43,6 +43,21 @@ def t_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
     return Interval(fmean(values), t_quantile(0.5 + confidence / 2, n - 1) * stdev(values) / math.sqrt(n), n)
 
 
+def fewest(half_width: float, n: int, asked: float, confidence: float, least: int, most: int | None = None) -> int:
+    """Values that an interval within the asked half-width takes, judged by the half-width that `n` of them gave.
+
+    From `least` (2 or more) up, `most` where no fewer are enough; all values are taken to spread alike.
+    """
+
+    def width(count: int) -> float:
+        return t_quantile(0.5 + confidence / 2, count - 1) / math.sqrt(count)
+
+    count = least
+    while (most is None or count < most) and half_width * width(count) > asked * width(n):
+        count += 1
+    return count if most is None else min(count, most)
+
+
 def paired_log_ratio(
     baseline: Sequence[float], other: Sequence[float], flags: tuple[Sequence[int], Sequence[int]] = ((), ())
 ) -> float:
@@ -56,8 +71,8 @@ def paired_log_ratio(
     rounds = list(zip(baseline[0::2], baseline[1::2], other[0::2], other[1::2], strict=False))
     kept = clean_rounds(*flags)
     if len(kept) >= LEAST_ROUNDS:
-        sound = [tuple(tuple(t for t in (2 * i, 2 * i + 1) if not f[t] & SPOILED) for f in flags) for i in kept]
-        return midmean([math.log(min(baseline[t] for t in b) / min(other[t] for t in o)) for b, o in sound])
+        whole = [tuple(tuple(t for t in (2 * i, 2 * i + 1) if not f[t] & SPOILED) for f in flags) for i in kept]
+        return midmean([math.log(min(baseline[t] for t in b) / min(other[t] for t in o)) for b, o in whole])
     return midmean([math.log(min(b, c) / min(o, p)) for b, c, o, p in rounds])
 
 
@@ -66,8 +81,13 @@ def clean_rounds(baseline: Sequence[int], other: Sequence[int]) -> list[int]:
     return [
         i
         for i, (b, c, o, p) in enumerate(zip(baseline[0::2], baseline[1::2], other[0::2], other[1::2], strict=False))
-        if not (b & SPOILED and c & SPOILED) and not (o & SPOILED and p & SPOILED)
+        if sound(b, c) and sound(o, p)
     ]
+
+
+def sound(first: int, second: int) -> bool:
+    """Whether one of an arm's two samples of a round is one that nothing is known to have spoiled, by their flags."""
+    return not (first & SPOILED and second & SPOILED)
 
 
 def midmean(values: Sequence[float]) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 from collections import Counter
@@ -15,7 +14,7 @@ from bench.spec.columns import TOOLS
 from bench.spec.config import Axes, SweepConfig, product
 from bench.spec.costs import Cost
 from bench.spec.errors import UserError
-from bench.spec.interval import t_quantile
+from bench.spec.interval import fewest
 from bench.spec.plan import Plan, Trial, idle_axes, shape_words
 
 SHAPES_SHOWN = 20
@@ -222,11 +221,7 @@ def _time(plan: Plan) -> str:
 
 def processes_for_half(processes: int, confidence: float) -> int:
     """Processes whose interval is at most half as wide as that of so many (2 or more), if they spread alike."""
-
-    def width(n: int) -> float:
-        return t_quantile(0.5 + confidence / 2, n - 1) / math.sqrt(n)
-
-    return next(n for n in itertools.count(processes) if width(n) <= width(processes) / 2)
+    return fewest(1.0, processes, 0.5, confidence, processes)
 
 
 def _minutes(minutes: float) -> str:
