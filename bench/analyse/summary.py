@@ -140,8 +140,8 @@ def finding(blocks: Sequence[Tally]) -> str:
         return "Nothing was measured"
     devices = dict.fromkeys(t.place for t in said)
     if len(devices) == 1:
-        return _capital(_finding(said, "; it delivers"))
-    return _capital("; ".join(f"on {d} {_finding([t for t in said if t.place == d], ', delivering')}" for d in devices))
+        return capital(_finding(said, "; it delivers"))
+    return capital("; ".join(f"on {d} {_finding([t for t in said if t.place == d], ', delivering')}" for d in devices))
 
 
 def _finding(said: Sequence[Tally], link: str) -> str:
@@ -162,7 +162,8 @@ def _finding(said: Sequence[Tally], link: str) -> str:
     return text
 
 
-def _capital(text: str) -> str:
+def capital(text: str) -> str:
+    """The text with a capital at its start."""
     return text[0].upper() + text[1:]
 
 

@@ -19,7 +19,7 @@ from bench.analyse.additive import HALF, RESAMPLES, Additive, Term
 from bench.analyse.drivers import CONFIDENCE, WORDS, Drivers, Group
 from bench.analyse.observations import PREDICTORS
 from bench.analyse.regression import listed
-from bench.analyse.summary import share
+from bench.analyse.summary import capital, share
 from bench.show import style
 from bench.show.drivers import label, scope, seconds, two
 from bench.show.facets import MOST_GROUPS
@@ -135,20 +135,16 @@ def _title(models: Sequence[Additive], names: Sequence[str]) -> str:
     if len(said) > 1 and len(models) > MOST_WORDED:
         return f"{len(models)} groups: {', '.join(f'{n} {word}' for word, n in said.most_common())}"
     if len(said) > 1:
-        return _capital("; ".join(f"{n}: {m.regime or 'regime unknown'}" for m, n in zip(models, names, strict=True)))
+        return capital("; ".join(f"{n}: {m.regime or 'regime unknown'}" for m, n in zip(models, names, strict=True)))
     (word,) = said
     if word == "mixed":
         return f"Mixed: nothing takes over half of a typical row's time{'' if len(models) == 1 else ' in any group'}"
     if models[0].regime is None:
-        return _capital(f"{word}: {models[0].why}" if len(models) == 1 else f"{word} in all {len(models)} groups")
+        return capital(f"{word}: {models[0].why}" if len(models) == 1 else f"{word} in all {len(models)} groups")
     first = [max(m.terms, key=lambda t: t.median.value) for m in models]
     doubted = min(m.agreement for m in models) < SURE
     word += f" (so say {_span([share(m.agreement) for m in models])} of resamples)" if doubted else ""
-    return _capital(f"{word}: {_name(first[0].names)} take {_span([share(t.median.value) for t in first])} of a typical row's time")  # fmt: skip
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
+    return capital(f"{word}: {_name(first[0].names)} take {_span([share(t.median.value) for t in first])} of a typical row's time")  # fmt: skip
 
 
 def _span(values: Sequence[str]) -> str:

@@ -13,7 +13,18 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from bench.analyse.results import Run
-from bench.analyse.summary import Record, Tally, finding, percent, promises, records_of, share, summarise, times
+from bench.analyse.summary import (
+    Record,
+    Tally,
+    capital,
+    finding,
+    percent,
+    promises,
+    records_of,
+    share,
+    summarise,
+    times,
+)
 from bench.show import style
 from bench.show.facets import Channels, Facets, lay_out
 from bench.spec.columns import FAILED, MEASURED
@@ -339,8 +350,7 @@ def _delivery_title(blocks: Sequence[Tally], rows: Sequence[Record]) -> str:
         at = f"on {t.place} " if several else ""
         spread = f" ({share(min(mine))} to {share(max(mine))})" if len(mine) > 1 else ""
         words.append(f"{at}{t.block} delivers {share(t.delivered)} of the promised {times(t.promised)}{spread}")
-    text = "; ".join(words)
-    return text[0].upper() + text[1:]
+    return capital("; ".join(words))
 
 
 def _throughput_title(rows: Sequence[Record], blocks: Sequence[str]) -> str:

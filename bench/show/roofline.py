@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from bench.analyse.results import Run
 from bench.analyse.roofline import RATES, TOLERANCE, Key
-from bench.analyse.summary import Record, percent, records_of
+from bench.analyse.summary import Record, capital, percent, records_of
 from bench.show import plots, style
 from bench.show.facets import MOST_GROUPS
 from bench.spec.columns import MEASURED
@@ -193,5 +193,4 @@ def _title(rows: Sequence[Record]) -> str:
         of = f" of its {roofs[place]} roof" if len(set(roofs.values())) > 1 or (first and not words) else ""
         words.setdefault(device, []).append(f"{block}{' reaches' if first else ''} {percent(mean)}{of}")
     said = [(f"on {device} " if len(words) > 1 else "") + ", ".join(some) for device, some in words.items()]
-    text = "; ".join(said)
-    return text[0].upper() + text[1:]
+    return capital("; ".join(said))
