@@ -163,18 +163,24 @@ def plan(
 
 @app.command()
 def cost(
-    block: Annotated[str, typer.Argument(metavar="BLOCK", help="standard, depthwise, pointwise or separable.")],
-    c_in: Annotated[int, typer.Option("--in", metavar="N", help="Channels in.")] = 64,
+    block: Annotated[str, typer.Argument(metavar="BLOCK", help="A block or network: separable, mobilenet_v1, ...")],
+    c_in: Annotated[int | None, typer.Option("--in", metavar="N", help="Channels in; default: 64.")] = None,
     c_out: Annotated[
         int | None, typer.Option("--out", metavar="N", help="Channels out; default: as many as in.")
     ] = None,
-    kernel: Annotated[int, typer.Option(metavar="N", help="Kernel size.")] = 3,
-    size: Annotated[str, typer.Option(metavar="N|HxW", help="Input pixels: 28, or 56x48 for height x width.")] = "28",
-    padding: Annotated[str, typer.Option(metavar="WORD", help="same or valid.")] = "same",
-    stride: Annotated[int, typer.Option(metavar="N", help="Stride of the block.")] = 1,
+    kernel: Annotated[int | None, typer.Option(metavar="N", help="Kernel size; default: 3.")] = None,
+    size: Annotated[
+        str | None, typer.Option(metavar="N|HxW", help="Pixels: 28 (default; a network has its own), or height x width.")
+    ] = None,
+    padding: Annotated[str | None, typer.Option(metavar="WORD", help="same or valid; default: same.")] = None,
+    stride: Annotated[int | None, typer.Option(metavar="N", help="Stride of the block.")] = None,
     batch: Annotated[int, typer.Option(metavar="N", help="Items in one evaluation.")] = 1,
-    depth: Annotated[int, typer.Option(metavar="N", help="How many copies are stacked.")] = 1,
-    dilation: Annotated[int, typer.Option(metavar="N", help="Distance between kernel taps.")] = 1,
+    depth: Annotated[int | None, typer.Option(metavar="N", help="How many copies are stacked.")] = None,
+    dilation: Annotated[int | None, typer.Option(metavar="N", help="Distance between kernel taps.")] = None,
+    groups: Annotated[int | None, typer.Option(metavar="N", help="Groups of a grouped convolution.")] = None,
+    expansion: Annotated[int | None, typer.Option(metavar="N", help="By what an inverted bottleneck widens.")] = None,
+    rate: Annotated[int | None, typer.Option(metavar="N", help="How far apart dilated taps are.")] = None,
+    width: Annotated[float | None, typer.Option(metavar="X", help="A MobileNet's width multiplier.")] = None,
     dtype: Annotated[str, typer.Option(metavar="WORD", help="fp32, bf16, fp16 or fp64.")] = "fp32",
     norm: Annotated[bool, typer.Option("--norm", help="Add batch norm after each convolution.")] = False,
     act: Annotated[bool, typer.Option("--act", help="Add ReLU after each convolution.")] = False,
@@ -182,22 +188,30 @@ def cost(
     pass_: Annotated[str, typer.Option("--pass", metavar="WORD", help="inference or training.")] = "inference",
     json_: Json = False,
 ) -> None:
-    """Derive a block's params, MACs, FLOP, bytes, layers and ops step by step, as the sources do by hand."""
+    """Derive a block's params, MACs, FLOP, bytes, layers and ops step by step, as the sources do by hand.
+
+    A network has its batch norm and ReLU without being asked, and a table in place of the steps.
+    """
     import json
 
-    from bench.spec.blocks import BlockChoice, Shape
+    from bench.spec.blocks import BlockChoice, kind_of
     from bench.spec.costs import ITEM_BYTES
-    from bench.spec.derivation import derive
+    from bench.spec.derivation import asked_shape, derive
 
-    height, width = _pixels(size)
-    _word("--padding", padding, ("same", "valid"))
+    whole = kind_of(block).network > 0
+    if padding is not None:
+        _word("--padding", padding, ("same", "valid"))
     _word("--dtype", dtype, tuple(ITEM_BYTES))
     _word("--pass", pass_, ("inference", "training"))
-    shape = Shape(
-        c_in, c_in if c_out is None else c_out, height, width, kernel, stride,
-        "same" if padding == "same" else "valid", dilation, depth, batch,
-    )  # fmt: skip
-    derivation = derive(BlockChoice(block, norm, act, bias), shape, dtype, training=pass_ == "training")
+    choice = BlockChoice(
+        block, norm or whole, act or whole, bias, groups=groups, expansion=expansion, rate=rate, width=width
+    )
+    told = {
+        "c_in": c_in, "c_out": c_out, "kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation,
+        "depth": depth,
+    }  # fmt: skip
+    shape = asked_shape(choice, None if size is None else _pixels(size), batch, told)
+    derivation = derive(choice, shape, dtype, training=pass_ == "training")
     _say(json.dumps(derivation.to_dict(), indent=2) if json_ else derivation.text())
 
 

@@ -78,7 +78,7 @@ class Attainable:
 def attainable(cost: Cost, dtype: str, roof: Roof, multiplies: Iterable[float] | None = None) -> Attainable | None:
     """The least time that the roofs allow; None where the device computes nothing of that dtype.
 
-    The cost's bytes are those of all its convolutions, so training takes its three passes over each layer. A roof that
+    The cost's bytes are those of all its layers, so training takes its three passes over each of them. A roof that
     was not measured bounds nothing. `multiplies`: the share of each layer's multiplications that must be done, all if
     not given.
     """
@@ -86,7 +86,7 @@ def attainable(cost: Cost, dtype: str, roof: Roof, multiplies: Iterable[float] |
     if peak is None:
         return None
     shares = list(multiplies) if multiplies is not None else [1.0] * len(cost.detail)
-    passes = cost.macs / sum(d.macs for d in cost.detail)
+    passes = cost.bytes_min / sum(d.bytes_min for d in cost.detail)
     beyond = max(0, working_set(cost, dtype) - roof.cache_bytes) / cost.bytes_min
     spent: dict[Bound, float] = {"compute": 0.0, "cache": 0.0, "memory": 0.0}
     for layer, share in zip(cost.detail, shares, strict=True):
@@ -120,7 +120,7 @@ def judged(row: Mapping[str, Any], trial: Trial, arm: Arm, roof: Roof | None) ->
         return {}
     cost = trial.cost(arm)
     found = attainable(cost, trial.dtype, roof)
-    if found is None:
+    if found is None or found.time_s == 0:  # what multiplies nothing, beside roofs of computing alone
         return {}
     added: dict[str, object] = {
         "attainable_flop_per_s": cost.flops / found.time_s,
@@ -153,7 +153,8 @@ def above(block: Block, cost: Cost, dtype: str, time_min_s: float, roof: Roof) -
 
 def _dense_3x3(block: Block, place: int) -> bool:
     layer = block.layers[place]
-    return layer.kernel == 3 and layer.groups == layer.stride == layer.dilation == 1
+    alone = layer.groups == layer.dilation == 1 and layer.strides == (1, 1)
+    return layer.op == "conv" and layer.kernels == (3, 3) and alone
 
 
 def roof_rows(roofs: Mapping[Key, Roof], run_id: str, device_names: Mapping[str, str]) -> list[dict[str, object]]:

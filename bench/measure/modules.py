@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from bench.measure import compiling
-from bench.spec.blocks import Block, Layer
+from bench.spec.layers import Block, Layer
 from bench.spec.plan import Arm, Trial
 
 DTYPES = {
@@ -24,35 +24,103 @@ FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channel
 
 
 def build_module(block: Block) -> nn.Sequential:
-    """The block as Conv2d, BatchNorm2d and ReLU in a row, input (batch, c_in, height, width).
+    """The block or network as torch's own modules in a row, input (batch, c_in, height, width).
 
     Weights are He-normal, so that activations keep their scale through a deep stack: with torch's default they shrink
     until they are subnormal, and arithmetic on those is many times slower.
     """
     parts: list[nn.Module] = []
-    for layer in block.layers:
-        parts.append(_conv(layer))
-        if layer.norm:
-            parts.append(nn.BatchNorm2d(layer.c_out))
-        if layer.act:
-            parts.append(nn.ReLU())
+    for item in block.items:
+        if isinstance(item, Layer):
+            parts += _parts(item)
+        else:
+            parts.append(Sum(_row(item.body), _row(item.shortcut)))
+            parts += _activation(item.add)
     return nn.Sequential(*parts)
+
+
+class Sum(nn.Module):
+    """What two rows of modules make of one input, added; an empty row hands it on."""
+
+    def __init__(self, body: nn.Sequential, shortcut: nn.Sequential) -> None:
+        super().__init__()
+        self.body, self.shortcut = body, shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Tensors (batch, channels, height, width)."""
+        y: Tensor = self.body(x)
+        beside: Tensor = self.shortcut(x)
+        return y + beside
+
+
+def _row(layers: Iterable[Layer]) -> nn.Sequential:
+    return nn.Sequential(*[part for layer in layers for part in _parts(layer)])
+
+
+def _parts(layer: Layer) -> list[nn.Module]:
+    """A layer's modules: what it is, batch norm, activation."""
+    made: list[nn.Module]
+    match layer.op:
+        case "conv":
+            made = [_conv(layer)]
+        case "transposed":
+            made = [_transposed(layer)]
+        case "linear":
+            made = [nn.Flatten(), _linear(layer)]
+        case "max_pool":
+            made = [nn.MaxPool2d(layer.kernels, layer.strides, layer.pads)]
+        case "global_pool":
+            made = [nn.AdaptiveAvgPool2d(1)]
+        case "relu":
+            made = [nn.ReLU()]
+        case "add":
+            raise ValueError(f"{layer.name}: an addition stands in a residual alone")
+    return [*made, *([nn.BatchNorm2d(layer.c_out)] if layer.norm else []), *_activation(layer)]
+
+
+def _activation(layer: Layer) -> list[nn.Module]:
+    return [nn.ReLU6() if layer.act == "relu6" else nn.ReLU()] if layer.act else []
 
 
 def _conv(layer: Layer) -> nn.Conv2d:
     conv = nn.Conv2d(
         layer.c_in,
         layer.c_out,
-        layer.kernel,
-        stride=layer.stride,
-        padding=layer.pad,
+        layer.kernels,
+        stride=layer.strides,
+        padding=layer.pads,
         dilation=layer.dilation,
         groups=layer.groups,
         bias=layer.bias,
     )
-    fan_in = layer.c_in // layer.groups * layer.kernel**2
-    nn.init.normal_(conv.weight, std=math.sqrt((2 if layer.act else 1) / fan_in))
+    _he_normal(conv.weight, layer, layer.c_in // layer.groups * layer.taps)
     return conv
+
+
+def _transposed(layer: Layer) -> nn.ConvTranspose2d:
+    conv = nn.ConvTranspose2d(
+        layer.c_in,
+        layer.c_out,
+        layer.kernels,
+        stride=layer.strides,
+        padding=layer.pads,
+        output_padding=layer.extra,
+        groups=layer.groups,
+        bias=layer.bias,
+        dilation=layer.dilation,
+    )
+    _he_normal(conv.weight, layer, layer.c_in // layer.groups * layer.taps / math.prod(layer.strides))
+    return conv
+
+
+def _linear(layer: Layer) -> nn.Linear:
+    linear = nn.Linear(layer.c_in, layer.c_out, layer.bias)
+    _he_normal(linear.weight, layer, layer.c_in)
+    return linear
+
+
+def _he_normal(weight: Tensor, layer: Layer, fan_in: float) -> None:
+    nn.init.normal_(weight, std=math.sqrt((2 if layer.act else 1) / fan_in))
 
 
 class Evaluation:
@@ -119,12 +187,14 @@ class Evaluation:
 
         def note(conv: nn.Module, taken: tuple[Tensor, ...], _: Tensor) -> None:
             c = cast(nn.Conv2d, conv)
+            across = isinstance(conv, nn.ConvTranspose2d)
             chosen = torch._C._select_conv_backend(
-                taken[0], c.weight, c.bias, c.stride, c.padding, c.dilation, False, [0, 0], c.groups
+                taken[0], c.weight, c.bias, c.stride, c.padding, c.dilation, across, c.output_padding, c.groups
             )
             found.append(str(chosen).rpartition(".")[2])
 
-        hooks = [m.register_forward_hook(note) for m in self.module if isinstance(m, nn.Conv2d)]
+        convolutions = (m for m in self.module.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d))
+        hooks = [m.register_forward_hook(note) for m in convolutions]
         try:
             self.module(self.input)
         finally:

@@ -1,16 +1,19 @@
-"""Blocks as data: the same few words give the torch module, the exact cost, the label and the table row."""
+"""Blocks and networks as data: the same few words give the torch module, the exact cost, the label and the table row."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
 
+from bench.spec import networks, zoo
 from bench.spec.errors import UserError
+from bench.spec.layers import CONVOLUTIONS, Block, Items, Layer, Padding, Residual, Shape, changed
 
-Padding = Literal["same", "valid"]
+__all__ = [
+    "BLOCKS", "BOUNDS", "EVEN_KERNEL", "OPTIONS", "Block", "BlockChoice", "Kind", "Layer", "Padding", "Shape", "build",
+]  # fmt: skip
 
 BOUNDS: dict[str, tuple[int, int]] = {
     "channels": (1, 65536),
@@ -23,113 +26,69 @@ BOUNDS: dict[str, tuple[int, int]] = {
 }
 """Least and most of each whole number of a shape. Beyond them it is a slip of the pen."""
 
+OPTIONS: dict[str, tuple[float, float]] = {
+    "groups": (1, 65536),
+    "expansion": (1, 64),
+    "rate": (1, 64),
+    "width": (0.05, 8.0),
+}
+"""Least and most of what some blocks are told besides their shape; all but width are whole numbers."""
 
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """One point of the sweep: what a block is built for. Sizes in pixels, channels and items; all at least 1."""
-
-    c_in: int
-    c_out: int
-    height: int
-    width: int
-    kernel: int = 3
-    stride: int = 1
-    padding: Padding = "same"
-    dilation: int = 1
-    depth: int = 1
-    batch: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """One convolution, with the batch norm and the ReLU that follow it (each one operator of its own).
-
-    "same" padding adds dilation * (kernel - 1) / 2 on each side, so the output has ceil(size / stride) pixels.
-    """
-
-    name: str
-    c_in: int
-    c_out: int
-    kernel: int
-    stride: int = 1
-    padding: Padding = "same"
-    dilation: int = 1
-    groups: int = 1
-    bias: bool = False
-    norm: bool = False
-    act: bool = False
-
-    @property
-    def pad(self) -> int:
-        """Pixels of zero padding on each side."""
-        return self.dilation * (self.kernel - 1) // 2 if self.padding == "same" else 0
-
-    def output(self, size: int) -> int:
-        """Output pixels along an axis of `size` input pixels (torch.nn.Conv2d's formula); below 1: it does not fit."""
-        return (size + 2 * self.pad - self.dilation * (self.kernel - 1) - 1) // self.stride + 1
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """A named chain of layers."""
-
-    name: str
-    layers: tuple[Layer, ...]
-
-    def output(self, height: int, width: int) -> tuple[int, int]:
-        """Output height and width in pixels. UserError where a layer's kernel does not fit."""
-        for layer in self.layers:
-            before = (height, width)
-            height, width = layer.output(height), layer.output(width)
-            if height < 1 or width < 1:
-                reach = layer.dilation * (layer.kernel - 1) + 1
-                raise UserError(
-                    f"{self.name}, {layer.name}",
-                    f"a kernel that reaches over {reach} pixels does not fit in {before[0]}x{before[1]} without padding",
-                    "Use a larger size, a smaller kernel, or padding same.",
-                )
-        return height, width
-
-
-def _standard(s: Shape) -> tuple[Layer, ...]:
-    return (Layer("standard", s.c_in, s.c_out, s.kernel, s.stride, s.padding, s.dilation),)
-
-
-def _depthwise(s: Shape) -> tuple[Layer, ...]:
-    return (Layer("depthwise", s.c_in, s.c_in, s.kernel, s.stride, s.padding, s.dilation, groups=s.c_in),)
-
-
-def _pointwise(s: Shape) -> tuple[Layer, ...]:
-    return (Layer("pointwise", s.c_in, s.c_out, 1, s.stride, s.padding),)
-
-
-def _separable(s: Shape) -> tuple[Layer, ...]:
-    return (*_depthwise(s), Layer("pointwise", s.c_in, s.c_out, 1, 1, s.padding))
+IMAGE_CHANNELS, CLASSES = 3, 1000  # of every network
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A block that can be asked for by name. Add a block by adding a line to BLOCKS."""
+    """A block or network that can be asked for by name. Add one by adding a line to BLOCKS.
 
-    build: Callable[[Shape], tuple[Layer, ...]]
+    `build` gives its items for a shape and its `options`, which are here with their values where they are not told.
+    `network` is the pixels of a network's own images, 0 for a block. `twin` names what a network is held against.
+    """
+
+    build: Callable[..., Items]
     meaning: str
     keeps_channels: bool = False  # puts out as many channels as it takes in
     any_kernel: bool = False  # takes no notice of the kernel that is asked for
+    one_pixel: bool = False  # puts out one pixel, so that nothing can be stacked on it
+    options: Mapping[str, float] = field(default_factory=dict)
+    network: int = 0
+    twin: str = ""
+
+
+def _network(build: Callable[..., Items], meaning: str, size: int, twin: str = "", **options: float) -> Kind:
+    return Kind(build, meaning, any_kernel=True, options=options, network=size, twin=twin)
 
 
 BLOCKS: dict[str, Kind] = {
-    "standard": Kind(_standard, "a k x k convolution over all channels"),
-    "depthwise": Kind(_depthwise, "a k x k convolution of each channel by itself", keeps_channels=True),
-    "pointwise": Kind(_pointwise, "a 1 x 1 convolution over all channels", any_kernel=True),
-    "separable": Kind(_separable, "depthwise, then pointwise; the depthwise layer takes the stride"),
-}
+    "standard": Kind(zoo.standard, "a k x k convolution over all channels"),
+    "depthwise": Kind(zoo.depthwise, "a k x k convolution of each channel by itself", keeps_channels=True),
+    "pointwise": Kind(zoo.pointwise, "a 1 x 1 convolution over all channels", any_kernel=True),
+    "separable": Kind(zoo.separable, "depthwise, then pointwise; the depthwise layer takes the stride"),
+    "grouped": Kind(zoo.grouped, "a k x k convolution of each group of channels by itself", options={"groups": 4}),
+    "spatially_separable": Kind(zoo.spatially_separable, "k x 1, then 1 x k, each over all channels"),
+    "dilated": Kind(zoo.dilated, "k x k with its taps `rate` times as far apart", options={"rate": 2}),
+    "transposed": Kind(zoo.transposed, "k x k over the input's pixels: the map grows by the stride"),
+    "global_depthwise": Kind(zoo.global_depthwise, "depthwise with a kernel as large as the map", True, True, True),
+    "global_average_pool": Kind(zoo.global_average_pool, "the mean of each channel: no weights", True, True, True),
+    "mobilenet_block": Kind(zoo.mobilenet_block, "the sources' block, its stride obeyed: separable, k = 3", any_kernel=True),
+    "inverted_bottleneck": Kind(zoo.inverted_bottleneck, "pointwise to more channels, depthwise, pointwise, and the input added", options={"expansion": 6}),
+    "mobilenet_v1": _network(partial(networks.mobilenet_v1, zoo.separable), "MobileNetV1", 224, "mobilenet_v1_standard", width=1),
+    "mobilenet_v1_standard": _network(partial(networks.mobilenet_v1, zoo.standard), "MobileNetV1 of standard convolutions", 224, width=1),
+    "mobilenet_v2": _network(networks.mobilenet_v2, "MobileNetV2, of inverted bottlenecks", 224, width=1),
+    "xception": _network(partial(networks.xception, zoo.separable), "Xception", 299, "xception_standard"),
+    "xception_standard": _network(partial(networks.xception, zoo.standard), "Xception of standard convolutions", 299),
+    "resnet18": _network(networks.resnet18, "ResNet-18", 224),
+    "resnet50": _network(networks.resnet50, "ResNet-50", 224),
+    "vgg16": _network(networks.vgg16, "VGG-16, without batch norm", 224),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class BlockChoice:
-    """A block's name and how its layers are finished: batch norm and ReLU after each convolution, or a bias in it.
+    """A block's name, how its convolutions are finished (batch norm, activation, a bias), and what it is told besides.
 
-    `again` is the same block once more, under a label of its own: what `bench aa` compares a block with.
+    `again` is the same block once more, under a label of its own: what `bench aa` compares a block with. The options
+    are None where the block's own value holds: `groups`, `expansion`, `rate` of dilation, `width` multiplier.
     """
 
     name: str
@@ -137,13 +96,41 @@ class BlockChoice:
     act: bool = True
     bias: bool = False
     again: bool = False
+    groups: int | None = None
+    expansion: int | None = None
+    rate: int | None = None
+    width: float | None = None
 
     @property
     def label(self) -> str:
-        """The name, with whatever departs from conv + BN + ReLU: `separable`, `separable(no norm)`."""
+        """The name, with whatever departs from the usual: `separable`, `separable(no norm)`, `grouped(groups 8)`."""
+        kind = BLOCKS.get(self.name)
+        usual = kind.options if kind is not None else {}
+        told = [(name, getattr(self, name)) for name in OPTIONS]
+        off = [f"{name} {value:g}" for name, value in told if value is not None and value != usual.get(name)]
         said = (("no norm", not self.norm), ("no relu", not self.act), ("bias", self.bias), ("again", self.again))
-        off = [word for word, true in said if true]
+        off += [word for word, true in said if true]
         return self.name + (f"({', '.join(off)})" if off else "")
+
+    @property
+    def network(self) -> bool:
+        """Whether it is a network, which has channels, kernels and strides of its own."""
+        kind = BLOCKS.get(self.name)
+        return kind is not None and kind.network > 0
+
+    def options(self) -> dict[str, float]:
+        """What its builder is told. UserError for an option that the block doesn't take, or one out of bounds."""
+        usual = kind_of(self.name).options
+        told = {name: value for name in OPTIONS if (value := getattr(self, name)) is not None}
+        for name, value in told.items():
+            takers = [word for word, kind in BLOCKS.items() if name in kind.options]
+            if name not in usual:
+                raise UserError(f"{self.name}: {name}", "this block takes no such thing", f"Only {', '.join(takers)} may have it.", value=value)  # fmt: skip
+            low, high = OPTIONS[name]
+            if not low <= value <= high:
+                rule = f"it is below {low:g}" if value < low else f"it is above {high:g}"
+                raise UserError(f"{self.name}: {name}", rule, f"Give one from {low:g} to {high:g}.", value=value)
+        return {**usual, **told}
 
 
 EVEN_KERNEL = (
@@ -153,17 +140,23 @@ EVEN_KERNEL = (
 """The rule and its remedy."""
 
 
+def kind_of(name: str) -> Kind:
+    """The block of that name. UserError where there is none."""
+    kind = BLOCKS.get(name)
+    if kind is None:
+        near = difflib.get_close_matches(name, BLOCKS, 1)
+        hint = f"Did you mean {near[0]}?" if near else f"Known blocks: {', '.join(BLOCKS)}"
+        raise UserError("block", "no such block", hint, value=name)
+    return kind
+
+
 @lru_cache(maxsize=16384)
 def build(choice: BlockChoice, shape: Shape) -> Block:
     """The block at a shape: `depth` copies, of which the first takes the stride and changes the channels.
 
     UserError for an unknown name, an even kernel with same padding, or a depthwise block asked to change channels.
     """
-    kind = BLOCKS.get(choice.name)
-    if kind is None:
-        near = difflib.get_close_matches(choice.name, BLOCKS, 1)
-        hint = f"Did you mean {near[0]}?" if near else f"Known blocks: {', '.join(BLOCKS)}"
-        raise UserError("block", "no such block", hint, value=choice.name)
+    kind = kind_of(choice.name)
     if kind.keeps_channels and shape.c_in != shape.c_out:
         raise UserError(
             choice.name,
@@ -172,16 +165,24 @@ def build(choice: BlockChoice, shape: Shape) -> Block:
         )
     if shape.padding == "same" and shape.kernel % 2 == 0 and not kind.any_kernel:
         raise UserError("kernel", *EVEN_KERNEL, value=shape.kernel)
-    layers: list[Layer] = []
+    if shape.depth > 1 and kind.one_pixel:
+        raise UserError(choice.name, "it puts out one pixel, so nothing can be stacked on it", "Take depth 1.", value=shape.depth)  # fmt: skip
+    told = choice.options()
+    items: list[Layer | Residual] = []
     for i in range(shape.depth):
         here = shape if i == 0 else replace(shape, c_in=shape.c_out, stride=1)
-        layers += [_finished(layer, choice, "" if shape.depth == 1 else f"_{i + 1}") for layer in kind.build(here)]
-    return Block(choice.label, tuple(layers))
+        suffix = "" if shape.depth == 1 else f"_{i + 1}"
+        items += changed(kind.build(here, **told), lambda layer, suffix=suffix: _finished(layer, choice, suffix))  # type: ignore[misc]
+    return Block(choice.label, tuple(items))
 
 
-def _finished(made: Layer, how: BlockChoice, suffix: str) -> Layer:
+def _finished(made: Layer, how: BlockChoice, suffix: str) -> Layer | None:
+    """The layer with what is asked for left off or added; None for a ReLU by itself where there is to be none."""
+    if made.op == "relu" and not how.act:
+        return None
+    bias = made.bias or (how.bias and made.op in CONVOLUTIONS)
     # Spelled out: dataclasses.replace takes five times as long, and a plan builds thousands.
     return Layer(
         made.name + suffix, made.c_in, made.c_out, made.kernel, made.stride, made.padding, made.dilation, made.groups,
-        how.bias, how.norm, how.act,
+        bias, made.norm and how.norm, made.act if how.act else "", made.op, made.kernel_width, made.stride_width,
     )  # fmt: skip

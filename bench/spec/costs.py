@@ -1,25 +1,34 @@
-"""Exact integer costs of a block, from its layers alone.
+"""Exact integer costs of a block or network, from its layers alone.
 
-Formulas (K kernel, g groups, Ho x Wo output, N batch): params = Cout * Cin/g * K^2 (+ Cout with a bias, + 2 Cout with
-batch norm); MACs = N * Cout * Cin/g * K^2 * Ho * Wo, convolutions only, as the sources count; FLOP = 2 * MAC.
-Training is forward, gradient of the input and gradient of the weights: three convolutions of the same size each.
+Formulas (Kh x Kw kernel, g groups, Ho x Wo output, Hi x Wi input, N batch): params = Cout * Cin/g * Kh * Kw (+ Cout with
+a bias, + 2 Cout with batch norm); MACs = N * Cout * Cin/g * Kh * Kw * Ho * Wo, over Hi * Wi where transposed, and Cin *
+Cout of a linear layer; nothing else has any, as the sources count; FLOP = 2 * MAC. Training is forward, gradient of the
+input and gradient of the weights: three convolutions of the same size each.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.spec.blocks import Block, Layer
+from bench.spec.layers import CONVOLUTIONS, Block, Layer, Op
+from bench.spec.liveness import Operator, Word, inference_peak, training_peak
 
 PASSES_TRAINING = 3  # convolutions of the same size each
 ITEM_BYTES = {"fp64": 8, "fp32": 4, "fp32-tf32": 4, "bf16": 2, "fp16": 2}
+INDEX_BYTES = 8  # max pooling notes where each maximum stood
+_MULTIPLIES: tuple[Op, ...] = (*CONVOLUTIONS, "linear")
+_WORDS: dict[Op, Word] = {
+    "conv": "conv", "transposed": "conv", "linear": "conv", "relu": "act", "max_pool": "max_pool",
+    "global_pool": "global_pool", "add": "add",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class LayerCost:
-    """One convolution's cost for the whole batch. `macs` and `bytes_min` of the forward pass."""
+    """One layer's cost for the whole batch. `macs` and `bytes_min` of the forward pass; `activations` of a convolution."""
 
     name: str
+    op: Op
     params: int
     macs: int
     bytes_min: int
@@ -32,7 +41,11 @@ class LayerCost:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """A block's cost for one evaluation (the whole batch, and the backward pass where training)."""
+    """A block's cost for one evaluation (the whole batch, and the backward pass where training).
+
+    `layers` counts convolutions; `ops` the operators that compute, reshaping apart. `output` is (batch, channels, height,
+    width), or (batch, classes) after a linear layer. `detail` has an entry for each of the block's layers.
+    """
 
     params: int
     macs: int
@@ -41,7 +54,7 @@ class Cost:
     ops: int
     activations: int
     memory_bytes: int
-    output: tuple[int, int, int, int]
+    output: tuple[int, ...]
     detail: tuple[LayerCost, ...]
 
     @property
@@ -57,22 +70,35 @@ class Cost:
 
 def conv_params(layer: Layer) -> int:
     """Weights and, where the layer has one, its bias; batch norm apart."""
-    return layer.c_out * (layer.c_in // layer.groups) * layer.kernel**2 + layer.c_out * layer.bias
+    if layer.op not in _MULTIPLIES:
+        return 0
+    return layer.c_out * (layer.c_in // layer.groups) * layer.taps + layer.c_out * layer.bias
 
 
 def layer_cost(layer: Layer, height: int, width: int, batch: int, item_bytes: int) -> LayerCost:
-    """Cost of one layer on a `height` x `width` input. bytes_min: input, weights and output, each moved once."""
-    ho, wo = layer.output(height), layer.output(width)
+    """Cost of one layer on a `height` x `width` input.
+
+    bytes_min: input, weights and output, each moved once. An addition reads its shortcut besides what the layer before
+    it has in hand; a ReLU by itself moves nothing, as batch norm and ReLU don't: they can be part of a neighbour.
+    """
+    ho, wo = layer.output(height, width)
     weights = conv_params(layer)
-    macs = batch * layer.c_out * (layer.c_in // layer.groups) * layer.kernel**2 * ho * wo
+    macs = 0
+    if weights:
+        where = height * width if layer.op == "transposed" else ho * wo
+        macs = batch * layer.c_out * (layer.c_in // layer.groups) * layer.taps * where
     taken, put = batch * layer.c_in * height * width, batch * layer.c_out * ho * wo
+    if layer.op == "linear":
+        taken = batch * layer.c_in
+    moved = {"add": taken, "relu": 0}.get(layer.op, taken + weights + put)
     return LayerCost(
         name=layer.name,
+        op=layer.op,
         params=weights + 2 * layer.c_out * layer.norm,
         macs=macs,
-        bytes_min=(taken + weights + put) * item_bytes,
-        activations=put,
-        input=(layer.c_in, height, width),
+        bytes_min=moved * item_bytes,
+        activations=put if layer.op in CONVOLUTIONS else 0,
+        input=(layer.c_in, 1, 1) if layer.op == "linear" else (layer.c_in, height, width),
         output=(layer.c_out, ho, wo),
         kernel=layer.kernel,
         groups=layer.groups,
@@ -82,9 +108,17 @@ def layer_cost(layer: Layer, height: int, width: int, batch: int, item_bytes: in
 def forward_macs(block: Block, height: int, width: int, batch: int) -> int:
     """MACs of one forward pass alone, for estimates over thousands of shapes."""
     macs = 0
-    for layer in block.layers:
-        height, width = layer.output(height), layer.output(width)
-        macs += layer.c_out * (layer.c_in // layer.groups) * layer.kernel**2 * height * width
+    for item in block.items:
+        rows = ((item,),) if isinstance(item, Layer) else (item.shortcut, item.body)
+        end = height, width
+        for row in rows:
+            end = height, width
+            for layer in row:
+                start, end = end, layer.output(*end)
+                if layer.op in _MULTIPLIES:
+                    pixels = start[0] * start[1] if layer.op == "transposed" else end[0] * end[1]
+                    macs += layer.c_out * (layer.c_in // layer.groups) * layer.taps * pixels
+        height, width = end
     return batch * macs
 
 
@@ -94,68 +128,57 @@ def cost(block: Block, height: int, width: int, batch: int = 1, dtype: str = "fp
     UserError where a kernel does not fit. bytes_min counts each layer's input, weights and output once (three times
     in training, where each of the three convolutions reads two of them and writes the third).
     """
-    item = ITEM_BYTES[dtype]
-    detail: list[LayerCost] = []
-    h, w = height, width
-    for layer in block.layers:
-        detail.append(layer_cost(layer, h, w, batch, item))
-        _, h, w = detail[-1].output
-        if h < 1 or w < 1:
-            block.output(height, width)  # says so
+    trace = _Trace(block, batch, ITEM_BYTES[dtype])
+    value, h, w = 0, height, width
+    for item in block.items:
+        if isinstance(item, Layer):
+            value, h, w = trace.layer(item, (value,), h, w)
+            continue
+        beside, low, wide = value, h, w
+        for layer in item.body:
+            value, h, w = trace.layer(layer, (value,), h, w)
+        for layer in item.shortcut:
+            beside, low, wide = trace.layer(layer, (beside,), low, wide)
+        value, h, w = trace.layer(item.add, (value, beside), h, w)
+    detail, operators = trace.detail, trace.operators
     passes = PASSES_TRAINING if training else 1
+    channels, last = detail[-1].output[0], detail[-1].op
+    c, *pixels = detail[0].input
+    input_bytes = batch * c * pixels[0] * pixels[1] * ITEM_BYTES[dtype]
     return Cost(
-        params=sum(d.params for d in detail),
-        macs=passes * sum(d.macs for d in detail),
-        bytes_min=passes * sum(d.bytes_min for d in detail),
-        layers=len(detail),
-        ops=sum(1 + layer.norm + layer.act for layer in block.layers),
-        activations=sum(d.activations for d in detail),
-        memory_bytes=_peak(block, detail, item, training),
-        output=(batch, block.layers[-1].c_out, h, w),
+        params=sum([d.params for d in detail]),
+        macs=passes * sum([d.macs for d in detail]),
+        bytes_min=passes * sum([d.bytes_min for d in detail]),
+        layers=sum([d.op in CONVOLUTIONS for d in detail]),
+        ops=len(operators),
+        activations=sum([d.activations for d in detail]),
+        memory_bytes=training_peak(operators, input_bytes) if training else inference_peak(operators),
+        output=(batch, channels) if last == "linear" else (batch, channels, h, w),
         detail=tuple(detail),
     )
 
 
-def _peak(block: Block, detail: list[LayerCost], item: int, training: bool) -> int:
-    """Bytes that must be alive at once beyond input and weights, if nothing needs a workspace.
+class _Trace:
+    """Layers priced one after the other, and the operators that they make."""
 
-    Inference: an operator's input and output live together, and the block's own input belongs to the caller.
-    Training: a convolution keeps its input, batch norm keeps its input, ReLU keeps its output; going back, one
-    gradient comes in and one goes out beside what is still kept, and the gradients of the weights pile up.
-    """
-    if not training:
-        taken = peak = 0
-        for layer, d in zip(block.layers, detail, strict=True):
-            put = d.activations * item
-            peak = max(peak, taken + put, 2 * put if layer.norm or layer.act else 0)
-            taken = put
-        return peak
-    operators = [
-        (word, d.activations * item, d.params * item)
-        for layer, d in zip(block.layers, detail, strict=True)
-        for word, there in (("conv", True), ("norm", layer.norm), ("act", layer.act))
-        if there
-    ]
-    # Forward. An operator's output stays if the operator itself keeps it (ReLU) or the next one needs it as its input.
-    keeps = [
-        word == "act" or (i + 1 < len(operators) and operators[i + 1][0] in ("conv", "norm")) or i + 1 == len(operators)
-        for i, (word, _, _) in enumerate(operators)
-    ]  # fmt: skip
-    alive = peak = 0
-    for i, (_, put, _) in enumerate(operators):
-        passing = operators[i - 1][1] if i and not keeps[i - 1] else 0
-        peak = max(peak, alive + passing + put)
-        alive += put if keeps[i] else 0
-    # Backward, from the last operator to the first: the gradient that arrives is the caller's at first.
-    arriving = 0
-    entering = detail[0].input
-    batch = detail[0].activations // (detail[0].output[0] * detail[0].output[1] * detail[0].output[2])
-    input_bytes = batch * entering[0] * entering[1] * entering[2] * item
-    for i in reversed(range(len(operators))):
-        word, put, weights = operators[i]
-        leaving = operators[i - 1][1] if i else input_bytes
-        gradients = weights if word == "conv" else 0
-        peak = max(peak, alive + arriving + leaving + gradients)
-        alive += gradients - (put if keeps[i] and i + 1 < len(operators) else 0)
-        arriving = leaving
-    return peak
+    def __init__(self, block: Block, batch: int, item: int) -> None:
+        self.block, self.batch, self.item = block, batch, item
+        self.detail: list[LayerCost] = []
+        self.operators: list[Operator] = []
+
+    def layer(self, layer: Layer, taken: tuple[int, ...], height: int, width: int) -> tuple[int, int, int]:
+        """Price a layer on values of that height and width; its own value, height and width."""
+        priced = layer_cost(layer, height, width, self.batch, self.item)
+        c, h, w = priced.output
+        if h < 1 or w < 1:
+            Block(self.block.name, (layer,)).output(height, width)  # says so
+        self.detail.append(priced)
+        elements = self.batch * c * h * w
+        put, operators = elements * self.item, self.operators
+        aside = elements * INDEX_BYTES if layer.op == "max_pool" else 0
+        operators.append(Operator(_WORDS[layer.op], taken, put, priced.params * self.item, aside))
+        if layer.norm:
+            operators.append(Operator("norm", (len(operators),), put))
+        if layer.act:
+            operators.append(Operator("act", (len(operators),), put))
+        return len(operators), h, w

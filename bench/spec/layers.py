@@ -1,0 +1,193 @@
+"""What blocks and networks are made of: layers in a row, and rows of them beside a shortcut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.spec.errors import UserError
+
+Padding = Literal["same", "valid"]
+Op = Literal["conv", "transposed", "max_pool", "global_pool", "linear", "relu", "add"]
+Act = Literal["", "relu", "relu6"]
+CONVOLUTIONS: tuple[Op, ...] = ("conv", "transposed")
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """One point of the sweep: what a block is built for. Sizes in pixels, channels and items; all at least 1.
+
+    A network takes its height, width and batch; `c_in` and `c_out` are then the image's channels and the classes.
+    """
+
+    c_in: int
+    c_out: int
+    height: int
+    width: int
+    kernel: int = 3
+    stride: int = 1
+    padding: Padding = "same"
+    dilation: int = 1
+    depth: int = 1
+    batch: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer, with the batch norm and the activation that follow it (each one operator of its own).
+
+    `op` says what it is: a convolution as torch.nn.Conv2d or ConvTranspose2d has it, a pooling, a linear layer over the
+    whole map, a ReLU by itself, or the addition of a shortcut. Kernel and stride are square unless `kernel_width` and
+    `stride_width` say otherwise.
+
+    "same" padding adds dilation * (kernel - 1) / 2 on each side, so the output has ceil(size / stride) pixels; of a
+    transposed convolution it has size * stride.
+    """
+
+    name: str
+    c_in: int
+    c_out: int
+    kernel: int = 1
+    stride: int = 1
+    padding: Padding = "same"
+    dilation: int = 1
+    groups: int = 1
+    bias: bool = False
+    norm: bool = False
+    act: Act = ""
+    op: Op = "conv"
+    kernel_width: int | None = None
+    stride_width: int | None = None
+
+    @property
+    def kernels(self) -> tuple[int, int]:
+        """Kernel height and width in pixels."""
+        return self.kernel, self.kernel if self.kernel_width is None else self.kernel_width
+
+    @property
+    def strides(self) -> tuple[int, int]:
+        """Stride down and across."""
+        return self.stride, self.stride if self.stride_width is None else self.stride_width
+
+    @property
+    def taps(self) -> int:
+        """Weights in one channel of one filter: kernel height x width."""
+        return self.kernel * (self.kernel if self.kernel_width is None else self.kernel_width)
+
+    @property
+    def pads(self) -> tuple[int, int]:
+        """Pixels of zero padding above and below, left and right. A transposed convolution takes them off."""
+        if self.padding != "same":
+            return 0, 0
+        high, wide = self.kernels
+        return self.dilation * (high - 1) // 2, self.dilation * (wide - 1) // 2
+
+    @property
+    def extra(self) -> tuple[int, int]:
+        """Rows and columns that a transposed convolution adds at the end (torch's output_padding)."""
+        down, across = self.strides
+        return (down - 1, across - 1) if self.op == "transposed" and self.padding == "same" else (0, 0)
+
+    @property
+    def reaches(self) -> tuple[int, int]:
+        """Pixels from a kernel's first tap to its last, both counted."""
+        high, wide = self.kernels
+        return self.dilation * (high - 1) + 1, self.dilation * (wide - 1) + 1
+
+    def output(self, height: int, width: int) -> tuple[int, int]:
+        """Output height and width in pixels, by torch's formulas; one below 1: the kernel does not fit."""
+        if self.op in ("conv", "max_pool"):
+            if self.kernel_width is None and self.stride_width is None:  # the usual case, thousands of times in a plan
+                pad = self.dilation * (self.kernel - 1) // 2 if self.padding == "same" else 0
+                more = 2 * pad - self.dilation * (self.kernel - 1) - 1
+                return (height + more) // self.stride + 1, (width + more) // self.stride + 1
+            (down, across), (above, beside), (tall, broad) = self.strides, self.pads, self.reaches
+            return (height + 2 * above - tall) // down + 1, (width + 2 * beside - broad) // across + 1
+        if self.op == "transposed":
+            (down, across), (above, beside), (tall, broad) = self.strides, self.pads, self.reaches
+            below, right = self.extra
+            return (height - 1) * down - 2 * above + tall + below, (width - 1) * across - 2 * beside + broad + right
+        return (height, width) if self.op in ("relu", "add") else (1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Residual:
+    """A row of layers beside a shortcut, and their sum; an empty shortcut is the input itself."""
+
+    body: tuple[Layer, ...]
+    add: Layer
+    shortcut: tuple[Layer, ...] = ()
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """All of them in the order in which they run."""
+        return *self.body, *self.shortcut, self.add
+
+
+Items = tuple[Layer | Residual, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A named row of layers and residuals; a network is a long one."""
+
+    name: str
+    items: Items
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """All layers in the order in which they run, additions included."""
+        return tuple(layers_of(self.items))
+
+    def output(self, height: int, width: int) -> tuple[int, int]:
+        """Output height and width in pixels. UserError where a layer's kernel does not fit."""
+        for item in self.items:
+            if isinstance(item, Residual):
+                self._through(item.shortcut, height, width)
+            height, width = self._through(item.body if isinstance(item, Residual) else (item,), height, width)
+        return height, width
+
+    def _through(self, row: tuple[Layer, ...], height: int, width: int) -> tuple[int, int]:
+        for layer in row:
+            before = height, width
+            height, width = layer.output(height, width)
+            if height < 1 or width < 1:
+                tall, broad = layer.reaches
+                reach = f"{tall}" if tall == broad else f"{tall} x {broad}"
+                raise UserError(
+                    f"{self.name}, {layer.name}",
+                    f"a kernel that reaches over {reach} pixels does not fit in {before[0]}x{before[1]} without padding",
+                    "Use a larger size, a smaller kernel, or padding same.",
+                )
+        return height, width
+
+
+def layers_of(items: Items) -> Iterator[Layer]:
+    """The layers of a row, those within residuals too, in the order in which they run."""
+    for item in items:
+        if isinstance(item, Layer):
+            yield item
+        else:
+            yield from item.layers
+
+
+def changed(items: Items, change: Callable[[Layer], Layer | None]) -> Items:
+    """The same items with each layer changed, or left out where `change` gives None; an addition stays."""
+
+    def row(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+        return tuple([made for layer in layers if (made := change(layer)) is not None])
+
+    found: list[Layer | Residual] = []
+    for item in items:
+        if isinstance(item, Layer):
+            found += row((item,))
+        else:
+            found.append(Residual(row(item.body), change(item.add) or item.add, row(item.shortcut)))
+    return tuple(found)
+
+
+def residual(name: str, body: tuple[Layer, ...], shortcut: tuple[Layer, ...] = (), act: Act = "") -> Residual:
+    """Both rows and the addition that ends them, with an activation after it if told."""
+    c_out = body[-1].c_out
+    return Residual(body, Layer(name, c_out, c_out, act=act, op="add"), shortcut)
