@@ -67,6 +67,20 @@ def test_a_config_reads_as_it_is_written(write):
     assert check(data, "again") == config
 
 
+def test_blocks_are_told_what_they_take_and_networks_have_axes_of_their_own(write):
+    blocks = "[{name: grouped, groups: 8}, {name: inverted_bottleneck, expansion: 4}, {name: dilated, rate: 3}]"
+    networks = "[mobilenet_v1_standard, {name: mobilenet_v1, width: 0.5}]"
+    text = VALID.replace("[standard, {name: separable, norm: false}]", blocks).replace("[standard]", networks)
+    config, data = load(write(text), ["kernel=7"])
+    a, b = config.experiments["a"], config.experiments["b"]
+    assert [c.label for c in a.choices()] == ["grouped(groups 8)", "inverted_bottleneck(expansion 4)", "dilated(rate 3)"]
+    assert [c.label for c in b.choices()] == ["mobilenet_v1_standard", "mobilenet_v1(width 0.5)"]
+    assert (a.network, b.network) == (False, True)
+    assert a.swept() == a.axes
+    assert (b.swept().size, b.swept().kernel) == ([(224, 224)], [1])
+    assert check(data, "again") == config
+
+
 def test_every_axis_and_timing_key_can_be_set_from_the_command_line(write):
     values = {"channels": "8,16->32", "size": "7x9", "padding": "valid", "threads": "all,2", "pass": "training"}
     values |= {"dtype": "bf16", "layout": "channels_last", "allocator": "default", "waiting": "active"}
@@ -123,7 +137,7 @@ MISTAKES = [
     ("timing:", "timings:", "x.yaml:2: timings: no such key. Did you mean timing?"),
     ("precision:", "precise:", "x.yaml:3: timing.precise: no such key. Did you mean precision?"),
     ("    blocks: [standard]", "    block: [standard]", "experiments.b.block: no such key. Did you mean blocks? (1 more mistake"),
-    ("norm:", "zzz:", "x.yaml:7: experiments.a.blocks[1].zzz: no such key. Known keys: name, norm, act, bias, again."),
+    ("norm:", "zzz:", "x.yaml:7: experiments.a.blocks[1].zzz: no such key. Known keys: name, norm, act, bias, again, groups, expansion, rate,"),
     # keys that stand twice, or are none
     ("kernel: [3, 5]", "kernel: 3\n      kernel: 5", "x.yaml:12: experiments.a.axes.kernel: 'kernel': the key stands twice"),
     ("  b:", "  a:", "x.yaml:13: experiments.a: 'a': the key stands twice, so one would hide the other. Take one out."),
@@ -174,7 +188,17 @@ MISTAKES = [
     ("[3, 5]", "[3, 4]", f"{KERNEL}[1]: 4: padding same needs an odd kernel, or the output shifts by half a pixel. Use an odd"),
     ("{name: separable, norm: false}", "standard", "x.yaml:5: experiments.a: the block standard stands twice in it. Take"),
     ("0.1", "0.1\n  processes_min: 50", "timing: processes_min 50 is above processes_max 12. Raise processes_max or lower"),
+    ("norm: false", "groups: 4", "x.yaml:7: experiments.a.blocks[1]: separable: groups: this block takes no such thing. Only grouped may"),
+    ("separable, norm: false", "grouped, groups: 0", "experiments.a.blocks[1].groups: 0: it is below 1. Write a number from 1 to 65536: the"),
+    ("separable, norm: false", "grouped, groups: 2.0", "experiments.a.blocks[1].groups: 2.0: it is not a whole number. Write a number from"),
+    ("separable, norm: false", "dilated, rate: 65", "experiments.a.blocks[1].rate: 65: it is above 64."),
+    ("separable, norm: false", "mobilenet_v1, width: wide", "experiments.a.blocks[1].width: 'wide': it is not a number."),
+    ("separable, norm: false", "mobilenet_v1", "x.yaml:5: experiments.a: standard is a block and mobilenet_v1 a network, which take other"),
+    ("blocks: [standard]", "blocks: [grouped, {name: grouped, groups: 4}]", "experiments.b: the block grouped stands twice in it. Take"),
+    ("blocks: [standard]", "blocks: [{name: resnet18, width: 0.5}]", "resnet18: width: this block takes no such thing. Only mobilenet_v1,"),
     # absurd
+    ("blocks: [standard]", "blocks: [vgg16]\n    axes: {batch: 65536}", "experiments.b.axes: 1723640622240: vgg16 with 224x224 pixels, batch 65536"),
+    ("blocks: [standard]", "blocks: [transposed]\n    axes: {stride: 64, size: 8192}", "transposed with 64->64 channels, 8192x8192 pixels"),
     ("[3, 5]", "0", f"{KERNEL}: 0: it is below 1. {WHOLE}"),
     ("[3, 5]", "257", f"{KERNEL}: 257: it is above 255. {WHOLE}"),
     ("56x48", "100000", "axes.size: 100000: it is above 8192."),

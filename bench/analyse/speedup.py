@@ -13,9 +13,10 @@ from bench.analyse import families, roofline, statistics
 from bench.analyse.records import Floats, History, Inspected, Taken
 from bench.spec.columns import FLAGS, MEASURED, SCHEMA_VERSION
 from bench.spec.config import Timing
-from bench.spec.costs import Cost
+from bench.spec.costs import Cost, layer_ratio, mac_ratio
 from bench.spec.errors import UserError
 from bench.spec.interval import LEAST_ROUNDS, Interval, clean_rounds, t_interval
+from bench.spec.layers import CONVOLUTIONS
 from bench.spec.plan import Arm, Trial
 
 Row = dict[str, object]
@@ -115,23 +116,14 @@ def _status(trial: Trial, history: History, setting: Setting, *, noisy: bool) ->
 
 
 def _trial_columns(trial: Trial, history: History, setting: Setting) -> Row:
-    s, place = trial.shape, trial.surroundings
+    place = trial.surroundings
     return {
+        **trial.shape_fields(),
         "run_id": setting.run_id,
         "trial_id": trial.trial_id,
         "experiment": trial.experiment,
         "schema_version": SCHEMA_VERSION,
         "baseline": trial.arms[0].choice.label,
-        "batch": s.batch,
-        "c_in": s.c_in,
-        "c_out": s.c_out,
-        "height": s.height,
-        "width": s.width,
-        "kernel": s.kernel,
-        "stride": s.stride,
-        "padding": s.padding,
-        "dilation": s.dilation,
-        "depth": s.depth,
         "dtype": trial.dtype,
         "layout": trial.layout,
         "mode": trial.mode,
@@ -154,6 +146,12 @@ def _cost(trial: Trial, arm: Arm) -> Cost | None:
         return None
 
 
+def _groups(trial: Trial, arm: Arm) -> int | None:
+    """The groups of the block's first convolution; None for a network, and where there is none."""
+    found = (layer.groups for layer in trial.block(arm).layers if layer.op in CONVOLUTIONS)
+    return None if trial.network else next(found, None)
+
+
 def _arm_row(
     trial: Trial,
     arm: Arm,
@@ -167,7 +165,7 @@ def _arm_row(
     theory = _cost(trial, arm)
     if theory is not None:
         row |= {
-            "groups": trial.block(arm).layers[0].groups,
+            "groups": _groups(trial, arm),
             "params": theory.params,
             "macs": theory.macs,
             "flops": theory.flops,
@@ -305,11 +303,12 @@ def _pair_row(
         "precision_target": timing.precision,
     }
     mine, base = _cost(trial, arm), _cost(trial, trial.arms[0])
+    promise = mac_ratio(base, mine) if mine is not None and base is not None else None
     if mine is not None and base is not None:
         row |= {
-            "groups": trial.block(arm).layers[0].groups,
-            "mac_ratio": base.macs / mine.macs,
-            "layer_ratio": mine.layers / base.layers,
+            "groups": _groups(trial, arm),
+            "mac_ratio": promise,
+            "layer_ratio": layer_ratio(base, mine),
         }
     if found is None:
         return row
@@ -324,7 +323,7 @@ def _pair_row(
         "noise_band": band,
         "speedup_of_minima": math.exp(found.opinions["minima"]),
         "speedup_of_medians": math.exp(found.opinions["medians"]),
-        "delivered_share": speedup * mine.macs / base.macs if mine is not None and base is not None else None,
+        "delivered_share": None if promise is None else speedup / promise,
         "rounds": sum(t.time_s.size // 2 for t in taken[arm.arm_id]),
         "precision": found.decided.half_width if several else None,
         "precision_reached": found.decided.half_width <= timing.precision,

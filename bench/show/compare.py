@@ -257,7 +257,7 @@ def draw(found: Comparison, folder: Path) -> tuple[Path, ...]:
 
 def picture(found: Comparison) -> Figure | None:
     """Both runs' speedups on the same axes, A hollow and B filled, a panel per kernel; the cells that changed ringed where they are few."""
-    matches = [m for m in found.matches if m.ratio is not None]
+    matches = [m for m in found.matches if m.ratio is not None and m.a["kernel"] is not None]  # blocks, as in the plots
     if not matches:
         return None
     rows = [m.a for m in matches]

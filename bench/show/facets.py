@@ -56,8 +56,8 @@ class Facets:
 
     def line(self, row: Record) -> str:
         """The words of the row's series; what is usual goes unsaid beside what is not."""
-        words = (_WORDS[f](row) for f in self.within)
-        return ", ".join(w for w in words if w not in _USUAL) or _say(row, _NEVER_APART)
+        words = (_word(row, f) for f in self.within)
+        return ", ".join(w for w in words if w and w not in _USUAL) or _say(row, _NEVER_APART)
 
 
 def lay_out(rows: Sequence[Record], ignore: Sequence[str] = ()) -> Facets:
@@ -66,7 +66,7 @@ def lay_out(rows: Sequence[Record], ignore: Sequence[str] = ()) -> Facets:
     Experiment, device and block always get panels of their own. Further fields follow only while a panel would hold
     more than MOST_SERIES series; threads and layout never do.
     """
-    varying = [f for f in _WORDS if f not in ignore and len({_WORDS[f](r) for r in rows}) > 1]
+    varying = [f for f in _WORDS if f not in ignore and len({w for r in rows if (w := _word(r, f))}) > 1]
     apart = [f for f in varying if f in _ALWAYS_APART]
     within = [f for f in varying if f not in apart]
     for field in [f for f in within if f not in _NEVER_APART]:
@@ -85,7 +85,12 @@ def lay_out(rows: Sequence[Record], ignore: Sequence[str] = ()) -> Facets:
 
 
 def _say(row: Record, fields: Sequence[str]) -> str:
-    return ", ".join(_WORDS[f](row) for f in fields)
+    return ", ".join(w for f in fields if (w := _word(row, f)))
+
+
+def _word(row: Record, field: str) -> str:
+    """A field of a row in words; nothing where a network has no such thing."""
+    return "" if field in row and row[field] is None else _WORDS[field](row)
 
 
 def _fullest(rows: Sequence[Record], apart: Sequence[str], within: Sequence[str]) -> int:

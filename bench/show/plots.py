@@ -47,8 +47,8 @@ def draw(run: Run, folder: Path) -> tuple[Path, ...]:
 
 
 def speedup(run: Run) -> Figure | None:
-    """Speedup against channels, a panel per kernel; None where no pair was measured."""
-    every = records_of(run.pairs)
+    """Speedup against channels, a panel per kernel; None where no pair of blocks was measured."""
+    every = blocks_alone(records_of(run.pairs))
     rows = [r for r in every if measured(r)]
     if not rows:
         return None
@@ -119,8 +119,9 @@ def delivery(run: Run) -> Figure | None:
 
 
 def throughput(run: Run) -> Figure | None:
-    """Achieved GFLOP/s of each block against channels, a panel per kernel; None where nothing was measured."""
-    rows = [r for r in records_of(run.measurements) if r["status"] in MEASURED and r["achieved_flop_per_s"] is not None]
+    """Achieved GFLOP/s of each block against channels, a panel per kernel; None where no block was measured."""
+    every = blocks_alone(records_of(run.measurements))
+    rows = [r for r in every if r["status"] in MEASURED and r["achieved_flop_per_s"]]
     if not rows:
         return None
     facets = lay_out(rows, ignore=("block",))
@@ -139,7 +140,7 @@ def throughput(run: Run) -> Figure | None:
                 axis.plot(
                     [channels.beside(r, i, len(present)) for r in mine],
                     [r["achieved_flop_per_s"] / 1e9 for r in mine],
-                    color=colour, marker=style.MARKERS[b], ls=style.LINES[b % len(style.LINES)],
+                    color=colour, marker=style.MARKERS[b % len(style.MARKERS)], ls=style.LINES[b % len(style.LINES)],
                     ms=5, lw=1.4, mfc="white" if b else colour,
                 )  # fmt: skip
         channel_axis(axis, channels)
@@ -147,7 +148,7 @@ def throughput(run: Run) -> Figure | None:
         style.name_panel(axis, panel_name(group, kernel))
     label_outer(axes, columns(places), "achieved GFLOP/s")
     handles: list[Artist] = [
-        style.proxy(b, style.FAINT, style.MARKERS[i], style.LINES[i % len(style.LINES)], hollow=i > 0)
+        style.proxy(b, style.FAINT, style.MARKERS[i % len(style.MARKERS)], style.LINES[i % len(style.LINES)], hollow=i > 0)
         for i, b in enumerate(blocks)
     ]
     if len(facets.series) > 1:
@@ -173,7 +174,7 @@ def memory(run: Run) -> Figure | None:
             mine = [r for r in rows if r["block"] == block and r["device"] == device]
             axis.plot(
                 [r["memory_theory_bytes"] for r in mine], [r["memory_peak_bytes"] for r in mine], ls="",
-                marker=style.MARKERS[i], ms=6.5 if i == 0 else 5.5, color=style.look(i).colour,
+                marker=style.MARKERS[i % len(style.MARKERS)], ms=6.5 if i == 0 else 5.5, color=style.look(i).colour,
                 mfc="none" if i == 0 else style.look(i).colour, mew=1.4, alpha=0.9,
             )  # fmt: skip
         for which in (axis.xaxis, axis.yaxis):
@@ -181,12 +182,17 @@ def memory(run: Run) -> Figure | None:
         axis.set_xlabel("theory: outputs that must live at once")
         style.name_panel(axis, device if len(devices) > 1 else "")
     label_outer(axes, columns([(d, 0) for d in devices]), "measured peak beyond input and weights")
-    handles: list[Artist] = [style.proxy(b, style.look(i).colour, style.MARKERS[i], hollow=i == 0) for i, b in enumerate(blocks)]  # fmt: skip
+    handles: list[Artist] = [style.proxy(b, style.look(i).colour, style.MARKERS[i % len(style.MARKERS)], hollow=i == 0) for i, b in enumerate(blocks)]  # fmt: skip
     handles.append(style.proxy("as the theory says", style.FAINT, line="-"))
     style.frame(
         figure, _memory_title(rows, blocks), footer(run, rows, "one evaluation, apart from the timing"), handles
     )
     return figure
+
+
+def blocks_alone(rows: Sequence[Record]) -> list[Record]:
+    """The rows that are not a network's: those with channels and a kernel to be drawn against."""
+    return [r for r in rows if r["kernel"] is not None]
 
 
 def measured(row: Record) -> bool:

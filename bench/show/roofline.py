@@ -38,6 +38,7 @@ def roofline(run: Run) -> Figure | None:
     roofs = {_key(r): r for r in records_of(run.roofs)} if run.roofs is not None else {}
     measured = records_of(run.measurements)
     rows = [r for r in measured if r["status"] in MEASURED and r["attainable_share"] is not None and _key(r) in roofs]
+    rows = [r for r in rows if r["flops"]]  # what multiplies nothing has no place on either axis
     if not rows:
         return None
     keys = [key for key in roofs if any(_key(r) == key for r in rows)]
@@ -96,7 +97,8 @@ def _sizes(rows: Sequence[Record]) -> Mapping[float, float]:
 
 
 def _channels(row: Record) -> float:
-    return math.sqrt(int(row["c_in"]) * int(row["c_out"]))
+    """The geometric mean of channels in and out; a network, which has no one number, is drawn as one of 64 is."""
+    return 64.0 if row["c_in"] is None else math.sqrt(int(row["c_in"]) * int(row["c_out"]))
 
 
 def _points(axis: Axes, rows: Sequence[Record], blocks: Sequence[str], sizes: Mapping[float, float]) -> None:

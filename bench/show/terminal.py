@@ -45,7 +45,8 @@ def grid(pairs: Sequence[Record], most_rows: int = MOST_ROWS, most_columns: int 
     rows = [r for r in pairs if not _unmeasurable(r, pairs)]
     usual = [f for f in SERIES if len({r[f] for r in rows}) <= 1]
     usual = [f for f in usual if f != "device"] if len(usual) == len(SERIES) else usual
-    names = [f for f in _SHAPE if f in _ALWAYS or len({_shape(r, f) for r in rows}) > 1]
+    always = _ALWAYS if any(r["kernel"] is not None for r in rows) else ("block",)
+    names = [f for f in _SHAPE if f in always or len({w for r in rows if (w := _shape(r, f))}) > 1]
     columns = list(dict.fromkeys(place_label(r, usual) for r in rows))
     cells: dict[tuple[str, ...], dict[str, str]] = {}
     for r in sorted(rows, key=_order(rows)):
@@ -144,6 +145,9 @@ def _style(text: str) -> str:
 
 
 def _shape(row: Record, field: str) -> str:
+    """A field of a row's shape in words; nothing where a network has none."""
+    if row["c_in" if field == "channels" else "height" if field == "size" else field] is None:
+        return ""
     if field == "channels":
         return str(row["c_in"]) if row["c_in"] == row["c_out"] else f"{row['c_in']}→{row['c_out']}"
     if field == "size":
@@ -155,7 +159,7 @@ def _order(rows: Sequence[Record]) -> Callable[[Record], tuple[int, ...]]:
     """Experiments and blocks as they come, everything else by its number."""
     first = {name: list(dict.fromkeys(r[name] for r in rows)) for name in ("experiment", "block", "padding")}
     numbers = ("kernel", "c_in", "c_out", "height", "width", "batch", "stride", "dilation", "depth")
-    return lambda r: (*(first[n].index(r[n]) for n in first), *(int(r[n]) for n in numbers))
+    return lambda r: (*(first[n].index(r[n]) for n in first), *(int(r[n] or 0) for n in numbers))
 
 
 def _unmeasurable(row: Record, pairs: Sequence[Record]) -> bool:

@@ -48,7 +48,7 @@ COLUMNS: tuple[Column, ...] = (
     _c("mpso", "block", "str", "the block that this row is about"),
     _c("mpo", "baseline", "str", "the block that it is compared with"),
     _c("mp", "batch", "int", "items in one evaluation"),
-    _c("mp", "c_in", "int", "channels in"),
+    _c("mp", "c_in", "int", "channels in (this and what is a block's alone is empty for a network)"),
     _c("mp", "c_out", "int", "channels out"),
     _c("mp", "height", "int", "input height", "pixels"),
     _c("mp", "width", "int", "input width", "pixels"),
@@ -70,7 +70,7 @@ COLUMNS: tuple[Column, ...] = (
     _c("mpr", "device_name", "str", "the device's own name"),
     # theory
     _c("m", "params", "int", "trainable parameters, batch norm included"),
-    _c("m", "macs", "int", "multiply-accumulates of one evaluation, convolutions only"),
+    _c("m", "macs", "int", "multiply-accumulates of one evaluation: convolutions, and linear layers of networks"),
     _c("m", "flops", "int", "floating point operations: 2 x macs", "FLOP"),
     _c("m", "bytes_min", "int", "least traffic: each layer's input, weights and output once", "bytes"),
     _c("m", "activations", "int", "output elements of all convolutions of one forward pass"),

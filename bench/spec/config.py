@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, PlainValidator, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from bench.spec.blocks import BLOCKS, BOUNDS, EVEN_KERNEL, BlockChoice, Shape, build
-from bench.spec.costs import ITEM_BYTES, conv_params
+from bench.spec.blocks import BLOCKS, BOUNDS, CLASSES, EVEN_KERNEL, IMAGE_CHANNELS, BlockChoice, Shape, build
+from bench.spec.costs import ITEM_BYTES, conv_params, cost
+from bench.spec.entries import STRICT, BlockEntry, named
 from bench.spec.errors import UserError
 from bench.spec.mistakes import Place, first_mistake, nearest
 from bench.spec.source import read
@@ -68,7 +69,7 @@ _Pair = BeforeValidator(_pair)
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = STRICT
 
 
 class Axes(_Model):
@@ -153,38 +154,16 @@ class Timing(_Model):
         return self
 
 
-def _choice(value: object) -> object:
-    return {"name": value} if isinstance(value, str) else value
-
-
-def _known_block(name: str) -> str:
-    if name not in BLOCKS:
-        raise PydanticCustomError("block", "no such block", {"remedy": nearest(name, BLOCKS, "Known blocks")})
-    return name
-
-
-class BlockEntry(_Model):
-    """One block of an experiment: its name alone, or with how its layers are finished."""
-
-    name: Annotated[str, BeforeValidator(lambda v: _known_block(v) if isinstance(v, str) else v)] = Field(
-        description=f"Write a block's name: {', '.join(BLOCKS)}"
-    )
-    norm: Annotated[bool, Field(description="Write true or false: batch norm after each convolution")] = True
-    act: Annotated[bool, Field(description="Write true or false: ReLU after each convolution")] = True
-    bias: Annotated[bool, Field(description="Write true or false: a bias in each convolution")] = False
-    again: Annotated[bool, Field(description="Write true or false: the same block once more, to see the noise")] = False
-
-    def choice(self) -> BlockChoice:
-        """The block as the spec knows it."""
-        return BlockChoice(self.name, self.norm, self.act, self.bias, self.again)
+BLOCK_AXES = ("channels", "kernel", "stride", "padding", "dilation", "depth")
+"""Axes that a network has of its own."""
 
 
 class Experiment(_Model):
-    """Blocks to compare (the first is the baseline) over the product of the axes."""
+    """Blocks, or networks, to compare (the first is the baseline) over the product of the axes."""
 
     description: Annotated[str, Field(description="Write a sentence, in quotes if it looks like a number")] = ""
     blocks: Annotated[
-        list[Annotated[BlockEntry, BeforeValidator(_choice)]],
+        list[Annotated[BlockEntry, BeforeValidator(named)]],
         Field(min_length=1, description=f"List the blocks, the baseline first: {', '.join(BLOCKS)}"),
     ]
     axes: Axes = Axes()
@@ -197,11 +176,32 @@ class Experiment(_Model):
                 raise PydanticCustomError(
                     "twice", "the block {label} stands twice in it", {"label": label, "remedy": "Take one out"}
                 )
+        whole = {b.choice().network: b.name for b in self.blocks}
+        if len(whole) > 1:
+            raise PydanticCustomError(
+                "mixed", "{block} is a block and {network} a network, which take other inputs",
+                {"block": whole[False], "network": whole[True], "remedy": "Give each kind an experiment of its own"},
+            )  # fmt: skip
         return self
 
     def choices(self) -> tuple[BlockChoice, ...]:
         """The blocks, the baseline first."""
         return tuple(b.choice() for b in self.blocks)
+
+    @property
+    def network(self) -> bool:
+        """Whether it compares networks."""
+        return self.blocks[0].choice().network
+
+    def swept(self) -> Axes:
+        """The axes as they count. Of networks, those of blocks have one value, and images the baseline's size if not told."""
+        if not self.network:
+            return self.axes
+        size = BLOCKS[self.blocks[0].name].network
+        own: dict[str, object] = {name: Axes.model_fields[name].default for name in BLOCK_AXES}
+        own |= {"channels": [(IMAGE_CHANNELS, CLASSES)], "kernel": [1]}
+        own |= {} if "size" in self.axes.model_fields_set else {"size": [(size, size)]}
+        return self.axes.model_copy(update=own)
 
 
 class SweepConfig(_Model):
@@ -254,11 +254,12 @@ def _checked(data: dict[str, Any], place: Place) -> SweepConfig:
     count = 0
     for name, experiment in config.experiments.items():
         at = ("experiments", name, "axes")
-        if "same" in experiment.axes.padding and not all(BLOCKS[c.name].any_kernel for c in experiment.choices()):
-            for i, kernel in enumerate(experiment.axes.kernel):
+        axes = experiment.swept()
+        if "same" in axes.padding and not all(BLOCKS[c.name].any_kernel for c in experiment.choices()):
+            for i, kernel in enumerate(axes.kernel):
                 if kernel % 2 == 0:
                     raise UserError(place.of((*at, "kernel", i)), *EVEN_KERNEL, value=kernel)
-        count += product(experiment.axes)
+        count += product(axes)
         if count > MOST_TRIALS:
             rule = f"the axes make more than {MOST_TRIALS} trials"
             raise UserError(place.of(at), rule, "Take values out, or split the config.", value=count)
@@ -273,23 +274,34 @@ def product(axes: Axes) -> int:
 
 def _fits_a_machine(experiment: Experiment, place: Place, at: tuple[str, ...]) -> None:
     """UserError where an arm is absurd. All its sizes grow with every axis, so the largest values alone are tried."""
-    axes = experiment.axes
-    height, width = max(axes.size, key=math.prod)
-    batch, kernel, depth = max(axes.batch), max(axes.kernel), max(axes.depth)
+    axes = experiment.swept()
+    (height, width), batch = max(axes.size, key=math.prod), max(axes.batch)
+    kernel, depth = max(axes.kernel), max(axes.depth)
     for c_in, c_out in dict.fromkeys(axes.channels):
         for choice in experiment.choices():
-            if BLOCKS[choice.name].keeps_channels and c_in != c_out:
-                continue
-            layers = build(choice, Shape(c_in, c_out, height, width, kernel, padding="valid")).layers
-            items = batch * height * width * max(c_in, c_out) + depth * sum(conv_params(layer) for layer in layers)
-            if items * ITEM_BYTES["fp32"] > MOST_BYTES:
-                size = (
-                    f"{c_in}->{c_out} channels, {height}x{width} pixels, kernel {kernel}, batch {batch}, depth {depth}"
-                )
+            shape = Shape(c_in, c_out, height, width, kernel, padding="valid", batch=batch)
+            try:
+                needed = _bytes(choice, shape, depth, max(axes.stride))
+            except UserError:
+                continue  # the plan says why it is skipped
+            if needed > MOST_BYTES:
+                size = f"{height}x{width} pixels, batch {batch}" if choice.network else f"{c_in}->{c_out} channels, {height}x{width} pixels, kernel {kernel}, batch {batch}, depth {depth}"
                 raise UserError(
                     place.of(at), f"{choice.label} with {size} needs more than {MOST_BYTES >> 30} GiB",
-                    "Take the largest of them down.", value=items * ITEM_BYTES["fp32"],
+                    "Take the largest of them down.", value=needed,
                 )  # fmt: skip
+
+
+def _bytes(choice: BlockChoice, s: Shape, depth: int, stride: int) -> int:
+    """About what an arm holds in fp32: of a network its values and weights, of a block its largest map and weights."""
+    block, item = build(choice, s), ITEM_BYTES["fp32"]
+    if choice.network:
+        theory = cost(block, s.height, s.width, s.batch)
+        return theory.memory_bytes + item * (theory.params + s.batch * s.height * s.width * s.c_in)
+    layers = block.layers
+    grown = stride**2 if layers[0].op == "transposed" else 1
+    widest = max(max(layer.c_in, layer.c_out) for layer in layers)
+    return item * (s.batch * s.height * s.width * widest * grown + depth * sum(conv_params(layer) for layer in layers))
 
 
 def _validated(data: dict[str, Any], place: Place) -> SweepConfig:

@@ -68,6 +68,16 @@ class Cost:
         return self.flops / self.bytes_min
 
 
+def mac_ratio(baseline: Cost, other: Cost) -> float | None:
+    """The promise: MACs of the baseline / MACs of the other; None where one of them multiplies nothing."""
+    return baseline.macs / other.macs if baseline.macs and other.macs else None
+
+
+def layer_ratio(baseline: Cost, other: Cost) -> float | None:
+    """The price: layers of the other / layers of the baseline; None where one of them has none."""
+    return other.layers / baseline.layers if baseline.layers and other.layers else None
+
+
 def conv_params(layer: Layer) -> int:
     """Weights and, where the layer has one, its bias; batch norm apart."""
     if layer.op not in _MULTIPLIES:

@@ -11,8 +11,8 @@ from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any
 
 from bench.spec.columns import TOOLS
-from bench.spec.config import Axes, SweepConfig, product
-from bench.spec.costs import Cost
+from bench.spec.config import BLOCK_AXES, Axes, Experiment, SweepConfig, product
+from bench.spec.costs import Cost, layer_ratio, mac_ratio
 from bench.spec.errors import UserError
 from bench.spec.interval import fewest
 from bench.spec.plan import Plan, Trial, idle_axes, shape_words
@@ -33,7 +33,7 @@ def text(config: SweepConfig, plan: Plan, everything: bool = False) -> str:
     for name, experiment in config.experiments.items():
         blocks = [c.label for c in experiment.choices()]
         lines += [f"{name}: {blocks[0]} (baseline){''.join(f', {b}' for b in blocks[1:])}"]
-        lines += [f"  {line}" for line in _products(experiment.axes, tuple(devices))]
+        lines += [f"  {line}" for line in _products(experiment.swept(), tuple(devices))]
     if skips:
         lines += ["", "skipped"]
         width = max(len(str(count)) for count in skips.values())
@@ -67,8 +67,8 @@ def as_json(config: SweepConfig, plan: Plan) -> str:
         "experiments": {
             name: {
                 "blocks": [c.label for c in experiment.choices()],
-                "axes": {f.alias or n: getattr(experiment.axes, n) for n, f in Axes.model_fields.items()},
-                "product": product(experiment.axes),
+                "axes": _axes(experiment),
+                "product": product(experiment.swept()),
             }
             for name, experiment in config.experiments.items()
         },
@@ -90,6 +90,12 @@ def as_json(config: SweepConfig, plan: Plan) -> str:
     }
     trials = ",\n".join(_rows(plan.trials))
     return f'{json.dumps(head)[:-1]},\n"trials": [\n{trials}\n]}}'
+
+
+def _axes(experiment: Experiment) -> dict[str, Any]:
+    """The axes by name as they count; a network has none of a block's."""
+    axes, left_out = experiment.swept(), BLOCK_AXES if experiment.network else ()
+    return {f.alias or n: getattr(axes, n) for n, f in Axes.model_fields.items() if n not in left_out}
 
 
 def _rows(trials: Iterable[Trial]) -> Iterator[str]:
@@ -122,7 +128,7 @@ def _setting(trial: Trial) -> dict[str, Any]:
 
 
 def _shape(trial: Trial) -> dict[str, Any]:
-    return {**asdict(trial.shape), "dtype": trial.dtype, "pass": trial.pass_}
+    return {**trial.shape_fields(), "dtype": trial.dtype, "pass": trial.pass_}
 
 
 def _arms(trial: Trial) -> list[dict[str, Any]]:
@@ -133,8 +139,8 @@ def _arms(trial: Trial) -> list[dict[str, Any]]:
         row: dict[str, Any] = {"block": arm.choice.label}
         for word in ("params", "macs", "flops", "bytes_min", "activations", "layers", "ops"):
             row[word] = None if c is None else getattr(c, word)
-        row["mac_ratio"] = baseline.macs / c.macs if baseline and c else None
-        row["layer_ratio"] = c.layers / baseline.layers if baseline and c else None
+        row["mac_ratio"] = mac_ratio(baseline, c) if baseline and c else None
+        row["layer_ratio"] = layer_ratio(baseline, c) if baseline and c else None
         rows.append(row)
     return rows
 
@@ -193,10 +199,11 @@ def _header(trial: Trial) -> list[str]:
 
 def _theory_row(trial: Trial, count: int) -> list[str]:
     baseline, *others = [trial.cost(arm) for arm in trial.arms]
-    words = shape_words(trial.shape) + ("-training" if trial.pass_ == "training" else "")
+    words = shape_words(trial.shape, trial.network) + ("-training" if trial.pass_ == "training" else "")
     row = [words, str(count), _si(baseline.macs)]
     for c in others:
-        row += [_si(c.macs), f"{baseline.macs / c.macs:.2f}", f"{c.layers / baseline.layers:g}"]
+        promise, price = mac_ratio(baseline, c), layer_ratio(baseline, c)
+        row += [_si(c.macs), "-" if promise is None else f"{promise:.2f}", "-" if price is None else f"{price:.3g}"]
     return row
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
 
+from bench.spec import skips
 from bench.spec.blocks import Block, BlockChoice, Shape, build
-from bench.spec.config import MOST_TRIALS, Axes, SweepConfig, Timing, product
+from bench.spec.config import BLOCK_AXES, MOST_TRIALS, Axes, SweepConfig, Timing, product
 from bench.spec.costs import PASSES_TRAINING, Cost, cost, forward_macs
 from bench.spec.errors import UserError
 
@@ -33,6 +34,7 @@ GUESSED_FLOP_PER_S = 2e10  # of one CPU thread, for the estimate of long trials 
 CARD_FLOP_PER_S = 4e12
 CPU_AXES = ("threads", "allocator", "waiting")
 CUDNN_AXES = ("cudnn_benchmark",)
+OF_BLOCKS = ("c_in", "c_out", "kernel", "stride", "padding", "dilation", "depth")  # what of a shape a network has not
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,16 @@ class Trial:
     arms: tuple[Arm, ...]
     skip: str | None = None
     cudnn_benchmark: str = "on"
+
+    @property
+    def network(self) -> bool:
+        """Whether its arms are networks."""
+        return self.arms[0].choice.network
+
+    def shape_fields(self) -> dict[str, Any]:
+        """The shape by its columns' names; None for what networks have of their own."""
+        fields = asdict(self.shape)
+        return {**fields, **dict.fromkeys(OF_BLOCKS)} if self.network else fields
 
     def block(self, arm: Arm) -> Block:
         """The arm's block at this trial's shape."""
@@ -228,7 +240,7 @@ def make(config: SweepConfig, devices: Sequence[str], cores: int) -> Plan:
     `cores` are the physical cores this process may use: the value of `threads: all`, and the most that are not
     skipped. UserError for a product of over MOST_TRIALS trials.
     """
-    count = len(devices) * sum(product(experiment.axes) for experiment in config.experiments.values())
+    count = len(devices) * sum(product(experiment.swept()) for experiment in config.experiments.values())
     if count > MOST_TRIALS:
         raise UserError(
             config.name, f"on {len(devices)} device(s) the axes make more than {MOST_TRIALS} trials",
@@ -236,9 +248,12 @@ def make(config: SweepConfig, devices: Sequence[str], cores: int) -> Plan:
         )  # fmt: skip
     trials: list[Trial] = []
     notes: list[str] = []
+    for name, experiment in config.experiments.items():
+        own = [axis for axis in BLOCK_AXES if experiment.network and axis in experiment.axes.model_fields_set]
+        notes += [f"{name}: networks have {', '.join(own)} of their own; the values given are left out"] if own else []
     for device in devices:
         for name, experiment in config.experiments.items():
-            trials += _trials(name, experiment.choices(), experiment.axes, device, cores)
+            trials += _trials(name, experiment.choices(), experiment.swept(), device, cores)
             given = experiment.axes.model_fields_set & set(idle_axes(device))
             for whose, shaping in (("a CPU's", CPU_AXES), ("cuDNN's", CUDNN_AXES)):
                 words = ", ".join(axis for axis in shaping if axis in given)
@@ -264,10 +279,10 @@ def _surroundings(axes: Axes, device: str, cores: int) -> Iterator[Surroundings]
 
 
 def _trials(experiment: str, choices: tuple[BlockChoice, ...], axes: Axes, device: str, cores: int) -> Iterator[Trial]:
-    places = [(place, place.slug, _too_many_threads(place, cores)) for place in _surroundings(axes, device, cores)]
+    places = [(place, place.slug, skips.too_many_threads(place.device, place.threads, cores)) for place in _surroundings(axes, device, cores)]
     searches = axes.cudnn_benchmark if device.startswith("cuda") else axes.cudnn_benchmark[:1]
     settings = [
-        (setting, _setting_words(*setting), _unsupported(device, setting[0], setting[2], setting[3]))
+        (setting, _setting_words(*setting), skips.unsupported(device, setting[0], setting[2], setting[3]))
         for setting in itertools.product(axes.dtype, axes.layout, axes.mode, axes.pass_, searches)
     ]
     labels = [(choice, choice.label) for choice in choices]
@@ -275,13 +290,14 @@ def _trials(experiment: str, choices: tuple[BlockChoice, ...], axes: Axes, devic
         axes.channels, axes.kernel, axes.size, axes.batch, axes.stride, axes.padding, axes.dilation, axes.depth
     ):
         shape = Shape(c_in, c_out, height, width, kernel, stride, padding, dilation, depth, batch)
-        why = _unfit(choices, shape)
-        where = shape_words(shape)
+        why = skips.unfit(choices, shape)
+        alone = skips.one_value(choices, shape) if why is None and batch == 1 and "training" in axes.pass_ else None
+        where = shape_words(shape, choices[0].network)
         for (dtype, layout, mode, pass_, search), how, unsupported in settings:
             for place, slug, crowded in places:
                 trial_id = f"{experiment}/{where}-{how}-{slug}"
                 arms = tuple([Arm(f"{trial_id}/{label}", choice) for choice, label in labels])
-                skip = why or unsupported or crowded
+                skip = why or (alone if pass_ == "training" else None) or unsupported or crowded
                 yield Trial(trial_id, experiment, shape, dtype, layout, mode, pass_, place, arms, skip, search)
 
 
@@ -291,45 +307,15 @@ def _setting_words(dtype: str, layout: str, mode: str, pass_: str, search: str) 
     return "-".join([*words, "nchw" if layout == "contiguous" else "nhwc"])
 
 
-def shape_words(s: Shape) -> str:
-    """A shape in a trial's name: `c32to64-k3-56px-b8`; whatever is not the default is named."""
+def shape_words(s: Shape, network: bool = False) -> str:
+    """A shape in a trial's name: `c32to64-k3-56px-b8`, of a network `224px-b8`; whatever is not the default is named."""
     channels = f"c{s.c_in}" if s.c_in == s.c_out else f"c{s.c_in}to{s.c_out}"
     size = f"{s.height}" if s.height == s.width else f"{s.height}x{s.width}"
+    if network:
+        return f"{size}px" + (f"-b{s.batch}" if s.batch != 1 else "")
     rest = "".join(
         f"-{letter}{value}"
         for letter, value in (("b", s.batch), ("stride", s.stride), ("dil", s.dilation), ("depth", s.depth))
         if value != 1
     )
     return f"{channels}-k{s.kernel}-{size}px{rest}{'-valid' if s.padding == 'valid' else ''}"
-
-
-def _unfit(choices: Iterable[BlockChoice], shape: Shape) -> str | None:
-    """Why this shape cannot be built by every block, or None."""
-    try:
-        for choice in choices:
-            build(choice, shape).output(shape.height, shape.width)
-    except UserError as error:
-        return f"{error.place}: {error.rule}"
-    return None
-
-
-def _too_many_threads(place: Surroundings, cores: int) -> str | None:
-    if place.device == "cpu" and place.threads > cores:
-        return f"{place.threads} threads on {cores} physical cores would measure the scheduler"
-    return None
-
-
-def _unsupported(device: str, dtype: str, mode: str, pass_: str) -> str | None:
-    """Why this kind of device can't run such a trial, as far as that is known without asking it."""
-    kind = device.partition(":")[0]
-    if mode == "graph" and kind not in ("cuda", "sim"):
-        return f"{kind} has no graphs to replay"
-    if mode == "graph" and pass_ == "training":
-        return "graphs are captured of inference alone"
-    if mode == "compile" and kind == "sim":
-        return "the simulated device has no compiler"
-    if dtype == "fp32-tf32" and kind != "cuda":
-        return f"TF32 is a format of CUDA devices, not of {kind}"
-    if dtype == "fp64" and kind == "mps":
-        return "mps has no float64"
-    return None
