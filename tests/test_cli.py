@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import os
 import re
@@ -13,6 +14,7 @@ import pytest
 
 from bench import cli
 from bench.spec import outline
+from bench.spec.blocks import BLOCKS
 from bench.spec.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -171,6 +173,26 @@ def test_the_documents_commands_print_what_the_documents_show(bench):
             assert part.strip("\n") in out
 
 
+def test_the_documents_python_prints_what_the_documents_show():
+    failed, tried = doctest.testfile(str(ROOT / "docs" / "COSTS.md"), module_relative=False)
+    assert (failed, tried > 5) == (0, True)
+
+
+def test_the_documents_table_of_networks_is_what_cost_prints(bench):
+    table = re.findall(
+        r"^\| `(\w+)` \| (\d+) \| ([\d,]+) \| ([\d,]+) \|",
+        (ROOT / "docs" / "COSTS.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+    assert [name for name, *_ in table] == [name for name, kind in BLOCKS.items() if kind.network]
+    for name, size, params, macs in table:
+        data = json.loads(bench("cost", name, "--json")[1])
+        assert (data["params"], data["macs"]) == (int(params.replace(",", "")), int(macs.replace(",", "")))
+        assert (data["height"], data["width"], data["c_in"], data["kernel"]) == (int(size), int(size), None, None)
+        status, out, _ = bench("cost", name, "--size", size)
+        assert (status, f" = {params}\n" in out, f" = {macs}\n" in out) == (0, True, True)
+
+
 # ---------------------------------------------------------------- mistakes
 
 
@@ -190,6 +212,11 @@ def test_the_documents_commands_print_what_the_documents_show(bench):
         ("cost standard --padding full", "--padding: 'full': no such word here. Write same or valid."),
         ("cost standard --dtype fp8", "--dtype: 'fp8': no such word here. Write fp64, fp32, fp32-tf32, bf16 or fp16."),
         ("cost standard --pass both", "--pass: 'both': no such word here. Write inference or training."),
+        ("cost resnet50 --kernel 3 --in 8", "resnet50: it has channels, kernels and strides of its own, and so takes no --in, --kernel."),
+        ("cost vgg16 --size 16", "vgg16, stage_5.pool: a kernel that reaches over 2 pixels does not fit in 1x1"),
+        ("cost separable --groups 2", "separable: groups: 2: this block takes no such thing. Only grouped may have it."),
+        ("cost grouped --groups 3", "grouped: 64 channels in can't be shared out evenly to 3 groups."),
+        ("cost mobilenet_v2 --width 0", "mobilenet_v2: width: 0.0: it is below 0.05."),
         ("cost depthwise --in 3 --out 4", "depthwise: it keeps the number of channels, so 3 in cannot become 4 out."),
         ("cost", "'BLOCK'. See bench cost --help."),
         ("cost standard --kernl 3", "--kernel"),

@@ -104,10 +104,12 @@ class BlockChoice:
     @property
     def label(self) -> str:
         """The name, with whatever departs from the usual: `separable`, `separable(no norm)`, `grouped(groups 8)`."""
-        kind = BLOCKS.get(self.name)
-        usual = kind.options if kind is not None else {}
-        told = [(name, getattr(self, name)) for name in OPTIONS]
-        off = [f"{name} {value:g}" for name, value in told if value is not None and value != usual.get(name)]
+        plain = self.norm and self.act and not (self.bias or self.again)
+        if plain and self.groups is self.expansion is self.rate is self.width is None:
+            return self.name  # as thousands do
+        told = [(name, value) for name in OPTIONS if (value := getattr(self, name)) is not None]
+        usual = BLOCKS[self.name].options if told and self.name in BLOCKS else {}
+        off = [f"{name} {value:g}" for name, value in told if value != usual.get(name)]
         said = (("no norm", not self.norm), ("no relu", not self.act), ("bias", self.bias), ("again", self.again))
         off += [word for word, true in said if true]
         return self.name + (f"({', '.join(off)})" if off else "")

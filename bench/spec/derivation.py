@@ -214,7 +214,8 @@ def asked_shape(choice: BlockChoice, size: tuple[int, int] | None, batch: int, t
     if choice.network:
         height, width = size or (BLOCKS[choice.name].network,) * 2
         if given:
-            rule = f"it has channels, kernels and strides of its own, and so takes no {', '.join(given)}"
+            options = ", ".join(f"--{name.removeprefix('c_')}" for name in given)
+            rule = f"it has channels, kernels and strides of its own, and so takes no {options}"
             raise UserError(choice.name, rule, "Give it a size, a batch, and to some networks a width.")
         return Shape(IMAGE_CHANNELS, CLASSES, height, width, 1, batch=batch)
     height, width = size or (28, 28)
