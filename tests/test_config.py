@@ -137,7 +137,7 @@ MISTAKES = [
     ("timing:", "timings:", "x.yaml:2: timings: no such key. Did you mean timing?"),
     ("precision:", "precise:", "x.yaml:3: timing.precise: no such key. Did you mean precision?"),
     ("    blocks: [standard]", "    block: [standard]", "experiments.b.block: no such key. Did you mean blocks? (1 more mistake"),
-    ("norm:", "zzz:", "x.yaml:7: experiments.a.blocks[1].zzz: no such key. Known keys: name, norm, act, bias, again, groups, expansion, rate,"),
+    ("norm:", "zzz:", "x.yaml:7: experiments.a.blocks[1].zzz: no such key. Known keys: import, network, name, norm, act, bias, again, groups,"),
     # keys that stand twice, or are none
     ("kernel: [3, 5]", "kernel: 3\n      kernel: 5", "x.yaml:12: experiments.a.axes.kernel: 'kernel': the key stands twice"),
     ("  b:", "  a:", "x.yaml:13: experiments.a: 'a': the key stands twice, so one would hide the other. Take one out."),

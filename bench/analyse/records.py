@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from bench.analyse import roofline
 from bench.analyse.roofline import Roof
-from bench.spec.columns import SCHEMA_VERSION, STATUSES, TOOLS
+from bench.spec.columns import COUNTED, SCHEMA_VERSION, STATUSES, TOOLS
 from bench.spec.errors import UserError
 from bench.spec.plan import Trial
 
@@ -71,6 +71,7 @@ class Inspected:
     launches: int | None = None
     launches_graph: int | None = None
     compile_s: float | None = None
+    counted: Mapping[str, int] | None = None  # costs of a block that has no formula
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +206,13 @@ def _take_inspection(history: History, record: dict[str, Any], _: Trial) -> None
             counts = {name: None if arm.get(name) is None else int(arm[name]) for name in counted}
             took = arm.get("compile_ns")
             compile_s = None if took is None else float(took) / 1e9
-            history.inspected[arm["arm_id"]] = Inspected(backends=tuple(arm["backends"]), compile_s=compile_s, **counts)
+            own = arm.get("counted")
+            history.inspected[arm["arm_id"]] = Inspected(
+                backends=tuple(arm["backends"]),
+                compile_s=compile_s,
+                counted=None if own is None else {name: int(own[name]) for name in COUNTED},
+                **counts,
+            )
 
 
 def _take_visit(history: History, record: dict[str, Any], trial: Trial) -> None:

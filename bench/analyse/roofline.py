@@ -116,7 +116,7 @@ def judged(row: Mapping[str, Any], trial: Trial, arm: Arm, roof: Roof | None) ->
     Empty where the row was not measured, or the device has no roof for its dtype.
     """
     time_min_s = row.get("time_min_s")
-    if roof is None or time_min_s is None:
+    if roof is None or time_min_s is None or arm.choice.factory is not None:  # of whose layers nothing is known
         return {}
     cost = trial.cost(arm)
     found = attainable(cost, trial.dtype, roof)

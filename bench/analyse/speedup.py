@@ -56,7 +56,7 @@ def rows_of(trial: Trial, history: History, setting: Setting) -> tuple[list[Row]
     cards = [v.card[-1] for v in history.visits if v.card]
     rows = [_arm_row(trial, a, taken[a.arm_id], contrasts, history.inspected.get(a.arm_id), cards, setting.timing) for a in trial.arms]  # fmt: skip
     band = setting.noise_bands.get(trial.surroundings.device)
-    pairs = [_pair_row(trial, a, taken, contrasts.get(a.arm_id), setting.timing, band) for a in others]
+    pairs = [_pair_row(trial, a, taken, contrasts.get(a.arm_id), history.inspected, setting.timing, band) for a in others]
     roof = setting.roofs.get((trial.surroundings.device, trial.surroundings.threads, trial.dtype))
     for arm, row in zip(trial.arms, rows, strict=True):
         row.update(roofline.judged(row, trial, arm, roof))
@@ -138,8 +138,10 @@ def _trial_columns(trial: Trial, history: History, setting: Setting) -> Row:
     }
 
 
-def _cost(trial: Trial, arm: Arm) -> Cost | None:
-    """The arm's cost; None where the block can't be built at this shape."""
+def _cost(trial: Trial, arm: Arm, inspected: Inspected | None) -> Cost | None:
+    """The arm's cost by formula, or of a user's own as the inspection counted it; None where neither is to be had."""
+    if arm.choice.factory is not None:
+        return None if inspected is None or inspected.counted is None else Cost.counted(inspected.counted)
     try:
         return trial.cost(arm)
     except UserError:
@@ -147,9 +149,10 @@ def _cost(trial: Trial, arm: Arm) -> Cost | None:
 
 
 def _groups(trial: Trial, arm: Arm) -> int | None:
-    """The groups of the block's first convolution; None for a network, and where there is none."""
-    found = (layer.groups for layer in trial.block(arm).layers if layer.op in CONVOLUTIONS)
-    return None if trial.network else next(found, None)
+    """The groups of the block's first convolution; None for a network or a user's own, and where there is none."""
+    if trial.network or arm.choice.factory is not None:
+        return None
+    return next((layer.groups for layer in trial.block(arm).layers if layer.op in CONVOLUTIONS), None)
 
 
 def _arm_row(
@@ -162,7 +165,7 @@ def _arm_row(
     timing: Timing,
 ) -> Row:
     row: Row = {"arm_id": arm.arm_id, "block": arm.choice.label, "noisy": False}
-    theory = _cost(trial, arm)
+    theory = _cost(trial, arm, inspected)
     if theory is not None:
         row |= {
             "groups": _groups(trial, arm),
@@ -174,7 +177,8 @@ def _arm_row(
             "layers": theory.layers,
             "ops": theory.ops,
             "intensity_flop_per_byte": theory.intensity,
-            "memory_theory_bytes": theory.memory_bytes,
+            "memory_theory_bytes": theory.memory_bytes if theory.detail else None,
+            "cost_source": "counted by hooks" if arm.choice.factory is not None else "formula",
         }
     if inspected is not None:
         row |= {
@@ -293,6 +297,7 @@ def _pair_row(
     arm: Arm,
     taken: Mapping[str, Sequence[Taken]],
     found: Contrast | None,
+    inspected: Mapping[str, Inspected],
     timing: Timing,
     band: float | None,
 ) -> Row:
@@ -302,8 +307,8 @@ def _pair_row(
         "noisy": False,
         "precision_target": timing.precision,
     }
-    mine, base = _cost(trial, arm), _cost(trial, trial.arms[0])
-    promise = mac_ratio(base, mine) if mine is not None and base is not None else None
+    mine, base = (_cost(trial, a, inspected.get(a.arm_id)) for a in (arm, trial.arms[0]))
+    promise = mac_ratio(base, mine)
     if mine is not None and base is not None:
         row |= {
             "groups": _groups(trial, arm),
@@ -323,7 +328,7 @@ def _pair_row(
         "noise_band": band,
         "speedup_of_minima": math.exp(found.opinions["minima"]),
         "speedup_of_medians": math.exp(found.opinions["medians"]),
-        "delivered_share": None if promise is None else speedup / promise,
+        "delivered_share": speedup * mine.macs / base.macs if promise and mine and base else None,
         "rounds": sum(t.time_s.size // 2 for t in taken[arm.arm_id]),
         "precision": found.decided.half_width if several else None,
         "precision_reached": found.decided.half_width <= timing.precision,

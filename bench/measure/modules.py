@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.measure import compiling
+from bench.measure.own import build_own
 from bench.spec.layers import Block, Layer
 from bench.spec.plan import Arm, Trial
 
@@ -134,7 +135,8 @@ class Evaluation:
         torch.manual_seed(seed)
         shape, dtype, layout = trial.shape, DTYPES[trial.dtype], FORMATS[trial.layout]
         self.training = trial.pass_ == "training"
-        module = build_module(trial.block(arm)).to(dtype)
+        own = arm.choice.factory is not None
+        module = (build_own(arm.choice, shape) if own else build_module(trial.block(arm))).to(dtype)
         self.module = cast(nn.Sequential, module.to(device, memory_format=layout)).train(self.training)  # type: ignore[call-overload]
         x = torch.randn(shape.batch, shape.c_in, shape.height, shape.width).to(device, dtype)
         self.input = x.contiguous(memory_format=layout)

@@ -29,6 +29,7 @@ from bench.measure.diagnosis import too_old
 from bench.measure.health import Watch
 from bench.measure.memory import Peak
 from bench.measure.modules import Evaluation
+from bench.measure.own import count
 from bench.measure.telemetry import Nvml
 from bench.spec.config import Timing
 from bench.spec.errors import UserError, first_line
@@ -171,7 +172,7 @@ def _inspect(trial: Trial, device: Device) -> dict[str, Any]:
     arms: list[dict[str, Any]] = []
     with _built(trial, device, 0) as evaluations:
         for arm, evaluation in zip(trial.arms, evaluations, strict=True):
-            _check(trial, arm, evaluation)
+            output = _check(trial, arm, evaluation)
             # a graph holds its memory from its capture on, so a replay shows none
             held = trial.mode == "graph"
             peak = Peak(None) if held else device.memory_peak(evaluation, evaluation.clear)
@@ -183,8 +184,9 @@ def _inspect(trial: Trial, device: Device) -> dict[str, Any]:
                     "memory_reserved_bytes": peak.reserved,
                     "backends": evaluation.backends(),
                     "compile_ns": evaluation.first_call_ns,
-                    "output_shape": list(trial.cost(arm).output),
+                    "output_shape": list(output),
                     "params": sum(p.numel() for p in evaluation.module.parameters()),
+                    **_counted(trial, arm, evaluation),
                 }
             )
         for facts, evaluation in zip(arms, evaluations, strict=True):
@@ -193,15 +195,24 @@ def _inspect(trial: Trial, device: Device) -> dict[str, Any]:
     return {"status": "ok", "arms": arms}
 
 
-def _check(trial: Trial, arm: Arm, evaluation: Evaluation) -> None:
+def _counted(trial: Trial, arm: Arm, evaluation: Evaluation) -> dict[str, Any]:
+    """The costs of a block that has no formula, seen as it runs."""
+    if arm.choice.factory is None:
+        return {}
+    return {"counted": count(evaluation.module, evaluation.input, trial.pass_ == "training")}
+
+
+def _check(trial: Trial, arm: Arm, evaluation: Evaluation) -> tuple[int, ...]:
+    """The output's shape. NotFinite for another one than planned, and for values that are none."""
     output = evaluation()
-    if tuple(output.shape) != trial.cost(arm).output:
+    if arm.choice.factory is None and tuple(output.shape) != trial.cost(arm).output:
         raise NotFinite(f"{arm.choice.label} put out {tuple(output.shape)}, planned was {trial.cost(arm).output}")
     tensors = [output]
     if evaluation.training:
         tensors += [p.grad for p in evaluation.module.parameters() if p.grad is not None]
     if not all(bool(torch.isfinite(t).all()) for t in tensors):
         raise NotFinite(f"{arm.choice.label} put out infinities or NaNs in {trial.dtype}")
+    return tuple(output.shape)
 
 
 def _visit(trial: Trial, device: Device, job: dict[str, Any], watch: Watch | None, card: Nvml | None) -> dict[str, Any]:

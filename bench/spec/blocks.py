@@ -88,7 +88,8 @@ class BlockChoice:
     """A block's name, how its convolutions are finished (batch norm, activation, a bias), and what it is told besides.
 
     `again` is the same block once more, under a label of its own: what `bench aa` compares a block with. The options
-    are None where the block's own value holds: `groups`, `expansion`, `rate` of dilation, `width` multiplier.
+    are None where the block's own value holds: `groups`, `expansion`, `rate` of dilation, `width` multiplier. `factory`
+    is where a user's own comes from, as package.module:name, and `whole` whether it is a network.
     """
 
     name: str
@@ -100,6 +101,8 @@ class BlockChoice:
     expansion: int | None = None
     rate: int | None = None
     width: float | None = None
+    factory: str | None = None
+    whole: bool = False
 
     @property
     def label(self) -> str:
@@ -118,10 +121,17 @@ class BlockChoice:
     def network(self) -> bool:
         """Whether it is a network, which has channels, kernels and strides of its own."""
         kind = BLOCKS.get(self.name)
-        return kind is not None and kind.network > 0
+        return self.whole or (kind is not None and kind.network > 0)
+
+    @property
+    def any_kernel(self) -> bool:
+        """Whether it takes no notice of the kernel, or may do as it likes with it."""
+        return self.factory is not None or kind_of(self.name).any_kernel
 
     def options(self) -> dict[str, float]:
         """What its builder is told. UserError for an option that the block doesn't take, or one out of bounds."""
+        if self.factory is not None:
+            return {}
         usual = kind_of(self.name).options
         told = {name: value for name in OPTIONS if (value := getattr(self, name)) is not None}
         for name, value in told.items():
@@ -156,8 +166,13 @@ def kind_of(name: str) -> Kind:
 def build(choice: BlockChoice, shape: Shape) -> Block:
     """The block at a shape: `depth` copies, of which the first takes the stride and changes the channels.
 
-    UserError for an unknown name, an even kernel with same padding, or a depthwise block asked to change channels.
+    UserError for an unknown name, an even kernel with same padding, or a depthwise block asked to change channels; and
+    for a user's own, whose layers its factory alone knows.
     """
+    if choice.factory is not None:
+        raise UserError(
+            choice.name, "its layers are its factory's, so its costs are counted as it runs", "Measure it: bench run."
+        )
     kind = kind_of(choice.name)
     if kind.keeps_channels and shape.c_in != shape.c_out:
         raise UserError(

@@ -76,6 +76,7 @@ COLUMNS: tuple[Column, ...] = (
     _c("m", "activations", "int", "output elements of all convolutions of one forward pass"),
     _c("m", "layers", "int", "convolutions in the block"),
     _c("m", "ops", "int", "operator calls that the block makes in one forward pass"),
+    _c("m", "cost_source", "str", "where params to ops are from: formula, or counted by hooks as a user's own block ran"),
     _c("m", "intensity_flop_per_byte", "float", "flops / bytes_min", "FLOP/byte"),
     # time
     _c("mo", "time_median_s", "float", "median over samples in each process, geometric mean over processes", "s"),
@@ -166,6 +167,8 @@ COLUMNS: tuple[Column, ...] = (
 
 BY_NAME: dict[str, Column] = {c.name: c for c in COLUMNS}
 FILES = {"m": "measurements.csv", "p": "pairs.csv", "s": "samples.csv", "o": "opinions.csv", "r": "roofs.csv"}
+COUNTED = ("params", "macs", "bytes_min", "layers", "ops", "activations")
+"""What hooks count of a block that has no formula."""
 TOOLS = ("torch.utils.benchmark", "pytest-benchmark")
 """Who gives second opinions."""
 

@@ -194,10 +194,10 @@ class Experiment(_Model):
         return self.blocks[0].choice().network
 
     def swept(self) -> Axes:
-        """The axes as they count. Of networks, those of blocks have one value, and images the baseline's size if not told."""
+        """The axes as they count. Of networks, those of blocks have one value, and images the first one's size if not told."""
         if not self.network:
             return self.axes
-        size = BLOCKS[self.blocks[0].name].network
+        size = next((BLOCKS[b.name].network for b in self.blocks if b.name in BLOCKS), 224)
         own: dict[str, object] = {name: Axes.model_fields[name].default for name in BLOCK_AXES}
         own |= {"channels": [(IMAGE_CHANNELS, CLASSES)], "kernel": [1]}
         own |= {} if "size" in self.axes.model_fields_set else {"size": [(size, size)]}
@@ -255,7 +255,7 @@ def _checked(data: dict[str, Any], place: Place) -> SweepConfig:
     for name, experiment in config.experiments.items():
         at = ("experiments", name, "axes")
         axes = experiment.swept()
-        if "same" in axes.padding and not all(BLOCKS[c.name].any_kernel for c in experiment.choices()):
+        if "same" in axes.padding and not all(c.any_kernel for c in experiment.choices()):
             for i, kernel in enumerate(axes.kernel):
                 if kernel % 2 == 0:
                     raise UserError(place.of((*at, "kernel", i)), *EVEN_KERNEL, value=kernel)

@@ -8,6 +8,7 @@ input and gradient of the weights: three convolutions of the same size each.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bench.spec.layers import CONVOLUTIONS, Block, Layer, Op
@@ -57,6 +58,11 @@ class Cost:
     output: tuple[int, ...]
     detail: tuple[LayerCost, ...]
 
+    @classmethod
+    def counted(cls, told: Mapping[str, int]) -> Cost:
+        """The cost of what has no layers here, by what was counted of it; its memory and output are not known."""
+        return cls(**told, memory_bytes=0, output=(), detail=())
+
     @property
     def flops(self) -> int:
         """Floating point operations: two for each multiply-accumulate."""
@@ -65,17 +71,17 @@ class Cost:
     @property
     def intensity(self) -> float:
         """FLOP per byte that must move at the least."""
-        return self.flops / self.bytes_min
+        return self.flops / self.bytes_min if self.bytes_min else 0.0
 
 
-def mac_ratio(baseline: Cost, other: Cost) -> float | None:
-    """The promise: MACs of the baseline / MACs of the other; None where one of them multiplies nothing."""
-    return baseline.macs / other.macs if baseline.macs and other.macs else None
+def mac_ratio(baseline: Cost | None, other: Cost | None) -> float | None:
+    """The promise: MACs of the baseline / MACs of the other; None where one is not known or multiplies nothing."""
+    return baseline.macs / other.macs if baseline and other and baseline.macs and other.macs else None
 
 
-def layer_ratio(baseline: Cost, other: Cost) -> float | None:
-    """The price: layers of the other / layers of the baseline; None where one of them has none."""
-    return other.layers / baseline.layers if baseline.layers and other.layers else None
+def layer_ratio(baseline: Cost | None, other: Cost | None) -> float | None:
+    """The price: layers of the other / layers of the baseline; None where one is not known or has none."""
+    return other.layers / baseline.layers if baseline and other and baseline.layers and other.layers else None
 
 
 def conv_params(layer: Layer) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from bench.spec.blocks import BLOCKS, OPTIONS, BlockChoice
@@ -15,15 +16,17 @@ STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=Fals
 """Of every part of a config file: no key that isn't known, no value that would have to be converted."""
 
 
+FACTORY = r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"
+NAME = r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$"  # of a user's own: it becomes part of an arm's
+
+
 def named(value: object) -> object:
-    """A name alone stands for a mapping that holds just that."""
-    return {"name": value} if isinstance(value, str) else value
-
-
-def _known_block(name: str) -> str:
-    if name not in BLOCKS:
-        raise PydanticCustomError("block", "no such block", {"remedy": nearest(name, BLOCKS, "Known blocks")})
-    return name
+    """A name alone stands for a mapping that holds just that; what is imported has its factory's name unless told."""
+    if isinstance(value, str):
+        return {"name": value}
+    if isinstance(value, dict) and isinstance(value.get("import"), str) and "name" not in value:
+        return {**value, "name": value["import"].rpartition(":")[2].rpartition(".")[2]}
+    return value
 
 
 def _option(name: str, meaning: str) -> object:
@@ -32,13 +35,15 @@ def _option(name: str, meaning: str) -> object:
 
 
 class BlockEntry(BaseModel):
-    """One block or network of an experiment."""
+    """One block or network of an experiment: one of BLOCKS, or a user's own by the path that it is imported by."""
 
     model_config = STRICT
 
-    name: Annotated[str, BeforeValidator(lambda v: _known_block(v) if isinstance(v, str) else v)] = Field(
-        description=f"Write a block's name: {', '.join(BLOCKS)}"
-    )
+    import_: Annotated[
+        str | None, Field(alias="import", pattern=FACTORY, description="Write package.module:name, in quotes")
+    ] = None
+    network: Annotated[bool, Field(description="Write true or false: whether what is imported is a network")] = False
+    name: str = Field(description=f"Write a block's name: {', '.join(BLOCKS)}")
     norm: Annotated[bool, Field(description="Write true or false: batch norm after each convolution")] = True
     act: Annotated[bool, Field(description="Write true or false: ReLU after each convolution")] = True
     bias: Annotated[bool, Field(description="Write true or false: a bias in each convolution")] = False
@@ -48,17 +53,35 @@ class BlockEntry(BaseModel):
     rate: Annotated[int | None, _option("rate", "how far apart a dilated convolution's taps are")] = None
     width: Annotated[float | None, _option("width", "a MobileNet's width multiplier")] = None
 
+    @field_validator("name")
+    @classmethod
+    def _known_or_own(cls, name: str, info: ValidationInfo) -> str:
+        if info.data.get("import_") is None and name not in BLOCKS:
+            raise PydanticCustomError("block", "no such block", {"remedy": nearest(name, BLOCKS, "Known blocks")})
+        if info.data.get("import_") is not None and (name in BLOCKS or not re.match(NAME, name)):
+            remedy = f"Write another name, of at most 64 letters, digits, _ . - and none of {', '.join(BLOCKS)}"
+            raise PydanticCustomError("own", "it cannot be the name of what is imported", {"remedy": remedy})
+        return name
+
     @model_validator(mode="after")
     def _takes_its_options(self) -> BlockEntry:
+        told = [n for n in (*OPTIONS, "norm", "act", "bias") if n in self.model_fields_set]
+        if self.import_ is not None and told:
+            out = {"remedy": f"Take {', '.join(told)} out"}
+            raise PydanticCustomError("own", "what is imported is finished by its own factory", out)
+        if self.import_ is None and self.network:
+            out = {"remedy": "Take network out"}
+            raise PydanticCustomError("own", "only of what is imported it is to be said that it is a network", out)
         try:
             self.choice().options()
         except UserError as error:
-            told = {"place": error.place, "rule": error.rule, "remedy": error.remedy}
-            raise PydanticCustomError("option", "{place}: {rule}", told) from None
+            words = {"place": error.place, "rule": error.rule, "remedy": error.remedy}
+            raise PydanticCustomError("option", "{place}: {rule}", words) from None
         return self
 
     def choice(self) -> BlockChoice:
         """The block as the spec knows it."""
         return BlockChoice(
-            self.name, self.norm, self.act, self.bias, self.again, self.groups, self.expansion, self.rate, self.width
-        )
+            self.name, self.norm, self.act, self.bias, self.again, self.groups, self.expansion, self.rate, self.width,
+            self.import_, self.network,
+        )  # fmt: skip

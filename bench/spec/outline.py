@@ -139,8 +139,7 @@ def _arms(trial: Trial) -> list[dict[str, Any]]:
         row: dict[str, Any] = {"block": arm.choice.label}
         for word in ("params", "macs", "flops", "bytes_min", "activations", "layers", "ops"):
             row[word] = None if c is None else getattr(c, word)
-        row["mac_ratio"] = mac_ratio(baseline, c) if baseline and c else None
-        row["layer_ratio"] = layer_ratio(baseline, c) if baseline and c else None
+        row["mac_ratio"], row["layer_ratio"] = mac_ratio(baseline, c), layer_ratio(baseline, c)
         rows.append(row)
     return rows
 
@@ -198,12 +197,12 @@ def _header(trial: Trial) -> list[str]:
 
 
 def _theory_row(trial: Trial, count: int) -> list[str]:
-    baseline, *others = [trial.cost(arm) for arm in trial.arms]
+    baseline, *others = [_cost(trial, i) for i in range(len(trial.arms))]
     words = shape_words(trial.shape, trial.network) + ("-training" if trial.pass_ == "training" else "")
-    row = [words, str(count), _si(baseline.macs)]
+    row = [words, str(count), "?" if baseline is None else _si(baseline.macs)]
     for c in others:
         promise, price = mac_ratio(baseline, c), layer_ratio(baseline, c)
-        row += [_si(c.macs), "-" if promise is None else f"{promise:.2f}", "-" if price is None else f"{price:.3g}"]
+        row += ["?" if c is None else _si(c.macs), "-" if promise is None else f"{promise:.2f}", "-" if price is None else f"{price:.3g}"]
     return row
 
 

@@ -190,6 +190,8 @@ def _cost(choice: BlockChoice, shape: Shape, dtype: str, training: bool) -> Cost
 
 @lru_cache(maxsize=16384)
 def _forward_macs(choice: BlockChoice, shape: Shape) -> int:
+    if choice.factory is not None:
+        return 0  # not known, and so not in the estimate
     return forward_macs(build(choice, shape), shape.height, shape.width, shape.batch)
 
 

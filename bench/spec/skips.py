@@ -13,7 +13,8 @@ def unfit(choices: Iterable[BlockChoice], shape: Shape) -> str | None:
     """Why this shape cannot be built by every block, or None."""
     try:
         for choice in choices:
-            build(choice, shape).output(shape.height, shape.width)
+            if choice.factory is None:  # of a user's own only its factory knows
+                build(choice, shape).output(shape.height, shape.width)
     except UserError as error:
         return f"{error.place}: {error.rule}"
     return None
@@ -22,6 +23,8 @@ def unfit(choices: Iterable[BlockChoice], shape: Shape) -> str | None:
 def one_value(choices: Iterable[BlockChoice], shape: Shape) -> str | None:
     """Why batch norm can't be trained on one item of this shape, or None."""
     for choice in choices:
+        if choice.factory is not None:
+            continue
         block = build(choice, shape)
         for layer, priced in zip(block.layers, cost(block, shape.height, shape.width).detail, strict=True):
             if layer.norm and priced.output[1:] == (1, 1):

@@ -1,0 +1,191 @@
+"""What a config imports: how it is named and refused, made by its factory, and counted as it runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+
+from bench.analyse import results
+from bench.analyse.summary import records_of
+from bench.measure import devices, worker
+from bench.measure.modules import build_module
+from bench.measure.own import NotABlock, build_own, count
+from bench.run import launch
+from bench.show.write import write_views
+from bench.spec import outline
+from bench.spec.blocks import BlockChoice, Shape, build
+from bench.spec.columns import COUNTED
+from bench.spec.config import Timing, check
+from bench.spec.costs import cost
+from bench.spec.errors import UserError
+from bench.spec.plan import Plan, make
+from tests.shapes import NETWORKS, buildable, network_shape
+
+THIN, FULL, NET = (f"tests.own_blocks:{name}" for name in ("thin", "Functional", "Net"))
+
+
+def data(blocks: list[Any], **axes: Any) -> dict[str, Any]:
+    return {"name": "t", "experiments": {"a": {"blocks": blocks, "axes": {"threads": 1} | axes}}}
+
+
+def planned(blocks: list[Any], **axes: Any) -> Plan:
+    return make(check(data(blocks, **axes), "t"), ["cpu"], 2)
+
+
+def own(path: str, **how: Any) -> BlockChoice:
+    return BlockChoice("mine", factory=path, **how)
+
+
+# ---------------------------------------------------------------- config and plan
+
+
+def test_a_path_is_a_block_by_its_own_name_or_another():
+    plan = planned(["standard", {"import": THIN}, {"import": FULL, "name": "full"}], channels=8)
+    assert [a.choice.label for a in plan.trials[0].arms] == ["standard", "thin", "full"]
+    assert plan.trials[0].arms[1].choice.factory == THIN
+    assert Plan.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
+
+
+def test_a_plan_shows_no_theory_for_it_and_needs_no_torch_to_say_so():
+    conf = check(data(["standard", {"import": "no.such:thing"}, "separable"], channels=8), "t")
+    plan = make(conf, ["cpu"], 2)
+    row = next(line.split() for line in outline.text(conf, plan).splitlines() if "c8-k3-28px" in line)
+    assert row == ["c8-k3-28px", "1", "452", "k", "?", "-", "-", "107", "k", "4.24", "2"]
+    arms = json.loads(outline.as_json(conf, plan))["trials"][0]["arms"]
+    assert [a["macs"] is None for a in arms] == [False, True, False]
+    assert arms[1]["mac_ratio"] is None
+
+
+@pytest.mark.parametrize(
+    ("entry", "line"),
+    [
+        ({"import": "no colon"}, "blocks[1].import: 'no colon': it cannot be a name. Write package.module:name, in quotes."),
+        ({"import": 3}, "blocks[1].import: 3: it is not text."),
+        ({"import": THIN, "name": "standard"}, "blocks[1].name: 'standard': it cannot be the name of what is imported. Write another"),
+        ({"import": THIN, "name": "a/b"}, "blocks[1].name: 'a/b': it cannot be the name"),
+        ({"import": THIN, "norm": False, "groups": 2}, "what is imported is finished by its own factory. Take groups, norm out."),
+        ({"name": "separable", "network": True}, "only of what is imported it is to be said that it is a network. Take network"),
+        ({"import": NET, "network": True}, "standard is a block and Net a network"),
+        ({"import": THIN, "name": "thin", "again": False}, None),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_an_import_is_one_line(entry, line):
+    if line is None:
+        check(data(["standard", entry]), "t")
+        return
+    with pytest.raises(UserError) as told:
+        check(data(["standard", entry]), "t")
+    assert line in str(told.value)
+
+
+# ---------------------------------------------------------------- factory
+
+
+def test_a_factory_is_called_with_what_it_has_parameters_for_and_copies_are_stacked():
+    module = build_own(own(THIN), Shape(4, 8, 9, 9, 5, 2, depth=3, batch=2))
+    assert [tuple(m[1].weight.shape) for m in module] == [(8, 4, 1, 1), (8, 8, 1, 1), (8, 8, 1, 1)]
+    assert [(m[0].kernel_size, m[0].stride) for m in module] == [((5, 5), (2, 2)), ((5, 5), (1, 1)), ((5, 5), (1, 1))]
+    assert module(torch.randn(2, 4, 9, 9)).shape == (2, 8, 5, 5)
+    (anything,) = build_own(own(FULL), Shape(4, 8, 9, 9, 5, 2))
+    assert (anything.weight.shape, anything.stride) == ((8, 4, 5, 5), 2)
+    assert build_own(own(NET, whole=True), network_shape(32))(torch.randn(2, 3, 32, 32)).shape == (2, 10)
+
+
+@pytest.mark.parametrize(
+    ("path", "sizes", "error", "words"),
+    [
+        ("tests.no_such:thing", {}, NotABlock, "can't be imported: No module named 'tests.no_such'"),
+        ("tests.own_blocks:thinn", {}, NotABlock, "names nothing that can be called"),
+        ("tests.own_blocks:NUMBER", {}, NotABlock, "names nothing that can be called"),
+        ("tests.own_blocks:nothing", {}, NotABlock, "gives no torch.nn.Module but a int"),
+        (THIN, {"padding": "valid"}, NotImplementedError, "takes no padding, and padding is valid here"),
+        (THIN, {"dilation": 2}, NotImplementedError, "takes no dilation, and dilation is 2 here"),
+    ],
+)
+def test_what_a_factory_can_not_do_is_said(path, sizes, error, words):
+    with pytest.raises(error, match=words):
+        build_own(own(path), Shape(4, 8, 9, 9, **sizes))
+
+
+# ---------------------------------------------------------------- counting
+
+
+@given(buildable())
+@settings(max_examples=60)
+def test_hooks_count_what_the_formulas_say(case):
+    choice, shape = case
+    made = build(choice, shape)
+    theory = cost(made, shape.height, shape.width, shape.batch)
+    seen = count(build_module(made).eval(), torch.randn(shape.batch, shape.c_in, shape.height, shape.width), False)
+    alike = {name: getattr(theory, name) for name in COUNTED if name != "bytes_min"}
+    assert {name: seen[name] for name in alike} == alike
+    multiplied = sum(d.bytes_min for d in theory.detail if d.macs)
+    assert seen["bytes_min"] == multiplied
+
+
+@pytest.mark.parametrize("name", [n for n in NETWORKS if n not in ("vgg16", "xception_standard")])
+def test_hooks_count_whole_networks_as_well(name):
+    made = build(BlockChoice(name), network_shape(64))
+    theory = cost(made, 64, 64, training=True)
+    seen = count(build_module(made).eval(), torch.randn(1, 3, 64, 64), True)
+    alike = {name: getattr(theory, name) for name in COUNTED if name != "bytes_min"}
+    assert {name: seen[name] for name in alike} == alike
+
+
+def test_what_no_module_stands_for_is_counted_too():
+    shape = Shape(4, 8, 9, 9)
+    seen = count(build_own(own(FULL), shape), torch.randn(1, 4, 9, 9), False)
+    theory = cost(build(BlockChoice("standard", norm=False), shape), 9, 9)
+    assert seen == {name: getattr(theory, name) for name in COUNTED}
+
+
+# ---------------------------------------------------------------- a run
+
+
+def test_a_run_records_what_was_counted_and_says_so(tmp_path: Path):
+    blocks = ["standard", {"import": THIN}, {"import": "tests.own_blocks:nothing"}]
+    plan = planned(blocks[:2], channels=8, size=9, depth=2)
+    broken = planned([blocks[0], blocks[2]], channels=8, size=9)
+    told: list[dict[str, Any]] = []
+    timing = Timing(seconds=0.01, warmup_seconds=0.01, processes_min=1)
+    for kind, trials in (("inspect", plan.trials), ("time", plan.trials), ("inspect", broken.trials)):
+        job = json.loads(json.dumps(launch.job(kind, trials[0].surroundings, timing, list(trials), 1)))
+        worker._serve(devices.Cpu(), job, told.append)
+    seen, timed, failed = (m for m in told if m["type"] in ("inspect", "visit"))
+    assert (failed["status"], failed["status_detail"]) == (
+        "crash",
+        "NotABlock: tests.own_blocks:nothing gives no torch.nn.Module but a int",
+    )
+    assert "counted" not in seen["arms"][0]
+    (tmp_path / "plan.json").write_text(json.dumps(plan.to_dict()))
+    begin = {"type": "run", "run_id": "own", "schema_version": 1}
+    (tmp_path / "journal.jsonl").write_text(
+        "".join(json.dumps(r) + "\n" for r in (begin, seen, {**timed, "replicate": 1}))
+    )
+    run = results.read(tmp_path)
+    formula, counted = records_of(run.measurements)
+    assert (formula["cost_source"], counted["cost_source"]) == ("formula", "counted by hooks")
+    twin = cost(build(BlockChoice("separable", norm=False, act=False), plan.trials[0].shape), 9, 9)
+    assert [counted[name] for name in COUNTED] == [getattr(twin, name) for name in COUNTED]
+    assert counted["memory_theory_bytes"] is None
+    assert counted["achieved_flop_per_s"] > 0
+    (pair,) = records_of(run.pairs)
+    assert pair["mac_ratio"] == pytest.approx(formula["macs"] / twin.macs)
+    assert pair["layer_ratio"] == 2
+    write_views(tmp_path)
+
+
+def test_what_was_never_inspected_has_no_theory(tmp_path: Path):
+    plan = planned(["standard", {"import": THIN}], channels=8, size=9)
+    (tmp_path / "plan.json").write_text(json.dumps(plan.to_dict()))
+    begin = {"type": "run", "run_id": "own", "schema_version": 1}
+    (tmp_path / "journal.jsonl").write_text(json.dumps(begin) + "\n")
+    run = results.read(tmp_path)
+    _, row = records_of(run.measurements)
+    assert (row["params"], row["cost_source"], row["status"]) == (None, None, "skipped")
+    assert records_of(run.pairs)[0]["mac_ratio"] is None
