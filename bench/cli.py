@@ -170,7 +170,8 @@ def cost(
     ] = None,
     kernel: Annotated[int | None, typer.Option(metavar="N", help="Kernel size; default: 3.")] = None,
     size: Annotated[
-        str | None, typer.Option(metavar="N|HxW", help="Pixels: 28 (default; a network has its own), or height x width.")
+        str | None,
+        typer.Option(metavar="N|HxW", help="Pixels: 28 (default; a network has its own), or height x width."),
     ] = None,
     padding: Annotated[str | None, typer.Option(metavar="WORD", help="same or valid; default: same.")] = None,
     stride: Annotated[int | None, typer.Option(metavar="N", help="Stride of the block.")] = None,

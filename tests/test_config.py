@@ -73,7 +73,11 @@ def test_blocks_are_told_what_they_take_and_networks_have_axes_of_their_own(writ
     text = VALID.replace("[standard, {name: separable, norm: false}]", blocks).replace("[standard]", networks)
     config, data = load(write(text), ["kernel=7"])
     a, b = config.experiments["a"], config.experiments["b"]
-    assert [c.label for c in a.choices()] == ["grouped(groups 8)", "inverted_bottleneck(expansion 4)", "dilated(rate 3)"]
+    assert [c.label for c in a.choices()] == [
+        "grouped(groups 8)",
+        "inverted_bottleneck(expansion 4)",
+        "dilated(rate 3)",
+    ]
     assert [c.label for c in b.choices()] == ["mobilenet_v1_standard", "mobilenet_v1(width 0.5)"]
     assert (a.network, b.network) == (False, True)
     assert a.swept() == a.axes

@@ -56,7 +56,9 @@ def rows_of(trial: Trial, history: History, setting: Setting) -> tuple[list[Row]
     cards = [v.card[-1] for v in history.visits if v.card]
     rows = [_arm_row(trial, a, taken[a.arm_id], contrasts, history.inspected.get(a.arm_id), cards, setting.timing) for a in trial.arms]  # fmt: skip
     band = setting.noise_bands.get(trial.surroundings.device)
-    pairs = [_pair_row(trial, a, taken, contrasts.get(a.arm_id), history.inspected, setting.timing, band) for a in others]
+    pairs = [
+        _pair_row(trial, a, taken, contrasts.get(a.arm_id), history.inspected, setting.timing, band) for a in others
+    ]
     roof = setting.roofs.get((trial.surroundings.device, trial.surroundings.threads, trial.dtype))
     for arm, row in zip(trial.arms, rows, strict=True):
         row.update(roofline.judged(row, trial, arm, roof))

@@ -148,7 +148,9 @@ def throughput(run: Run) -> Figure | None:
         style.name_panel(axis, panel_name(group, kernel))
     label_outer(axes, columns(places), "achieved GFLOP/s")
     handles: list[Artist] = [
-        style.proxy(b, style.FAINT, style.MARKERS[i % len(style.MARKERS)], style.LINES[i % len(style.LINES)], hollow=i > 0)
+        style.proxy(
+            b, style.FAINT, style.MARKERS[i % len(style.MARKERS)], style.LINES[i % len(style.LINES)], hollow=i > 0
+        )
         for i, b in enumerate(blocks)
     ]
     if len(facets.series) > 1:

@@ -76,7 +76,12 @@ COLUMNS: tuple[Column, ...] = (
     _c("m", "activations", "int", "output elements of all convolutions of one forward pass"),
     _c("m", "layers", "int", "convolutions in the block"),
     _c("m", "ops", "int", "operator calls that the block makes in one forward pass"),
-    _c("m", "cost_source", "str", "where params to ops are from: formula, or counted by hooks as a user's own block ran"),
+    _c(
+        "m",
+        "cost_source",
+        "str",
+        "where params to ops are from: formula, or counted by hooks as a user's own block ran",
+    ),
     _c("m", "intensity_flop_per_byte", "float", "flops / bytes_min", "FLOP/byte"),
     # time
     _c("mo", "time_median_s", "float", "median over samples in each process, geometric mean over processes", "s"),

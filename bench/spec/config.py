@@ -285,7 +285,11 @@ def _fits_a_machine(experiment: Experiment, place: Place, at: tuple[str, ...]) -
             except UserError:
                 continue  # the plan says why it is skipped
             if needed > MOST_BYTES:
-                size = f"{height}x{width} pixels, batch {batch}" if choice.network else f"{c_in}->{c_out} channels, {height}x{width} pixels, kernel {kernel}, batch {batch}, depth {depth}"
+                size = (
+                    f"{height}x{width} pixels, batch {batch}"
+                    if choice.network
+                    else f"{c_in}->{c_out} channels, {height}x{width} pixels, kernel {kernel}, batch {batch}, depth {depth}"
+                )
                 raise UserError(
                     place.of(at), f"{choice.label} with {size} needs more than {MOST_BYTES >> 30} GiB",
                     "Take the largest of them down.", value=needed,

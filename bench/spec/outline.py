@@ -202,7 +202,11 @@ def _theory_row(trial: Trial, count: int) -> list[str]:
     row = [words, str(count), "?" if baseline is None else _si(baseline.macs)]
     for c in others:
         promise, price = mac_ratio(baseline, c), layer_ratio(baseline, c)
-        row += ["?" if c is None else _si(c.macs), "-" if promise is None else f"{promise:.2f}", "-" if price is None else f"{price:.3g}"]
+        row += [
+            "?" if c is None else _si(c.macs),
+            "-" if promise is None else f"{promise:.2f}",
+            "-" if price is None else f"{price:.3g}",
+        ]
     return row
 
 

@@ -282,7 +282,10 @@ def _surroundings(axes: Axes, device: str, cores: int) -> Iterator[Surroundings]
 
 
 def _trials(experiment: str, choices: tuple[BlockChoice, ...], axes: Axes, device: str, cores: int) -> Iterator[Trial]:
-    places = [(place, place.slug, skips.too_many_threads(place.device, place.threads, cores)) for place in _surroundings(axes, device, cores)]
+    places = [
+        (place, place.slug, skips.too_many_threads(place.device, place.threads, cores))
+        for place in _surroundings(axes, device, cores)
+    ]
     searches = axes.cudnn_benchmark if device.startswith("cuda") else axes.cudnn_benchmark[:1]
     settings = [
         (setting, _setting_words(*setting), skips.unsupported(device, setting[0], setting[2], setting[3]))
