@@ -118,7 +118,8 @@ def _ours(row: Mapping[str, Any], at: str) -> Observation | None:
         "pass": str(row.get("pass") or ""),
     }
     time = next((t for t in OUR_TIMES if row.get(t) not in (None, "")), OUR_TIMES[0])
-    return Observation(keys, _counts(row, _OUR_NAMES, at), _time(row, time, at))
+    told = {name: value for name, value in row.items() if value not in (0, "0")}  # a block without convolutions has no logarithm
+    return Observation(keys, _counts(told, _OUR_NAMES, at), _time(row, time, at))
 
 
 def _counts(row: Mapping[str, Any], names: Mapping[str, str], at: str) -> dict[str, float | None]:
