@@ -395,10 +395,11 @@ def _planned(config: Path, device: list[str] | None, overrides: list[str] | None
     from bench.run.machine import usable_cores
     from bench.spec.config import load
     from bench.spec.plan import make
+    from bench.spec.sizing import sized
 
     wanted = devices(device)
     checked, _ = load(config, overrides or ())
-    return checked, make(checked, wanted, usable_cores())
+    return checked, sized(make(checked, wanted, usable_cores()))
 
 
 def _pixels(text: str) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 BENCH_FAKE is a JSON mapping from a part of a trial's name to crash, hang, oom, nonfinite, fault (answers, then dies
 like a lost device context) or once (crashes the first time only, told by the file named there); `*` is any trial.
-Under `probe` dies or aborts, with words.
+Under `probe` dies or aborts, with words; `speed` is the FLOP/s that a probe tells.
 Under `opinion` stands what befalls second opinions, and those alone; under `roof` dies or slow, for the roofs.
 """
 
@@ -28,7 +28,9 @@ def main() -> None:
     if fake.get("probe") == "aborts" and job["kind"] == "probe":
         print("terminate called after throwing an instance of 'c10::Error'", file=sys.stderr, flush=True)
         os.abort()
-    say({"type": "ready", "pid": os.getpid(), "facts": {"device_name": "", "torch": fake.get("torch", "fake")}})
+    facts = {"device_name": "", "torch": fake.get("torch", "fake"), "threads": job["threads"]}
+    facts |= {"conv_flop_per_s": fake["speed"]} if "speed" in fake else {}
+    say({"type": "ready", "pid": os.getpid(), "facts": facts})
     if fake.get("start") == "dies" and job["kind"] != "probe":
         os.abort()
     if job["kind"] == "probe":

@@ -131,6 +131,28 @@ def test_anchors_and_merges_are_at_hand_to_say_things_once(write):
     assert config.experiments["b"].axes.kernel == [7]
 
 
+def test_axes_that_walk_together_make_no_product(write):
+    text = VALID.replace("[all, 1]", "[all, 1]\n      batch: [1, 2]\n    together: [kernel, channels]")
+    config, _ = load(write(text))
+    a, b = config.experiments.values()
+    assert [shape[:4] for shape in a.shapes()] == [
+        ((64, 64), 3, (56, 48), 1),
+        ((64, 64), 3, (56, 48), 2),
+        ((32, 64), 5, (56, 48), 1),
+        ((32, 64), 5, (56, 48), 2),
+    ]
+    assert a.count() == 2 * len(list(a.shapes())) == 8  # on two counts of threads
+    assert b.count() == 2
+    with pytest.raises(UserError, match="differ in length: 3 of kernel, 2 of channels"):
+        load(write(text), ["kernel=3,5,7"])
+
+
+def test_of_axes_in_step_a_network_has_only_its_own(write):
+    config, _ = load(write("name: n\nexperiments: {a: {blocks: [resnet18], together: [size, batch, depth], axes: {size: [64, 32], batch: [1, 4], depth: [1, 2]}}}"))  # fmt: skip
+    made = plan.make(config, ["cpu"], 1)
+    assert [(t.shape.height, t.shape.batch) for t in made.active] == [(64, 1), (32, 4)]
+
+
 # ---------------------------------------------------------------- mistakes in the file
 
 KERNEL = "x.yaml:11: experiments.a.axes.kernel"
@@ -200,6 +222,11 @@ MISTAKES = [
     ("separable, norm: false", "mobilenet_v1", "x.yaml:5: experiments.a: standard is a block and mobilenet_v1 a network, which take other"),
     ("blocks: [standard]", "blocks: [grouped, {name: grouped, groups: 4}]", "experiments.b: the block grouped stands twice in it. Take"),
     ("blocks: [standard]", "blocks: [{name: resnet18, width: 0.5}]", "resnet18: width: this block takes no such thing. Only mobilenet_v1,"),
+    # axes in step
+    ("[all, 1]", "[all, 1]\n    together: [channels, depth]", "experiments.a: axes that walk together differ in length: 2 of channels, 1 of"),
+    ("[all, 1]", "[all, 1]\n    together: [kernel, kernel]", "x.yaml:5: experiments.a: an axis stands twice in together. Take one out."),
+    ("[all, 1]", "[all, 1]\n    together: [threads]", "together[0]: 'threads': it is not one of the words known here. List axes that walk in step"),
+    ("0.1", "0.1\n  minutes: 0", "timing.minutes: 0: it is not above 0. Write the minutes that a device may take"),
     # absurd
     ("blocks: [standard]", "blocks: [vgg16]\n    axes: {batch: 65536}", "experiments.b.axes: 1723640622240: vgg16 with 224x224 pixels, batch 65536"),
     ("blocks: [standard]", "blocks: [transposed]\n    axes: {stride: 64, size: 8192}", "transposed with 64->64 channels, 8192x8192 pixels"),

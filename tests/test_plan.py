@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from bench.spec import outline
-from bench.spec.config import MOST_TRIALS, SweepConfig, check
+from bench.spec.config import MOST_TRIALS, SweepConfig, check, load
 from bench.spec.errors import UserError
 from bench.spec.plan import (
     CARD_START_SECONDS,
@@ -27,6 +27,7 @@ from bench.spec.plan import (
     timeout_seconds,
     visit_seconds,
 )
+from bench.spec.sizing import sized
 
 
 def config(*blocks: str, timing: dict[str, Any] | None = None, **axes: Any) -> SweepConfig:
@@ -49,6 +50,41 @@ def test_the_plan_is_the_product_of_the_axes():
         for threads in (2, 1)
     }
     assert all([a.choice.name for a in t.arms] == ["standard", "separable"] for t in plan.trials)
+
+
+def test_the_depth_sweeps_of_the_speed_thinking_config_hold_what_they_say(request: pytest.FixtureRequest):
+    checked, _ = load(request.config.rootpath / "configs" / "speed_thinking.yaml")
+    for device in ("cpu", "cuda:0"):
+        plan = make(checked, [device], 2)
+        for name, held in (("depth_by_channels", ("macs",)), ("depth_by_map", ("macs", "activations"))):
+            arms = [(t, a) for t in plan.active if t.experiment == name for a in t.arms]
+            depths = sorted({t.shape.depth for t, _ in arms})
+            assert depths[-1] == 64 * depths[0]
+            for block in ("standard", "separable") if "activations" in held else ("standard",):
+                for batch in {t.shape.batch for t, _ in arms}:
+                    costs = [t.cost(a) for t, a in arms if a.choice.name == block and t.shape.batch == batch]
+                    assert len({c.layers for c in costs}) == len(depths) == 4
+                    assert all(len({getattr(c, what) for c in costs}) == 1 for what in held)
+        assert all(t.skip or t.shape.depth == 16 for t in plan.trials if t.experiment == "macs_at_fixed_depth")
+
+
+def test_trials_too_slow_for_the_speed_told_are_skipped_and_speed_scales_with_threads():
+    made = make(
+        config(timing={"visit_seconds": 2, "rounds_min": 3}, channels=[64, 128, 256], threads=[1, 2]), ["cpu"], 2
+    )
+    # 22 evaluations of both blocks: 1.43 G, 5.7 G and 22.7 G FLOP, at 0.4 of the speed
+    kept = lambda plan: {(t.shape.c_in, t.surroundings.threads) for t in plan.active}  # noqa: E731
+    assert kept(sized(made, {"cpu": 5e8})) == set()
+    assert kept(sized(made, {"cpu": 1e9})) == {(64, 2)}
+    assert kept(sized(made, {"cpu": 2e9})) == {(64, 1), (64, 2)}
+    assert kept(sized(made, {"cpu": 4e9})) == {(64, 1), (64, 2), (128, 2)}
+    assert kept(sized(made, {"cpu": 1e12})) == kept(made)
+    assert kept(sized(made, {"cuda:0": 1.0})) == kept(sized(made)) == kept(made)  # by the guess
+    assert {t.skip for t in sized(made, {"cpu": 5e8}).trials} == {
+        "its fewest rounds would take over visit_seconds, 2 s, by the measured speed"
+    }
+    unlimited = make(config(channels=[64, 128]), ["cpu"], 2)
+    assert sized(unlimited, {"cpu": 1.0}) is unlimited
 
 
 def test_ids_are_unique_and_say_what_departs_from_the_usual():

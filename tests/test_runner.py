@@ -117,6 +117,46 @@ def test_second_opinions_are_asked_once_for_the_chosen_trials_after_everything_e
     assert not records(start(config, tmp_path / "none").folder, "opinion")
 
 
+def test_no_process_begins_that_would_end_after_the_minutes_and_the_first_always_does(config, tmp_path, fake):
+    fake()
+    said: list[str] = []
+    outcome = start(config, tmp_path / "run", said, minutes=1e-6)
+    assert (outcome.measured, outcome.failed) == (6, 0)
+    assert set(visits(outcome.folder)) == {(t.trial_id, 1) for t in read(outcome.folder).plan.trials}
+    assert {r["why"] for r in records(outcome.folder, "settled")} == {"time"}
+    assert any("minutes are over: 6 trials end" in line for line in said)
+    assert (outcome.folder / "DONE").exists()
+    with pytest.raises(UserError, match="complete"):
+        runner.resume(outcome.folder, said.append)
+    assert len(visits(start(config, tmp_path / "enough", minutes=60).folder)) == 18
+
+
+def test_the_minutes_of_earlier_sessions_count(config: Path, tmp_path: Path, fake):
+    fake()
+    folder = start(config, tmp_path / "run", minutes=1).folder
+    journal = (folder / "journal.jsonl").read_text().splitlines()
+    kept = [
+        line for line in journal if json.loads(line)["type"] != "settled" and json.loads(line).get("replicate") != 3
+    ]
+    kept[-1] = json.dumps(json.loads(kept[-1]) | {"type": "interrupt", "wall_s": 61.0})
+    (folder / "journal.jsonl").write_text("\n".join(kept) + "\n")
+    (folder / "DONE").unlink()
+    runner.resume(folder, lambda _: None)
+    assert {replicate for _, replicate in visits(folder)} == {1, 2}
+    assert {r["why"] for r in records(folder, "settled")} == {"time"}
+
+
+def test_what_the_measured_speed_makes_too_slow_is_skipped_with_the_reason(config: Path, tmp_path: Path, fake):
+    fake(speed=1e9)  # c64-k5 is 84 MMACs in both blocks, of which a visit makes 28: 4.7 GFLOP at 0.4 GFLOP/s
+    folder = start(config, tmp_path / "run", visit_seconds=10).folder
+    skipped = {t.trial_id.split("/")[1].split("-28px")[0]: t.skip for t in read(folder).plan.trials if t.skip}
+    assert skipped == {"c64-k5": "its fewest rounds would take over visit_seconds, 10 s, by the measured speed"}
+    assert len(visits(folder)) == 5 * 3
+    with pytest.raises(UserError, match="every trial is skipped: its fewest rounds"):
+        start(config, tmp_path / "none", visit_seconds=0.001)
+    assert not (tmp_path / "none").exists()
+
+
 @pytest.mark.parametrize(("what", "status"), [("crash", "crash"), ("oom", "oom"), ("fault", "crash")])
 def test_a_failed_opinion_costs_nothing_else_and_is_not_asked_for_again(config, tmp_path, fake, what, status):
     fake(opinion=what)

@@ -118,7 +118,9 @@ def _ours(row: Mapping[str, Any], at: str) -> Observation | None:
         "pass": str(row.get("pass") or ""),
     }
     time = next((t for t in OUR_TIMES if row.get(t) not in (None, "")), OUR_TIMES[0])
-    told = {name: value for name, value in row.items() if value not in (0, "0")}  # a block without convolutions has no logarithm
+    told = {
+        name: value for name, value in row.items() if value not in (0, "0")
+    }  # a block without convolutions has no logarithm
     return Observation(keys, _counts(told, _OUR_NAMES, at), _time(row, time, at))
 
 

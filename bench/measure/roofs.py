@@ -75,6 +75,17 @@ def measure(device: Device, dtype: str) -> Roofs:
     return found
 
 
+def speed(device: Device) -> float | None:
+    """FLOP/s of a dense fp32 convolution, in a fraction of a second: good enough to plan by. None where it can't be run."""
+    set_switches("fp32", cudnn_benchmark=True)
+    with torch.inference_mode():
+        try:
+            load = _large_enough(device, _convs(device.torch_device, torch.float32, "contiguous"))
+            return load.amount / min(device.time(load.call, 1) for _ in range(3)) * 1e9
+        except (RuntimeError, MemoryError, TypeError):
+            return None
+
+
 def record(device: Device, dtype: str) -> dict[str, Any]:
     """The same for the journal, with three digits more than it is good for."""
     return {k: round(v) if isinstance(v, float) else v for k, v in asdict(measure(device, dtype)).items()}

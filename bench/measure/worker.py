@@ -68,6 +68,8 @@ def main() -> None:
     if job["kind"] == "probe":
         facts |= {"devices": inventory.devices(), "cards": inventory.cards(), "threading": inventory.threading()}
         card = _card(device)
+        if job["timing"]["visit_seconds"] is not None:
+            facts["conv_flop_per_s"] = roofs.speed(device)
         facts["warnings"] = [*selfcheck.warnings(device), *([card.lack] if card is not None and card.lack else [])]
     answer({"type": "ready", "pid": os.getpid(), "facts": facts})
     if job["kind"] != "probe":

@@ -37,6 +37,7 @@ from bench.spec.plan import (
     opinions_seconds,
     timeout_seconds,
 )
+from bench.spec.sizing import sized
 
 Tell = Callable[[str], None]
 START_TIMEOUT_S = 300.0  # a cold import of torch from a network disk
@@ -71,9 +72,7 @@ def run(
     """
     config, data = load(config_path, overrides)
     plan = make(config, devices, usable_cores())
-    if not plan.active:
-        reason = plan.trials[0].skip if plan.trials else "the plan is empty"
-        raise UserError(str(config_path), f"every trial is skipped: {reason}", "Change the axes, or see bench plan.")
+    _not_all_skipped(plan)
     return measure(plan, data, devices, out, command, tell)
 
 
@@ -88,6 +87,8 @@ def measure(
         raise UserError(f"--out {folder}", "it is there already and not empty", f"Name a new folder, or continue it: bench run --resume {shlex.quote(str(folder))}")  # fmt: skip
     found = environment.ambers(folder)
     facts = _probe(plan)
+    plan = sized(plan, {d: f["conv_flop_per_s"] / f["threads"] for d, f in facts.items() if f.get("conv_flop_per_s")})
+    _not_all_skipped(plan)
     warnings = [f"{device}: {line}" for device, told in facts.items() for line in told.get("warnings", ())]
     ambers = [*(check.line for check in found), *warnings]
     try:
@@ -137,8 +138,11 @@ class _Run:
     def __init__(self, folder: Path, plan: Plan, journal: Journal, tell: Tell) -> None:
         self.folder, self.plan, self.journal, self.tell = folder, plan, journal, tell
         self.progress = Progress()
+        self.before_s = 0.0  # of earlier sessions
         for record in journal.records():
             self.progress.note(record)
+            self.before_s += record["wall_s"] if record["type"] in ("end", "interrupt") else 0.0
+        self.a_process_s = 0.0  # of a trial, its share of the worker's start included
         self.begun = time.monotonic()
         self.timed_before = self.progress.timed_s
         self.compiled: Path | None = None  # where torch.compile keeps what it made, for this session's workers
@@ -163,7 +167,11 @@ class _Run:
         try:
             self._inspect()
             for replicate in range(1, self.plan.timing.processes_max + 1):
+                if self._out_of_time(replicate):
+                    break
+                begun, due = time.monotonic(), self._unsettled()
                 self._replicate(replicate)
+                self.a_process_s = (time.monotonic() - begun) / max(1, len(due))
             self._second_opinions()
         except KeyboardInterrupt:
             self._close("interrupt")
@@ -188,6 +196,25 @@ class _Run:
                 self._serve("inspect", surroundings, todo, 0)
         for trial in self.plan.active:
             self._settle(trial)
+
+    def _out_of_time(self, replicate: int) -> bool:
+        """Settle what is left where one more process each would end after the plan's limit; one each there always is.
+
+        What is to come is judged by what the last process of each trial took, the starts of workers included.
+        """
+        todo = self._unsettled()
+        spent = self.before_s + time.monotonic() - self.begun
+        if not todo or replicate == 1 or spent + len(todo) * self.a_process_s <= self.plan.limit_s:
+            return False
+        self.tell(
+            f"the {self.plan.limit_s / 60:g} minutes are over: {_count(len(todo), 'trial')} end with the processes they have"
+        )
+        for trial in todo:
+            self._settle(trial, "time")
+        return True
+
+    def _unsettled(self) -> list[Trial]:
+        return [t for t in self.plan.active if t.trial_id not in self.progress.settled]
 
     def _replicate(self, replicate: int) -> None:
         """One fresh worker for each surroundings, in an order of their own, over the trials that need one more."""
@@ -281,9 +308,9 @@ class _Run:
             self.visit_walls.append(message.get("wall_s", 0.0))
             self._settle(trial)
 
-    def _settle(self, trial: Trial) -> None:
-        """Record and tell a trial that needs no further process."""
-        why = self.progress.why_settled(trial, self.plan.timing)
+    def _settle(self, trial: Trial, otherwise: str | None = None) -> None:
+        """Record and tell a trial that needs no further process, or that gets none for the reason given."""
+        why = self.progress.why_settled(trial, self.plan.timing) or otherwise
         if why is None or trial.trial_id in self.progress.settled:
             return
         self._record({"type": "settled", "trial_id": trial.trial_id, "why": why})
@@ -308,8 +335,16 @@ class _Run:
     def _left(self) -> str:
         """The time left, from what visits took so far."""
         measured = sum(self.visit_walls) / len(self.visit_walls) if self.visit_walls else None
-        seconds = self.progress.seconds_left(self.plan, measured) + opinions_seconds(self._unasked())
+        seconds = self.progress.seconds_left(self.plan, measured)
+        spent = self.before_s + time.monotonic() - self.begun
+        seconds = max(0.0, min(seconds, self.plan.limit_s - spent)) + opinions_seconds(self._unasked())
         return f"about {_duration(seconds)} left"
+
+
+def _not_all_skipped(plan: Plan) -> None:
+    if not plan.active:
+        reason = plan.trials[0].skip if plan.trials else "the plan is empty"
+        raise UserError(plan.name, f"every trial is skipped: {reason}", "Change the axes, or see bench plan.")
 
 
 def _probe(plan: Plan) -> dict[str, dict[str, Any]]:

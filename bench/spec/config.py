@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -140,6 +141,20 @@ class Timing(_Model):
     second_opinions: Annotated[
         float, Field(ge=0, le=1, description="Write the share of trials that other tools time too, from 0 to 1")
     ] = 0.0
+    minutes: Annotated[
+        float | None,
+        Field(
+            gt=0, le=100_000, description="Write the minutes that a device may take, after which no process is begun"
+        ),
+    ] = None
+    visit_seconds: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            le=86_400,
+            description="Write the seconds that a trial's fewest rounds may take; slower ones are skipped",
+        ),
+    ] = None
 
     @model_validator(mode="after")
     def _in_order(self) -> Timing:
@@ -156,6 +171,8 @@ class Timing(_Model):
 
 BLOCK_AXES = ("channels", "kernel", "stride", "padding", "dilation", "depth")
 """Axes that a network has of its own."""
+SHAPE_AXES = ("channels", "kernel", "size", "batch", "stride", "padding", "dilation", "depth")
+"""Axes that make the shape; some may walk in step."""
 
 
 class Experiment(_Model):
@@ -167,6 +184,23 @@ class Experiment(_Model):
         Field(min_length=1, description=f"List the blocks, the baseline first: {', '.join(BLOCKS)}"),
     ]
     axes: Axes = Axes()
+    together: Annotated[
+        list[Literal["channels", "kernel", "size", "batch", "stride", "padding", "dilation", "depth"]],
+        Field(description=f"List axes that walk in step, of {', '.join(SHAPE_AXES)}"),
+    ] = []
+
+    @model_validator(mode="after")
+    def _steps_alike(self) -> Experiment:
+        if len(set(self.together)) < len(self.together):
+            raise PydanticCustomError("step", "an axis stands twice in together", {"remedy": "Take one out"})
+        sizes = {name: len(getattr(self.axes, name)) for name in self.together}
+        if len(set(sizes.values())) > 1:
+            words = ", ".join(f"{size} of {name}" for name, size in sizes.items())
+            raise PydanticCustomError(
+                "step", "axes that walk together differ in length: {words}",
+                {"words": words, "remedy": "Give each as many values as the others"},
+            )  # fmt: skip
+        return self
 
     @model_validator(mode="after")
     def _distinct(self) -> Experiment:
@@ -202,6 +236,30 @@ class Experiment(_Model):
         own |= {"channels": [(IMAGE_CHANNELS, CLASSES)], "kernel": [1]}
         own |= {} if "size" in self.axes.model_fields_set else {"size": [(size, size)]}
         return self.axes.model_copy(update=own)
+
+    def shapes(self) -> Iterator[tuple[Any, ...]]:
+        """The values of SHAPE_AXES, shape by shape: the product of all, save that those of `together` walk in step."""
+        axes, step = self.swept(), self.in_step()
+        walks: list[list[dict[str, Any]]] = []
+        for name in SHAPE_AXES:
+            if name not in step:
+                walks.append([{name: value} for value in getattr(axes, name)])
+            elif name == step[0]:
+                columns = [getattr(axes, n) for n in step]
+                walks.append([dict(zip(step, values, strict=True)) for values in zip(*columns, strict=True)])
+        for parts in itertools.product(*walks):
+            chosen = {name: value for part in parts for name, value in part.items()}
+            yield tuple(chosen[name] for name in SHAPE_AXES)
+
+    def count(self) -> int:
+        """How many trials it makes on one device, before the skips."""
+        axes, step = self.swept(), self.in_step()
+        return math.prod(len(getattr(axes, axis)) for axis in Axes.model_fields if axis not in step[1:])
+
+    def in_step(self) -> tuple[str, ...]:
+        """The axes that walk in step, in the order of SHAPE_AXES; a network has fewer axes."""
+        own = BLOCK_AXES if self.network else ()
+        return tuple(name for name in SHAPE_AXES if name in self.together and name not in own)
 
 
 class SweepConfig(_Model):
@@ -259,17 +317,12 @@ def _checked(data: dict[str, Any], place: Place) -> SweepConfig:
             for i, kernel in enumerate(axes.kernel):
                 if kernel % 2 == 0:
                     raise UserError(place.of((*at, "kernel", i)), *EVEN_KERNEL, value=kernel)
-        count += product(axes)
+        count += experiment.count()
         if count > MOST_TRIALS:
             rule = f"the axes make more than {MOST_TRIALS} trials"
             raise UserError(place.of(at), rule, "Take values out, or split the config.", value=count)
         _fits_a_machine(experiment, place, at)
     return config
-
-
-def product(axes: Axes) -> int:
-    """How many trials the axes make on one device, before the skips."""
-    return math.prod(len(getattr(axes, axis)) for axis in Axes.model_fields)
 
 
 def _fits_a_machine(experiment: Experiment, place: Place, at: tuple[str, ...]) -> None:

@@ -11,7 +11,7 @@ from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any
 
 from bench.spec.columns import TOOLS
-from bench.spec.config import BLOCK_AXES, Axes, Experiment, SweepConfig, product
+from bench.spec.config import BLOCK_AXES, Axes, Experiment, SweepConfig
 from bench.spec.costs import Cost, layer_ratio, mac_ratio
 from bench.spec.errors import UserError
 from bench.spec.interval import fewest
@@ -33,7 +33,7 @@ def text(config: SweepConfig, plan: Plan, everything: bool = False) -> str:
     for name, experiment in config.experiments.items():
         blocks = [c.label for c in experiment.choices()]
         lines += [f"{name}: {blocks[0]} (baseline){''.join(f', {b}' for b in blocks[1:])}"]
-        lines += [f"  {line}" for line in _products(experiment.swept(), tuple(devices))]
+        lines += [f"  {line}" for line in _products(experiment, tuple(devices))]
     if skips:
         lines += ["", "skipped"]
         width = max(len(str(count)) for count in skips.values())
@@ -68,7 +68,8 @@ def as_json(config: SweepConfig, plan: Plan) -> str:
             name: {
                 "blocks": [c.label for c in experiment.choices()],
                 "axes": _axes(experiment),
-                "product": product(experiment.swept()),
+                "together": list(experiment.together),
+                "product": experiment.count(),
             }
             for name, experiment in config.experiments.items()
         },
@@ -155,12 +156,15 @@ def _skips(plan: Plan) -> Counter[str]:
     return Counter(t.skip for t in plan.trials if t.skip is not None)
 
 
-def _products(axes: Axes, devices: Sequence[str]) -> list[str]:
+def _products(experiment: Experiment, devices: Sequence[str]) -> list[str]:
     """The product of the axes that count on each device; one line where it is the same on all."""
     lines: dict[str, list[str]] = {}
+    axes, step = experiment.swept(), experiment.in_step()
+    in_step = " with ".join(step)
     for device in devices:
-        idle = idle_axes(device)
-        sizes = [(f.alias or n, len(getattr(axes, n))) for n, f in Axes.model_fields.items() if n not in idle]
+        idle = (*idle_axes(device), *step[1:])
+        names = {n: in_step if n in step else f.alias or n for n, f in Axes.model_fields.items() if n not in idle}
+        sizes = [(name, len(getattr(axes, n))) for n, name in names.items()]
         factors = " x ".join(f"{size} {name}" for name, size in sizes if size > 1)
         total = math.prod(size for _, size in sizes)
         lines.setdefault(f"{factors} = {_count(total, 'trial')}" if factors else "one trial", []).append(device)
@@ -215,16 +219,19 @@ def _time(plan: Plan) -> str:
     low, high = (plan.seconds(n) / 60 for n in (timing.processes_min, timing.processes_max))
     if not plan.active:
         return "time: none, as nothing is to be measured"
+    limit = plan.limit_s / 60
+    capped = f" (no process begins that would end after {_minutes(limit)})" if high >= limit else ""
     text = (
-        f"time: about {_minutes(low)} to {_minutes(high)} minutes, with {timing.processes_min} to {timing.processes_max}"
+        f"time: about {_between(low, high)} minutes{capped}, with {timing.processes_min} to {timing.processes_max}"
         f" processes a trial until the interval of ln(speedup) is within {timing.precision:g} on each side"
     )
     if timing.processes_min > 1:
         least, most = (processes_for_half(n, timing.confidence) for n in (timing.processes_min, timing.processes_max))
-        short, long = (plan.seconds(n) / 60 for n in (least, most))
+        short, long = (plan.seconds_unlimited(n) / 60 for n in (least, most))
+        more = f" --set minutes={math.ceil(long)}" if long > limit else ""
         text += (
-            f"\n  within half of that: about {_minutes(short)} to {_minutes(long)} minutes,"
-            f" --set precision={timing.precision / 2:g} --set processes_max={most}"
+            f"\n  within half of that: about {_between(short, long)} minutes,"
+            f" --set precision={timing.precision / 2:g} --set processes_max={most}{more}"
         )
     return text
 
@@ -232,6 +239,11 @@ def _time(plan: Plan) -> str:
 def processes_for_half(processes: int, confidence: float) -> int:
     """Processes whose interval is at most half as wide as that of so many (2 or more), if they spread alike."""
     return fewest(1.0, processes, 0.5, confidence, processes)
+
+
+def _between(low: float, high: float) -> str:
+    least, most = _minutes(low), _minutes(high)
+    return least if least == most else f"{least} to {most}"
 
 
 def _minutes(minutes: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -11,12 +12,14 @@ from typing import Any
 
 from bench.spec import skips
 from bench.spec.blocks import Block, BlockChoice, Shape, build
-from bench.spec.config import BLOCK_AXES, MOST_TRIALS, Axes, SweepConfig, Timing, product
+from bench.spec.config import BLOCK_AXES, MOST_TRIALS, Axes, Experiment, SweepConfig, Timing
 from bench.spec.costs import PASSES_TRAINING, Cost, cost, forward_macs
 from bench.spec.errors import UserError
 
 START_SECONDS = 3.0  # a fresh worker imports torch
 CARD_START_SECONDS = 8.0  # and loads an accelerator's libraries; a guess, as all of the CARD_ ones are
+CALLS_A_ROUND = 6  # of an arm: two samples of two evaluations each, and one that goes unmeasured before each sample
+CALLS_BEFORE = 4  # warm-up and checks
 SETUP_SECONDS = 0.35  # building, warming up and calibrating one trial
 CARD_SETUP_SECONDS = 1.0  # and searching algorithms, and the device's own times after the rounds
 COMPILER_COLD_SECONDS = 20.0  # the first worker of a run that compiles builds what all kernels need
@@ -148,8 +151,18 @@ class Plan:
         drawn = coin.sample(range(len(active)), max(1, round(share * len(active))))
         return tuple(active[i] for i in sorted(drawn))
 
+    @property
+    def limit_s(self) -> float:
+        """Seconds after which no further process is begun: `timing.minutes` for each device; inf where there is no limit."""
+        minutes = self.timing.minutes
+        return math.inf if minutes is None else 60 * minutes * len({s.device for s in self.surroundings()})
+
     def seconds(self, processes: int) -> float:
         """Estimated wall time in seconds with this many processes a trial."""
+        return min(self.limit_s, self.seconds_unlimited(processes))
+
+    def seconds_unlimited(self, processes: int) -> float:
+        """The same if there were no limit."""
         active = self.active
         known: dict[tuple[object, ...], float] = {}
         visits = 0.0
@@ -202,7 +215,12 @@ def visit_seconds(trial: Trial, timing: Timing) -> float:
     """
     setup = SETUP_SECONDS if trial.surroundings.device == "cpu" else CARD_SETUP_SECONDS
     setup += COMPILED_SECONDS * _compilations(trial)
-    return setup + max(timing.seconds, 3 * _once_seconds(trial) * timing.rounds_min)
+    return setup + max(timing.seconds, fewest_calls(timing) * _once_seconds(trial))
+
+
+def fewest_calls(timing: Timing) -> int:
+    """Evaluations that each arm of a trial has in one process at the least."""
+    return timing.rounds_min * CALLS_A_ROUND + CALLS_BEFORE
 
 
 def start_seconds(surroundings: Surroundings) -> float:
@@ -229,12 +247,16 @@ def opinions_seconds(trials: Sequence[Trial]) -> float:
     )
 
 
+def flop_of(trial: Trial) -> int:
+    """FLOP of one evaluation of each arm; a user's own blocks, which are not known before they run, count nothing."""
+    passes = PASSES_TRAINING if trial.pass_ == "training" else 1
+    return 2 * passes * sum([_forward_macs(arm.choice, trial.shape) for arm in trial.arms])
+
+
 def _once_seconds(trial: Trial) -> float:
     """Guessed seconds of one evaluation of each arm."""
-    passes = PASSES_TRAINING if trial.pass_ == "training" else 1
-    macs = passes * sum([_forward_macs(arm.choice, trial.shape) for arm in trial.arms])
     place = trial.surroundings
-    return 2 * macs / (GUESSED_FLOP_PER_S * place.threads if place.device == "cpu" else CARD_FLOP_PER_S)
+    return flop_of(trial) / (GUESSED_FLOP_PER_S * place.threads if place.device == "cpu" else CARD_FLOP_PER_S)
 
 
 def make(config: SweepConfig, devices: Sequence[str], cores: int) -> Plan:
@@ -243,7 +265,7 @@ def make(config: SweepConfig, devices: Sequence[str], cores: int) -> Plan:
     `cores` are the physical cores this process may use: the value of `threads: all`, and the most that are not
     skipped. UserError for a product of over MOST_TRIALS trials.
     """
-    count = len(devices) * sum(product(experiment.swept()) for experiment in config.experiments.values())
+    count = len(devices) * sum(experiment.count() for experiment in config.experiments.values())
     if count > MOST_TRIALS:
         raise UserError(
             config.name, f"on {len(devices)} device(s) the axes make more than {MOST_TRIALS} trials",
@@ -256,7 +278,7 @@ def make(config: SweepConfig, devices: Sequence[str], cores: int) -> Plan:
         notes += [f"{name}: networks have {', '.join(own)} of their own; the values given are left out"] if own else []
     for device in devices:
         for name, experiment in config.experiments.items():
-            trials += _trials(name, experiment.choices(), experiment.swept(), device, cores)
+            trials += _trials(name, experiment, device, cores)
             given = experiment.axes.model_fields_set & set(idle_axes(device))
             for whose, shaping in (("a CPU's", CPU_AXES), ("cuDNN's", CUDNN_AXES)):
                 words = ", ".join(axis for axis in shaping if axis in given)
@@ -281,7 +303,8 @@ def _surroundings(axes: Axes, device: str, cores: int) -> Iterator[Surroundings]
         yield Surroundings(device, t, allocator, waiting)
 
 
-def _trials(experiment: str, choices: tuple[BlockChoice, ...], axes: Axes, device: str, cores: int) -> Iterator[Trial]:
+def _trials(name: str, experiment: Experiment, device: str, cores: int) -> Iterator[Trial]:
+    choices, axes = experiment.choices(), experiment.swept()
     places = [
         (place, place.slug, skips.too_many_threads(place.device, place.threads, cores))
         for place in _surroundings(axes, device, cores)
@@ -292,19 +315,17 @@ def _trials(experiment: str, choices: tuple[BlockChoice, ...], axes: Axes, devic
         for setting in itertools.product(axes.dtype, axes.layout, axes.mode, axes.pass_, searches)
     ]
     labels = [(choice, choice.label) for choice in choices]
-    for (c_in, c_out), kernel, (height, width), batch, stride, padding, dilation, depth in itertools.product(
-        axes.channels, axes.kernel, axes.size, axes.batch, axes.stride, axes.padding, axes.dilation, axes.depth
-    ):
+    for (c_in, c_out), kernel, (height, width), batch, stride, padding, dilation, depth in experiment.shapes():
         shape = Shape(c_in, c_out, height, width, kernel, stride, padding, dilation, depth, batch)
         why = skips.unfit(choices, shape)
         alone = skips.one_value(choices, shape) if why is None and batch == 1 and "training" in axes.pass_ else None
         where = shape_words(shape, choices[0].network)
         for (dtype, layout, mode, pass_, search), how, unsupported in settings:
             for place, slug, crowded in places:
-                trial_id = f"{experiment}/{where}-{how}-{slug}"
+                trial_id = f"{name}/{where}-{how}-{slug}"
                 arms = tuple([Arm(f"{trial_id}/{label}", choice) for choice, label in labels])
                 skip = why or (alone if pass_ == "training" else None) or unsupported or crowded
-                yield Trial(trial_id, experiment, shape, dtype, layout, mode, pass_, place, arms, skip, search)
+                yield Trial(trial_id, name, shape, dtype, layout, mode, pass_, place, arms, skip, search)
 
 
 def _setting_words(dtype: str, layout: str, mode: str, pass_: str, search: str) -> str:

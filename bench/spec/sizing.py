@@ -1,0 +1,36 @@
+"""Which trials are too slow for this machine, by a speed that was measured or, where none was, guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from bench.spec.config import Timing
+from bench.spec.plan import CARD_FLOP_PER_S, GUESSED_FLOP_PER_S, Plan, Trial, fewest_calls, flop_of
+
+REACHED = 0.4  # of a dense convolution's speed is what whole networks reached on one thread of a server
+
+
+def sized(plan: Plan, flop_per_s: Mapping[str, float] | None = None) -> Plan:
+    """The plan with trials skipped whose fewest rounds would take over `timing.visit_seconds`.
+
+    `flop_per_s` is what a dense fp32 convolution reached on each device, on a CPU with one thread; a device that it lacks
+    goes by a guess. Other dtypes are judged as fp32. The same plan where visits have no limit.
+    """
+    if plan.timing.visit_seconds is None:
+        return plan
+    return replace(plan, trials=tuple(_judged(t, plan.timing, flop_per_s or {}) for t in plan.trials))
+
+
+def _judged(trial: Trial, timing: Timing, flop_per_s: Mapping[str, float]) -> Trial:
+    limit = timing.visit_seconds
+    if trial.skip is not None or limit is None:
+        return trial
+    place = trial.surroundings
+    guess = GUESSED_FLOP_PER_S if place.device == "cpu" else CARD_FLOP_PER_S
+    speed = REACHED * flop_per_s[place.device] if place.device in flop_per_s else guess
+    speed *= place.threads if place.device == "cpu" else 1
+    if fewest_calls(timing) * flop_of(trial) <= limit * speed:
+        return trial
+    how = "measured" if place.device in flop_per_s else "guessed"
+    return replace(trial, skip=f"its fewest rounds would take over visit_seconds, {limit:g} s, by the {how} speed")
