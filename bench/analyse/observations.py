@@ -6,15 +6,12 @@ number is unknown. docs/DRIVERS.md lists the columns.
 
 from __future__ import annotations
 
-import csv
-import io
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.analyse import results
+from bench.analyse import cells, results
 from bench.analyse.results import Run
 from bench.analyse.summary import records_of
 from bench.spec.columns import MEASURED
@@ -68,18 +65,18 @@ def of_run(run: Run) -> Observations:
 
 
 def _table(path: Path) -> Observations:
-    lines = _lines(path)
+    lines = cells.lines(path, _HELP)
     header = next(lines, (1, {}))[1]
     if "time_s" in header:
         convert = _theirs
     elif any(name in header for name in OUR_TIMES) and "status" in header:
         convert = _ours
     else:
-        raise UserError(f"{path}: time_s", f"there is no such column among {_some(header)}", _HELP)
+        raise UserError(f"{path}: time_s", f"there is no such column among {cells.some(header)}", _HELP)
     known = [name for name in PREDICTORS if name in header or _OUR_NAMES.get(name) in header]
     if not known:
         raise UserError(
-            f"{path}: {', '.join(PREDICTORS)}", f"none of these is among the columns {_some(header)}", _HELP
+            f"{path}: {', '.join(PREDICTORS)}", f"none of these is among the columns {cells.some(header)}", _HELP
         )
     return _gathered(str(path), [convert(row, f"{path}:{line}") for line, row in lines])
 
@@ -125,62 +122,11 @@ def _ours(row: Mapping[str, Any], at: str) -> Observation | None:
 
 
 def _counts(row: Mapping[str, Any], names: Mapping[str, str], at: str) -> dict[str, float | None]:
-    return {c: _number(row, names.get(c, c), at, 0.0, MOST) for c in COUNTS}
+    return {c: cells.number(row, names.get(c, c), at, 0.0, MOST) for c in COUNTS}
 
 
 def _time(row: Mapping[str, Any], column: str, at: str) -> float:
-    found = _number(row, column, at, SHORTEST_S, LONGEST_S)
+    found = cells.number(row, column, at, SHORTEST_S, LONGEST_S, "seconds", optional=False)
     if found is None:
         raise UserError(f"{at}: {column}", "it is empty", "Give the seconds of one evaluation, or leave the row out.")
     return found
-
-
-def _number(row: Mapping[str, Any], column: str, at: str, low: float, high: float) -> float | None:
-    """A cell's number, above 0 and within the limits; None where it is empty."""
-    cell = row.get(column)
-    if cell is None or cell == "":
-        return None
-    place, timed = f"{at}: {column}", column.startswith("time")
-    unknown = "" if timed else ", or leave the cell empty where it is unknown"
-    try:
-        value = float("x" if str(cell).lower() == "nan" or "_" in str(cell) else cell)  # Python would read both
-    except ValueError:
-        raise UserError(place, "it is not a number", f"Write digits, such as 0.0125 or 1.2e9{unknown}", cell) from None
-    if not value > 0:
-        raise UserError(place, "it is not above 0", f"Mend the cell or leave the row out{unknown}", cell)
-    if not (math.isfinite(value) and low <= value <= high):
-        unit = " seconds" if timed else ""
-        raise UserError(place, f"it is not between {low:g} and {high:g}{unit}", f"Mend the cell or leave the row out{unknown}", cell)  # fmt: skip
-    return value
-
-
-def _lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """The header (its names as keys) and then every row, each with its line, counted from 1."""
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise UserError(str(path), f"the table can't be read: {error.strerror}", _HELP) from None
-    try:
-        reader = csv.reader(io.StringIO(raw.decode("utf-8-sig"), newline=""), strict=True)
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise UserError(f"{path}:{line}", "this is no text in UTF-8", _HELP) from None
-    try:
-        header = [cell.strip() for cell in next(reader, [])]
-        twice = next((name for name in header if header.count(name) > 1), None)
-        if twice is not None:
-            raise UserError(f"{path}:1", "two columns have the same name", "Rename or drop one of them.", twice)
-        yield 1, dict.fromkeys(header, "")
-        for cells in reader:
-            if cells and len(cells) != len(header):
-                raise UserError(f"{path}:{reader.line_num}", f"the row has {len(cells)} cells where the header has {len(header)}", "Mend the row; a cell with a comma in it needs quotes.")  # fmt: skip
-            if cells:
-                yield reader.line_num, dict(zip(header, (cell.strip() for cell in cells), strict=True))
-    except csv.Error as error:
-        raise UserError(f"{path}:{reader.line_num}", f"this is no CSV ({error})", _HELP) from None
-
-
-def _some(header: Mapping[str, str], most: int = 8) -> str:
-    names = [name for name in header if name]
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return (", ".join(names[:most]) or "none") + more
