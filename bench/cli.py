@@ -263,8 +263,13 @@ def compare(
 @app.command()
 def drivers(
     table: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A CSV table of observations, or a results folder of ours.")
+        Path,
+        typer.Argument(metavar="FILE", help="A CSV of observations, a benchmark CSV of timm's, or a results folder."),
     ],
+    layers: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="For a benchmark of timm's: a CSV of model, img_size, n_conv, n_aten."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="For the picture; default: results/drivers-FILE, a run's plots.")
     ] = None,
@@ -276,7 +281,7 @@ def drivers(
     from bench.analyse import drivers as analysis
     from bench.analyse import observations
 
-    found = analysis.explain(observations.read(table))
+    found = analysis.explain(observations.read(table, layers))
     if json_:
         _say(json.dumps(found.to_dict(), indent=2))
         return

@@ -193,7 +193,7 @@ def test_a_count_that_few_rows_know_is_left_out_and_a_row_that_lacks_a_usual_one
     ]
     group = one(usual)
     assert (group.n, group.fewer, group.left_out) == (30, 10, {})
-    assert "10 rows lack a count that most rows have, and are left out" in group.warnings()
+    assert "10 rows lack a count that the others have, and are left out" in group.warnings()
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from bench.analyse.regression import Regression, listed, redundant, regress, tog
 
 GROUPED = ("source", "device", "dtype", "layout", "mode", "pass")
 WORDS = {"macs": "MACs", "activations": "activations", "conv_layers": "layers", "ops": "ops"}
-KNOWN = 0.5  # share of a group's rows that must know a count, or the group does without it
+KNOWN = 0.5  # share of a group's rows that must know a count, or the group does without it (unless it was asked for)
 CONFIDENCE = 0.95
 
 
@@ -30,7 +30,7 @@ CONFIDENCE = 0.95
 class Group:
     """The rows that share source, device, dtype, layout, mode and pass: `counts` and `time_s` of the `n` that could be used.
 
-    `fewer` rows lack a count that most have. `left_out` says of a count why the regression does without it, and
+    `fewer` rows lack a count that the others have. `left_out` says of a count why the regression does without it, and
     `not_fitted` of a model that is None why it is.
     """
 
@@ -58,7 +58,7 @@ class Group:
     def warnings(self) -> list[str]:
         """What to know before leaning on the numbers: counts left out, and counts that can't be told apart."""
         said = [f"{WORDS[name]}: {why}" for name, why in self.left_out.items()]
-        said += [f"{self.fewer} rows lack a count that most rows have, and are left out"] if self.fewer else []
+        said += [f"{self.fewer} rows lack a count that the others have, and are left out"] if self.fewer else []
         apart = together(self.regression.vif, WORDS) if self.regression else ""
         alone = self.regression and any(not math.isfinite(e.half_width) for e in self.regression.elasticities.values())
         said += ["one row alone decides an elasticity, so there are no intervals"] if alone else []
@@ -95,6 +95,7 @@ class Drivers:
     rows: int
     not_measured: int
     groups: tuple[Group, ...]
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """For --json."""
@@ -102,6 +103,7 @@ class Drivers:
             "place": self.place,
             "rows": self.rows,
             "rows_not_measured": self.not_measured,
+            "notes": list(self.notes),
             "confidence": CONFIDENCE,
             "groups": [g.to_dict() for g in self.groups],
         }
@@ -112,14 +114,14 @@ def explain(observations: Observations) -> Drivers:
     groups: dict[tuple[str, ...], list[Observation]] = {}
     for row in observations.rows:
         groups.setdefault(tuple(row.keys[k] for k in GROUPED), []).append(row)
-    explained = tuple(_explain(groups[key]) for key in sorted(groups))
-    return Drivers(observations.place, len(observations.rows), observations.not_measured, explained)
+    explained = tuple(_explain(groups[key], observations.asked) for key in sorted(groups))
+    return Drivers(observations.place, len(observations.rows), observations.not_measured, explained, observations.notes)
 
 
-def _explain(rows: Sequence[Observation]) -> Group:
+def _explain(rows: Sequence[Observation], asked: Sequence[str]) -> Group:
     """One group: its usable rows in an order of their own, the predictors that it has, and the two models."""
     known = {c: [r for r in rows if r.counts[c] is not None] for c in COUNTS}
-    used = [c for c in COUNTS if len(known[c]) >= KNOWN * len(rows) and known[c]]
+    used = [c for c in COUNTS if (c in asked or len(known[c]) >= KNOWN * len(rows)) and known[c]]
     complete = [r for r in rows if all(r.counts[c] is not None for c in used)]
     counts, time_s = _columns(complete, used)
     left_out = {c: _unknown(c, len(known[c]), len(rows), used) for c in COUNTS if c not in used}

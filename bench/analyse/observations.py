@@ -6,12 +6,12 @@ number is unknown. docs/DRIVERS.md lists the columns.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.analyse import cells, results
+from bench.analyse import cells, results, timm
 from bench.analyse.results import Run
 from bench.analyse.summary import records_of
 from bench.spec.columns import MEASURED
@@ -38,20 +38,29 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Observations:
-    """A table, and how many of its rows were not measured (skipped or failed: only our own tables keep such rows)."""
+    """A table, and how many of its rows were not measured (skipped or failed, or without a time).
+
+    `asked`: counts that the user brought, so that rows without them step back and not they. `notes`: what is to be
+    said of the table.
+    """
 
     place: str
     rows: tuple[Observation, ...]
     not_measured: int = 0
+    asked: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
-def read(path: Path) -> Observations:
-    """A table of observations, a results folder, or the measurements.csv of one.
+def read(path: Path, layers: Path | None = None) -> Observations:
+    """A table of observations, a benchmark of timm's as published, a results folder, or the measurements.csv of one.
 
-    UserError, with the line where there is one, for what can't be read, a column that is missing, a cell that is no
-    number or lies beyond what it could be, and a table of which nothing was measured.
+    `layers` is a table of layers for a benchmark of timm's. UserError, with the line where there is one, for what can't
+    be read, a column that is missing, a cell that is no number or lies beyond what it could be, and a table of which
+    nothing was measured.
     """
-    found = of_run(results.read(path)) if path.is_dir() else _table(path)
+    found = of_run(results.read(path)) if path.is_dir() else _table(path, layers)
+    if path.is_dir() and layers is not None:
+        raise _no_layers(layers, path)
     if not found.rows:
         why = f"none of its {found.not_measured} rows was measured" if found.not_measured else "it has no rows"
         raise UserError(str(path), why, _HELP)
@@ -64,9 +73,13 @@ def of_run(run: Run) -> Observations:
     return _gathered(str(run.folder), rows)
 
 
-def _table(path: Path) -> Observations:
+def _table(path: Path, layers: Path | None) -> Observations:
     lines = cells.lines(path, _HELP)
     header = next(lines, (1, {}))[1]
+    if "time_s" not in header and timm.recognises(header):
+        return _timm(path, header, lines, layers)
+    if layers is not None:
+        raise _no_layers(layers, path)
     if "time_s" in header:
         convert = _theirs
     elif any(name in header for name in OUR_TIMES) and "status" in header:
@@ -79,6 +92,26 @@ def _table(path: Path) -> Observations:
             f"{path}: {', '.join(PREDICTORS)}", f"none of these is among the columns {cells.some(header)}", _HELP
         )
     return _gathered(str(path), [convert(row, f"{path}:{line}") for line, row in lines])
+
+
+def _timm(path: Path, header: Mapping[str, str], lines: Iterable[tuple[int, dict[str, str]]], layers: Path | None) -> Observations:  # fmt: skip
+    if layers is None and not timm.knows_counts(header):
+        raise UserError(f"{path}: infer_gmacs, infer_macts", f"neither is among the columns {cells.some(header)}", "Give a table of its networks' layers by --layers.")  # fmt: skip
+    known = timm.read_layers(layers) if layers else {}
+    keys = timm.keys_of(path)
+    told = [list(timm.timed(row, f"{path}:{line}", keys, known)) for line, row in lines]
+    found = [r for several in told for r in several]
+    return Observations(
+        str(path),
+        tuple(Observation(r.keys, r.counts, r.time_s) for r in found),
+        not_measured=sum(not several for several in told),
+        asked=("conv_layers", "ops") if layers else (),
+        notes=timm.notes(found, layers),
+    )
+
+
+def _no_layers(layers: Path, path: Path) -> UserError:
+    return UserError(f"--layers {layers}", f"{path} is no benchmark of timm's", "Leave --layers out: any other table has its counts in its own columns.")  # fmt: skip
 
 
 def _gathered(place: str, rows: list[Observation | None]) -> Observations:

@@ -30,7 +30,8 @@ def show(found: Drivers, file: TextIO | None = None) -> None:
     def say(line: str) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    say(scope(found))
+    for line in (scope(found), *found.notes):
+        say(line)
     fitted = [g for g in found.groups if g.regression]
     several = len(found.groups) > 1
     lines = [line for g in fitted[:MOST_TABLED] for line in _lines(g, label(g, found.groups) if several else "")]
