@@ -288,14 +288,14 @@ def test_the_table_shows_cells_and_marks(tmp_path: Path) -> None:
     assert cells["3", "64"][0] == "oom"
     assert cells["3", "64"][1].endswith("~!")
     assert cells["5", "64"][0] == "3.0x !"
-    assert [line[0] for line in terminal.notes(laid)][0] == "~"  # noqa: RUF015
+    assert [line[0] for line in terminal.notes([laid])][0] == "~"  # noqa: RUF015
 
 
 def test_a_long_table_is_cut_and_says_so() -> None:
     pair = {"status": "ok", "speedup": 2.0, "speedup_ci_low": 1.9, "speedup_ci_high": 2.1, "precision": 0.05, "precision_reached": True, "verdict": "faster"}  # fmt: skip
     laid = terminal.grid([{**row(c_in=c, c_out=c), **pair} for c in range(1, 61)])
     assert (len(laid.rows), laid.rows_left) == (30, 30)
-    assert terminal.notes(laid) == ["30 more rows in pairs.csv"]
+    assert terminal.notes([laid]) == ["30 more rows in pairs.csv"]
 
 
 def test_piped_output_is_plain(calm: results.Run) -> None:

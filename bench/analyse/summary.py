@@ -130,7 +130,14 @@ def tally(rows: Sequence[Record], place: str) -> Tally:
 
 def sentences(summary: Summary) -> list[str]:
     """The summary in words: a line for each place and block, then what to make of the rows, then the time spent."""
-    return [_verdict(t) for t in summary.places] + _rows(summary) + _time(summary)
+    idle = [t for t in summary.places if not t.measured and not t.failed]
+    said = [_verdict(t) for t in summary.places if t not in idle or len(idle) == 1]
+    if len(idle) > 1:
+        count = sum(t.skipped for t in idle)
+        said.append(
+            f"nothing measured in {len(idle)} more settings, whose {count} rows were skipped: pairs.csv says why"
+        )
+    return said + _rows(summary) + _time(summary)
 
 
 def finding(blocks: Sequence[Tally]) -> str:

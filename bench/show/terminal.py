@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 MOST_ROWS = 30
+MOST_ROWS_EACH = 16  # of one experiment among several
 MOST_COLUMNS = 6
 MARKS = {
     "~": "noisy: see quality_notes in pairs.csv",
@@ -47,10 +48,15 @@ def grid(pairs: Sequence[Record], most_rows: int = MOST_ROWS, most_columns: int 
     usual = [f for f in usual if f != "device"] if len(usual) == len(SERIES) else usual
     always = _ALWAYS if any(r["kernel"] is not None for r in rows) else ("block",)
     names = [f for f in _SHAPE if f in always or len({w for r in rows if (w := _shape(r, f))}) > 1]
-    columns = list(dict.fromkeys(place_label(r, usual) for r in rows))
+    varied = [f for f in SERIES if f not in usual]
+
+    def column(r: Record) -> str:
+        return place_label(r, usual) or ", ".join(str(r[f]) for f in varied)  # what is usual goes unsaid in a label
+
+    columns = list(dict.fromkeys(column(r) for r in rows))
     cells: dict[tuple[str, ...], dict[str, str]] = {}
     for r in sorted(rows, key=_order(rows)):
-        cells.setdefault(tuple(_shape(r, f) for f in names), {})[place_label(r, usual)] = cell(r)
+        cells.setdefault(tuple(_shape(r, f) for f in names), {})[column(r)] = cell(r)
     shown = columns[:most_columns]
     lines = [(*key, *(held.get(c, "") for c in shown)) for key, held in cells.items()]
     return Grid(
@@ -86,16 +92,28 @@ def show(run: Run, file: TextIO | None = None) -> None:
     """Print the table and the sentences; plain text where `file` (standard output) is no terminal."""
     out = file or sys.stdout
     console = console_on(out)
-    laid = grid(records_of(run.pairs))
-    if laid.rows:
+    tables = _tables(records_of(run.pairs))
+    if tables:
         console.print(f"Speedup: time of {_baselines(run)} / time of the block; above 1x the block is faster.", markup=False, highlight=False)  # fmt: skip
+    for name, laid in tables.items():
+        if len(tables) > 1:
+            console.print(f"\n{name}", markup=False, highlight=False)
         print_table(console, laid.header, laid.rows, laid.keys)
-        for line in notes(laid):
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+    for line in notes(tuple(tables.values())):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if tables:
         console.print()
     left = incomplete(run)
     for line in [*([left] if left else []), *sentences(summarise(run))]:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _tables(pairs: Sequence[Record]) -> dict[str, Grid]:
+    """A table for each experiment that measured or failed, each with the columns that it needs."""
+    shown = [r for r in pairs if not _unmeasurable(r, pairs)]
+    names = dict.fromkeys(r["experiment"] for r in shown)
+    most = MOST_ROWS if len(names) == 1 else MOST_ROWS_EACH
+    return {name: grid([r for r in shown if r["experiment"] == name], most) for name in names}
 
 
 def incomplete(run: Run) -> str:
@@ -108,11 +126,12 @@ def incomplete(run: Run) -> str:
     return f"INCOMPLETE: {missing} of {len(run.pairs)} rows have fewer processes than asked; bench run --resume goes on"
 
 
-def notes(laid: Grid) -> list[str]:
-    """What the table's marks mean, if it has them, and what it had no room for."""
-    signs = {c for row in laid.rows for text in row[laid.keys :] for c in text.rpartition(" ")[2]}
+def notes(tables: Sequence[Grid]) -> list[str]:
+    """What the tables' marks mean, if they have them, and what they had no room for."""
+    signs = {c for laid in tables for row in laid.rows for text in row[laid.keys :] for c in text.rpartition(" ")[2]}
     lines = [f"{mark}  {meaning}" for mark, meaning in MARKS.items() if mark in signs]
-    left = [f"{count} more {what}" for count, what in ((laid.rows_left, "rows"), (laid.columns_left, "columns")) if count]  # fmt: skip
+    counts = ((sum(t.rows_left for t in tables), "rows"), (sum(t.columns_left for t in tables), "columns"))
+    left = [f"{count} more {what}" for count, what in counts if count]
     return [*lines, f"{' and '.join(left)} in pairs.csv"] if left else lines
 
 
