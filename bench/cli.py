@@ -236,6 +236,28 @@ def report(
 
 
 @app.command()
+def verdict(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="DIR...", help="Results folders; several are judged together.")
+    ],
+    json_: Json = False,
+) -> None:
+    """Judge the claims of the texts by one or several runs: supported, refuted, equivalent, undecided, not measured."""
+    import json
+
+    from bench.analyse.results import read
+    from bench.analyse.verdict import judge
+    from bench.show import verdict as words
+
+    found = judge([read(folder) for folder in folders])
+    if json_:
+        _say(json.dumps(found.to_dict(), indent=2, allow_nan=False))
+        return
+    with _readers_may_leave():
+        words.show(found)
+
+
+@app.command()
 def compare(
     a: Annotated[Path, typer.Argument(metavar="A", help="A results folder.")],
     b: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],

@@ -104,7 +104,7 @@ class Sweep:
         """
         x = np.log(self.counts())
         weights = (x - x.mean()) / float(((x - x.mean()) ** 2).sum())
-        return _combined(weights, [p.log_time for p in self.points])
+        return combined(weights, [p.log_time for p in self.points])
 
     def line(self) -> tuple[float, float]:
         """Seconds for each unit of what grows, and seconds at none of it: a straight line through the times.
@@ -170,7 +170,7 @@ def point(r: Record) -> Point:
     )
 
 
-def _combined(weights: Floats, intervals: Sequence[Interval]) -> Interval:
+def combined(weights: Floats, intervals: Sequence[Interval]) -> Interval:
     """The weighted sum of independent means, by the fewest degrees of freedom among them (so rather too wide)."""
     mean = float(sum(w * i.mean for w, i in zip(weights, intervals, strict=True)))
     fewest = min(i.n for i in intervals)

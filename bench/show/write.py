@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench.analyse import aa, observations
 from bench.analyse.aa import Noise
 from bench.analyse.drivers import Drivers, explain
 from bench.analyse.results import Run, read, write_tables, write_whole
+from bench.analyse.verdict import Verdicts, judge
 from bench.show import drivers_picture, plots, roofline
 
 
@@ -20,12 +22,13 @@ class Views:
     run: Run
     noise: Noise | None  # of an A/A run
     drivers: Drivers
+    verdicts: Verdicts
     tables: tuple[Path, ...]
     pictures: tuple[Path, ...]
 
 
 def write_views(folder: Path) -> Views:
-    """Write the tables (measurements.csv and so on) and plots/ of a results folder from its journal.
+    """Write the tables (measurements.csv and so on), verdict.json and plots/ of a results folder from its journal.
 
     A complete A/A run gets its aa.json too. UserError where the folder is no run. Pictures without data (nothing measured) are not made.
     """
@@ -33,9 +36,15 @@ def write_views(folder: Path) -> Views:
     tables = write_tables(run) if run.from_journal else ()
     noise = aa.judge(run) if aa.is_aa(run) and (folder / "DONE").exists() else None
     if noise is not None:
-        told = json.dumps(noise.to_dict(), indent=1) + "\n"
-        write_whole(folder / "aa.json", lambda file: file.write(told.encode()))
+        _write_json(folder / "aa.json", noise.to_dict())
+    verdicts = judge([run])
+    _write_json(folder / "verdict.json", verdicts.to_dict())
     drivers = explain(observations.of_run(run))
     into = folder / "plots"
     pictures = plots.draw(run, into) + roofline.draw(run, into) + drivers_picture.draw(drivers, into)
-    return Views(run, noise, drivers, tables, pictures)
+    return Views(run, noise, drivers, verdicts, tables, pictures)
+
+
+def _write_json(path: Path, told: dict[str, Any]) -> None:
+    text = json.dumps(told, indent=1, allow_nan=False) + "\n"
+    write_whole(path, lambda file: file.write(text.encode()))

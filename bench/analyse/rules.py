@@ -1,0 +1,291 @@
+"""The rules of the claims on arithmetic, speed and memory: from rows to verdicts, site by site."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from bench.analyse import statistics
+from bench.analyse.families import MARGIN
+from bench.analyse.judgement import (
+    BELOW,
+    PROMISED,
+    SPEEDUP,
+    Answer,
+    Count,
+    Effect,
+    Ruling,
+    Verdict,
+    above,
+    below,
+    margin_of,
+    mean_of,
+    ruled,
+    same,
+    slope,
+)
+from bench.analyse.regimes import bought, regime_of
+from bench.analyse.sites import BLOCKS, NETWORKS, TWINS, Cell, Rows, Site, by_site, contest_of, primary
+from bench.analyse.summary import Record, times
+from bench.spec.interval import Interval
+
+MOST_NAMED = 4  # shapes in a sentence
+NO_INTERVAL = "one process measured each row, so there is no interval"
+
+
+# ---------------------------------------------------------------- arithmetic
+
+
+def fewer_flops(rows: Rows) -> list[Verdict]:
+    """One verdict for each kernel: exact."""
+    groups: dict[int, list[Record]] = {}
+    for row in _separable(rows):
+        groups.setdefault(int(row["kernel"]), []).append(row)
+    return [_exact("fewer_flops", k, groups[k], "smallest", min, lambda ratio: ratio > 1) for k in sorted(groups)]
+
+
+def below_9x(rows: Rows) -> list[Verdict]:
+    """One verdict over all rows with k = 3: exact."""
+    own = [r for r in _separable(rows) if r["kernel"] == 3]
+    return [_exact("below_9x", 3, own, "largest", max, lambda ratio: ratio < BELOW)] if own else []
+
+
+def _separable(rows: Rows) -> list[Record]:
+    return [r for _, r in rows.pairs if contest_of(r) == BLOCKS and r["mac_ratio"] and r["kernel"] is not None]
+
+
+def _exact(claim: str, kernel: int, rows: Sequence[Record], word: str, extreme: Callable[[list[float]], float], holds: Callable[[float], bool]) -> Verdict:  # fmt: skip
+    ratios = [float(r["mac_ratio"]) for r in rows]
+    fail = [r for r in rows if not holds(r["mac_ratio"])]
+    low, high = min(ratios), max(ratios)
+    what = times(low, 0.001) if low == high else f"{times(low, 0.001)} to {times(high, 0.001)}"
+    shapes = sorted({(r["c_in"], r["c_out"]) for r in fail})
+    named = ", ".join(f"{c_in} to {c_out}" for c_in, c_out in shapes[:MOST_NAMED]) + (" and more" if len(shapes) > MOST_NAMED else "")  # fmt: skip
+    why = f"the MAC ratio at k = {kernel} is {what}" + (f", and the claim fails from {named} channels" if fail else "")
+    return Verdict(
+        claim=claim, site=Site(), runs=tuple(sorted({r["run_id"] for r in rows})), about=f"k = {kernel}",
+        answer="REFUTED" if fail else "SUPPORTED", why=why, regime="exact", confirmatory=True,
+        effect=Effect(f"{word} MAC ratio", extreme(ratios), None, None, "ratio, exact"),
+        cells=Count(len(rows), low, high, len(rows) - len(fail), len(fail), "rows, measured or not"),
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------- speed
+
+
+def cpu_3x(rows: Rows) -> list[Verdict]:
+    """Per CPU site, for blocks of the promised size and for the network."""
+
+    def rule(mean: Interval, _: float) -> Ruling:
+        return ruled(above(mean, math.log(SPEEDUP)), below(mean, math.log(SPEEDUP)))
+
+    return _speed("cpu_3x", rows, "cpu", SPEEDUP, rule)
+
+
+def gpu_no_gain(rows: Rows) -> list[Verdict]:
+    """The same on accelerators: no gain beyond the margin."""
+
+    def rule(mean: Interval, margin: float) -> Ruling:
+        return ruled(below(mean, margin), above(mean, margin), same(mean, margin))
+
+    found = _speed("gpu_no_gain", rows, "gpu", None, rule)
+    return [replace(v, why=f"{v.why}: the same within the margin, which is no speed-up either") if v.answer == "EQUIVALENT" else v for v in found]  # fmt: skip
+
+
+def promised(cell: Cell) -> bool:
+    """Whether a cell was promised 8 to 9 times: the network, or 3 x 3 blocks with a MAC ratio of PROMISED or more."""
+    return cell.contest == NETWORKS or (cell.row["kernel"] == 3 and (cell.row["mac_ratio"] or 0) >= PROMISED)
+
+
+def _speed(claim: str, rows: Rows, kind: str, threshold: float | None, rule: Callable[[Interval, float], Ruling]) -> list[Verdict]:  # fmt: skip
+    found = []
+    for contest in TWINS:
+        cells = [c for c in rows.cells if c.contest == contest and c.site.kind == kind and promised(c)]
+        groups = by_site(cells)
+        confirmed = primary(site for site, own in groups.items() if any(c.known for c in own))
+        for site, own in groups.items():
+            v = _at_site(claim, rows, site, own, threshold, rule)
+            found.append(replace(v, confirmatory=site in confirmed))
+    return found
+
+
+def _at_site(claim: str, rows: Rows, site: Site, cells: Sequence[Cell], threshold: float | None, rule: Callable[[Interval, float], Ruling]) -> Verdict:  # fmt: skip
+    known = [c for c in cells if c.known]
+    mean = mean_of([c.log for c in known or cells])
+    margin = margin_of(cells)
+    line = margin if threshold is None else math.log(threshold)
+    ruling = rule(mean, margin) if known else Ruling("UNDECIDED", None)
+    surely, not_ = sum(c.log.low >= line for c in known), sum(c.log.high < line for c in known)
+    if threshold is None:  # the claim holds below the line
+        surely, not_ = sum(c.log.high <= line for c in known), sum(c.log.low > line for c in known)
+    where = regime_of(rows, site, cells)
+    return Verdict(
+        claim=claim, site=site, runs=runs_of(cells), about=about(cells[0].contest), answer=ruling.answer,
+        why=bought(rows, site, known) if known else NO_INTERVAL, regime=where.word,
+        effect=Effect.ratio("speedup, geometric mean", mean), p=ruling.p, cells=counted(cells, surely, not_),
+        notes=notes(cells, f"margin ±{margin * 100:.2g} %" if threshold is None else "", where.saw),
+    )  # fmt: skip
+
+
+def device_by_block(rows: Rows) -> list[Verdict]:
+    """Per pair of a CPU site and an accelerator's: the ratio of their speedups over the cells that both have."""
+    found: list[tuple[tuple[Site, Site], Verdict]] = []
+    for contest in TWINS:
+        groups = by_site(c for c in rows.cells if c.contest == contest and c.known)
+        both = [(a, b) for a in groups if a.kind == "cpu" for b in groups if b.kind == "gpu" and _alike(a, b) and _shared(groups[a], groups[b])]  # fmt: skip
+        confirmed = (primary(a for a, _ in both), primary(b for _, b in both))
+        for a, b in both:
+            v = _between(rows, a, b, groups[a], groups[b])
+            found.append(((a, b), replace(v, confirmatory=a in confirmed[0] and b in confirmed[1])))
+    return [v for _, v in found]
+
+
+def _between(rows: Rows, a: Site, b: Site, ours: Sequence[Cell], theirs: Sequence[Cell]) -> Verdict:
+    keys = _shared(ours, theirs)
+    cpu, gpu = ([c for c in cells if c.workload in keys] for cells in (ours, theirs))
+    means = _level(cpu), _level(gpu)
+    ratio, margin = statistics.difference(means[1], means[0]), margin_of([*cpu, *gpu])
+    ruling = ruled(above(ratio, margin), below(ratio, -margin), same(ratio, margin))
+    machines = "within one machine" if a.setup and b.setup and a.setup.machine == b.setup.machine else "across machines"
+    each = [(x.log.mean - y.log.mean) for x in cpu for y in gpu if x.workload == y.workload]
+    where = f"{a.label} and {b.device}" + (f" ({b.device_name})" if b.device_name else "")
+    site = replace(a, device=f"{a.device} and {b.device}", device_name=" and ".join(filter(None, (a.device_name, b.device_name))) or None)  # fmt: skip
+    return Verdict(
+        claim="device_by_block", site=site, runs=runs_of([*cpu, *gpu]), about=about(ours[0].contest), answer=ruling.answer,
+        why=f"over the same {_cells(len(keys))} the block buys {times(math.exp(means[0].mean))} on {a.label} and {times(math.exp(means[1].mean))} on {b.label}",
+        regime=f"{regime_of(rows, a, cpu).word} and {regime_of(rows, b, gpu).word}",
+        effect=Effect.ratio("speedup on the CPU / on the accelerator", ratio), p=ruling.p,
+        cells=Count(len(keys), math.exp(min(each)), math.exp(max(each)), words=where),
+        notes=notes([*cpu, *gpu], machines, f"margin ±{margin * 100:.2g} %"),
+    )  # fmt: skip
+
+
+def _alike(a: Site, b: Site) -> bool:
+    names = ("dtype", "layout", "mode", "pass_", "batch")
+    return all(getattr(a, name) == getattr(b, name) for name in names)
+
+
+def _shared(ours: Sequence[Cell], theirs: Sequence[Cell]) -> set[tuple[Any, ...]]:
+    return {c.workload for c in ours} & {c.workload for c in theirs}
+
+
+def _level(cells: Sequence[Cell]) -> Interval:
+    """Mean ln(speedup) over workloads, so that one that was measured twice counts once."""
+    groups: dict[tuple[Any, ...], list[Interval]] = {}
+    for cell in cells:
+        groups.setdefault(cell.workload, []).append(cell.log)
+    return mean_of([mean_of(logs) for logs in groups.values()])
+
+
+def parallelism(rows: Rows) -> list[Verdict]:
+    """Per CPU site apart from its threads: how the speedup goes with the number of threads, over the cells that all have."""
+    found: list[Verdict] = []
+    for contest in TWINS:
+        groups: dict[Site, dict[int, list[Cell]]] = {}
+        for site, cells in by_site(c for c in rows.cells if c.contest == contest and c.site.kind == "cpu" and c.known).items():  # fmt: skip
+            if site.threads:
+                groups.setdefault(replace(site, threads=None), {})[site.threads] = cells
+        several = {site: by for site, by in groups.items() if len(by) > 1 and _everywhere(by)}
+        confirmed = primary(several)
+        found += [replace(_over_threads(site, by), confirmatory=site in confirmed) for site, by in several.items()]
+    return found
+
+
+def _everywhere(by: Mapping[int, Sequence[Cell]]) -> set[tuple[Any, ...]]:
+    return set.intersection(*({c.workload for c in cells} for cells in by.values()))
+
+
+def _over_threads(site: Site, by: Mapping[int, Sequence[Cell]]) -> Verdict:
+    keys = _everywhere(by)
+    counts = sorted(by)
+    cells = {t: [c for c in by[t] if c.workload in keys] for t in counts}
+    means = [_level(cells[t]) for t in counts]
+    steepness = slope(np.log(np.array(counts, dtype=np.float64)), means)
+    ratio, margin = statistics.difference(means[0], means[-1]), margin_of([c for t in counts for c in cells[t]])
+    far = abs(ratio.mean) > margin
+    ruling = ruled(below(steepness, 0) if far else 1.0, above(steepness, 0) if far else 1.0, same(ratio, margin))
+    most, few = counts[-1], counts[0]
+    each = [y.log.mean - x.log.mean for x in cells[few] for y in cells[most] if x.workload == y.workload]
+    everything = [c for t in counts for c in cells[t]]
+    told = " and ".join(f"{times(math.exp(m.mean))} with {t} thread{'s' if t != 1 else ''}" for t, m in zip(counts, means, strict=True))  # fmt: skip
+    return Verdict(
+        claim="parallelism", site=site, runs=runs_of(everything), about=about(everything[0].contest), answer=ruling.answer,
+        why=f"over the same {_cells(len(keys))} the block buys {told}: {steepness.mean:+.2f} for each e-fold of threads",
+        effect=Effect.ratio(f"speedup with {most} threads / with {few}", ratio), p=ruling.p,
+        cells=Count(len(keys), math.exp(min(each)), math.exp(max(each)), words=f"at {', '.join(map(str, counts))} threads"),
+        notes=notes(everything, f"margin ±{margin * 100:.2g} %"),
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------- memory
+
+
+def memory(rows: Rows) -> list[Verdict]:
+    """Per site: the bytes that an evaluation holds at its peak, standard over separable."""
+    groups: dict[Site, list[tuple[Record, Record]]] = {}
+    for site, row in rows.pairs:
+        twins = rows.twins(site, row) if contest_of(row) == BLOCKS else None
+        if twins is not None and all(a["memory_peak_bytes"] for a in twins):
+            groups.setdefault(site, []).append(twins)
+    confirmed = primary(groups)
+    return [replace(_peaks(site, groups[site], rows), confirmatory=site in confirmed) for site in sorted(groups, key=Site.order)]  # fmt: skip
+
+
+def _peaks(site: Site, twins: Sequence[tuple[Record, Record]], rows: Rows) -> Verdict:
+    logs = [math.log(base["memory_peak_bytes"] / thin["memory_peak_bytes"]) for base, thin in twins]
+    less = sum(x > MARGIN for x in logs)
+    answer: Answer = "UNDECIDED"
+    if all(abs(x) <= MARGIN for x in logs):
+        answer = "EQUIVALENT"
+    elif less in (0, len(logs)):
+        answer = "SUPPORTED" if less else "REFUTED"
+    params = [math.log(base["params"] / thin["params"]) for base, thin in twins if base["params"] and thin["params"]]
+    beside = f" beside {times(math.exp(math.fsum(params) / len(params)))} fewer params" if params else ""
+    mean = math.fsum(logs) / len(logs)
+    return Verdict(
+        claim="memory", site=site, runs=tuple(sorted({a["run_id"] for pair in twins for a in pair})), about=about(BLOCKS),
+        answer=answer, regime=regime_of(rows, site).word,
+        why=f"standard holds {times(math.exp(mean))} as much at its peak{beside}, and {_cells(less)} of {len(logs)} hold less by over 3 %: the maps between layers count, weights and input don't",
+        effect=Effect("peak of standard / peak of separable", math.exp(mean), math.exp(min(logs)), math.exp(max(logs)), "ratio; its range over cells"),
+        cells=Count(len(logs), math.exp(min(logs)), math.exp(max(logs)), less, len(logs) - less, "a count of bytes has no sampling interval"),
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------- words
+
+
+def about(contest: str) -> str:
+    """Whom a contest is between."""
+    block, baseline = TWINS[contest]
+    return f"{block} against {baseline}"
+
+
+def runs_of(cells: Sequence[Cell]) -> tuple[str, ...]:
+    """The runs that cells are from."""
+    return tuple(sorted({str(c.row["run_id"]) for c in cells}))
+
+
+def counted(cells: Sequence[Cell], surely: int, surely_not: int) -> Count:
+    """Cells with their range; a mean hides both."""
+    values = [math.exp(c.log.mean) for c in cells]
+    return Count(len(cells), min(values), max(values), surely, surely_not)
+
+
+def notes(cells: Sequence[Cell], *more: str) -> tuple[str, ...]:
+    """What is to be known of the cells: noise, and what has no interval and so no say."""
+    noisy, alone = sum(c.row["status"] == "noisy" for c in cells), sum(not c.known for c in cells)
+    many = len(runs_of(cells)) > 1 and len({c.site for c in cells}) == 1
+    said = [
+        f"{noisy} of {_cells(len(cells))} noisy" if noisy else "",
+        f"{alone} of {_cells(len(cells))} measured by one process, without a say" if alone else "",
+        f"{len(runs_of(cells))} runs of this machine taken together; what runs differ by is not in the interval" if many else "",
+    ]  # fmt: skip
+    return tuple(filter(None, (*said, *more)))
+
+
+def _cells(count: int) -> str:
+    return f"{count} cell{'s' if count != 1 else ''}"

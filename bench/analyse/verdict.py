@@ -1,0 +1,69 @@
+"""Judge one or several runs: every claim at every site that speaks of it, corrected for how many were asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bench.analyse.claims import CLAIMS, Claim
+from bench.analyse.families import MARGIN, holm
+from bench.analyse.judgement import ALPHA, DECIDED, Verdict
+from bench.analyse.results import Run
+from bench.analyse.sites import Site, gather
+from bench.analyse.sweeps import CONFIDENCE
+from bench.spec.columns import SCHEMA_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """What runs say of the claims, in the order of CLAIMS; of each at least one verdict, if only that it was not measured."""
+
+    runs: tuple[Run, ...]
+    verdicts: tuple[Verdict, ...]
+
+    def of(self, claim: str) -> tuple[Verdict, ...]:
+        """The verdicts on one claim."""
+        return tuple(v for v in self.verdicts if v.claim == claim)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For verdict.json and --json: numbers with all their digits, null where there is none."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "runs": [{"run_id": r.run_id, "folder": r.folder.name, "devices": _devices(r)} for r in self.runs],
+            "confidence": CONFIDENCE,
+            "margin": MARGIN,
+            "claims": [{**c.to_dict(), "verdicts": [v.to_dict() for v in self.of(c.id)]} for c in CLAIMS],
+        }
+
+
+def judge(runs: Sequence[Run]) -> Verdicts:
+    """The verdicts of all claims. The order of rows and of runs changes nothing. UserError for a run given twice."""
+    rows = gather(runs)
+    found = [v for claim in CLAIMS for v in _asked(claim, claim.judge(rows))]
+    return Verdicts(tuple(runs), tuple(corrected(found)))
+
+
+def corrected(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """The verdicts with Holm's p among those that confirm; an answer that does not survive it becomes UNDECIDED."""
+    tested = [i for i, v in enumerate(verdicts) if v.confirmatory and v.p is not None]
+    adjusted = dict(zip(tested, holm([p for i in tested if (p := verdicts[i].p) is not None]), strict=True))
+    return [_weakened(replace(v, p_adjusted=adjusted[i])) if i in adjusted else v for i, v in enumerate(verdicts)]
+
+
+def _weakened(verdict: Verdict) -> Verdict:
+    if verdict.answer not in DECIDED or verdict.p_adjusted is None or verdict.p_adjusted <= ALPHA + 1e-12:
+        return verdict
+    why = f"alone it would be {verdict.answer} (p = {verdict.p:.2g}), but not among so many questions (Holm: {verdict.p_adjusted:.2g})"
+    return replace(verdict, answer="UNDECIDED", notes=(why, *verdict.notes))
+
+
+def _asked(claim: Claim, found: Sequence[Verdict]) -> list[Verdict]:
+    """A claim's verdicts, and if none is about its own kind of device, that it was not measured."""
+    if any(v.own for v in found):
+        return list(found)
+    return [Verdict(claim.id, Site(), (), "", "NOT MEASURED", claim.to_measure, confirmatory=True), *found]
+
+
+def _devices(run: Run) -> list[str]:
+    return [str(d) for d in dict.fromkeys(run.measurements["device"].dropna())]

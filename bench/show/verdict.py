@@ -1,0 +1,97 @@
+"""The verdicts on the terminal: what is confirmed and why, then in short what else was looked at."""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import TextIO
+
+from bench.analyse.claims import CLAIMS
+from bench.analyse.judgement import Effect, Verdict
+from bench.analyse.summary import spanned, times
+from bench.analyse.verdict import Verdicts
+from bench.show.terminal import console_on, print_table
+
+HEAD = ("claim", "answer", "about", "where", "regime", "effect", "p", "cells")
+MOST_EXPLORED = 40
+CONFIRMED = "p is Holm's over the {n} tests in this table; exact and counted answers have none"
+EXPLORED = "Explored: other ways to run them and other devices, p as it is; among so many some answers are luck"
+
+
+def show(found: Verdicts, file: TextIO | None = None) -> None:
+    """Print both tables, and under the first a sentence for each of its answers."""
+    console = console_on(file or sys.stdout)
+
+    def say(line: str) -> None:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    several = len({v.runs for v in found.verdicts if v.runs}) > 1 and len(found.runs) > 1
+    first = [v for v in found.verdicts if v.confirmatory]
+    rest = [v for v in found.verdicts if not v.confirmatory]
+    print_table(console, HEAD, [_line(v, several) for v in first], len(HEAD))
+    tests = sum(v.p is not None for v in first)
+    if tests:
+        say(CONFIRMED.format(n=tests))
+    for claim in CLAIMS:
+        own = [v for v in first if v.claim == claim.id]
+        if own:
+            say("")
+            say(f"{claim.id}: {claim.statement}")
+            for v in own:
+                for line in _reasons(v):
+                    say(f"  {line}")
+    if rest:
+        say("")
+        say(EXPLORED)
+        print_table(console, HEAD, [_line(v, several) for v in rest[:MOST_EXPLORED]], len(HEAD))
+        if len(rest) > MOST_EXPLORED:
+            say(f"{len(rest) - MOST_EXPLORED} more with --json")
+
+
+def brief(found: Verdicts) -> str:
+    """One line for a report: how the confirmed answers fell."""
+    first = [v for v in found.verdicts if v.confirmatory]
+    told = [f"{v.claim} {v.answer}" for v in first if v.answer not in ("UNDECIDED", "NOT MEASURED")]
+    return "; ".join(dict.fromkeys(told))
+
+
+def _reasons(v: Verdict) -> list[str]:
+    if v.answer == "NOT MEASURED":
+        return [f"NOT MEASURED: {v.why}"]
+    where = ", ".join(filter(None, (v.about, v.site.label if v.site.device else "")))
+    return [f"{v.answer} ({where}): {v.why}", *(f"  {note}" for note in v.notes)]
+
+
+def _line(v: Verdict, several: bool) -> tuple[str, ...]:
+    if v.answer == "NOT MEASURED":
+        return (v.claim, v.answer, "", "", "", "", "", "")
+    where = v.site.label + (f" [{', '.join(v.runs)}]" if several and v.site.device else "")
+    p = v.p_adjusted if v.p_adjusted is not None else v.p
+    return (v.claim, v.answer, v.about, where, v.regime, effect(v.effect), "" if p is None else p_words(p), _cells(v))
+
+
+def _cells(v: Verdict) -> str:
+    c = v.cells
+    if c.low is None or c.high is None:
+        return c.words or str(c.n)
+    many = f"{c.n} cell{'s' if c.n != 1 else ''}"
+    sure = "" if c.surely is None else f"{c.surely} of {many} yes, {c.surely_not} no"
+    span = f", {times(c.low)} to {times(c.high)}" if c.n > 1 else ""
+    return (sure or many) + span
+
+
+def effect(e: Effect | None) -> str:
+    """The effect with the digits that its interval justifies."""
+    if e is None or e.value is None:
+        return ""
+    if "elasticit" in e.unit:
+        ends = "" if e.low is None or e.high is None else f" [{e.low:+.2f}, {e.high:+.2f}]"
+        return f"{e.value:+.2f}{ends}"
+    if e.low is None or e.high is None or not e.low > 0 or "range" in e.unit:
+        return times(e.value)
+    return spanned(e.value, e.low, e.high, max(math.log(e.high / e.low) / 2, 1e-6))
+
+
+def p_words(p: float) -> str:
+    """0.0004 -> '<0.001'."""
+    return "<0.001" if p < 0.001 else f"{p:.2g}" if p < 0.995 else "1"
