@@ -38,7 +38,7 @@ SHOWN = '$(or $(OUT),results/latest)'
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup bench smoke test test-bench test-gpu mutants check aa study plots report doctor compare clean python-fits python-fits-dev
+.PHONY: help setup bench smoke test test-bench test-gpu mutants check aa reproduce verdict study plots report doctor compare clean python-fits python-fits-dev
 
 help: ## list targets and variables
 	@awk 'BEGIN { FS = ":.*## "; print "Targets" } /^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
@@ -58,6 +58,12 @@ bench: $(READY) ## the main job: measure CONFIG on DEVICE, then tables and plots
 
 smoke: $(READY) ## the same way in a minute: three shapes, wide intervals
 	$(BENCH) run configs/smoke.yaml --device '$(DEVICE)'$(WHERE)$(SETS)
+
+reproduce: $(READY) ## the section on speed: measured, judged and told sentence by sentence (under 20 minutes a device)
+	$(BENCH) run configs/speed_thinking.yaml --device '$(DEVICE)'$(WHERE)$(SETS)
+
+verdict: $(READY) ## what a run says of each claim (OUT=results/...)
+	$(BENCH) verdict $(SHOWN)
 
 aa: $(READY) ## A/A test: blocks against themselves, the noise of this machine (about eight minutes)
 	$(BENCH) aa --device '$(DEVICE)'$(WHERE)$(SETS)

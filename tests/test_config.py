@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.spec import plan
+from bench.spec.axes import Axes
 from bench.spec.blocks import BlockChoice
-from bench.spec.config import MOST_TRIALS, Axes, Timing, check, load
+from bench.spec.config import MOST_TRIALS, Timing, check, load
 from bench.spec.errors import UserError
 
 VALID = """\

@@ -16,17 +16,9 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-CLAIMS = {
-    "fewer_flops": "A separable block multiplies less than the standard convolution that it replaces",
-    "below_9x": "For 3 x 3 kernels it multiplies a little under 9 times less",
-    "cpu_3x": "On a CPU it is over 3 times as fast",
-    "gpu_no_gain": "On a GPU it brings nothing, or a loss",
-    "gpu_led_by_layers": "On a GPU time follows the number of layers",
-    "cpu_led_by_compute": "On a CPU time follows the total compute",
-    "device_by_block": "The exchange is worth more on a CPU than on a GPU",
-    "parallelism": "A GPU does the work of one layer at once, so more of it costs little while the card is not full",
-    "memory": "What is written and read decides, not only what is multiplied",
-}
+from bench.analyse import claims
+
+CLAIMS = {claim.id: claim.statement for claim in claims.CLAIMS}
 """The claims that rows speak of, for or against, by id."""
 REGIMES = ("overhead-bound", "bandwidth-bound", "compute-bound", "mixed")
 HEAD = ("what", "where", "MACs", "speedup", "reading", "from")
@@ -82,7 +74,7 @@ def markdown() -> str:
 
 def _section(claim: str) -> Iterator[str]:
     yield f"## {claim}\n"
-    yield f"{CLAIMS[claim]}.\n"
+    yield f"{CLAIMS[claim]}\n"
     yield f"| {' | '.join(HEAD)} |"
     yield "|---|---|---|---|---|---|"
     for row in about(claim):

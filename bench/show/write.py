@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.analyse import aa, observations
+from bench.analyse import aa, observations, sweeps
 from bench.analyse.aa import Noise
 from bench.analyse.drivers import Drivers, explain
 from bench.analyse.results import Run, read, write_tables, write_whole
+from bench.analyse.summary import records_of
 from bench.analyse.verdict import Verdicts, judge
-from bench.show import drivers_picture, plots, roofline
+from bench.show import drivers_picture, plots, reproduction, roofline
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Views:
 def write_views(folder: Path) -> Views:
     """Write the tables (measurements.csv and so on), verdict.json and plots/ of a results folder from its journal.
 
-    A complete A/A run gets its aa.json too. UserError where the folder is no run. Pictures without data (nothing measured) are not made.
+    A complete A/A run gets its aa.json too, and one that can tell layers from MACs its reproduction.md. UserError where the folder is no run. Pictures without data (nothing measured) are not made.
     """
     run = read(folder, samples=True)
     tables = write_tables(run) if run.from_journal else ()
@@ -42,6 +43,9 @@ def write_views(folder: Path) -> Views:
     drivers = explain(observations.of_run(run))
     into = folder / "plots"
     pictures = plots.draw(run, into) + roofline.draw(run, into) + drivers_picture.draw(drivers, into)
+    if any(sweep.grows == "layers" for sweep in sweeps.find(records_of(run.measurements))):
+        told = reproduction.text(run, verdicts, pictures)
+        write_whole(folder / "reproduction.md", lambda file: file.write(told.encode()))
     return Views(run, noise, drivers, verdicts, tables, pictures)
 
 

@@ -10,8 +10,9 @@ from dataclasses import asdict
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any
 
+from bench.spec.axes import BLOCK_AXES, Axes
 from bench.spec.columns import TOOLS
-from bench.spec.config import BLOCK_AXES, Axes, Experiment, SweepConfig
+from bench.spec.config import Experiment, SweepConfig
 from bench.spec.costs import Cost, layer_ratio, mac_ratio
 from bench.spec.errors import UserError
 from bench.spec.interval import fewest

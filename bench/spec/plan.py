@@ -11,8 +11,9 @@ from functools import lru_cache
 from typing import Any
 
 from bench.spec import skips
+from bench.spec.axes import BLOCK_AXES, Axes
 from bench.spec.blocks import Block, BlockChoice, Shape, build
-from bench.spec.config import BLOCK_AXES, MOST_TRIALS, Axes, Experiment, SweepConfig, Timing
+from bench.spec.config import MOST_TRIALS, Experiment, SweepConfig, Timing
 from bench.spec.costs import PASSES_TRAINING, Cost, cost, forward_macs
 from bench.spec.errors import UserError
 
