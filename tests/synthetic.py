@@ -17,6 +17,7 @@ from bench.spec.config import check
 from bench.spec.plan import Arm, Plan, Trial
 
 Speedup = Callable[[Trial, Arm], float]
+Seconds = Callable[[Trial, Arm], float]
 
 
 def config(
@@ -51,6 +52,7 @@ class Story:
     """What befalls a run. Trials are told by their place in the plan; processes count from 1."""
 
     speedup: Speedup = half_the_promise
+    seconds: Seconds | None = None  # a world: the true time of every arm; `speedup` then says nothing
     processes: int = 5
     rounds: int = 8
     process_sd: float = 0.004  # of ln(time), per arm and process
@@ -154,7 +156,8 @@ def _visit(trial: Trial, i: int, replicate: int, story: Story, rng: np.random.Ge
     sd = story.wide.get(i, story.process_sd)
     arms, warm_up, counters, timed = [], {}, {}, 0.0
     for k, arm in enumerate(trial.arms):
-        true_s = base_s / (1.0 if k == 0 else story.speedup(trial, arm)) * math.exp(rng.normal(0, sd))
+        ratio = 1.0 if k == 0 or story.seconds is not None else story.speedup(trial, arm)
+        true_s = (story.seconds(trial, arm) if story.seconds else base_s / ratio) * math.exp(rng.normal(0, sd))
         noise = rng.exponential(story.sample_scale, 2 * story.rounds)
         flags = np.zeros(2 * story.rounds, dtype=int)
         last = k == len(trial.arms) - 1

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from bench.analyse.records import Floats
 from bench.spec.interval import Interval, t_quantile
@@ -87,7 +87,7 @@ def _upper_tail(distance: float, interval: Interval, confidence: float) -> float
     error = interval.half_width / t_quantile(0.5 + confidence / 2, interval.n - 1)
     if error == 0:  # values that all agree
         return 0.0 if distance > 0 else 1.0
-    return float(stats.t.sf(distance / error, interval.n - 1))
+    return float(special.stdtr(interval.n - 1, -distance / error))
 
 
 def _checked(p_values: Sequence[float]) -> Floats:

@@ -121,10 +121,15 @@ def below(interval: Interval, threshold: float) -> float:
     return p_value(_moved(interval, threshold)) if interval.mean < threshold else 1.0
 
 
+def sure_of(p: float) -> bool:
+    """Whether a test says so; the last digits of a p do not count."""
+    return p <= ALPHA + 1e-12
+
+
 def ruled(support: float, refute: float, same: float = 1.0) -> Ruling:
     """The answer whose p is at most ALPHA; EQUIVALENT, which says most, before the others."""
     for answer, p in (("EQUIVALENT", same), ("SUPPORTED", support), ("REFUTED", refute)):
-        if p <= ALPHA + 1e-12:
+        if sure_of(p):
             return Ruling(answer, p)  # type: ignore[arg-type]
     return Ruling("UNDECIDED", min(support, refute, same))
 

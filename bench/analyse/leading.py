@@ -11,7 +11,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bench.analyse import statistics
-from bench.analyse.judgement import DEEP, FLAT, STEEP, Count, Effect, Ruling, Verdict, above, below, mean_of, ruled
+from bench.analyse.judgement import (
+    DEEP,
+    FLAT,
+    STEEP,
+    Count,
+    Effect,
+    Ruling,
+    Verdict,
+    above,
+    below,
+    mean_of,
+    ruled,
+    sure_of,
+)
 from bench.analyse.regimes import regime_of, seconds
 from bench.analyse.sites import Rows, Site, primary
 from bench.analyse.summary import capital
@@ -88,7 +101,7 @@ def _at_site(claim: str, rows: Rows, site: Site, sweeps: Sequence[Sweep]) -> Ver
         claim=claim, site=site, runs=tuple(sorted({s.place.run_id for s in sweeps})), about="designed sweeps",
         answer=ruling.answer, why=f"{each}elasticity of time {', '.join([*means, *shrunk])}", regime=where.word,
         effect=_effect(slopes.layers, macs), p=ruling.p, cells=_count(sweeps),
-        notes=(*map(capital, lacking), *_notes(claim, slopes, sweeps), where.saw),
+        notes=(*map(capital, lacking), _conditions(claim, slopes, shrinks), *_notes(claim, slopes, sweeps), where.note),
     )  # fmt: skip
 
 
@@ -148,6 +161,21 @@ def _largest(found: Mapping[Site, Sequence[Sweep]], site: Site) -> Site | None:
     return replace(site, batch=max(batches)) if batches and max(batches) > (site.batch or 0) else None
 
 
+def _conditions(claim: str, slopes: Slopes, shrinks: float | None) -> str:
+    """In how many sweeps each condition surely holds."""
+    layers, macs = (above, below) if claim == LAYERS else (below, above)
+    own = slopes.macs if claim == LAYERS else slopes.all_macs
+    said = []
+    for test, what, found in ((layers, "layers", slopes.layers), (macs, "MACs", own)):
+        line, word = (STEEP, "more") if test is above else (FLAT, "less")
+        if found:
+            sure = sum(sure_of(test(e, line)) for e in found)
+            said.append(f"{line:g} or {word} on {what} surely in {sure} of {len(found)}")
+    if claim == LAYERS and shrinks is not None:
+        said.append("shrinking surely" if sure_of(shrinks) else "shrinking not surely")
+    return "Elasticity " + ", ".join(said)
+
+
 def _lacking(slopes: Slopes, shrinks: float | None) -> list[str]:
     said = [] if slopes.layers else ["no sweep grows layers at fixed MACs here"]
     said += [] if slopes.all_macs else ["no sweep grows MACs at fixed layers here"]
@@ -162,7 +190,7 @@ def _notes(claim: str, slopes: Slopes, sweeps: Sequence[Sweep]) -> list[str]:
         factors = [_growth(s) for s in sweeps if s.grows == grows]
         if factors:
             what = "layers" if grows == "layers" else "MACs"
-            said.append(f"activations grow up to {max(factors):.2g} fold as {what} grow at fixed {held}")
+            said.append(f"Activations grow up to {max(factors):.2g} fold as {what} grow at fixed {held}")
     noisy = sum(p.noisy for s in sweeps for p in s.points)
     return [*said, f"{noisy} points of the sweeps are noisy"] if noisy else said
 
@@ -190,4 +218,7 @@ def _told(slopes: Sequence[Interval]) -> str:
 
 
 def _plus_minus(value: Interval) -> str:
-    return f"{value.mean:.2f} ±{value.half_width:.2f}" if value.half_width < 1e6 else f"{value.mean:.2f}"
+    if value.half_width > 1e6:
+        return f"{value.mean:.2f}"
+    d = 2 if value.half_width >= 0.01 else 3
+    return f"{value.mean:.{d}f} ±{value.half_width:.{d}f}"

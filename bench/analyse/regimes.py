@@ -26,6 +26,11 @@ class Regime:
     word: str
     saw: str
 
+    @property
+    def note(self) -> str:
+        """For a verdict's notes."""
+        return f"Regime {self.word}: {self.saw}"
+
 
 def regime(arms: Sequence[Record], sweeps: Sequence[Sweep]) -> Regime:
     """By the arms' own facts: an accelerator's submission first, then the roofs, then what a layer costs in the sweeps."""

@@ -31,6 +31,7 @@ from bench.analyse.judgement import (
 from bench.analyse.regimes import bought, regime_of
 from bench.analyse.sites import BLOCKS, NETWORKS, TWINS, Cell, Rows, Site, by_site, contest_of, primary
 from bench.analyse.summary import Record, times
+from bench.spec.columns import MEASURED
 from bench.spec.interval import Interval
 
 MOST_NAMED = 4  # shapes in a sentence
@@ -126,8 +127,8 @@ def _at_site(claim: str, rows: Rows, site: Site, cells: Sequence[Cell], threshol
     return Verdict(
         claim=claim, site=site, runs=runs_of(cells), about=about(cells[0].contest), answer=ruling.answer,
         why=bought(rows, site, known) if known else NO_INTERVAL, regime=where.word,
-        effect=Effect.ratio("speedup, geometric mean", mean), p=ruling.p, cells=counted(cells, surely, not_),
-        notes=notes(cells, f"margin ±{margin * 100:.2g} %" if threshold is None else "", where.saw),
+        effect=Effect.ratio("speedup, geometric mean", mean), p=ruling.p, cells=counted(cells, surely, not_, _line(threshold, margin)),
+        notes=notes(cells, _margin(margin) if threshold is None else "", where.note),
     )  # fmt: skip
 
 
@@ -150,7 +151,7 @@ def _between(rows: Rows, a: Site, b: Site, ours: Sequence[Cell], theirs: Sequenc
     means = _level(cpu), _level(gpu)
     ratio, margin = statistics.difference(means[1], means[0]), margin_of([*cpu, *gpu])
     ruling = ruled(above(ratio, margin), below(ratio, -margin), same(ratio, margin))
-    machines = "within one machine" if a.setup and b.setup and a.setup.machine == b.setup.machine else "across machines"
+    machines = "Within one machine" if a.setup and b.setup and a.setup.machine == b.setup.machine else "Across machines"
     each = [(x.log.mean - y.log.mean) for x in cpu for y in gpu if x.workload == y.workload]
     where = f"{a.label} and {b.device}" + (f" ({b.device_name})" if b.device_name else "")
     site = replace(a, device=f"{a.device} and {b.device}", device_name=" and ".join(filter(None, (a.device_name, b.device_name))) or None)  # fmt: skip
@@ -160,7 +161,7 @@ def _between(rows: Rows, a: Site, b: Site, ours: Sequence[Cell], theirs: Sequenc
         regime=f"{regime_of(rows, a, cpu).word} and {regime_of(rows, b, gpu).word}",
         effect=Effect.ratio("speedup on the CPU / on the accelerator", ratio), p=ruling.p,
         cells=Count(len(keys), math.exp(min(each)), math.exp(max(each)), words=where),
-        notes=notes([*cpu, *gpu], machines, f"margin ±{margin * 100:.2g} %"),
+        notes=notes([*cpu, *gpu], machines, _margin(margin)),
     )  # fmt: skip
 
 
@@ -217,7 +218,7 @@ def _over_threads(site: Site, by: Mapping[int, Sequence[Cell]]) -> Verdict:
         why=f"over the same {_cells(len(keys))} the block buys {told}: {steepness.mean:+.2f} for each e-fold of threads",
         effect=Effect.ratio(f"speedup with {most} threads / with {few}", ratio), p=ruling.p,
         cells=Count(len(keys), math.exp(min(each)), math.exp(max(each)), words=f"at {', '.join(map(str, counts))} threads"),
-        notes=notes(everything, f"margin ±{margin * 100:.2g} %"),
+        notes=notes(everything, _margin(margin)),
     )  # fmt: skip
 
 
@@ -228,7 +229,7 @@ def memory(rows: Rows) -> list[Verdict]:
     """Per site: the bytes that an evaluation holds at its peak, standard over separable."""
     groups: dict[Site, list[tuple[Record, Record]]] = {}
     for site, row in rows.pairs:
-        twins = rows.twins(site, row) if contest_of(row) == BLOCKS else None
+        twins = rows.twins(site, row) if contest_of(row) == BLOCKS and row["status"] in MEASURED else None
         if twins is not None and all(a["memory_peak_bytes"] for a in twins):
             groups.setdefault(site, []).append(twins)
     confirmed = primary(groups)
@@ -269,10 +270,15 @@ def runs_of(cells: Sequence[Cell]) -> tuple[str, ...]:
     return tuple(sorted({str(c.row["run_id"]) for c in cells}))
 
 
-def counted(cells: Sequence[Cell], surely: int, surely_not: int) -> Count:
-    """Cells with their range; a mean hides both."""
+def counted(cells: Sequence[Cell], surely: int, surely_not: int, line: str) -> Count:
+    """Cells with their range and in how many the claim holds; a mean hides both."""
     values = [math.exp(c.log.mean) for c in cells]
-    return Count(len(cells), min(values), max(values), surely, surely_not)
+    words = f"{line} surely in {surely} of {_cells(len(cells))}, surely not in {surely_not}"
+    return Count(len(cells), min(values), max(values), surely, surely_not, words)
+
+
+def _line(threshold: float | None, margin: float) -> str:
+    return f"{threshold:g}x or more" if threshold is not None else f"no gain beyond {margin * 100:.2g} %"
 
 
 def notes(cells: Sequence[Cell], *more: str) -> tuple[str, ...]:
@@ -285,6 +291,10 @@ def notes(cells: Sequence[Cell], *more: str) -> tuple[str, ...]:
         f"{len(runs_of(cells))} runs of this machine taken together; what runs differ by is not in the interval" if many else "",
     ]  # fmt: skip
     return tuple(filter(None, (*said, *more)))
+
+
+def _margin(margin: float) -> str:
+    return f"Margin ±{margin * 100:.2g} %"
 
 
 def _cells(count: int) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.analyse.claims import CLAIMS, Claim
 from bench.analyse.families import MARGIN, holm
-from bench.analyse.judgement import ALPHA, DECIDED, Verdict
+from bench.analyse.judgement import DECIDED, Verdict, sure_of
 from bench.analyse.results import Run
 from bench.analyse.sites import Site, gather
 from bench.analyse.sweeps import CONFIDENCE
@@ -52,9 +52,9 @@ def corrected(verdicts: Sequence[Verdict]) -> list[Verdict]:
 
 
 def _weakened(verdict: Verdict) -> Verdict:
-    if verdict.answer not in DECIDED or verdict.p_adjusted is None or verdict.p_adjusted <= ALPHA + 1e-12:
+    if verdict.answer not in DECIDED or verdict.p_adjusted is None or sure_of(verdict.p_adjusted):
         return verdict
-    why = f"alone it would be {verdict.answer} (p = {verdict.p:.2g}), but not among so many questions (Holm: {verdict.p_adjusted:.2g})"
+    why = f"Alone it would be {verdict.answer} (p = {verdict.p:.2g}), but not among so many questions (Holm: {verdict.p_adjusted:.2g})"
     return replace(verdict, answer="UNDECIDED", notes=(why, *verdict.notes))
 
 
@@ -66,4 +66,4 @@ def _asked(claim: Claim, found: Sequence[Verdict]) -> list[Verdict]:
 
 
 def _devices(run: Run) -> list[str]:
-    return [str(d) for d in dict.fromkeys(run.measurements["device"].dropna())]
+    return sorted({str(d) for d in run.measurements["device"].dropna()})

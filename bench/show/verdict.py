@@ -8,7 +8,7 @@ from typing import TextIO
 
 from bench.analyse.claims import CLAIMS
 from bench.analyse.judgement import Effect, Verdict
-from bench.analyse.summary import spanned, times
+from bench.analyse.summary import capital, spanned, times
 from bench.analyse.verdict import Verdicts
 from bench.show.terminal import console_on, print_table
 
@@ -59,7 +59,9 @@ def _reasons(v: Verdict) -> list[str]:
     if v.answer == "NOT MEASURED":
         return [f"NOT MEASURED: {v.why}"]
     where = ", ".join(filter(None, (v.about, v.site.label if v.site.device else "")))
-    return [f"{v.answer} ({where}): {v.why}", *(f"  {note}" for note in v.notes)]
+    measured = [f"{v.effect.name}: {effect(v.effect)}"] if v.effect is not None and v.p is not None else []
+    counted = [v.cells.words] if v.cells.surely is not None and v.p is not None else []
+    return [f"{v.answer} ({where}): {v.why}", *(f"  {capital(note)}" for note in (*measured, *counted, *v.notes))]
 
 
 def _line(v: Verdict, several: bool) -> tuple[str, ...]:
