@@ -14,7 +14,7 @@ from bench.show.terminal import console_on, print_table
 
 HEAD = ("claim", "answer", "about", "where", "regime", "effect", "p", "cells")
 MOST_EXPLORED = 40
-CONFIRMED = "p is Holm's over the {n} tests in this table; exact and counted answers have none"
+CONFIRMED = "p is Holm's over the tests in this table ({n}); exact and counted answers have none"
 EXPLORED = "Explored: other ways to run them and other devices, p as it is; among so many some answers are luck"
 
 

@@ -1,0 +1,224 @@
+"""`bench verdict` and verdict.json: from folders to words and JSON, with what real folders lack."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shutil
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from bench import cli
+from bench.analyse import results
+from bench.analyse.claims import CLAIMS
+from bench.analyse.judgement import ANSWERS, Effect, Verdict
+from bench.analyse.sites import USUAL, Site
+from bench.analyse.verdict import Verdicts, judge
+from bench.show import verdict as words
+from bench.show.write import write_views
+from tests import worlds
+from tests.synthetic import Story, config, write_run
+
+ROOT = Path(__file__).resolve().parents[1]
+REFERENCE = ROOT / "results" / "reference" / "xeon-2-cores"
+
+
+def run_verb(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["verdict", *map(str, arguments)])
+    told = capsys.readouterr()
+    return int(ended.value.code or 0), told.out, told.err
+
+
+def shown(found: Verdicts) -> str:
+    out = StringIO()
+    words.show(found, out)
+    return out.getvalue()
+
+
+# ---------------------------------------------------------------- the verb
+
+
+def test_the_committed_run_is_judged_and_every_claim_is_answered(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run_verb(capsys, REFERENCE)
+    assert (status, err) == (0, "")
+    for claim in CLAIMS:
+        assert f"\n{claim.id}: {claim.statement}\n" in out
+    assert re.search(r"^cpu_3x +REFUTED +separable against standard +cpu, 1 thread, contiguous ", out, re.MULTILINE)
+    assert "3x or more surely in 2 of 4 cells, surely not in 2" in out
+    assert "NOT MEASURED: no accelerator in these runs" in out
+    assert "nan" not in out
+    assert "None" not in out
+
+
+def test_the_committed_verdicts_are_those_of_the_committed_run() -> None:
+    kept = json.loads((REFERENCE / "verdict.json").read_text())
+    made = json.loads(json.dumps(judge([results.read(REFERENCE)]).to_dict()))
+    assert like(made, kept)
+
+
+def like(a: Any, b: Any) -> bool:
+    """Equal, numbers up to what another version of scipy may make of their last digits."""
+    if isinstance(a, dict):
+        return isinstance(b, dict) and a.keys() == b.keys() and all(like(a[k], b[k]) for k in a)
+    if isinstance(a, list):
+        return isinstance(b, list) and len(a) == len(b) and all(map(like, a, b))
+    return math.isclose(a, b, rel_tol=1e-6) if isinstance(a, float) and isinstance(b, float) else bool(a == b)
+
+
+def test_json_holds_what_programs_need_and_null_where_there_is_no_number(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run_verb(capsys, REFERENCE, "--json")
+    told = json.loads(out, parse_constant=lambda word: pytest.fail(word))
+    assert (status, told["schema_version"], told["confidence"], told["margin"]) == (0, 1, 0.95, 0.03)
+    assert told["runs"] == [{"run_id": "default-cpu-20261122T060221Z", "folder": "xeon-2-cores", "devices": ["cpu"]}]
+    assert [c["id"] for c in told["claims"]] == [c.id for c in CLAIMS]
+    for claim in told["claims"]:
+        assert {"statement", "cells", "rule", "alternatives", "verdicts"} <= claim.keys()
+        for v in claim["verdicts"]:
+            assert v["answer"] in ANSWERS
+            assert {"place", "regime", "effect", "p", "p_adjusted", "confirmatory", "cells", "why", "notes"} <= v.keys()
+            assert isinstance(v["cells"]["n"], int)
+    (confirmed,) = [v for c in told["claims"] if c["id"] == "cpu_3x" for v in c["verdicts"] if v["confirmatory"]]
+    assert confirmed["p_adjusted"] >= confirmed["p"]
+    assert confirmed["place"]["run_ids"] == [told["runs"][0]["run_id"]]
+    assert confirmed["effect"]["low"] < confirmed["effect"]["value"] < confirmed["effect"]["high"] < 3
+    assert len(str(confirmed["effect"]["value"])) > 10  # all digits
+    assert next(c for c in told["claims"] if c["id"] == "gpu_no_gain")["verdicts"][0]["effect"] is None
+
+
+def test_a_run_given_twice_is_a_mistake_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(REFERENCE, tmp_path / "copy", ignore=shutil.ignore_patterns("plots", "journal.jsonl"))
+    for again in (REFERENCE, REFERENCE / ".", tmp_path / "copy"):
+        status, out, err = run_verb(capsys, REFERENCE, again)
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert "this run was given already. Give each run once." in err
+    status, _, err = run_verb(capsys, tmp_path / "none")
+    assert (status, err.count("\n")) == (2, 1)
+
+
+# ---------------------------------------------------------------- a run's folder
+
+
+def test_a_runs_folder_gets_its_verdicts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.show.plots.draw", lambda run, folder: ())  # test_plots.py draws
+    folder = tmp_path / "run"
+    data = config({"channels": [32, 64, 128], "kernel": [3]})
+    write_run(folder, Story(seconds=worlds.server, processes=6), data, ("cpu", "cuda:0"))
+    views = write_views(folder)
+    told = json.loads((folder / "verdict.json").read_text())
+    assert told == views.verdicts.to_dict()
+    assert str(tmp_path) not in (folder / "verdict.json").read_text()
+    assert {v.answer for v in views.verdicts.of("cpu_3x")} == {"SUPPORTED"}
+    assert {v.answer for v in views.verdicts.of("device_by_block")} <= {"EQUIVALENT", "SUPPORTED", "REFUTED"}
+    before = (folder / "verdict.json").read_bytes()
+    write_views(folder)
+    assert (folder / "verdict.json").read_bytes() == before
+
+
+def test_tables_alone_are_enough_and_may_lack_columns(tmp_path: Path) -> None:
+    for name in ("measurements", "pairs"):
+        table = pd.read_csv(REFERENCE / f"{name}.csv")
+        gone = [c for c in table if c.startswith(("roof", "attain", "noise", "bound", "memory", "activations", "params"))]  # fmt: skip
+        table.drop(columns=gone).to_csv(tmp_path / f"{name}.csv", index=False)
+    found = judge([results.read(tmp_path)])
+    (confirmed,) = [v for v in found.of("cpu_3x") if v.confirmatory]
+    assert (confirmed.answer, confirmed.regime) == ("REFUTED", "unknown")
+    assert [v.answer for v in found.of("memory")] == ["NOT MEASURED"]
+    assert shown(found)
+
+
+def test_cells_that_an_older_table_leaves_empty_count_as_usual() -> None:
+    run = results.read(REFERENCE)
+    frames = [frame.copy() for frame in (run.measurements, run.pairs)]
+    for frame in frames:
+        for name in set(USUAL) - {"layout"}:
+            frame[name] = pd.array([None] * len(frame), dtype="string")
+    found = judge([replace(run, measurements=frames[0], pairs=frames[1])])
+    assert found.verdicts == judge([run]).verdicts
+
+
+@pytest.mark.parametrize("file", ["m", "p"])
+def test_a_run_without_rows_is_no_crash(file: str) -> None:
+    run = results.read(REFERENCE)
+    empty = results.frame([], "p"), results.frame([], "m")
+    found = judge([replace(run, pairs=empty[0]) if file == "p" else replace(run, measurements=empty[1])])
+    assert {c.id for c in CLAIMS} == {v.claim for v in found.verdicts}
+    assert shown(found)
+    nothing = judge([replace(run, pairs=empty[0], measurements=empty[1])])
+    assert {v.answer for v in nothing.verdicts} == {"NOT MEASURED"}
+
+
+def test_no_column_that_may_be_empty_brings_it_down() -> None:
+    """Every column but what rows are told apart by, emptied one at a time."""
+    run = worlds.run_of(worlds.planned(shapes=worlds.shapes([32, 64])), worlds.server)
+    for name in run.measurements.columns.union(run.pairs.columns):
+        frames = {}
+        for which in ("measurements", "pairs"):
+            frame = getattr(run, which).copy()
+            if name in frame and name not in ("run_id", "status", "trial_id", "arm_id"):
+                frame[name] = pd.array([None] * len(frame), dtype=frame[name].dtype)
+            frames[which] = frame
+        found = judge([replace(run, **frames)])
+        assert {v.claim for v in found.verdicts} == {c.id for c in CLAIMS}, name
+        json.dumps(found.to_dict(), allow_nan=False)
+        assert shown(found)
+
+
+def test_runs_of_which_nothing_was_measured_answer_only_what_is_exact(tmp_path: Path) -> None:
+    write_run(tmp_path, Story(fails=dict.fromkeys(range(12), (1, "oom", "no memory"))))
+    found = judge([results.read(tmp_path)])
+    answers = {v.claim: v.answer for v in found.verdicts}
+    assert (answers.pop("fewer_flops"), answers.pop("below_9x")) == ("SUPPORTED", "SUPPORTED")
+    assert set(answers.values()) == {"NOT MEASURED"}
+
+
+# ---------------------------------------------------------------- words
+
+
+def test_what_was_explored_stands_apart_and_in_short() -> None:
+    plan = worlds.planned(shapes=worlds.shapes(layout=["contiguous", "channels_last"]))
+    out = shown(judge([worlds.run_of(plan, worlds.server)]))
+    first, _, rest = out.partition(words.EXPLORED)
+    assert "channels_last" not in first
+    assert re.search(r"^cpu_3x +SUPPORTED .*channels_last", rest, re.MULTILINE)
+    assert words.CONFIRMED.format(n=2) in first  # that, and what the channels say of compute
+
+
+def test_several_runs_are_told_apart_where_they_differ() -> None:
+    a = worlds.run_of(worlds.planned(shapes=worlds.shapes()), worlds.server, run_id="here")
+    b = worlds.run_of(worlds.planned(shapes=worlds.shapes()), worlds.server, run_id="there", host={**worlds.HOST, "cpu_model": "Other"})  # fmt: skip
+    out = shown(judge([a, b]))
+    assert re.search(r"^cpu_3x .*\[here\]", out, re.MULTILINE)
+    assert re.search(r"^cpu_3x .*\[there\]", out, re.MULTILINE)
+
+
+def test_numbers_have_the_digits_that_their_interval_justifies() -> None:
+    assert words.effect(Effect("s", 2.6812, 2.60, 2.76)) == "2.68x [2.60, 2.76]"
+    assert words.effect(Effect("s", 2.6812, None, None)) == "2.7x"
+    assert words.effect(Effect("e", 0.9213, 0.9, 0.94, "difference of elasticities")) == "+0.92 [+0.90, +0.94]"
+    assert words.effect(Effect("e", -0.5, None, None, "elasticity")) == "-0.50"
+    assert words.effect(None) == ""
+    assert [words.p_words(p) for p in (0.0004, 0.0123, 0.31, 1.0)] == ["<0.001", "0.012", "0.31", "1"]
+
+
+def test_a_report_can_say_the_answers_in_a_line() -> None:
+    found = Verdicts((), tuple(Verdict(c, Site(), (), "", a, "", confirmatory=True) for c, a in (("cpu_3x", "REFUTED"), ("cpu_3x", "REFUTED"), ("memory", "SUPPORTED"), ("gpu_no_gain", "UNDECIDED"))))  # type: ignore[arg-type]  # fmt: skip
+    assert words.brief(found) == "cpu_3x REFUTED; memory SUPPORTED"
+
+
+# ---------------------------------------------------------------- the document
+
+
+def test_the_document_names_every_claim_and_every_threshold() -> None:
+    text = (ROOT / "docs" / "CLAIMS.md").read_text(encoding="utf-8")
+    for claim in CLAIMS:
+        assert f"`{claim.id}`" in text
+        assert claim.statement in text
+    for threshold in ("0.7", "0.3", "3 %", "95 %", "8 layers", "7 or more"):
+        assert threshold in text
