@@ -18,6 +18,7 @@ from bench.spec.plan import Arm, Plan, Trial
 
 Speedup = Callable[[Trial, Arm], float]
 Seconds = Callable[[Trial, Arm], float]
+BaseSeconds = Callable[[Trial], float]
 
 
 def config(
@@ -47,12 +48,18 @@ def realistic(trial: Trial, arm: Arm) -> float:
     return float(max(0.35, ratio * share if trial.surroundings.device == "cpu" else ratio * share**2))
 
 
+def by_ops_and_flops(trial: Trial) -> float:
+    """Seconds of a trial's baseline: 3 us an operator and 50 GFLOP/s."""
+    return 3e-6 * trial.cost(trial.arms[0]).ops + trial.cost(trial.arms[0]).flops / 5e10
+
+
 @dataclass
 class Story:
     """What befalls a run. Trials are told by their place in the plan; processes count from 1."""
 
     speedup: Speedup = half_the_promise
     seconds: Seconds | None = None  # a world: the true time of every arm; `speedup` then says nothing
+    base_s: BaseSeconds = by_ops_and_flops
     processes: int = 5
     rounds: int = 8
     process_sd: float = 0.004  # of ln(time), per arm and process
@@ -152,7 +159,7 @@ def _visit(trial: Trial, i: int, replicate: int, story: Story, rng: np.random.Ge
     for _ in range(story.rounds):
         coin.shuffle(letters)
         orders.append("".join(letters + letters[::-1]))
-    base_s = 3e-6 * trial.cost(trial.arms[0]).ops + trial.cost(trial.arms[0]).flops / 5e10
+    base_s = story.base_s(trial)
     sd = story.wide.get(i, story.process_sd)
     arms, warm_up, counters, timed = [], {}, {}, 0.0
     for k, arm in enumerate(trial.arms):

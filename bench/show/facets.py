@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bench.analyse.summary import Record
+from bench.analyse.sweeps import Place
 
 MOST_SERIES = 6  # in one panel, before a field moves to panels of its own
 MOST_GROUPS = 8  # of panels; what is beyond is named in the footer
@@ -29,6 +30,7 @@ _WORDS: dict[str, Callable[[Record], str]] = {
     "threads": lambda r: _threads(r),
     "layout": lambda r: str(r["layout"]),
 }
+_OF_PLACES = "device threads layout dtype mode pass allocator waiting batch".split()
 _USUAL = {"inference", "fp32", "eager", "batch 1", "stride 1", "depth 1", "dilation 1", "padding same", "allocator retain", "waiting default"}  # fmt: skip
 _ALWAYS_APART = ("experiment", "device", "block")
 _NEVER_APART = ("threads", "layout")
@@ -82,6 +84,23 @@ def lay_out(rows: Sequence[Record], ignore: Sequence[str] = ()) -> Facets:
     laid = Facets(tuple(apart), tuple(within), tuple(groups), (), len(every) - len(groups))
     series = tuple(dict.fromkeys(laid.line(r) for r in shown))
     return Facets(laid.apart, laid.within, laid.groups, series, laid.left_out)
+
+
+def told_apart(places: Sequence[Place]) -> dict[Place, str]:
+    """Each place by what tells it from the others of its device, such as `cuda:0, graph, batch 16`."""
+    devices = list(dict.fromkeys(p.device for p in places))
+    told: dict[Place, str] = {}
+    for device in devices:
+        mine = {p: _by_column(p) for p in places if p.device == device}
+        varying = [f for f in _OF_PLACES if len({_WORDS[f](r) for r in mine.values()}) > 1]
+        if len(devices) > 1:
+            varying.insert(0, "device")
+        told |= {place: ", ".join(_WORDS[f](row) for f in varying) for place, row in mine.items()}
+    return {place: told[place] for place in places}
+
+
+def _by_column(place: Place) -> Record:
+    return {f: getattr(place, f"{f}_" if f == "pass" else f) for f in _OF_PLACES}
 
 
 def _say(row: Record, fields: Sequence[str]) -> str:

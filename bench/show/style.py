@@ -76,9 +76,14 @@ def panels(count: int, columns: int, share_y: Literal["all", "none"] = "all", sq
 
 
 def name_panel(axis: Axes, text: str) -> None:
-    """A panel's own heading, left above it."""
+    """A panel's own heading, left above it, in as many lines as the panel's share of the figure asks for."""
+    spec, figure = axis.get_subplotspec(), axis.get_figure()
+    across = spec.get_gridspec().ncols if spec else 1
+    inches = float(figure.get_size_inches()[0]) / across if isinstance(figure, Figure) else 7.0
+    most = max(20, int((inches - 0.75) * 72 / (9.5 * 0.56)))
     with mpl.rc_context(_STYLE):
-        axis.set_title(text, loc="left", fontsize=9.5, color=INK)
+        lines = [textwrap.fill(line, most, break_on_hyphens=False) for line in text.split("\n")]
+        axis.set_title("\n".join(lines), loc="left", fontsize=9.5, color=INK)
 
 
 def frame(figure: Figure, title: str, footer: str, handles: Sequence[Artist], more: str = "") -> None:

@@ -13,7 +13,9 @@ from bench.analyse.drivers import Drivers, explain
 from bench.analyse.results import Run, read, write_tables, write_whole
 from bench.analyse.summary import records_of
 from bench.analyse.verdict import Verdicts, judge
-from bench.show import drivers_picture, plots, reproduction, roofline
+from bench.show import depth_picture, drivers_picture, plots, reproduction, roofline
+
+_PICTURES = (plots, depth_picture, roofline)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ def write_views(folder: Path) -> Views:
     _write_json(folder / "verdict.json", verdicts.to_dict())
     drivers = explain(observations.of_run(run))
     into = folder / "plots"
-    pictures = plots.draw(run, into) + roofline.draw(run, into) + drivers_picture.draw(drivers, into)
+    pictures = tuple(path for made in _PICTURES for path in made.draw(run, into)) + drivers_picture.draw(drivers, into)
     if any(sweep.grows == "layers" for sweep in sweeps.find(records_of(run.measurements))):
         told = reproduction.text(run, verdicts, pictures)
         write_whole(folder / "reproduction.md", lambda file: file.write(told.encode()))

@@ -1,0 +1,175 @@
+"""The picture of layers against MACs says what the sweeps say: slopes, costs, and the title's factors."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bench.analyse import results
+from bench.analyse.implied import drawn, implied, lines
+from bench.analyse.summary import records_of
+from bench.analyse.sweeps import Sweep, find
+from bench.show import depth_picture
+from bench.show.facets import told_apart
+from tests import designed
+from tests.synthetic import config, write_run
+from tests.test_plots import texts, ticks, title
+
+ONLY = ("depth", "macs")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> results.Run:
+    return designed.run(tmp_path_factory.mktemp("deep"), devices=("cpu", "cuda:0"), only=ONLY, mode=["eager", "graph"])
+
+
+@pytest.fixture(scope="module")
+def sweeps(run: results.Run) -> tuple[Sweep, ...]:
+    return find(records_of(run.measurements))
+
+
+@pytest.fixture(scope="module")
+def figure(run: results.Run) -> Figure:
+    made = depth_picture.picture(run)
+    assert made is not None
+    return made
+
+
+def drawn_axes(figure: Figure) -> list[Axes]:
+    return [a for a in figure.axes if a.axison]
+
+
+def heading(axis: Axes) -> str:
+    return axis.get_title(loc="left")
+
+
+def test_the_title_gives_each_devices_growth(figure: Figure, sweeps: tuple[Sweep, ...]):
+    said = title(figure)
+    for device in ("cpu", "cuda:0"):
+        here = [s for s in sweeps if (s.block, s.grows, s.place.device) == ("standard", "layers", device)]
+        taken = sorted(math.exp(s.points[-1].log_time.mean - s.points[0].log_time.mean) for s in here)
+        words = said.lower().split(f"on {device} ")[1]
+        assert words.startswith("at fixed macs 64x the layers take standard blocks ")
+        low, high = words.split("blocks ")[1].split(" the time")[0].split(" to ")
+        assert float(low.rstrip("x")) == pytest.approx(taken[0], rel=0.05)
+        assert float(high.rstrip("x")) == pytest.approx(taken[-1], rel=0.05)
+        assert ", at fixed layers 256x the macs take them" in words
+
+
+def test_each_place_has_a_column_and_each_kind_of_sweep_a_row(figure: Figure):
+    names = [heading(a).split("\n") for a in drawn_axes(figure)]
+    assert names[:4] == [
+        [f"cpu, {threads}, batch {batch}", "deeper, on fewer channels"]
+        for batch in (1, 16)
+        for threads in ("2 threads", "1 thread")
+    ]
+    assert [n[1] for n in names[::4]][:3] == ["deeper, on fewer channels", "deeper, on a smaller map", "8 blocks, wider"]  # fmt: skip
+    assert ["cuda:0, graph, batch 16", "deeper, on a smaller map"] in names
+    assert len(names) == 4 * 6 - 2  # MACs grow in mode eager alone
+
+
+def test_each_line_is_named_with_its_slope_and_what_a_layer_costs(figure: Figure, sweeps: tuple[Sweep, ...]):
+    words = told_apart(list(dict.fromkeys(s.place for s in sweeps)))
+    panels = {heading(a): a for a in drawn_axes(figure)}
+    for s in [s for s in sweeps if s.experiment == "depth_by_map"]:
+        axis = panels[f"{words[s.place]}\ndeeper, on a smaller map"]
+        (label,) = [t.get_text() for t in axis.texts if t.get_text().startswith(f"{s.block}\n")]
+        assert f"slope {s.elasticity().mean:.2f} ±" in label
+        assert label.endswith(" a layer")
+        heights = [line.get_ydata()[0] for line in axis.lines if np.size(line.get_xdata()) == 1]
+        assert all(math.exp(p.log_time.mean) in heights for p in s.points)
+    card = panels["cuda:0, eager, batch 1\ndeeper, on a smaller map"]
+    costs = [float(t.get_text().split("\n")[2].split(" us")[0]) for t in card.texts]
+    assert costs == pytest.approx([8.4, 8.4], rel=0.05)  # 12 us, of which a card takes 70 %
+    assert ticks(card, "x") == ["1", "4", "16", "64"]
+    assert ticks(panels["cpu, 1 thread, batch 1\n8 blocks, wider"], "x") == ["1 M", "10 M", "100 M", "1 G", "10 G"]
+
+
+def test_panels_of_a_row_share_their_scales(figure: Figure):
+    row = drawn_axes(figure)[:4]
+    assert len({a.get_ylim() for a in row}) == 1
+    assert all(a.get_xlim() == pytest.approx(row[0].get_xlim()) for a in row)
+
+
+def test_words_stand_apart_and_inside(figure: Figure):
+    figure.draw_without_rendering()
+    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    for axis in drawn_axes(figure):
+        boxes = [t.get_window_extent(renderer) for t in axis.texts]
+        assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[i + 1 :])
+        assert all(figure.bbox.x1 >= b.x1 for b in boxes)
+    others = [a.get_tightbbox(renderer) for a in drawn_axes(figure)]
+    assert not any(a.overlaps(b) for i, a in enumerate(others) for b in others[i + 1 :] if a and b)
+
+
+def test_lines_are_told_by_the_legend(figure: Figure):
+    assert "in step with the layers or MACs: slope 1" in texts(figure)
+    assert "layers or MACs cost nothing: slope 0" in texts(figure)
+
+
+def test_a_run_without_such_sweeps_has_no_such_picture(tmp_path: Path):
+    write_run(tmp_path, data=config())
+    assert depth_picture.draw(results.read(tmp_path), tmp_path / "plots") == ()
+
+
+def test_places_beyond_the_room_are_counted(run: results.Run):
+    mine = run.measurements[run.measurements["experiment"] == "depth_by_map"]
+    frame = pd.concat([mine, mine.assign(allocator="default", arm_id=mine["arm_id"] + "again")])
+    crowded = depth_picture.picture(dataclasses.replace(run, measurements=frame))
+    assert crowded is not None
+    assert "8 more places are not drawn" in texts(crowded)
+
+
+def test_a_sweep_of_one_process_has_points_and_a_slope_but_no_interval(tmp_path: Path):
+    story = dataclasses.replace(designed.story(), processes=1)
+    figure = depth_picture.picture(designed.run(tmp_path, story, only=("depth_by_map",)))
+    assert figure is not None
+    labels = [t.get_text() for a in drawn_axes(figure) for t in a.texts]
+    assert len(labels) == 8
+    assert not any("±" in label or "[" in label for label in labels)
+
+
+# ---------------------------------------------------------------- what the straight lines imply
+
+
+def test_the_lines_of_resamples_are_the_sweeps_own_line(sweeps: tuple[Sweep, ...]):
+    rng = np.random.default_rng(3)
+    for s in sweeps[:6]:
+        times = np.exp([p.log_time.mean for p in s.points]) * rng.uniform(0.3, 3, (20, len(s.points)))
+        each, constant = lines(s.counts(), times)
+        for i, row in enumerate(times):
+            points = tuple(
+                dataclasses.replace(p, log_time=dataclasses.replace(p.log_time, mean=math.log(t)))
+                for p, t in zip(s.points, row, strict=True)
+            )
+            want = dataclasses.replace(s, points=points).line()
+            assert (each[i], constant[i]) == pytest.approx(want, rel=1e-9, abs=1e-15)
+
+
+def test_drawn_times_give_the_points_own_intervals_back(sweeps: tuple[Sweep, ...]):
+    s = sweeps[0]
+    found = drawn(s, 1, 20_000)
+    assert found is not None
+    for p, column in zip(s.points, np.log(found).T, strict=True):
+        low, high = np.quantile(column, [0.025, 0.975])
+        assert (low, high) == pytest.approx((p.log_time.low, p.log_time.high), abs=0.1 * p.log_time.half_width)
+
+
+def test_what_a_layer_costs_lies_in_its_interval(sweeps: tuple[Sweep, ...]):
+    card = [s for s in sweeps if s.grows == "layers" and s.place.device != "cpu"]
+    inside = 0
+    for s in card:
+        each = implied(s).each
+        assert each.low is not None
+        assert each.high is not None
+        truth = designed.LAYER_S * 0.7 * (0.25 if s.place.mode == "graph" else 1)
+        inside += each.low <= truth * 1.02 and truth <= each.high * 1.02  # samples stand about 2 % above the truth
+        assert implied(s).each == each
+    assert inside >= 0.8 * len(card)
