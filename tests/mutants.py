@@ -5,13 +5,17 @@ A mutant that lives is a hole in the tests; so is one whose text is no longer fo
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
 from pathlib import Path
 
+import pytest
+
+HEAVY = ("torch", "pandas", "scipy.stats", "hypothesis")  # imported once; what is tested is not among them
 ROOT = Path(__file__).parents[1]
 ACCELERATOR, SAMPLING = "bench/measure/accelerator.py", "bench/measure/sampling.py"
 TIME = """            call()
@@ -43,39 +47,75 @@ MUTANTS: tuple[tuple[str, str, str, str, str], ...] = (
     ("stops as soon as it looks precise", SAMPLING, "elapsed_s < t.seconds / 2 or ", "", "tests/test_sampling.py"),
     ("speedup upside down", "bench/spec/interval.py", "math.log(min(b, c) / min(o, p))", "math.log(min(o, p) / min(b, c))", "tests/test_statistics.py"),
     ("samples of one process pooled as independent", "bench/analyse/statistics.py", "return t_interval([reading(b, o) for b, o in zip(baseline, other, strict=True)], confidence)", "return t_interval([float(r) for b, o in zip(baseline, other, strict=True) for r in np.log(b) - np.log(o)], confidence)", "tests/test_statistics.py"),
-    ("a kill loses the journal", "bench/run/journal.py", "        self._cut_torn_end()\n", "", "tests/test_runner.py"),
-    ("a second opinion that does not wait for the device", "bench/measure/opinions.py", "        call()\n        wait()\n", "        call()\n", "tests/test_opinions.py"),
-    ("eager taken for compiled", "bench/measure/compiling.py", "    if graphs != 1:\n", "    if graphs > 1:\n", "tests/test_compile.py"),
+    ("a kill loses the journal", "bench/run/journal.py", "        self._cut_torn_end()\n", "", "tests/test_runner.py::test_resume_goes_on_where_a_killed_run_stopped"),
+    ("a second opinion that does not wait for the device", "bench/measure/opinions.py", "        call()\n        wait()\n", "        call()\n", "tests/test_opinions.py::test_on_a_device_with_a_queue_the_wait_is_inside_the_timed_statement"),
+    ("eager taken for compiled", "bench/measure/compiling.py", "    if graphs != 1:\n", "    if graphs > 1:\n", "tests/test_compile.py::test_what_runs_eagerly_is_a_failure_and_no_row"),
     ("the cache emptied by writing to it", ACCELERATOR, "self._flushing.sum()", "self._flushing.zero_()", "tests/test_capture.py"),
     ("on after a failed capture", "bench/measure/worker.py", "if device.spoilt or told.get", "if told.get", "tests/test_capture.py"),
-    ("a failed trial tried again", "bench/run/progress.py", '            return "failed"\n', "            return None\n", "tests/test_runner.py"),
+    ("a failed trial tried again", "bench/run/progress.py", '            return "failed"\n', "            return None\n", "tests/test_runner.py::test_a_failed_trial_is_not_tried_again_on_resume"),
 )  # fmt: skip
 
 
-def survives(what: str, file: str, old: str, new: str, tests: str) -> str | None:
-    """Why a mutant is a hole, or None where a test fails as it should."""
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder)
-        for name in ("bench", "tests", "configs", "pyproject.toml"):
-            source = ROOT / name
-            shutil.copytree(source, copy / name) if source.is_dir() else shutil.copy(source, copy / name)
-        text = (copy / file).read_text(encoding="utf-8")
-        if text.count(old) < 1:
-            return f"{file} no longer holds the text to change"
-        (copy / file).write_text(text.replace(old, new), encoding="utf-8")
-        told = subprocess.run(
-            [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", tests],
-            cwd=copy, env={**os.environ, "PYTHONPATH": str(copy)}, capture_output=True, text=True, timeout=600, check=False,
-        )  # fmt: skip
-        return None if told.returncode == 1 else f"{tests} ended with {told.returncode}: no test fails"
+AT_ONCE = 2
+TIMEOUT_S = 600
+
+
+def plant(folder: Path, file: str, old: str, new: str) -> bool:
+    """Copy what the tests need to `folder` with the text changed; false where it is not there."""
+    for name in ("bench", "tests", "configs", "pyproject.toml"):
+        source = ROOT / name
+        shutil.copytree(source, folder / name) if source.is_dir() else shutil.copy(source, folder / name)
+    text = (folder / file).read_text(encoding="utf-8")
+    (folder / file).write_text(text.replace(old, new), encoding="utf-8")
+    return old in text
+
+
+def start(folder: Path, tests: str) -> int:
+    """Run the tests of a copy in a fork, which need not import torch again; its process id."""
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 70
+    try:
+        signal.alarm(TIMEOUT_S)
+        os.chdir(folder)
+        os.environ["PYTHONPATH"] = str(folder)
+        sys.path[0] = str(folder)
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, 1)
+        os.dup2(nothing, 2)
+        status = int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", tests]))
+    finally:
+        os._exit(status)
 
 
 def main() -> int:
+    for name in HEAVY:
+        importlib.import_module(name)
+    assert not any(name.partition(".")[0] in ("bench", "tests") for name in sys.modules)
     holes = 0
-    for mutant in MUTANTS:
-        why = survives(*mutant)
+
+    def judge(what: str, why: str | None) -> None:
+        nonlocal holes
         holes += why is not None
-        print(f"{'caught ' if why is None else 'ALIVE  '} {mutant[0]}{'' if why is None else ': ' + why}", flush=True)
+        print(f"{'caught ' if why is None else 'ALIVE  '} {what}{'' if why is None else ': ' + why}", flush=True)
+
+    with tempfile.TemporaryDirectory() as room:
+        waiting, running = list(enumerate(MUTANTS)), {}
+        while waiting or running:
+            while waiting and len(running) < AT_ONCE:
+                i, (what, file, old, new, tests) = waiting.pop(0)
+                folder = Path(room) / str(i)
+                if plant(folder, file, old, new):
+                    running[start(folder, tests)] = what, folder, tests
+                else:
+                    judge(what, f"{file} no longer holds the text to change")
+            if running:
+                pid, status = os.wait()
+                what, folder, tests = running.pop(pid)
+                code = os.waitstatus_to_exitcode(status)
+                judge(what, None if code == 1 else f"{tests} ended with {code}: no test fails")
+                shutil.rmtree(folder, ignore_errors=True)
     print(f"{len(MUTANTS) - holes} of {len(MUTANTS)} caught")
     return 1 if holes else 0
 
