@@ -1,11 +1,68 @@
 """What every test may rely on."""
 
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
 from hypothesis import settings
 
 from bench.measure import simulated
+from bench.run import environment, launch, machine
+from tests import warm_worker
 
 simulated.register()  # torch has to know its devices before the first backward of the process
 
 # Examples are drawn from a fixed seed, and none fails for being slow on a busy machine.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
+
+
+@pytest.fixture(autouse=True)
+def brief_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run looks at the machine for half a second before it starts, and no test depends on how busy that is."""
+    monkeypatch.setattr(environment, "look", partial(machine.look, sample_s=0.02))
+
+
+@pytest.fixture
+def sketched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures are composed and laid out, and their files are empty: writing them is half of the time, or more."""
+
+    from bench.show import style  # most tests need no matplotlib
+
+    def save(figure, folder: Path, name: str) -> tuple[Path, Path]:
+        figure.draw_without_rendering()
+        folder.mkdir(parents=True, exist_ok=True)
+        png, svg = folder / f"{name}.png", folder / f"{name}.svg"
+        png.touch()
+        svg.touch()
+        return png, svg
+
+    monkeypatch.setattr(style, "save", save)
+
+
+@pytest.fixture(scope="session")
+def warm_server() -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="bench-warm-") as folder:  # pytest's own are too long for a socket's name
+        address = f"{folder}/socket"
+        server = subprocess.Popen(
+            [sys.executable, "-m", warm_worker.__name__, address], cwd=Path(__file__).parents[1],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        assert server.stdin is not None
+        assert server.stdout is not None
+        assert server.stdout.readline() == b"ready\n"
+        yield address
+        server.stdin.close()
+        server.wait(timeout=60)
+        server.stdout.close()
+
+
+@pytest.fixture
+def warm(warm_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers start at once, as forks of a process that has imported torch: see tests/warm_worker.py."""
+    monkeypatch.setattr(launch, "WORKER", warm_worker.__name__)
+    monkeypatch.setenv(warm_worker.ADDRESS, warm_server)

@@ -35,7 +35,7 @@ def serve(given: list[Trial], **env: str) -> list[dict]:
     return [m for m in map(json.loads, done.stdout.splitlines()) if m["type"] == "opinion"]
 
 
-def test_a_worker_hears_both_tools_and_goes_on_to_the_next_trial():
+def test_a_worker_hears_both_tools_and_goes_on_to_the_next_trial(warm):
     given = trials(blocks=["separable"], **{"pass": ["inference", "training"]})
     heard = serve(given, PYTEST_ADDOPTS="--benchmark-skip --no-such-option")
     assert [m["trial_id"] for m in heard] == [t.trial_id for t in given]

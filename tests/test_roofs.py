@@ -30,7 +30,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(roofs, "last_level_cache", lambda device: 1 << 20)
 
 
-def test_a_worker_asked_for_roofs_tells_them_before_its_trials():
+def test_a_worker_asked_for_roofs_tells_them_before_its_trials(warm):
     given = [*trials(), *trials(dtype="bf16"), *trials(kernel=5)]
     messages = serve("time", given, roofs=True)
     assert [m["type"] for m in messages[:4]] == ["ready", "roof", "roof", "begin"]
@@ -45,7 +45,7 @@ def test_a_worker_asked_for_roofs_tells_them_before_its_trials():
     assert set(told["detail"]) >= set(RATES)
 
 
-def test_a_worker_not_asked_measures_none():
+def test_a_worker_not_asked_measures_none(warm):
     assert not [m for m in serve("time", trials()) if m["type"] == "roof"]
 
 

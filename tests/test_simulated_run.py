@@ -14,7 +14,7 @@ from bench.spec.errors import UserError
 
 CONFIG = """
 name: simulated
-timing: {processes_min: 1, processes_max: 1, seconds: 0.02, warmup_seconds: 0.02, timeout_seconds: 15}
+timing: {processes_min: 1, processes_max: 1, seconds: 0.02, warmup_seconds: 0.02, timeout_seconds: 6}
 experiments:
   a:
     blocks: [standard, separable]
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(simulated.available() is not None, reason=str(si
 
 
 @pytest.fixture
-def measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def measure(tmp_path: Path, warm: None, monkeypatch: pytest.MonkeyPatch):
     def run(settings: str, channels: str = "8", modes: str = "eager") -> Run:
         monkeypatch.setenv(simulated.ENVIRONMENT, settings)
         config = tmp_path / "c.yaml"
@@ -93,7 +93,7 @@ def test_memory_that_runs_out_costs_a_row_and_none_to_empty_the_cache_with_only_
     assert fit["device_time_median_s"].notna().all()
 
 
-def test_two_devices_in_one_run_are_measured_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_two_devices_in_one_run_are_measured_one_after_the_other(tmp_path, warm, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(simulated.ENVIRONMENT, "virtual,launch=5e-6,kernel=1e-6")
     config = tmp_path / "c.yaml"
     config.write_text(

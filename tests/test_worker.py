@@ -40,7 +40,7 @@ def serve(kind: str, given: list[Trial], gib: int | None = None, roofs: bool = F
     return [json.loads(line) for line in told.stdout.splitlines()]
 
 
-def test_a_worker_inspects_and_measures_every_kind_of_trial():
+def test_a_worker_inspects_and_measures_every_kind_of_trial(warm):
     given = [
         *trials(channels=["16->32"], layout=["contiguous", "channels_last"], stride=[1, 2], depth=[1, 3]),
         *trials(**{"pass": "training"}),
@@ -211,22 +211,27 @@ def test_every_switch_of_cudnns_is_set_and_recorded(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_torch_that_is_too_old_is_refused_before_anything_else():
-    code = "import torch; torch.__version__ = '2.7.1+cu126'; from bench.measure import worker; worker.main()"
+    code = (
+        "import io, sys, torch; torch.__version__ = '2.7.1+cu126'; from bench.measure import worker;"
+        "jobs, kept = sys.stdin.read().splitlines(), worker._keep_stdout(); worker._keep_stdout = lambda: kept\n"
+        "for sys.stdin in map(io.StringIO, jobs): worker.main()"
+    )
     (trial,) = trials()
-    for device in ("cpu", "cuda:0"):
-        job = launch.job("probe", trial.surroundings, Timing()) | {"device": device}
-        env = launch.worker_environment(trial.surroundings)
-        told = subprocess.run(
-            [sys.executable, "-c", code], input=json.dumps(job), env=env, capture_output=True, text=True
-        )
-        (only,) = [json.loads(line) for line in told.stdout.splitlines()]
+    jobs = [launch.job("probe", trial.surroundings, Timing()) | {"device": device} for device in ("cpu", "cuda:0")]
+    told = subprocess.run(
+        [sys.executable, "-c", code], input="\n".join(map(json.dumps, jobs)),
+        env=launch.worker_environment(trial.surroundings), capture_output=True, text=True,
+    )  # fmt: skip
+    answers = [json.loads(line) for line in told.stdout.splitlines()]
+    assert len(answers) == 2, told.stderr
+    for only in answers:
         assert only["type"] == "refused"
         assert only["place"] == "torch"
         assert "Install torch 2.9 or newer" in only["remedy"]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
-def test_cuda_where_there_is_none_refuses_in_one_line_and_never_falls_back(monkeypatch: pytest.MonkeyPatch):
+def test_cuda_where_there_is_none_refuses_in_one_line_and_never_falls_back(warm):
     (trial,) = make(check({"name": "t", "experiments": {"a": {"blocks": ["standard"]}}}, "t"), ["cuda:0"], 2).trials
     (only,) = serve("time", [trial])
     assert only["type"] == "refused"
