@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bench import cli
 from bench.analyse import aa, families
-from bench.analyse.results import read
+from bench.analyse.results import Run, read
 from bench.run import launch, runner
 from bench.run.environment import noise_band
 from bench.show.write import write_views
@@ -37,6 +37,11 @@ def null_run(folder: Path, effect: float = 0.0, **told: object) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def null(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return read(null_run(tmp_path_factory.mktemp("null")))
+
+
 def test_pairs_are_drawn_by_the_seed_and_each_is_a_block_against_itself() -> None:
     plan, data = draw("cpu", 2, 20)
     again, _ = draw("cpu", 2, 20)
@@ -57,10 +62,9 @@ def test_an_impossible_number_of_pairs_is_one_line(pairs: int) -> None:
         draw("cpu", 2, pairs)
 
 
-def test_where_nothing_differs_the_rate_is_the_nominal_one(tmp_path: Path) -> None:
-    run = read(null_run(tmp_path))
-    assert aa.is_aa(run)
-    noise = aa.judge(run)
+def test_where_nothing_differs_the_rate_is_the_nominal_one(null: Run) -> None:
+    assert aa.is_aa(null)
+    noise = aa.judge(null)
     assert noise.pairs == 300
     low, high = noise.false_positive_ci
     assert low <= 0.05 <= high
@@ -76,9 +80,9 @@ def test_a_pipeline_that_sees_differences_where_there_are_none_is_found_out(tmp_
     assert "NOT as it should be" in noise.sentences()[1]
 
 
-def test_the_smallest_effect_is_decided_four_times_of_five(tmp_path: Path) -> None:
+def test_the_smallest_effect_is_decided_four_times_of_five(null: Run, tmp_path: Path) -> None:
     """On the same machine's noise with that effect planted, by the verdict that rows get."""
-    noise = aa.judge(read(null_run(tmp_path / "null")))
+    noise = aa.judge(null)
     planted = read(null_run(tmp_path / "planted", effect=noise.smallest_detectable_effect, seed=5))
     found = [
         families.verdict(Interval(math.log(s), p, 6), noise.noise_band)
@@ -87,7 +91,7 @@ def test_the_smallest_effect_is_decided_four_times_of_five(tmp_path: Path) -> No
     assert 0.7 <= found.count("faster") / len(found) <= 0.9
 
 
-def test_a_run_that_compares_two_blocks_is_no_aa_test(tmp_path: Path) -> None:
+def test_a_run_that_compares_two_blocks_is_no_aa_test(tmp_path: Path, sketched: None) -> None:
     write_run(tmp_path)
     assert not aa.is_aa(read(tmp_path))
     assert write_views(tmp_path).noise is None
@@ -95,7 +99,7 @@ def test_a_run_that_compares_two_blocks_is_no_aa_test(tmp_path: Path) -> None:
 
 
 def test_the_verb_measures_judges_and_leaves_the_band_to_later_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, sketched: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(launch, "WORKER", "tests.fake_worker")
     monkeypatch.setenv("BENCH_FAKE", "{}")
@@ -115,7 +119,7 @@ def test_the_verb_measures_judges_and_leaves_the_band_to_later_runs(
     config_file = tmp_path / "c.yaml"
     config_file.write_text("name: c\ntiming: {processes_min: 2, processes_max: 2}\nexperiments: {a: {blocks: [standard, separable], axes: {threads: 1}}}\n")  # fmt: skip
     outcome = runner.run(config_file, ["cpu"], None, (), ["bench"], lambda _: None)
-    pairs = write_views(outcome.folder).run.pairs
+    pairs = read(outcome.folder).pairs
     assert pairs["noise_band"].tolist() == [told["noise_band"]]
 
 

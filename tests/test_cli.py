@@ -71,24 +71,30 @@ finally:
     return done, set(modules.split()), float(seconds)
 
 
+def light_within(seconds: float, tries: int, *args: object) -> str:
+    """What it prints, without anything heavy, in so much processor time; a busy machine gets a few tries."""
+    took = []
+    while not took or (took[-1] >= seconds and len(took) < tries):
+        done, heavy, last = imported(*args)
+        assert (done.returncode, heavy) == (0, set())
+        took.append(last)
+    assert min(took) < seconds
+    return done.stdout
+
+
 # ---------------------------------------------------------------- start-up
 
 
 def test_help_is_quick_and_imports_nothing_heavy():
-    runs = [imported("--help") for _ in range(3)]
-    assert all(done.returncode == 0 and not heavy for done, heavy, _ in runs)
-    assert "Usage: bench" in runs[0][0].stdout
-    assert min(seconds for *_, seconds in runs) < 0.3
+    assert "Usage: bench" in light_within(0.3, 3, "--help")
 
 
 def test_ten_thousand_trials_are_planned_at_once_and_without_anything_heavy(tmp_path):
     path = tmp_path / "large.yaml"
     path.write_text(TEN_THOUSAND)
     for arguments in ([], ["--json"]):
-        runs = [imported("plan", path, *arguments) for _ in range(2)]
-        assert all(done.returncode == 0 and not heavy for done, heavy, _ in runs)
-        assert min(seconds for *_, seconds in runs) < 1.5
-    assert json.loads(runs[0][0].stdout)["counts"]["trials"] == 10_000
+        told = light_within(1.5, 3, "plan", path, *arguments)
+    assert json.loads(told)["counts"]["trials"] == 10_000
 
 
 def test_cost_imports_nothing_heavy():

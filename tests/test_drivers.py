@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Mapping
+from functools import cache
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -273,6 +274,7 @@ def test_groups_are_told_apart_by_all_six_keys_and_stand_in_their_order():
 # ---------------------------------------------------------------- published
 
 
+@cache
 def published() -> Drivers:
     rows = []
     for name, macs, activations, layers, ops, batch, card_s, cpu_s in EVERY_TENTH:
@@ -412,7 +414,7 @@ def run_verb(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[in
     return int(ended.value.code or 0), out, err
 
 
-def test_the_verb_prints_draws_and_gives_json(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):  # fmt: skip
+def test_the_verb_prints_draws_and_gives_json(tmp_path: Path, sketched, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):  # fmt: skip
     monkeypatch.chdir(tmp_path)
     lines = ["device,macs,activations,conv_layers,ops,time_s"]
     lines += [
@@ -446,7 +448,7 @@ def test_a_mistake_ends_with_status_2_and_one_line(tmp_path: Path, capsys: pytes
         assert said in err
 
 
-def test_a_runs_own_drivers_stand_in_its_report_and_its_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):  # fmt: skip
+def test_a_runs_own_drivers_stand_in_its_report_and_its_pictures(tmp_path: Path, sketched, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):  # fmt: skip
     monkeypatch.setattr("bench.show.plots.draw", lambda run, folder: ())  # test_plots.py draws
     write_run(tmp_path, data=config({"threads": [1], "layout": ["contiguous"]}))
     views = write_views(tmp_path)

@@ -168,7 +168,7 @@ def test_network_rows_leave_the_fields_empty_that_they_have_not(run: results.Run
     assert thin["layer_ratio"] == pytest.approx(27 / 14)
 
 
-def test_every_view_of_a_run_with_networks_is_made(run: results.Run, tmp_path: Path):
+def test_every_view_of_a_run_with_networks_is_made(run: results.Run, sketched):
     out = io.StringIO()
     terminal.show(run, out)
     lines = out.getvalue().splitlines()
@@ -196,7 +196,7 @@ def test_a_run_of_networks_alone_is_shown_by_what_they_promise_and_deliver(tmp_p
     assert compare.picture(found) is None
 
 
-def test_rows_that_multiply_nothing_break_no_view(tmp_path: Path):
+def test_rows_that_multiply_nothing_break_no_view(tmp_path: Path, sketched):
     write_run(
         tmp_path, Story(lambda *_: 2.0, processes=6),
         data(a=(["global_depthwise", "global_average_pool"], {"channels": 8, "size": 7})),

@@ -9,22 +9,35 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from bench.show.write import write_views
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_report_in_the_readme_is_the_report_of_the_committed_run(tmp_path: Path):
-    (shown,) = re.findall(r"```console\n\$ bench report (\S+)\n(.*?)```", README, re.DOTALL)
-    reference = shown[0]
-    copy = tmp_path / "copy"
-    shutil.copytree(ROOT / reference, copy)
+(SHOWN,) = re.findall(r"```console\n\$ bench report (\S+)\n(.*?)```", README, re.DOTALL)
+REFERENCE = SHOWN[0]
+
+
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A copy of the committed run, reported by the verb in a process of its own, and what that printed."""
+    copy = tmp_path_factory.mktemp("reported") / "copy"
+    shutil.copytree(ROOT / REFERENCE, copy)
     told = subprocess.run(
         [sys.executable, "-m", "bench", "report", str(copy)], capture_output=True, text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True,
     )  # fmt: skip
-    assert told.stdout.replace(str(copy), reference).strip() == shown[1].strip()
+    return copy, told.stdout
+
+
+def test_the_report_in_the_readme_is_the_report_of_the_committed_run(reported: tuple[Path, str]):
+    copy, told = reported
+    assert told.replace(str(copy), REFERENCE).strip() == SHOWN[1].strip()
     for table in ("measurements.csv", "pairs.csv"):
-        assert (copy / table).read_bytes() == (ROOT / reference / table).read_bytes()
+        assert (copy / table).read_bytes() == (ROOT / REFERENCE / table).read_bytes()
 
 
 def test_every_file_that_the_readme_points_at_is_there():
@@ -43,13 +56,12 @@ def test_every_verb_and_target_that_the_readme_names_exists():
         assert re.search(rf"^  {verb}\b", told.stdout, re.MULTILINE), verb
 
 
-def test_pictures_are_drawn_again_to_the_byte(tmp_path: Path):
-    (reference,) = re.findall(r"\$ bench report (\S+)\n", README)
-    for name in ("one", "two"):
-        shutil.copytree(ROOT / reference, tmp_path / name)
-        subprocess.run(
-            [sys.executable, "-m", "bench", "report", str(tmp_path / name)], capture_output=True, check=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )  # fmt: skip
-    for picture in (tmp_path / "one" / "plots").iterdir():
-        assert picture.read_bytes() == (tmp_path / "two" / "plots" / picture.name).read_bytes(), picture.name
+def test_pictures_are_drawn_again_to_the_byte(reported: tuple[Path, str], tmp_path: Path):
+    """In another process, by the function that the verb calls."""
+    copy, _ = reported
+    shutil.copytree(ROOT / REFERENCE, tmp_path / "again")
+    write_views(tmp_path / "again")
+    pictures = list((copy / "plots").iterdir())
+    assert pictures
+    for picture in pictures:
+        assert picture.read_bytes() == (tmp_path / "again" / "plots" / picture.name).read_bytes(), picture.name

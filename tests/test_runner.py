@@ -395,8 +395,21 @@ def test_what_workers_do_not_get_is_said(config: Path, tmp_path: Path, fake, mon
     assert any("OMP_PROC_BIND" in line for line in said)
 
 
-def bench(*words: str, **env: str) -> subprocess.Popen[str]:
-    code = "import sys; from bench.run import launch; launch.WORKER='tests.fake_worker'; from bench.cli import main; main()"
+NO_PICTURES = """
+from bench.show import drivers_picture, plots, roofline
+plots.draw = roofline.draw = drivers_picture.draw = lambda *_: ()
+"""
+
+
+def bench(*words: str, shown: bool = True, **env: str) -> subprocess.Popen[str]:
+    """The command line with fake workers, and without the pictures of a run that comes to be shown."""
+    code = f"""
+from bench.cli import main
+from bench.run import launch
+launch.WORKER = "tests.fake_worker"
+{NO_PICTURES if shown else ""}
+main()
+"""
     return subprocess.Popen(
         [sys.executable, "-c", code, *words], cwd=ROOT, text=True, env={**os.environ, **env},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -414,7 +427,7 @@ def wait_for(path: Path, kind: str, count: int) -> None:
 
 def test_kill_nine_of_the_runner_then_resume(config: Path, tmp_path: Path):
     out = tmp_path / "run"
-    process = bench("run", str(config), "--out", str(out), BENCH_FAKE='{"c": "slow"}')
+    process = bench("run", str(config), "--out", str(out), shown=False, BENCH_FAKE='{"c": "slow"}')
     wait_for(out / "journal.jsonl", "visit", 5)
     process.kill()
     process.communicate()
