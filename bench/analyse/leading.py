@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from bench.analyse import statistics
 from bench.analyse.judgement import (
@@ -62,6 +63,11 @@ class Slopes:
 def stack(sweep: Sweep) -> int:
     """How many layers a sweep of growing MACs holds."""
     return sweep.points[0].layers
+
+
+def workload(sweep: Sweep) -> tuple[Any, ...]:
+    """What a sweep computes, whatever its experiment, mode and batch."""
+    return (sweep.block, sweep.kernel, *((p.c_in, p.depth, p.height, p.layers) for p in sweep.points))
 
 
 def led_by_layers(rows: Rows) -> list[Verdict]:
@@ -146,7 +152,7 @@ def _shrinking(found: Mapping[Site, Sequence[Sweep]], site: Site, sweeps: Sequen
     for name, other in others.items():
         if other is None or other == site or other not in found:
             continue
-        here, there = ({(s.block, s.kernel): s.elasticity() for s in group if s.grows == "layers"} for group in (sweeps, found[other]))  # fmt: skip
+        here, there = ({workload(s): s.elasticity() for s in group if s.grows == "layers"} for group in (sweeps, found[other]))  # fmt: skip
         both = sorted(here.keys() & there.keys(), key=str)
         if both:
             now, then = mean_of([here[k] for k in both]), mean_of([there[k] for k in both])

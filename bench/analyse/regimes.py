@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -79,11 +80,14 @@ def layer_cost(arm: Record, sweeps: Sequence[Sweep]) -> float | None:
 
 def layer_share(arms: Sequence[Record], sweeps: Sequence[Sweep]) -> float | None:
     """Median share of the arms' time that layers cost of their own; None where no sweep says what they cost."""
+    costs: dict[tuple[Any, Any], float | None] = {}
     shares = []
     for arm in arms:
         if arm["layers"] and arm["time_median_s"]:
-            each = layer_cost(arm, sweeps)
-            if each is None:
+            kind = (arm["block"], arm["kernel"])
+            if kind not in costs:
+                costs[kind] = layer_cost(arm, sweeps)
+            if (each := costs[kind]) is None:
                 return None
             shares.append(min(1.0, each * arm["layers"] / arm["time_median_s"]))
     return _median(shares) if shares else None
@@ -104,11 +108,12 @@ def _obstacle(twins: tuple[Record, Record], site: Site, sweeps: Sequence[Sweep])
     """What the middle cell's arms spend their time on besides multiplying; empty where nothing tells."""
     base, thin = twins
     where = f"with {site.threads} thread{'s' if site.threads != 1 else ''}" if site.kind == "cpu" else f"on {site.device}"  # fmt: skip
-    at = f" at {thin['c_in']} channels" if thin["c_in"] else ""
+    stacked = f", {thin['depth']} deep," if (thin["depth"] or 1) > 1 else ""
+    at = f" at {thin['c_in']} channels{stacked}" if thin["c_in"] else ""
     each = layer_cost(thin, sweeps)
     if each is not None and thin["layers"] and thin["time_median_s"]:
         part = min(1.0, each * thin["layers"] / thin["time_median_s"])
-        return f"{where} a layer costs {seconds(each)} of its own, {share(part)} of the time of {thin['block']}{at}"
+        return f"{where} a layer costs {seconds(each)} of its own, {share(part)} of the time of {thin['block']}{at.rstrip(',')}"
     if thin["bound"] == "launch-bound" and thin["enqueue_time_median_s"] and thin["device_time_median_s"]:
         host, device = thin["enqueue_time_median_s"], thin["device_time_median_s"]
         return f"{where} {thin['block']}{at} takes the host {seconds(host)} to submit and the device {seconds(device)} to compute"  # fmt: skip
