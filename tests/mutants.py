@@ -52,6 +52,11 @@ MUTANTS: tuple[tuple[str, str, str, str, str], ...] = (
     ("eager taken for compiled", "bench/measure/compiling.py", "    if graphs != 1:\n", "    if graphs > 1:\n", "tests/test_compile.py::test_what_runs_eagerly_is_a_failure_and_no_row"),
     ("the cache emptied by writing to it", ACCELERATOR, "self._flushing.sum()", "self._flushing.zero_()", "tests/test_capture.py"),
     ("on after a failed capture", "bench/measure/worker.py", "if device.spoilt or told.get", "if told.get", "tests/test_capture.py"),
+    ("cells counted as processes", "bench/analyse/judgement.py", "    return Interval(mean, error * _t(fewest), fewest)\n", "    return Interval(mean, error * _t(fewest) / len(intervals) ** 0.5, fewest)\n", "tests/test_claims.py"),
+    ("many questions, each at 5 %", "bench/analyse/verdict.py", "if verdict.answer not in DECIDED", "if verdict.answer in DECIDED", "tests/test_claims.py"),
+    ("layers lead though nothing shrinks", "bench/analyse/leading.py", "_all_below(slopes.macs, FLAT), shrinks)", "_all_below(slopes.macs, FLAT))", "tests/test_claims.py"),
+    ("one steep sweep is enough", "bench/analyse/leading.py", "return max((above(e, threshold) for e in slopes), default=1.0)", "return min((above(e, threshold) for e in slopes), default=1.0)", "tests/test_claims.py"),
+    ("absence of evidence taken for equality", "bench/analyse/rules.py", "above(mean, margin), same(mean, margin))", "above(mean, margin), 0.0 if above(mean, margin) > 0.05 else 1.0)", "tests/test_claims.py"),
     ("a failed trial tried again", "bench/run/progress.py", '            return "failed"\n', "            return None\n", "tests/test_runner.py::test_a_failed_trial_is_not_tried_again_on_resume"),
 )  # fmt: skip
 
