@@ -98,8 +98,13 @@ def gpu_no_gain(rows: Rows) -> list[Verdict]:
 
 
 def promised(cell: Cell) -> bool:
-    """Whether a cell was promised 8 to 9 times: the network, or 3 x 3 blocks with a MAC ratio of PROMISED or more."""
-    return cell.contest == NETWORKS or (cell.row["kernel"] == 3 and (cell.row["mac_ratio"] or 0) >= PROMISED)
+    """Whether a cell was promised 8 to 9 times: the network, or one 3 x 3 block with a MAC ratio of PROMISED or more.
+
+    One block, as stacks of a sweep are made to be deep and narrow.
+    """
+    row = cell.row
+    one = row["kernel"] == 3 and row["depth"] in (1, None)
+    return cell.contest == NETWORKS or (one and (row["mac_ratio"] or 0) >= PROMISED)
 
 
 def _speed(claim: str, rows: Rows, kind: str, threshold: float | None, rule: Callable[[Interval, float], Ruling]) -> list[Verdict]:  # fmt: skip
@@ -116,7 +121,7 @@ def _speed(claim: str, rows: Rows, kind: str, threshold: float | None, rule: Cal
 
 def _at_site(claim: str, rows: Rows, site: Site, cells: Sequence[Cell], threshold: float | None, rule: Callable[[Interval, float], Ruling]) -> Verdict:  # fmt: skip
     known = [c for c in cells if c.known]
-    mean = mean_of([c.log for c in known or cells])
+    mean = _level(known or cells)
     margin = margin_of(cells)
     line = margin if threshold is None else math.log(threshold)
     ruling = rule(mean, margin) if known else Ruling("UNDECIDED", None)
