@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.analyse import evidence
 from bench.analyse.claims import BY_ID
+from bench.analyse.crossover import crossovers, sentence
 from bench.analyse.evidence import Published
+from bench.analyse.implied import implied
 from bench.analyse.judgement import Verdict
+from bench.analyse.regimes import seconds
 from bench.analyse.results import Run
 from bench.analyse.summary import duration, records_of, times
+from bench.analyse.sweeps import find
 from bench.analyse.verdict import Verdicts
 from bench.show.verdict import effect
 from bench.spec.columns import MEASURED
@@ -27,6 +32,31 @@ class Sentence:
     claims: tuple[str, ...]
     pictures: tuple[str, ...] = ()
     note: str = ""
+    shows: Callable[[Run], Iterator[str]] | None = None  # more of what was measured
+
+
+def _slopes(run: Run) -> Iterator[str]:
+    """The designed sweeps in numbers, as a table."""
+    yield "| at fixed | where | block | sweep | elasticity of time | own cost |"
+    yield "|---|---|---|---|---|---|"
+    for sweep in find(records_of(run.measurements)):
+        slope, cost = sweep.elasticity(), implied(sweep).each
+        ends = f" [{slope.low:+.2f}, {slope.high:+.2f}]" if math.isfinite(slope.half_width) else ""
+        first, last = sweep.counts()[[0, -1]]
+        held, grown, each = ("MACs", "layers", "a layer") if sweep.grows == "layers" else ("layers", "MACs", "a GMAC")
+        size = 1 if sweep.grows == "layers" else 1e9
+        spread = f" [{seconds(cost.low * size)}, {seconds(cost.high * size)}]" if cost.low is not None and cost.high is not None else ""  # fmt: skip
+        grew = f"{last / first:.3g}x the {grown} ({sweep.experiment}, k = {sweep.kernel})"
+        yield f"| {held} | {sweep.place.label} | {sweep.block} | {grew} | {slope.mean:+.2f}{ends} | {seconds(cost.value * size)}{spread} {each} |"
+
+
+def _crossings(run: Run) -> Iterator[str]:
+    """Where separable should start to win by what layers and MACs cost, and where it does."""
+    said = crossovers(find(records_of(run.measurements)), records_of(run.pairs))
+    if said:
+        yield "If layers and MACs were all that costs, the depth sweep would tell at how many channels the separable block starts to win:"
+        yield ""
+        yield from (f"- {sentence(c, c.place.label)}" for c in said)
 
 
 SENTENCES = (
@@ -64,11 +94,13 @@ SENTENCES = (
         ("depth",),
         "Layers may be said to lead only where three things hold: at fixed MACs time grows about as the layers do; at fixed "
         "layers it stays about flat as the MACs grow; and the effect shrinks in a graph or in larger batches.",
+        _slopes,
     ),
     Sentence(
         "And on a CPU, which lacks that parallelism, time follows the total compute.",
         ("cpu_led_by_compute",),
         ("depth", "crossover", "roofline"),
+        shows=_crossings,
     ),
 )
 
@@ -78,9 +110,9 @@ def text(run: Run, found: Verdicts, pictures: Iterable[Path]) -> str:
     drawn = {p.stem for p in pictures if p.suffix == ".png"}
     lines = [*_head(run), *_table(found)]
     shown: set[str] = set()
-    for number, sentence in enumerate(SENTENCES, 1):
-        lines += _section(number, sentence, found, [p for p in sentence.pictures if p in drawn and p not in shown])
-        shown |= set(sentence.pictures)
+    for number, one in enumerate(SENTENCES, 1):
+        lines += _section(run, number, one, found, [p for p in one.pictures if p in drawn and p not in shown])
+        shown |= set(one.pictures)
     if "doses" in drawn and "doses" not in shown:
         lines += ["", "![What else moves the answer](plots/doses.png)"]
     return "\n".join([*lines, *_foot(run)]) + "\n"
@@ -133,28 +165,32 @@ def _table(found: Verdicts) -> Iterator[str]:
     )
 
 
-def _section(number: int, sentence: Sentence, found: Verdicts, pictures: Sequence[str]) -> Iterator[str]:
+def _section(run: Run, number: int, one: Sentence, found: Verdicts, pictures: Sequence[str]) -> Iterator[str]:
     yield ""
-    yield f"## {number}. {sentence.said}"
-    if sentence.note:
+    yield f"## {number}. {one.said}"
+    if one.note:
         yield ""
-        yield sentence.note
-    for name in sentence.claims:
+        yield one.note
+    for name in one.claims:
         claim = BY_ID[name]
         yield ""
         yield f"**{claim.statement}** ({claim.cells}.)"
         yield ""
         yield from _answers(found.of(name))
+    more = list(one.shows(run)) if one.shows else []
+    if more:
+        yield ""
+        yield from more
     for name in pictures:
         yield ""
         yield f"![{name}](plots/{name}.png)"
-    told = [row for name in sentence.claims for row in evidence.about(name)]
+    told = [row for name in one.claims for row in evidence.about(name)]
     if told:
         yield ""
         yield "*What others published* (not measured by us):"
         yield ""
         yield from _published(told)
-    others = dict.fromkeys(a for name in sentence.claims for a in BY_ID[name].alternatives)
+    others = dict.fromkeys(a for name in one.claims for a in BY_ID[name].alternatives)
     if others:
         yield ""
         yield f"*What would change the answer:* {'; '.join(others)}."
