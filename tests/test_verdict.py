@@ -93,9 +93,11 @@ def test_json_holds_what_programs_need_and_null_where_there_is_no_number(capsys:
 
 
 def test_a_run_given_twice_is_a_mistake_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    shutil.copytree(REFERENCE, tmp_path / "copy", ignore=shutil.ignore_patterns("plots", "journal.jsonl"))
-    for again in (REFERENCE, REFERENCE / ".", tmp_path / "copy"):
-        status, out, err = run_verb(capsys, REFERENCE, again)
+    one, copy = tmp_path / "one", tmp_path / "copy"
+    for folder in (one, copy):  # the tables alone are read faster
+        shutil.copytree(REFERENCE, folder, ignore=shutil.ignore_patterns("plots", "journal.jsonl"))
+    for again in (one, one / ".", copy):
+        status, out, err = run_verb(capsys, one, again)
         assert (status, out, err.count("\n")) == (2, "", 1)
         assert "this run was given already. Give each run once." in err
     status, _, err = run_verb(capsys, tmp_path / "none")
@@ -158,6 +160,7 @@ def test_a_run_without_rows_is_no_crash(file: str) -> None:
 def test_no_column_that_may_be_empty_brings_it_down() -> None:
     """Every column but what rows are told apart by, emptied one at a time."""
     run = worlds.run_of(worlds.planned(shapes=worlds.shapes([32, 64])), worlds.server)
+    whole = judge([run])
     for name in run.measurements.columns.union(run.pairs.columns):
         frames = {}
         for which in ("measurements", "pairs"):
@@ -168,7 +171,8 @@ def test_no_column_that_may_be_empty_brings_it_down() -> None:
         found = judge([replace(run, **frames)])
         assert {v.claim for v in found.verdicts} == {c.id for c in CLAIMS}, name
         json.dumps(found.to_dict(), allow_nan=False)
-        assert shown(found)
+        if found.verdicts != whole.verdicts:
+            assert shown(found)
 
 
 def test_runs_of_which_nothing_was_measured_answer_only_what_is_exact(tmp_path: Path) -> None:
