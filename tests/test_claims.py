@@ -420,7 +420,7 @@ def cell(site: Site, log: Interval, c: int) -> Cell:
 
 
 def drawn(cells: Sequence[Cell], sweeps: dict[Site, tuple[Sweep, ...]] | None = None) -> Rows:
-    return Rows((), (), tuple(cells), {}, sweeps or {}, {})
+    return Rows((), tuple(cells), {}, sweeps or {}, {})
 
 
 def cells_of(rng: np.random.Generator, site: Site, truth: float, shared: float, n: int = 4, processes: int = 6) -> list[Cell]:  # fmt: skip

@@ -17,8 +17,8 @@ import pytest
 from bench import cli
 from bench.analyse import results
 from bench.analyse.claims import CLAIMS
-from bench.analyse.judgement import ANSWERS, Effect, Verdict
-from bench.analyse.sites import USUAL, Site
+from bench.analyse.judgement import ANSWERS, Effect
+from bench.analyse.sites import USUAL
 from bench.analyse.verdict import Verdicts, judge
 from bench.show import verdict as words
 from bench.show.write import write_views
@@ -210,11 +210,6 @@ def test_numbers_have_the_digits_that_their_interval_justifies() -> None:
     assert words.effect(Effect("e", -0.5, None, None, "elasticity")) == "-0.50"
     assert words.effect(None) == ""
     assert [words.p_words(p) for p in (0.0004, 0.0123, 0.31, 1.0)] == ["<0.001", "0.012", "0.31", "1"]
-
-
-def test_a_report_can_say_the_answers_in_a_line() -> None:
-    found = Verdicts((), tuple(Verdict(c, Site(), (), "", a, "", confirmatory=True) for c, a in (("cpu_3x", "REFUTED"), ("cpu_3x", "REFUTED"), ("memory", "SUPPORTED"), ("gpu_no_gain", "UNDECIDED"))))  # type: ignore[arg-type]  # fmt: skip
-    assert words.brief(found) == "cpu_3x REFUTED; memory SUPPORTED"
 
 
 # ---------------------------------------------------------------- the document

@@ -133,9 +133,8 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What all runs hold. `arms` and `sweeps` are by site; `twins` gives a cell's two arms, baseline first."""
+    """What all runs hold. `arms` and `sweeps` are by site; `index` finds an arm by site, run, trial and block."""
 
-    runs: tuple[Run, ...]
     pairs: tuple[tuple[Site, Record], ...]
     cells: tuple[Cell, ...]
     arms: Mapping[Site, tuple[Record, ...]]
@@ -166,7 +165,7 @@ def gather(runs: Sequence[Run]) -> Rows:
     pairs.sort(key=lambda pair: (pair[0].order(), _id(pair[1])))
     cells = [cell for site, row in pairs if (cell := _cell(site, row)) is not None]
     index = {(site, r["run_id"], r["trial_id"], r["block"]): r for site, rows in arms.items() for r in rows}
-    return Rows(tuple(runs), tuple(pairs), tuple(cells), _frozen(arms), _frozen(found), index)
+    return Rows(tuple(pairs), tuple(cells), _frozen(arms), _frozen(found), index)
 
 
 def setup_of(run: Run) -> Setup:

@@ -48,13 +48,6 @@ def show(found: Verdicts, file: TextIO | None = None) -> None:
             say(f"{len(rest) - MOST_EXPLORED} more with --json")
 
 
-def brief(found: Verdicts) -> str:
-    """One line for a report: how the confirmed answers fell."""
-    first = [v for v in found.verdicts if v.confirmatory]
-    told = [f"{v.claim} {v.answer}" for v in first if v.answer not in ("UNDECIDED", "NOT MEASURED")]
-    return "; ".join(dict.fromkeys(told))
-
-
 def _reasons(v: Verdict) -> list[str]:
     if v.answer == "NOT MEASURED":
         return [f"NOT MEASURED: {v.why}"]
