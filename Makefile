@@ -87,7 +87,7 @@ compare: $(READY) ## two runs, row by row and in a plot (A=results/... B=results
 	$(if $(and $(A),$(B)),,$(error Name two runs: make compare A=results/... B=results/...))$(BENCH) compare '$(A)' '$(B)'
 
 test: $(READY_DEV) ## the whole test suite; says nothing about speed
-	$(PY) -m pytest
+	$(PY) -m pytest -n 2 --dist loadfile
 
 test-bench: $(READY_DEV) ## second opinions: torch's Timer and pytest-benchmark beside ours, about a minute
 	$(BENCH) run configs/card.yaml --device '$(DEVICE)'$(WHERE) --set second_opinions=1$(SETS)

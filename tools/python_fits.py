@@ -10,6 +10,7 @@ import sys
 IMPORTED_AS = {
     "pyyaml": "yaml",
     "pytest-benchmark": "pytest_benchmark",
+    "pytest-xdist": "xdist",
     "import-linter": "importlinter",
 }
 SPARED = ("nvidia-ml-py",)  # without it a card's readings stay empty, and the run says so itself
