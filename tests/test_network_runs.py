@@ -187,7 +187,7 @@ def test_a_run_of_networks_alone_is_shown_by_what_they_promise_and_deliver(tmp_p
     run = results.read(tmp_path)
     assert plots.speedup(run) is None
     assert plots.throughput(run) is None
-    assert plots.delivery(run) is not None
+    assert plots.delivery(run) is None
     out = io.StringIO()
     terminal.show(run, out)
     assert out.getvalue().splitlines()[1].split() == ["block", "cpu"]

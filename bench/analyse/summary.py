@@ -77,19 +77,25 @@ def summarise(run: Run) -> Summary:
     """The run's pairs, counted and averaged."""
     records = records_of(run.pairs)
     groups: dict[tuple[str, ...], list[Record]] = {}
-    blocks: dict[tuple[str, ...], list[Record]] = {}
     for r in records:
         groups.setdefault((place_label(r), r["block"], r["baseline"]), []).append(r)
-        blocks.setdefault((r["device"], r["block"], r["baseline"]), []).append(r)
     return Summary(
         places=tuple(tally(rows, place) for (place, *_), rows in groups.items()),
-        blocks=tuple(tally(rows, device) for (device, *_), rows in blocks.items()),
+        blocks=by_block(records),
         median_half_width=tally(records, "").median_half_width if records else math.inf,
         precision_target=run.timing.precision,
         timed_s=run.timed_s,
         wall_s=run.wall_s,
         sessions=run.sessions,
     )
+
+
+def by_block(records: Sequence[Record]) -> tuple[Tally, ...]:
+    """A tally of these rows of pairs.csv for each device and block."""
+    groups: dict[tuple[str, ...], list[Record]] = {}
+    for r in records:
+        groups.setdefault((r["device"], r["block"], r["baseline"]), []).append(r)
+    return tuple(tally(rows, device) for (device, *_), rows in groups.items())
 
 
 def records_of(frame: pd.DataFrame) -> list[Record]:

@@ -12,22 +12,26 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
+from bench.analyse.designs import sweep_of_shapes
+from bench.analyse.regression import listed
 from bench.analyse.results import Run
 from bench.analyse.summary import (
     Record,
     Tally,
+    by_block,
     capital,
     finding,
     percent,
     promises,
     records_of,
     share,
-    summarise,
     times,
 )
 from bench.show import style
 from bench.show.facets import Channels, Facets, lay_out
 from bench.spec.columns import FAILED, MEASURED
+
+_MOST_NAMED = 4  # blocks in a title
 
 
 def draw(run: Run, folder: Path) -> tuple[Path, ...]:
@@ -48,7 +52,7 @@ def draw(run: Run, folder: Path) -> tuple[Path, ...]:
 
 def speedup(run: Run) -> Figure | None:
     """Speedup against channels, a panel per kernel; None where no pair of blocks was measured."""
-    every = blocks_alone(records_of(run.pairs))
+    every = sweep_of_shapes(records_of(run.pairs))
     rows = [r for r in every if measured(r)]
     if not rows:
         return None
@@ -77,13 +81,13 @@ def speedup(run: Run) -> Figure | None:
     handles = [*series_handles(facets), style.proxy("1x: equally fast", style.FAINT, line="-")]
     handles += band_handle(rows) + hollow_handle(rows)
     handles += [style.proxy("failed", style.FAINT, "x")] if failed else []
-    style.frame(figure, finding(summarise(run).blocks), footer(run, rows), handles, left_out(facets))
+    style.frame(figure, finding(by_block(every)), footer(run, rows), handles, left_out(run, facets, rows))
     return figure
 
 
 def delivery(run: Run) -> Figure | None:
     """The promised ratio of multiplications against the speedup that arrived; None where no pair was measured."""
-    rows = [r for r in records_of(run.pairs) if measured(r) and r["mac_ratio"] is not None]
+    rows = [r for r in sweep_of_shapes(records_of(run.pairs)) if measured(r) and r["mac_ratio"] is not None]
     if not rows:
         return None
     facets = lay_out(rows)
@@ -114,13 +118,13 @@ def delivery(run: Run) -> Figure | None:
         style.proxy("1x: equally fast", style.INK, line="-"),
     ]
     handles += hollow_handle(rows)
-    style.frame(figure, _delivery_title(summarise(run).blocks, rows), footer(run, rows), handles, left_out(facets))
+    style.frame(figure, _delivery_title(by_block(rows), rows), footer(run, rows), handles, left_out(run, facets, rows))
     return figure
 
 
 def throughput(run: Run) -> Figure | None:
     """Achieved GFLOP/s of each block against channels, a panel per kernel; None where no block was measured."""
-    every = blocks_alone(records_of(run.measurements))
+    every = sweep_of_shapes(records_of(run.measurements))
     rows = [r for r in every if r["status"] in MEASURED and r["achieved_flop_per_s"]]
     if not rows:
         return None
@@ -155,7 +159,7 @@ def throughput(run: Run) -> Figure | None:
     ]
     if len(facets.series) > 1:
         handles += [style.proxy(s, style.look(i).colour, line="-") for i, s in enumerate(facets.series)]
-    style.frame(figure, _throughput_title(rows, blocks), footer(run, rows, "minimum time · FLOP = 2 x MAC, convolutions only"), handles, left_out(facets))  # fmt: skip
+    style.frame(figure, _throughput_title(rows, blocks), footer(run, rows, "minimum time · FLOP = 2 x MAC, convolutions only"), handles, left_out(run, facets, rows))  # fmt: skip
     return figure
 
 
@@ -190,11 +194,6 @@ def memory(run: Run) -> Figure | None:
         figure, _memory_title(rows, blocks), footer(run, rows, "one evaluation, apart from the timing"), handles
     )
     return figure
-
-
-def blocks_alone(rows: Sequence[Record]) -> list[Record]:
-    """The rows that are not a network's: those with channels and a kernel to be drawn against."""
-    return [r for r in rows if r["kernel"] is not None]
 
 
 def measured(row: Record) -> bool:
@@ -314,9 +313,15 @@ def hollow_handle(rows: Sequence[Record]) -> list[Artist]:
     return [style.proxy("hollow: noisy, or less precise than asked", style.FAINT, "o", hollow=True)] if found else []
 
 
-def left_out(facets: Facets) -> str:
-    """What the picture had no room for."""
-    return f"{facets.left_out} more groups of panels are not drawn; pairs.csv has them." if facets.left_out else ""
+def left_out(run: Run, facets: Facets, rows: Sequence[Record]) -> str:
+    """What the picture had no room for, and the experiments that other pictures are for."""
+    words = []
+    if facets.left_out:
+        words.append(f"{facets.left_out} more groups of panels are not drawn; pairs.csv has them.")
+    others = [e for e in dict.fromkeys(run.pairs["experiment"]) if e not in {r["experiment"] for r in rows}]
+    if others:
+        words.append(f"Not drawn here, as no sweep of channels or kernels: {listed(others)}.")
+    return " ".join(words)
 
 
 def footer(run: Run, rows: Sequence[Record], how: str = "") -> str:
@@ -373,11 +378,16 @@ def _throughput_title(rows: Sequence[Record], blocks: Sequence[str]) -> str:
 
 
 def _memory_title(rows: Sequence[Record], blocks: Sequence[str]) -> str:
-    words = []
+    medians = {}
     for b in blocks:
         ratios = sorted(r["memory_peak_bytes"] / r["memory_theory_bytes"] for r in rows if r["block"] == b)
-        words.append(f"{b} {times(ratios[len(ratios) // 2])}")
-    return f"Peak memory, measured over theory: {', '.join(words)} (medians)"
+        medians[b] = ratios[len(ratios) // 2]
+    if len(blocks) <= _MOST_NAMED:
+        words = ", ".join(f"{b} {times(m)}" for b, m in medians.items())
+    else:
+        least, most = (pick(medians, key=lambda b: medians[b]) for pick in (min, max))
+        words = f"from {times(medians[least])} ({least}) to {times(medians[most])} ({most})"
+    return f"Peak memory, measured over theory: {words} (medians)"
 
 
 def _byte_ticks(low: float, high: float) -> list[float]:

@@ -96,7 +96,7 @@ def frame(figure: Figure, title: str, footer: str, handles: Sequence[Artist], mo
     with mpl.rc_context(_STYLE):
         heading = figure.suptitle(_wrapped(title, width, 13 * 0.60), fontsize=13, fontweight="bold", color=INK, ha="left", va="top", linespacing=1.25)  # fmt: skip
         heading.set_in_layout(False)
-        foot = figure.text(0, 0, _wrapped("\n".join(t for t in (more, footer) if t), width, 7.5 * 0.53), fontsize=7.5, color=FAINT, ha="left", va="bottom", linespacing=1.4)  # fmt: skip
+        foot = figure.text(0, 0, "\n".join(_wrapped(t, width, 7.5 * 0.53) for t in (more, footer) if t), fontsize=7.5, color=FAINT, ha="left", va="bottom", linespacing=1.4)  # fmt: skip
         foot.set_in_layout(False)
         legend = _legend(figure, handles, width - 2 * _MARGIN)
         above = _inches(figure, heading)[1] + (_inches(figure, legend)[1] if legend else 0.0) + 2.2 * _MARGIN

@@ -1,0 +1,87 @@
+"""A run of many experiments: each row is found by what it asks, and is in the picture that answers that."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bench.analyse import results
+from bench.analyse.designs import doses, sweep_of_shapes
+from bench.analyse.summary import Record, records_of
+from bench.show import plots
+from tests import designed
+from tests.test_plots import row, texts, ticks, title
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> results.Run:
+    return designed.run(tmp_path_factory.mktemp("designed"))
+
+
+def names(figure: Figure | None) -> list[str]:
+    assert figure is not None
+    return [a.get_title(loc="left") for a in figure.axes if a.axison]
+
+
+def markers(axis: Axes) -> list[tuple[float, float]]:
+    lone = [line for line in axis.lines if np.size(line.get_xdata()) == 1]
+    return [(float(line.get_xdata()[0]), float(line.get_ydata()[0])) for line in lone]
+
+
+# ---------------------------------------------------------------- which row asks what
+
+
+def pair(**fields: object) -> Record:
+    return row(status="ok", speedup=2.0, mac_ratio=8.0, cudnn_benchmark="on", **fields)
+
+
+def test_a_dose_varies_one_or_two_settings_at_one_shape():
+    def found(*rows: Record) -> list[tuple[str, ...]]:
+        return [d.factors for d in doses(rows)]
+
+    assert found(*(pair(batch=b) for b in (1, 2, 4))) == [("batch",)]
+    assert found(*(pair(dtype=d, layout=w) for d in ("fp32", "bf16", "fp16") for w in ("a", "b"))) == [("dtype", "layout")]  # fmt: skip
+    assert found(*(pair(threads=t, layout=w) for w in ("a", "b", "c") for t in (1, 2))) == [("threads", "layout")]
+    assert found(*(pair(threads=t, layout=w, batch=b) for w in "ab" for t in (1, 2) for b in (1, 2))) == []
+    assert found(pair(batch=1), pair(batch=2, c_in=32, c_out=32)) == []
+    assert found(pair(batch=1), pair(batch=2, kernel=None)) == []
+    assert found(pair()) == []
+    assert found(pair(batch=1), pair(batch=1, height=28), pair(batch=2)) == []  # the same twice
+    assert found(pair(batch=1), {**pair(batch=2), "status": "oom", "speedup": None}) == []
+
+
+def test_a_sweep_of_shapes_is_known_among_other_experiments():
+    sweep = [pair(experiment="sweep", c_in=c, c_out=c) for c in (8, 16)]
+    kernels = [pair(experiment="kernels", kernel=k) for k in (3, 5)]
+    dose = [pair(experiment="dose", batch=b) for b in (1, 2)]
+    deep = [pair(experiment="deep", depth=d, c_in=c, c_out=c) for d, c in ((1, 32), (4, 16))]
+    wide = [pair(experiment="wide", depth=8, c_in=c, c_out=c) for c in (8, 16)]
+    network = [pair(experiment="networks", kernel=None, c_in=None)]
+    assert sweep_of_shapes([*dose, *sweep, *deep, *network, *kernels, *wide]) == [*sweep, *kernels]
+    assert sweep_of_shapes([*dose, *wide, *network]) == wide
+    assert sweep_of_shapes([*dose, *network]) == dose
+    assert sweep_of_shapes(network) == []
+
+
+# ---------------------------------------------------------------- pictures against channels and kernels
+
+
+def test_pictures_against_channels_show_the_sweep_alone_and_tell_of_the_rest(run: results.Run):
+    figure = plots.speedup(run)
+    assert names(figure) == ["kernel 3 x 3", "kernel 5 x 5", "kernel 7 x 7"]
+    assert figure is not None
+    assert ticks(figure.axes[0], "x") == ["8", "16", "32", "64", "128", "256"]
+    rows = [r for r in records_of(run.pairs) if r["experiment"] == "channels_by_kernel"]
+    assert f"in {sum(r['verdict'] == 'faster' for r in rows)} of {len(rows)} cells" in title(figure)
+    told = re.sub(r"\s+", " ", texts(figure))
+    assert "Not drawn here, as no sweep of channels or kernels: depth_by_channels, depth_by_map," in told
+    assert "dose_mode and passes." in told
+    assert sum(len(markers(a)) for a in figure.axes) == len(rows)
+
+
+def test_memory_shows_every_block_and_names_two_in_its_title(run: results.Run):
+    assert re.match(r"Peak memory, measured over theory: from 1\.00x \(standard\) to [\d.]+x \(\w+\)", title(plots.memory(run)))  # fmt: skip
