@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from bench.analyse import results
 from bench.analyse.designs import doses, sweep_of_shapes
-from bench.analyse.summary import Record, records_of
-from bench.show import plots
+from bench.analyse.summary import Record, records_of, times
+from bench.show import networks_picture, plots
 from tests import designed
 from tests.test_plots import row, texts, ticks, title
 
@@ -20,6 +20,13 @@ from tests.test_plots import row, texts, ticks, title
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> results.Run:
     return designed.run(tmp_path_factory.mktemp("designed"))
+
+
+@pytest.fixture(scope="module")
+def networks(run: results.Run) -> Figure:
+    made = networks_picture.picture(run)
+    assert made is not None
+    return made
 
 
 def names(figure: Figure | None) -> list[str]:
@@ -30,6 +37,13 @@ def names(figure: Figure | None) -> list[str]:
 def markers(axis: Axes) -> list[tuple[float, float]]:
     lone = [line for line in axis.lines if np.size(line.get_xdata()) == 1]
     return [(float(line.get_xdata()[0]), float(line.get_ydata()[0])) for line in lone]
+
+
+def apart(figure: Figure) -> bool:
+    figure.draw_without_rendering()
+    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    every = [[t.get_window_extent(renderer) for t in a.texts if t.get_text()] for a in figure.axes]
+    return not any(a.overlaps(b) for boxes in every for i, a in enumerate(boxes) for b in boxes[i + 1 :])
 
 
 # ---------------------------------------------------------------- which row asks what
@@ -85,3 +99,33 @@ def test_pictures_against_channels_show_the_sweep_alone_and_tell_of_the_rest(run
 
 def test_memory_shows_every_block_and_names_two_in_its_title(run: results.Run):
     assert re.match(r"Peak memory, measured over theory: from 1\.00x \(standard\) to [\d.]+x \(\w+\)", title(plots.memory(run)))  # fmt: skip
+
+
+# ---------------------------------------------------------------- networks
+
+
+def network_rows(run: results.Run) -> list[Record]:
+    return [r for r in records_of(run.pairs) if r["experiment"] == "networks"]
+
+
+def test_networks_stand_at_their_promise_and_their_speedup(networks: Figure, run: results.Run):
+    assert names(networks) == ["batch 1", "batch 8"]
+    for axis, batch in zip(networks.axes, (1, 8), strict=True):
+        mine = [r for r in network_rows(run) if r["batch"] == batch]
+        assert len(mine) == 4
+        assert {*markers(axis)} == {(1.0, 1.0), *((r["mac_ratio"], r["speedup"]) for r in mine)}
+        said = [t.get_text() for t in axis.texts]
+        assert "mobilenet_v1_standard" in said
+        assert all(any(re.fullmatch(rf"{r['block']} [\d.]+x", words) for words in said) for r in mine)
+
+
+def test_the_title_of_networks_gives_the_twins_macs_and_speedups(networks: Figure, run: results.Run):
+    mine = [r for r in network_rows(run) if r["block"] == "mobilenet_v1"]
+    ratio = times(mine[0]["mac_ratio"])
+    found = re.fullmatch(rf"Against mobilenet_v1_standard, mobilenet_v1 has {ratio} fewer MACs and is ([\d.]+)x to ([\d.]+)x as fast", title(networks))  # fmt: skip
+    assert found is not None
+    assert [float(v) for v in found.groups()] == pytest.approx(sorted(r["speedup"] for r in mine), rel=0.02)
+
+
+def test_names_of_networks_stand_apart(networks: Figure):
+    assert apart(networks)

@@ -13,7 +13,7 @@ from bench.analyse import results
 from bench.analyse.summary import records_of
 from bench.measure import compiling, devices, worker
 from bench.run import launch
-from bench.show import compare, plots, terminal
+from bench.show import compare, networks_picture, plots, terminal
 from bench.show.write import write_views
 from bench.spec import outline
 from bench.spec.config import Timing, check
@@ -188,6 +188,7 @@ def test_a_run_of_networks_alone_is_shown_by_what_they_promise_and_deliver(tmp_p
     assert plots.speedup(run) is None
     assert plots.throughput(run) is None
     assert plots.delivery(run) is None
+    assert networks_picture.picture(run) is not None
     out = io.StringIO()
     terminal.show(run, out)
     assert out.getvalue().splitlines()[1].split() == ["block", "cpu"]

@@ -88,19 +88,21 @@ def lay_out(rows: Sequence[Record], ignore: Sequence[str] = ()) -> Facets:
 
 def told_apart(places: Sequence[Place]) -> dict[Place, str]:
     """Each place by what tells it from the others of its device, such as `cuda:0, graph, batch 16`."""
-    devices = list(dict.fromkeys(p.device for p in places))
-    told: dict[Place, str] = {}
-    for device in devices:
-        mine = {p: _by_column(p) for p in places if p.device == device}
-        varying = [f for f in _OF_PLACES if len({_WORDS[f](r) for r in mine.values()}) > 1]
-        if len(devices) > 1:
-            varying.insert(0, "device")
-        told |= {place: ", ".join(_WORDS[f](row) for f in varying) for place, row in mine.items()}
-    return {place: told[place] for place in places}
+    rows = [{f: getattr(p, f"{f}_" if f == "pass" else f) for f in _OF_PLACES} for p in places]
+    return dict(zip(places, words_of(rows, _OF_PLACES), strict=True))
 
 
-def _by_column(place: Place) -> Record:
-    return {f: getattr(place, f"{f}_" if f == "pass" else f) for f in _OF_PLACES}
+def words_of(rows: Sequence[Record], fields: Sequence[str]) -> list[str]:
+    """For each row its words for those of the fields that vary among the rows of its device; devices if there are several."""
+    devices = {str(r["device"]) for r in rows}
+    varying = {d: [f for f in fields if len({word_of(r, f) for r in rows if r["device"] == d}) > 1] for d in devices}
+    first = ["device"] if len(devices) > 1 else []
+    return [", ".join(word_of(r, f) for f in [*first, *varying[str(r["device"])]]) for r in rows]
+
+
+def word_of(row: Record, field: str) -> str:
+    """A field of a row in words, `2 threads`; one without words of its own as `cudnn_benchmark on`."""
+    return _WORDS[field](row) if field in _WORDS else f"{field} {row[field]}"
 
 
 def _say(row: Record, fields: Sequence[str]) -> str:
