@@ -13,9 +13,9 @@ from bench.analyse.drivers import Drivers, explain
 from bench.analyse.results import Run, read, write_tables, write_whole
 from bench.analyse.summary import records_of
 from bench.analyse.verdict import Verdicts, judge
-from bench.show import crossover_picture, depth_picture, drivers_picture, networks_picture, plots, reproduction, roofline
+from bench.show import crossover_picture, depth_picture, doses_picture, drivers_picture, networks_picture, plots, reproduction, roofline
 
-_PICTURES = (plots, depth_picture, crossover_picture, networks_picture, roofline)
+_PICTURES = (plots, depth_picture, crossover_picture, networks_picture, doses_picture, roofline)
 
 
 @dataclass(frozen=True, slots=True)
