@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.analyse import sweeps
+from bench.analyse import aa, sweeps
 from bench.analyse.results import Run
 from bench.analyse.summary import Record, place_label, records_of
 from bench.analyse.sweeps import CONFIDENCE, Sweep
@@ -153,7 +153,7 @@ def gather(runs: Sequence[Run]) -> Rows:
     pairs: list[tuple[Site, Record]] = []
     arms: dict[Site, list[Record]] = {}
     found: dict[Site, list[Sweep]] = {}
-    for run in runs:
+    for run in (r for r in runs if not aa.is_aa(r)):  # blocks against themselves say nothing of claims
         setup, confidence = setup_of(run), run.timing.confidence
         pairs += [(Site.of(row, setup), _rescaled(row, *_SPEEDUP, confidence)) for row in _ordered(run.pairs)]
         own = [_rescaled(row, *_TIME, confidence) for row in _ordered(run.measurements)]

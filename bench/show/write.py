@@ -13,7 +13,16 @@ from bench.analyse.drivers import Drivers, explain
 from bench.analyse.results import Run, read, write_tables, write_whole
 from bench.analyse.summary import records_of
 from bench.analyse.verdict import Verdicts, judge
-from bench.show import crossover_picture, depth_picture, doses_picture, drivers_picture, networks_picture, plots, reproduction, roofline
+from bench.show import (
+    crossover_picture,
+    depth_picture,
+    doses_picture,
+    drivers_picture,
+    networks_picture,
+    plots,
+    reproduction,
+    roofline,
+)
 
 _PICTURES = (plots, depth_picture, crossover_picture, networks_picture, doses_picture, roofline)
 
@@ -41,7 +50,8 @@ def write_views(folder: Path) -> Views:
     if noise is not None:
         _write_json(folder / "aa.json", noise.to_dict())
     verdicts = judge([run])
-    _write_json(folder / "verdict.json", verdicts.to_dict())
+    if not aa.is_aa(run):
+        _write_json(folder / "verdict.json", verdicts.to_dict())
     drivers = explain(observations.of_run(run))
     into = folder / "plots"
     pictures = tuple(path for made in _PICTURES for path in made.draw(run, into)) + drivers_picture.draw(drivers, into)
