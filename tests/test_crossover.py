@@ -184,7 +184,7 @@ def test_sentences_give_both(found: tuple[Crossover, ...]):
 
 def test_the_title_counts_the_rows_that_overlap(figure: Figure, found: tuple[Crossover, ...]):
     agreed = sum(bool(c.agrees) for c in found)
-    assert f"overlaps with what was found in {agreed} of {len(found)} rows" in title(figure)
+    assert f"cost overlaps with what was found in {agreed} of {len(found)} rows" in title(figure)
     assert "not of the model" in texts(figure)
 
 

@@ -92,6 +92,12 @@ def test_each_line_is_named_with_its_slope_and_what_a_layer_costs(figure: Figure
     assert ticks(panels["cpu, 1 thread, batch 1\n8 blocks, wider"], "x") == ["1 M", "10 M", "100 M", "1 G", "10 G"]
 
 
+def test_a_slope_that_is_not_known_stays_out_of_the_title(tmp_path: Path):
+    told = designed.story(wide={4 * place + 1: 2.5 for place in range(4)})  # of each depth, one thread at batch 1
+    figure = depth_picture.picture(designed.run(tmp_path, told, only=("depth_by_map",)))
+    assert "The title leaves out 1 of 4 sweeps, whose slopes are known less well than ±0.25." in texts(figure)
+
+
 def test_panels_of_a_row_share_their_scales(figure: Figure):
     row = drawn_axes(figure)[:4]
     assert len({a.get_ylim() for a in row}) == 1
@@ -133,6 +139,7 @@ def test_a_sweep_of_one_process_has_points_and_a_slope_but_no_interval(tmp_path:
     assert figure is not None
     labels = [t.get_text() for a in drawn_axes(figure) for t in a.texts]
     assert len(labels) == 8
+    assert "No slope is known to ±0.25, so the title's factors may be chance." in texts(figure)
     assert not any("±" in label or "[" in label for label in labels)
 
 
@@ -151,6 +158,12 @@ def test_the_lines_of_resamples_are_the_sweeps_own_line(sweeps: tuple[Sweep, ...
             )
             want = dataclasses.replace(s, points=points).line()
             assert (each[i], constant[i]) == pytest.approx(want, rel=1e-9, abs=1e-15)
+
+
+def test_a_point_drawn_far_too_fast_leaves_a_line():
+    each, constant = lines(np.array([1.0, 4.0, 16.0]), np.array([[1.0, 1e-12, 2.0]]))
+    assert each[0] * 4 + constant[0] == pytest.approx(1e-12)
+    assert min(each[0], constant[0]) >= 0
 
 
 def test_drawn_times_give_the_points_own_intervals_back(sweeps: tuple[Sweep, ...]):

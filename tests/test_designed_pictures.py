@@ -99,7 +99,7 @@ def test_pictures_against_channels_show_the_sweep_alone_and_tell_of_the_rest(run
     rows = [r for r in records_of(run.pairs) if r["experiment"] == "channels_by_kernel"]
     assert f"in {sum(r['verdict'] == 'faster' for r in rows)} of {len(rows)} cells" in title(figure)
     told = re.sub(r"\s+", " ", texts(figure))
-    assert "Not drawn here, as no sweep of channels or kernels: depth_by_channels, depth_by_map," in told
+    assert "Not drawn here, as no sweep of channels or kernels over one block: depth_by_channels, depth_by_map," in told
     assert "dose_mode and passes." in told
     assert sum(len(markers(a)) for a in figure.axes) == len(rows)
 

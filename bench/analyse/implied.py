@@ -74,7 +74,9 @@ def lines(counts: Floats, times: Floats) -> tuple[Floats, Floats]:
     xx, xw, ww = (x * x).sum(1), (x * w).sum(1), (w * w).sum(1)
     sx, sw = x.sum(1), w.sum(1)
     det = xx * ww - xw * xw
-    each, constant = (sx * ww - sw * xw) / det, (sw * xx - sx * xw) / det
+    plain = det > 1e-12 * xx * ww  # else one point, drawn far too fast, decides alone
+    det = np.where(plain, det, 1.0)
+    each, constant = np.where(plain, (sx * ww - sw * xw) / det, -1.0), (sw * xx - sx * xw) / det
     each = np.where(constant < 0, sx / xx, each)  # on the border the other one fits alone
     constant = np.where(each < 0, sw / ww, np.maximum(constant, 0))
     return np.maximum(each, 0), constant

@@ -122,4 +122,4 @@ def _title(found: Sequence[Crossover]) -> str:
     overlap = sum(bool(c.agrees) for c in found)
     rows = f"{len(found)} row{'s' if len(found) != 1 else ''}"
     apart = f", {times(median)} apart at the median" if median >= 1.005 else ""
-    return f"What layers and MACs cost predicts where separable starts to win: it overlaps with what was found in {overlap} of {rows}{apart}"  # fmt: skip
+    return f"Where separable starts to win: the prediction from what layers and MACs cost overlaps with what was found in {overlap} of {rows}{apart}"  # fmt: skip

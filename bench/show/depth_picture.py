@@ -21,6 +21,7 @@ from bench.show.facets import told_apart
 MOST_ACROSS = 4  # panels side by side
 MOST_PLACES = 8
 LABEL_INCHES = 1.4  # beside the lines, for their words
+KNOWN = 0.25  # half-width of a slope that a title may lean on
 _LEAD = 8.6  # points from one line of words to the next
 _RAYS = ((1.0, (0, (5, 2))), (0.0, (0, (1, 2))))  # slope and line of what the sweeps are held against
 _UNITS = (("s", 1.0), ("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9))
@@ -59,13 +60,16 @@ def picture(run: Run) -> Figure | None:
             for s in here:
                 _line(axis, s, style.look(blocks.index(s.block)))
             _scales(axis, whole, upright, not begun)
-            style.name_panel(axis, "\n".join(filter(None, (words[here[0].place], _name(here[0])))))
+            kernel = f", kernel {here[0].kernel}" if len({s.kernel for s in shown}) > 1 else ""
+            style.name_panel(axis, "\n".join(filter(None, (words[here[0].place], _name(here[0]) + kernel))))
             labelled.append((axis, here))
             begun = True
     arms = {p.arm_id for s in shown for p in s.points}
     drawn = [r for r in records_of(run.measurements) if r["arm_id"] in arms]
     how = "median time, geometric mean over processes · bars: 95 % interval over processes · at a line: slope of ln(time) on ln(count) with its interval, and the straight line's time for each layer or GMAC"
-    style.frame(figure, _title(shown), plots.footer(run, drawn, how), _handles(shown), left)
+    told, doubt = _told(shown)
+    more = " ".join(filter(None, (left, doubt)))
+    style.frame(figure, _title(told), plots.footer(run, drawn, how), _handles(shown), more)
     for axis, here in labelled:  # once the panels have their sizes, which the words follow
         _label(axis, here, blocks)
     return figure
@@ -75,7 +79,8 @@ def _shown(found: Sequence[Sweep]) -> tuple[list[Sweep], str]:
     """The sweeps of layers, those of MACs with the deepest stacks at the same places, and what finds no room."""
     deep = [s for s in found if s.grows == "layers"]
     every = list(dict.fromkeys(s.place for s in deep))
-    wide = [s for s in found if s.grows == "macs" and s.place in every]
+    kernels = {s.kernel for s in deep}
+    wide = [s for s in found if s.grows == "macs" and s.place in every and s.kernel in kernels]
     deepest = max((s.points[0].depth or 1 for s in wide), default=1)
     wide = [s for s in wide if (s.points[0].depth or 1) == deepest]
     places = [p for band in _bands(every) for p in band]
@@ -211,19 +216,33 @@ def _handles(shown: Sequence[Sweep]) -> list[Artist]:
     return handles
 
 
-def _title(shown: Sequence[Sweep]) -> str:
-    """How much longer the baseline takes for how many times the layers and the MACs, on each device."""
-    lead = shown[0].block
-    mine = [s for s in shown if s.block == lead]
+def _told(shown: Sequence[Sweep]) -> tuple[list[Sweep], str]:
+    """The baseline's sweeps that the title speaks of, those with known slopes if there are any; and what it leaves out."""
+    mine = [s for s in shown if s.block == shown[0].block]
+    known = [s for s in mine if s.elasticity().half_width <= KNOWN]
+    if not known:
+        return mine, f"No slope is known to ±{KNOWN}, so the title's factors may be chance."
+    out = len(mine) - len(known)
+    words = f"The title leaves out {out} of {len(mine)} sweeps, whose slopes are known less well than ±{KNOWN}."
+    return known, words if out else ""
+
+
+def _title(mine: Sequence[Sweep]) -> str:
+    """How much longer a block takes for how many times the layers and the MACs, on each device."""
+    lead = mine[0].block
     devices = list(dict.fromkeys(s.place.device for s in mine))
     words = []
     for device in devices:
         deep, wide = ([s for s in mine if s.grows == g and s.place.device == device] for g in ("layers", "macs"))
-        counts, taken = _growth(deep)
-        word = f"at fixed MACs {counts} the layers take {lead} blocks {taken} the time"
-        if wide:
-            counts, taken = _growth(wide)
-            word += f"{',' if len(devices) > 1 else ';'} at fixed layers {counts} the MACs take them {taken}"
+        parts: list[str] = []
+        for held, what, some in (("MACs", "layers", deep), ("layers", "MACs", wide)):
+            if some:
+                counts, taken = _growth(some)
+                whom = "them" if parts else f"{lead} blocks"
+                parts.append(
+                    f"at fixed {held} {counts} the {what} take {whom} {taken}" + ("" if parts else " the time")
+                )
+        word = (", " if len(devices) > 1 else "; ").join(parts)
         words.append(f"on {device} {word}" if len(devices) > 1 else word)
     return capital("; ".join(words))
 

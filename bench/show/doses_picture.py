@@ -147,7 +147,7 @@ def _title(shown: Sequence[Dose]) -> str:
         mine = sorted((d for d in shown if d.device == device), key=lambda d: math.log(_ends(d)[1] / _ends(d)[0]))
         at = f"on {device} " if len(devices) > 1 else ""
         most, least = mine[-1], mine[0]
-        said = f"{at}{_factors(most)} moves the speedup most, {_span(most)}"
+        said = f"{at}{_factors(most)} move{'s' if len(most.factors) == 1 else ''} the speedup most, {_span(most)}"
         words.append(said + (f", and {_factors(least)} least, {_span(least)}" if len(mine) > 1 else ""))
     shape = {(r["c_in"], r["kernel"]) for d in shown for r in d.rows}
     at = "At {} channels, kernel {}: ".format(*next(iter(shape))) if len(shape) == 1 else ""

@@ -320,7 +320,7 @@ def left_out(run: Run, facets: Facets, rows: Sequence[Record]) -> str:
         words.append(f"{facets.left_out} more groups of panels are not drawn; pairs.csv has them.")
     others = [e for e in dict.fromkeys(run.pairs["experiment"]) if e not in {r["experiment"] for r in rows}]
     if others:
-        words.append(f"Not drawn here, as no sweep of channels or kernels: {listed(others)}.")
+        words.append(f"Not drawn here, as no sweep of channels or kernels over one block: {listed(others)}.")
     return " ".join(words)
 
 
