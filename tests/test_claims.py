@@ -312,7 +312,7 @@ def test_noisy_rows_count_and_are_said() -> None:
     found = judge([run_of(planned(shapes=worlds.shapes()), compute, noisy=frozenset({0, 2}))])
     (v,) = found.of("cpu_3x")
     assert v.answer == "SUPPORTED"
-    assert "2 of 4 cells noisy" in v.notes
+    assert "2 of 4 measurements noisy" in v.notes
 
 
 def test_a_run_at_another_confidence_gives_the_same_answers() -> None:
@@ -350,7 +350,7 @@ def test_two_machines_are_told_from_one() -> None:
 def test_runs_of_one_machine_share_their_sites_and_runs_of_two_do_not() -> None:
     a, b = (run_of(planned(shapes=worlds.shapes()), compute, run_id=name, seed=i) for i, name in enumerate("ab"))
     (v,) = judge([a, b]).of("cpu_3x")
-    assert (v.runs, v.cells.n) == (("a", "b"), 8)
+    assert (v.runs, v.cells.n) == (("a", "b"), 4)  # each workload counts once
     assert any("2 runs of this machine taken together" in note for note in v.notes)
     other = replace(b, environment={"host": {**worlds.HOST, "physical_cores": 8}})
     assert [v.runs for v in judge([a, other]).of("cpu_3x")] == [("a",), ("b",)]

@@ -40,6 +40,18 @@ def test_the_report_in_the_readme_is_the_report_of_the_committed_run(reported: t
         assert (copy / table).read_bytes() == (ROOT / REFERENCE / table).read_bytes()
 
 
+def test_the_verdicts_in_the_readme_are_those_of_the_committed_run():
+    (folder, block), *_ = re.findall(r"```console\n\$ bench verdict (\S+)\n(.*?)```", README, re.DOTALL)
+    told = subprocess.run(
+        [sys.executable, "-m", "bench", "verdict", folder], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    printed = iter([line.rstrip() for line in told.stdout.splitlines()])
+    for line in block.splitlines():
+        assert line in ("", "...") or line in printed, line  # in this order
+    for file in ("measurements.csv", "pairs.csv", "verdict.json", "reproduction.md"):
+        assert (ROOT / folder / file).is_file()
+
+
 def test_every_file_that_the_readme_points_at_is_there():
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         assert (ROOT / target).exists(), target

@@ -119,10 +119,11 @@ def _speed(claim: str, rows: Rows, kind: str, threshold: float | None, rule: Cal
     return found
 
 
-def _at_site(claim: str, rows: Rows, site: Site, cells: Sequence[Cell], threshold: float | None, rule: Callable[[Interval, float], Ruling]) -> Verdict:  # fmt: skip
+def _at_site(claim: str, rows: Rows, site: Site, measured: Sequence[Cell], threshold: float | None, rule: Callable[[Interval, float], Ruling]) -> Verdict:  # fmt: skip
+    cells = _once_each(measured)
     known = [c for c in cells if c.known]
-    mean = _level(known or cells)
-    margin = margin_of(cells)
+    mean = mean_of([c.log for c in known or cells])
+    margin = margin_of(measured)
     line = margin if threshold is None else math.log(threshold)
     ruling = rule(mean, margin) if known else Ruling("UNDECIDED", None)
     surely, not_ = sum(c.log.low >= line for c in known), sum(c.log.high < line for c in known)
@@ -130,10 +131,10 @@ def _at_site(claim: str, rows: Rows, site: Site, cells: Sequence[Cell], threshol
         surely, not_ = sum(c.log.high <= line for c in known), sum(c.log.low > line for c in known)
     where = regime_of(rows, site, cells)
     return Verdict(
-        claim=claim, site=site, runs=runs_of(cells), about=about(cells[0].contest), answer=ruling.answer,
+        claim=claim, site=site, runs=runs_of(measured), about=about(cells[0].contest), answer=ruling.answer,
         why=bought(rows, site, known) if known else NO_INTERVAL, regime=where.word,
         effect=Effect.ratio("speedup, geometric mean", mean), p=ruling.p, cells=counted(cells, surely, not_, _line(threshold, margin)),
-        notes=notes(cells, _margin(margin) if threshold is None else "", where.note),
+        notes=notes(measured, _margin(margin) if threshold is None else "", where.note),
     )  # fmt: skip
 
 
@@ -180,11 +181,20 @@ def _shared(ours: Sequence[Cell], theirs: Sequence[Cell]) -> set[tuple[Any, ...]
 
 
 def _level(cells: Sequence[Cell]) -> Interval:
-    """Mean ln(speedup) over workloads, so that one that was measured twice counts once."""
-    groups: dict[tuple[Any, ...], list[Interval]] = {}
+    """Mean ln(speedup) over workloads, each counted once."""
+    return mean_of([c.log for c in _once_each(cells)])
+
+
+def _once_each(cells: Sequence[Cell]) -> list[Cell]:
+    """A cell for each workload: of one that several experiments measured, the mean, where possible of those with an interval."""
+    groups: dict[tuple[Any, ...], list[Cell]] = {}
     for cell in cells:
-        groups.setdefault(cell.workload, []).append(cell.log)
-    return mean_of([mean_of(logs) for logs in groups.values()])
+        groups.setdefault(cell.workload, []).append(cell)
+    merged = []
+    for alike in groups.values():
+        known = [c for c in alike if c.known] or alike
+        merged.append(replace(known[0], log=mean_of([c.log for c in known])))
+    return merged
 
 
 def parallelism(rows: Rows) -> list[Verdict]:
@@ -291,11 +301,15 @@ def notes(cells: Sequence[Cell], *more: str) -> tuple[str, ...]:
     noisy, alone = sum(c.row["status"] == "noisy" for c in cells), sum(not c.known for c in cells)
     many = len(runs_of(cells)) > 1 and len({c.site for c in cells}) == 1
     said = [
-        f"{noisy} of {_cells(len(cells))} noisy" if noisy else "",
-        f"{alone} of {_cells(len(cells))} measured by one process, without a say" if alone else "",
+        f"{noisy} of {_measured(len(cells))} noisy" if noisy else "",
+        f"{alone} of {_measured(len(cells))} by one process, without a say" if alone else "",
         f"{len(runs_of(cells))} runs of this machine taken together; what runs differ by is not in the interval" if many else "",
     ]  # fmt: skip
     return tuple(filter(None, (*said, *more)))
+
+
+def _measured(n: int) -> str:
+    return f"{n} measurement{'s' if n != 1 else ''}"
 
 
 def _margin(margin: float) -> str:

@@ -16,7 +16,7 @@ from bench.analyse.judgement import Verdict
 from bench.analyse.regimes import seconds
 from bench.analyse.results import Run
 from bench.analyse.summary import duration, records_of, times
-from bench.analyse.sweeps import find
+from bench.analyse.sweeps import Grows, find
 from bench.analyse.verdict import Verdicts
 from bench.show.verdict import effect
 from bench.spec.columns import MEASURED
@@ -35,25 +35,39 @@ class Sentence:
     shows: Callable[[Run], Iterator[str]] | None = None  # more of what was measured
 
 
-def _slopes(run: Run) -> Iterator[str]:
-    """The designed sweeps in numbers, as a table."""
-    yield "| at fixed | where | block | sweep | elasticity of time | own cost |"
-    yield "|---|---|---|---|---|---|"
-    for sweep in find(records_of(run.measurements)):
+def _layers(run: Run) -> Iterator[str]:
+    """The sweeps of layers at fixed MACs."""
+    return _slopes(run, "layers")
+
+
+def _compute(run: Run) -> Iterator[str]:
+    """The sweeps of MACs at fixed layers, and where both kinds of cost say that the separable block starts to win."""
+    yield from _slopes(run, "macs")
+    yield from _crossings(run)
+
+
+def _slopes(run: Run, grows: Grows) -> Iterator[str]:
+    """The designed sweeps of one kind, as a table."""
+    found = [sweep for sweep in find(records_of(run.measurements)) if sweep.grows == grows]
+    if not found:
+        return
+    word, unit, size = ("layers", "layer", 1.0) if grows == "layers" else ("MACs", "GMAC", 1e9)
+    yield f"| where | block | {word} at fixed {'MACs' if grows == 'layers' else 'layers'} | elasticity of time on {word} | time of a {unit} |"
+    yield "|---|---|---|---|---|"
+    for sweep in found:
         slope, cost = sweep.elasticity(), implied(sweep).each
         ends = f" [{slope.low:+.2f}, {slope.high:+.2f}]" if math.isfinite(slope.half_width) else ""
         first, last = sweep.counts()[[0, -1]]
-        held, grown, each = ("MACs", "layers", "a layer") if sweep.grows == "layers" else ("layers", "MACs", "a GMAC")
-        size = 1 if sweep.grows == "layers" else 1e9
         spread = f" [{seconds(cost.low * size)}, {seconds(cost.high * size)}]" if cost.low is not None and cost.high is not None else ""  # fmt: skip
-        grew = f"{last / first:.3g}x the {grown} ({sweep.experiment}, k = {sweep.kernel})"
-        yield f"| {held} | {sweep.place.label} | {sweep.block} | {grew} | {slope.mean:+.2f}{ends} | {seconds(cost.value * size)}{spread} {each} |"
+        grew = f"{last / first:,.0f}x, {sweep.experiment}, k = {sweep.kernel}"
+        yield f"| {sweep.place.label} | {sweep.block} | {grew} | {slope.mean:+.2f}{ends} | {seconds(cost.value * size)}{spread} |"
 
 
 def _crossings(run: Run) -> Iterator[str]:
     """Where separable should start to win by what layers and MACs cost, and where it does."""
     said = crossovers(find(records_of(run.measurements)), records_of(run.pairs))
     if said:
+        yield ""
         yield "If layers and MACs were all that costs, the depth sweep would tell at how many channels the separable block starts to win:"
         yield ""
         yield from (f"- {sentence(c, c.place.label)}" for c in said)
@@ -94,13 +108,13 @@ SENTENCES = (
         ("depth",),
         "Layers may be said to lead only where three things hold: at fixed MACs time grows about as the layers do; at fixed "
         "layers it stays about flat as the MACs grow; and the effect shrinks in a graph or in larger batches.",
-        _slopes,
+        _layers,
     ),
     Sentence(
         "And on a CPU, which lacks that parallelism, time follows the total compute.",
         ("cpu_led_by_compute",),
         ("depth", "crossover", "roofline"),
-        shows=_crossings,
+        shows=_compute,
     ),
 )
 
