@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from bench.analyse.results import Run, read
+from bench.analyse.verdict import judge
 from bench.measure import simulated
 from bench.run import launch, runner
 from bench.spec.errors import UserError
@@ -73,6 +74,35 @@ def test_a_device_bound_block_costs_its_kernels_and_first_calls_are_warmed_away(
         assert row["device_time_median_s"] == pytest.approx(device_s, rel=1e-3)
         assert row["device_time_cold_median_s"] == pytest.approx(device_s, rel=1e-3)
         assert row["bound"] == "device-bound"
+
+
+SWEEPS = """
+name: sweeps
+timing: {processes_min: 2, processes_max: 2, seconds: 0.01, warmup_seconds: 0.01, timeout_seconds: 15}
+experiments:
+  depth:
+    blocks: [standard, separable]
+    together: [size, depth]
+    axes: {channels: 8, size: [16, 8, 4], depth: [1, 4, 16], mode: [eager, graph]}
+  macs:
+    blocks: [standard, separable]
+    axes: {channels: [8, 16, 32], depth: 16, size: 4}
+"""
+
+
+def test_a_launch_bound_device_is_found_to_follow_its_layers_from_worker_to_verdict(tmp_path, warm, monkeypatch):
+    """5 us to launch each kernel of 1 us, whatever it computes: the three tests of the claim hold."""
+    monkeypatch.setenv(simulated.ENVIRONMENT, "virtual,launch=5e-6,kernel=1e-6")
+    (tmp_path / "c.yaml").write_text(SWEEPS)
+    run = read(runner.run(tmp_path / "c.yaml", ["sim"], tmp_path / "run", [], ["bench"], lambda _: None).folder)
+    found = judge([run])
+    (led,) = [v for v in found.of("gpu_led_by_layers") if v.confirmatory]
+    assert (led.answer, led.regime, led.site.device, led.site.mode) == ("SUPPORTED", "overhead-bound", "sim", "eager")
+    assert led.effect is not None
+    assert led.effect.value == pytest.approx(-1, abs=0.02)  # no more time for MACs, in step with layers
+    assert [v.answer for v in found.of("cpu_led_by_compute") if v.own] == ["NOT MEASURED"]
+    (compute,) = [v for v in found.of("cpu_led_by_compute") if v.site.mode == "eager"]
+    assert (compute.answer, compute.confirmatory) == ("REFUTED", False)
 
 
 def test_faults_of_the_device_cost_a_row_each(measure):
