@@ -404,8 +404,10 @@ plots.draw = roofline.draw = drivers_picture.draw = lambda *_: ()
 def bench(*words: str, shown: bool = True, **env: str) -> subprocess.Popen[str]:
     """The command line with fake workers, and without the pictures of a run that comes to be shown."""
     code = f"""
+import signal
 from bench.cli import main
 from bench.run import launch
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may ignore it, as nohup and & do
 launch.WORKER = "tests.fake_worker"
 {NO_PICTURES if shown else ""}
 main()
