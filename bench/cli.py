@@ -245,11 +245,19 @@ def verdict(
     """Judge the claims of the texts by one or several runs: supported, refuted, equivalent, undecided, not measured."""
     import json
 
+    from bench.analyse.aa import is_aa
     from bench.analyse.results import read
     from bench.analyse.verdict import judge
     from bench.show import verdict as words
 
-    found = judge([read(folder) for folder in folders])
+    runs = [read(folder) for folder in folders]
+    if all(is_aa(run) for run in runs):
+        raise UserError(
+            str(folders[0]),
+            "an A/A test compares blocks with themselves and bears on no claim",
+            "Give a run of make bench or make reproduce.",
+        )
+    found = judge(runs)
     if json_:
         _say(json.dumps(found.to_dict(), indent=2, allow_nan=False))
         return

@@ -154,6 +154,17 @@ def test_of_axes_in_step_a_network_has_only_its_own(write):
     assert [(t.shape.height, t.shape.batch) for t in made.active] == [(64, 1), (32, 4)]
 
 
+def test_the_page_on_configs_names_every_key_with_its_default_and_its_example_holds(write):
+    page = (Path(__file__).parents[1] / "docs" / "CONFIG.md").read_text()
+    keys = [f.alias or n for n, f in Axes.model_fields.items()] + list(Timing.model_fields)
+    assert [key for key in keys if f"`{key}`" not in page] == []
+    for name in ("precision", "confidence", "seconds", "sample_seconds", "warmup_seconds", "timeout_seconds"):
+        (line,) = [row for row in page.splitlines() if row.startswith(f"| `{name}`")]
+        assert f"| {Timing.model_fields[name].default:g} |" in line
+    config, _ = load(write(page.split("```yaml\n")[1].split("```")[0]))
+    assert [experiment.count() for experiment in config.experiments.values()] == [8, 6, 4]
+
+
 # ---------------------------------------------------------------- mistakes in the file
 
 KERNEL = "x.yaml:11: experiments.a.axes.kernel"
@@ -226,6 +237,7 @@ MISTAKES = [
     # axes in step
     ("[all, 1]", "[all, 1]\n    together: [channels, depth]", "experiments.a: axes that walk together differ in length: 2 of channels, 1 of"),
     ("[all, 1]", "[all, 1]\n    together: [kernel, kernel]", "x.yaml:5: experiments.a: an axis stands twice in together. Take one out."),
+    ("[all, 1]", "[all, 1]\n    together: [kernel]", "experiments.a: one axis alone has none to walk with. Name those that walk with it"),
     ("[all, 1]", "[all, 1]\n    together: [threads]", "together[0]: 'threads': it is not one of the words known here. List axes that walk in step"),
     ("0.1", "0.1\n  minutes: 0", "timing.minutes: 0: it is not above 0. Write the minutes that a device may take"),
     # absurd

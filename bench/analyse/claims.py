@@ -67,7 +67,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         id="below_9x",
-        statement="At k = 3 it needs a little under 9 times fewer, never 9.",
+        statement="At k = 3 the multiplications never fall by 9 times or more, however many channels there are.",
         cells="every row of separable against standard at k = 3, measured or not",
         rule=f"exact: the MAC ratio, 1 / (1/N + 1/9) for N channels out, stays below {BELOW:g}",
         alternatives=(),
@@ -143,7 +143,7 @@ CLAIMS: tuple[Claim, ...] = (
         statement="The more a CPU can do in parallel, the less it gains.",
         cells="pairs that are the same but for their number of threads, of which there are two at the least",
         rule="the slope of ln(speedup) on ln(threads) is surely below 0 (SUPPORTED) or above 0 (REFUTED), and from fewest to most threads it changes by more than the margin; within ±margin: EQUIVALENT",
-        alternatives=("clocks that fall as more cores work", "memory bandwidth that all cores share", "other programs on the cores"),
+        alternatives=("another kernel of the library for another number of threads", "clocks that fall as more cores work", "memory bandwidth that all cores share", "other programs on the cores"),
         device_kind="cpu",
         margin=MARGIN,
         to_measure='no pair at two numbers of CPU threads: make bench SET="threads=1,all"',

@@ -107,7 +107,7 @@ def _at_site(claim: str, rows: Rows, site: Site, sweeps: Sequence[Sweep]) -> Ver
         claim=claim, site=site, runs=tuple(sorted({s.place.run_id for s in sweeps})), about="designed sweeps",
         answer=ruling.answer, why=f"{each}elasticity of time {', '.join([*means, *shrunk])}", regime=where.word,
         effect=_effect(slopes.layers, macs), p=ruling.p, cells=_count(sweeps),
-        notes=(*map(capital, lacking), _conditions(claim, slopes, shrinks), *_notes(claim, slopes, sweeps), where.note),
+        notes=(*map(capital, lacking), *_by_block(sweeps), *_decided(claim, ruling.answer, slopes), _conditions(claim, slopes, shrinks), *_notes(claim, slopes, sweeps), where.note),
     )  # fmt: skip
 
 
@@ -167,6 +167,31 @@ def _largest(found: Mapping[Site, Sequence[Sweep]], site: Site) -> Site | None:
     return replace(site, batch=max(batches)) if batches and max(batches) > (site.batch or 0) else None
 
 
+def _by_block(sweeps: Sequence[Sweep]) -> list[str]:
+    """Each block's own elasticities, where there are several: they may follow different things."""
+    blocks = list(dict.fromkeys(s.block for s in sweeps))
+    if len(blocks) < 2:
+        return []
+    said = []
+    for block in blocks:
+        means = [(what, [s.elasticity() for s in sweeps if s.block == block and s.grows == grows]) for what, grows in (("layers", "layers"), ("MACs", "macs"))]  # fmt: skip
+        said.append(f"{block} {' and '.join(f'{_plus_minus(mean_of(own))} on {what}' for what, own in means if own)}")
+    return [f"By block: {'; '.join(said)}"]
+
+
+def _decided(claim: str, answer: str, slopes: Slopes) -> list[str]:
+    """Which condition fails where the claim is refuted."""
+    if answer != "REFUTED":
+        return []
+    macs = slopes.macs if claim == LAYERS else slopes.all_macs
+    steep, flat, word, other = (
+        (slopes.layers, macs, "layers", "MACs") if claim == LAYERS else (macs, slopes.layers, "MACs", "layers")
+    )
+    said = [f"no elasticity on {word} reaches {STEEP:g}"] if sure_of(_all_below(steep, STEEP)) else []
+    said += [f"every elasticity on {other} exceeds {FLAT:g}"] if sure_of(_all_above(flat, FLAT)) else []
+    return [f"Refuted since {' and '.join(said)}"] if said else []
+
+
 def _conditions(claim: str, slopes: Slopes, shrinks: float | None) -> str:
     """In how many sweeps each condition surely holds."""
     layers, macs = (above, below) if claim == LAYERS else (below, above)
@@ -194,7 +219,7 @@ def _notes(claim: str, slopes: Slopes, sweeps: Sequence[Sweep]) -> list[str]:
         said.append(f"MACs grow in a stack of {slopes.depth} layer{'s' if slopes.depth > 1 else ''} only, not of {DEEP}")  # fmt: skip
     for grows, held in (("layers", "MACs"), ("macs", "layers")):
         factors = [_growth(s) for s in sweeps if s.grows == grows]
-        if factors:
+        if factors and max(factors) > 1.05:
             what = "layers" if grows == "layers" else "MACs"
             said.append(f"Activations grow up to {max(factors):.2g} fold as {what} grow at fixed {held}")
     noisy = sum(p.noisy for s in sweeps for p in s.points)

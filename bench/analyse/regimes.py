@@ -101,7 +101,7 @@ def bought(rows: Rows, site: Site, cells: Sequence[Cell]) -> str:
     middle = sorted(cells, key=lambda c: (c.log.mean, repr(c.workload)))[len(cells) // 2]
     twins = rows.twins(middle.site, middle.row)
     held = _obstacle(twins, site, rows.sweeps.get(site, ())) if twins else ""
-    return f"{held}, so {promise} buy {gained}" if held else f"{promise} buy {gained}"
+    return f"{held}; {promise} buy {gained}" if held else f"{promise} buy {gained}"
 
 
 def _obstacle(twins: tuple[Record, Record], site: Site, sweeps: Sequence[Sweep]) -> str:

@@ -29,12 +29,13 @@ from bench.analyse.judgement import (
     slope,
 )
 from bench.analyse.regimes import bought, regime_of
-from bench.analyse.sites import BLOCKS, NETWORKS, TWINS, Cell, Rows, Site, by_site, contest_of, primary
+from bench.analyse.sites import BLOCKS, NETWORKS, TWINS, WORKLOAD, Cell, Rows, Site, by_site, contest_of, primary
 from bench.analyse.summary import Record, times
 from bench.spec.columns import MEASURED
 from bench.spec.interval import Interval
 
 MOST_NAMED = 4  # shapes in a sentence
+MOST_LISTED = 12  # cells in a note
 NO_INTERVAL = "one process measured each row, so there is no interval"
 
 
@@ -60,6 +61,8 @@ def _separable(rows: Rows) -> list[Record]:
 
 
 def _exact(claim: str, kernel: int, rows: Sequence[Record], word: str, extreme: Callable[[list[float]], float], holds: Callable[[float], bool]) -> Verdict:  # fmt: skip
+    runs = tuple(sorted({r["run_id"] for r in rows}))
+    rows = list({tuple(r[name] for name in WORKLOAD): r for r in rows}.values())
     ratios = [float(r["mac_ratio"]) for r in rows]
     fail = [r for r in rows if not holds(r["mac_ratio"])]
     low, high = min(ratios), max(ratios)
@@ -68,10 +71,10 @@ def _exact(claim: str, kernel: int, rows: Sequence[Record], word: str, extreme: 
     named = ", ".join(f"{c_in} to {c_out}" for c_in, c_out in shapes[:MOST_NAMED]) + (" and more" if len(shapes) > MOST_NAMED else "")  # fmt: skip
     why = f"the MAC ratio at k = {kernel} is {what}" + (f", and the claim fails from {named} channels" if fail else "")
     return Verdict(
-        claim=claim, site=Site(), runs=tuple(sorted({r["run_id"] for r in rows})), about=f"k = {kernel}",
+        claim=claim, site=Site(), runs=runs, about=f"k = {kernel}",
         answer="REFUTED" if fail else "SUPPORTED", why=why, regime="exact", confirmatory=True,
         effect=Effect(f"{word} MAC ratio", extreme(ratios), None, None, "ratio, exact"),
-        cells=Count(len(rows), low, high, len(rows) - len(fail), len(fail), "rows, measured or not"),
+        cells=Count(len(rows), low, high, len(rows) - len(fail), len(fail), "shapes, measured or not"),
     )  # fmt: skip
 
 
@@ -134,7 +137,7 @@ def _at_site(claim: str, rows: Rows, site: Site, measured: Sequence[Cell], thres
         claim=claim, site=site, runs=runs_of(measured), about=about(cells[0].contest), answer=ruling.answer,
         why=bought(rows, site, known) if known else NO_INTERVAL, regime=where.word,
         effect=Effect.ratio("speedup, geometric mean", mean), p=ruling.p, cells=counted(cells, surely, not_, _line(threshold, margin)),
-        notes=notes(measured, _margin(margin) if threshold is None else "", where.note),
+        notes=notes(measured, _one_by_one(cells), _margin(margin) if threshold is None else "", where.note),
     )  # fmt: skip
 
 
@@ -207,7 +210,9 @@ def parallelism(rows: Rows) -> list[Verdict]:
                 groups.setdefault(replace(site, threads=None), {})[site.threads] = cells
         several = {site: by for site, by in groups.items() if len(by) > 1 and _everywhere(by)}
         confirmed = primary(several)
-        found += [replace(_over_threads(site, by), confirmatory=site in confirmed) for site, by in several.items()]
+        found += [
+            replace(_over_threads(rows, site, by), confirmatory=site in confirmed) for site, by in several.items()
+        ]
     return found
 
 
@@ -215,7 +220,7 @@ def _everywhere(by: Mapping[int, Sequence[Cell]]) -> set[tuple[Any, ...]]:
     return set.intersection(*({c.workload for c in cells} for cells in by.values()))
 
 
-def _over_threads(site: Site, by: Mapping[int, Sequence[Cell]]) -> Verdict:
+def _over_threads(rows: Rows, site: Site, by: Mapping[int, Sequence[Cell]]) -> Verdict:
     keys = _everywhere(by)
     counts = sorted(by)
     cells = {t: [c for c in by[t] if c.workload in keys] for t in counts}
@@ -233,8 +238,21 @@ def _over_threads(site: Site, by: Mapping[int, Sequence[Cell]]) -> Verdict:
         why=f"over the same {_cells(len(keys))} the block buys {told}: {steepness.mean:+.2f} for each e-fold of threads",
         effect=Effect.ratio(f"speedup with {most} threads / with {few}", ratio), p=ruling.p,
         cells=Count(len(keys), math.exp(min(each)), math.exp(max(each)), words=f"at {', '.join(map(str, counts))} threads"),
-        notes=notes(everything, _margin(margin)),
+        notes=notes(everything, _margin(margin), _other_kernels(rows, cells[few], cells[most], most, few)),
     )  # fmt: skip
+
+
+def _other_kernels(rows: Rows, few: Sequence[Cell], most: Sequence[Cell], threads: int, fewest: int) -> str:
+    """In how many workloads the library runs a block by another kernel with more threads, which is no matter of parallelism."""
+    one, other = ({c.workload: _kernels(rows, c) for c in cells} for cells in (few, most))
+    changed = sum(one[key] != other[key] for key in one if None not in (one[key], other[key]))
+    return f"In {changed} of {_cells(len(one))} the library runs another kernel with {threads} threads than with {fewest} (column backends)" if changed else ""  # fmt: skip
+
+
+def _kernels(rows: Rows, cell: Cell) -> tuple[str, ...] | None:
+    twins = rows.twins(cell.site, cell.row)
+    told = [arm["backends"] for arm in twins or ()]
+    return tuple(map(str, told)) if told and None not in told else None
 
 
 # ---------------------------------------------------------------- memory
@@ -242,13 +260,13 @@ def _over_threads(site: Site, by: Mapping[int, Sequence[Cell]]) -> Verdict:
 
 def memory(rows: Rows) -> list[Verdict]:
     """Per site: the bytes that an evaluation holds at its peak, standard over separable."""
-    groups: dict[Site, list[tuple[Record, Record]]] = {}
+    groups: dict[Site, dict[tuple[Any, ...], tuple[Record, Record]]] = {}
     for site, row in rows.pairs:
         twins = rows.twins(site, row) if contest_of(row) == BLOCKS and row["status"] in MEASURED else None
         if twins is not None and all(a["memory_peak_bytes"] for a in twins):
-            groups.setdefault(site, []).append(twins)
+            groups.setdefault(site, {}).setdefault(tuple(row[name] for name in WORKLOAD), twins)  # bytes repeat
     confirmed = primary(groups)
-    return [replace(_peaks(site, groups[site], rows), confirmatory=site in confirmed) for site in sorted(groups, key=Site.order)]  # fmt: skip
+    return [replace(_peaks(site, [*groups[site].values()], rows), confirmatory=site in confirmed) for site in sorted(groups, key=Site.order)]  # fmt: skip
 
 
 def _peaks(site: Site, twins: Sequence[tuple[Record, Record]], rows: Rows) -> Verdict:
@@ -290,6 +308,18 @@ def counted(cells: Sequence[Cell], surely: int, surely_not: int, line: str) -> C
     values = [math.exp(c.log.mean) for c in cells]
     words = f"{line} surely in {surely} of {_cells(len(cells))}, surely not in {surely_not}"
     return Count(len(cells), min(values), max(values), surely, surely_not, words)
+
+
+def _one_by_one(cells: Sequence[Cell]) -> str:
+    """Each cell's speedup beside its shape, which a mean hides; nothing of many."""
+    if len(cells) > MOST_LISTED:
+        return ""
+    rows = sorted(cells, key=lambda c: (c.row["c_in"] or 0, c.row["height"]))
+    told = [
+        f"{c.row['c_in']} channels " * bool(c.row["c_in"]) + f"{c.row['height']} px {times(math.exp(c.log.mean))}"
+        for c in rows
+    ]
+    return f"By shape: {', '.join(told)}"
 
 
 def _line(threshold: float | None, margin: float) -> str:

@@ -16,9 +16,9 @@ from bench.analyse.judgement import Verdict
 from bench.analyse.regimes import seconds
 from bench.analyse.results import Run
 from bench.analyse.summary import duration, records_of, times
-from bench.analyse.sweeps import Grows, find
+from bench.analyse.sweeps import find
 from bench.analyse.verdict import Verdicts
-from bench.show.verdict import effect
+from bench.show.verdict import cells, effect
 from bench.spec.columns import MEASURED
 
 MOST_PUBLISHED = 6  # rows under one sentence; docs/EVIDENCE.md has them all
@@ -33,34 +33,36 @@ class Sentence:
     pictures: tuple[str, ...] = ()
     note: str = ""
     shows: Callable[[Run], Iterator[str]] | None = None  # more of what was measured
+    device: str = ""  # cpu or gpu where it speaks of one alone: no picture of the other belongs there
 
 
-def _layers(run: Run) -> Iterator[str]:
-    """The sweeps of layers at fixed MACs."""
-    return _slopes(run, "layers")
+def _accelerators(run: Run) -> Iterator[str]:
+    """The designed sweeps on accelerators."""
+    return _slopes(run, "gpu")
 
 
-def _compute(run: Run) -> Iterator[str]:
-    """The sweeps of MACs at fixed layers, and where both kinds of cost say that the separable block starts to win."""
-    yield from _slopes(run, "macs")
+def _cpus(run: Run) -> Iterator[str]:
+    """The designed sweeps on the CPU, and where both kinds of cost say that the separable block starts to win."""
+    yield from _slopes(run, "cpu")
     yield from _crossings(run)
 
 
-def _slopes(run: Run, grows: Grows) -> Iterator[str]:
-    """The designed sweeps of one kind, as a table."""
-    found = [sweep for sweep in find(records_of(run.measurements)) if sweep.grows == grows]
+def _slopes(run: Run, kind: str) -> Iterator[str]:
+    """The designed sweeps on one kind of device, as a table."""
+    found = [sweep for sweep in find(records_of(run.measurements)) if sweep.place.kind == kind]
     if not found:
         return
-    word, unit, size = ("layers", "layer", 1.0) if grows == "layers" else ("MACs", "GMAC", 1e9)
-    yield f"| where | block | {word} at fixed {'MACs' if grows == 'layers' else 'layers'} | elasticity of time on {word} | time of a {unit} |"
+    yield "| where | block | what grows | elasticity of time on it | time of one more |"
     yield "|---|---|---|---|---|"
     for sweep in found:
         slope, cost = sweep.elasticity(), implied(sweep).each
         ends = f" [{slope.low:+.2f}, {slope.high:+.2f}]" if math.isfinite(slope.half_width) else ""
         first, last = sweep.counts()[[0, -1]]
+        word, unit, size = ("layers", "layer", 1.0) if sweep.grows == "layers" else ("MACs", "GMAC", 1e9)
         spread = f" [{seconds(cost.low * size)}, {seconds(cost.high * size)}]" if cost.low is not None and cost.high is not None else ""  # fmt: skip
-        grew = f"{last / first:,.0f}x, {sweep.experiment}, k = {sweep.kernel}"
-        yield f"| {sweep.place.label} | {sweep.block} | {grew} | {slope.mean:+.2f}{ends} | {seconds(cost.value * size)}{spread} |"
+        held = f"MACs within {sweep.drift:.2f}x" if sweep.grows == "layers" and sweep.drift > 1.01 else "MACs fixed" if sweep.grows == "layers" else "layers fixed"  # fmt: skip
+        grew = f"{last / first:,.0f}x {word}, {held} ({sweep.experiment}, k = {sweep.kernel})"
+        yield f"| {sweep.place.label} | {sweep.block} | {grew} | {slope.mean:+.2f}{ends} | {seconds(cost.value * size)}{spread} a {unit} |"
 
 
 def _crossings(run: Run) -> Iterator[str]:
@@ -78,11 +80,13 @@ SENTENCES = (
         "On a GPU with computing power to spare, MobileNet brings no speed-up, and at times a loss.",
         ("gpu_no_gain",),
         ("networks",),
+        device="gpu",
     ),
     Sentence(
         "Where computing power is short, it more than triples the speed.",
         ("cpu_3x",),
         ("speedup", "networks"),
+        device="cpu",
     ),
     Sentence(
         "The block splits one convolution into two, so its multiplications fall: for 3 x 3 kernels a little under nine times.",
@@ -108,13 +112,15 @@ SENTENCES = (
         ("depth",),
         "Layers may be said to lead only where three things hold: at fixed MACs time grows about as the layers do; at fixed "
         "layers it stays about flat as the MACs grow; and the effect shrinks in a graph or in larger batches.",
-        _layers,
+        _accelerators,
+        device="gpu",
     ),
     Sentence(
         "And on a CPU, which lacks that parallelism, time follows the total compute.",
         ("cpu_led_by_compute",),
         ("depth", "crossover", "roofline"),
-        shows=_compute,
+        shows=_cpus,
+        device="cpu",
     ),
 )
 
@@ -123,10 +129,13 @@ def text(run: Run, found: Verdicts, pictures: Iterable[Path]) -> str:
     """The document. Pictures are linked from `plots/` beside it, where they were drawn."""
     drawn = {p.stem for p in pictures if p.suffix == ".png"}
     lines = [*_head(run), *_table(found)]
+    kinds = {"cpu" if device == "cpu" else "gpu" for device in run.measurements["device"].dropna()}
     shown: set[str] = set()
     for number, one in enumerate(SENTENCES, 1):
-        lines += _section(run, number, one, found, [p for p in one.pictures if p in drawn and p not in shown])
-        shown |= set(one.pictures)
+        fitting = one.pictures if one.device in ("", *kinds) else ()
+        here = [p for p in fitting if p in drawn and p not in shown]
+        lines += _section(run, number, one, found, here)
+        shown |= set(here)
     if "doses" in drawn and "doses" not in shown:
         lines += ["", "![What else moves the answer](plots/doses.png)"]
     return "\n".join([*lines, *_foot(run)]) + "\n"
@@ -152,6 +161,8 @@ def _head(run: Run) -> Iterator[str]:
         + f", torch {facts.get('torch') or 'unknown'}, {str(facts.get('started_utc') or '')[:10]}. "
         + "Speedup is time of standard / time of separable: above 1x the separable one is faster."
     )
+    yield ""
+    yield _trust(run)
     if not any(key != "cpu" for key in devices):
         yield ""
         yield (
@@ -165,18 +176,22 @@ def _head(run: Run) -> Iterator[str]:
 
 
 def _table(found: Verdicts) -> Iterator[str]:
-    yield "| claim | here | where | effect |"
-    yield "|---|---|---|---|"
+    yield "| claim | here | where | effect | cells |"
+    yield "|---|---|---|---|---|"
     for claim in BY_ID.values():
         for v in found.of(claim.id):
             if v.confirmatory:
                 where = ", ".join(filter(None, (v.about, v.site.label if v.site.device else "")))
-                yield f"| {claim.statement} | **{v.answer}** | {where} | {_effect(v)} |"
+                noisy = next((note for note in v.notes if "noisy" in note), "")
+                told = "; ".join(filter(None, (cells(v), noisy)))
+                yield f"| {claim.statement} | **{v.answer}** | {where} | {_effect(v)} | {told} |"
     yield ""
     yield (
         "SUPPORTED, REFUTED and EQUIVALENT are answers that survive Holm's correction over all tests in this table, at "
         "5 %; UNDECIDED is no answer. `docs/CLAIMS.md` has each claim's rule, `verdict.json` every figure."
     )
+    yield ""
+    yield from (f"- *{word}*: {meaning}" for word, meaning in WORDS)
 
 
 def _section(run: Run, number: int, one: Sentence, found: Verdicts, pictures: Sequence[str]) -> Iterator[str]:
@@ -219,8 +234,8 @@ def _answers(verdicts: Sequence[Verdict]) -> Iterator[str]:
             yield f"- **NOT MEASURED**: {v.why}"
             continue
         number = f" {_effect(v)}." if v.effect else ""
-        cells = f" Cells: {v.cells.words}." if v.cells.words else ""
-        yield f"- **{v.answer}** ({where}; {v.regime}):{number} {v.why[:1].upper()}{v.why[1:]}.{cells}"
+        sure = f" {v.cells.words}." if "surely" in v.cells.words else ""
+        yield f"- **{v.answer}** ({where}; {v.regime}):{number} {v.why[:1].upper()}{v.why[1:]}.{sure}"
         yield from (f"  - {note}" for note in v.notes)
     rest = [v for v in verdicts if not v.confirmatory and v.own]
     if rest:
@@ -267,22 +282,35 @@ def _cited(source: str) -> str:
     return f"[{words}](http{address})" if address else words
 
 
-def _foot(run: Run) -> Iterator[str]:
+def _trust(run: Run) -> str:
+    """How many pairs were measured, how often, and how many of them are doubtful."""
     rows = records_of(run.pairs)
     measured = [r for r in rows if r["status"] in MEASURED]
     noisy = sum(r["status"] == "noisy" for r in measured)
     missed = sum(not r["precision_reached"] for r in measured)
     skipped = sum(r["status"] in ("skipped", "unsupported") for r in rows)
     failed = len(rows) - len(measured) - skipped
-    yield ""
-    yield "## How far to trust this"
-    yield ""
     processes = sorted({int(r["processes"]) for r in measured if r["processes"]})
     span = f"{processes[0]} to {processes[-1]}" if len(processes) > 1 else str(processes[0]) if processes else "no"
-    yield (
+    return (
         f"{len(measured)} pairs were measured, each in {span} fresh processes: {noisy} of them noisy, {missed} less precise than "
         f"the asked ±{run.timing.precision * 100:g} %; {skipped} were skipped (`pairs.csv` says why) and {failed} failed."
     )
+
+
+WORDS = (
+    ("cell", "one shape of a block or network, measured beside its baseline"),
+    ("surely", "the whole 95 % interval over processes lies there"),
+    ("Holm's correction", "makes it harder to answer the more questions are asked, so that chance answers none of them"),
+    ("elasticity", "by how many per cent time grows for 1 % more of something, in a sweep that holds the rest: E_L of layers, E_M of MACs; 1 is in step, 0 costs nothing"),
+    ("a layer's own cost", "time that one layer more takes where the MACs stay the same: the slope of a straight line through such a sweep"),
+    ("roof", "the least time that this machine's measured FLOP/s and bytes/s allow"),
+    ("regime", "what most time goes to at a place: overhead (calls and layers), bandwidth, compute, or a mixture"),
+)  # fmt: skip
+
+
+def _foot(run: Run) -> Iterator[str]:
+    yield _trust(run)
     if run.wall_s:
         yield f"It took {duration(run.wall_s)}, of which {run.timed_s / run.wall_s * 100:.0f} % went into samples."
     ambers = run.environment.get("ambers") or []

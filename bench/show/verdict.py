@@ -14,6 +14,11 @@ from bench.show.terminal import console_on, print_table
 
 HEAD = ("claim", "answer", "about", "where", "regime", "effect", "p", "cells")
 MOST_EXPLORED = 40
+SHORT = {
+    "elasticity on MACs less that on layers": "E_M - E_L",
+    "elasticity on layers": "E_L",
+    "elasticity on MACs": "E_M",
+}
 CONFIRMED = "p is Holm's over the tests in this table ({n}); exact and counted answers have none"
 EXPLORED = "Explored: other ways to run them and other devices, p as it is; among so many some answers are luck"
 
@@ -62,10 +67,21 @@ def _line(v: Verdict, several: bool) -> tuple[str, ...]:
         return (v.claim, v.answer, "", "", "", "", "", "")
     where = v.site.label + (f" [{', '.join(v.runs)}]" if several and v.site.device else "")
     p = v.p_adjusted if v.p_adjusted is not None else v.p
-    return (v.claim, v.answer, v.about, where, v.regime, effect(v.effect), "" if p is None else p_words(p), _cells(v))
+    named = f"{SHORT.get(v.effect.name, '')} " if v.effect and v.effect.name in SHORT else ""
+    return (
+        v.claim,
+        v.answer,
+        v.about,
+        where,
+        v.regime,
+        named + effect(v.effect),
+        "" if p is None else p_words(p),
+        cells(v),
+    )
 
 
-def _cells(v: Verdict) -> str:
+def cells(v: Verdict) -> str:
+    """How many rows, and in how many the claim surely holds and surely does not, with their range."""
     c = v.cells
     if c.low is None or c.high is None:
         return c.words or str(c.n)

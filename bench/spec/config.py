@@ -95,6 +95,9 @@ class Experiment(_Model):
     def _steps_alike(self) -> Experiment:
         if len(set(self.together)) < len(self.together):
             raise PydanticCustomError("step", "an axis stands twice in together", {"remedy": "Take one out"})
+        if len(self.together) == 1:
+            out = {"remedy": "Name those that walk with it, or take together out"}
+            raise PydanticCustomError("step", "one axis alone has none to walk with", out)
         sizes = {name: len(getattr(self.axes, name)) for name in self.together}
         if len(set(sizes.values())) > 1:
             words = ", ".join(f"{size} of {name}" for name, size in sizes.items())
