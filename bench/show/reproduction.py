@@ -183,7 +183,7 @@ def _table(found: Verdicts) -> Iterator[str]:
             if v.confirmatory:
                 where = ", ".join(filter(None, (v.about, v.site.label if v.site.device else "")))
                 noisy = next((note for note in v.notes if "noisy" in note), "")
-                told = "; ".join(filter(None, (cells(v), noisy)))
+                told = "; ".join(filter(None, (cells(v) if v.answer != "NOT MEASURED" else "", noisy)))
                 yield f"| {claim.statement} | **{v.answer}** | {where} | {_effect(v)} | {told} |"
     yield ""
     yield (
