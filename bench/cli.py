@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shlex
@@ -267,27 +268,60 @@ def verdict(
 
 @app.command()
 def compare(
-    a: Annotated[Path, typer.Argument(metavar="A", help="A results folder.")],
-    b: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="For the picture; default: results/compare-A-B.")
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="A B...", help="Results folders; each is compared with the first.")
+    ],
+    margin: Annotated[str, typer.Option(metavar="5%", help="A change that matters: 5% or 0.05.")] = "5%",
+    fail_on: Annotated[
+        str | None,
+        typer.Option(metavar="WORD", help="slower or changed: status 1 if a row is, after Holm's correction."),
     ] = None,
+    by: Annotated[str, typer.Option(metavar="WORD", help="What --fail-on looks at: speedups or times.")] = "speedups",
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="For the pictures; default: results/compare-A-B.")
+    ] = None,
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write every row there.")] = None,
     json_: Json = False,
 ) -> None:
-    """Set two runs side by side, row by row and on the same axes."""
+    """Set runs side by side, row by row and on the same axes: faster, slower, the same, or not to be told."""
     import json
 
+    from bench.analyse import comparison
     from bench.analyse.results import read
-    from bench.show import compare as comparison
+    from bench.show import compare as words
+    from bench.show import compare_export
 
-    found = comparison.compare(read(a), read(b))
+    share = _share("--margin", margin)
+    _word("--by", by, ("speedups", "times"))
+    if fail_on is not None:
+        _word("--fail-on", fail_on, ("slower", "changed"))
+    if len(folders) < 2:
+        raise UserError(
+            "bench compare", "it takes two results folders or more", "Name another run.", value=str(*folders)
+        )
+    found = comparison.compare_all(
+        [read(folder) for folder in folders], share, "benjamini-hochberg" if fail_on is None else "holm"
+    )
+    failing = [] if fail_on is None else comparison.failing(found, fail_on == "changed", by == "times")
+    if csv is not None:
+        compare_export.write_csv(found, csv)
     if json_:
-        _say(json.dumps(found.to_dict(), indent=2))
-        return
-    with _readers_may_leave():
-        comparison.show(found)
-    pictures = comparison.draw(found, out or Path("results") / f"compare-{found.a.run_id}-{found.b.run_id}")
-    _say("\n".join(f"picture: {path}" for path in pictures[:1]) or "no picture: no row was measured in both")
+        _say(json.dumps(compare_export.to_dict(found), indent=2, allow_nan=False))
+    else:
+        from bench.show import compare_picture
+
+        for compared in found:
+            with _readers_may_leave():
+                words.show(compared)
+            name = f"compare-{compared.a.run_id}-{compared.b.run_id}"
+            into = Path("results") / name if out is None else out if len(found) == 1 else out / name
+            pictures = compare_picture.draw(compared, into)
+            _say(
+                "\n".join(f"picture: {path}" for path in pictures if path.suffix == ".png")
+                or "no picture: no block was measured in both"
+            )
+    if failing:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -442,6 +476,18 @@ def _pixels(text: str) -> tuple[int, int]:
     if match is None:
         raise UserError("--size", "it is no size", "Write 28, or 56x48 for height x width.", value=text)
     return int(match[1]), int(match[2] or match[1])
+
+
+def _share(option: str, text: str) -> float:
+    """`5%` or `0.05` as 0.05. UserError for what is no share above 0 and below 1."""
+    match = re.fullmatch(r"\s*([0-9]{0,9}(?:\.[0-9]{0,9})?)\s*(%?)\s*", text)
+    try:
+        value = float(match[1]) / (100 if match[2] else 1) if match else math.nan
+    except ValueError:  # no digit at all
+        value = math.nan
+    if not 0 < value < 1:
+        raise UserError(option, "it should be a share above 0 and below 1", "Write 5% or 0.05", value=text)
+    return value
 
 
 def _word(option: str, word: str, known: tuple[str, ...]) -> None:

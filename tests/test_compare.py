@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import math
-import time
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench import cli
 from bench.analyse import results
-from bench.analyse.speedup import Row
-from bench.show import compare as comparing
-from bench.show.compare import compare, draw, headline, judge, picture, show
+from bench.analyse.comparison import CHANGED, Comparison, beyond, compare, compare_all, failing, judge
+from bench.show.compare import headline, overall, show
+from bench.show.compare_export import to_dict, write_csv
+from bench.show.compare_picture import draw, picture, ratios
+from bench.spec.errors import UserError
 from bench.spec.interval import Interval
 from bench.spec.plan import Arm, Trial
-from tests.synthetic import Story, config, half_the_promise, write_run
+from tests.synthetic import Story, by_ops_and_flops, config, half_the_promise, write_run
 
 DATA = config({"channels": [16, 32, 64, 128, 256]})
+Other = Callable[..., results.Run]
 
 
 def planted(trial: Trial, arm: Arm) -> float:
@@ -42,75 +49,202 @@ def other(folder: Path, story: Story, **more: object) -> results.Run:
     return results.read(folder)
 
 
+def counted(found: Comparison) -> dict[str, int]:
+    return {v: n for v, n in found.speedups.counts.items() if n}
+
+
+# ---------------------------------------------------------------- verdicts
+
+
 def test_a_run_against_itself_is_the_same_in_every_row(a: results.Run) -> None:
     found = compare(a, a)
-    assert len(found.matches) == 20
-    assert {m.verdict for m in found.matches} == {"SAME"}
-    assert (found.only_a, found.only_b, found.differences) == ((), (), ())
+    assert counted(found) == {"SAME": 20}
+    assert found.times is not None
+    assert {m.verdict for m in found.times.matches} == {"SAME"}
+    assert (found.speedups.only_a, found.speedups.only_b, found.differences) == ((), (), ())
     assert headline(found) == "Speedups in B against A: 20 same of 20 rows"
+    assert failing([found], changed=True) == ()
+
+
+def test_a_run_of_one_process_is_the_same_as_itself(tmp_path: Path) -> None:
+    one = other(tmp_path, Story(processes=1))
+    assert counted(compare(one, one)) == {"SAME": 20}
 
 
 def test_a_second_run_of_the_same_truth_is_the_same(a: results.Run, tmp_path: Path) -> None:
     found = compare(a, other(tmp_path, Story(run_id="b", seed=2)))
-    assert found.counts["SAME"] == 20
+    assert counted(found) == {"SAME": 20}
+    assert "of A: " in overall(found.speedups)
+    assert "within the margin" in overall(found.speedups)
 
 
 def test_a_planted_change_is_found_and_no_other(a: results.Run, tmp_path: Path) -> None:
-    found = compare(a, other(tmp_path, Story(planted, run_id="b", seed=2)))
-    slower = [m for m in found.matches if m.verdict == "SLOWER"]
-    assert [(m.key["c_in"], m.key["kernel"]) for m in slower] == [(64, 3)] * 2
-    assert all(m.ratio_ci_low < 0.9 < m.ratio_ci_high for m in slower if m.ratio_ci_low and m.ratio_ci_high)
-    assert found.counts == {"SLOWER": 2, "FASTER": 0, "AMBIGUOUS": 0, "NOT MEASURED": 0, "SAME": 18}
+    found = compare(a, other(tmp_path, Story(planted, run_id="b", seed=2, processes=8)))
+    slower = [m for m in found.speedups.matches if m.verdict == "SLOWER"]
+    assert [(m.a["c_in"], m.a["kernel"]) for m in slower] == [(64, 3)] * 2
+    assert all(m.ends is not None and m.ends[0] < 0.9 < m.ends[1] for m in slower)
+    assert counted(found) == {"SLOWER": 2, "SAME": 18}
     back = compare(found.b, a)
-    assert back.counts["FASTER"] == 2
-    assert [m.ratio for m in back.matches] == pytest.approx([1 / m.ratio for m in found.matches if m.ratio])
+    assert counted(back) == {"FASTER": 2, "SAME": 18}
+    assert [m.ratio for m in back.speedups.matches] == pytest.approx(
+        [1 / m.ratio for m in found.speedups.matches if m.ratio]
+    )
+
+
+def test_what_is_planted_is_found_and_little_else_over_many_runs(a: results.Run) -> None:
+    """Ten pairs of 200 rows, 20 of them 10 % slower: most are found, and of what is called changed under 5 % is not."""
+    rng = np.random.default_rng(5)
+    found = missed = false = 0
+    for _ in range(10):
+        truth = np.where(np.arange(200) < 20, math.log(0.9), 0.0)
+        verdicts = _judged(rng, a, truth, margin=0.02)
+        changed = [v in CHANGED for v in verdicts]
+        found += sum(changed[:20])
+        missed += 20 - sum(changed[:20])
+        false += sum(changed[20:])
+    assert found > 8 * missed
+    assert false <= 0.05 * (found + false)
+
+
+@pytest.mark.parametrize("correction", ["benjamini-hochberg", "holm"])
+def test_pairs_of_runs_that_differ_by_nothing_are_seldom_called_changed(a: results.Run, correction: Any) -> None:
+    """With hardly a margin, so that the correction alone stands guard: families with any false change are at most nominal."""
+    rng = np.random.default_rng(6)
+    wrong = sum(
+        any(v in CHANGED for v in _judged(rng, a, np.zeros(50), margin=1e-9, correction=correction)) for _ in range(100)
+    )
+    assert wrong <= 10  # of 100 at 5 %: the 97.5 % point of the binomial
+
+
+def test_a_noise_band_holds_off_what_runs_differ_by(a: results.Run) -> None:
+    """Rows that shift by 4 % from run to run, which no process of a run knows of: the band, where recorded, is a floor."""
+    rng = np.random.default_rng(7)
+    plain = banded = 0
+    for _ in range(20):
+        truth = rng.normal(0, 0.04, 50)
+        plain += sum(v in CHANGED for v in _judged(np.random.default_rng(1), a, truth, margin=0.02))
+        banded += sum(v in CHANGED for v in _judged(np.random.default_rng(1), a, truth, margin=0.02, band=0.08))
+    assert plain > 100
+    assert banded <= 0.05 * 1000
 
 
 def test_wide_intervals_are_ambiguous_not_the_same(a: results.Run, tmp_path: Path) -> None:
     found = compare(a, other(tmp_path, Story(run_id="b", seed=2, process_sd=0.2)))
-    assert found.counts["AMBIGUOUS"] >= 18
+    assert found.speedups.counts["AMBIGUOUS"] >= 18
 
 
 def test_one_process_decides_nothing(a: results.Run, tmp_path: Path) -> None:
     found = compare(a, other(tmp_path, Story(planted, run_id="b", processes=1)))
-    assert found.counts["AMBIGUOUS"] == 20
-    assert found.matches[0].ratio_ci_low is None
+    assert counted(found) == {"AMBIGUOUS": 20}
+    assert found.speedups.matches[0].ends is None
+    assert "without an interval" in overall(found.speedups)
 
 
-def test_a_failed_row_is_not_measured(a: results.Run, tmp_path: Path) -> None:
+def test_a_failed_row_is_not_measured_and_counts_nowhere(a: results.Run, tmp_path: Path) -> None:
     found = compare(a, other(tmp_path, Story(run_id="b", seed=2, fails={0: (1, "oom", "no memory")})))
-    assert found.counts["NOT MEASURED"] == 1
-    assert found.matches[0].ratio is None
+    assert found.speedups.counts["NOT MEASURED"] == 1
+    assert found.speedups.matches[0].ratio is None
+    assert (len(found.speedups.judged), found.speedups.family) == (19, 19)
 
 
 @given(st.floats(-1, 1), st.floats(0, 1), st.floats(0.01, 0.5))
-def test_a_verdict_is_where_the_whole_interval_lies(mean: float, half_width: float, margin: float) -> None:
-    verdict = judge(Interval(mean, half_width, 5), margin)
-    low, high = math.exp(mean - half_width), math.exp(mean + half_width)
-    expected = "FASTER" if low > 1 + margin else "SLOWER" if high < 1 / (1 + margin) else None
-    if expected:
-        assert verdict == expected
-    else:
-        assert verdict in ("SAME", "AMBIGUOUS")
-        assert (verdict == "SAME") == (-math.log1p(margin) <= mean - half_width and mean + half_width <= math.log1p(margin))  # fmt: skip
+def test_a_change_is_an_interval_beyond_the_margin_and_the_same_is_never_wider(
+    mean: float, half: float, edge: float
+) -> None:
+    log = Interval(mean, half, 6)
+    verdict = judge(log, edge, beyond(log, edge))
+    assert (verdict == "FASTER") == (log.low > edge)
+    assert (verdict == "SLOWER") == (log.high < -edge)
+    if -edge < log.low and log.high < edge:
+        assert verdict == "SAME"  # the interval at 95 % within the margin is more than two one-sided tests ask
+    if verdict == "SAME":
+        assert abs(mean) < edge
 
 
-def test_rows_of_one_run_only_are_listed(a: results.Run, tmp_path: Path) -> None:
-    b = other(tmp_path, Story(run_id="b"), data=config({"channels": [16, 32, 64, 512]}))
-    found = compare(a, b)
-    assert len(found.matches) == 12
-    assert {r["c_in"] for r in found.only_a} == {128, 256}
-    assert {r["c_in"] for r in found.only_b} == {512}
+def test_the_margin_is_never_below_a_runs_noise_band(a: results.Run) -> None:
+    found = compare(a, _with_band(_renamed(a), 0.12), margin=0.02)
+    assert found.speedups.edge == pytest.approx(0.12)
+    assert all(m.log is not None and m.log.half_width > 0.12 for m in found.speedups.matches)
+    assert "noise band" in _shown(found)
+    with pytest.raises(UserError, match="--margin"):
+        compare(a, a, margin=1.0)
+
+
+def test_runs_of_other_confidence_are_held_to_the_first_ones(a: results.Run, tmp_path: Path) -> None:
+    timing = {"confidence": 0.8}
+    found = compare(
+        a, other(tmp_path, Story(run_id="b"), data=config({"channels": [16, 32, 64, 128, 256]}, timing=timing))
+    )
+    same = compare(a, _renamed(a))
+    widths = [[m.log.half_width for m in c.speedups.matches if m.log] for c in (found, same)]
+    assert widths[0] == pytest.approx(widths[1])
+
+
+# ---------------------------------------------------------------- the whole
+
+
+def test_the_mean_says_which_way_it_goes_and_leaves_out_what_is_confounded(a: results.Run, tmp_path: Path) -> None:
+    less = other(tmp_path, Story(lambda t, arm: 0.8 * half_the_promise(t, arm), run_id="b", seed=2))
+    found = compare(a, less)
+    assert "20 % lower (geometric mean of 20 rows)" in overall(found.speedups)
+    assert "% higher" in overall(compare(less, a).speedups)
+    mean = found.speedups.mean
+    widths = [m.log.half_width for m in found.speedups.matches if m.log]
+    assert mean.half_width >= np.mean(widths) > 0  # as if the rows' errors moved as one
+
+
+def test_times_are_compared_on_one_machine_and_block_by_block(a: results.Run, tmp_path: Path) -> None:
+    slow = Story(run_id="b", seed=2, base_s=lambda t: 1.2 * by_ops_and_flops(t))
+    found = compare(a, other(tmp_path, slow))
+    assert counted(found) == {"SAME": 20}  # a speedup has its machine on both sides
+    assert found.times is not None
+    assert {v: n for v, n in found.times.counts.items() if n} == {"SLOWER": 40}
+    assert "B's times are 1.2" in overall(found.times)
+    assert "% longer" in overall(found.times)
     text = _shown(found)
-    assert "only in A: 8 rows: sweep/c128-k3-28px-nchw-cpu-1t" in text
-    assert "only in B: 4 rows" in text
+    assert "standard's times are 1.2" in text
+    assert "separable's times are 1.2" in text
+    assert "the machine's mood" in text
+    assert failing([found]) == ()
+    assert len(failing([found], by_times=True)) == 40
 
 
-def test_runs_without_a_common_row_are_said_to_have_none(a: results.Run, tmp_path: Path) -> None:
-    found = compare(a, other(tmp_path, Story(run_id="b"), data=config({"channels": [512]})))
-    assert headline(found) == "No row is in both runs"
-    assert picture(found) is None
-    assert "No row is in both runs" in _shown(found)
+def test_medians_that_move_alone_are_ambiguous(a: results.Run, tmp_path: Path) -> None:
+    """A neighbour slows most samples down and not the fastest ones."""
+    b = other(tmp_path, Story(run_id="b", seed=2, slow_median=frozenset(range(20))))
+    found = compare(a, b)
+    assert found.times is not None
+    slowed = [m for m in found.times.matches if m.a["block"] == "separable"]
+    assert all(m.ends is not None and m.ends[1] < 0.9 for m in slowed)
+    assert {m.verdict for m in slowed} == {"AMBIGUOUS"}
+
+
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [
+        ({"cpu_model": "Imaginary CPU @ 2.00GHz", "physical_cores": 16, "memory_bytes": 8 << 30}, "physical cores: 2 in A, 16 in B"),
+        ({"cpu_model": "Imaginary CPU @ 2.00GHz", "physical_cores": 2, "memory_bytes": 64 << 30}, "memory: "),
+    ],
+)  # fmt: skip
+def test_times_of_two_machines_are_not_compared(a: results.Run, tmp_path: Path, host: dict[str, Any], why: str) -> None:
+    found = compare(a, other(tmp_path, Story(run_id="b", seed=2), environment={"host": host}))
+    assert found.times is None
+    assert why in found.apart
+    assert "Times are not compared" in _shown(found)
+    with pytest.raises(UserError, match="no times can be compared"):
+        failing([found], by_times=True)
+
+
+def test_several_runs_are_one_family(a: results.Run, tmp_path: Path) -> None:
+    b = other(tmp_path / "b", Story(planted, run_id="b", seed=2, processes=8))
+    c = other(tmp_path / "c", Story(run_id="c", seed=3, processes=8))
+    found = compare_all([a, b, c], correction="holm")
+    assert [f.speedups.family for f in found] == [40, 40]
+    assert [f.speedups.counts["SLOWER"] for f in found] == [2, 0]
+    assert len(failing(found)) == 2
+
+
+# ---------------------------------------------------------------- what differs
 
 
 def test_what_differs_between_the_runs_is_named(a: results.Run, tmp_path: Path) -> None:
@@ -128,78 +262,207 @@ def test_what_differs_between_the_runs_is_named(a: results.Run, tmp_path: Path) 
 def test_a_cpu_and_a_gpu_are_compared_by_their_speedups(a: results.Run, tmp_path: Path) -> None:
     gpu = other(tmp_path, Story(lambda t, arm: half_the_promise(t, arm) / 3, run_id="b"), devices=("cuda:0",))
     found = compare(a, gpu)
+    assert found.across
     assert "device" not in found.keys
-    assert len(found.matches) == 20  # both thread counts of the CPU against the one of the GPU
-    assert found.counts["SLOWER"] == 20
-    assert all(m.ratio == pytest.approx(1 / 3, rel=0.05) for m in found.matches)
+    assert counted(found) == {"SLOWER": 20}  # both thread counts of the CPU against the one of the GPU
+    assert all(m.ratio == pytest.approx(1 / 3, rel=0.05) for m in found.speedups.matches)
+    assert found.times is None
 
 
-def test_gpus_of_other_numbers_match_by_kind(tmp_path: Path) -> None:
-    runs = [other(tmp_path / d, Story(run_id=d), devices=(d,)) for d in ("cuda:0", "cuda:1")]
-    found = compare(runs[0], runs[1])
-    assert "device" in found.keys
-    assert len(found.matches) == 10
-
-
-def test_json_holds_every_row(a: results.Run, tmp_path: Path) -> None:
-    found = compare(a, other(tmp_path, Story(planted, run_id="b", seed=2, fails={0: (1, "oom", "no memory")})))
-    data = json.loads(json.dumps(found.to_dict(), allow_nan=False))
-    assert data["counts"]["SLOWER"] == 2
-    assert len(data["rows"]) == 20
-    assert data["rows"][1]["speedup_a"] > 1
-    assert data["rows"][0]["verdict"] == "NOT MEASURED"
-    assert (data["a"], data["b"], data["margin"]) == ("a", "b", 0.05)
-
-
-def test_the_table_starts_with_what_changed(a: results.Run, tmp_path: Path) -> None:
-    text = _shown(compare(a, other(tmp_path, Story(planted, run_id="b", seed=2))))
+def test_the_words_tell_what_was_asked_of_the_rows(a: results.Run, tmp_path: Path) -> None:
+    found = compare(a, other(tmp_path, Story(planted, run_id="b", seed=2, processes=8)))
+    text = _shown(found)
     lines = [line for line in text.splitlines() if line.startswith("sweep/")]
     assert all(line.rstrip().endswith("SLOWER") for line in lines[:2])
     assert "Speedups in B against A: 2 slower, 18 same of 20 rows; the margin is 5 %" in text
+    assert "a correction over 20 rows (Benjamini-Hochberg's" in text
+    assert "Neither run records a noise band (bench aa)" in text
     assert "\x1b" not in text
 
 
-def test_the_picture_names_the_finding_and_marks_it(a: results.Run, tmp_path: Path) -> None:
-    found = compare(a, other(tmp_path / "b", Story(planted, run_id="b", seed=2)))
-    figure = picture(found)
-    assert figure is not None
-    assert figure.get_suptitle() == "Speedups in B against A: 2 slower, 18 same of 20 rows"
-    rings = [line for axis in figure.axes for line in axis.lines if line.get_markersize() == 12]
-    assert sum(np.size(line.get_xdata()) for line in rings) == 2
-    assert [p.name for p in draw(found, tmp_path)] == ["compare.png", "compare.svg"]
+def test_rows_of_one_run_only_are_listed(a: results.Run, tmp_path: Path) -> None:
+    found = compare(a, other(tmp_path, Story(run_id="b"), data=config({"channels": [16, 32, 64, 512]})))
+    assert len(found.speedups.matches) == 12
+    assert {r["c_in"] for r in found.speedups.only_a} == {128, 256}
+    assert {r["c_in"] for r in found.speedups.only_b} == {512}
+    text = _shown(found)
+    assert "only in A: 8 rows: sweep/c128-k3-28px-nchw-cpu-1t" in text
+    assert "only in B: 4 rows" in text
+
+
+def test_runs_without_a_common_row_are_said_to_have_none(a: results.Run, tmp_path: Path) -> None:
+    found = compare(a, other(tmp_path, Story(run_id="b"), data=config({"channels": [512]})))
+    assert headline(found) == "No row is in both runs"
+    assert picture(found) is ratios(found) is None
+    assert "No row is in both runs" in _shown(found)
+    with pytest.raises(UserError, match="no row can be compared"):
+        failing([found])
 
 
 def test_reference_runs_without_plan_or_environment_compare(a: results.Run, tmp_path: Path) -> None:
     results.write_tables(a, tmp_path)
     found = compare(a, results.read(tmp_path))
-    assert found.counts["SAME"] == 20
+    assert counted(found) == {"SAME": 20}
     assert {"torch", "CPU model"} <= {d.name for d in found.differences}
 
 
-def test_thousands_of_rows_take_a_second_or_two() -> None:
-    frame = _many(5_000)
-    runs = [results.Run(Path(n), n, frame, frame, None, {}, None) for n in "ab"]
-    start = time.perf_counter()
-    found = compare(runs[0], runs[1])
-    assert len(found.matches) == 5_000
-    assert time.perf_counter() - start < 6
+# ---------------------------------------------------------------- files, pictures, the verb
 
 
-def _many(count: int) -> pd.DataFrame:
-    rows: list[Row] = [
-        {
-            "experiment": "e", "block": "separable", "baseline": "standard", "batch": 1, "c_in": i, "c_out": i,
-            "height": 28, "width": 28, "kernel": 3, "stride": 1, "padding": "same", "dilation": 1, "depth": 1,
-            "dtype": "fp32", "layout": "contiguous", "mode": "eager", "pass": "inference", "threads": 1,
-            "allocator": "retain", "waiting": "default", "device": "cpu", "status": "ok", "speedup": 2.0,
-            "speedup_ci_low": 1.99, "speedup_ci_high": 2.01, "precision": 0.005, "processes": 5,
-        }
-        for i in range(1, count + 1)
-    ]  # fmt: skip
-    return results.frame(rows, "p")
+def test_json_and_csv_hold_every_row(a: results.Run, tmp_path: Path) -> None:
+    b = other(
+        tmp_path / "b", Story(planted, run_id="b", seed=2, fails={0: (1, "oom", "no memory")}),
+        data=config({"channels": [16, 32, 64, 128, 512]}),
+    )  # fmt: skip
+    found = compare(a, b)
+    (data,) = json.loads(json.dumps(to_dict([found]), allow_nan=False))["comparisons"]
+    assert data["speedups"]["counts"]["SLOWER"] == 2
+    assert len(data["speedups"]["rows"]) == 16
+    assert data["speedups"]["rows"][1]["speedup_a"] > 1
+    assert data["speedups"]["rows"][0]["verdict"] == "NOT MEASURED"
+    assert data["speedups"]["geometric_mean"]["ratio"] == pytest.approx(1, abs=0.05)
+    write_csv([found], tmp_path / "x.csv")
+    rows = list(csv.DictReader((tmp_path / "x.csv").read_text().splitlines()))
+    kinds = {q: [r["verdict"] for r in rows if r["quantity"] == q] for q in ("speedup", "time")}
+    assert kinds["speedup"].count("ONLY IN A") == kinds["speedup"].count("ONLY IN B") == 4
+    assert len(kinds["speedup"]) == 24
+    assert len(kinds["time"]) == 48
+    assert rows[0]["ratio"] == ""
 
 
-def _shown(found: comparing.Comparison) -> str:
+def test_the_pictures_name_the_finding_and_mark_it(a: results.Run, tmp_path: Path) -> None:
+    found = compare(a, other(tmp_path / "b", Story(planted, run_id="b", seed=2, processes=8)))
+    sides, ratio = picture(found), ratios(found)
+    assert sides is not None
+    assert ratio is not None
+    assert sides.get_suptitle() == "Speedups in B against A: 2 slower, 18 same of 20 rows"
+    assert ratio.get_suptitle().startswith("B's speedups are 0.9")
+    for figure in (sides, ratio):
+        rings = [line for axis in figure.axes for line in axis.lines if line.get_markersize() == 12]
+        assert sum(np.size(line.get_xdata()) for line in rings) == 2
+    assert [p.name for p in draw(found, tmp_path)] == ["compare.png", "compare.svg", "ratio.png", "ratio.svg"]
+
+
+@pytest.fixture
+def bench(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sketched: None):
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as left:
+            cli.main(["compare", *map(str, args)])
+        told = capsys.readouterr()
+        return int(left.value.code or 0), told.out, told.err
+
+    return run
+
+
+def test_fail_on_is_status_1_where_a_row_is_slower_and_0_where_none_is(
+    bench: Any, a: results.Run, tmp_path: Path
+) -> None:
+    b = other(tmp_path / "b", Story(planted, run_id="b", seed=2, processes=8))
+    assert bench(a.folder, a.folder, "--fail-on", "changed")[0] == 0
+    status, out, _ = bench(a.folder, b.folder, "--fail-on", "slower")
+    assert (status, "(Holm's)" in out) == (1, True)
+    assert bench(a.folder, b.folder)[0] == 0
+    assert bench(b.folder, a.folder, "--fail-on", "slower")[0] == 0
+    assert bench(b.folder, a.folder, "--fail-on", "changed", "--json")[0] == 1
+    assert bench(a.folder, b.folder, "--fail-on", "slower", "--margin", "12%")[0] == 0
+    status, out, _ = bench(a.folder, b.folder, a.folder, "--csv", "x.csv", "--json")
+    assert [c["b"] for c in json.loads(out)["comparisons"]] == ["b", "a"]
+    assert {r["run_b"] for r in csv.DictReader(Path("x.csv").read_text().splitlines())} == {"b", "a"}
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("{a}", "it takes two results folders or more. Name another run."),
+        ("{a} none", "none: there is no such results folder."),
+        *(("{a} {a} --margin " + m, f"bench: --margin: '{m}': it should be a share") for m in ("5", "0", "100%", "nan", "%", "1e-3", "x")),
+        ("{a} {a} --margin=-1%", "bench: --margin: '-1%': it should be a share"),
+        ("{a} {a} --fail-on faster", "Write slower or changed."),
+        ("{a} {a} --by memory", "Write speedups or times."),
+        ("{a} {a} --csv {a}", "it can't be read or written"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_line(bench: Any, a: results.Run, words: str, line: str) -> None:
+    status, out, err = bench(*words.format(a=a.folder).split())
+    assert (status, out) == (2, "")
+    assert err.count("\n") == 1
+    assert line in err
+
+
+@pytest.mark.parametrize(
+    ("spoil", "line"),
+    [
+        (lambda rows: rows[0].update(speedup="inf"), "pairs.csv:2: speedup: inf: the number is impossible."),
+        (lambda rows: rows[1].update(speedup="-1"), "pairs.csv:3: speedup: -1.0: the number is impossible."),
+        (lambda rows: rows[0].update(precision="-0.1"), "pairs.csv:2: precision: -0.1: the number is impossible."),
+        (lambda rows: rows[0].update(processes="-3"), "pairs.csv:2: processes: -3: the number is impossible."),
+        (lambda rows: rows[0].update(processes="", speedup="", device="cpu:x:y"), ""),
+        (lambda rows: rows.extend(rows[:3] * 2), ""),
+        (lambda rows: rows.clear(), ""),
+    ],
+    ids=["infinite", "negative", "negative width", "processes", "empty cells", "repeated", "no rows"],
+)
+def test_strange_tables_are_compared_or_refused_in_a_line(
+    bench: Any, a: results.Run, tmp_path: Path, spoil: Any, line: str
+) -> None:
+    results.write_tables(a, tmp_path / "b")
+    path = tmp_path / "b" / "pairs.csv"
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    header = list(rows[0])
+    spoil(rows)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, header)
+    writer.writeheader()
+    writer.writerows(rows)
+    path.write_text(text.getvalue())
+    for more in (["--csv", "x.csv"], ["--json"]):
+        status, _, err = bench(a.folder, tmp_path / "b", *more)
+        assert status == (2 if line else 0)
+        assert line in err
+        assert err.count("\n") == bool(line)
+
+
+def test_environments_that_say_strange_things_are_compared_too(bench: Any, a: results.Run, tmp_path: Path) -> None:
+    b = tmp_path / "b"
+    shutil.copytree(a.folder, b)
+    facts = json.loads((b / "environment.json").read_text())
+    (b / "environment.json").write_text(json.dumps({**facts, "run_id": "b", "host": ["none"], "git": {"x": [1]}}))
+    assert bench(a.folder, b)[0] == 0
+
+
+# ---------------------------------------------------------------- helpers
+
+
+def _shown(found: Comparison) -> str:
     out = io.StringIO()
     show(found, out)
     return out.getvalue()
+
+
+def _renamed(run: results.Run) -> results.Run:
+    return replace(run, run_id=f"{run.run_id} again")
+
+
+def _with_band(run: results.Run, band: float) -> results.Run:
+    return replace(run, pairs=run.pairs.assign(noise_band=band))
+
+
+def _judged(
+    rng: np.random.Generator, like: results.Run, truth: np.ndarray, band: float | None = None, **how: Any
+) -> list[str]:
+    """Verdicts on two runs whose speedups differ by `truth` (ln): six processes each, which spread by 2 %."""
+    runs = []
+    for name, shift in (("a", 0.0), ("b", truth)):
+        logs = math.log(2) + shift + rng.normal(0, 0.02, (6, truth.size))
+        width = 2.5706 * logs.std(0, ddof=1) / math.sqrt(6)
+        size = truth.size
+        first = like.pairs.iloc[[0] * size].reset_index(drop=True)
+        pairs = first.assign(
+            c_in=range(1, size + 1), speedup=np.exp(logs.mean(0)), precision=width, processes=6, noise_band=band
+        )
+        runs.append(replace(like, run_id=name, pairs=pairs))
+    found = compare(*runs, **how)
+    return [m.verdict for m in found.speedups.matches]

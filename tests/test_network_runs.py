@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from bench.analyse import results
+from bench.analyse import comparison, results
 from bench.analyse.summary import records_of
 from bench.measure import compiling, devices, worker
 from bench.run import launch
-from bench.show import compare, networks_picture, plots, terminal
+from bench.show import compare_picture, networks_picture, plots, terminal
 from bench.show.write import write_views
 from bench.spec import outline
 from bench.spec.config import Timing, check
@@ -192,9 +192,9 @@ def test_a_run_of_networks_alone_is_shown_by_what_they_promise_and_deliver(tmp_p
     out = io.StringIO()
     terminal.show(run, out)
     assert out.getvalue().splitlines()[1].split() == ["block", "cpu"]
-    found = compare.compare(run, run)
-    assert [m.verdict for m in found.matches] == ["SAME", "SAME"]
-    assert compare.picture(found) is None
+    found = comparison.compare(run, run)
+    assert [m.verdict for m in found.speedups.matches] == ["SAME", "SAME"]
+    assert compare_picture.picture(found) is None
 
 
 def test_rows_that_multiply_nothing_break_no_view(tmp_path: Path, sketched):

@@ -1,0 +1,113 @@
+"""Comparisons as data: for --json and for --csv."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from bench.analyse.comparison import Comparison, Match, Table
+from bench.analyse.matching import Record
+from bench.analyse.results import write_whole
+from bench.spec.columns import KEYS
+from bench.spec.interval import Interval
+
+_VALUES = {
+    "speedup": ("speedup", "speedup_ci_low", "speedup_ci_high"),
+    "time": ("time_median_s", "time_ci_low_s", "time_ci_high_s"),
+}
+_SHARED = tuple(k for k in KEYS if k != "device")
+
+
+def to_dict(found: Sequence[Comparison]) -> dict[str, Any]:
+    """Plain data, the same shape for two runs and for more; null where there is no number."""
+    first = found[0]
+    return {
+        "a": first.a.run_id,
+        "margin": first.margin,
+        "correction": first.correction,
+        "confidence": first.a.timing.confidence,
+        "comparisons": [_comparison(c) for c in found],
+    }
+
+
+def write_csv(found: Sequence[Comparison], path: Path) -> None:
+    """A row per row of all comparisons, those in one run only at the end of each table; empty where there is no number."""
+    rows = [row for c in found for t in c.tables for row in _lines(c, t)]
+    text = io.StringIO()
+    header = list(dict.fromkeys(name for row in rows for name in row)) or ["run_a", "run_b", "verdict"]
+    writer = csv.DictWriter(text, header, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(path, lambda file: file.write(text.getvalue().encode()))
+
+
+def _comparison(c: Comparison) -> dict[str, Any]:
+    return {
+        "b": c.b.run_id,
+        "keys": list(c.keys),
+        "noise_bands": {"a": c.bands[0], "b": c.bands[1]},
+        "differences": [asdict(d) for d in c.differences],
+        "times_not_compared": c.apart or None,
+        "speedups": _table(c.speedups),
+        "times": None if c.times is None else _table(c.times),
+    }
+
+
+def _table(t: Table) -> dict[str, Any]:
+    return {
+        "counts": t.counts,
+        "family": t.family,
+        "geometric_mean": _interval(t.mean) if t.judged else None,
+        "by_block": {block: _interval(mean) for block, mean in t.by_block().items()},
+        "rows": [_row(t, m) for m in t.matches],
+        "only_a": [{k: r[k] for k in KEYS} for r in t.only_a],
+        "only_b": [{k: r[k] for k in KEYS} for r in t.only_b],
+    }
+
+
+def _interval(log: Interval) -> dict[str, float | None]:
+    several = math.isfinite(log.half_width)
+    ends = (math.exp(log.low), math.exp(log.high)) if several else (None, None)
+    return {"ratio": math.exp(log.mean), "ratio_ci_low": ends[0], "ratio_ci_high": ends[1]}
+
+
+def _row(t: Table, m: Match) -> dict[str, Any]:
+    """A match: A's workload, both sides' values, their ratio, the verdict; what differs of the workload by name."""
+    low, high = m.ends or (None, None)
+    return {
+        **{k: m.a[k] for k in _SHARED},
+        **{f"{name}_{side}": r[name] for side, r in (("a", m.a), ("b", m.b)) for name in ("trial_id", "device", "status", "processes", *_VALUES[t.quantity])},
+        "ratio": m.ratio,
+        "ratio_ci_low": low,
+        "ratio_ci_high": high,
+        "edge": math.exp(m.edge),
+        "p": m.p,
+        "p_adjusted": m.p_adjusted,
+        "verdict": m.verdict,
+        "differs": {f: [m.a[f], m.b[f]] for f in m.differs},
+    }  # fmt: skip
+
+
+def _lines(c: Comparison, t: Table) -> Iterator[dict[str, Any]]:
+    runs = {"run_a": c.a.run_id, "run_b": c.b.run_id, "quantity": t.quantity}
+    for m in t.matches:
+        row = _row(t, m)
+        values = {
+            f"{side}{'' if i == 0 else ('_ci_low', '_ci_high')[i - 1]}": row.pop(f"{name}_{side}")
+            for side in "ab"
+            for i, name in enumerate(_VALUES[t.quantity])
+        }
+        differs = "; ".join(f"{f}: {one} in A, {two} in B" for f, (one, two) in row.pop("differs").items())
+        yield {**runs, "verdict": row.pop("verdict"), "differs": differs, **row, **values}
+    for side, missing in (("a", t.only_a), ("b", t.only_b)):
+        for r in missing:
+            yield {**runs, "verdict": f"ONLY IN {side.upper()}", **_place(r, side)}
+
+
+def _place(r: Record, side: str) -> dict[str, Any]:
+    return {**{k: r[k] for k in _SHARED}, **{f"{n}_{side}": r[n] for n in ("trial_id", "device", "status")}}
