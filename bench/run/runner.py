@@ -203,8 +203,7 @@ class _Run:
         What is to come is judged by what the last process of each trial took, the starts of workers included.
         """
         todo = self._unsettled()
-        spent = self.before_s + time.monotonic() - self.begun
-        if not todo or replicate == 1 or spent + len(todo) * self.a_process_s <= self.plan.limit_s:
+        if not todo or replicate == 1 or self._spent() + len(todo) * self.a_process_s <= self.plan.limit_s:
             return False
         self.tell(
             f"the {self.plan.limit_s / 60:g} minutes are over: {_count(len(todo), 'trial')} end with the processes they have"
@@ -212,6 +211,10 @@ class _Run:
         for trial in todo:
             self._settle(trial, "time")
         return True
+
+    def _spent(self) -> float:
+        """Seconds of this session and of those before it."""
+        return self.before_s + time.monotonic() - self.begun
 
     def _unsettled(self) -> list[Trial]:
         return [t for t in self.plan.active if t.trial_id not in self.progress.settled]
@@ -336,8 +339,7 @@ class _Run:
         """The time left, from what visits took so far."""
         measured = sum(self.visit_walls) / len(self.visit_walls) if self.visit_walls else None
         seconds = self.progress.seconds_left(self.plan, measured)
-        spent = self.before_s + time.monotonic() - self.begun
-        seconds = max(0.0, min(seconds, self.plan.limit_s - spent)) + opinions_seconds(self._unasked())
+        seconds = max(0.0, min(seconds, self.plan.limit_s - self._spent())) + opinions_seconds(self._unasked())
         return f"about {_duration(seconds)} left"
 
 

@@ -256,8 +256,12 @@ def flop_of(trial: Trial) -> int:
 
 def _once_seconds(trial: Trial) -> float:
     """Guessed seconds of one evaluation of each arm."""
-    place = trial.surroundings
-    return flop_of(trial) / (GUESSED_FLOP_PER_S * place.threads if place.device == "cpu" else CARD_FLOP_PER_S)
+    return flop_of(trial) / guessed_flop_per_s(trial.surroundings)
+
+
+def guessed_flop_per_s(place: Surroundings) -> float:
+    """What blocks are taken to reach there, where nothing was measured."""
+    return GUESSED_FLOP_PER_S * place.threads if place.device == "cpu" else CARD_FLOP_PER_S
 
 
 def make(config: SweepConfig, devices: Sequence[str], cores: int) -> Plan:

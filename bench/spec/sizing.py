@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from bench.spec.config import Timing
-from bench.spec.plan import CARD_FLOP_PER_S, GUESSED_FLOP_PER_S, Plan, Trial, fewest_calls, flop_of
+from bench.spec.plan import Plan, Trial, fewest_calls, flop_of, guessed_flop_per_s
 
 REACHED = 0.4  # of a dense convolution's speed is what whole networks reached on one thread of a server
 
@@ -27,10 +27,10 @@ def _judged(trial: Trial, timing: Timing, flop_per_s: Mapping[str, float]) -> Tr
     if trial.skip is not None or limit is None:
         return trial
     place = trial.surroundings
-    guess = GUESSED_FLOP_PER_S if place.device == "cpu" else CARD_FLOP_PER_S
-    speed = REACHED * flop_per_s[place.device] if place.device in flop_per_s else guess
-    speed *= place.threads if place.device == "cpu" else 1
+    threads = place.threads if place.device == "cpu" else 1
+    measured = place.device in flop_per_s
+    speed = REACHED * flop_per_s[place.device] * threads if measured else guessed_flop_per_s(place)
     if fewest_calls(timing) * flop_of(trial) <= limit * speed:
         return trial
-    how = "measured" if place.device in flop_per_s else "guessed"
+    how = "measured" if measured else "guessed"
     return replace(trial, skip=f"its fewest rounds would take over visit_seconds, {limit:g} s, by the {how} speed")
