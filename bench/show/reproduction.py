@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.analyse import evidence
 from bench.analyse.claims import BY_ID
-from bench.analyse.crossover import crossovers, sentence
+from bench.analyse.crossover import crossovers, sentences
 from bench.analyse.evidence import Published
 from bench.analyse.implied import implied
 from bench.analyse.judgement import Verdict
@@ -18,7 +18,7 @@ from bench.analyse.results import Run
 from bench.analyse.summary import duration, records_of, times
 from bench.analyse.sweeps import find
 from bench.analyse.verdict import Verdicts
-from bench.show.verdict import cells, effect
+from bench.show.verdict import cells, effect, place
 from bench.spec.columns import MEASURED
 
 MOST_PUBLISHED = 6  # rows under one sentence; docs/EVIDENCE.md has them all
@@ -72,7 +72,7 @@ def _crossings(run: Run) -> Iterator[str]:
         yield ""
         yield "If layers and MACs were all that costs, the depth sweep would tell at how many channels the separable block starts to win:"
         yield ""
-        yield from (f"- {sentence(c, c.place.label)}" for c in said)
+        yield from (f"- {line}" for line in sentences(said))
 
 
 SENTENCES = (
@@ -136,8 +136,6 @@ def text(run: Run, found: Verdicts, pictures: Iterable[Path]) -> str:
         here = [p for p in fitting if p in drawn and p not in shown]
         lines += _section(run, number, one, found, here)
         shown |= set(here)
-    if "doses" in drawn and "doses" not in shown:
-        lines += ["", "![What else moves the answer](plots/doses.png)"]
     return "\n".join([*lines, *_foot(run)]) + "\n"
 
 
@@ -181,10 +179,9 @@ def _table(found: Verdicts) -> Iterator[str]:
     for claim in BY_ID.values():
         for v in found.of(claim.id):
             if v.confirmatory:
-                where = ", ".join(filter(None, (v.about, v.site.label if v.site.device else "")))
                 noisy = next((note for note in v.notes if "noisy" in note), "")
                 told = "; ".join(filter(None, (cells(v) if v.answer != "NOT MEASURED" else "", noisy)))
-                yield f"| {claim.statement} | **{v.answer}** | {where} | {_effect(v)} | {told} |"
+                yield f"| {claim.statement} | **{v.answer}** | {place(v)} | {_effect(v)} | {told} |"
     yield ""
     yield (
         "SUPPORTED, REFUTED and EQUIVALENT are answers that survive Holm's correction over all tests in this table, at "
@@ -229,13 +226,12 @@ def _answers(verdicts: Sequence[Verdict]) -> Iterator[str]:
     for v in verdicts:
         if not v.confirmatory:
             continue
-        where = ", ".join(filter(None, (v.about, v.site.label if v.site.device else "")))
         if v.answer == "NOT MEASURED":
             yield f"- **NOT MEASURED**: {v.why}"
             continue
         number = f" {_effect(v)}." if v.effect else ""
         sure = f" {v.cells.words}." if "surely" in v.cells.words else ""
-        yield f"- **{v.answer}** ({where}; {v.regime}):{number} {v.why[:1].upper()}{v.why[1:]}.{sure}"
+        yield f"- **{v.answer}** ({place(v)}; {v.regime}):{number} {v.why[:1].upper()}{v.why[1:]}.{sure}"
         yield from (f"  - {note}" for note in v.notes)
     rest = [v for v in verdicts if not v.confirmatory and v.own]
     if rest:
@@ -310,7 +306,9 @@ WORDS = (
 
 
 def _foot(run: Run) -> Iterator[str]:
-    yield _trust(run)
+    yield ""
+    yield "## How it was measured"
+    yield ""
     if run.wall_s:
         yield f"It took {duration(run.wall_s)}, of which {run.timed_s / run.wall_s * 100:.0f} % went into samples."
     ambers = run.environment.get("ambers") or []

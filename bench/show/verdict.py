@@ -53,10 +53,15 @@ def show(found: Verdicts, file: TextIO | None = None) -> None:
             say(f"{len(rest) - MOST_EXPLORED} more with --json")
 
 
+def place(v: Verdict) -> str:
+    """Which rows a verdict is about, and where they were measured."""
+    return ", ".join(filter(None, (v.about, v.site.label if v.site.device else "")))
+
+
 def _reasons(v: Verdict) -> list[str]:
     if v.answer == "NOT MEASURED":
         return [f"NOT MEASURED: {v.why}"]
-    where = ", ".join(filter(None, (v.about, v.site.label if v.site.device else "")))
+    where = place(v)
     measured = [f"{v.effect.name}: {effect(v.effect)}"] if v.effect is not None and v.p is not None else []
     counted = [v.cells.words] if v.cells.surely is not None and v.p is not None else []
     return [f"{v.answer} ({where}): {v.why}", *(f"  {capital(note)}" for note in (*measured, *counted, *v.notes))]
