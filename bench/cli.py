@@ -276,11 +276,16 @@ def compare(
         str | None,
         typer.Option(metavar="WORD", help="slower or changed: status 1 if a row is, after Holm's correction."),
     ] = None,
-    by: Annotated[str, typer.Option(metavar="WORD", help="What --fail-on looks at: speedups or times.")] = "speedups",
+    by: Annotated[
+        str, typer.Option(metavar="WORD", help="What --fail-on or --history looks at: speedups or times.")
+    ] = "speedups",
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="For the pictures; default: results/compare-A-B.")
     ] = None,
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write every row there.")] = None,
+    history: Annotated[
+        bool, typer.Option("--history", help="The runs are of one machine in time: where did it change?")
+    ] = False,
     json_: Json = False,
 ) -> None:
     """Set runs side by side, row by row and on the same axes: faster, slower, the same, or not to be told."""
@@ -295,6 +300,13 @@ def compare(
     _word("--by", by, ("speedups", "times"))
     if fail_on is not None:
         _word("--fail-on", fail_on, ("slower", "changed"))
+    if history:
+        if fail_on is not None or csv is not None:
+            raise UserError(
+                "--history", "it has neither --fail-on nor --csv", "Leave them out; --json holds every row."
+            )
+        _history(folders, share, by, out, json_)
+        return
     if len(folders) < 2:
         raise UserError(
             "bench compare", "it takes two results folders or more", "Name another run.", value=str(*folders)
@@ -322,6 +334,23 @@ def compare(
             )
     if failing:
         raise typer.Exit(1)
+
+
+def _history(folders: list[Path], margin: float, by: str, out: Path | None, json_: bool) -> None:
+    """Runs of one machine in time, in words or as JSON, and as a picture."""
+    import json
+
+    from bench.analyse import history as analysis
+    from bench.analyse.results import read
+    from bench.show import history as words
+
+    found = analysis.read([read(folder) for folder in folders], "time" if by == "times" else "speedup", margin)
+    if json_:
+        _say(json.dumps(words.to_dict(found), indent=2, allow_nan=False))
+        return
+    with _readers_may_leave():
+        words.show(found)
+    _say(f"picture: {words.draw(found, out or Path('results') / 'history')[0]}")
 
 
 @app.command()

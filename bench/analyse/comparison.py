@@ -181,6 +181,14 @@ def failing(found: Sequence[Comparison], changed: bool = False, by_times: bool =
     return tuple(m for m in rows if m.verdict in (CHANGED if changed else ("SLOWER",)))
 
 
+def readings(run: Run, quantity: Quantity) -> list[tuple[Record, Interval]]:
+    """A run's measured rows, each with the interval of ln(speedup), or of -ln(median time)."""
+    read = _speed if quantity == "speedup" else _time
+    level = run.timing.confidence
+    found = [(row, read(row, level, level)) for row in _rows(run, "p" if quantity == "speedup" else "m")]
+    return [(row, log) for row, log in found if log is not None]
+
+
 def judge(log: Interval, edge: float, p_adjusted: float, confidence: float = 0.95) -> Verdict:
     """The verdict on a row: FASTER or SLOWER by its adjusted p, SAME by two one-sided tests within ±edge, or AMBIGUOUS."""
     alpha = 1 - confidence + 1e-12

@@ -75,7 +75,7 @@ def ratios(found: Comparison) -> Figure | None:
             for m in mine:
                 _draw_ratio(axis, m, channels.beside(m.a, i, count), seen, ring)
         plots.finish_speedup(axis, channels, bounds, plots.panel_name(group, kernel))
-        style.log_axis(axis.yaxis, *bounds, _ticks(*bounds), lambda v: f"{v:.3g}x")
+        style.log_axis(axis.yaxis, *bounds, round_ticks(*bounds), lambda v: f"{v:.3g}x")
     plots.label_outer(axes, plots.columns(places), "speedup in B / in A (above 1x: B's is higher)")
     handles: list[Artist] = list(plots.series_handles(facets, lines=False)) if len(facets.series) > 1 else []
     handles.append(Patch(color=style.FAINT, alpha=0.2, lw=0, label=f"no change that matters: within {_percent(edge)}"))
@@ -85,7 +85,7 @@ def ratios(found: Comparison) -> Figure | None:
     return figure
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def round_ticks(low: float, high: float) -> list[float]:
     """Round ratios with 1 among them, as 0.9x, 1x, 1.1x; powers of two where the range is wide."""
     if high / low > 3:
         return style.ratio_ticks(low, high)
