@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from operator import itemgetter
 from typing import Any
 
 from bench.spec.columns import KEYS
@@ -133,10 +134,8 @@ def _loosely(
     for differs in _subsets(short[0], short[1]):
         if not (near_a and near_b):
             break
-        blank = [
-            {i: tuple(None if p in differs else v for p, v in enumerate(keys[i])) for i in rows}
-            for keys, rows in ((short[0], near_a), (short[1], near_b))
-        ]
+        others = itemgetter(*(p for p in range(len(LOOSE) + 1) if p not in differs))
+        blank = [{i: others(keys[i]) for i in rows} for keys, rows in ((short[0], near_a), (short[1], near_b))]
         more, near_a, near_b = _paired(blank[0], blank[1], near_a, near_b, tuple(LOOSE[p] for p in differs))
         pairs += more
     still = {*near_a}, {*near_b}
