@@ -23,7 +23,7 @@ BaseSeconds = Callable[[Trial], float]
 
 def config(
     axes: Mapping[str, Any] | None = None,
-    blocks: Sequence[str] = ("standard", "separable"),
+    blocks: Sequence[Any] = ("standard", "separable"),
     timing: Mapping[str, Any] | None = None,
     experiments: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:

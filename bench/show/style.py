@@ -119,12 +119,13 @@ def frame(figure: Figure, title: str, footer: str, handles: Sequence[Artist], mo
 
 
 def save(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
-    """Write name.png and name.svg; each appears whole or not at all."""
+    """Write name.png and name.svg, which has the figure's title as its own; each appears whole or not at all."""
     png, svg = folder / f"{name}.png", folder / f"{name}.svg"
     with mpl.rc_context(_STYLE):
         write_whole(png, lambda f: figure.savefig(f, format="png", dpi=DPI, metadata={"Software": None}))
         drawn = StringIO()
-        figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None})
+        title = " ".join(figure.get_suptitle().split()) or None
+        figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None, "Title": title})
     write_whole(svg, lambda f: f.write(_numbered(drawn.getvalue()).encode()))
     return png, svg
 

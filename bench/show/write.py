@@ -14,17 +14,19 @@ from bench.analyse.results import Run, read, write_tables, write_whole
 from bench.analyse.summary import records_of
 from bench.analyse.verdict import Verdicts, judge
 from bench.show import (
+    claims_picture,
     crossover_picture,
     depth_picture,
     doses_picture,
     drivers_picture,
+    map_picture,
     networks_picture,
     plots,
     reproduction,
     roofline,
 )
 
-_PICTURES = (plots, depth_picture, crossover_picture, networks_picture, doses_picture, roofline)
+_PICTURES = (plots, map_picture, depth_picture, crossover_picture, networks_picture, doses_picture, roofline)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,8 @@ def write_views(folder: Path) -> Views:
         _write_json(folder / "verdict.json", verdicts.to_dict())
     drivers = explain(observations.of_run(run))
     into = folder / "plots"
-    pictures = tuple(path for made in _PICTURES for path in made.draw(run, into)) + drivers_picture.draw(drivers, into)
+    pictures = tuple(path for made in _PICTURES for path in made.draw(run, into))
+    pictures += claims_picture.draw(run, verdicts, into) + drivers_picture.draw(drivers, into)
     if any(sweep.grows == "layers" for sweep in sweeps.find(records_of(run.measurements))):
         told = reproduction.text(run, verdicts, pictures)
         write_whole(folder / "reproduction.md", lambda file: file.write(told.encode()))

@@ -1,0 +1,183 @@
+"""The claims as a forest plot: a row for each verdict, its effect with the interval, what is confirmed above what is explored."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from bench.analyse import aa
+from bench.analyse.claims import BY_ID
+from bench.analyse.judgement import ANSWERS, BELOW, SPEEDUP, Answer, Effect, Verdict
+from bench.analyse.regression import listed
+from bench.analyse.results import Run
+from bench.analyse.summary import records_of
+from bench.analyse.verdict import Verdicts
+from bench.show import plots, style
+from bench.show.verdict import effect
+
+MOST_EXPLORED = 48
+THRESHOLDS = {"cpu_3x": SPEEDUP, "below_9x": BELOW}  # of a ratio; 1 for all other claims
+LOOKS: dict[Answer, tuple[str, str, bool]] = {  # colour, marker, hollow
+    "SUPPORTED": ("#0072B2", "o", False),
+    "REFUTED": ("#D55E00", "s", False),
+    "EQUIVALENT": ("#009E73", "D", False),
+    "UNDECIDED": (style.INK, "o", True),
+    "NOT MEASURED": (style.FAINT, "", False),
+}
+_LINE = 0.215  # inches from one row to the next
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A line of the plot: a heading, or a verdict under one."""
+
+    text: str
+    verdict: Verdict | None = None
+    part: bool = False  # a heading of confirmed or explored
+
+
+def draw(run: Run, found: Verdicts, folder: Path) -> tuple[Path, ...]:
+    """Write claims.png and claims.svg into `folder`; nothing for an A/A run, or where no claim has an effect."""
+    figure = None if aa.is_aa(run) else picture(run, found)
+    return () if figure is None else style.save(figure, folder, "claims")
+
+
+def picture(run: Run, found: Verdicts) -> Figure | None:
+    """Ratios on the left, elasticities (if there are any) on the right, on rows of their own for each verdict."""
+    if not any(v.effect is not None and v.effect.value is not None for v in found.verdicts):
+        return None
+    rows, left = _rows(found)
+    shown = [r.verdict for r in rows if r.verdict is not None]
+    slopes = any(_is_slope(v.effect) for v in shown)
+    figure, axes = style.panels(1 + slopes, 1 + slopes, "none")
+    if slopes:
+        axes[0].get_gridspec().set_width_ratios([1.9, 1])  # type: ignore[union-attr]
+    figure.set_size_inches(11.0 if slopes else 10.0, _LINE * len(rows) + 0.7)
+    heights = {id(row): len(rows) - 1 - i for i, row in enumerate(rows)}
+    _ratio_scale(axes[0], shown)
+    if slopes:
+        _slope_scale(axes[1], shown)
+    for axis in axes:
+        axis.set_ylim(-0.7, len(rows) - 0.4)
+        axis.grid(False, axis="y")
+        axis.spines["left"].set_visible(False)
+        axis.tick_params(axis="y", length=0)
+        for row in rows:
+            if row.part and heights[id(row)] < len(rows) - 1:
+                axis.axhline(heights[id(row)] + 0.62, color=style.FAINT, lw=0.8)
+    for row in rows:
+        if row.verdict is not None:
+            _verdict(axes, row.verdict, heights[id(row)])
+    axes[0].set_yticks([heights[id(r)] for r in rows], [r.text for r in rows], fontsize=8)
+    for label, row in zip(axes[0].get_yticklabels(), rows, strict=True):
+        label.set_fontweight("bold" if row.part else "normal")
+        label.set_color(style.FAINT if row.text.startswith(" ") else style.INK)
+    _align_left(figure, axes[0])
+    measured = [r for r in records_of(run.pairs) if plots.measured(r)]
+    how = "lines: 95 % interval of the effect · dotted: its range over cells, which is no interval · upright tick: what the claim is held against · p of confirmed answers: Holm's correction; of explored ones: none, so among so many some are luck"  # fmt: skip
+    style.frame(figure, _title(found), plots.footer(run, measured, how), _handles(shown), left)
+    return figure
+
+
+def _rows(found: Verdicts) -> tuple[list[_Row], str]:
+    """All rows from the top, and what finds no room."""
+    first = [v for v in found.verdicts if v.confirmatory]
+    others = [v for v in found.verdicts if not v.confirmatory and v.effect is not None]
+    rows: list[_Row] = []
+    for heading, some in (("Confirmatory", first), ("Exploratory", others[:MOST_EXPLORED])):
+        if some:
+            rows.append(_Row(heading, part=True))
+        for claim in dict.fromkeys(v.claim for v in some):
+            mine = [v for v in some if v.claim == claim]
+            alone = mine[0] if mine[0].answer == "NOT MEASURED" else None
+            rows.append(_Row(BY_ID[claim].statement, alone))
+            rows += [_Row(f"    {where(v)}", v) for v in mine if v is not alone]
+    more = len(others) - MOST_EXPLORED
+    return rows, f"{more} more that were explored are not drawn; verdict.json has them." if more > 0 else ""
+
+
+def where(v: Verdict) -> str:
+    """Where and of what, as short as can be."""
+    about = v.about.removesuffix(" against standard").replace("mobilenet_v1 against mobilenet_v1_standard", "mobilenet_v1")  # fmt: skip
+    return ", ".join(filter(None, (v.site.label if v.site.device else "", about)))
+
+
+def _is_slope(e: Effect | None) -> bool:
+    return e is not None and "elasticit" in e.unit
+
+
+def _values(shown: Sequence[Verdict], slopes: bool) -> list[float]:
+    some = [v.effect for v in shown if v.effect is not None and _is_slope(v.effect) == slopes]
+    return [float(x) for e in some for x in (e.value, e.low, e.high) if x is not None and math.isfinite(x)]
+
+
+def _ratio_scale(axis: Axes, shown: Sequence[Verdict]) -> None:
+    values = [v for v in _values(shown, False) if v > 0]
+    held = [THRESHOLDS.get(v.claim, 1.0) for v in shown if v.effect is not None and not _is_slope(v.effect)]
+    style.ratio_axis(axis.xaxis, *style.limits([*values, *held, 1.0], room=1.2))
+    axis.axvline(1, color=style.FAINT, lw=1.2, zorder=1)
+    axis.set_xlabel("effect as a ratio")
+
+
+def _slope_scale(axis: Axes, shown: Sequence[Verdict]) -> None:
+    values = [*_values(shown, True), 0.0]
+    room = 0.08 * (max(values) - min(values)) + 0.05
+    axis.set_xlim(min(values) - room, max(values) + room)
+    step = 0.5 if max(values) - min(values) > 0.5 else 0.25
+    axis.xaxis.set_major_locator(FixedLocator([i * step for i in range(-8, 9) if min(values) - room <= i * step <= max(values) + room]))  # fmt: skip
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.axvline(0, color=style.FAINT, lw=1.2, zorder=1)
+    axis.set(xlabel="as an elasticity", yticks=[])
+
+
+def _verdict(axes: Sequence[Axes], v: Verdict, y: float) -> None:
+    """Its marker and line on the panel of its unit, and its answer beyond the last panel."""
+    colour, marker, hollow = LOOKS[v.answer]
+    for axis in axes:
+        axis.axhline(y, color=style.GRID, lw=0.6, zorder=0)
+    faint = 1.0 if v.confirmatory else 0.75
+    e = v.effect
+    if e is not None and e.value is not None:
+        axis = axes[-1] if _is_slope(e) else axes[0]
+        if e.low is not None and e.high is not None:
+            ranged = "range" in e.unit
+            axis.plot([e.low, e.high], [y, y], color=colour, lw=1.2 if ranged else 1.9, ls=(0, (1, 1.5)) if ranged else "-", alpha=faint, zorder=2, solid_capstyle="butt")  # fmt: skip
+        if not _is_slope(e):
+            axis.plot([THRESHOLDS.get(v.claim, 1.0)], [y], marker="|", ms=11, mew=1.4, color=style.INK, zorder=2)
+        axis.plot([e.value], [y], marker=marker, ms=6 if v.confirmatory else 4.8, color=colour, mfc="white" if hollow else colour, mew=1.3, alpha=faint, zorder=4)  # fmt: skip
+    words = f"{v.answer}  {effect(e)}".rstrip()
+    weight = "bold" if v.confirmatory and v.answer in ("SUPPORTED", "REFUTED", "EQUIVALENT") else "normal"
+    axes[-1].annotate(words, (1, y), (6, 0), xycoords=("axes fraction", "data"), textcoords="offset points", va="center", fontsize=7.5, color=colour, fontweight=weight, annotation_clip=False)  # fmt: skip
+
+
+def _align_left(figure: Figure, axis: Axes) -> None:
+    """The rows' words, which matplotlib ends at the axis, begin below each other instead."""
+    figure.draw_without_rendering()
+    labels = axis.get_yticklabels()
+    widest = max(label.get_window_extent().width for label in labels) * 72 / figure.dpi
+    axis.tick_params(axis="y", pad=widest + 4)
+    for label in labels:
+        label.set_horizontalalignment("left")
+
+
+def _handles(shown: Sequence[Verdict]) -> list[Artist]:
+    found = {v.answer for v in shown if v.effect is not None}
+    return [style.proxy(a.lower(), c, m, "-", hollow=h) for a, (c, m, h) in LOOKS.items() if a in found]
+
+
+def _title(found: Verdicts) -> str:
+    """How many of the confirmed answers are which, and how many claims were not measured."""
+    first = [v for v in found.verdicts if v.confirmatory and v.answer != "NOT MEASURED"]
+    counts = Counter(v.answer for v in first)
+    words = [f"{counts[a]} {a.lower()}" for a in ANSWERS if counts[a]]
+    missing = sum(v.confirmatory and v.answer == "NOT MEASURED" for v in found.verdicts)
+    left = f"; {missing} of {len(BY_ID)} claims not measured" if missing else ""
+    return f"Of {len(first)} answers {listed(words)}{left}"

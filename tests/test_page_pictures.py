@@ -1,0 +1,107 @@
+"""The two pictures that the page brought: the crossover map, and the claims with their intervals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from bench.analyse import results
+from bench.analyse.verdict import judge
+from bench.show import claims_picture, map_picture
+from bench.spec.plan import Arm, Trial
+from tests.synthetic import Story, config, write_run
+
+
+def grid(trial: Trial, arm: Arm) -> float:
+    """Slower below 64 channels at kernel 3, faster elsewhere."""
+    return 0.5 if trial.shape.c_in < 64 and trial.shape.kernel == 3 else 2.0
+
+
+def made(folder: Path, story: Story, channels: tuple[int, ...] = (16, 32, 64), kernels: tuple[int, ...] = (3, 5), threads: tuple[int, ...] = (1,), devices: tuple[str, ...] = ("cpu",)) -> results.Run:  # fmt: skip
+    axes = {"channels": list(channels), "kernel": list(kernels), "threads": list(threads)}
+    write_run(folder, story, config(axes), devices)
+    return results.read(folder)
+
+
+def title(figure: Figure | None) -> str:
+    assert figure is not None
+    return " ".join(figure.get_suptitle().split())
+
+
+def words(figure: Figure) -> list[str]:
+    return [t.get_text() for a in figure.axes for t in a.texts]
+
+
+def test_the_map_says_from_where_on_the_block_wins(tmp_path: Path) -> None:
+    figure = map_picture.picture(made(tmp_path, Story(speedup=grid)))
+    assert title(figure) == "From 64 channels on separable is faster throughout; it is slower in 2 of 6 cells, at up to 32 channels"  # fmt: skip
+    assert figure is not None
+    assert min(w for w in words(figure) if w.endswith("x")).startswith("0.5")
+    heavy = [line for line in figure.axes[0].lines if line.get_linewidth() > 2]
+    assert len(heavy) == 3  # between 32 and 64 at kernel 3, and above 16 and 32
+
+
+@pytest.mark.parametrize(("speedup", "said"), [(2.0, "Separable is faster in all 6 cells"), (0.5, "Separable is slower in all 6 cells")])  # fmt: skip
+def test_a_map_of_one_side_says_so(tmp_path: Path, speedup: float, said: str) -> None:
+    assert title(map_picture.picture(made(tmp_path, Story(speedup=lambda t, a: speedup)))) == said
+
+
+def test_a_map_without_a_border_says_so(tmp_path: Path) -> None:
+    truth = {16: 2.0, 32: 2.0, 64: 0.5}
+    said = title(map_picture.picture(made(tmp_path, Story(speedup=lambda t, a: truth[t.shape.c_in]))))
+    assert said == "Separable is faster in 4 of 6 cells, and from no number of channels on throughout; it is slower in 2 of 6 cells, at up to 64 channels"  # fmt: skip
+
+
+def test_what_is_not_known_is_hatched_and_what_failed_is_named(tmp_path: Path) -> None:
+    story = Story(speedup=lambda t, a: 1.0 if t.shape.c_in == 16 else 1.06, wide={4: 0.2, 5: 0.2}, fails={2: (1, "oom", "no memory")}, process_sd=0.002)  # fmt: skip
+    figure = map_picture.picture(made(tmp_path, story))
+    assert figure is not None
+    hatches = [p.get_hatch() for p in figure.axes[0].patches if isinstance(p, Rectangle) and p.get_hatch()]
+    assert set(hatches) == set(map_picture.HATCHES.values())
+    assert "oom" in words(figure)
+    legend = [t.get_text() for g in figure.legends for t in g.get_texts()]
+    assert any("undecided" in t for t in legend)
+
+
+def test_places_have_panels_and_a_run_of_one_kernel_has_no_map(tmp_path: Path) -> None:
+    figure = map_picture.picture(made(tmp_path / "a", Story(speedup=grid), threads=(1, 2)))
+    assert figure is not None
+    assert [a.get_title(loc="left") for a in figure.axes] == ["1 thread", "2 threads"]
+    assert map_picture.picture(made(tmp_path / "b", Story(), kernels=(3,))) is None
+    assert map_picture.picture(made(tmp_path / "c", Story(), channels=(16,))) is None
+
+
+def test_colours_part_at_one_and_deepen_with_the_logarithm() -> None:
+    assert map_picture.colour_of(1.0) == "#ffffff"
+    assert map_picture.colour_of(8.0) == map_picture.FASTER.lower()
+    assert map_picture.colour_of(0.1) == map_picture.SLOWER.lower()
+    assert map_picture.colour_of(2.0) != map_picture.colour_of(0.5)
+
+
+def test_each_verdict_has_its_row_with_answer_and_effect(tmp_path: Path) -> None:
+    run = made(tmp_path, Story(), channels=(32, 64, 256), threads=(1, 2))
+    found = judge([run])
+    figure = claims_picture.picture(run, found)
+    assert figure is not None
+    labels = [t.get_text() for t in figure.axes[0].get_yticklabels()]
+    first = [v for v in found.verdicts if v.confirmatory]
+    others = [v for v in found.verdicts if not v.confirmatory and v.effect]
+    assert labels[0] == "Confirmatory"
+    assert ("Exploratory" in labels) is bool(others)
+    answers = [w.split("  ")[0] for w in words(figure)]
+    assert answers == [v.answer for v in [*first, *others]]
+    counted = sum(v.answer != "NOT MEASURED" for v in first)
+    assert title(figure).startswith(f"Of {counted} answers")
+    assert "of 9 claims not measured" in title(figure)
+
+
+def test_an_a_a_run_has_no_claims(tmp_path: Path) -> None:
+    data = config(
+        {"channels": [16, 64], "kernel": [3], "threads": [1]}, blocks=["standard", {"name": "standard", "again": True}]
+    )
+    write_run(tmp_path, Story(speedup=lambda t, a: 1.0), data)
+    run = results.read(tmp_path)
+    assert claims_picture.draw(run, judge([run]), tmp_path) == ()
