@@ -38,7 +38,7 @@ SHOWN = '$(or $(OUT),results/latest)'
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup bench smoke test test-bench test-gpu mutants check aa reproduce verdict study plots report doctor compare clean python-fits python-fits-dev
+.PHONY: help setup bench smoke test test-bench test-gpu test-page mutants check aa reproduce verdict study plots report doctor compare clean python-fits python-fits-dev
 
 help: ## list targets and variables
 	@awk 'BEGIN { FS = ":.*## "; print "Targets" } /^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
@@ -53,7 +53,7 @@ help: ## list targets and variables
 
 setup: $(READY) ## make .venv and install what measuring needs (the other targets do this themselves)
 
-bench: $(READY) ## the main job: measure CONFIG on DEVICE, then tables and plots
+bench: $(READY) ## the main job: measure CONFIG on DEVICE, then tables, plots and a page
 	$(BENCH) run $(if $(RESUME),--resume '$(RESUME)','$(CONFIG)' --device '$(DEVICE)')$(WHERE)$(SETS)
 
 smoke: $(READY) ## the same way in a minute: three shapes, wide intervals
@@ -74,7 +74,7 @@ study: $(READY) ## the study of docs/METHOD.md again, on this machine (under 20 
 	$(BENCH) aa --pairs 60 --out '$(STUDY)/aa'
 	$(PY) tools/study/judge.py '$(STUDY)/samples.jsonl.gz' '$(STUDY)/aa'
 
-plots: $(READY) ## a run's tables, plots and summary again, from its journal (OUT=results/...)
+plots: $(READY) ## a run's tables, plots, page and summary again, from its journal (OUT=results/...)
 	$(BENCH) report $(SHOWN)
 
 report: $(READY) ## the same: all views of a run are written together
@@ -94,6 +94,9 @@ test-bench: $(READY_DEV) ## second opinions: torch's Timer and pytest-benchmark 
 
 test-gpu: $(READY_DEV) ## self-checks on a CUDA GPU: clocks, events, graphs, memory, launches, precision
 	$(PY) -m pytest tests/gpu --device '$(or $(filter-out cpu,$(DEVICE)),cuda:0)'
+
+test-page: $(READY_DEV) ## report.html in a headless Chromium: console, network, sorting, themes, a phone's width
+	$(PY) -m pytest tests/test_page_in_browser.py
 
 mutants: $(READY_DEV) ## plant classic mistakes in a copy, one at a time, and see that a test fails
 	$(PY) tests/mutants.py

@@ -221,7 +221,7 @@ def cost(
 def report(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Results folders, such as results/latest.")],
 ) -> None:
-    """Write a run's tables and plots from its journal, and print its summary."""
+    """Write a run's tables, plots and page from its journal, and print its summary."""
     from bench.show import drivers as words
     from bench.show import second_opinion, terminal, write
 
@@ -233,7 +233,7 @@ def report(
             words.show_brief(views.drivers)
         if views.noise is not None:
             _say("\n".join(views.noise.sentences()))
-        _say(f"written: {len(views.tables)} tables and {len(views.pictures)} pictures in {folder}")
+        _say(f"written: {len(views.tables)} tables, {len(views.pictures)} pictures and {views.page.name} in {folder}")
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Make, or make again, the views of a results folder: its tables and its pictures."""
+"""Make, or make again, the views of a results folder: its tables, its pictures and its page."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from bench.show import (
     drivers_picture,
     map_picture,
     networks_picture,
+    page,
     plots,
     reproduction,
     roofline,
@@ -39,10 +40,11 @@ class Views:
     verdicts: Verdicts
     tables: tuple[Path, ...]
     pictures: tuple[Path, ...]
+    page: Path
 
 
 def write_views(folder: Path) -> Views:
-    """Write the tables (measurements.csv and so on), verdict.json and plots/ of a results folder from its journal.
+    """Write the tables (measurements.csv and so on), verdict.json, plots/ and report.html of a results folder from its journal.
 
     A complete A/A run gets its aa.json too, and one that can tell layers from MACs its reproduction.md. UserError where the folder is no run. Pictures without data (nothing measured) are not made.
     """
@@ -61,7 +63,9 @@ def write_views(folder: Path) -> Views:
     if any(sweep.grows == "layers" for sweep in sweeps.find(records_of(run.measurements))):
         told = reproduction.text(run, verdicts, pictures)
         write_whole(folder / "reproduction.md", lambda file: file.write(told.encode()))
-    return Views(run, noise, drivers, verdicts, tables, pictures)
+    told = page.text(run, verdicts, noise, pictures)
+    write_whole(folder / page.NAME, lambda file: file.write(told.encode()))
+    return Views(run, noise, drivers, verdicts, tables, pictures, folder / page.NAME)
 
 
 def _write_json(path: Path, told: dict[str, Any]) -> None:

@@ -1,0 +1,184 @@
+"""What a page says beside its pictures: how far to trust the run, what it ran on, and what layers cost in its sweeps."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.analyse.implied import implied
+from bench.analyse.results import Run
+from bench.analyse.summary import Record, duration, percent, records_of, share, summarise
+from bench.analyse.sweeps import Sweep, find
+from bench.show.drivers import seconds
+from bench.spec.columns import FILES, MEASURED, STATUSES
+
+MOST_REASONS = 24
+_TABLES = ("p", "m", "r", "o")  # in the order in which they may travel with the page
+_HOST = (
+    ("cpu_model", "CPU"), ("physical_cores", "physical cores"), ("usable_cores", "usable cores"), ("cpu_quota", "CPU quota"),
+    ("memory_bytes", "memory"), ("os", "system"), ("kernel", "system's kernel"), ("machine", "architecture"),
+    ("hypervisor", "virtual machine"), ("governor", "clock governor"), ("transparent_hugepages", "huge pages"),
+)  # fmt: skip
+_VERSIONS = (("torch", "torch"), ("python", "Python"), ("bench_version", "bench"), ("git", "commit"))
+
+Fact = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How far a run can be trusted: sentences, rows by status, and reasons with their counts."""
+
+    sentences: tuple[str, ...]
+    statuses: tuple[tuple[str, int], ...]
+    skips: tuple[tuple[str, int], ...]
+    failures: tuple[tuple[str, int], ...]
+    notes: tuple[tuple[str, int], ...]
+    ambers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCost:
+    """A designed sweep of layers at fixed MACs: what a layer costs of its own, and its share of time in the shallowest and deepest stack."""
+
+    where: str
+    block: str
+    sweep: str
+    each: str
+    fewest: str
+    most: str
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A table as an address that holds it."""
+
+    name: str
+    size: str
+    address: str
+
+
+def quality(run: Run) -> Quality:
+    """The run's quality in words and counts."""
+    rows = records_of(run.pairs)
+    measured = [r for r in rows if r["status"] in MEASURED]
+    counts = Counter(str(r["status"]) for r in rows)
+    order = [*STATUSES, *sorted(set(counts) - set(STATUSES))]
+    return Quality(
+        sentences=tuple(_sentences(run, measured)),
+        statuses=tuple((s, counts[s]) for s in order if counts[s]),
+        skips=_reasons(r["status_detail"] for r in rows if r["status"] in ("skipped", "unsupported")),
+        failures=_reasons(
+            r["status_detail"] for r in rows if r["status"] not in (*MEASURED, "skipped", "unsupported", "predicted")
+        ),
+        notes=_reasons(n for r in measured for n in str(r["quality_notes"] or "").split("; ") if n),
+        ambers=tuple(str(a) for a in run.environment.get("ambers") or ()),
+    )
+
+
+def _sentences(run: Run, measured: Sequence[Record]) -> Iterator[str]:
+    if not measured:
+        yield "Nothing was measured."
+        return
+    summary, many = summarise(run), len(measured)
+    noisy, missed = (sum(r["status"] == "noisy" for r in measured), sum(not r["precision_reached"] for r in measured))
+    processes = sorted({int(r["processes"]) for r in measured if r["processes"]})
+    span = f"{processes[0]} to {processes[-1]}" if len(processes) > 1 else str(processes[0]) if processes else "no"
+    yield f"{many} pairs were measured, each in {span} fresh processes; half of their intervals are narrower than ±{percent(summary.median_half_width)}."
+    yield f"{missed} of them ({share(missed / many)}) are less precise than the asked ±{percent(run.timing.precision)}, and {noisy} ({share(noisy / many)}) are noisy: their notes in the table say why."
+    flagged = sorted(float(r["flagged_share"]) for r in measured if r["flagged_share"] is not None)
+    if flagged:
+        yield f"The kernel's counters flag {percent(flagged[len(flagged) // 2])} of a row's samples as disturbed (median), {percent(flagged[-1])} at the most."
+    bands = sorted({float(r["noise_band"]) for r in measured if r["noise_band"] is not None})
+    if bands:
+        yield f"Noise band of this machine, by blocks against themselves (bench aa): ±{percent(bands[-1])}. What reads within it is no difference."
+    else:
+        yield "This machine's noise band is not known: no bench aa stood beside this run, so faster and slower rest on the intervals alone."
+    if summary.timed_share is not None:
+        yield f"{share(summary.timed_share)} of {duration(run.wall_s)} went into samples, the rest into starting processes, warming up and looking at the machine."
+    yield "The intervals cover what fresh processes of this one run differ by, minutes apart; another day may differ by more."
+
+
+def _reasons(texts: Any) -> tuple[tuple[str, int], ...]:
+    """Texts that differ in their numbers alone, counted as one; what is most common first."""
+    alike: dict[str, Counter[str]] = {}
+    for text in texts:
+        said = str(text or "no reason given")
+        alike.setdefault(re.sub(r"(?<!\w)\d+(\.\d+)?", "…", said), Counter())[said] += 1
+    told = [(next(iter(c)) if len(c) == 1 else words, c.total()) for words, c in alike.items()]
+    told.sort(key=lambda one: -one[1])
+    left = sum(n for _, n in told[MOST_REASONS:])
+    return (*told[:MOST_REASONS], *([("other reasons", left)] if left else []))
+
+
+def machine(run: Run) -> tuple[tuple[Fact, ...], tuple[tuple[str, tuple[Fact, ...]], ...]]:
+    """The facts about machine and versions; then, by device, what torch said of itself there."""
+    told = run.environment
+    host = told.get("host") or {}
+    facts = [(label, _plain(key, host.get(key))) for key, label in _HOST]
+    facts += [(label, _plain(key, told.get(key))) for key, label in _VERSIONS]
+    facts.append(("started (UTC)", str(told.get("started_utc") or "")))
+    devices = []
+    for name, seen in (told.get("devices") or {}).items():
+        facts.append((f"device {name}", str(seen.get("name") or "unknown")))
+        more = [(str(k), str(v)) for part in ("switches", "properties") for k, v in (seen.get(part) or {}).items()]
+        more += [("instructions", str(seen["cpu_capability"]))] if seen.get("cpu_capability") else []
+        more += [("parallel", " ".join(str(line).split())) for line in seen.get("torch_parallel") or ()]
+        devices.append((str(name), tuple(more)))
+    for where, variables in (told.get("worker_environment") or {}).items():
+        devices.append((f"worker's environment: {where}", tuple((str(k), str(v)) for k, v in variables.items())))
+    return tuple(f for f in facts if f[1]), tuple(d for d in devices if d[1])
+
+
+def _plain(key: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if key == "memory_bytes":
+        return f"{value / (1 << 30):.3g} GiB"
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def config_of(run: Run) -> str:
+    """The config as it was run; nothing where it was not kept."""
+    path = run.folder / "config.yaml"
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+def layer_costs(run: Run) -> tuple[LayerCost, ...]:
+    """What each sweep of layers at fixed MACs says of a layer's own cost."""
+    return tuple(_cost(s) for s in find(records_of(run.measurements)) if s.grows == "layers")
+
+
+def _cost(sweep: Sweep) -> LayerCost:
+    line = implied(sweep)
+    each, rest, counts = line.each, line.constant.value, sweep.counts()
+    low_high = f" [{seconds(each.low, 3)}, {seconds(each.high, 3)}]" if each.low is not None and each.high is not None else ""  # fmt: skip
+
+    def part(layers: float) -> str:
+        own = each.value * layers
+        return f"{share(own / (own + rest))} of {layers:.0f}" if own + rest > 0 else ""
+
+    return LayerCost(
+        sweep.place.label, sweep.block, f"{sweep.experiment}, kernel {sweep.kernel}", f"{seconds(each.value, 3)}{low_high}",
+        part(float(counts[0])), part(float(counts[-1])),
+    )  # fmt: skip
+
+
+def downloads(run: Run, room: int) -> tuple[tuple[Download, ...], tuple[str, ...]]:
+    """The tables as addresses of at most `room` letters together, pairs.csv first; and the names of those that are too large."""
+    fits, left = [], []
+    for name in (FILES[k] for k in _TABLES):
+        path = run.folder / name
+        if not path.is_file():
+            continue
+        held = path.read_bytes()
+        address = "data:text/csv;charset=utf-8;base64," + base64.b64encode(held).decode()
+        if len(address) <= room:
+            room -= len(address)
+            fits.append(Download(name, f"{max(1, round(len(held) / 1000))} kB", address))
+        else:
+            left.append(name)
+    return tuple(fits), (*left, FILES["s"])

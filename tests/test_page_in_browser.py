@@ -1,0 +1,192 @@
+"""The page in a real browser: `make test-page`. Skipped where there is no Chromium."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.show.write import write_views
+from tests import browser
+
+ROOT = Path(__file__).parents[1]
+CHROMIUM = browser.find()
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium: apt install chromium, or name one in BENCH_CHROMIUM"
+)
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("page") / "run"
+    shutil.copytree(ROOT / "results" / "reference" / "xeon-2-cores", folder)
+    return write_views(folder).page.as_uri()
+
+
+@pytest.fixture(scope="module")
+def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browser.Tab]:
+    assert CHROMIUM is not None
+    tab = browser.Tab(CHROMIUM, tmp_path_factory.mktemp("profile"))
+    yield tab
+    tab.close()
+
+
+@pytest.fixture
+def tab(window: browser.Tab, report: str) -> browser.Tab:
+    window.call("Emulation.setScriptExecutionDisabled", value=False)
+    window.media()
+    window.size(1280, 800)
+    window.open(report)
+    return window
+
+
+def events(tab: browser.Tab, method: str) -> list[dict[str, Any]]:
+    return [e["params"] for e in tab.events if e.get("method") == method]
+
+
+HEADS = "Array.from(document.querySelectorAll('#pairs thead th'))"
+SHOWN = "Array.from(document.querySelectorAll('#pairs tbody tr')).filter(r => !r.hidden)"
+
+
+def column(tab: browser.Tab, name: str) -> int:
+    return int(tab.ask(f"{HEADS}.findIndex(h => h.textContent === {name!r})"))
+
+
+def values(tab: browser.Tab, name: str) -> list[str]:
+    at = column(tab, name)
+    return list(tab.ask(f"{SHOWN}.map(r => r.cells[{at}].dataset.v ?? r.cells[{at}].textContent)"))
+
+
+def test_nothing_goes_wrong_and_nothing_leaves_the_page(tab: browser.Tab, report: str) -> None:
+    tab.ask("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    tab.ask("new Promise(done => setTimeout(done, 200))")
+    assert events(tab, "Runtime.exceptionThrown") == []
+    assert [e for e in events(tab, "Runtime.consoleAPICalled") if e["type"] in ("error", "warning")] == []
+    assert [e for e in events(tab, "Log.entryAdded") if e["entry"]["level"] in ("error", "warning")] == []
+    asked = {e["request"]["url"] for e in events(tab, "Network.requestWillBeSent")}
+    assert {url for url in asked if not url.startswith("data:")} == {report}
+
+
+def test_columns_sort_both_ways_by_mouse(tab: browser.Tab) -> None:
+    at = column(tab, "speedup")
+    tab.ask(f"{HEADS}[{at}].querySelector('button').click()")
+    first = [float(v) for v in values(tab, "speedup")]
+    assert first == sorted(first)
+    assert tab.ask(f"{HEADS}[{at}].getAttribute('aria-sort')") == "ascending"
+    tab.ask(f"{HEADS}[{at}].querySelector('button').click()")
+    assert [float(v) for v in values(tab, "speedup")] == sorted(first, reverse=True)
+    assert tab.ask(f"{HEADS}.filter(h => h.hasAttribute('aria-sort')).length") == 1
+
+
+def test_columns_sort_by_keyboard(tab: browser.Tab) -> None:
+    at = column(tab, "in")
+    tab.ask(f"{HEADS}[{at}].querySelector('button').focus()")
+    tab.press("Enter", 13, "\r")
+    channels = [int(v) for v in values(tab, "in")]
+    assert channels == sorted(channels)
+    assert channels[0] < channels[-1]
+
+
+def test_words_and_choices_filter(tab: browser.Tab) -> None:
+    every = len(values(tab, "in"))
+    said = tab.ask("document.getElementById('count').textContent")
+    assert said == f"{every} of {every} rows"
+    tab.ask("document.getElementById('filter').focus()")
+    tab.call("Input.insertText", text="slower CHANNELS_LAST")
+    assert set(values(tab, "verdict")) == {"slower"}
+    assert set(values(tab, "layout")) == {"channels_last"}
+    tab.ask("document.getElementById('clear').click()")
+    assert len(values(tab, "in")) == every
+    at = column(tab, "verdict")
+    tab.ask(f"(() => {{ const s = document.querySelector('select[data-at=\"{at}\"]'); s.value = 'slower'; s.dispatchEvent(new Event('change')); }})()")  # fmt: skip
+    assert set(values(tab, "verdict")) == {"slower"}
+    assert 0 < len(values(tab, "verdict")) < every
+
+
+def test_text_can_be_selected_in_the_pictures_too(tab: browser.Tab) -> None:
+    select = "(e => { const s = getSelection(); s.removeAllRanges(); s.selectAllChildren(e); return s.toString(); })"
+    assert "Is it faster here?" in tab.ask(f"{select}(document.querySelector('h1'))")
+    assert tab.ask("getComputedStyle(document.body).userSelect") != "none"
+    assert "channels in and out" in tab.ask(f"{select}(document.querySelector('#speedup svg'))")
+
+
+def test_words_in_pictures_lie_where_they_are_drawn(tab: browser.Tab) -> None:
+    off = tab.ask(
+        """Math.max(...Array.from(document.querySelectorAll('.picture text')).map(t => {
+          const drawn = Array.from(t.parentNode.querySelectorAll('use')).map(u => u.getBoundingClientRect()).filter(b => b.width);
+          const over = t.getBoundingClientRect();
+          if (!drawn.length) return 0;
+          return Math.max(Math.abs(over.left - Math.min(...drawn.map(b => b.left))),
+            Math.abs(over.right - Math.max(...drawn.map(b => b.right))));
+        }))"""
+    )
+    assert off < 20  # pixels, of letters up to 17 high
+
+
+def test_names_are_unique_and_all_that_is_referred_to_is_there(tab: browser.Tab) -> None:
+    names = tab.ask("Array.from(document.querySelectorAll('[id]')).map(e => e.id)")
+    assert len(names) == len(set(names))
+    wanted = tab.ask("Array.from(document.querySelectorAll('use, a[href^=\"#\"]')).map(e => e.getAttribute('href').slice(1))")  # fmt: skip
+    assert set(wanted) <= set(names)
+
+
+@pytest.mark.parametrize("width", [360, 800])
+def test_a_narrow_window_scrolls_pictures_and_not_the_page(tab: browser.Tab, width: int) -> None:
+    tab.size(width, 780)
+    tab.ask("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    assert tab.ask("document.documentElement.scrollWidth") <= width
+    assert tab.ask("window.innerWidth") == width
+    wide = "Array.from(document.querySelectorAll('.picture')).some(p => p.scrollWidth > p.clientWidth)"
+    assert tab.ask(wide) is (width == 360)
+
+
+def luminance(colour: str) -> float:
+    channels = [int(v) / 255 for v in colour[colour.index("(") + 1 : -1].split(",")[:3]]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_words_stand_out_in_both_themes(tab: browser.Tab, scheme: str) -> None:
+    tab.media(prefers_color_scheme=scheme)
+    paper = tab.ask("getComputedStyle(document.body).backgroundColor")
+    assert (luminance(paper) < 0.05) is (scheme == "dark")
+    for what in (".lede", ".run", ".where", "#verdicts .answer", "a[href='#claims']", "#pairs th", ".refuted", ".undecided"):  # fmt: skip
+        ink = tab.ask(f"getComputedStyle(document.querySelector({what!r})).color")
+        low, high = sorted((luminance(ink), luminance(paper)))
+        assert (high + 0.05) / (low + 0.05) >= 4.5, (what, ink, paper)
+    assert tab.ask("getComputedStyle(document.querySelector('.picture')).backgroundColor") == "rgb(255, 255, 255)"
+
+
+def test_the_first_key_leads_past_the_head(tab: browser.Tab) -> None:
+    tab.press("Tab", 9)
+    assert tab.ask("document.activeElement.className") == "skip"
+    assert tab.ask("document.activeElement.getBoundingClientRect().left") >= 0
+    tab.press("Enter", 13, "\r")
+    assert tab.ask("document.activeElement.id") == "main"
+
+
+def test_the_question_and_all_verdicts_stand_on_the_first_screen(tab: browser.Tab) -> None:
+    assert tab.ask("document.getElementById('verdicts').getBoundingClientRect().bottom") <= 800
+
+
+def test_paper_gets_all_rows_and_no_tools(tab: browser.Tab) -> None:
+    tab.media("print")
+    assert tab.ask("getComputedStyle(document.getElementById('tools')).display") == "none"
+    assert tab.ask("(b => b.scrollHeight <= b.clientHeight + 2)(document.querySelector('.rows'))")
+
+
+def test_without_scripts_it_is_a_plain_page(tab: browser.Tab, report: str) -> None:
+    tab.call("Emulation.setScriptExecutionDisabled", value=True)
+    tab.open(report)
+    document = tab.call("DOM.getDocument")["root"]["nodeId"]
+
+    def found(selector: str) -> int:
+        return len(tab.call("DOM.querySelectorAll", nodeId=document, selector=selector)["nodeIds"])
+
+    assert found("#pairs tbody tr") == 30
+    assert found("#tools[hidden]") == 1
+    assert found("#pairs button") == 0
