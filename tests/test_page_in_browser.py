@@ -82,16 +82,16 @@ def test_columns_sort_both_ways_by_mouse(tab: browser.Tab) -> None:
 
 
 def test_columns_sort_by_keyboard(tab: browser.Tab) -> None:
-    at = column(tab, "in")
+    at = column(tab, "channels")
     tab.ask(f"{HEADS}[{at}].querySelector('button').focus()")
     tab.press("Enter", 13, "\r")
-    channels = [int(v) for v in values(tab, "in")]
+    channels = [int(v) for v in values(tab, "channels")]
     assert channels == sorted(channels)
     assert channels[0] < channels[-1]
 
 
 def test_words_and_choices_filter(tab: browser.Tab) -> None:
-    every = len(values(tab, "in"))
+    every = len(values(tab, "channels"))
     said = tab.ask("document.getElementById('count').textContent")
     assert said == f"{every} of {every} rows"
     tab.ask("document.getElementById('filter').focus()")
@@ -99,7 +99,7 @@ def test_words_and_choices_filter(tab: browser.Tab) -> None:
     assert set(values(tab, "verdict")) == {"slower"}
     assert set(values(tab, "layout")) == {"channels_last"}
     tab.ask("document.getElementById('clear').click()")
-    assert len(values(tab, "in")) == every
+    assert len(values(tab, "channels")) == every
     at = column(tab, "verdict")
     tab.ask(f"(() => {{ const s = document.querySelector('select[data-at=\"{at}\"]'); s.value = 'slower'; s.dispatchEvent(new Event('change')); }})()")  # fmt: skip
     assert set(values(tab, "verdict")) == {"slower"}

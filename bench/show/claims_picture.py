@@ -70,6 +70,8 @@ def picture(run: Run, found: Verdicts) -> Figure | None:
         axis.grid(False, axis="y")
         axis.spines["left"].set_visible(False)
         axis.tick_params(axis="y", length=0)
+        ys = [heights[id(r)] for r in rows if r.verdict is not None]
+        axis.hlines(ys, 0, 1, transform=axis.get_yaxis_transform(), colors=style.GRID, lw=0.6, zorder=0)
         for row in rows:
             if row.part and heights[id(row)] < len(rows) - 1:
                 axis.axhline(heights[id(row)] + 0.62, color=style.FAINT, lw=0.8)
@@ -141,8 +143,6 @@ def _slope_scale(axis: Axes, shown: Sequence[Verdict]) -> None:
 def _verdict(axes: Sequence[Axes], v: Verdict, y: float) -> None:
     """Its marker and line on the panel of its unit, and its answer beyond the last panel."""
     colour, marker, hollow = LOOKS[v.answer]
-    for axis in axes:
-        axis.axhline(y, color=style.GRID, lw=0.6, zorder=0)
     faint = 1.0 if v.confirmatory else 0.75
     e = v.effect
     if e is not None and e.value is not None:
@@ -160,9 +160,9 @@ def _verdict(axes: Sequence[Axes], v: Verdict, y: float) -> None:
 
 def _align_left(figure: Figure, axis: Axes) -> None:
     """The rows' words, which matplotlib ends at the axis, begin below each other instead."""
-    figure.draw_without_rendering()
     labels = axis.get_yticklabels()
-    widest = max(label.get_window_extent().width for label in labels) * 72 / figure.dpi
+    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    widest = max(label.get_window_extent(renderer).width for label in labels) * 72 / figure.dpi
     axis.tick_params(axis="y", pad=widest + 4)
     for label in labels:
         label.set_horizontalalignment("left")

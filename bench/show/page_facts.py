@@ -181,4 +181,6 @@ def downloads(run: Run, room: int) -> tuple[tuple[Download, ...], tuple[str, ...
             fits.append(Download(name, f"{max(1, round(len(held) / 1000))} kB", address))
         else:
             left.append(name)
-    return tuple(fits), (*left, FILES["s"])
+    if (run.folder / FILES["s"]).is_file():
+        left.append(FILES["s"])  # all samples are always too many
+    return tuple(fits), tuple(left)

@@ -12,11 +12,13 @@ from bench.analyse.summary import Record, percent, records_of, share, times
 from bench.show.drivers import seconds
 from bench.spec.columns import BY_NAME
 
-_SHAPE = "experiment block baseline c_in c_out kernel height width batch stride padding dilation groups depth".split()
+_SHAPE = "experiment block baseline c_in c_out kernel height width batch depth stride padding dilation groups".split()
 _WAY = "device threads layout dtype mode cudnn_benchmark pass allocator waiting".split()
-_FOUND = "status verdict speedup speedup_ci_low speedup_ci_high precision mac_ratio delivered_share layer_ratio".split()
+_ECHOES = {"c_out": "c_in", "width": "height", "groups": "c_in"}  # said already where all rows have the same in both
+_ANSWER = "verdict speedup speedup_ci_low speedup_ci_high".split()
+_FOUND = "mac_ratio delivered_share layer_ratio".split()
 _TIMES = ("baseline_time_s", "block_time_s")
-_TRUST = "processes rounds flagged_share quality_notes status_detail".split()
+_TRUST = "status precision processes rounds flagged_share quality_notes status_detail".split()
 _ALWAYS = {"block", "c_in", "kernel", "status", "verdict", "speedup", "speedup_ci_low", "speedup_ci_high", "mac_ratio", *_TIMES}  # fmt: skip
 _FILTERS = ("experiment", "block", "device", "status", "verdict")  # where their values differ
 _OWN = {  # columns that no file has
@@ -74,24 +76,37 @@ def table(run: Run) -> Table:
     for r in records_of(run.pairs):
         both = (arms.get((r["trial_id"], r[name])) for name in ("baseline", "block"))
         rows.append({**r, **dict(zip(_TIMES, both, strict=True))})
-    names = [n for n in (*_SHAPE, *_WAY, *_FOUND, *_TIMES, *_TRUST) if n in _ALWAYS or _varies(rows, n)]
-    same = [(n, _text(n, rows[0][n])) for n in (*_SHAPE, *_WAY) if n not in names] if rows else []
-    columns = tuple(_column(n) for n in names)
+    every = [n for n in (*_SHAPE, *_ANSWER, *_WAY, *_FOUND, *_TIMES, *_TRUST) if not _echoes(rows, n)]
+    names = [n for n in every if n in _ALWAYS or _varies(rows, n)]
+    same = [(n, next(_text(n, r[n]) for r in rows if r[n] is not None)) for n in every if n in (*_SHAPE, *_WAY) and n not in names and any(r[n] is not None for r in rows)]  # fmt: skip
+    whole = {"c_in": "channels", "height": "size"}  # where the other one only echoes it
+    columns = tuple(_column(n, whole.get(n, "") if _other(n) not in names else "") for n in names)
     lines = tuple(Line(str(r["status"]), tuple(_cell(n, r[n]) for n in names)) for r in rows)
     choices = [(i, n, tuple(dict.fromkeys(str(r[n]) for r in rows if r[n] is not None))) for i, n in enumerate(names) if n in _FILTERS]  # fmt: skip
     return Table(columns, lines, tuple((n, t) for n, t in same if t), tuple(c for c in choices if len(c[2]) > 1))
 
 
 def _varies(rows: Sequence[Record], name: str) -> bool:
-    return len({r[name] for r in rows}) > 1
+    """Whether rows differ in it, or for what was found only some have it; a network lacks most of a shape."""
+    values = {r[name] for r in rows}
+    return len(values - {None} if name in (*_SHAPE, *_WAY) else values) > 1
 
 
-def _column(name: str) -> Column:
+def _echoes(rows: Sequence[Record], name: str) -> bool:
+    return name in _ECHOES and all(r[name] == r[_ECHOES[name]] for r in rows)
+
+
+def _other(name: str) -> str:
+    """The column that would echo this one."""
+    return next((echo for echo, said in _ECHOES.items() if said == name), "")
+
+
+def _column(name: str, head: str = "") -> Column:
     known = BY_NAME.get(name)
     unit, meaning = (known.unit, known.meaning) if known else _OWN[name]
     number = name in _OWN or (known is not None and known.dtype in ("Int64", "Float64"))
     shown = unit and name not in _WORDS
-    return Column(name, _HEADS.get(name, name.replace("_", " ")), f"{name}: {meaning}{f' ({unit})' if shown else ''}", number)  # fmt: skip
+    return Column(name, head or _HEADS.get(name, name.replace("_", " ")), f"{name}: {meaning}{f' ({unit})' if shown else ''}", number)  # fmt: skip
 
 
 def _cell(name: str, value: Any) -> Cell:
