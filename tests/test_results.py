@@ -425,7 +425,8 @@ def test_views_of_a_folder_are_made_in_one_call(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("bench.show.plots.draw", lambda run, folder: (folder / "speedup.png",))  # test_plots.py draws
     views = write_views(tmp_path)
     assert [p.name for p in views.tables] == ["measurements.csv", "pairs.csv", "samples.csv"]
-    assert views.pictures == (tmp_path / "plots" / "speedup.png",)
+    assert [p.stem for p in views.pictures] == ["speedup", "claims", "claims"]
+    assert views.page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     (tmp_path / "journal.jsonl").unlink()
     before = (tmp_path / "pairs.csv").stat().st_mtime_ns
     assert write_views(tmp_path).tables == ()  # the tables are the source now

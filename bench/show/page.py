@@ -25,7 +25,7 @@ from bench.analyse.verdict import Verdicts
 from bench.show import page_facts, page_rows, terminal
 from bench.show.claims_picture import where
 from bench.show.inline import Inlined, Letters, inline
-from bench.show.verdict import effect, p_words
+from bench.show.verdict import cells, effect, p_words
 from bench.spec.columns import columns_of
 
 NAME = "report.html"
@@ -192,7 +192,7 @@ def _answer(v: Verdict) -> Answer:
         effect_name=v.effect.name if v.effect else "",
         p="" if p is None else p_words(p),
         regime=v.regime if measured else "",
-        cells=(v.cells.words or str(v.cells.n)) if measured else "",
+        cells=cells(v) if measured else "",
         why=v.why,
         notes=v.notes,
         confirmatory=v.confirmatory,
