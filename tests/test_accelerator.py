@@ -208,6 +208,24 @@ def test_only_kernels_are_launches():
     assert launches.kernels(seen, "cuda") == 3
 
 
+def test_only_kernels_are_launches_where_torch_does_not_tell_the_kind_of_an_event():
+    """torch 2.11's events have no activity_type."""
+
+    def old(name: str, kind: str = "CUDA", ranged: bool = False):
+        return SimpleNamespace(
+            device_type=lambda: SimpleNamespace(name=kind), name=lambda: name, is_user_annotation=lambda: ranged
+        )
+
+    seen = [
+        old("void cudnn::winograd_nonfused::winogradForwardData4x4<float>"),
+        old("Memcpy DtoD (Device -> Device)"),
+        old("Memset (Device)"),
+        old("mine", ranged=True),
+        old("aten::conv2d", kind="CPU"),
+    ]
+    assert launches.kernels(seen, "cuda") == 1
+
+
 def test_launches_are_not_counted_where_nothing_can_count_them():
     assert launches.by_profiler(lambda: None, "mps", lambda: None) is None
     assert launches.by_graph(lambda: None, "xpu", None) is None

@@ -30,7 +30,14 @@ def by_profiler(call: Call, kind: str, synchronize: Callable[[], None]) -> int |
 
 def kernels(events: Iterable[Any], kind: str) -> int:
     """Kernels among raw events: copies, fills and the mirrored ranges of record_function are none."""
-    return sum(1 for e in events if e.device_type().name.lower() == kind and e.activity_type() == "kernel")
+    return sum(1 for e in events if e.device_type().name.lower() == kind and _is_kernel(e))
+
+
+def _is_kernel(event: Any) -> bool:
+    if hasattr(event, "activity_type"):
+        return bool(event.activity_type() == "kernel")
+    # torch up to 2.11 does not tell the kind: what is no range of record_function and no copy or fill by its name
+    return not event.is_user_annotation() and not event.name().startswith(("Memcpy", "Memset"))
 
 
 def by_graph(call: Call, kind: str, capture: Callable[[Any, Call], object]) -> int | None:
