@@ -18,10 +18,12 @@ ifeq ($(strip $(PYTHON)),)
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
+READY_TEST := $(READY_DEV)
 else
 PY := $(PYTHON)
 READY := python-fits
 READY_DEV := python-fits-dev
+READY_TEST := python-fits-test
 # The source tree runs without being installed, in the workers too.
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 endif
@@ -38,7 +40,7 @@ SHOWN = '$(or $(OUT),results/latest)'
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup bench smoke test test-bench test-gpu test-page mutants check aa reproduce verdict study plots report doctor compare clean python-fits python-fits-dev
+.PHONY: help setup bench smoke test test-bench test-gpu test-page mutants check aa reproduce verdict study plots report doctor compare clean python-fits python-fits-dev python-fits-test
 
 help: ## list targets and variables
 	@awk 'BEGIN { FS = ":.*## "; print "Targets" } /^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
@@ -92,7 +94,7 @@ test: $(READY_DEV) ## the whole test suite; says nothing about speed
 test-bench: $(READY_DEV) ## second opinions: torch's Timer and pytest-benchmark beside ours, about a minute
 	$(BENCH) run configs/card.yaml --device '$(DEVICE)'$(WHERE) --set second_opinions=1$(SETS)
 
-test-gpu: $(READY_DEV) ## self-checks on a CUDA GPU: clocks, events, graphs, memory, launches, precision
+test-gpu: $(READY_TEST) ## self-checks on a CUDA GPU: clocks, events, graphs, memory, launches, precision
 	$(PY) -m pytest tests/gpu --device '$(or $(filter-out cpu,$(DEVICE)),cuda:0)'
 
 test-page: $(READY_DEV) ## report.html in a headless Chromium: console, network, sorting, themes, a phone's width
@@ -139,6 +141,6 @@ $(VENV)/.ready-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $(VENV)/.ready $@
 
-python-fits python-fits-dev:
+python-fits python-fits-dev python-fits-test:
 	@$(PY) -c '' 2>/dev/null || { echo 'bench: PYTHON=$(PYTHON) does not start: name a Python 3.11 or newer.' >&2; exit 2; }
-	@$(PY) tools/python_fits.py $(if $(filter %-dev,$@),dev)
+	@$(PY) tools/python_fits.py $(subst python-fits,,$(subst python-fits-,,$@))

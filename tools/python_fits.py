@@ -1,4 +1,4 @@
-"""Can this interpreter run bench as it is? `python tools/python_fits.py [dev]` prints one line and exits 2 where not.
+"""Can this interpreter run bench as it is? `python tools/python_fits.py [dev|test]` prints one line and exits 2 where not.
 
 What it needs is read from pyproject.toml. A package older than the oldest tested one is said and let pass.
 """
@@ -13,6 +13,7 @@ IMPORTED_AS = {
     "pytest-xdist": "xdist",
     "import-linter": "importlinter",
 }
+TESTS = ("pytest", "hypothesis")  # all of dev that `make test-gpu` needs
 SPARED = ("nvidia-ml-py",)  # without it a card's readings stay empty, and the run says so itself
 
 
@@ -43,7 +44,10 @@ def look(extra):
 
     root = pathlib.Path(__file__).resolve().parent.parent
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = project["dependencies"] + (project["optional-dependencies"][extra] if extra else [])
+    tools = project["optional-dependencies"]["dev"] if extra else []
+    if extra == "test":
+        tools = [tool for tool in tools if tool.split(">=")[0] in TESTS]
+    wanted = project["dependencies"] + tools
     missing, old = [], []
     for requirement in wanted:
         name, least = re.match(r"([\w.-]+)(?:>=([\d.]+))?", requirement).groups()

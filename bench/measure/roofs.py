@@ -33,6 +33,7 @@ PROBE_NS = 1e6
 LEAST_SET = 256 << 10  # bytes: below, an operator's own call takes a share of the time
 BEYOND = 3  # times the last-level cache is beyond it: of less, a good part would still be found there
 LEAST_POOL = 256 << 20
+LEAST_POOL_OF_A_CARD = 4 << 30  # a card goes through the other in 0.1 ms, and would be timed by its launches
 PARTS = 8  # of the memory beyond the cache, taken in turn, so that a call need not go through all of it
 IN_A_GRAPH = 16
 
@@ -188,8 +189,10 @@ def _pool(device: Device, cache: int) -> Tensor:
 
     A CPU's is not the C library's, whose heap would keep it, and so be another for the trials that follow.
     """
-    size = min(max(BEYOND * cache, LEAST_POOL), room(device) // 4) // 4096 * 4096
-    if device.torch_device.type != "cpu":
+    on_host = device.torch_device.type == "cpu"
+    least = LEAST_POOL if on_host else LEAST_POOL_OF_A_CARD
+    size = min(max(BEYOND * cache, least), room(device) // 4) // 4096 * 4096
+    if not on_host:
         return torch.ones(size // 4, device=device.torch_device)
     mapped = mmap.mmap(-1, size)
     if hasattr(mmap, "MADV_HUGEPAGE"):

@@ -37,7 +37,7 @@ _OWNED = (  # beginnings of names; the run sets these itself, or leaves them at 
 _SWAYING = ("ATEN_CPU_CAPABILITY", "GLIBC_TUNABLES", "PYTHONDEVMODE", "PYTHONMALLOC", "PYTHONTRACEMALLOC")
 _RECORDED = (
     *("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "MALLOC_", "ONEDNN_", "DNNL_", "LD_PRELOAD"),
-    *("CUDA_", "CUDNN_", "CUBLAS", "NVIDIA_", "HIP_", "ROCR_", "HSA_", "MIOPEN_", "ZE_", "SYCL_", "TORCH", "PYTORCH_", "TRITON_"),
+    *("CUDA_", "CUDNN_", "CUBLAS", "NVIDIA_TF32_", "HIP_", "ROCR_", "HSA_", "MIOPEN_", "ZE_", "SYCL_", "TORCH", "PYTORCH_", "TRITON_"),
 )  # fmt: skip
 
 
