@@ -18,7 +18,10 @@ from bench.measure.health import STEAL, THROTTLED, Reading, Watch
 from bench.spec.config import Timing
 from bench.spec.interval import LEAST_ROUNDS, clean_rounds, sound, t_interval
 
-SUBMITTED_AT_ONCE = 4  # evaluations, so that even a deep stack stays within a queue of a thousand launches
+SUBMITTED_AT_ONCE = 4  # evaluations of a short call: a queue holds a thousand launches
+SHORT_NS = 1e6
+DEVICE_SIDE_NS = 2e7  # that an arm's calls may take in one reading of its other times, if LEAST_READINGS take no longer
+LEAST_READINGS = 4
 PATIENCE = 4  # times a visit's seconds that it may wait for clean rounds
 WARM_WINDOW = 6  # samples of an arm that are looked at for a trend
 
@@ -134,18 +137,24 @@ class DeviceSide:
 
 
 def device_side(device: Device, calls: Sequence[Callable[[], object]], rounds: int = 10) -> list[DeviceSide] | None:
-    """The other two times of each arm, after the rounds and apart from them; None on a device without a queue."""
+    """The other two times of each arm, after the rounds and apart from them; None on a device without a queue.
+
+    Of long calls there are fewer readings than `rounds`: each process repeats them, and they hardly differ.
+    """
     if device.submit(calls[0], 1) is None:
         return None
+    walls = [device.time(call, 1) for call in calls]
+    readings = [max(LEAST_READINGS, min(rounds, round(DEVICE_SIDE_NS / wall))) for wall in walls]
+    at_once = [SUBMITTED_AT_ONCE if wall < SHORT_NS else 1 for wall in walls]
     submits: list[list[float]] = [[] for _ in calls]
-    for _ in range(rounds):
-        for i, call in enumerate(calls):
-            took = device.submit(call, SUBMITTED_AT_ONCE)
+    for i in range(max(readings)):
+        for call, number, n, told in zip(calls, readings, at_once, submits, strict=True):
+            took = device.submit(call, n) if i < number else None
             if took is not None:
-                submits[i].append(took / SUBMITTED_AT_ONCE)
+                told.append(took / n)
     return [
-        DeviceSide(device.own(call, rounds), device.own(call, rounds, cold=True), submit)
-        for call, submit in zip(calls, submits, strict=True)
+        DeviceSide(device.own(call, number), device.own(call, number, cold=True), submit)
+        for call, number, submit in zip(calls, readings, submits, strict=True)
     ]
 
 
