@@ -7,6 +7,7 @@ r for roofs.csv.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 SCHEMA_VERSION = 1
@@ -19,20 +20,36 @@ FAILED: tuple[Status, ...] = ("oom", "timeout", "crash", "nonfinite")
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column. `dtype` is a pandas dtype that can hold a missing value; `unit` is SI or empty."""
+    """One column. `dtype` is a pandas dtype that can hold a missing value; `unit` is SI or empty.
+
+    `empty` completes "empty where ..."; a column without it has a value in every row.
+    """
 
     name: str
     unit: str
     dtype: Literal["string", "Int64", "Float64", "boolean"]
     meaning: str
     files: str
+    empty: str
 
 
-def _c(files: str, name: str, dtype: str, meaning: str, unit: str = "") -> Column:
+def _c(files: str, name: str, dtype: str, meaning: str, unit: str = "", empty: str = "") -> Column:
     kinds = {"str": "string", "int": "Int64", "float": "Float64", "bool": "boolean"}
-    return Column(name, unit, kinds[dtype], meaning, files)  # type: ignore[arg-type]
+    return Column(name, unit, kinds[dtype], meaning, files, empty)  # type: ignore[arg-type]
 
 
+# How a column is empty, where many are empty alike.
+_timed = partial(_c, empty="nothing was timed")
+_spread = partial(_c, empty="fewer than two processes timed it")
+_of_block = partial(_c, empty="it is a whole network")
+_cost = partial(_c, empty="its costs are not known")
+_own_time = partial(_c, empty="nothing was timed; on cpu and mps")
+_card = partial(_c, empty="nothing was timed; no NVIDIA GPU, or NVML does not tell")
+_roofed = partial(_c, empty="nothing was timed; no roof was measured for it; a block of the user's own")
+_a_roof = partial(_c, empty="it could not be measured: roof_detail says why")
+
+
+# fmt: off
 COLUMNS: tuple[Column, ...] = (
     # identity
     _c("mpsor", "run_id", "str", "the run: config, device and start time"),
@@ -43,21 +60,21 @@ COLUMNS: tuple[Column, ...] = (
     _c("mp", "experiment", "str", "the experiment of the config"),
     _c("mpor", "schema_version", "int", "version of these files"),
     _c("mpo", "status", "str", "ok, noisy, skipped, unsupported, oom, timeout, crash or nonfinite"),
-    _c("mp", "status_detail", "str", "why the status is not ok"),
+    _c("mp", "status_detail", "str", "why the status is not ok", empty="the status is ok"),
     # workload
     _c("mpso", "block", "str", "the block that this row is about"),
     _c("mpo", "baseline", "str", "the block that it is compared with"),
     _c("mp", "batch", "int", "items in one evaluation"),
-    _c("mp", "c_in", "int", "channels in (this and what is a block's alone is empty for a network)"),
-    _c("mp", "c_out", "int", "channels out"),
+    _of_block("mp", "c_in", "int", "channels in"),
+    _of_block("mp", "c_out", "int", "channels out"),
     _c("mp", "height", "int", "input height", "pixels"),
     _c("mp", "width", "int", "input width", "pixels"),
-    _c("mp", "kernel", "int", "kernel size k of the k x k convolution", "pixels"),
-    _c("mp", "stride", "int", "stride of the block", "pixels"),
-    _c("mp", "padding", "str", "same or valid"),
-    _c("mp", "dilation", "int", "distance between kernel taps", "pixels"),
-    _c("mp", "groups", "int", "groups of the block's first convolution"),
-    _c("mp", "depth", "int", "how many copies of the block are stacked"),
+    _of_block("mp", "kernel", "int", "kernel size k of the k x k convolution", "pixels"),
+    _of_block("mp", "stride", "int", "stride of the block", "pixels"),
+    _of_block("mp", "padding", "str", "same or valid"),
+    _of_block("mp", "dilation", "int", "distance between kernel taps", "pixels"),
+    _c("mp", "groups", "int", "groups of the block's first convolution", empty="it is a network or a block of the user's own, or holds no convolution"),
+    _of_block("mp", "depth", "int", "how many copies of the block are stacked"),
     _c("mpr", "dtype", "str", "fp32 (IEEE, no TF32), fp32-tf32, bf16, fp16 or fp64"),
     _c("mp", "layout", "str", "memory format: contiguous (NCHW) or channels_last (NHWC)"),
     _c("mp", "mode", "str", "eager, compile (torch.compile) or graph (CUDA graph replay)"),
@@ -67,108 +84,88 @@ COLUMNS: tuple[Column, ...] = (
     _c("mp", "allocator", "str", "retain: the C library keeps freed memory; default: it returns it"),
     _c("mp", "waiting", "str", "OpenMP's waiting: default, active (spin) or passive (sleep)"),
     _c("mpr", "device", "str", "cpu, cuda:0 and so on"),
-    _c("mpr", "device_name", "str", "the device's own name"),
+    _c("mpr", "device_name", "str", "the device's own name", empty="the run's environment.json is lost"),
     # theory
-    _c("m", "params", "int", "trainable parameters, batch norm included"),
-    _c("m", "macs", "int", "multiply-accumulates of one evaluation: convolutions, and linear layers of networks"),
-    _c("m", "flops", "int", "floating point operations: 2 x macs", "FLOP"),
-    _c("m", "bytes_min", "int", "least traffic: each layer's input, weights and output once", "bytes"),
-    _c("m", "activations", "int", "output elements of all convolutions of one forward pass"),
-    _c("m", "layers", "int", "convolutions in the block"),
-    _c("m", "ops", "int", "operator calls that the block makes in one forward pass"),
-    _c(
-        "m",
-        "cost_source",
-        "str",
-        "where params to ops are from: formula, or counted by hooks as a user's own block ran",
-    ),
-    _c("m", "intensity_flop_per_byte", "float", "flops / bytes_min", "FLOP/byte"),
+    _cost("m", "params", "int", "trainable parameters, batch norm included"),
+    _cost("m", "macs", "int", "multiply-accumulates of one evaluation: convolutions, and linear layers of networks"),
+    _cost("m", "flops", "int", "floating point operations: 2 x macs", "FLOP"),
+    _cost("m", "bytes_min", "int", "least traffic: each layer's input, weights and output once", "bytes"),
+    _cost("m", "activations", "int", "output elements of all convolutions of one forward pass"),
+    _cost("m", "layers", "int", "convolutions in the block"),
+    _cost("m", "ops", "int", "operator calls that the block makes in one forward pass"),
+    _cost("m", "cost_source", "str", "where params to ops are from: formula, or counted by hooks as a user's own block ran"),
+    _cost("m", "intensity_flop_per_byte", "float", "flops / bytes_min", "FLOP/byte"),
     # time
-    _c("mo", "time_median_s", "float", "median over samples in each process, geometric mean over processes", "s"),
-    _c("m", "time_ci_low_s", "float", "lower end of its interval over processes (empty with one process)", "s"),
-    _c("m", "time_ci_high_s", "float", "upper end of its interval over processes", "s"),
-    _c("mo", "time_min_s", "float", "minimum over samples in each process, geometric mean over processes", "s"),
-    _c("o", "time_iqr_s", "float", "the middle half of the tool's samples: upper less lower quartile", "s"),
-    _c("m", "time_p10_s", "float", "10th percentile over samples of all processes", "s"),
-    _c("m", "time_p90_s", "float", "90th percentile over samples of all processes", "s"),
-    _c("m", "samples", "int", "samples taken, warm-up left out"),
-    _c("m", "evaluations_per_sample", "int", "evaluations in one sample (median over processes)"),
-    _c("m", "device_time_median_s", "float", "the device's own time: events round a call all queued before it", "s"),
-    _c("m", "device_time_cold_median_s", "float", "the same with the device's cache emptied before each call", "s"),
-    _c("m", "device_time_proven", "bool", "whether every such call was queued before the device reached it"),
-    _c("m", "enqueue_time_median_s", "float", "time that the host takes to submit one evaluation", "s"),
-    _c("m", "bound", "str", "launch-bound: enqueue > 1.2 x device time; device-bound: the reverse; else balanced"),
-    _c(
-        "m",
-        "compile_time_s",
-        "float",
-        "time of an arm's first call in mode compile, in the inspection; the run starts without cache",
-        "s",
-    ),
-    _c("m", "launches", "int", "kernels that one evaluation starts, by the profiler"),
-    _c("m", "launches_graph", "int", "the same by the kernel nodes of a captured graph"),
+    _timed("mo", "time_median_s", "float", "median over samples in each process, geometric mean over processes", "s"),
+    _spread("m", "time_ci_low_s", "float", "lower end of its interval over processes", "s"),
+    _spread("m", "time_ci_high_s", "float", "upper end of its interval over processes", "s"),
+    _c("mo", "time_min_s", "float", "minimum over samples in each process, geometric mean over processes", "s", empty="nothing was timed; torch.utils.benchmark, which tells none"),
+    _c("o", "time_iqr_s", "float", "the middle half of the tool's samples: upper less lower quartile", "s", empty="nothing was timed"),
+    _timed("m", "time_p10_s", "float", "10th percentile over samples of all processes", "s"),
+    _timed("m", "time_p90_s", "float", "90th percentile over samples of all processes", "s"),
+    _timed("m", "samples", "int", "samples taken, warm-up left out"),
+    _timed("m", "evaluations_per_sample", "int", "evaluations in one sample (median over processes)"),
+    _own_time("m", "device_time_median_s", "float", "the device's own time: events round a call all queued before it", "s"),
+    _c("m", "device_time_cold_median_s", "float", "the same with the device's cache emptied before each call", "s", empty="nothing was timed; on cpu and mps, or the cache can't be emptied"),
+    _own_time("m", "device_time_proven", "bool", "whether every such call was queued before the device reached it"),
+    _c("m", "enqueue_time_median_s", "float", "time that the host takes to submit one evaluation", "s", empty="nothing was timed; on cpu"),
+    _c("m", "bound", "str", "launch-bound: enqueue > 1.2 x device time; device-bound: the reverse; else balanced", empty="one of the two is empty"),
+    _c("m", "compile_time_s", "float", "time of an arm's first call in mode compile, in the inspection; the run starts without cache", "s", empty="the mode is another; it was not inspected"),
+    _c("m", "launches", "int", "kernels that one evaluation starts, by the profiler", empty="it was not inspected; on cpu and mps; the profiler saw none"),
+    _c("m", "launches_graph", "int", "the same by the kernel nodes of a captured graph", empty="it was not inspected; on anything but CUDA with its Python bindings"),
     # memory
-    _c("m", "memory_peak_bytes", "int", "most memory that one evaluation held beyond input and weights", "bytes"),
-    _c("m", "memory_requested_bytes", "int", "the same before the allocator rounds up (empty on cpu)", "bytes"),
-    _c("m", "memory_reserved_bytes", "int", "most memory that the allocator had taken from the device", "bytes"),
-    _c("m", "memory_theory_bytes", "int", "the same by liveness of the operators' outputs, no workspace", "bytes"),
-    _c("m", "backends", "str", "the library that runs each convolution, in order"),
+    _c("m", "memory_peak_bytes", "int", "most memory that one evaluation held beyond input and weights", "bytes", empty="it was not inspected; in mode graph; on mps"),
+    _c("m", "memory_requested_bytes", "int", "the same before the allocator rounds up", "bytes", empty="it was not inspected; in mode graph; on cpu and mps"),
+    _c("m", "memory_reserved_bytes", "int", "most memory that the allocator had taken from the device", "bytes", empty="it was not inspected; in mode graph; on cpu and mps"),
+    _c("m", "memory_theory_bytes", "int", "the same by liveness of the operators' outputs, no workspace", "bytes", empty="its costs are not known by a formula"),
+    _c("m", "backends", "str", "the library that runs each convolution, in order", empty="it was not inspected, or holds no convolution"),
     # pairs
-    _c("po", "speedup", "float", "time of the baseline / time of the block: above 1 the block is faster"),
-    _c("p", "speedup_ci_low", "float", "lower end of its interval over processes (empty with one process)"),
-    _c("p", "speedup_ci_high", "float", "upper end of its interval over processes"),
-    _c("p", "speedup_of_minima", "float", "ratio of each process's minima, geometric mean: a second opinion"),
-    _c("p", "speedup_of_medians", "float", "ratio of each process's medians, geometric mean: a third"),
-    _c(
-        "p",
-        "verdict",
-        "str",
-        "faster, slower, same (within 3 % or the noise band) or undecided; empty without interval",
-    ),
-    _c(
-        "p",
-        "noise_band",
-        "float",
-        "ln: 95 % of this machine's A/A pairs read within ± this (bench aa; empty: none yet)",
-    ),
-    _c("p", "mac_ratio", "float", "MACs of the baseline / MACs of the block: the promise"),
-    _c("p", "layer_ratio", "float", "layers of the block / layers of the baseline: the price"),
-    _c("p", "delivered_share", "float", "speedup / mac_ratio: the share of the promise that arrived"),
-    _c("p", "rounds", "int", "rounds in all processes"),
+    _c("po", "speedup", "float", "time of the baseline / time of the block: above 1 the block is faster", empty="nothing was timed; in the baseline's own row"),
+    _spread("p", "speedup_ci_low", "float", "lower end of its interval over processes"),
+    _spread("p", "speedup_ci_high", "float", "upper end of its interval over processes"),
+    _timed("p", "speedup_of_minima", "float", "ratio of each process's minima, geometric mean: a second opinion"),
+    _timed("p", "speedup_of_medians", "float", "ratio of each process's medians, geometric mean: a third"),
+    _spread("p", "verdict", "str", "faster, slower, same (within 3 % or the noise band) or undecided"),
+    _c("p", "noise_band", "float", "ln: 95 % of this machine's A/A pairs read within ± this (bench aa)", empty="no bench aa of this device and torch stood beside the run"),
+    _c("p", "mac_ratio", "float", "MACs of the baseline / MACs of the block: the promise", empty="costs are not known, or one of the two multiplies nothing"),
+    _c("p", "layer_ratio", "float", "layers of the block / layers of the baseline: the price", empty="costs are not known, or one of the two has no layer"),
+    _c("p", "delivered_share", "float", "speedup / mac_ratio: the share of the promise that arrived", empty="nothing was timed; mac_ratio is empty"),
+    _timed("p", "rounds", "int", "rounds in all processes"),
     _c("mpr", "processes", "int", "fresh processes that measured the trial"),
     _c("p", "precision_target", "float", "asked half-width of the interval of ln(speedup)"),
-    _c("p", "precision", "float", "reached half-width of the interval of ln(speedup)"),
+    _spread("p", "precision", "float", "reached half-width of the interval of ln(speedup)"),
     # quality
-    _c("mp", "precision_reached", "bool", "whether the interval is as narrow as asked"),
-    _c("mp", "flagged_share", "float", "share of samples that the counters flag as disturbed"),
-    _c("mp", "quality_notes", "str", "what was seen: waiting, preemption, page faults, steal, estimators that differ"),
-    _c("m", "run_queue_wait_share", "float", "time that threads waited for a core / time measured"),
-    _c("m", "involuntary_switches", "int", "times that a thread lost its core within a sample"),
-    _c("m", "card_clock_hz", "float", "the card's multiprocessor clock after the rounds (median; by NVML)", "Hz"),
-    _c("m", "card_temperature_c", "float", "the card's temperature after the rounds (median; by NVML)", "degrees C"),
-    _c("m", "card_power_w", "float", "the card's power after the rounds (median; by NVML)", "W"),
-    _c("m", "minor_faults_per_evaluation", "float", "pages mapped anew per evaluation"),
-    _c("o", "detail", "str", "what is particular to the tool's times, or why there are none"),
+    _timed("mp", "precision_reached", "bool", "whether the interval is as narrow as asked"),
+    _timed("mp", "flagged_share", "float", "share of samples that the counters flag as disturbed"),
+    _c("mp", "quality_notes", "str", "what was seen: waiting, preemption, page faults, steal, estimators that differ", empty="there is nothing to note"),
+    _timed("m", "run_queue_wait_share", "float", "time that threads waited for a core / time measured"),
+    _timed("m", "involuntary_switches", "int", "times that a thread lost its core within a sample"),
+    _card("m", "card_clock_hz", "float", "the card's multiprocessor clock after the rounds (median; by NVML)", "Hz"),
+    _card("m", "card_temperature_c", "float", "the card's temperature after the rounds (median; by NVML)", "degrees C"),
+    _card("m", "card_power_w", "float", "the card's power after the rounds (median; by NVML)", "W"),
+    _timed("m", "minor_faults_per_evaluation", "float", "pages mapped anew per evaluation"),
+    _c("o", "detail", "str", "what is particular to the tool's times, or why there are none", empty="there is nothing to say"),
     # derived
-    _c("m", "achieved_flop_per_s", "float", "flops / time_min_s", "FLOP/s"),
-    _c("m", "achieved_bytes_per_s", "float", "bytes_min / time_min_s", "bytes/s"),
+    _c("m", "achieved_flop_per_s", "float", "flops / time_min_s", "FLOP/s", empty="nothing was timed; its costs are not known"),
+    _c("m", "achieved_bytes_per_s", "float", "bytes_min / time_min_s", "bytes/s", empty="nothing was timed; its costs are not known"),
     # roofs
-    _c("m", "attainable_flop_per_s", "float", "flops / the least time that the measured roofs allow", "FLOP/s"),
-    _c("m", "attainable_share", "float", "that least time / time_min_s: over 1.05 it is looked into"),
-    _c("m", "roof", "str", "what most of that least time goes to: compute, cache or memory"),
-    _c("r", "matmul_flop_per_s", "float", "most that a square matrix product reached in any process", "FLOP/s"),
-    _c("r", "conv_flop_per_s", "float", "most that a dense 3x3 convolution reached", "FLOP/s"),
-    _c("r", "cache_bytes_per_s", "float", "most that a copy, triad or read reached in the last-level cache", "bytes/s"),
-    _c("r", "memory_bytes_per_s", "float", "most that one reached well beyond it", "bytes/s"),
+    _roofed("m", "attainable_flop_per_s", "float", "flops / the least time that the measured roofs allow", "FLOP/s"),
+    _roofed("m", "attainable_share", "float", "that least time / time_min_s: over 1.05 it is looked into"),
+    _roofed("m", "roof", "str", "what most of that least time goes to: compute, cache or memory"),
+    _a_roof("r", "matmul_flop_per_s", "float", "most that a square matrix product reached in any process", "FLOP/s"),
+    _a_roof("r", "conv_flop_per_s", "float", "most that a dense 3x3 convolution reached", "FLOP/s"),
+    _a_roof("r", "cache_bytes_per_s", "float", "most that a copy, triad or read reached in the last-level cache", "bytes/s"),
+    _a_roof("r", "memory_bytes_per_s", "float", "most that one reached well beyond it", "bytes/s"),
     _c("r", "cache_bytes", "int", "the last-level cache that the threads can reach", "bytes"),
-    _c("r", "roof_detail", "str", "with what each was reached, or why it was not"),
+    _c("r", "roof_detail", "str", "with what each was reached, or why it was not", empty="there is nothing to say"),
     # samples
     _c("s", "round", "int", "round of the trial in its process, from 1; 0 is warm-up"),
     _c("s", "position", "int", "place in the round's order, from 1"),
     _c("s", "time_s", "float", "time of one evaluation: the sample / its evaluations", "s"),
-    _c("s", "evaluations", "int", "evaluations in the sample"),
-    _c("s", "flags", "str", "what disturbed it: wait, preempted, faults, steal, throttled, stalled; empty for none"),
+    _c("s", "evaluations", "int", "evaluations in the sample", empty="it is warm-up"),
+    _c("s", "flags", "str", "what disturbed it: wait, preempted, faults, steal, throttled, stalled", empty="nothing disturbed it"),
 )
+# fmt: on
 
 BY_NAME: dict[str, Column] = {c.name: c for c in COLUMNS}
 FILES = {"m": "measurements.csv", "p": "pairs.csv", "s": "samples.csv", "o": "opinions.csv", "r": "roofs.csv"}
