@@ -40,7 +40,7 @@ SHOWN = '$(or $(OUT),results/latest)'
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup bench smoke test test-bench test-gpu test-page mutants check aa reproduce verdict study plots report doctor compare clean python-fits python-fits-dev python-fits-test
+.PHONY: help setup bench smoke test test-bench test-gpu test-page mutants check gallery aa reproduce verdict study plots report doctor compare clean python-fits python-fits-dev python-fits-test
 
 help: ## list targets and variables
 	@awk 'BEGIN { FS = ":.*## "; print "Targets" } /^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
@@ -108,6 +108,9 @@ check: $(READY_DEV) ## lint, format, types and the walls between the rooms
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
 	$(PY) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
+
+gallery: $(READY) ## docs/GALLERY.md, and the pictures and pages of results/reference, again (its screenshots need Chromium)
+	$(PY) -m tools.gallery
 
 clean: ## remove .venv, caches and build leftovers; never results
 	rm -rf $(VENV) build dist *.egg-info .benchmarks .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
