@@ -27,7 +27,7 @@ from bench.spec.plan import (
     timeout_seconds,
     visit_seconds,
 )
-from bench.spec.sizing import sized
+from bench.spec.sizing import sized, speeds
 
 
 def config(*blocks: str, timing: dict[str, Any] | None = None, **axes: Any) -> SweepConfig:
@@ -85,6 +85,17 @@ def test_trials_too_slow_for_the_speed_told_are_skipped_and_speed_scales_with_th
     }
     unlimited = make(config(channels=[64, 128]), ["cpu"], 2)
     assert sized(unlimited, {"cpu": 1.0}) is unlimited
+
+
+def test_a_cards_speed_is_all_of_it_and_a_cpus_that_of_one_thread():
+    """An H100 was once taken for a sixteenth of itself, as its host has sixteen cores."""
+    facts = {
+        "cpu": {"conv_flop_per_s": 1.6e12, "threads": 16},
+        "cuda:0": {"conv_flop_per_s": 1.3e14, "threads": 16},
+        "xpu:0": {"conv_flop_per_s": None, "threads": 16},
+        "mps": {"threads": 8},
+    }
+    assert speeds(facts) == {"cpu": 1e11, "cuda:0": 1.3e14}
 
 
 def test_ids_are_unique_and_say_what_departs_from_the_usual():

@@ -28,7 +28,10 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "GALLERY.md"
 PICTURES = ROOT / "docs" / "gallery"
 REFERENCE = ROOT / "results" / "reference"
-COMPARED = ("xeon-2-cores", "xeon-2-cores-speed-thinking")  # of one machine, so that times can be compared too
+COMPARED = (
+    "h100-16-cores-speed-thinking",
+    "h100-16-cores-speed-thinking-again",
+)  # one config on two cards of one model
 COMPARISON = PICTURES / "compare.html"
 _RUN = REFERENCE / COMPARED[1] / "report.html"
 SCREENS = {  # page, width, height, theme

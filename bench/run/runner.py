@@ -37,7 +37,7 @@ from bench.spec.plan import (
     opinions_seconds,
     timeout_seconds,
 )
-from bench.spec.sizing import sized
+from bench.spec.sizing import sized, speeds
 
 Tell = Callable[[str], None]
 START_TIMEOUT_S = 300.0  # a cold import of torch from a network disk
@@ -87,7 +87,7 @@ def measure(
         raise UserError(f"--out {folder}", "it is there already and not empty", f"Name a new folder, or continue it: bench run --resume {shlex.quote(str(folder))}")  # fmt: skip
     found = environment.ambers(folder)
     facts = _probe(plan)
-    plan = sized(plan, {d: f["conv_flop_per_s"] / f["threads"] for d, f in facts.items() if f.get("conv_flop_per_s")})
+    plan = sized(plan, speeds(facts))
     _not_all_skipped(plan)
     warnings = [f"{device}: {line}" for device, told in facts.items() for line in told.get("warnings", ())]
     ambers = [*(check.line for check in found), *warnings]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from bench.spec.config import Timing
 from bench.spec.plan import Plan, Trial, fewest_calls, flop_of, guessed_flop_per_s
@@ -20,6 +21,15 @@ def sized(plan: Plan, flop_per_s: Mapping[str, float] | None = None) -> Plan:
     if plan.timing.visit_seconds is None:
         return plan
     return replace(plan, trials=tuple(_judged(t, plan.timing, flop_per_s or {}) for t in plan.trials))
+
+
+def speeds(facts: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """FLOP/s of a dense convolution on each device that its probe told: a card's, or that of one of a CPU's threads."""
+    return {
+        device: told["conv_flop_per_s"] / (told["threads"] if device == "cpu" else 1)
+        for device, told in facts.items()
+        if told.get("conv_flop_per_s")
+    }
 
 
 def _judged(trial: Trial, timing: Timing, flop_per_s: Mapping[str, float]) -> Trial:
