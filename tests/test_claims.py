@@ -351,7 +351,7 @@ def test_runs_of_one_machine_share_their_sites_and_runs_of_two_do_not() -> None:
     a, b = (run_of(planned(shapes=worlds.shapes()), compute, run_id=name, seed=i) for i, name in enumerate("ab"))
     (v,) = judge([a, b]).of("cpu_3x")
     assert (v.runs, v.cells.n) == (("a", "b"), 4)  # each workload counts once
-    assert any("2 runs of this machine taken together" in note for note in v.notes)
+    assert any("2 runs of one machine, or of machines alike, taken together" in note for note in v.notes)
     other = replace(b, environment={"host": {**worlds.HOST, "physical_cores": 8}})
     assert [v.runs for v in judge([a, other]).of("cpu_3x")] == [("a",), ("b",)]
 

@@ -40,8 +40,10 @@ def test_the_report_in_the_readme_is_the_report_of_the_committed_run(reported: t
         assert (copy / table).read_bytes() == (ROOT / REFERENCE / table).read_bytes()
 
 
-def test_the_verdicts_in_the_readme_are_those_of_the_committed_run():
-    (folder, block), *_ = re.findall(r"```console\n\$ bench verdict (\S+)\n(.*?)```", README, re.DOTALL)
+@pytest.mark.parametrize(
+    ("folder", "block"), re.findall(r"```console\n\$ bench verdict (\S+)\n(.*?)```", README, re.DOTALL)
+)
+def test_the_verdicts_in_the_readme_are_those_of_the_committed_runs(folder: str, block: str):
     told = subprocess.run(
         [sys.executable, "-m", "bench", "verdict", folder], cwd=ROOT, capture_output=True, text=True, check=True
     )

@@ -333,7 +333,7 @@ def notes(cells: Sequence[Cell], *more: str) -> tuple[str, ...]:
     said = [
         f"{noisy} of {_measured(len(cells))} noisy" if noisy else "",
         f"{alone} of {_measured(len(cells))} by one process, without a say" if alone else "",
-        f"{len(runs_of(cells))} runs of this machine taken together; what runs differ by is not in the interval" if many else "",
+        f"{len(runs_of(cells))} runs of one machine, or of machines alike, taken together; what runs differ by is not in the interval" if many else "",
     ]  # fmt: skip
     return tuple(filter(None, (*said, *more)))
 

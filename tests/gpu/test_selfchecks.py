@@ -1,6 +1,6 @@
 """Self-checks for a machine with a CUDA GPU: `make test-gpu`. They ask the card what the harness takes for granted.
 
-None of it has run where this was written: there was no GPU. A failure here is worth more than any passing fake.
+They have passed on an H100 alone. A failure here is worth more than any passing fake.
 """
 
 from __future__ import annotations
