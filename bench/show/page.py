@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from bench.analyse import aa, evidence
 from bench.analyse.aa import Noise
@@ -24,13 +18,15 @@ from bench.analyse.summary import by_block, finding, records_of, times
 from bench.analyse.verdict import Verdicts
 from bench.show import page_facts, page_rows, terminal
 from bench.show.claims_picture import where
-from bench.show.inline import Inlined, Letters, inline
+from bench.show.html import inlined, render
+from bench.show.inline import Inlined, Letters
 from bench.show.verdict import cells, effect, p_words
 from bench.spec.columns import columns_of
 
 NAME = "report.html"
 MOST_BYTES = 3_000_000  # a page can be mailed
 _SPARE = 20_000
+_TEMPLATE = "report.html.j2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +98,7 @@ class Source:
 def text(run: Run, found: Verdicts, noise: Noise | None, pictures: Iterable[Path]) -> str:
     """The page. The tables must be in the run's folder by now; `pictures` are files, of which the SVG ones are taken."""
     letters = Letters()
-    drawn = {p.stem: one for p in pictures if p.suffix == ".svg" and (one := inline(p.read_text(encoding="utf-8"), p.stem, letters))}  # fmt: skip
+    drawn = inlined(pictures, letters)
     above, memory, forest = (_sections(topics, drawn) for topics in (ABOVE, (MEMORY,), (FOREST,)))
     own = aa.is_aa(run)
     told: dict[str, Any] = {
@@ -117,7 +113,6 @@ def text(run: Run, found: Verdicts, noise: Noise | None, pictures: Iterable[Path
         "above": above,
         "memory": memory,
         "forest": forest,
-        "letters": Markup(letters.svg()) if drawn else "",
         "layer_costs": page_facts.layer_costs(run),
         "evidence": [] if own else [(c, [_source(row) for row in evidence.about(c.id)]) for c in CLAIMS],
         "quality": page_facts.quality(run),
@@ -129,35 +124,9 @@ def text(run: Run, found: Verdicts, noise: Noise | None, pictures: Iterable[Path
         "downloads": (),
         "left_out": (),
     }
-    body = _render(told)
+    body = render(_TEMPLATE, letters, **told)
     told["downloads"], told["left_out"] = page_facts.downloads(run, MOST_BYTES - _SPARE - len(body.encode()))
-    return _render(told)
-
-
-def _render(told: dict[str, Any]) -> str:
-    environment = _environment()
-    style, script = (_piece(name) for name in ("report.css", "report.js"))
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return environment.get_template("report.html.j2").render(style=Markup(style), script=Markup(script), digest=digest, svg=_svg, **told)  # fmt: skip
-
-
-@cache
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("bench.show"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )  # fmt: skip
-
-
-def _piece(name: str) -> str:
-    """A file of ours that is put into the page as it is."""
-    environment = _environment()
-    assert environment.loader is not None
-    return environment.loader.get_source(environment, name)[0]
-
-
-def _svg(picture: Inlined) -> Markup:
-    return Markup(picture.svg)  # our own drawing, whose words ElementTree has escaped
+    return render(_TEMPLATE, letters, **told)
 
 
 def _sections(topics: Sequence[Topic], drawn: dict[str, Inlined]) -> list[Section]:
