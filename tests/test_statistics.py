@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from bench.analyse import statistics
-from bench.spec.interval import Interval, clean_rounds, midmean
+from bench.spec.columns import SPEEDUP
+from bench.spec.interval import Interval, clean_rounds, midmean, t_interval
 
 seconds = st.floats(1e-7, 1e2)
 samples = st.lists(seconds, min_size=1, max_size=30).map(np.array)
@@ -215,3 +216,27 @@ def test_too_few_rounds_or_processes_say_nothing_of_movement() -> None:
     assert statistics.restless(statistics.movement([short] * 5, [short] * 5)) == ()
     long = np.repeat([9.0, 1.0], 8)
     assert statistics.restless(statistics.movement([long], [np.ones(16)])) == ()
+
+
+# ---------------------------------------------------------------- intervals read back from tables
+
+
+@given(st.lists(st.floats(-3, 3), min_size=2, max_size=8))
+def test_the_interval_that_a_table_holds_is_read_back_as_it_was_written(logs: list[float]) -> None:
+    written = t_interval(logs)
+    row = {"speedup": math.exp(written.mean), "speedup_ci_low": math.exp(written.low), "speedup_ci_high": math.exp(written.high), "processes": len(logs)}  # fmt: skip
+    read = statistics.log_interval(row, SPEEDUP)
+    assert read.mean == pytest.approx(written.mean, abs=1e-9)
+    assert read.half_width == pytest.approx(written.half_width, abs=1e-9)
+    assert read.n == len(logs)
+    assert math.isinf(statistics.log_interval({**row, "speedup_ci_low": None}, SPEEDUP).half_width)
+
+
+@given(st.lists(st.floats(-3, 3), min_size=2, max_size=8), st.sampled_from([0.8, 0.9, 0.95, 0.99]), st.sampled_from([0.8, 0.9, 0.95, 0.99]))  # fmt: skip
+def test_an_interval_at_another_confidence_is_the_one_that_the_values_have_there(logs: list[float], own: float, wanted: float) -> None:  # fmt: skip
+    found = statistics.at_confidence(t_interval(logs, own), own, wanted)
+    assert found.half_width == pytest.approx(t_interval(logs, wanted).half_width, rel=1e-9, abs=1e-12)
+
+
+def test_one_process_has_no_interval_at_any_confidence() -> None:
+    assert statistics.at_confidence(Interval(0.1, math.inf, 1), 0.8, 0.95) == Interval(0.1, math.inf, 1)

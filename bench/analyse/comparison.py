@@ -18,9 +18,9 @@ from bench.analyse.matching import CPU_ONLY, Pair, Record, kind, match
 from bench.analyse.results import Run
 from bench.analyse.summary import records_of
 from bench.analyse.surroundings import Difference, differences, other_machine
-from bench.spec.columns import FILES, KEYS, MEASURED
+from bench.spec.columns import FILES, KEYS, MEASURED, TIME
 from bench.spec.errors import UserError
-from bench.spec.interval import Interval, t_quantile
+from bench.spec.interval import Interval
 
 MARGIN = 0.05  # a change that matters
 Verdict = Literal["SLOWER", "FASTER", "AMBIGUOUS", "CONFOUNDED", "NOT MEASURED", "SAME"]
@@ -303,16 +303,15 @@ def _speed(row: Record, own: float, wanted: float) -> Interval | None:
     if row["status"] not in MEASURED or row["speedup"] is None:
         return None
     width = math.inf if row["precision"] is None else float(row["precision"])
-    return _at(Interval(math.log(row["speedup"]), width, int(row["processes"] or 1)), own, wanted)
+    return statistics.at_confidence(Interval(math.log(row["speedup"]), width, int(row["processes"] or 1)), own, wanted)
 
 
 def _time(row: Record, own: float, wanted: float) -> Interval | None:
     """The interval of -ln(median time): what grows is the speed."""
     if row["status"] not in MEASURED or row["time_median_s"] is None:
         return None
-    low, high = row["time_ci_low_s"], row["time_ci_high_s"]
-    width = math.inf if low is None or high is None else abs(math.log(high / low)) / 2
-    return _at(Interval(-math.log(row["time_median_s"]), width, int(row["processes"] or 1)), own, wanted)
+    log = statistics.log_interval(row, TIME)
+    return statistics.at_confidence(replace(log, mean=-log.mean), own, wanted)
 
 
 def _minima_agree(a: Record, b: Record, log: float, edge: float) -> bool:
@@ -320,13 +319,6 @@ def _minima_agree(a: Record, b: Record, log: float, edge: float) -> bool:
     if a["time_min_s"] is None or b["time_min_s"] is None:
         return True
     return math.copysign(1.0, log) * math.log(a["time_min_s"] / b["time_min_s"]) > edge
-
-
-def _at(interval: Interval, own: float, wanted: float) -> Interval:
-    if own == wanted or interval.n < 2:
-        return interval
-    scale = t_quantile(0.5 + wanted / 2, interval.n - 1) / t_quantile(0.5 + own / 2, interval.n - 1)
-    return replace(interval, half_width=interval.half_width * scale)
 
 
 def _bands(rows: Sequence[Record]) -> dict[str, float]:

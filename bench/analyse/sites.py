@@ -11,13 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.analyse import aa, sweeps
+from bench.analyse import aa, statistics, sweeps
 from bench.analyse.results import Run
 from bench.analyse.summary import Record, place_label, records_of
 from bench.analyse.sweeps import CONFIDENCE, Sweep
-from bench.spec.columns import MEASURED
+from bench.spec.columns import MEASURED, SPEEDUP, TIME
 from bench.spec.errors import UserError
-from bench.spec.interval import Interval, t_quantile
+from bench.spec.interval import Interval
 
 USUAL: Mapping[str, Any] = {
     "dtype": "fp32",
@@ -34,8 +34,6 @@ BLOCKS, NETWORKS = "blocks", "networks"
 TWINS = {BLOCKS: ("separable", "standard"), NETWORKS: ("mobilenet_v1", "mobilenet_v1_standard")}
 """The pairs that the claims speak of, finished alike: separable(no norm) has its twin in standard(no norm)."""
 
-_SPEEDUP = ("speedup", "speedup_ci_low", "speedup_ci_high")
-_TIME = ("time_median_s", "time_ci_low_s", "time_ci_high_s")
 WORKLOAD = "block baseline c_in c_out height width kernel stride padding dilation depth".split()
 
 
@@ -155,8 +153,8 @@ def gather(runs: Sequence[Run]) -> Rows:
     found: dict[Site, list[Sweep]] = {}
     for run in (r for r in runs if not aa.is_aa(r)):  # blocks against themselves say nothing of claims
         setup, confidence = setup_of(run), run.timing.confidence
-        pairs += [(Site.of(row, setup), _rescaled(row, *_SPEEDUP, confidence)) for row in _ordered(run.pairs)]
-        own = [_rescaled(row, *_TIME, confidence) for row in _ordered(run.measurements)]
+        pairs += [(Site.of(row, setup), _rescaled(row, SPEEDUP, confidence)) for row in _ordered(run.pairs)]
+        own = [_rescaled(row, TIME, confidence) for row in _ordered(run.measurements)]
         by_arm = {row["arm_id"]: Site.of(row, setup) for row in own}
         for row in own:
             arms.setdefault(by_arm[row["arm_id"]], []).append(row)
@@ -222,24 +220,23 @@ def _id(row: Record) -> tuple[str, ...]:
     return tuple(str(row[name]) for name in ("run_id", "trial_id", "arm_id"))
 
 
-def _rescaled(row: dict[str, Any], mean: str, low: str, high: str, confidence: float) -> dict[str, Any]:
+def _rescaled(row: dict[str, Any], columns: tuple[str, str, str], confidence: float) -> dict[str, Any]:
     """The row with its interval at CONFIDENCE, or without one where that can't be said."""
+    mean, low, high = columns
     value, ends, n = row[mean], (row[low], row[high]), row["processes"]
     if value is None or None in ends or n is None or n < 2 or not min(value, *ends) > 0:
         return {**row, low: None, high: None}
     if confidence == CONFIDENCE:
         return row
-    factor = t_quantile(0.5 + CONFIDENCE / 2, n - 1) / t_quantile(0.5 + confidence / 2, n - 1)
-    return {**row, low: value * (ends[0] / value) ** factor, high: value * (ends[1] / value) ** factor}
+    log = statistics.at_confidence(statistics.log_interval(row, columns), confidence, CONFIDENCE)
+    return {**row, low: math.exp(log.low), high: math.exp(log.high)}
 
 
 def _cell(site: Site, row: Record) -> Cell | None:
     contest = contest_of(row)
     if contest is None or row["status"] not in MEASURED or not row["speedup"]:
         return None
-    low, high = row["speedup_ci_low"], row["speedup_ci_high"]
-    width = math.inf if low is None else (math.log(high) - math.log(low)) / 2
-    return Cell(site, contest, row, Interval(math.log(row["speedup"]), width, row["processes"] or 1))
+    return Cell(site, contest, row, statistics.log_interval(row, SPEEDUP))
 
 
 def contest_of(row: Record) -> str | None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -104,6 +106,24 @@ def difference(a: Interval, b: Interval, confidence: float = 0.95) -> Interval:
     freedom = total**2 / sum(v**2 / (i.n - 1) for v, i in zip(variances, (a, b), strict=True))
     df = max(1, math.floor(freedom + 1e-9))
     return Interval(mean, t_quantile(0.5 + confidence / 2, df) * math.sqrt(total), df + 1)
+
+
+def log_interval(row: Mapping[str, Any], columns: tuple[str, str, str]) -> Interval:
+    """ln of a row's value, with the interval whose ends the row has (columns SPEEDUP or TIME); infinite without ends.
+
+    The tables' intervals are Student's of ln over processes, so the ends lie as far below the value as above it.
+    """
+    value, low, high = (row[name] for name in columns)
+    width = math.inf if low is None or high is None else abs(math.log(high) - math.log(low)) / 2
+    return Interval(math.log(value), width, int(row["processes"] or 1))
+
+
+def at_confidence(interval: Interval, own: float, wanted: float) -> Interval:
+    """A t-interval at another confidence than its own."""
+    if own == wanted or interval.n < 2:
+        return interval
+    scale = t_quantile(0.5 + wanted / 2, interval.n - 1) / t_quantile(0.5 + own / 2, interval.n - 1)
+    return replace(interval, half_width=interval.half_width * scale)
 
 
 def doubts(

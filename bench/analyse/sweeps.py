@@ -15,8 +15,9 @@ from typing import Any, Literal
 import numpy as np
 
 from bench.analyse.records import Floats
+from bench.analyse.statistics import log_interval
 from bench.analyse.summary import Record, place_label
-from bench.spec.columns import MEASURED
+from bench.spec.columns import MEASURED, TIME
 from bench.spec.interval import Interval, t_quantile
 
 CONFIDENCE = 0.95
@@ -154,9 +155,6 @@ def _sweep(grows: Grows, rows: Sequence[Record]) -> Sweep | None:
 
 def point(r: Record) -> Point:
     """A row of measurements.csv as a point."""
-    low, high = r["time_ci_low_s"], r["time_ci_high_s"]
-    known = low is not None and high is not None
-    width = (math.log(high) - math.log(low)) / 2 if known else math.inf
     return Point(
         arm_id=r["arm_id"],
         layers=r["layers"],
@@ -165,7 +163,7 @@ def point(r: Record) -> Point:
         c_in=r["c_in"],
         depth=r["depth"],
         height=r["height"],
-        log_time=Interval(math.log(r["time_median_s"]), width, r["processes"] or 1),
+        log_time=log_interval(r, TIME),
         noisy=r["status"] == "noisy",
     )
 

@@ -13,13 +13,10 @@ from typing import Any
 from bench.analyse.comparison import Comparison, Match, Table
 from bench.analyse.matching import Record
 from bench.analyse.results import write_whole
-from bench.spec.columns import KEYS
+from bench.spec.columns import KEYS, SPEEDUP, TIME
 from bench.spec.interval import Interval
 
-_VALUES = {
-    "speedup": ("speedup", "speedup_ci_low", "speedup_ci_high"),
-    "time": ("time_median_s", "time_ci_low_s", "time_ci_high_s"),
-}
+_VALUES = {"speedup": SPEEDUP, "time": TIME}
 _SHARED = tuple(k for k in KEYS if k != "device")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,10 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.analyse.results import Run
-from bench.analyse.summary import Record, interval, records_of, spanned, times
+from bench.analyse.statistics import log_interval
+from bench.analyse.summary import Record, interval, records_of, times
 from bench.show import plots, style
 from bench.show.facets import MOST_GROUPS, words_of
-from bench.spec.interval import Interval
+from bench.spec.columns import SPEEDUP
 
 _APART = (
     "experiment baseline device threads layout dtype mode cudnn_benchmark pass allocator waiting batch size".split()
@@ -85,12 +85,11 @@ def _labels(axis: Axes, rows: Sequence[Record]) -> None:
 
 def _word(row: Record) -> str:
     """`mobilenet_v1 6.2x`."""
-    return f"{row['block']} {times(row['speedup'], _half_width(row))}"
+    return f"{row['block']} {_times(row)}"
 
 
-def _half_width(row: Record) -> float:
-    low, high = row["speedup_ci_low"], row["speedup_ci_high"]
-    return math.inf if low is None else (math.log(high) - math.log(low)) / 2
+def _times(row: Record) -> str:
+    return times(row["speedup"], log_interval(row, SPEEDUP).half_width)
 
 
 def _handles(rows: Sequence[Record]) -> list[Artist]:
@@ -112,18 +111,8 @@ def _title(rows: Sequence[Record]) -> str:
     for device in devices:
         some = sorted((r for r in mine if r["device"] == device), key=lambda r: float(r["speedup"]))
         least, most = some[0], some[-1]
-        if len(some) == 1:
-            said = _with_interval(least)
-        else:
-            said = f"{times(least['speedup'], _half_width(least))} to {times(most['speedup'], _half_width(most))}"
+        said = interval(log_interval(least, SPEEDUP)) if len(some) == 1 else f"{_times(least)} to {_times(most)}"
         words.append(said + ("" if words else " as fast") + (f" on {device}" if len(devices) > 1 else ""))
     ratio = float(lead["mac_ratio"])
     macs = f"{times(ratio)} fewer MACs" if ratio > 1 else f"{times(1 / ratio)} the MACs"
     return f"Against {lead['baseline']}, {lead['block']} has {macs} and is {', '.join(words)}"
-
-
-def _with_interval(row: Record) -> str:
-    mean, width = math.log(row["speedup"]), _half_width(row)
-    if not math.isfinite(width):
-        return interval(Interval(mean, width, 1))
-    return spanned(row["speedup"], row["speedup_ci_low"], row["speedup_ci_high"], width)

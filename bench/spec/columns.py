@@ -187,6 +187,10 @@ KEYS = (
 ).split()
 """What identifies a pair across runs (`bench compare` matches on it)."""
 
+SPEEDUP = ("speedup", "speedup_ci_low", "speedup_ci_high")
+TIME = ("time_median_s", "time_ci_low_s", "time_ci_high_s")
+"""A value and the ends of its interval over processes."""
+
 FLAGS = {1: "wait", 2: "preempted", 4: "faults", 8: "steal", 16: "throttled", 32: "stalled"}
 """Bits of a sample's flags in the journal, and their words in samples.csv."""
 
