@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -332,15 +333,36 @@ def test_json_and_csv_hold_every_row(a: results.Run, tmp_path: Path) -> None:
 
 def test_the_pictures_name_the_finding_and_mark_it(a: results.Run, tmp_path: Path) -> None:
     found = compare(a, other(tmp_path / "b", Story(planted, run_id="b", seed=2, processes=8)))
-    sides, ratio = picture(found), ratios(found)
-    assert sides is not None
-    assert ratio is not None
-    assert sides.get_suptitle() == "Speedups in B against A: 2 slower, 18 same of 20 rows"
-    assert ratio.get_suptitle().startswith("B's speedups are 0.9")
-    for figure in (sides, ratio):
+    drawn = [make(found, t) for t in found.tables for make in (picture, ratios)]
+    titles = [figure.get_suptitle().replace("\n", " ") for figure in drawn if figure]
+    assert titles[0] == "Speedups in B against A: 2 slower, 18 same of 20 rows"
+    assert titles[1].startswith("On average B's speedups are 0.9")
+    assert titles[2] == "Times in B against A: 2 slower, 38 same of 40 rows"
+    assert re.fullmatch(r"B's times against A's, on average: .*(longer|same).*", titles[3])
+    for figure in drawn:
+        assert figure is not None
         rings = [line for axis in figure.axes for line in axis.lines if line.get_markersize() == 12]
         assert sum(np.size(line.get_xdata()) for line in rings) == 2
-    assert [p.name for p in draw(found, tmp_path)] == ["compare.png", "compare.svg", "ratio.png", "ratio.svg"]
+
+
+def test_times_have_a_panel_for_each_block_and_up_is_faster(a: results.Run, tmp_path: Path) -> None:
+    slow = Story(run_id="b", seed=2, base_s=lambda t: 1.2 * by_ops_and_flops(t))
+    found = compare(a, other(tmp_path / "b", slow))
+    assert found.times is not None
+    figure = ratios(found, found.times)
+    assert figure is not None
+    names = [axis.get_title(loc="left") for axis in figure.axes]
+    assert names == [f"{block}, kernel {k} x {k}" for block in ("standard", "separable") for k in (3, 5)]
+    assert "20 % longer" in figure.get_suptitle()
+    assert all(axis.get_ylim()[0] < 1 / 1.2 for axis in figure.axes)
+
+
+def test_a_comparison_of_two_machines_has_pictures_of_speedups_alone(a: results.Run, tmp_path: Path, sketched: None) -> None:  # fmt: skip
+    gpu = other(tmp_path / "b", Story(run_id="b"), devices=("cuda:0",))
+    kinds = [".png", ".svg"]
+    assert [p.name for p in draw(compare(a, gpu), tmp_path)] == [f"{n}{k}" for n in ("compare", "ratio") for k in kinds]
+    every = [f"{n}{k}" for n in ("compare", "ratio", "compare-times", "ratio-times") for k in kinds]
+    assert [p.name for p in draw(compare(a, a), tmp_path)] == every
 
 
 @pytest.fixture

@@ -1,9 +1,10 @@
-"""Two pictures of a comparison: both runs' speedups on the same axes, and their ratio with the margin."""
+"""Pictures of a comparison: both runs on the same axes, and their ratio with the margin; speedups first, then times."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.artist import Artist
@@ -12,77 +13,127 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from bench.analyse.comparison import CHANGED, Comparison, Match
+from bench.analyse.comparison import CHANGED, Comparison, Match, Quantity, Table
+from bench.analyse.matching import Record
 from bench.show import plots, style
 from bench.show.compare import headline, overall
+from bench.show.drivers import seconds
 from bench.show.facets import Channels, Facets, lay_out
+from bench.spec.columns import SPEEDUP, TIME
 
+NAMES: dict[Quantity, tuple[str, str]] = {"speedup": ("compare", "ratio"), "time": ("compare-times", "ratio-times")}
+"""The files of each quantity's two pictures: side by side, and as a ratio."""
+_VALUES = {"speedup": SPEEDUP, "time": TIME}
 _RING = 12  # points
 
 
+@dataclass(frozen=True, slots=True)
+class _Series:
+    """The matches of one line of a panel, with its look, its place beside the panel's others, and how many they are."""
+
+    matches: list[Match]
+    look: style.Look
+    place: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """The judged blocks of a table, laid out: no networks, and nothing that is confounded."""
+
+    found: Comparison
+    table: Table
+    matches: tuple[Match, ...]
+    facets: Facets
+    places: tuple[tuple[str, int], ...]  # a panel's group and kernel
+    channels: Channels
+
+    @property
+    def ring(self) -> bool:
+        """Whether to ring what changed: where most did, rings would single out nothing."""
+        return 0 < sum(m.verdict in CHANGED for m in self.matches) <= len(self.matches) / 3
+
+    def group(self, m: Match) -> str:
+        """The words of a match's panel. Of times that is the block first, as each has its own."""
+        words = self.facets.group(m.a)
+        return words if self.table.quantity == "speedup" else ", ".join(filter(None, (str(m.a["block"]), words)))
+
+    def series(self, group: str, kernel: int) -> Iterator[_Series]:
+        """A panel's lines."""
+        held: dict[str, list[Match]] = {}
+        for m in self.matches:
+            if m.a["kernel"] == kernel and self.group(m) == group:
+                held.setdefault(self.facets.line(m.a), []).append(m)
+        present = [s for s in self.facets.series if s in held]
+        for i, s in enumerate(present):
+            mine = sorted(held[s], key=lambda m: self.channels.at(m.a))
+            yield _Series(mine, style.look(self.facets.series.index(s)), i, len(present))
+
+
 def draw(found: Comparison, folder: Path) -> tuple[Path, ...]:
-    """Write compare and ratio, each .png and .svg, into `folder`; nothing where no row was measured in both."""
+    """Write both pictures of each quantity, .png and .svg, into `folder`; none where no block was measured in both."""
     written: list[Path] = []
-    for name, make in (("compare", picture), ("ratio", ratios)):
-        figure = make(found)
-        if figure is not None:
-            written += style.save(figure, folder, name)
+    for compared in found.tables:
+        for name, make in zip(NAMES[compared.quantity], (picture, ratios), strict=True):
+            figure = make(found, compared)
+            if figure is not None:
+                written += style.save(figure, folder, name)
     return tuple(written)
 
 
-def picture(found: Comparison) -> Figure | None:
-    """Both runs' speedups on the same axes, A hollow and B filled, a panel per kernel; the cells that changed ringed where they are few."""
-    matches = _drawn(found)
-    if not matches:
+def picture(found: Comparison, compared: Table | None = None) -> Figure | None:
+    """Both runs on the same axes, A hollow and B filled, a panel per kernel; what changed ringed where it is little."""
+    laid = _lay_out(found, compared or found.speedups)
+    if laid is None:
         return None
-    facets, places = _layout(found, matches)
-    figure, axes = style.panels(len(places), plots.columns(places))
-    channels = Channels.of([m.a for m in matches])
-    bounds = plots.speedup_limits([r for m in matches for r in (m.a, m.b)])
-    ring = _few(matches)
-    for axis, (group, kernel) in zip(axes, places, strict=True):
-        for mine, seen, i, count in _series(matches, facets, group, kernel):
-            _draw_series(axis, sorted(mine, key=lambda m: channels.at(m.a)), channels, seen, i, count, ring)
-        plots.finish_speedup(axis, channels, bounds, plots.panel_name(group, kernel))
-    plots.label_outer(axes, plots.columns(places), "speedup (above 1x: faster)")
-    handles: list[Artist] = list(plots.series_handles(facets)) if len(facets.series) > 1 else []
-    handles += [
-        style.proxy("A", style.FAINT, "o", hollow=True),
-        style.proxy("B", style.FAINT, "o"),
-        style.proxy("1x: equally fast", style.FAINT, line="-"),
-    ]
+    quantity = laid.table.quantity
+    both = [r for m in laid.matches for r in (m.a, m.b)]
+    value, *ends = _VALUES[quantity]
+    always = [1.0] if quantity == "speedup" else []
+    bounds = style.limits([r[value] for r in both], [r[e] for r in both for e in ends if r[e] is not None], always)
+
+    def scale(axis: Axes) -> None:
+        if quantity == "speedup":
+            axis.axhline(1, color=style.FAINT, lw=1.2, zorder=1)
+            style.ratio_axis(axis.yaxis, *bounds)
+        else:
+            style.log_axis(axis.yaxis, *bounds, style.decade_ticks(*bounds), lambda v: seconds(v, 3))
+
+    words = "speedup (above 1x: faster)" if quantity == "speedup" else "time of one evaluation, median"
+    handles: list[Artist] = [style.proxy("A", style.FAINT, "o", hollow=True), style.proxy("B", style.FAINT, "o")]
+    if quantity == "speedup":
+        handles.append(style.proxy("1x: equally fast", style.FAINT, line="-"))
     how = f"bars: {found.a.timing.confidence * 100:g} % interval over processes (Student's t)"
-    _frame(figure, headline(found), found, how, handles + ([_ring(found)] if ring else []))
-    return figure
+    return _figure(laid, _draw_sides, scale, words, headline(found, laid.table), how, handles, lines=True)
 
 
-def ratios(found: Comparison) -> Figure | None:
-    """The ratio of speedups, B over A, against channels: where it lies, and how far that is from a change that matters."""
-    matches = _drawn(found)
-    if not matches:
+def ratios(found: Comparison, compared: Table | None = None) -> Figure | None:
+    """The ratio of both runs against channels: where it lies, and how far that is from a change that matters."""
+    laid = _lay_out(found, compared or found.speedups)
+    if laid is None:
         return None
-    facets, places = _layout(found, matches)
-    figure, axes = style.panels(len(places), plots.columns(places))
-    channels = Channels.of([m.a for m in matches])
-    edge = found.speedups.edge
-    ends = [e for m in matches if m.ends for e in m.ends]
+    edge = laid.table.edge
+    ends = [e for m in laid.matches if m.ends for e in m.ends]
     always = [math.exp(-1.6 * edge), math.exp(1.6 * edge)]
-    bounds = style.limits([m.ratio for m in matches if m.ratio], ends, always, room=1.05)
-    ring = _few(matches)
-    for axis, (group, kernel) in zip(axes, places, strict=True):
+    bounds = style.limits([m.ratio for m in laid.matches if m.ratio], ends, always, room=1.05)
+
+    def scale(axis: Axes) -> None:
         axis.axhspan(math.exp(-edge), math.exp(edge), color=style.FAINT, alpha=0.2, lw=0, zorder=0)
-        for mine, seen, i, count in _series(matches, facets, group, kernel):
-            for m in mine:
-                _draw_ratio(axis, m, channels.beside(m.a, i, count), seen, ring)
-        plots.finish_speedup(axis, channels, bounds, plots.panel_name(group, kernel))
+        axis.axhline(1, color=style.FAINT, lw=1.2, zorder=1)
         style.log_axis(axis.yaxis, *bounds, round_ticks(*bounds), lambda v: f"{v:.3g}x")
-    plots.label_outer(axes, plots.columns(places), "speedup in B / in A (above 1x: B's is higher)")
-    handles: list[Artist] = list(plots.series_handles(facets, lines=False)) if len(facets.series) > 1 else []
-    handles.append(Patch(color=style.FAINT, alpha=0.2, lw=0, label=f"no change that matters: within {_percent(edge)}"))
-    handles.append(style.proxy("hollow: AMBIGUOUS", style.FAINT, "o", hollow=True))
+
+    speedups = laid.table.quantity == "speedup"
+    words = "speedup in B / in A (above 1x: B's is higher)" if speedups else "time in A / in B (above 1x: B is faster)"
+    handles: list[Artist] = [
+        Patch(color=style.FAINT, alpha=0.2, lw=0, label=f"no change that matters: within {_percent(edge)}"),
+        style.proxy("hollow: AMBIGUOUS", style.FAINT, "o", hollow=True),
+    ]
     how = f"bars: {found.a.timing.confidence * 100:g} % interval of the ratio, widened by the runs' noise bands"
-    _frame(figure, overall(found.speedups).partition(" (")[0], found, how, handles + ([_ring(found)] if ring else []))
-    return figure
+    said = overall(laid.table).partition(" (")[0]
+    # Of times the sentence's ratio is of seconds and the axis's of speeds, on which up is better: it keeps its end alone.
+    ending = said.partition(": ")[2] or said
+    title = f"On average {said}" if speedups else f"B's times against A's, on average: {ending}"
+    return _figure(laid, _draw_ratios, scale, words, title, how, handles, lines=False)
 
 
 def round_ticks(low: float, high: float) -> list[float]:
@@ -93,65 +144,75 @@ def round_ticks(low: float, high: float) -> list[float]:
     return [1 + i * step for i in range(math.ceil((low - 1) / step), math.floor((high - 1) / step) + 1)]
 
 
-def _drawn(found: Comparison) -> list[Match]:
-    """The judged rows of blocks, as in the plots: no networks, and nothing that is confounded."""
-    return [m for m in found.speedups.judged if m.ratio is not None and m.a["kernel"] is not None]
-
-
-def _layout(found: Comparison, matches: Sequence[Match]) -> tuple[Facets, list[tuple[str, int]]]:
+def _lay_out(found: Comparison, compared: Table) -> _Layout | None:
+    matches = tuple(m for m in compared.judged if m.ratio is not None and m.a["kernel"] is not None)
+    if not matches:
+        return None
     rows = [m.a for m in matches]
-    facets = lay_out(rows, ignore=("device",) if found.across else ())
-    return facets, [(g, k) for g in facets.groups for k in plots.kernels(rows, g, facets)]
+    hidden = [*(["device"] if found.across else []), *(["block"] if compared.quantity == "time" else [])]
+    laid = _Layout(found, compared, matches, lay_out(rows, ignore=hidden), (), Channels.of(rows))
+    shown = [m for m in matches if laid.facets.group(m.a) in laid.facets.groups]
+    groups = dict.fromkeys(laid.group(m) for m in shown)
+    places = tuple((g, k) for g in groups for k in sorted({int(m.a["kernel"]) for m in shown if laid.group(m) == g}))
+    return _Layout(found, compared, tuple(shown), laid.facets, places, laid.channels)
 
 
-def _series(
-    matches: Sequence[Match], facets: Facets, group: str, kernel: int
-) -> list[tuple[list[Match], style.Look, int, int]]:
-    """A panel's matches by series, each with its look, its place beside the others, and how many they are."""
-    here = [m for m in matches if facets.group(m.a) == group and m.a["kernel"] == kernel]
-    held: dict[str, list[Match]] = {}
-    for m in here:
-        held.setdefault(facets.line(m.a), []).append(m)
-    present = [s for s in facets.series if s in held]
-    return [(held[s], style.look(facets.series.index(s)), i, len(present)) for i, s in enumerate(present)]
+def _figure(
+    laid: _Layout, draw_one: Callable[[Axes, _Series, _Layout], None], scale: Callable[[Axes], None], words: str, title: str,
+    how: str, handles: Sequence[Artist], lines: bool,
+) -> Figure:  # fmt: skip
+    """The panels filled, series by series, and framed."""
+    across = plots.columns(laid.places)
+    figure, axes = style.panels(len(laid.places), across)
+    for axis, (group, kernel) in zip(axes, laid.places, strict=True):
+        for one in laid.series(group, kernel):
+            draw_one(axis, one, laid)
+        plots.channel_axis(axis, laid.channels)
+        scale(axis)
+        style.name_panel(axis, plots.panel_name(group, kernel))
+    plots.label_outer(axes, across, words)
+    named = plots.series_handles(laid.facets, lines) if len(laid.facets.series) > 1 else []
+    rings = [_ring(laid.table)] if laid.ring else []
+    found = laid.found
+    differ = " · ".join(f"{d.name}: {d.a} in A, {d.b} in B" for d in found.differences[:4])
+    left = laid.facets.left_out
+    more = f"{left} more groups of panels are not drawn; the table of rows has them." if left else ""
+    style.frame(figure, title, f"A: {found.a.run_id} · B: {found.b.run_id} · {how}", [*named, *handles, *rings], " ".join(filter(None, (more, differ))))  # fmt: skip
+    return figure
 
 
-def _few(matches: Sequence[Match]) -> bool:
-    """Whether to ring what changed: where most did, rings would single out nothing."""
-    return 0 < sum(m.verdict in CHANGED for m in matches) <= len(matches) / 3
-
-
-def _draw_series(
-    axis: Axes, mine: Sequence[Match], channels: Channels, seen: style.Look, i: int, count: int, ring: bool
-) -> None:
+def _draw_sides(axis: Axes, one: _Series, laid: _Layout) -> None:
     """One series: A's cells a little to the left of B's, B's joined by a line."""
-    left = [channels.beside(m.a, 2 * i, 2 * count) for m in mine]
-    right = [channels.beside(m.a, 2 * i + 1, 2 * count) for m in mine]
-    axis.plot(right, [m.b["speedup"] for m in mine], color=seen.colour, ls=seen.line, lw=1.2, zorder=2)
-    for m, x_a, x_b in zip(mine, left, right, strict=True):
-        plots.bar(axis, m.a, x_a, seen, thin=True, hollow=True)
-        plots.bar(axis, m.b, x_b, seen, hollow=False)
-    changed = [(x, m.b["speedup"]) for x, m in zip(right, mine, strict=True) if ring and m.verdict in CHANGED]
+    of = _VALUES[laid.table.quantity]
+    sides = [[laid.channels.beside(m.a, 2 * one.place + side, 2 * one.count) for m in one.matches] for side in range(2)]
+    axis.plot(sides[1], [m.b[of[0]] for m in one.matches], color=one.look.colour, ls=one.look.line, lw=1.2, zorder=2)
+    for m, x_a, x_b in zip(one.matches, *sides, strict=True):
+        plots.bar(axis, m.a, x_a, one.look, thin=True, hollow=True, of=of)
+        plots.bar(axis, m.b, x_b, one.look, hollow=False, of=of)
+    _rings(axis, laid, [(m, x, m.b) for m, x in zip(one.matches, sides[1], strict=True)], of[0])
+
+
+def _draw_ratios(axis: Axes, one: _Series, laid: _Layout) -> None:
+    """One series: each ratio with its interval."""
+    marked = []
+    for m in one.matches:
+        x = laid.channels.beside(m.a, one.place, one.count)
+        if m.ends is not None:
+            axis.plot([x, x], m.ends, color=one.look.colour, lw=1.2, zorder=3, solid_capstyle="butt")
+        fill = "white" if m.verdict == "AMBIGUOUS" else one.look.colour
+        axis.plot([x], [m.ratio or math.nan], marker=one.look.marker, ms=5.5, color=one.look.colour, mfc=fill, mew=1.3, zorder=4)  # fmt: skip
+        marked.append((m, x, {"ratio": m.ratio}))
+    _rings(axis, laid, marked, "ratio")
+
+
+def _rings(axis: Axes, laid: _Layout, marks: Sequence[tuple[Match, float, Record]], name: str) -> None:
+    changed = [(x, row[name]) for m, x, row in marks if laid.ring and m.verdict in CHANGED]
     axis.plot([x for x, _ in changed], [y for _, y in changed], ls="", marker="o", ms=_RING, mfc="none", mec=style.INK, mew=1.2, zorder=5)  # fmt: skip
 
 
-def _draw_ratio(axis: Axes, m: Match, x: float, seen: style.Look, ring: bool) -> None:
-    if m.ends is not None:
-        axis.plot([x, x], m.ends, color=seen.colour, lw=1.2, zorder=3, solid_capstyle="butt")
-    fill = "white" if m.verdict == "AMBIGUOUS" else seen.colour
-    axis.plot([x], [m.ratio or math.nan], marker=seen.marker, ms=5.5, color=seen.colour, mfc=fill, mew=1.3, zorder=4)
-    if ring and m.verdict in CHANGED:
-        axis.plot([x], [m.ratio or math.nan], ls="", marker="o", ms=_RING, mfc="none", mec=style.INK, mew=1.2, zorder=5)
-
-
-def _frame(figure: Figure, title: str, found: Comparison, how: str, handles: Sequence[Artist]) -> None:
-    differ = " · ".join(f"{d.name}: {d.a} in A, {d.b} in B" for d in found.differences[:4])
-    style.frame(figure, title, f"A: {found.a.run_id} · B: {found.b.run_id} · {how}", handles, differ)
-
-
-def _ring(found: Comparison) -> Line2D:
+def _ring(compared: Table) -> Line2D:
     """The mark around a changed cell."""
-    words = f"changed by more than {_percent(found.speedups.edge)}"
+    words = f"changed by more than {_percent(compared.edge)}"
     return Line2D([], [], ls="", marker="o", ms=_RING, mfc="none", mec=style.INK, mew=1.2, label=words)
 
 

@@ -29,7 +29,7 @@ from bench.analyse.summary import (
 )
 from bench.show import style
 from bench.show.facets import Channels, Facets, lay_out
-from bench.spec.columns import FAILED, MEASURED
+from bench.spec.columns import FAILED, MEASURED, SPEEDUP
 
 _MOST_NAMED = 4  # blocks in a title
 
@@ -230,14 +230,14 @@ def draw_line(axis: Axes, rows: Sequence[Record], channels: Channels, seen: styl
             bar(axis, r, x, seen)
 
 
-def bar(axis: Axes, row: Record, x: float, seen: style.Look, thin: bool = False, hollow: bool | None = None) -> None:
-    """One cell: its marker, hollow where it is less precise than asked or noisy, and its interval."""
+def bar(axis: Axes, row: Record, x: float, seen: style.Look, thin: bool = False, hollow: bool | None = None, of: tuple[str, str, str] = SPEEDUP) -> None:  # fmt: skip
+    """One cell: its marker, hollow where it is less precise than asked or noisy, and its interval; `of` are the row's columns."""
+    value, low, high = (row[name] for name in of)
     empty = doubtful(row) if hollow is None else hollow
-    if row["speedup_ci_low"] is not None:
-        axis.plot([x, x], [row["speedup_ci_low"], row["speedup_ci_high"]], color=seen.colour, lw=0.9 if thin else 1.2, alpha=0.5 if thin else 1, zorder=3, solid_capstyle="butt")  # fmt: skip
+    if low is not None:
+        axis.plot([x, x], [low, high], color=seen.colour, lw=0.9 if thin else 1.2, alpha=0.5 if thin else 1, zorder=3, solid_capstyle="butt")  # fmt: skip
     axis.plot(
-        [x], [row["speedup"]], marker=seen.marker, ms=5.5, color=seen.colour, mfc="white" if empty else seen.colour,
-        mew=1.3, zorder=4,
+        [x], [value], marker=seen.marker, ms=5.5, color=seen.colour, mfc="white" if empty else seen.colour, mew=1.3, zorder=4
     )  # fmt: skip
 
 
