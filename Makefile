@@ -97,8 +97,8 @@ test-bench: $(READY_DEV) ## second opinions: torch's Timer and pytest-benchmark 
 test-gpu: $(READY_TEST) ## self-checks on a CUDA GPU: clocks, events, graphs, memory, launches, precision
 	$(PY) -m pytest tests/gpu --device '$(or $(filter-out cpu,$(DEVICE)),cuda:0)'
 
-test-page: $(READY_DEV) ## report.html in a headless Chromium: console, network, sorting, themes, a phone's width
-	$(PY) -m pytest tests/test_page_in_browser.py
+test-page: $(READY_DEV) ## the pages in a headless Chromium: console, network, sorting, themes, a phone's width
+	$(PY) -m pytest tests/test_page_in_browser.py tests/test_compare_in_browser.py
 
 mutants: $(READY_DEV) ## plant classic mistakes in a copy, one at a time, and see that a test fails
 	$(PY) tests/mutants.py

@@ -8,7 +8,7 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -283,6 +283,9 @@ def compare(
         Path | None, typer.Option(metavar="DIR", help="For the pictures; default: results/compare-A-B.")
     ] = None,
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write every row there.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="For the page; default: beside the pictures.")
+    ] = None,
     history: Annotated[
         bool, typer.Option("--history", help="The runs are of one machine in time: where did it change?")
     ] = False,
@@ -305,7 +308,7 @@ def compare(
             raise UserError(
                 "--history", "it has neither --fail-on nor --csv", "Leave them out; --json holds every row."
             )
-        _history(folders, share, by, out, json_)
+        _history(folders, margin, by, out, html, json_)
         return
     if len(folders) < 2:
         raise UserError(
@@ -320,37 +323,52 @@ def compare(
     if json_:
         _say(json.dumps(compare_export.to_dict(found), indent=2, allow_nan=False))
     else:
-        from bench.show import compare_picture
-
         for compared in found:
             with _readers_may_leave():
                 words.show(compared)
-            name = f"compare-{compared.a.run_id}-{compared.b.run_id}"
-            into = Path("results") / name if out is None else out if len(found) == 1 else out / name
-            pictures = compare_picture.draw(compared, into)
-            _say(
-                "\n".join(f"picture: {path}" for path in pictures if path.suffix == ".png")
-                or "no picture: no block was measured in both"
-            )
+    if html is not None or not json_:
+        from bench.show import compare_write
+
+        told = {
+            "margin": margin,
+            "fail-on": fail_on,
+            "by": by if by != "speedups" else None,
+            "csv": csv,
+            "out": out,
+            "html": html,
+        }
+        written = compare_write.write(found, _line("compare", folders, told), out, html)
+        if not json_:
+            _say("\n".join(written.words()))
     if failing:
         raise typer.Exit(1)
 
 
-def _history(folders: list[Path], margin: float, by: str, out: Path | None, json_: bool) -> None:
-    """Runs of one machine in time, in words or as JSON, and as a picture."""
+def _history(folders: list[Path], margin: str, by: str, out: Path | None, html: Path | None, json_: bool) -> None:
+    """Runs of one machine in time, in words or as JSON, and as a picture and a page."""
     import json
 
     from bench.analyse import history as analysis
     from bench.analyse.results import read
     from bench.show import history as words
 
-    found = analysis.read([read(folder) for folder in folders], "time" if by == "times" else "speedup", margin)
+    share = _share("--margin", margin)
+    found = analysis.read([read(folder) for folder in folders], "time" if by == "times" else "speedup", share)
     if json_:
         _say(json.dumps(words.to_dict(found), indent=2, allow_nan=False))
-        return
-    with _readers_may_leave():
-        words.show(found)
-    _say(f"picture: {words.draw(found, out or Path('results') / 'history')[0]}")
+        if html is None:
+            return
+    else:
+        with _readers_may_leave():
+            words.show(found)
+    from bench.show import history_page
+
+    command = _line(
+        "compare", folders, {"margin": margin, "by": by if by == "times" else None, "out": out, "html": html}
+    )
+    picture, page = history_page.write(found, command + " --history", out or Path("results") / "history", html)
+    if not json_:
+        _say(f"picture: {picture}\npage: {page}")
 
 
 @app.command()
@@ -505,6 +523,12 @@ def _pixels(text: str) -> tuple[int, int]:
     if match is None:
         raise UserError("--size", "it is no size", "Write 28, or 56x48 for height x width.", value=text)
     return int(match[1]), int(match[2] or match[1])
+
+
+def _line(verb: str, folders: list[Path], options: Mapping[str, object]) -> str:
+    """A call as it would be typed, with the options that were given."""
+    given = [word for name, value in options.items() if value is not None for word in (f"--{name}", str(value))]
+    return shlex.join(["bench", verb, *map(str, folders), *given])
 
 
 def _share(option: str, text: str) -> float:

@@ -113,3 +113,19 @@ class Tab:
             self._held += read
         first, _, self._held = self._held.partition(b"\0")
         return dict(json.loads(first))
+
+
+def complaints(tab: Tab) -> list[str]:
+    """What went wrong in the page since it was opened: exceptions, and errors and warnings on the console."""
+    told = [str(e["params"]) for e in tab.events if e.get("method") == "Runtime.exceptionThrown"]
+    for e in tab.events:
+        entry = e.get("params", {}).get("entry", {}).get("level") or e.get("params", {}).get("type")
+        if e.get("method") in ("Runtime.consoleAPICalled", "Log.entryAdded") and entry in ("error", "warning"):
+            told.append(str(e["params"]))
+    return told
+
+
+def asked(tab: Tab) -> set[str]:
+    """The addresses that the page has asked for since it was opened, itself among them."""
+    sent = (e["params"]["request"]["url"] for e in tab.events if e.get("method") == "Network.requestWillBeSent")
+    return {url for url in sent if not url.startswith("data:")}

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
-from bench.analyse.comparison import Comparison, Match, Table, Verdict
+from bench.analyse.comparison import Comparison, Match, Quantity, Table, Verdict, beyond
 from bench.analyse.matching import Record
 from bench.analyse.summary import percent, spanned, times
 from bench.show.terminal import cell, console_on, print_table
@@ -65,6 +65,24 @@ def differing(m: Match) -> list[str]:
     return [f"{f} {m.a[f]} in A, {m.b[f]} in B" for f in m.differs]
 
 
+def reason(compared: Table, m: Match) -> str:
+    """Why a row got no plainer answer: what differs of the workload, what was not measured, what an interval lacks."""
+    if m.differs:
+        return ", ".join(differing(m))
+    if m.verdict == "NOT MEASURED":
+        return ", ".join(f"{r['status']} in {n}" for n, r in (("A", m.a), ("B", m.b)) if r["status"] not in MEASURED)
+    if m.verdict != "AMBIGUOUS" or m.log is None or m.p is None:
+        return ""
+    alpha = 1 - compared.confidence + 1e-12
+    if m.ends is None:
+        return "one process, and so no interval"
+    if m.p <= alpha:
+        return f"beyond the margin by itself, and not after the correction over {_rows(compared.family)}"
+    if beyond(m.log, m.edge, compared.confidence) <= alpha:
+        return "the medians moved and the fastest samples did not"
+    return "the interval reaches over the margin"
+
+
 def headline(found: Comparison, compared: Table | None = None) -> str:
     """A table in a sentence: `Speedups in B against A: 57 same, 1 slower of 58 rows`."""
     compared = compared or found.speedups
@@ -81,8 +99,26 @@ def overall(compared: Table) -> str:
     if not compared.judged:
         return ""
     what = "speedups" if compared.quantity == "speedup" else "times"
-    words = _direction(compared.mean, compared.quantity == "time", compared.edge, f"B's {what} are", "of A")
+    words = _said(f"B's {what} are", direction(compared.mean, compared.quantity, compared.edge), "of A")
     return f"{words} (geometric mean of {_rows(len(compared.judged))})"
+
+
+def direction(mean: Interval, quantity: Quantity, edge: float) -> tuple[str, str]:
+    """The ratio of B's values to A's with its interval, and which way that goes: `0.97x [0.95, 0.99]`, `3 % lower`.
+
+    `mean` is of ln(ratio) as in a Match, so of times it is turned round here: above 1x B takes longer.
+    """
+    log = -mean.mean if quantity == "time" else mean.mean
+    ratio = math.exp(log)
+    if not math.isfinite(mean.half_width):
+        return times(ratio, 0.01), "without an interval"
+    span = spanned(ratio, math.exp(log - mean.half_width), math.exp(log + mean.half_width), 0.01)
+    within = max(abs(log - mean.half_width), abs(log + mean.half_width)) <= edge
+    higher, lower = ("longer", "shorter") if quantity == "time" else ("higher", "lower")
+    if abs(log) > mean.half_width:
+        change = f"{percent(abs(math.expm1(log)))} {higher if log > 0 else lower}"
+        return span, f"{change}, within the margin" if within else change
+    return span, "the same within the margin" if within else f"neither {higher} nor {lower} for sure"
 
 
 def sentences(found: Comparison, compared: Table) -> Iterator[str]:
@@ -93,10 +129,16 @@ def sentences(found: Comparison, compared: Table) -> Iterator[str]:
     yield f"{headline(found, compared)}; {margin}"
     if compared.judged:
         yield overall(compared)
+    yield from details(compared)
+
+
+def details(compared: Table) -> Iterator[str]:
+    """What lies behind the count and the mean: times by block, confounded rows, rows without a partner."""
+    if compared.judged:
         blocks = compared.by_block()
         if compared.quantity == "time" and len(blocks) > 1:
             yield "by block: " + "; ".join(
-                _direction(mean, True, compared.edge, f"{block}'s times are", "in A")
+                _said(f"{block}'s times are", direction(mean, "time", compared.edge), "in A")
                 for block, mean in list(blocks.items())[:8]
             )
     confounded = [m for m in compared.matches if m.differs]
@@ -136,20 +178,8 @@ def _heading(compared: Table) -> str:
     return "Time of one evaluation, median. A / B above 1x: B takes less."
 
 
-def _direction(mean: Interval, inverted: bool, edge: float, subject: str, other: str) -> str:
-    """`B's speedups are 0.97x [0.95, 0.99] those of A: 3 % lower`. Of times the ratio is turned round, so that higher is longer."""
-    log = -mean.mean if inverted else mean.mean
-    ratio = math.exp(log)
-    if not math.isfinite(mean.half_width):
-        return f"{subject} {times(ratio, 0.01)} those {other}, without an interval"
-    span = spanned(ratio, math.exp(log - mean.half_width), math.exp(log + mean.half_width), 0.01)
-    within = max(abs(log - mean.half_width), abs(log + mean.half_width)) <= edge
-    said = f"{subject} {span} those {other}"
-    higher, lower = ("longer", "shorter") if inverted else ("higher", "lower")
-    if abs(log) > mean.half_width:
-        change = f"{percent(abs(math.expm1(log)))} {higher if log > 0 else lower}"
-        return f"{said}: {change}{', within the margin' if within else ''}"
-    return f"{said}: {'the same within the margin' if within else 'neither ' + higher + ' nor ' + lower + ' for sure'}"
+def _said(subject: str, told: tuple[str, str], other: str) -> str:
+    return f"{subject} {told[0]} those {other}: {told[1]}"
 
 
 def _ratio(m: Match) -> str:

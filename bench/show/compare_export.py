@@ -33,6 +33,12 @@ def to_dict(found: Sequence[Comparison]) -> dict[str, Any]:
 
 
 def write_csv(found: Sequence[Comparison], path: Path) -> None:
+    """Write as_csv() to a file."""
+    held = as_csv(found).encode()
+    write_whole(path, lambda file: file.write(held))
+
+
+def as_csv(found: Sequence[Comparison]) -> str:
     """A row per row of all comparisons, those in one run only at the end of each table; empty where there is no number."""
     rows = [row for c in found for t in c.tables for row in _lines(c, t)]
     text = io.StringIO()
@@ -40,7 +46,7 @@ def write_csv(found: Sequence[Comparison], path: Path) -> None:
     writer = csv.DictWriter(text, header, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_whole(path, lambda file: file.write(text.getvalue().encode()))
+    return text.getvalue()
 
 
 def _comparison(c: Comparison) -> dict[str, Any]:

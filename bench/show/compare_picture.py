@@ -16,7 +16,7 @@ from matplotlib.patches import Patch
 from bench.analyse.comparison import CHANGED, Comparison, Match, Quantity, Table
 from bench.analyse.matching import Record
 from bench.show import plots, style
-from bench.show.compare import headline, overall
+from bench.show.compare import direction, headline
 from bench.show.drivers import seconds
 from bench.show.facets import Channels, Facets, lay_out
 from bench.spec.columns import SPEEDUP, TIME
@@ -129,10 +129,13 @@ def ratios(found: Comparison, compared: Table | None = None) -> Figure | None:
         style.proxy("hollow: AMBIGUOUS", style.FAINT, "o", hollow=True),
     ]
     how = f"bars: {found.a.timing.confidence * 100:g} % interval of the ratio, widened by the runs' noise bands"
-    said = overall(laid.table).partition(" (")[0]
-    # Of times the sentence's ratio is of seconds and the axis's of speeds, on which up is better: it keeps its end alone.
-    ending = said.partition(": ")[2] or said
-    title = f"On average {said}" if speedups else f"B's times against A's, on average: {ending}"
+    span, change = direction(laid.table.mean, laid.table.quantity, edge)
+    # Of times `span` is of seconds and the axis of speeds, on which up is better: so its words alone.
+    title = (
+        f"On average B's speedups are {span} those of A: {change}"
+        if speedups
+        else f"B's times against A's, on average: {change}"
+    )
     return _figure(laid, _draw_ratios, scale, words, title, how, handles, lines=False)
 
 

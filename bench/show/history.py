@@ -15,7 +15,7 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
-from bench.analyse.comparison import CHANGED
+from bench.analyse.comparison import CHANGED, JUDGED, Verdict
 from bench.analyse.history import ENOUGH_RUNS, Change, History, Shift
 from bench.analyse.summary import interval, percent, times
 from bench.show import style
@@ -32,7 +32,7 @@ def show(found: History, file: TextIO | None = None) -> None:
     what = "speedup" if found.quantity == "speedup" else "speed (1 / median time)"
     console.print(f"{what} against the first run, geometric mean of {len(found.rows)} rows; above 1x: higher", markup=False, highlight=False)  # fmt: skip
     lines = [
-        (_date(found, i), run.run_id, str(run.environment.get("torch") or "unknown"), times(math.exp(mean), 0.01), _mark(found, i))
+        (date(found, i), run.run_id, str(run.environment.get("torch") or "unknown"), times(math.exp(mean), 0.01), _mark(found, i))
         for i, (run, mean) in enumerate(zip(found.runs, found.means, strict=True))
     ]  # fmt: skip
     print_table(console, ("started", "run", "torch", "mean", ""), lines, 3)
@@ -64,7 +64,7 @@ def to_dict(found: History) -> dict[str, Any]:
         "margin": found.margin,
         "rows": [{"trial_id": r["trial_id"], "block": r["block"], "ratios_to_first": np.exp(found.logs[:, i] - found.logs[0, i]).tolist()} for i, r in enumerate(found.rows)],
         "left_out": found.left_out,
-        "runs": [{"run_id": run.run_id, "started_utc": _date(found, i), "torch": run.environment.get("torch"), "mean_ratio_to_first": math.exp(mean)} for i, (run, mean) in enumerate(zip(found.runs, found.means, strict=True))],
+        "runs": [{"run_id": run.run_id, "started_utc": date(found, i), "torch": run.environment.get("torch"), "mean_ratio_to_first": math.exp(mean)} for i, (run, mean) in enumerate(zip(found.runs, found.means, strict=True))],
         "changes": [
             {
                 "run_id": found.runs[c.at].run_id,
@@ -99,7 +99,7 @@ def picture(found: History) -> Figure:
     kept = list(range(0, count, math.ceil(count / MOST_LABELS)))
     axis.set_xlim(-0.5, count - 0.5)
     axis.xaxis.set_major_locator(FixedLocator(kept))
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda v, _: _date(found, round(v))[5:16].replace("T", "\n")))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda v, _: date(found, round(v))[5:16].replace("T", "\n")))
     axis.set_ylabel(f"{found.quantity if found.quantity == 'speedup' else 'speed'} / that of the first run")
     handles: list[Artist] = [
         style.proxy("geometric mean", style.COLOURS[0], "o", "-"),
@@ -118,16 +118,22 @@ def title(found: History) -> str:
     largest = max(found.changes, key=lambda c: abs(c.mean.mean))
     more = f"; {len(found.changes)} change points" if len(found.changes) > 1 else ""
     what = "Speedups" if found.quantity == "speedup" else "Speeds"
-    return f"{what} {_moved(largest)} from {_date(found, largest.at)[:16].replace('T', ' ')} on{more}"
+    return f"{what} {moved(largest)} from {date(found, largest.at)[:16].replace('T', ' ')} on{more}"
 
 
 def _change(found: History, change: Change) -> str:
+    told = ", ".join(f"{n} {v.lower()}" for v, n in counted(change))
+    return f"change at {found.runs[change.at].run_id} (p = {change.p:.3f}): {interval(change.mean)} of before, {moved(change)}; rows: {told}"
+
+
+def counted(change: Change) -> list[tuple[Verdict, int]]:
+    """How many rows got each verdict at a change point, those that none got left out."""
     counts = Counter(s.verdict for s in change.shifts)
-    told = ", ".join(f"{counts[v]} {v.lower()}" for v in ("SLOWER", "FASTER", "AMBIGUOUS", "SAME") if counts[v])
-    return f"change at {found.runs[change.at].run_id} (p = {change.p:.3f}): {interval(change.mean)} of before, {_moved(change)}; rows: {told}"
+    return [(v, counts[v]) for v in JUDGED if counts[v]]
 
 
-def _moved(change: Change) -> str:
+def moved(change: Change) -> str:
+    """By how much the mean over rows moved, and which way."""
     size = percent(abs(math.expm1(change.mean.mean)))
     return f"{size} {'higher' if change.mean.mean > 0 else 'lower'}"
 
@@ -140,6 +146,7 @@ def _mark(found: History, i: int) -> str:
     return "changed" if any(c.at == i for c in found.changes) else ""
 
 
-def _date(found: History, i: int) -> str:
+def date(found: History, i: int) -> str:
+    """When the run at this place was started, to the second; nothing for a place that no run has."""
     within = 0 <= i < len(found.runs)
     return str(found.runs[i].environment.get("started_utc"))[:19] if within else ""

@@ -14,6 +14,8 @@ from markupsafe import Markup
 
 from bench.show.inline import Inlined, Letters, inline
 
+MOST_BYTES = 3_000_000  # a page can be mailed
+
 
 def render(template: str, letters: Letters, **told: Any) -> str:
     """A page: a template that extends base.html.j2, with the letters of its pictures."""

@@ -18,13 +18,12 @@ from bench.analyse.summary import by_block, finding, records_of, times
 from bench.analyse.verdict import Verdicts
 from bench.show import page_facts, page_rows, terminal
 from bench.show.claims_picture import where
-from bench.show.html import inlined, render
+from bench.show.html import MOST_BYTES, inlined, render
 from bench.show.inline import Inlined, Letters
 from bench.show.verdict import cells, effect, p_words
 from bench.spec.columns import columns_of
 
 NAME = "report.html"
-MOST_BYTES = 3_000_000  # a page can be mailed
 _SPARE = 20_000
 _TEMPLATE = "report.html.j2"
 
@@ -103,7 +102,7 @@ def text(run: Run, found: Verdicts, noise: Noise | None, pictures: Iterable[Path
     own = aa.is_aa(run)
     told: dict[str, Any] = {
         "run": run,
-        "devices": _devices(run),
+        "devices": page_facts.made_on(run),
         "finding": _finding(run),
         "unfinished": terminal.incomplete(run),
         "noise": noise.sentences() if noise else [],
@@ -132,15 +131,6 @@ def text(run: Run, found: Verdicts, noise: Noise | None, pictures: Iterable[Path
 def _sections(topics: Sequence[Topic], drawn: dict[str, Inlined]) -> list[Section]:
     every = ((t, tuple(drawn[name] for name in t.pictures if name in drawn)) for t in topics)
     return [Section(topic, pictures) for topic, pictures in every if pictures]
-
-
-def _devices(run: Run) -> str:
-    """`Intel(R) Xeon(R) Processor (cpu), torch 2.13.0, 2026-11-22`."""
-    rows = records_of(run.pairs)
-    names = dict.fromkeys((str(r["device_name"] or ""), str(r["device"])) for r in rows)
-    words = [f"{name} ({device})" if name else device for name, device in names]
-    torch = run.environment.get("torch")
-    return ", ".join(filter(None, [*words, f"torch {torch}" if torch else "", str(run.environment.get("started_utc") or "")[:10]]))  # fmt: skip
 
 
 def _finding(run: Run) -> str:

@@ -114,6 +114,15 @@ def _reasons(texts: Any) -> tuple[tuple[str, int], ...]:
     return (*told[:MOST_REASONS], *([("other reasons", left)] if left else []))
 
 
+def made_on(run: Run) -> str:
+    """`Intel(R) Xeon(R) Processor (cpu), torch 2.13.0, 2026-11-22`."""
+    rows = records_of(run.pairs)
+    names = dict.fromkeys((str(r["device_name"] or ""), str(r["device"])) for r in rows)
+    words = [f"{name} ({device})" if name else device for name, device in names]
+    torch = run.environment.get("torch")
+    return ", ".join(filter(None, [*words, f"torch {torch}" if torch else "", str(run.environment.get("started_utc") or "")[:10]]))  # fmt: skip
+
+
 def machine(run: Run) -> tuple[tuple[Fact, ...], tuple[tuple[str, tuple[Fact, ...]], ...]]:
     """The facts about machine and versions; then, by device, what torch said of itself there."""
     told = run.environment

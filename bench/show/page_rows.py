@@ -1,9 +1,9 @@
-"""The page's table of all pairs: which columns it needs, how a cell is written and by what it is sorted."""
+"""A page's table of rows: which columns it needs, how a cell is written and by what it is sorted."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,8 @@ from bench.analyse.summary import Record, percent, records_of, share, times
 from bench.show.drivers import seconds
 from bench.spec.columns import BY_NAME
 
-_SHAPE = "experiment block baseline c_in c_out kernel height width batch depth stride padding dilation groups".split()
-_WAY = "device threads layout dtype mode cudnn_benchmark pass allocator waiting".split()
+SHAPE = "experiment block baseline c_in c_out kernel height width batch depth stride padding dilation groups".split()
+WAY = "device threads layout dtype mode cudnn_benchmark pass allocator waiting".split()
 _ECHOES = {"c_out": "c_in", "width": "height", "groups": "c_in"}  # said already where all rows have the same in both
 _ANSWER = "verdict speedup speedup_ci_low speedup_ci_high".split()
 _FOUND = "mac_ratio delivered_share layer_ratio".split()
@@ -45,10 +45,11 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A cell's text, and the number that it is sorted by where the text is none."""
+    """A cell's text, the number that it is sorted by where the text is none, and of an answer its class in the style sheet."""
 
     text: str
-    sort: str | None
+    sort: str | None = None
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +77,14 @@ def table(run: Run) -> Table:
     for r in records_of(run.pairs):
         both = (arms.get((r["trial_id"], r[name])) for name in ("baseline", "block"))
         rows.append({**r, **dict(zip(_TIMES, both, strict=True))})
-    every = [n for n in (*_SHAPE, *_ANSWER, *_WAY, *_FOUND, *_TIMES, *_TRUST) if not _echoes(rows, n)]
-    names = [n for n in every if n in _ALWAYS or _varies(rows, n)]
-    same = [(n, next(_text(n, r[n]) for r in rows if r[n] is not None)) for n in every if n in (*_SHAPE, *_WAY) and n not in names and any(r[n] is not None for r in rows)]  # fmt: skip
+    return made(rows, (*SHAPE, *_ANSWER, *WAY, *_FOUND, *_TIMES, *_TRUST), _ALWAYS)
+
+
+def made(rows: Sequence[Record], wanted: Sequence[str], always: Collection[str]) -> Table:
+    """These columns of the rows, save what is the same in all of them; those of `always` are kept all the same."""
+    every = [n for n in wanted if not _echoes(rows, n)]
+    names = [n for n in every if n in always or _varies(rows, n)]
+    same = [(n, next(_text(n, r[n]) for r in rows if r[n] is not None)) for n in every if n in (*SHAPE, *WAY) and n not in names and any(r[n] is not None for r in rows)]  # fmt: skip
     whole = {"c_in": "channels", "height": "size"}  # where the other one only echoes it
     columns = tuple(_column(n, whole.get(n, "") if _other(n) not in names else "") for n in names)
     lines = tuple(Line(str(r["status"]), tuple(_cell(n, r[n]) for n in names)) for r in rows)
@@ -89,7 +95,7 @@ def table(run: Run) -> Table:
 def _varies(rows: Sequence[Record], name: str) -> bool:
     """Whether rows differ in it, or for what was found only some have it; a network lacks most of a shape."""
     values = {r[name] for r in rows}
-    return len(values - {None} if name in (*_SHAPE, *_WAY) else values) > 1
+    return len(values - {None} if name in (*SHAPE, *WAY) else values) > 1
 
 
 def _echoes(rows: Sequence[Record], name: str) -> bool:

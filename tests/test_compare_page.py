@@ -1,0 +1,216 @@
+"""compare.html and history.html say what the comparison says, load nothing, and let no name in it become markup."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import json
+import re
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench import cli
+from bench.analyse import results
+from bench.analyse.comparison import Comparison, compare, compare_all
+from bench.analyse.history import read as read_history
+from bench.show import compare as words
+from bench.show import compare_page, compare_rows, compare_write, history_page
+from bench.show.compare_export import as_csv
+from bench.show.html import MOST_BYTES
+from bench.spec.interval import Interval
+from tests.synthetic import Story, config, write_run
+from tests.test_compare import other, planted
+from tests.test_history import slower, written
+from tests.test_page import HOSTILE, Parsed
+
+COMMAND = "bench compare a b"
+
+
+@pytest.fixture(scope="module")
+def a(tmp_path_factory: pytest.TempPathFactory) -> results.Run:
+    return other(tmp_path_factory.mktemp("a"), Story(run_id="run a"))
+
+
+@pytest.fixture(scope="module")
+def found(a: results.Run, tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    """B: two rows slower, one that failed, two widths of its own, another torch and other thread counts."""
+    data = config({"channels": [16, 32, 64, 128, 512], "threads": [1, 4]})
+    story = Story(planted, run_id="run b", seed=2, processes=8, fails={0: (1, "oom", "no memory")})
+    b = other(tmp_path_factory.mktemp("b"), story, data=data, cores=4, environment={"torch": "2.14.0", "host": a.environment["host"]})  # fmt: skip
+    return compare(a, b)
+
+
+@pytest.fixture(scope="module")
+def written_page(found: Comparison, tmp_path_factory: pytest.TempPathFactory) -> str:
+    made = compare_write.write([found], COMMAND, tmp_path_factory.mktemp("page"))
+    return made.page.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def parsed(written_page: str) -> Parsed:
+    return Parsed(written_page)
+
+
+def page(*found: Comparison) -> Parsed:
+    """The page without pictures, which are slow to draw."""
+    return Parsed(compare_page.text(found, [()] * len(found), COMMAND))
+
+
+def test_it_says_what_the_terminal_says(found: Comparison, parsed: Parsed) -> None:
+    said = [words.headline(found), words.overall(found.speedups), *words.cautions(found)]
+    said += [line for t in found.tables for line in words.details(t)]
+    assert len(said) > 6
+    for line in said:
+        assert re.sub(r"\s+", " ", line) in parsed.text, line
+    for d in found.differences:
+        assert f"{d.name} {d.a} {d.b}" in parsed.text
+    assert COMMAND in parsed.text
+    assert "bench run synthetic.yaml" in parsed.text
+
+
+def test_every_row_is_there_with_its_answer_and_why(found: Comparison, parsed: Parsed) -> None:
+    every = [m for t in found.tables for m in t.matches]
+    answers = Counter(m.verdict for m in every)
+    assert {"SLOWER", "SAME", "CONFOUNDED", "NOT MEASURED"} <= set(answers)
+    for t in found.tables:
+        answers.update({"ONLY IN A": len(t.only_a), "ONLY IN B": len(t.only_b)})
+    made = compare_rows.table([found])
+    at = {c.name: i for i, c in enumerate(made.columns)}
+    assert Counter(line.cells[at["answer"]].text for line in made.lines) == answers
+    why = {line.cells[at["why"]].text for line in made.lines if line.cells[at["answer"]].text == "CONFOUNDED"}
+    assert why == {"threads 2 in A, 4 in B"}
+    assert {line.cells[at["why"]].text for line in made.lines if line.cells[at["answer"]].text == "NOT MEASURED"} == {"oom in B"}  # fmt: skip
+    shown = [a for a in parsed.all("td") if (a.get("class") or "").startswith("answer")]
+    assert len(shown) == sum(answers.values())
+    head = Counter(a["class"] for a in parsed.all("span") if (a.get("class") or "").startswith("answer"))
+    assert set(head) == {f"answer {compare_rows.kind_of(a)}" for a in (*answers, "FASTER", "AMBIGUOUS")}
+
+
+def test_an_ambiguous_row_says_what_it_lacks(a: results.Run, tmp_path: Path) -> None:
+    def whys(b: results.Run, quantity: str = "speedup") -> set[str]:
+        table = compare_rows.table([compare(a, b)])
+        at = {c.name: i for i, c in enumerate(table.columns)}
+        lines = [c.cells for c in table.lines if c.cells[at["quantity"]].text == quantity]
+        return {c[at["why"]].text for c in lines if c[at["answer"]].text == "AMBIGUOUS"}
+
+    assert whys(other(tmp_path / "1", Story(run_id="1", seed=2, processes=1))) == {"one process, and so no interval"}
+    assert whys(other(tmp_path / "2", Story(run_id="2", seed=2, process_sd=0.2))) >= {"the interval reaches over the margin"}  # fmt: skip
+    medians = other(tmp_path / "3", Story(run_id="3", seed=2, slow_median=frozenset(range(20))))
+    assert whys(medians, "time") == {"the medians moved and the fastest samples did not"}
+
+
+def test_a_change_that_the_correction_takes_back_says_so(found: Comparison) -> None:
+    first = found.speedups.judged[0]
+    lone = replace(first, log=Interval(-0.2, 0.1, 6), edge=0.05, p=0.01, p_adjusted=0.2, verdict="AMBIGUOUS")
+    assert words.reason(replace(found.speedups, family=40), lone) == "beyond the margin by itself, and not after the correction over 40 rows"  # fmt: skip
+
+
+def test_the_download_holds_every_row(found: Comparison, parsed: Parsed) -> None:
+    (link,) = [str(x["href"]) for x in parsed.all("a") if x.get("download")]
+    held = base64.b64decode(link.partition(",")[2]).decode()
+    assert held == as_csv([found])
+    assert len(list(csv.DictReader(held.splitlines()))) == len(compare_rows.table([found]).lines)
+
+
+def test_it_loads_nothing_and_is_small(written_page: str, parsed: Parsed) -> None:
+    for tag, attributes in parsed.elements:
+        for name in ("src", "href", "xlink:href", "action", "data", "poster", "srcset"):
+            value = attributes.get(name) or "#"
+            assert value.startswith(("#", "data:")), (tag, value)
+    assert re.findall(r"url\((?!#)|@import|https?://", written_page) == []
+    assert len(written_page.encode()) < MOST_BYTES
+    pictures = [x["aria-label"] for x in parsed.all("svg") if x.get("role") == "img"]
+    assert len(pictures) == 4
+    names = [x["id"] for _, x in parsed.elements if "id" in x]
+    assert len(names) == len(set(names))
+
+
+def test_the_same_comparison_is_the_same_page(found: Comparison) -> None:
+    assert compare_page.text([found], [()], COMMAND) == compare_page.text([found], [()], COMMAND)
+
+
+def test_no_name_becomes_markup(tmp_path: Path) -> None:
+    data = config({"channels": [16], "kernel": [3]})
+    data["experiments"] = {"x": data["experiments"]["sweep"]}
+    story = Story(run_id=HOSTILE, fails={0: (1, "crash", HOSTILE)})
+    facts = {"torch": HOSTILE, "command": HOSTILE, "host": {"cpu_model": HOSTILE}, "git": HOSTILE}
+    runs = []
+    for name, told in (("a", {}), ("b", facts)):
+        write_run(tmp_path / name, story, data, environment=told)
+        runs.append(results.read(tmp_path / name))
+    shown = page(compare(*runs))
+    assert [t for t, _ in shown.elements if t == "img"] == []
+    assert sum(t == "script" for t, _ in shown.elements) == 1
+    assert re.sub(r"\s+", " ", HOSTILE) in shown.text
+
+
+def test_several_runs_are_one_page(a: results.Run, tmp_path: Path) -> None:
+    b = other(tmp_path / "b", Story(planted, run_id="run b", seed=2, processes=8))
+    gpu = other(tmp_path / "g", Story(run_id="run g", seed=3), devices=("cuda:0",))
+    shown = page(*compare_all([a, b, gpu]))
+    for word in ("B1: Speedups", "B1: Times", "B2: Speedups", "run g", "B2: Not compared"):
+        assert word in shown.text
+    assert "B2: Times" not in shown.text
+
+
+def test_a_run_beside_itself_and_runs_without_a_common_row_have_a_page(a: results.Run, tmp_path: Path) -> None:
+    assert "20 same of 20 rows" in page(compare(a, a)).text
+    assert "Nothing that the runs record" in page(compare(a, a)).text
+    none = page(compare(a, other(tmp_path, Story(run_id="b"), data=config({"channels": [512]}))))
+    assert "No row is in both runs." in none.text
+    assert "no row to judge" in none.text
+
+
+# ---------------------------------------------------------------- histories
+
+
+@pytest.fixture(scope="module")
+def days(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("days")
+    return [written(folder, d, Story(slower, run_id=f"day {d}", seed=d) if d >= 7 else Story(run_id=f"day {d}", seed=d)) for d in range(1, 13)]  # fmt: skip
+
+
+def test_a_history_marks_its_change_points(days: list[Path]) -> None:
+    shown = Parsed(history_page.text(read_history([results.read(d) for d in days]), (), "bench compare --history *"))
+    assert "from day 7 on" in shown.text
+    assert "2 SLOWER" in shown.text
+    assert "torch, 2.13.0 before, 2.14.0 after" in shown.text
+    assert "day 7 2.14.0 0.89x changed" in shown.text
+    assert shown.text.count("changed") >= 1
+    rows = [x for x in shown.all("td") if (x.get("class") or "") == "answer slower"]
+    assert len(rows) == 2
+
+
+def test_a_short_history_says_that_it_cannot_tell(days: list[Path]) -> None:
+    shown = Parsed(history_page.text(read_history([results.read(d) for d in days[:3]]), (), "x"))
+    assert "Fewer than 9 runs can't tell" in shown.text
+
+
+# ---------------------------------------------------------------- the verb
+
+
+def test_the_verb_writes_the_page_beside_the_pictures_or_where_it_is_told(
+    a: results.Run, days: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], sketched: None,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    b = other(tmp_path / "b", Story(run_id="run b", seed=2))
+
+    def bench(*given: object) -> str:
+        with pytest.raises(SystemExit) as left:
+            cli.main(["compare", *map(str, given)])
+        assert not left.value.code
+        return capsys.readouterr().out
+
+    assert "page: results/compare-run a-run b/compare.html" in bench(a.folder, b.folder)
+    assert "page: x/y.html" in bench(a.folder, b.folder, "--html", "x/y.html")
+    text = Path("x/y.html").read_text(encoding="utf-8")
+    assert f"bench compare {a.folder} {b.folder} --margin 5% --html x/y.html" in text
+    assert "page: out/compare.html" in bench(a.folder, b.folder, a.folder, "--out", "out")
+    json.loads(bench(a.folder, b.folder, "--json", "--html", "z.html"))
+    assert Path("z.html").is_file()
+    assert "page: results/history/history.html" in bench("--history", *days)
+    json.loads(bench("--history", *days, "--json", "--html", "h.html"))
+    assert "bench compare" in Path("h.html").read_text(encoding="utf-8")
