@@ -9,6 +9,10 @@ OUT ?=
 RESUME ?=
 A ?=
 B ?=
+MARGIN ?=
+BY ?=
+FAIL_ON ?=
+PAGE ?=
 PYTHON ?=
 
 VENV := .venv
@@ -36,6 +40,7 @@ BLANK := $(subst ,, )
 WORDS := $(subst [$(BLANK),[,$(subst $(BLANK)],],$(subst $(COMMA)$(BLANK),$(COMMA),$(strip $(SET)))))
 SETS := $(foreach s,$(WORDS), --set '$(s)')
 STUDY := $(or $(OUT),results/study-$(shell date -u +%Y%m%dT%H%M%SZ))
+COMPARED = $(if $(MARGIN), --margin '$(MARGIN)')$(if $(FAIL_ON), --fail-on '$(FAIL_ON)')$(if $(BY), --by '$(BY)')$(if $(PAGE), --html '$(PAGE)')
 SHOWN = '$(or $(OUT),results/latest)'
 
 .DELETE_ON_ERROR:
@@ -51,6 +56,10 @@ help: ## list targets and variables
 	@echo '  OUT         the results folder to write, or to show (default: a new one; results/latest)'
 	@echo '  RESUME      the results folder of a run to continue: make bench RESUME=results/...'
 	@echo '  A, B        the runs to compare: make compare A=results/... B=results/...'
+	@echo '  MARGIN      of make compare: a change that matters, MARGIN=3% (default: 5%)'
+	@echo '  FAIL_ON     of make compare: slower or changed, a failure if a row is (bench: status 1; make: 2)'
+	@echo '  BY          of make compare: what FAIL_ON looks at, speedups or times (default: speedups)'
+	@echo '  PAGE        of make compare: the page to write (default: compare.html beside the pictures)'
 	@echo '  PYTHON      an interpreter with a torch of its own; it is used as it is and nothing is installed'
 
 setup: $(READY) ## make .venv and install what measuring needs (the other targets do this themselves)
@@ -85,8 +94,8 @@ report: $(READY) ## the same: all views of a run are written together
 doctor: $(READY) ## is this machine fit to measure on DEVICE, and what to do about it
 	$(BENCH) doctor --device '$(DEVICE)'
 
-compare: $(READY) ## two runs, row by row and in a plot (A=results/... B=results/...)
-	$(if $(and $(A),$(B)),,$(error Name two runs: make compare A=results/... B=results/...))$(BENCH) compare '$(A)' '$(B)'
+compare: $(READY) ## two runs, row by row, in pictures and on a page (A=results/... B=results/...)
+	$(if $(and $(A),$(B)),,$(error Name two runs: make compare A=results/... B=results/...))$(BENCH) compare '$(A)' '$(B)'$(COMPARED)$(WHERE)
 
 test: $(READY_DEV) ## the whole test suite; says nothing about speed
 	$(PY) -m pytest -n 2 --dist loadfile

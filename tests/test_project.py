@@ -56,8 +56,8 @@ def test_help_lists_every_target_and_variable():
     told = make("help").stdout
     public = [t for t in TARGETS if not t.startswith("python-fits")]
     assert [t for t in public if not re.search(rf"^  {t} +\w", told, re.MULTILINE)] == []
-    variables = re.findall(r"^([A-Z]+) \?=", MAKEFILE, re.MULTILINE)
-    listed = re.findall(r"^  ([A-Z]+)(?:, ([A-Z]+))? ", told, re.MULTILINE)
+    variables = re.findall(r"^([A-Z_]+) \?=", MAKEFILE, re.MULTILINE)
+    listed = re.findall(r"^  ([A-Z_]+)(?:, ([A-Z_]+))? ", told, re.MULTILINE)
     assert sorted(variables) == sorted(v for pair in listed for v in pair if v)
 
 
@@ -96,6 +96,14 @@ def test_variables_reach_the_bench_line():
     )
     resumed = make("-n", "bench", "PYTHON=py", "RESUME=results/x").stdout.splitlines()[-1]
     assert resumed == "py -m bench run --resume 'results/x'"
+
+
+def test_what_is_asked_of_a_comparison_reaches_the_bench_line():
+    given = ("A=one", "B=two", "MARGIN=3%", "FAIL_ON=slower", "BY=times", "PAGE=p.html", "OUT=o")
+    line = make("-n", "compare", "PYTHON=py", *given).stdout.splitlines()[-1]
+    asked = "--margin '3%' --fail-on 'slower' --by 'times' --html 'p.html' --out 'o'"
+    assert line == f"py -m bench compare 'one' 'two' {asked}"
+    assert make("-n", "compare", "PYTHON=py", *given[:2]).stdout.splitlines()[-1] == "py -m bench compare 'one' 'two'"
 
 
 @pytest.mark.parametrize(("given", "device"), [((), "cuda:0"), (("DEVICE=cuda:1",), "cuda:1")])
