@@ -274,7 +274,10 @@ def compare(
     margin: Annotated[str, typer.Option(metavar="5%", help="A change that matters: 5% or 0.05.")] = "5%",
     fail_on: Annotated[
         str | None,
-        typer.Option(metavar="WORD", help="slower or changed: status 1 if a row is, after Holm's correction."),
+        typer.Option(
+            metavar="WORD",
+            help="slower or changed: status 1 if a row is, after Holm's correction, or failed in B alone.",
+        ),
     ] = None,
     by: Annotated[
         str, typer.Option(metavar="WORD", help="What --fail-on or --history looks at: speedups or times.")
@@ -340,6 +343,8 @@ def compare(
         written = compare_write.write(found, _line("compare", folders, told), out, html)
         if not json_:
             _say("\n".join(written.words()))
+        if fail_on is not None and not json_:
+            _say(words.gate(failing, fail_on))
     if failing:
         raise typer.Exit(1)
 

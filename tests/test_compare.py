@@ -385,6 +385,8 @@ def test_fail_on_is_status_1_where_a_row_is_slower_and_0_where_none_is(
     assert bench(a.folder, a.folder, "--fail-on", "changed")[0] == 0
     status, out, _ = bench(a.folder, b.folder, "--fail-on", "slower")
     assert (status, "(Holm's)" in out) == (1, True)
+    assert out.splitlines()[-1] == "--fail-on slower: 2 rows SLOWER"
+    assert bench(a.folder, a.folder, "--fail-on", "slower")[1].splitlines()[-1] == "--fail-on slower: no row"
     assert bench(a.folder, b.folder)[0] == 0
     assert bench(b.folder, a.folder, "--fail-on", "slower")[0] == 0
     assert bench(b.folder, a.folder, "--fail-on", "changed", "--json")[0] == 1

@@ -139,6 +139,16 @@ def test_pairs_of_runs_of_one_truth_are_called_changed_no_oftener_than_claimed(b
     assert usual == 0
 
 
+def test_a_row_that_ran_out_of_memory_in_b_alone_closes_the_gate(bench: Bench, tmp_path: Path) -> None:
+    fails = {0: (1, "oom", "no memory")}
+    a, c = (made(tmp_path / n, Story(run_id=n)) for n in "ac")
+    b = made(tmp_path / "b", Story(run_id="b", fails=fails))
+    assert bench(a, b, "--fail-on", "slower")[0] == 1
+    assert bench(b, a, "--fail-on", "slower")[0] == 0
+    assert bench(a, c, "--fail-on", "slower")[0] == 0
+    assert bench(b, made(tmp_path / "d", Story(run_id="d", fails=fails)), "--fail-on", "slower")[0] == 0
+
+
 # ---------------------------------------------------------------- what differs
 
 

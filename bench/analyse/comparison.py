@@ -18,7 +18,7 @@ from bench.analyse.matching import CPU_ONLY, Pair, Record, kind, match
 from bench.analyse.results import Run
 from bench.analyse.summary import records_of
 from bench.analyse.surroundings import Difference, differences, other_machine
-from bench.spec.columns import FILES, KEYS, MEASURED, TIME
+from bench.spec.columns import FAILED, FILES, KEYS, MEASURED, TIME
 from bench.spec.errors import UserError
 from bench.spec.interval import Interval
 
@@ -52,6 +52,11 @@ class Match:
     p: float | None = None
     p_adjusted: float | None = None
     differs: tuple[str, ...] = ()
+
+    @property
+    def lost(self) -> bool:
+        """Whether A measured it and B ran out of memory, crashed or the like."""
+        return not self.differs and self.a["status"] in MEASURED and self.b["status"] in FAILED
 
     @property
     def ratio(self) -> float | None:
@@ -128,8 +133,8 @@ class Comparison:
 
     @property
     def same_run(self) -> bool:
-        """Whether a run was set beside itself."""
-        return self.a.run_id == self.b.run_id
+        """Whether a run was set beside itself; a copy in which anything measured is another number is no such run."""
+        return self.a.run_id == self.b.run_id and all(m.log is None or m.log.mean == 0 for m in self.speedups.judged)
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -166,7 +171,7 @@ def compare_all(
 
 
 def failing(found: Sequence[Comparison], changed: bool = False, by_times: bool = False) -> tuple[Match, ...]:
-    """The rows that --fail-on is about: what is SLOWER, or FASTER too if `changed`.
+    """The rows that --fail-on is about: what is SLOWER, or FASTER too if `changed`; and what A measured and B failed at.
 
     UserError where nothing could be judged: a gate that looks at nothing would always be open.
     """
@@ -177,8 +182,8 @@ def failing(found: Sequence[Comparison], changed: bool = False, by_times: bool =
                 f" ({c.apart})" if by_times and c.apart else ""
             )
             raise UserError(f"--fail-on: {c.b.folder}", rule, "Compare runs of one config, measured to their end.")
-    rows = [m for t in tables if t is not None for m in t.judged]
-    return tuple(m for m in rows if m.verdict in (CHANGED if changed else ("SLOWER",)))
+    rows = [m for t in tables if t is not None for m in t.matches]
+    return tuple(m for m in rows if m.verdict in (CHANGED if changed else ("SLOWER",)) or m.lost)
 
 
 def readings(run: Run, quantity: Quantity) -> list[tuple[Record, Interval]]:

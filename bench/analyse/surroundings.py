@@ -58,7 +58,8 @@ def differences(a: Run, b: Run) -> Iterator[Difference]:
         mine, theirs = a.timing.model_dump(), b.timing.model_dump()
         for name in mine:
             if mine[name] != theirs[name] and name != "seed":
-                yield Difference(f"timing {name}", str(mine[name]), str(theirs[name]))
+                one, two = ("none" if told[name] is None else str(told[name]) for told in (mine, theirs))
+                yield Difference(f"timing {name}", one, two)
 
 
 def other_machine(a: Run, b: Run, device: str) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
@@ -150,6 +151,12 @@ def details(compared: Table) -> Iterator[str]:
             first = ", ".join(dict.fromkeys(str(r["trial_id"]) for r in missing[:MOST_NAMED]))
             more = ", ..." if len(missing) > MOST_NAMED else ""
             yield f"only in {name}: {_rows(len(missing))}: {first}{more}"
+
+
+def gate(failing: Sequence[Match], looked_for: str) -> str:
+    """What --fail-on found, as the last line of a log: `--fail-on slower: 2 rows SLOWER, 1 row failed in B`."""
+    counts = Counter("failed in B" if m.lost else m.verdict for m in failing)
+    return f"--fail-on {looked_for}: {', '.join(f'{_rows(n)} {what}' for what, n in counts.items()) or 'no row'}"
 
 
 def cautions(found: Comparison) -> Iterator[str]:

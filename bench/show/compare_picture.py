@@ -25,6 +25,7 @@ NAMES: dict[Quantity, tuple[str, str]] = {"speedup": ("compare", "ratio"), "time
 """The files of each quantity's two pictures: side by side, and as a ratio."""
 _VALUES = {"speedup": SPEEDUP, "time": TIME}
 _RING = 12  # points
+_LONGEST = 80  # letters of a difference that is named below a picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +178,8 @@ def _figure(
     named = plots.series_handles(laid.facets, lines) if len(laid.facets.series) > 1 else []
     rings = [_ring(laid.table)] if laid.ring else []
     found = laid.found
-    differ = " · ".join(f"{d.name}: {d.a} in A, {d.b} in B" for d in found.differences[:4])
+    every = [f"{d.name}: {d.a} in A, {d.b} in B" for d in found.differences]
+    differ = " · ".join([words for words in every if len(words) <= _LONGEST][:4])
     left = laid.facets.left_out
     more = f"{left} more groups of panels are not drawn; the table of rows has them." if left else ""
     style.frame(figure, title, f"A: {found.a.run_id} · B: {found.b.run_id} · {how}", [*named, *handles, *rings], " ".join(filter(None, (more, differ))))  # fmt: skip

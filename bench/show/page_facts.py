@@ -126,27 +126,32 @@ def made_on(run: Run) -> str:
 def machine(run: Run) -> tuple[tuple[Fact, ...], tuple[tuple[str, tuple[Fact, ...]], ...]]:
     """The facts about machine and versions; then, by device, what torch said of itself there."""
     told = run.environment
-    host = told.get("host") or {}
+    host = _object(told.get("host"))
     facts = [(label, _plain(key, host.get(key))) for key, label in _HOST]
     facts += [(label, _plain(key, told.get(key))) for key, label in _VERSIONS]
     facts.append(("started (UTC)", str(told.get("started_utc") or "")))
     devices = []
-    for name, seen in (told.get("devices") or {}).items():
+    for name, seen in ((n, _object(v)) for n, v in _object(told.get("devices")).items()):
         facts.append((f"device {name}", str(seen.get("name") or "unknown")))
-        more = [(str(k), str(v)) for part in ("switches", "properties") for k, v in (seen.get(part) or {}).items()]
+        more = [(str(k), str(v)) for part in ("switches", "properties") for k, v in _object(seen.get(part)).items()]
         more += [("instructions", str(seen["cpu_capability"]))] if seen.get("cpu_capability") else []
         more += [("parallel", " ".join(str(line).split())) for line in seen.get("torch_parallel") or ()]
         devices.append((str(name), tuple(more)))
-    for where, variables in (told.get("worker_environment") or {}).items():
+    for where, variables in ((n, _object(v)) for n, v in _object(told.get("worker_environment")).items()):
         devices.append((f"worker's environment: {where}", tuple((str(k), str(v)) for k, v in variables.items())))
     return tuple(f for f in facts if f[1]), tuple(d for d in devices if d[1])
+
+
+def _object(value: Any) -> dict[str, Any]:
+    """What should be an object of environment.json; nothing where someone's hand made it something else."""
+    return value if isinstance(value, dict) else {}
 
 
 def _plain(key: str, value: Any) -> str:
     if value is None:
         return ""
     if key == "memory_bytes":
-        return f"{value / (1 << 30):.3g} GiB"
+        return f"{value / (1 << 30):.3g} GiB" if isinstance(value, int | float) else str(value)
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
