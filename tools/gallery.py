@@ -160,7 +160,7 @@ def screens() -> dict[str, tuple[Path, int, int, str]]:
 
 def photograph(chromium: str) -> None:
     """Pictures of the pages as a browser shows them."""
-    with tempfile.TemporaryDirectory(prefix="bench-gallery-") as profile:
+    with tempfile.TemporaryDirectory(prefix="bench-gallery-", ignore_cleanup_errors=True) as profile:
         tab = browser.Tab(chromium, Path(profile))
         try:
             for name, (page, width, height, theme) in screens().items():
