@@ -28,12 +28,9 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "GALLERY.md"
 PICTURES = ROOT / "docs" / "gallery"
 REFERENCE = ROOT / "results" / "reference"
-COMPARED = (
-    "h100-16-cores-speed-thinking",
-    "h100-16-cores-speed-thinking-again",
-)  # one config on two cards of one model
+COMPARED = ("h100-16-cores-speed-thinking", "h100-16-cores-speed-thinking-again")  # two cards of one model
 COMPARISON = PICTURES / "compare.html"
-_RUN = REFERENCE / COMPARED[1] / "report.html"
+_RUN = REFERENCE / "h100-16-cores" / "report.html"
 SCREENS = {  # page, width, height, theme
     "page": (_RUN, 1280, 720, "light"),
     "page-dark": (_RUN, 1280, 720, "dark"),
