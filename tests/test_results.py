@@ -16,8 +16,8 @@ from scipy.stats import trim_mean
 
 from bench.analyse import results
 from bench.analyse.speedup import Row
-from bench.analyse.summary import duration, finding, interval, percent, records_of, sentences, summarise, times
-from bench.show import plots, terminal
+from bench.analyse.summary import duration, interval, percent, records_of, sentences, summarise, times
+from bench.show import plots, terminal, titles
 from bench.show.write import write_views
 from bench.spec.columns import FILES, columns_of
 from bench.spec.errors import UserError
@@ -373,7 +373,7 @@ def test_the_sentences_say_who_won_where_and_what_arrived(calm: results.Run) -> 
     assert lines[1].startswith("cpu, 2 threads, contiguous: separable faster in 6 of 6 shapes")
     assert lines[2].startswith("12 rows measured: 0 undecided (neither faster, slower nor the same), 0 missed the asked ±5 %, 0 noisy; median half-width ±")  # fmt: skip
     assert lines[3] == "60 % of 1 min 40 s went into samples"
-    assert finding(summarise(calm).blocks) == "Separable is faster in 12 of 12 cells; it delivers 50 % of the promised ratio"  # fmt: skip
+    assert titles.finding(records_of(calm.pairs)) == "Separable is faster in 12 of 12 cells; it delivers 50 % of the promised ratio"  # fmt: skip
 
 
 def test_the_sentences_count_what_went_wrong(eventful: results.Run) -> None:
@@ -407,9 +407,11 @@ def test_a_slower_block_is_said_to_be_slower(tmp_path: Path) -> None:
 
 def test_one_process_each_is_said_to_read_not_to_be(tmp_path: Path) -> None:
     write_run(tmp_path, Story(processes=1))
-    summary = summarise(results.read(tmp_path))
-    assert "separable reads faster in 6 of 6 shapes (one process, so no interval)" in sentences(summary)[0]
-    assert finding(summary.blocks).startswith("Separable reads faster in 12 of 12 cells, with one process each")
+    run = results.read(tmp_path)
+    assert "separable reads faster in 6 of 6 shapes (one process, so no interval)" in sentences(summarise(run))[0]
+    assert titles.finding(records_of(run.pairs)).startswith(
+        "Separable reads faster in 12 of 12 cells, with one process each"
+    )
 
 
 def test_numbers_show_the_digits_that_their_spread_justifies() -> None:

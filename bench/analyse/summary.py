@@ -151,35 +151,6 @@ def sentences(summary: Summary) -> list[str]:
     return said + _rows(summary) + _time(summary)
 
 
-def finding(blocks: Sequence[Tally]) -> str:
-    """One sentence for a title: where each block won on each device, and what share of a lone block's promise arrived."""
-    said = [t for t in blocks if t.measured]
-    if not said:
-        return "Nothing was measured"
-    devices = dict.fromkeys(t.place for t in said)
-    if len(devices) == 1:
-        return capital(_finding(said, "; it delivers"))
-    return capital("; ".join(f"on {d} {_finding([t for t in said if t.place == d], ', delivering')}" for d in devices))
-
-
-def _finding(said: Sequence[Tally], link: str) -> str:
-    words: list[str] = []
-    for t in said:
-        verb = "reads" if t.unsure == t.measured else "is"
-        wins = t.read_faster if t.unsure == t.measured else t.faster
-        of = f"in {wins} of {t.measured}"
-        words.append(
-            f"{t.block} {of}" if words else f"{t.block} {verb} faster {of} cell{'s' if t.measured != 1 else ''}"
-        )
-    lone = said[0]
-    if len(said) == 1 and lone.unsure == lone.measured:
-        words[0] += ", with one process each and so no interval"
-    text = ", ".join(words)
-    if len(said) == 1 and promises(lone):
-        text += f"{link} {share(lone.delivered)} of the promised ratio"
-    return text
-
-
 def capital(text: str) -> str:
     """The text with a capital at its start."""
     return text[0].upper() + text[1:]

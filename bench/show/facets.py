@@ -31,6 +31,7 @@ _WORDS: dict[str, Callable[[Record], str]] = {
     "layout": lambda r: str(r["layout"]),
 }
 _OF_PLACES = "device threads layout dtype mode pass allocator waiting batch".split()
+_WAYS = [*_OF_PLACES[1:], "cudnn_benchmark"]
 _USUAL = {"inference", "fp32", "eager", "batch 1", "stride 1", "depth 1", "dilation 1", "padding same", "allocator retain", "waiting default"}  # fmt: skip
 _ALWAYS_APART = ("experiment", "device", "block")
 _NEVER_APART = ("threads", "layout")
@@ -103,6 +104,13 @@ def words_of(rows: Sequence[Record], fields: Sequence[str]) -> list[str]:
 def word_of(row: Record, field: str) -> str:
     """A field of a row in words, `2 threads`; one without words of its own as `cudnn_benchmark on`."""
     return _WORDS[field](row) if field in _WORDS else f"{field} {row[field]}"
+
+
+def ways(rows: Sequence[Record]) -> list[str]:
+    """How each of these rows, of one device, was run, as far as they differ; what is usual goes unsaid beside what is not."""
+    varying = [f for f in _WAYS if len({word_of(r, f) for r in rows}) > 1]
+    words = [[word_of(r, f) for f in varying] for r in rows]
+    return [", ".join([w for w in some if w not in _USUAL] or some) for some in words]
 
 
 def _say(row: Record, fields: Sequence[str]) -> str:

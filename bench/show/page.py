@@ -14,9 +14,9 @@ from bench.analyse.designs import sweep_of_shapes
 from bench.analyse.evidence import Published
 from bench.analyse.judgement import Verdict
 from bench.analyse.results import Run
-from bench.analyse.summary import by_block, finding, records_of, times
+from bench.analyse.summary import records_of, times
 from bench.analyse.verdict import Verdicts
-from bench.show import page_facts, page_rows, terminal
+from bench.show import page_facts, page_rows, terminal, titles
 from bench.show.claims_picture import where
 from bench.show.html import MOST_BYTES, inlined, render
 from bench.show.inline import Inlined, Letters
@@ -136,7 +136,7 @@ def _sections(topics: Sequence[Topic], drawn: dict[str, Inlined]) -> list[Sectio
 def _finding(run: Run) -> str:
     """What the speedup picture says, or of a run without blocks what all its pairs do."""
     rows = records_of(run.pairs)
-    return finding(by_block(sweep_of_shapes(rows) or rows)) + "."
+    return titles.finding(sweep_of_shapes(rows) or rows) + "."
 
 
 def _answer(v: Verdict) -> Answer:

@@ -15,19 +15,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter
 from bench.analyse.designs import sweep_of_shapes
 from bench.analyse.regression import listed
 from bench.analyse.results import Run
-from bench.analyse.summary import (
-    Record,
-    Tally,
-    by_block,
-    capital,
-    finding,
-    percent,
-    promises,
-    records_of,
-    share,
-    times,
-)
-from bench.show import style
+from bench.analyse.summary import Record, percent, records_of, times
+from bench.show import style, titles
 from bench.show.facets import Channels, Facets, lay_out
 from bench.spec.columns import FAILED, MEASURED, SPEEDUP
 
@@ -81,7 +70,7 @@ def speedup(run: Run) -> Figure | None:
     handles = [*series_handles(facets), style.proxy("1x: equally fast", style.FAINT, line="-")]
     handles += band_handle(rows) + hollow_handle(rows)
     handles += [style.proxy("failed", style.FAINT, "x")] if failed else []
-    style.frame(figure, finding(by_block(every)), footer(run, rows), handles, left_out(run, facets, rows))
+    style.frame(figure, titles.finding(every), footer(run, rows), handles, left_out(run, facets, rows))
     return figure
 
 
@@ -118,7 +107,7 @@ def delivery(run: Run) -> Figure | None:
         style.proxy("1x: equally fast", style.INK, line="-"),
     ]
     handles += hollow_handle(rows)
-    style.frame(figure, _delivery_title(by_block(rows), rows), footer(run, rows), handles, left_out(run, facets, rows))
+    style.frame(figure, titles.delivery(rows), footer(run, rows), handles, left_out(run, facets, rows))
     return figure
 
 
@@ -159,7 +148,7 @@ def throughput(run: Run) -> Figure | None:
     ]
     if len(facets.series) > 1:
         handles += [style.proxy(s, style.look(i).colour, line="-") for i, s in enumerate(facets.series)]
-    style.frame(figure, _throughput_title(rows, blocks), footer(run, rows, "minimum time · FLOP = 2 x MAC, convolutions only"), handles, left_out(run, facets, rows))  # fmt: skip
+    style.frame(figure, titles.throughput(rows, blocks), footer(run, rows, "minimum time · FLOP = 2 x MAC, convolutions only"), handles, left_out(run, facets, rows))  # fmt: skip
     return figure
 
 
@@ -346,35 +335,6 @@ def _fixed(rows: Sequence[Record]) -> list[str]:
     seen = {name: {r[name] for r in rows} for name in words}
     said = [word.format(*seen[name]) for name, word in words.items() if len(seen[name]) == 1]
     return ["1 thread" if word == "1 threads" else word for word in said]
-
-
-def _delivery_title(blocks: Sequence[Tally], rows: Sequence[Record]) -> str:
-    promising = [t for t in blocks if t.measured and promises(t)]
-    several = len({t.place for t in promising}) > 1
-    if not promising:
-        return "No block promises fewer multiplications than its baseline"
-    words = []
-    for t in promising:
-        mine = [
-            r["delivered_share"]
-            for r in rows
-            if (r["device"], r["block"], r["baseline"]) == (t.place, t.block, t.baseline)
-        ]
-        at = f"on {t.place} " if several else ""
-        spread = f" ({share(min(mine))} to {share(max(mine))})" if len(mine) > 1 else ""
-        words.append(f"{at}{t.block} delivers {share(t.delivered)} of the promised {times(t.promised)}{spread}")
-    return capital("; ".join(words))
-
-
-def _throughput_title(rows: Sequence[Record], blocks: Sequence[str]) -> str:
-    logs = {b: [math.log(r["achieved_flop_per_s"] / 1e9) for r in rows if r["block"] == b] for b in blocks}
-    means = {b: math.exp(sum(v) / len(v)) for b, v in logs.items()}
-    base, *others = blocks
-    if not others:
-        return f"{base.capitalize()} reaches {means[base]:.3g} GFLOP/s (geometric mean)"
-    words = ", ".join(f"{b} {times(means[base] / means[b])}" for b in others)
-    reached = ", ".join(f"{means[b]:.3g}" for b in others)
-    return f"A multiplication takes {words} as long as {base}: {reached} GFLOP/s against {means[base]:.3g}"
 
 
 def _memory_title(rows: Sequence[Record], blocks: Sequence[str]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,8 @@ from matplotlib.figure import Figure
 
 from bench.analyse.results import Run
 from bench.analyse.roofline import RATES, TOLERANCE, Key
-from bench.analyse.summary import Record, capital, percent, records_of
-from bench.show import plots, style
+from bench.analyse.summary import Record, records_of
+from bench.show import plots, style, titles
 from bench.show.facets import MOST_GROUPS
 from bench.spec.columns import MEASURED
 
@@ -55,8 +54,8 @@ def roofline(run: Run) -> Figure | None:
         style.name_panel(axis, _words(key, keys))
     plots.label_outer(axes, plots.columns(places), "achieved GFLOP/s")
     more = f"{len(keys) - len(shown)} more panels are not drawn; roofs.csv has them." if len(keys) > len(shown) else ""
-    how = "minimum time · FLOP = 2 x MAC, convolutions only · roofs: the fastest matrix product, 3x3 convolution, copy, triad or read · shares: geometric means"
-    style.frame(figure, _title(rows), plots.footer(run, rows, how), _handles(rows, blocks), more)
+    how = "minimum time · FLOP = 2 x MAC, convolutions only · roofs: the fastest matrix product, 3x3 convolution, copy, triad or read"
+    style.frame(figure, titles.roofline(rows), plots.footer(run, rows, how), _handles(rows, blocks), more)
     for axis, key in zip(axes, shown, strict=True):  # once the panels have their sizes, which the slopes' words follow
         _roofs(axis, roofs[key], across)
     return figure
@@ -180,19 +179,3 @@ def _handles(rows: Sequence[Record], blocks: Sequence[str]) -> list[Artist]:
     if any(r["attainable_share"] > TOLERANCE for r in rows):
         handles.append(style.proxy("above its roof: see quality_notes", style.INK, "x"))
     return handles
-
-
-def _title(rows: Sequence[Record]) -> str:
-    """Each block's share of its attainable speed (geometric mean), and the roof that bounds most of its rows."""
-    places = list(dict.fromkeys((str(r["device"]), str(r["block"])) for r in rows))
-    here = {place: [r for r in rows if (r["device"], r["block"]) == place] for place in places}
-    roofs = {place: Counter(str(r["roof"]) for r in some).most_common(1)[0][0] for place, some in here.items()}
-    words: dict[str, list[str]] = {}
-    for place, some in here.items():
-        device, block = place
-        mean = math.exp(sum(math.log(r["attainable_share"]) for r in some) / len(some))
-        first = device not in words
-        of = f" of its {roofs[place]} roof" if len(set(roofs.values())) > 1 or (first and not words) else ""
-        words.setdefault(device, []).append(f"{block}{' reaches' if first else ''} {percent(mean)}{of}")
-    said = [(f"on {device} " if len(words) > 1 else "") + ", ".join(some) for device, some in words.items()]
-    return capital("; ".join(said))

@@ -1,0 +1,179 @@
+"""What titles of pictures say of rows that differ in how they were run: each way by itself, or from the least to the most."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bench.analyse.regression import listed
+from bench.analyse.summary import Record, Tally, capital, percent, promises, share, tally, times
+from bench.show.facets import ways
+from bench.spec.columns import MEASURED
+
+MOST_NAMED = 3  # ways to run a block that a title names one by one
+MOST_BLOCKS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The rows of a block that were run alike."""
+
+    words: str
+    tally: Tally
+
+
+def finding(rows: Sequence[Record]) -> str:
+    """Where each block won on each device, and what share of a lone block's promise arrived, of rows of pairs.csv."""
+    parts = {d: blocks for d, mine in _by(rows, "device").items() if (blocks := _blocks(mine))}
+    if not parts:
+        return "Nothing was measured"
+    lone = len(parts) == 1
+    return capital("; ".join(("" if lone else f"on {d} ") + _finding(blocks, lone) for d, blocks in parts.items()))
+
+
+def _finding(blocks: dict[str, list[_Part]], lone: bool) -> str:
+    words: list[str] = []
+    for block, parts in blocks.items():
+        reads = all(p.tally.unsure == p.tally.measured for p in parts)
+        verb = "" if words else " reads faster" if reads else " is faster"
+        words.append(f"{block}{verb} in {_counts(parts, reads, not words)}")
+        if len(blocks) == 1 and reads:
+            words[0] += ", with one process each and so no interval"
+    text = ("; " if any(len(parts) > 1 for parts in blocks.values()) else ", ").join(words)
+    parts = next(iter(blocks.values()))
+    if len(blocks) == 1 and promises(_largest(parts)):
+        arrived = _spread(_main(parts), lambda p: share(p.tally.delivered), lambda p: p.tally.delivered, _alike(parts))
+        text += f"{'; it delivers' if lone else ', delivering'} {arrived} of the promised ratio"
+    return text
+
+
+def delivery(rows: Sequence[Record]) -> str:
+    """What share of each block's promise arrived on each device, and from which to which share single cells range."""
+    devices = _by(rows, "device")
+    words = []
+    for device, mine in devices.items():
+        for block, parts in _blocks(mine).items():
+            if not promises(_largest(parts)):
+                continue
+            arrived = _spread(_main(parts), lambda p: share(p.tally.delivered), lambda p: p.tally.delivered)
+            promised = {times(p.tally.promised) for p in _main(parts)}
+            what = f"the promised {promised.pop()}" if len(promised) == 1 else "what was promised"
+            cells = [
+                float(r["delivered_share"]) for r in mine if r["block"] == block and r["delivered_share"] is not None
+            ]
+            single = f" (single cells {_range(cells, share)})" if len(cells) > 1 else ""
+            words.append(f"{f'on {device} ' if len(devices) > 1 else ''}{block} delivers {arrived} of {what}{single}")
+    return capital("; ".join(words)) if words else "No block promises fewer multiplications than its baseline"
+
+
+def throughput(rows: Sequence[Record], blocks: Sequence[str]) -> str:
+    """How much longer than the first block's a multiplication of each other block takes, cell by cell, on each device."""
+    base, *others = blocks
+    devices = _by(rows, "device")
+    if not others:
+        reached = [float(r["achieved_flop_per_s"]) / 1e9 for r in rows]
+        return f"{capital(base)} reaches {_range(reached, lambda v: f'{v:.3g}')} GFLOP/s"
+    words = []
+    for device, mine in devices.items():
+        rate = {(r["trial_id"], r["block"]): float(r["achieved_flop_per_s"]) for r in mine}
+        slower = {b: [rate[t, base] / v for (t, c), v in rate.items() if c == b and (t, base) in rate] for b in others}
+        told = [f"{b} {_range(ratios, _rough)}" for b, ratios in slower.items() if ratios]
+        at = f"on {device} " if len(devices) > 1 else ""
+        if told:
+            words.append(f"{at}a multiplication takes {', '.join(told[:MOST_BLOCKS])} as long as {base}, cell by cell")
+    return capital("; ".join(words)) if words else f"No cell of {base} stands beside another block's"
+
+
+def roofline(rows: Sequence[Record]) -> str:
+    """From which to which share of its roof each block comes on each device; networks are told as one."""
+    devices = _by(rows, "device")
+    words = []
+    for device, mine in devices.items():
+        named: dict[str, list[Record]] = {}
+        for r in mine:
+            named.setdefault(str(r["block"]) if r["kernel"] is not None else "networks", []).append(r)
+        roofs = {name: Counter(str(r["roof"]) for r in some).most_common(1)[0][0] for name, some in named.items()}
+        one = len(set(roofs.values())) == 1
+        said: list[str] = []
+        for name, some in list(named.items())[:MOST_BLOCKS]:
+            verb = "" if said else " reach" if name == "networks" else " reaches"
+            of = f" of its {roofs[name]} roof" if not one or not said else ""
+            said.append(f"{name}{verb} {_range([float(r['attainable_share']) for r in some], percent)}{of}")
+        words.append((f"on {device} " if len(devices) > 1 else "") + ", ".join(said))
+    return capital("; ".join(words))
+
+
+def _by(rows: Sequence[Record], name: str) -> dict[str, list[Record]]:
+    groups: dict[str, list[Record]] = {}
+    for r in rows:
+        groups.setdefault(str(r[name]), []).append(r)
+    return groups
+
+
+def _blocks(rows: Sequence[Record]) -> dict[str, list[_Part]]:
+    """Of each block with measured rows on this device, those that were run alike together."""
+    measured = [r for r in rows if r["status"] in MEASURED and r["speedup"] is not None]
+    return {block: _parts(mine) for block, mine in _by(measured, "block").items()}
+
+
+def _parts(rows: Sequence[Record]) -> list[_Part]:
+    groups: dict[str, list[Record]] = {}
+    for words, r in zip(ways(rows), rows, strict=True):
+        groups.setdefault(words, []).append(r)
+    return [_Part(words, tally(some, words)) for words, some in groups.items()]
+
+
+def _largest(parts: Sequence[_Part]) -> Tally:
+    return max((p.tally for p in parts), key=lambda t: t.measured)
+
+
+def _main(parts: Sequence[_Part]) -> list[_Part]:
+    """What a title speaks of: the parts with at least half as many cells as the largest."""
+    return [p for p in parts if 2 * p.tally.measured >= _largest(parts).measured]
+
+
+def _won(part: _Part, reads: bool = False) -> int:
+    return part.tally.read_faster if reads else part.tally.faster
+
+
+def _alike(parts: Sequence[_Part], reads: bool = False) -> bool:
+    """Whether the block wins every cell or none, so that to count all parts as one hides nothing."""
+    return sum(_won(p, reads) for p in parts) in (0, sum(p.tally.measured for p in parts))
+
+
+def _counts(parts: Sequence[_Part], reads: bool, first: bool) -> str:
+    """`9 of 12 cells (1 thread) and 7 of 12 (2 threads), and in 8 of 8 others`."""
+    total, won = sum(p.tally.measured for p in parts), sum(_won(p, reads) for p in parts)
+    cells = f" cell{'s' if total != 1 else ''}" if first else ""
+    if len(parts) == 1 or _alike(parts, reads):
+        return f"{won} of {total}{cells}"
+    main = _main(parts)
+    said = _spread(main, lambda p: f"{_won(p, reads)} of {p.tally.measured}", lambda p: _won(p, reads) / p.tally.measured, unit=cells)  # fmt: skip
+    rest = [p for p in parts if p not in main]
+    others = f", and in {sum(_won(p, reads) for p in rest)} of {sum(p.tally.measured for p in rest)} others"
+    return said + (others if rest else "")
+
+
+def _spread(parts: Sequence[_Part], word: Callable[[_Part], str], value: Callable[[_Part], float], named: bool = True, unit: str = "") -> str:  # fmt: skip
+    """Each part's word and how it was run; of more than MOST_NAMED parts the least and the most; once where all are alike."""
+    several = len(parts) > MOST_NAMED
+    some = [min(parts, key=value), max(parts, key=value)] if several else list(parts)
+    told = [word(p) for p in some]
+    if len(set(told)) == 1 < len(parts):
+        all_of = f"in each of {len(parts)} ways to run it" if several else f"each ({listed([p.words for p in parts])})"
+        return f"{told[0]}{unit} {all_of}" if unit else told[0]
+    told[0] += unit
+    if named:
+        told = [f"{text} ({p.words})" if p.words else text for text, p in zip(told, some, strict=True)]
+    return " to ".join(told) if several else listed(told)
+
+
+def _range(values: Sequence[float], word: Callable[[float], str]) -> str:
+    low, high = word(min(values)), word(max(values))
+    return low if low == high else f"{low} to {high}"
+
+
+def _rough(ratio: float) -> str:
+    """At two digits: an end of a range over many cells."""
+    return f"{ratio:.2g}x" if ratio < 10 else f"{ratio:.0f}x"

@@ -1,0 +1,83 @@
+"""Titles tell apart what was run differently: pooled, they would hide what a reader came for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.analyse import results
+from bench.analyse.summary import records_of
+from bench.show import titles
+from bench.spec.plan import Arm, Trial
+from tests.synthetic import Story, config, half_the_promise, write_run
+
+
+def pairs(folder: Path, truth: Callable[[Trial, Arm], float] = half_the_promise, devices: tuple[str, ...] = ("cpu",), experiments: dict[str, Any] | None = None, **axes: Any) -> list[Any]:  # fmt: skip
+    usual = {"channels": [16, 64, 256], "kernel": [3], "threads": [1]}
+    write_run(folder, Story(speedup=truth), config({**usual, **axes}, experiments=experiments), devices)
+    return records_of(results.read(folder).pairs)
+
+
+def by_threads(trial: Trial, arm: Arm) -> float:
+    """One thread wins everywhere, two only at 256 channels."""
+    return 4.0 if trial.surroundings.threads == 1 or trial.shape.c_in == 256 else 0.5
+
+
+def test_ways_to_run_a_block_are_counted_apart(tmp_path: Path) -> None:
+    said = titles.finding(pairs(tmp_path, by_threads, threads=[1, 2]))
+    assert said.startswith("Separable is faster in 3 of 3 cells (1 thread) and 1 of 3 (2 threads); it delivers ")
+    first, second = said.split("delivers ")[1].removesuffix(" of the promised ratio").split(" and ")
+    assert int(first.split()[0]) == pytest.approx(4 * int(second.split()[0]), abs=3)  # 4, 4, 4 against 0.5, 0.5, 4
+
+
+def test_of_many_ways_the_least_and_the_most_are_named(tmp_path: Path) -> None:
+    def truth(trial: Trial, arm: Arm) -> float:
+        wins = (trial.shape.c_in == 256) + (trial.shape.batch > 1) * (trial.shape.c_in == 64) + (trial.layout == "channels_last") * (trial.shape.c_in == 16)  # fmt: skip
+        return 2.0 if wins else 0.5
+
+    said = titles.finding(pairs(tmp_path, truth, batch=[1, 16], layout=["contiguous", "channels_last"]))
+    assert said.startswith("Separable is faster in 1 of 3 cells (contiguous) to 3 of 3 (channels_last, batch 16); it delivers ")  # fmt: skip
+
+
+def test_a_few_cells_run_otherwise_do_not_speak_for_all(tmp_path: Path) -> None:
+    few = {"blocks": ["standard", "separable"], "axes": {"channels": [64], "kernel": 3, "threads": 1, "pass": "training"}}  # fmt: skip
+    many = {"blocks": ["standard", "separable"], "axes": {"channels": [16, 32, 64, 256], "kernel": 3, "threads": 1}}
+    rows = pairs(tmp_path, lambda t, a: 0.5 if t.shape.c_in == 16 else 2.0, experiments={"many": many, "few": few})
+    assert titles.finding(rows).startswith("Separable is faster in 3 of 4 cells (inference), and in 1 of 1 others; it delivers")  # fmt: skip
+
+
+@pytest.mark.parametrize("truth", [0.5, 2.0])
+def test_what_is_so_everywhere_is_said_once(tmp_path: Path, truth: float) -> None:
+    said = titles.finding(pairs(tmp_path, lambda t, a: truth, threads=[1, 2]))
+    assert said.startswith(f"Separable is faster in {6 if truth > 1 else 0} of 6 cells; it delivers")
+
+
+def test_the_share_that_arrives_is_told_for_each_way(tmp_path: Path) -> None:
+    said = titles.delivery(
+        pairs(tmp_path, lambda t, a: half_the_promise(t, a) / t.surroundings.threads, threads=[1, 2])
+    )
+    assert said.startswith("Separable delivers 50 % (1 thread) and 25 % (2 threads) of the promised ")
+    assert said.endswith("x (single cells 25 % to 50 %)")
+
+
+def test_a_multiplication_is_compared_cell_by_cell_and_device_by_device(tmp_path: Path) -> None:
+    def truth(trial: Trial, arm: Arm) -> float:
+        share = 1.0 if trial.surroundings.device == "cpu" else 0.25 if trial.shape.c_in == 16 else 0.5
+        return trial.cost(trial.arms[0]).macs / trial.cost(arm).macs * share
+
+    pairs(tmp_path, truth, ("cpu", "cuda:0"))
+    said = titles.throughput(records_of(results.read(tmp_path).measurements), ["standard", "separable"])
+    cpu, cuda = said.split("; ")
+    assert cpu == "On cpu a multiplication takes separable 1x as long as standard, cell by cell"
+    assert cuda == "on cuda:0 a multiplication takes separable 2x to 4x as long as standard, cell by cell"
+
+
+@pytest.mark.parametrize("wins", [2, 4])
+def test_ways_that_fare_alike_are_told_as_one(tmp_path: Path, wins: int) -> None:
+    layouts = ["contiguous", "channels_last"] if wins == 4 else ["contiguous"]
+    said = titles.finding(pairs(tmp_path, lambda t, a: 0.5 if t.shape.c_in == 16 else 2.0, threads=[1, 2], layout=layouts))  # fmt: skip
+    each = "each (1 thread and 2 threads)" if wins == 2 else "in each of 4 ways to run it"
+    assert said.startswith(f"Separable is faster in 2 of 3 cells {each}; it delivers")
