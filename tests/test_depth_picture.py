@@ -63,7 +63,7 @@ def test_the_title_gives_each_devices_growth(figure: Figure, sweeps: tuple[Sweep
         assert ", at fixed layers 256x the macs take them" in words
 
 
-def test_each_place_has_a_column_and_each_kind_of_sweep_a_row(figure: Figure):
+def test_panels_of_a_sweep_stand_together_place_by_place(figure: Figure):
     names = [heading(a).split("\n") for a in drawn_axes(figure)]
     assert names[:4] == [
         [f"cpu, {threads}, batch {batch}", "deeper, on fewer channels"]

@@ -18,8 +18,9 @@ from bench.show import plots, style
 from bench.show.drivers import seconds
 from bench.show.facets import told_apart
 
-MOST_ACROSS = 4  # panels side by side
+MOST_ACROSS = 2  # panels side by side: with more the words are too small on a page
 MOST_PLACES = 8
+TALL = 2.3  # inches, of a row of panels
 LABEL_INCHES = 1.4  # beside the lines, for their words
 KNOWN = 0.25  # half-width of a slope that a title may lean on
 _LEAD = 8.6  # points from one line of words to the next
@@ -36,20 +37,21 @@ def draw(run: Run, folder: Path) -> tuple[Path, ...]:
 
 
 def picture(run: Run) -> Figure | None:
-    """A column of panels for each place: sweeps of layers above, those of MACs below, on logarithmic axes."""
+    """A panel for each sweep and place: sweeps of layers above, those of MACs below, on logarithmic axes."""
     shown, left = _shown(find(records_of(run.measurements)))
     if not shown:
         return None
     places = list(dict.fromkeys(s.place for s in shown))
     bands = _bands(places)
     across = max(map(len, bands))
-    rows = [(row, band) for band in bands for row in dict.fromkeys(_row(s) for s in shown if s.place in band)]
+    rows = _rows(shown, bands)
     figure, axes = style.panels(len(rows) * across, across, "none")
+    figure.set_size_inches(figure.get_size_inches()[0], TALL * len(rows) + 0.3)
     blocks = list(dict.fromkeys(s.block for s in shown))
     words = told_apart(places)
     labelled: list[tuple[Axes, list[Sweep]]] = []
     for i, (row, band) in enumerate(rows):
-        whole = [s for s in shown if _row(s) == row and s.place in band]
+        whole = [s for s in shown if _row(s) == row and s.place.device == band[0].device]  # with the same scales
         upright = style.limits([t for s in whole for t in _times(s)], room=1.6)
         begun = False
         for j, axis in enumerate(axes[i * across : (i + 1) * across]):
@@ -61,7 +63,7 @@ def picture(run: Run) -> Figure | None:
                 _line(axis, s, style.look(blocks.index(s.block)))
             _scales(axis, whole, upright, not begun)
             kernel = f", kernel {here[0].kernel}" if len({s.kernel for s in shown}) > 1 else ""
-            style.name_panel(axis, "\n".join(filter(None, (words[here[0].place], _name(here[0]) + kernel))))
+            style.name_panel(axis, "\n".join(filter(None, (words[here[0].place], describe(here[0]) + kernel))))
             labelled.append((axis, here))
             begun = True
     arms = {p.arm_id for s in shown for p in s.points}
@@ -102,12 +104,22 @@ def _bands(places: Sequence[Place]) -> list[list[Place]]:
     return [band for band in kept if band]
 
 
+def _rows(shown: Sequence[Sweep], bands: Sequence[list[Place]]) -> list[tuple[Row, list[Place]]]:
+    """Device by device, all places' panels of a sweep below each other, then those of the next."""
+    rows: list[tuple[Row, list[Place]]] = []
+    for device in dict.fromkeys(p.device for p in (s.place for s in shown)):
+        mine = [s for s in shown if s.place.device == device]
+        near = [band for band in bands if band[0].device == device]
+        rows += [(row, b) for row in dict.fromkeys(map(_row, mine)) for b in near if any(_row(s) == row and s.place in b for s in mine)]  # fmt: skip
+    return rows
+
+
 def _row(sweep: Sweep) -> Row:
     return sweep.grows, sweep.experiment, str(sweep.kernel)
 
 
-def _name(sweep: Sweep) -> str:
-    """What a sweep does, by what it does it with."""
+def describe(sweep: Sweep) -> str:
+    """What a sweep does, by what it does it with: `deeper, on fewer channels`."""
     if sweep.grows == "macs":
         depth = sweep.points[0].depth or 1
         return f"{depth} block{'s' if depth != 1 else ''}, wider" if _varies(sweep, "c_in") else sweep.experiment
@@ -140,7 +152,7 @@ def _line(axis: Axes, sweep: Sweep, seen: style.Look) -> None:
 
 
 def _scales(axis: Axes, row: Sequence[Sweep], upright: tuple[float, float], first: bool) -> None:
-    """The same scales for all panels of a row; right of the data stays room for words."""
+    """The same scales for all panels that show the same on a device; right of the data stays room for words."""
     every = sorted({float(c) for s in row for c in s.counts()})
     grows = row[0].grows
     low, high = every[0] / 1.35, every[-1] * 1.35

@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from bench.analyse.additive import HALF, RESAMPLES, Additive, Term
@@ -48,7 +49,7 @@ def picture(found: Drivers) -> Figure | None:
         return None
     pairs = fitted[:MOST_GROUPS]
     shown, models = [g for g, _ in pairs], [m for _, m in pairs]
-    names = [textwrap.shorten(label(g, found.groups), MOST_LETTERS, placeholder=" …") for g in shown]
+    names, same = _names(shown)
     counts = [c for c in PREDICTORS if any(c in g.predictors for g in shown)]
     figure, axes = style.panels(1 + len(counts), 2, "none")
     _shares(axes[0], models, names)
@@ -56,8 +57,22 @@ def picture(found: Drivers) -> Figure | None:
         _points(axis, count, shown)
     more = len(fitted) - len(shown)
     left = f"{more} more groups are not drawn; bench drivers --json has them." if more else ""
-    style.frame(figure, _title(models, names), f"{scope(found)} · {HOW}", _handles(models, names), left)
+    style.frame(
+        figure,
+        _title(models, names),
+        " · ".join(filter(None, (scope(found), same, HOW))),
+        _handles(models, names),
+        left,
+    )
     return figure
+
+
+def _names(shown: Sequence[Group]) -> tuple[list[str], str]:
+    """What tells each drawn group from the others, and the words that all of them share."""
+    words = [label(g, shown).split(", ") for g in shown]
+    shared = [w for w in words[0] if len(words) > 1 and all(w in some for some in words)]
+    names = [", ".join(w for w in some if w not in shared) for some in words]
+    return [textwrap.shorten(n, MOST_LETTERS, placeholder=" …") for n in names], ", ".join(shared)
 
 
 def _shares(axis: Axes, models: Sequence[Additive], names: Sequence[str]) -> None:
@@ -81,7 +96,7 @@ def _share(axis: Axes, term: Term, y: float, worded: bool) -> None:
     colour, middle = _colour(term.names), term.median.value
     axis.plot([term.median.low, term.median.high], [y, y], color=colour, lw=1.6, solid_capstyle="butt", zorder=2)
     axis.plot([middle], [y], marker="o", ms=6, color=colour, mec="white", mew=0.7, zorder=4)
-    axis.plot([term.total.value], [y], marker="D", ms=4.2, color=colour, mfc="white", mew=1.1, zorder=3)
+    axis.plot([term.total.value], [y], marker="|", ms=10, color=colour, mew=2.0, zorder=3)
     if worded:
         side = "left" if middle < 0.12 else "right" if middle > 0.88 else "center"
         axis.annotate(
@@ -96,11 +111,11 @@ def _points(axis: Axes, count: str, shown: Sequence[Group]) -> None:
     across = style.limits([float(v) for g in mine for v in g.counts[count]], room=1.4)
     upright = style.limits([float(t) for g in mine for t in g.time_s], room=1.5)
     for g in mine:
-        seen, hollow, colour = _look(shown.index(g)), shown.index(g) % 2 == 1, COLOURS[count]
+        seen, colour = _look(shown.index(g)), COLOURS[count]
         x, y = g.counts[count], g.time_s
         axis.plot(
             x, y, ls="", marker=seen.marker, ms=4.5 if len(x) < 100 else 3.2, color=colour, alpha=0.75, zorder=3,
-            mfc="white" if hollow else colour, mec=colour if hollow else "white", mew=0.9 if hollow else 0.4,
+            mec="white", mew=0.4,
         )  # fmt: skip
         slope, start = np.polyfit(np.log(x), np.log(y), 1)
         ends = np.array([x.min(), x.max()])
@@ -119,14 +134,20 @@ def _look(index: int) -> style.Look:
 
 def _handles(models: Sequence[Additive], names: Sequence[str]) -> list[Artist]:
     terms = dict.fromkeys(t.names for m in models for t in m.terms)
-    handles: list[Artist] = [style.proxy(_name(t), _colour(t), "o") for t in terms]
-    handles.append(style.proxy("of all rows' time", style.FAINT, "D", hollow=True))
+    handles: list[Artist] = [style.proxy(_name(t), _colour(t), "o", "-") for t in terms]
+    handles.append(_tick("upright tick: of all rows' time"))
     handles.append(style.proxy("half: names the regime", style.FAINT, line="-"))
     if len(models) == 1:
         handles.append(style.proxy("straight line through the logarithms", style.INK, line="-"))
         return handles
     looks = [_look(i) for i in range(len(names))]
-    return handles + [style.proxy(n, k.colour, k.marker, k.line, hollow=i % 2 == 1) for i, (n, k) in enumerate(zip(names, looks, strict=True))]  # fmt: skip
+    return handles + [style.proxy(n, k.colour, k.marker, k.line) for n, k in zip(names, looks, strict=True)]
+
+
+def _tick(words: str) -> Line2D:
+    mark = style.proxy(words, style.FAINT, "|")
+    mark.set(markersize=10, markeredgewidth=2.0)
+    return mark
 
 
 def _title(models: Sequence[Additive], names: Sequence[str]) -> str:

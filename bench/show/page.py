@@ -42,14 +42,14 @@ ABOVE = (
     Topic("speedup", "Speedup", "Time of the standard block / time of the separable one, against channels, per kernel: above 1x the separable one is faster.", ("speedup",)),
     Topic("map", "Where it wins", "The same cells as a map: blue is faster, orange slower, white even; hatched is not known.", ("map",)),
     Topic("delivery", "Promise against delivery", "The promise is the ratio of multiplications; what arrives is the speedup. On the upper line the whole promise would arrive.", ("delivery",)),
-    Topic("depth", "Layers or MACs", "From standard to separable both change at once. Here one grows while the other is held: what time follows is what it rises with.", ("depth", "crossover")),
+    Topic("depth", "Layers or MACs", "From standard to separable both change at once. Here one grows while the other is held, so that time shows which of them it follows.", ("depth", "crossover")),
     Topic("networks", "Networks", "Whole networks against the first of them: the ratio of multiplications, and the speedup that arrives.", ("networks",)),
     Topic("doses", "What else moves the answer", "The speedup at one shape as threads, batch, precision, layout and so on vary.", ("doses",)),
     Topic("drivers", "What explains time", "An additive model of time in operators, multiplications and activations, and time against each of them. Association, not cause.", ("drivers",)),
-    Topic("roofline", "How near to what the device can do", "What blocks reach, under the roofs that were measured beside them; and the same against channels.", ("roofline", "throughput")),
+    Topic("roofline", "How near to what the device can do", "FLOP/s that blocks reach, under the roofs that were measured beside them; and against channels.", ("roofline", "throughput")),
 )  # fmt: skip
 MEMORY = Topic("memory", "Memory", "The most that one evaluation held beyond input and weights, against what must live at once.", ("memory",))  # fmt: skip
-FOREST = Topic("claims", "The claims", "Every verdict with its effect. What is confirmatory was chosen by what was measured, never by what came out; the rest explores.", ("claims",))  # fmt: skip
+FOREST = Topic("claims", "The claims", "Every verdict with its effect.", ("claims",))  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,9 @@ from bench.analyse.implied import implied
 from bench.analyse.results import Run
 from bench.analyse.summary import Record, duration, percent, records_of, share, summarise
 from bench.analyse.sweeps import Sweep, find
+from bench.show.depth_picture import describe
 from bench.show.drivers import seconds
+from bench.show.facets import told_apart
 from bench.spec.columns import FILES, MEASURED, STATUSES
 
 MOST_REASONS = 24
@@ -42,14 +44,13 @@ class Quality:
 
 @dataclass(frozen=True, slots=True)
 class LayerCost:
-    """A designed sweep of layers at fixed MACs: what a layer costs of its own, and its share of time in the shallowest and deepest stack."""
+    """A designed sweep of layers at fixed MACs: what a layer costs of its own, and what part of time that makes from the shallowest to the deepest stack."""
 
     where: str
     block: str
     sweep: str
     each: str
-    fewest: str
-    most: str
+    part: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,21 +164,26 @@ def config_of(run: Run) -> str:
 
 def layer_costs(run: Run) -> tuple[LayerCost, ...]:
     """What each sweep of layers at fixed MACs says of a layer's own cost."""
-    return tuple(_cost(s) for s in find(records_of(run.measurements)) if s.grows == "layers")
+    sweeps = [s for s in find(records_of(run.measurements)) if s.grows == "layers"]
+    places = list(dict.fromkeys(s.place for s in sweeps))
+    where = told_apart(places) if len(places) > 1 else {p: p.label for p in places}
+    kernels = len({s.kernel for s in sweeps}) > 1
+    return tuple(_cost(s, where[s.place], f", kernel {s.kernel}" if kernels else "") for s in sweeps)
 
 
-def _cost(sweep: Sweep) -> LayerCost:
+def _cost(sweep: Sweep, where: str, kernel: str) -> LayerCost:
     line = implied(sweep)
     each, rest, counts = line.each, line.constant.value, sweep.counts()
     low_high = f" [{seconds(each.low, 3)}, {seconds(each.high, 3)}]" if each.low is not None and each.high is not None else ""  # fmt: skip
 
     def part(layers: float) -> str:
         own = each.value * layers
-        return f"{share(own / (own + rest))} of {layers:.0f}" if own + rest > 0 else ""
+        return f"{share(own / (own + rest))} ({layers:.0f} layer{'s' if layers != 1 else ''})"
 
+    known = all(each.value * c + rest > 0 for c in counts)
     return LayerCost(
-        sweep.place.label, sweep.block, f"{sweep.experiment}, kernel {sweep.kernel}", f"{seconds(each.value, 3)}{low_high}",
-        part(float(counts[0])), part(float(counts[-1])),
+        where, sweep.block, describe(sweep) + kernel, f"{seconds(each.value, 3)}{low_high}",
+        f"{part(float(counts[0]))} to {part(float(counts[-1]))}" if known else "",
     )  # fmt: skip
 
 

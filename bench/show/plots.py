@@ -134,16 +134,14 @@ def throughput(run: Run) -> Figure | None:
                     [channels.beside(r, i, len(present)) for r in mine],
                     [r["achieved_flop_per_s"] / 1e9 for r in mine],
                     color=colour, marker=style.MARKERS[b % len(style.MARKERS)], ls=style.LINES[b % len(style.LINES)],
-                    ms=5, lw=1.4, mfc="white" if b else colour,
+                    ms=5, lw=1.4,
                 )  # fmt: skip
         channel_axis(axis, channels)
         style.log_axis(axis.yaxis, *bounds, style.decade_ticks(*bounds), lambda v: f"{v:g}")
         style.name_panel(axis, panel_name(group, kernel))
     label_outer(axes, columns(places), "achieved GFLOP/s")
     handles: list[Artist] = [
-        style.proxy(
-            b, style.FAINT, style.MARKERS[i % len(style.MARKERS)], style.LINES[i % len(style.LINES)], hollow=i > 0
-        )
+        style.proxy(b, style.FAINT, style.MARKERS[i % len(style.MARKERS)], style.LINES[i % len(style.LINES)])
         for i, b in enumerate(blocks)
     ]
     if len(facets.series) > 1:
@@ -169,15 +167,15 @@ def memory(run: Run) -> Figure | None:
             mine = [r for r in rows if r["block"] == block and r["device"] == device]
             axis.plot(
                 [r["memory_theory_bytes"] for r in mine], [r["memory_peak_bytes"] for r in mine], ls="",
-                marker=style.MARKERS[i % len(style.MARKERS)], ms=6.5 if i == 0 else 5.5, color=style.look(i).colour,
-                mfc="none" if i == 0 else style.look(i).colour, mew=1.4, alpha=0.9,
+                marker=style.MARKERS[i % len(style.MARKERS)], ms=7.5 if i == 0 else 5.5, color=style.look(i).colour,
+                mec="white", mew=0.7, alpha=0.9,
             )  # fmt: skip
         for which in (axis.xaxis, axis.yaxis):
             style.log_axis(which, *bounds, ticks, _bytes)
         axis.set_xlabel("theory: outputs that must live at once")
         style.name_panel(axis, device if len(devices) > 1 else "")
     label_outer(axes, columns([(d, 0) for d in devices]), "measured peak beyond input and weights")
-    handles: list[Artist] = [style.proxy(b, style.look(i).colour, style.MARKERS[i % len(style.MARKERS)], hollow=i == 0) for i, b in enumerate(blocks)]  # fmt: skip
+    handles: list[Artist] = [style.proxy(b, style.look(i).colour, style.MARKERS[i % len(style.MARKERS)]) for i, b in enumerate(blocks)]  # fmt: skip
     handles.append(style.proxy("as the theory says", style.FAINT, line="-"))
     style.frame(
         figure, _memory_title(rows, blocks), footer(run, rows, "one evaluation, apart from the timing"), handles
@@ -346,7 +344,7 @@ def _memory_title(rows: Sequence[Record], blocks: Sequence[str]) -> str:
         words = ", ".join(f"{b} {times(m)}" for b, m in medians.items())
     else:
         least, most = (pick(medians, key=lambda b: medians[b]) for pick in (min, max))
-        words = f"from {times(medians[least])} ({least}) to {times(medians[most])} ({most})"
+        return f"Peak memory, measured over theory: medians from {times(medians[least])} ({least}) to {times(medians[most])} ({most})"
     return f"Peak memory, measured over theory: {words} (medians)"
 
 

@@ -214,4 +214,6 @@ def _wrapped(text: str, width: float, letter_points: float) -> str:
     most = max(20, int((width - 2 * _MARGIN) * 72 / letter_points))
     if " · " in text:
         text = "\u00a0· ".join(item.replace(" ", "\u00a0") for item in text.split(" · "))
-    return "\n".join(line for part in text.split("\n") for line in textwrap.wrap(part, most, break_on_hyphens=False))
+    whole = text.replace(" %", "\u00a0%")  # a number keeps its sign
+    lines = [line for part in whole.split("\n") for line in textwrap.wrap(part, most, break_on_hyphens=False)]
+    return "\n".join(lines).replace("\u00a0%", " %")
