@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from matplotlib.figure import Figure
@@ -10,9 +12,10 @@ from matplotlib.patches import Rectangle
 
 from bench.analyse import results
 from bench.analyse.verdict import judge
-from bench.show import claims_picture, map_picture
+from bench.show import claims_picture, map_picture, plots, style
 from bench.spec.plan import Arm, Trial
 from tests.synthetic import Story, config, write_run
+from tests.test_page import REFERENCE
 
 
 def grid(trial: Trial, arm: Arm) -> float:
@@ -105,3 +108,22 @@ def test_an_a_a_run_has_no_claims(tmp_path: Path) -> None:
     write_run(tmp_path, Story(speedup=lambda t, a: 1.0), data)
     run = results.read(tmp_path)
     assert claims_picture.draw(run, judge([run]), tmp_path) == ()
+
+
+def test_an_svg_file_says_what_it_shows_and_brings_its_own_paper(tmp_path: Path) -> None:
+    figure = plots.speedup(results.read(REFERENCE))
+    assert figure is not None
+    _, svg = style.save(figure, tmp_path, "speedup")
+    root = ElementTree.fromstring(svg.read_text(encoding="utf-8"))
+    space = "{http://www.w3.org/2000/svg}"
+    assert root.get("role") == "img"
+    assert [child.tag for child in root][:2] == [f"{space}title", f"{space}desc"]
+    assert (root.findtext(f"{space}title") or "").startswith("Separable is faster in")
+    assert "paired within rounds" in (root.findtext(f"{space}desc") or "")
+    assert root.find(f".//{space}script") is None
+    assert all(not v.startswith(("http", "//")) for e in root.iter() for k, v in e.attrib.items() if k.endswith(("href", "src")))  # fmt: skip
+    paper = next(e for e in root.iter(f"{space}path") if "fill" in (e.get("style") or ""))
+    assert "fill: #ffffff" in (paper.get("style") or "")
+    corners = {tuple(float(v) for v in pair) for pair in re.findall(r"([\d.]+) ([\d.]+)", paper.get("d") or "")}
+    wide, tall = (float(v) for v in (root.get("viewBox") or "").split()[2:])
+    assert corners == {(0.0, 0.0), (wide, 0.0), (0.0, tall), (wide, tall)}

@@ -52,7 +52,7 @@ def inline(text: str, name: str, letters: Letters) -> Inlined | None:
         return None
     root = ElementTree.fromstring(text, ElementTree.XMLParser(target=ElementTree.TreeBuilder(insert_comments=True)))
     title = " ".join((root.findtext(f"{_SVG}title") or name).split())
-    for tag in ("title", "metadata"):
+    for tag in ("title", "desc", "metadata"):
         for odd in root.findall(f"{_SVG}{tag}"):
             root.remove(odd)
     for defs in root.findall(f"{_SVG}defs"):  # its style would speak of the whole page, which says the same

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
+from xml.sax.saxutils import escape
 
 import matplotlib as mpl
 from matplotlib.artist import Artist
@@ -29,6 +30,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 LINES: tuple[str | tuple[int, tuple[float, ...]], ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
 INK, FAINT, GRID = "#222222", "#767676", "#e4e4e4"
 DPI = 150
+FOOTER = "footer"  # the name of the words below the panels, in an SVG file too
 _MARGIN = 0.12  # inches
 _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "bench",  # the same data make the same file
@@ -98,6 +100,7 @@ def frame(figure: Figure, title: str, footer: str, handles: Sequence[Artist], mo
         heading.set_in_layout(False)
         foot = figure.text(0, 0, "\n".join(_wrapped(t, width, 7.5 * 0.53) for t in (more, footer) if t), fontsize=7.5, color=FAINT, ha="left", va="bottom", linespacing=1.4)  # fmt: skip
         foot.set_in_layout(False)
+        foot.set_gid(FOOTER)
         legend = _legend(figure, handles, width - 2 * _MARGIN)
         above = _inches(figure, heading)[1] + (_inches(figure, legend)[1] if legend else 0.0) + 2.2 * _MARGIN
         below = _inches(figure, foot)[1] + 1.6 * _MARGIN
@@ -119,15 +122,30 @@ def frame(figure: Figure, title: str, footer: str, handles: Sequence[Artist], mo
 
 
 def save(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
-    """Write name.png and name.svg, which has the figure's title as its own; each appears whole or not at all."""
+    """Write name.png and name.svg; each appears whole or not at all.
+
+    The SVG file can stand in any page: on white paper of its own, without scripts or anything to load, with the figure's
+    title as its <title> and its footer as its <desc>.
+    """
     png, svg = folder / f"{name}.png", folder / f"{name}.svg"
     with mpl.rc_context(_STYLE):
         write_whole(png, lambda f: figure.savefig(f, format="png", dpi=DPI, metadata={"Software": None}))
         drawn = StringIO()
         title = " ".join(figure.get_suptitle().split()) or None
         figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None, "Title": title})
-    write_whole(svg, lambda f: f.write(_numbered(drawn.getvalue()).encode()))
+    footer = " ".join(t.get_text() for t in figure.texts if t.get_gid() == FOOTER).replace("\u00a0", " ")
+    text = _described(_numbered(drawn.getvalue()), " ".join(footer.split()))
+    write_whole(svg, lambda f: f.write(text.encode()))
     return png, svg
+
+
+def _described(svg: str, words: str) -> str:
+    """The picture with a description after its title, for those who hear it."""
+    title = "</title>"
+    if not words or title not in svg:
+        return svg
+    named = svg.replace("<svg ", '<svg role="img" ', 1)
+    return named.replace(title, f"{title}\n <desc>{escape(words)}</desc>", 1)
 
 
 def _numbered(svg: str) -> str:
