@@ -20,6 +20,7 @@ import bench
 from bench.spec.errors import UserError
 
 if TYPE_CHECKING:
+    from bench.analyse.results import Run
     from bench.run.runner import Outcome
     from bench.spec.config import SweepConfig
     from bench.spec.plan import Plan
@@ -120,7 +121,7 @@ def aa(
 
     from bench.run import runner
     from bench.run.machine import usable_cores
-    from bench.show import write
+    from bench.show import index, write
     from bench.spec.aa import draw
 
     (wanted, *others) = devices(device)
@@ -134,6 +135,7 @@ def aa(
     command = ["bench", *sys.argv[1:]]
     measure = partial(runner.measure, planned, data, [wanted], out, command, runner.stderr_line)
     views = write.write_views(_measured(measure, lambda _: None).folder)
+    index.refresh([views.run.folder])
     if views.noise is None:
         raise typer.Exit(1)
     _say(json.dumps(views.noise.to_dict(), indent=2) if json_ else "\n".join(views.noise.sentences()))
@@ -219,14 +221,70 @@ def cost(
 
 @app.command()
 def report(
-    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Results folders, such as results/latest.")],
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="DIR...", help="Results folders, such as results/latest; of several also one page."),
+    ] = None,
+    format_: Annotated[
+        str | None,
+        typer.Option(
+            "--format", metavar="WORD", help="Print md, csv or json and write nothing; html: the page's path."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The page of several runs; default: results/report-A-B.html."),
+    ] = None,
+    index_: Annotated[
+        bool, typer.Option("--index", help="Write index.html of all runs below DIR (default: results), and no more.")
+    ] = False,
 ) -> None:
-    """Write a run's tables, plots and page from its journal, and print its summary."""
+    """Write a run's tables, plots and page from its journal, and print its summary; of several runs also one page."""
+    from bench.analyse.results import read
+    from bench.show import export, index, write
+
+    if index_:
+        if format_ is not None or out is not None or len(folders or ()) > 1:
+            raise UserError("--index", "it takes one folder and nothing else", "Write bench report --index results.")
+        _say(f"written: {index.write((folders or [Path(index.ROOT)])[0])}")
+        return
+    if not folders:
+        raise UserError("bench report", "no run is named", "Name a results folder, such as results/latest.")
+    if format_ in ("md", "csv", "json"):
+        if out is not None:
+            raise UserError(
+                "--out", f"--format {format_} prints and writes no page", "Send its output to a file with >."
+            )
+        _say(export.text([read(folder) for folder in folders], format_).rstrip("\n"))
+        return
+    if format_ is not None:
+        _word("--format", format_, export.FORMATS)
+    page = write.page_of(folders, out)
+    written = _views(folders, quiet=format_ == "html")
+    if page is not None:
+        _, *pictures = write.write_together(written, page)
+        if format_ is None:
+            _say(
+                f"written: {len(pictures)} pictures in {page.with_suffix('')} and the page of {len(written)} runs {page}"
+            )
+    index.refresh([*folders, *([page] if page else [])])
+    if format_ == "html":
+        _say(str(page or folders[0] / "report.html"))
+
+
+def _views(folders: list[Path], quiet: bool) -> list[Run]:
+    """Write all views of each run, and tell of them unless `quiet`; the runs without their samples."""
+    from dataclasses import replace
+
     from bench.show import drivers as words
     from bench.show import second_opinion, terminal, write
 
+    runs = []
     for folder in folders:
         views = write.write_views(folder)
+        runs.append(replace(views.run, samples=None))
+        if quiet:
+            continue
         with _readers_may_leave():
             terminal.show(views.run)
             second_opinion.show(views.run)
@@ -234,6 +292,7 @@ def report(
         if views.noise is not None:
             _say("\n".join(views.noise.sentences()))
         _say(f"written: {len(views.tables)} tables, {len(views.pictures)} pictures and {views.page.name} in {folder}")
+    return runs
 
 
 @app.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from bench.spec.blocks import BlockChoice, Shape, build
 from bench.spec.costs import cost
 from tests import designed
 from tests.test_plots import texts, ticks, title
+from tests.test_together import made
 
 
 @pytest.fixture(scope="module")
@@ -208,3 +210,10 @@ def test_words_stand_apart(figure: Figure):
     for axis in figure.axes:
         boxes = [t.get_window_extent(renderer) for t in axis.texts if t.get_text()]
         assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[i + 1 :])
+
+
+def test_a_prediction_that_separable_never_wins_is_told_as_such(tmp_path: Path):
+    run = made(tmp_path / "run", "cpu", 3.0, (1, 2), stacks=True)
+    figure = crossover_picture.picture(run)
+    assert figure is not None
+    assert "only one of the two has separable win" in " ".join(figure.get_suptitle().split())

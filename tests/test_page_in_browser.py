@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
-from bench.show.write import write_views
+from bench.analyse import results
+from bench.show import index
+from bench.show.write import write_together, write_views
 from tests import browser
+from tests.test_together import CARD, HOST, made
 
 ROOT = Path(__file__).parents[1]
 CHROMIUM = browser.find()
@@ -27,6 +30,32 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="module")
+def pages(report: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Every kind of page: of one run, of a CPU's and a card's, and the index of all of them."""
+    root = tmp_path_factory.mktemp("pages")
+    shutil.copytree(ROOT / "results" / "reference" / "xeon-2-cores", root / "server")
+    card = made(root / "card", "cuda:0", 0.5, stacks=True, devices=CARD, host=HOST, torch="2.11.0+cu128")
+    results.write_tables(card)
+    (together, *_) = write_together([results.read(root / "server"), card], root / "both.html")
+    return {"one": report, "several": together.as_uri(), "index": index.write(root).as_uri()}
+
+
+@pytest.fixture(params=["one", "several", "index"])
+def page(request: pytest.FixtureRequest, window: browser.Tab, pages: dict[str, str]) -> browser.Tab:
+    """Each kind of page in turn."""
+    return opened(window, pages[request.param])
+
+
+def opened(window: browser.Tab, address: str, width: int = 1280) -> browser.Tab:
+    """The page at an address, with scripts, in a fresh window."""
+    window.call("Emulation.setScriptExecutionDisabled", value=False)
+    window.media()
+    window.size(width, 800)
+    window.open(address)
+    return window
+
+
+@pytest.fixture(scope="module")
 def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browser.Tab]:
     assert CHROMIUM is not None
     tab = browser.Tab(CHROMIUM, tmp_path_factory.mktemp("profile"))
@@ -36,11 +65,7 @@ def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browser.Tab]:
 
 @pytest.fixture
 def tab(window: browser.Tab, report: str) -> browser.Tab:
-    window.call("Emulation.setScriptExecutionDisabled", value=False)
-    window.media()
-    window.size(1280, 800)
-    window.open(report)
-    return window
+    return opened(window, report)
 
 
 def events(tab: browser.Tab, method: str) -> list[dict[str, Any]]:
@@ -60,14 +85,15 @@ def values(tab: browser.Tab, name: str) -> list[str]:
     return list(tab.ask(f"{SHOWN}.map(r => r.cells[{at}].dataset.v ?? r.cells[{at}].textContent)"))
 
 
-def test_nothing_goes_wrong_and_nothing_leaves_the_page(tab: browser.Tab, report: str) -> None:
+def test_nothing_goes_wrong_and_nothing_leaves_the_page(page: browser.Tab) -> None:
+    tab, address = page, page.ask("location.href")
     tab.ask("document.querySelectorAll('details').forEach(d => { d.open = true; })")
     tab.ask("new Promise(done => setTimeout(done, 200))")
     assert events(tab, "Runtime.exceptionThrown") == []
     assert [e for e in events(tab, "Runtime.consoleAPICalled") if e["type"] in ("error", "warning")] == []
     assert [e for e in events(tab, "Log.entryAdded") if e["entry"]["level"] in ("error", "warning")] == []
     asked = {e["request"]["url"] for e in events(tab, "Network.requestWillBeSent")}
-    assert {url for url in asked if not url.startswith("data:")} == {report}
+    assert {url for url in asked if not url.startswith("data:")} == {address}
 
 
 def test_columns_sort_both_ways_by_mouse(tab: browser.Tab) -> None:
@@ -106,6 +132,28 @@ def test_words_and_choices_filter(tab: browser.Tab) -> None:
     assert 0 < len(values(tab, "verdict")) < every
 
 
+def test_rows_of_several_runs_sort_and_filter_by_run(window: browser.Tab, pages: dict[str, str]) -> None:
+    opened(window, pages["several"])
+    assert set(values(window, "run")) == {"A", "B"}
+    at = column(window, "run")
+    window.ask(f"{HEADS}[{at}].querySelector('button').click()")
+    window.ask(f"{HEADS}[{at}].querySelector('button').click()")
+    runs = values(window, "run")
+    assert runs == sorted(runs, reverse=True)
+    window.ask(f"(() => {{ const s = document.querySelector('select[data-at=\"{at}\"]'); s.value = 'B'; s.dispatchEvent(new Event('change')); }})()")  # fmt: skip
+    assert set(values(window, "run")) == {"B"}
+    assert set(values(window, "verdict")) == {"slower"}  # as the card was made
+
+
+def test_the_index_filters_its_runs_and_leads_to_their_pages(window: browser.Tab, pages: dict[str, str]) -> None:
+    opened(window, pages["index"], 360)
+    window.ask("document.getElementById('filter').focus()")
+    window.call("Input.insertText", text="h100")
+    assert [v for v in values(window, "run") if v] == ["card"]
+    assert window.ask("document.getElementById('count').textContent") == "1 of 2 rows"
+    assert window.ask("Array.from(document.links).map(a => a.getAttribute('href'))") == ["#main", "both.html"]
+
+
 def test_text_can_be_selected_in_the_pictures_too(tab: browser.Tab) -> None:
     select = "(e => { const s = getSelection(); s.removeAllRanges(); s.selectAllChildren(e); return s.toString(); })"
     assert "Is it faster here?" in tab.ask(f"{select}(document.querySelector('h1'))")
@@ -126,7 +174,8 @@ def test_words_in_pictures_lie_where_they_are_drawn(tab: browser.Tab) -> None:
     assert off < 20  # pixels, of letters up to 17 high
 
 
-def test_names_are_unique_and_all_that_is_referred_to_is_there(tab: browser.Tab) -> None:
+def test_names_are_unique_and_all_that_is_referred_to_is_there(page: browser.Tab) -> None:
+    tab = page
     names = tab.ask("Array.from(document.querySelectorAll('[id]')).map(e => e.id)")
     assert len(names) == len(set(names))
     wanted = tab.ask("Array.from(document.querySelectorAll('use, a[href^=\"#\"]')).map(e => e.getAttribute('href').slice(1))")  # fmt: skip
@@ -134,13 +183,15 @@ def test_names_are_unique_and_all_that_is_referred_to_is_there(tab: browser.Tab)
 
 
 @pytest.mark.parametrize("width", [360, 800])
-def test_a_narrow_window_scrolls_pictures_and_not_the_page(tab: browser.Tab, width: int) -> None:
+def test_a_narrow_window_scrolls_pictures_and_not_the_page(page: browser.Tab, width: int) -> None:
+    tab = page
     tab.size(width, 780)
     tab.ask("document.querySelectorAll('details').forEach(d => { d.open = true; })")
     assert tab.ask("document.documentElement.scrollWidth") <= width
     assert tab.ask("window.innerWidth") == width
     wide = "Array.from(document.querySelectorAll('.picture')).some(p => p.scrollWidth > p.clientWidth)"
-    assert tab.ask(wide) is (width == 360)
+    drawn = tab.ask("document.querySelectorAll('.picture').length > 0")
+    assert tab.ask(wide) is (drawn and width == 360)
 
 
 def luminance(colour: str) -> float:

@@ -70,6 +70,11 @@ def read(folder: Path, samples: bool = False) -> Run:
     raise UserError(str(folder), "this is no results folder: neither journal.jsonl nor measurements.csv is in it", "Name a folder that bench run made, such as results/latest.")  # fmt: skip
 
 
+def read_tables(folder: Path) -> Run:
+    """A run from the tables that were written last, even where there is a journal, which takes longer to read. UserError without them."""
+    return _from_tables(folder, None, _environment(folder / "environment.json"), samples=False)
+
+
 def write_tables(run: Run, folder: Path | None = None) -> tuple[Path, ...]:
     """Write measurements.csv, pairs.csv and, where the run holds them, samples.csv, opinions.csv and roofs.csv.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,11 +50,14 @@ def draw(run: Run, found: Verdicts, folder: Path) -> tuple[Path, ...]:
     return () if figure is None else style.save(figure, folder, "claims")
 
 
-def picture(run: Run, found: Verdicts) -> Figure | None:
-    """Ratios on the left, elasticities (if there are any) on the right, on rows of their own for each verdict."""
+def picture(run: Run, found: Verdicts, letters: Mapping[str, str] | None = None) -> Figure | None:
+    """Ratios on the left, elasticities (if there are any) on the right, on rows of their own for each verdict.
+
+    `run` is measured in the footer's words; `letters` by run_id where there are several.
+    """
     if not any(v.effect is not None and v.effect.value is not None for v in found.verdicts):
         return None
-    rows, left = _rows(found)
+    rows, left = _rows(found, letters)
     shown = [r.verdict for r in rows if r.verdict is not None]
     slopes = any(_is_slope(v.effect) for v in shown)
     figure, axes = style.panels(1 + slopes, 1 + slopes, "none")
@@ -89,7 +92,7 @@ def picture(run: Run, found: Verdicts) -> Figure | None:
     return figure
 
 
-def _rows(found: Verdicts) -> tuple[list[_Row], str]:
+def _rows(found: Verdicts, letters: Mapping[str, str] | None) -> tuple[list[_Row], str]:
     """All rows from the top, and what finds no room."""
     first = [v for v in found.verdicts if v.confirmatory]
     others = [v for v in found.verdicts if not v.confirmatory and v.effect is not None]
@@ -101,15 +104,16 @@ def _rows(found: Verdicts) -> tuple[list[_Row], str]:
             mine = [v for v in some if v.claim == claim]
             alone = mine[0] if mine[0].answer == "NOT MEASURED" else None
             rows.append(_Row(BY_ID[claim].statement, alone))
-            rows += [_Row(f"    {where(v)}", v) for v in mine if v is not alone]
+            rows += [_Row(f"    {where(v, letters)}", v) for v in mine if v is not alone]
     more = len(others) - MOST_EXPLORED
     return rows, f"{more} more that were explored are not drawn; verdict.json has them." if more > 0 else ""
 
 
-def where(v: Verdict) -> str:
-    """Where and of what, as short as can be."""
+def where(v: Verdict, letters: Mapping[str, str] | None = None) -> str:
+    """Where and of what, as short as can be; of several runs with the letters of those that it rests on, as `[A, B]`."""
     about = v.about.removesuffix(" against standard").replace("mobilenet_v1 against mobilenet_v1_standard", "mobilenet_v1")  # fmt: skip
-    return ", ".join(filter(None, (v.site.label if v.site.device else "", about)))
+    whose = f" [{', '.join(sorted({letters[r] for r in v.runs if r in letters}))}]" if letters and v.site.device and v.runs else ""  # fmt: skip
+    return ", ".join(filter(None, (v.site.label if v.site.device else "", about))) + whose
 
 
 def _is_slope(e: Effect | None) -> bool:

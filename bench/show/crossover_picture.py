@@ -121,5 +121,8 @@ def _title(found: Sequence[Crossover]) -> str:
     median = off[len(off) // 2]
     overlap = sum(bool(c.agrees) for c in found)
     rows = f"{len(found)} row{'s' if len(found) != 1 else ''}"
-    apart = f", {times(median)} apart at the median" if median >= 1.005 else ""
+    if math.isinf(median):
+        apart = "; in half of them only one of the two has separable win"
+    else:
+        apart = f", {times(median)} apart at the median" if median >= 1.005 else ""
     return f"Where separable starts to win: the prediction from what layers and MACs cost overlaps with what was found in {overlap} of {rows}{apart}"  # fmt: skip

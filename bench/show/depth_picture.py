@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 from matplotlib.artist import Artist
@@ -20,6 +21,7 @@ from bench.show.facets import told_apart
 
 MOST_ACROSS = 2  # panels side by side: with more the words are too small on a page
 MOST_PLACES = 8
+MOST_TOGETHER = 4  # of several devices side by side
 TALL = 2.3  # inches, of a row of panels
 LABEL_INCHES = 1.4  # beside the lines, for their words
 KNOWN = 0.25  # half-width of a slope that a title may lean on
@@ -36,22 +38,27 @@ def draw(run: Run, folder: Path) -> tuple[Path, ...]:
     return () if figure is None else style.save(figure, folder, "depth")
 
 
-def picture(run: Run) -> Figure | None:
-    """A panel for each sweep and place: sweeps of layers above, those of MACs below, on logarithmic axes."""
-    shown, left = _shown(find(records_of(run.measurements)))
+def picture(run: Run, devices_alike: bool = False) -> Figure | None:
+    """A panel for each sweep and place: sweeps of layers above, those of MACs below, on logarithmic axes.
+
+    Panels of a sweep share their scales on each device, or with `devices_alike` on all of them, which then stand side by side.
+    """
+    shown, left = _shown(find(records_of(run.measurements)), devices_alike)
     if not shown:
         return None
     places = list(dict.fromkeys(s.place for s in shown))
-    bands = _bands(places)
+    bands = _bands(places, devices_alike)
     across = max(map(len, bands))
-    rows = _rows(shown, bands)
+    rows = _rows(shown, bands, devices_alike)
     figure, axes = style.panels(len(rows) * across, across, "none")
     figure.set_size_inches(figure.get_size_inches()[0], TALL * len(rows) + 0.3)
     blocks = list(dict.fromkeys(s.block for s in shown))
     words = told_apart(places)
     labelled: list[tuple[Axes, list[Sweep]]] = []
     for i, (row, band) in enumerate(rows):
-        whole = [s for s in shown if _row(s) == row and s.place.device == band[0].device]  # with the same scales
+        whole = [
+            s for s in shown if _row(s) == row and (devices_alike or s.place.device == band[0].device)
+        ]  # with the same scales
         upright = style.limits([t for s in whole for t in _times(s)], room=1.6)
         begun = False
         for j, axis in enumerate(axes[i * across : (i + 1) * across]):
@@ -77,7 +84,7 @@ def picture(run: Run) -> Figure | None:
     return figure
 
 
-def _shown(found: Sequence[Sweep]) -> tuple[list[Sweep], str]:
+def _shown(found: Sequence[Sweep], devices_alike: bool) -> tuple[list[Sweep], str]:
     """The sweeps of layers, those of MACs with the deepest stacks at the same places, and what finds no room."""
     deep = [s for s in found if s.grows == "layers"]
     every = list(dict.fromkeys(s.place for s in deep))
@@ -85,31 +92,31 @@ def _shown(found: Sequence[Sweep]) -> tuple[list[Sweep], str]:
     wide = [s for s in found if s.grows == "macs" and s.place in every and s.kernel in kernels]
     deepest = max((s.points[0].depth or 1 for s in wide), default=1)
     wide = [s for s in wide if (s.points[0].depth or 1) == deepest]
-    places = [p for band in _bands(every) for p in band]
+    places = [p for band in _bands(every, devices_alike) for p in band]
     left = len(every) - len(places)
     words = f"{left} more places are not drawn; measurements.csv has them." if left else ""
     return [s for s in (*deep, *wide) if s.place in places], words
 
 
-def _bands(places: Sequence[Place]) -> list[list[Place]]:
-    """Places side by side, at most MOST_ACROSS and never of two devices, and MOST_PLACES in all."""
-    bands: list[list[Place]] = []
-    for device in dict.fromkeys(p.device for p in places):
-        mine = [p for p in places if p.device == device]
-        bands += [mine[i : i + MOST_ACROSS] for i in range(0, len(mine), MOST_ACROSS)]
-    kept, room = [], MOST_PLACES
+def _bands(places: Sequence[Place], devices_alike: bool) -> list[list[Place]]:
+    """Places side by side, at most MOST_ACROSS, and MOST_PLACES or MOST_TOGETHER in all; never of two devices, or of each in turn."""
+    by_device = [[p for p in places if p.device == d] for d in dict.fromkeys(p.device for p in places)]
+    if devices_alike:
+        by_device = [[p for turn in zip_longest(*by_device) for p in turn if p is not None]]
+    bands = [mine[i : i + MOST_ACROSS] for mine in by_device for i in range(0, len(mine), MOST_ACROSS)]
+    kept, room = [], MOST_TOGETHER if devices_alike else MOST_PLACES
     for band in bands:
         kept.append(band[:room])
         room -= len(kept[-1])
     return [band for band in kept if band]
 
 
-def _rows(shown: Sequence[Sweep], bands: Sequence[list[Place]]) -> list[tuple[Row, list[Place]]]:
-    """Device by device, all places' panels of a sweep below each other, then those of the next."""
+def _rows(shown: Sequence[Sweep], bands: Sequence[list[Place]], devices_alike: bool) -> list[tuple[Row, list[Place]]]:
+    """Device by device (or of all at once), all places' panels of a sweep below each other, then those of the next."""
     rows: list[tuple[Row, list[Place]]] = []
-    for device in dict.fromkeys(p.device for p in (s.place for s in shown)):
-        mine = [s for s in shown if s.place.device == device]
-        near = [band for band in bands if band[0].device == device]
+    groups = [list(bands)] if devices_alike else [[b for b in bands if b[0].device == d] for d in dict.fromkeys(b[0].device for b in bands)]  # fmt: skip
+    for near in groups:
+        mine = [s for s in shown if any(s.place in band for band in near)]
         rows += [(row, b) for row in dict.fromkeys(map(_row, mine)) for b in near if any(_row(s) == row and s.place in b for s in mine)]  # fmt: skip
     return rows
 

@@ -113,6 +113,25 @@ def ways(rows: Sequence[Record]) -> list[str]:
     return [", ".join([w for w in some if w not in _USUAL] or some) for some in words]
 
 
+def named_ways(rows: Sequence[Record]) -> list[tuple[str, str]]:
+    """Each row's device, and how it ran as far as the rows of that device differ, or devices in their size and batch."""
+    by_device: dict[str, list[int]] = {}
+    for i, r in enumerate(rows):
+        by_device.setdefault(str(r["device"]), []).append(i)
+    said = [""] * len(rows)
+    for mine in by_device.values():
+        for i, words in zip(mine, ways([rows[i] for i in mine]), strict=True):
+            said[i] = words
+    wider = [f for f in ("batch", "size", "layout", "dtype") if len({word_of(r, f) for r in rows}) > 1]
+    return [
+        (
+            str(r["device"]),
+            ", ".join(dict.fromkeys([*filter(None, words.split(", ")), *(word_of(r, f) for f in wider)])),
+        )
+        for r, words in zip(rows, said, strict=True)
+    ]
+
+
 def _say(row: Record, fields: Sequence[str]) -> str:
     return ", ".join(w for f in fields if (w := _word(row, f)))
 

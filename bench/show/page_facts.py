@@ -89,7 +89,10 @@ def _sentences(run: Run, measured: Sequence[Record]) -> Iterator[str]:
     processes = sorted({int(r["processes"]) for r in measured if r["processes"]})
     span = f"{processes[0]} to {processes[-1]}" if len(processes) > 1 else str(processes[0]) if processes else "no"
     yield f"{many} pairs were measured, each in {span} fresh processes; half of their intervals are narrower than ±{percent(summary.median_half_width)}."
-    yield f"{missed} of them ({share(missed / many)}) are less precise than the asked ±{percent(run.timing.precision)}, and {noisy} ({share(noisy / many)}) are noisy: their notes in the table say why."
+    if not missed and not noisy:
+        yield f"All of them are as precise as asked (±{percent(run.timing.precision)}), and none is noisy."
+    else:
+        yield f"{missed} of them ({share(missed / many)}) are less precise than the asked ±{percent(run.timing.precision)}, and {noisy} ({share(noisy / many)}) are noisy: their notes in the table say why."
     flagged = sorted(float(r["flagged_share"]) for r in measured if r["flagged_share"] is not None)
     if flagged:
         yield f"The kernel's counters flag {percent(flagged[len(flagged) // 2])} of a row's samples as disturbed (median), {percent(flagged[-1])} at the most."
@@ -187,10 +190,13 @@ def _cost(sweep: Sweep, where: str, kernel: str) -> LayerCost:
     )  # fmt: skip
 
 
-def downloads(run: Run, room: int) -> tuple[tuple[Download, ...], tuple[str, ...]]:
-    """The tables as addresses of at most `room` letters together, pairs.csv first; and the names of those that are too large."""
+def downloads(runs: Sequence[tuple[str, Run]], room: int) -> tuple[tuple[Download, ...], tuple[str, ...]]:
+    """The tables as addresses of at most `room` letters together, and the names of those that are too large.
+
+    Each run comes with what its files' names begin with. All runs' pairs.csv come first, and their samples are always too many.
+    """
     fits, left = [], []
-    for name in (FILES[k] for k in _TABLES):
+    for name, begins, run in ((FILES[k], begins, run) for k in _TABLES for begins, run in runs):
         path = run.folder / name
         if not path.is_file():
             continue
@@ -198,9 +204,8 @@ def downloads(run: Run, room: int) -> tuple[tuple[Download, ...], tuple[str, ...
         address = "data:text/csv;charset=utf-8;base64," + base64.b64encode(held).decode()
         if len(address) <= room:
             room -= len(address)
-            fits.append(Download(name, f"{max(1, round(len(held) / 1000))} kB", address))
+            fits.append(Download(begins + name, f"{max(1, round(len(held) / 1000))} kB", address))
         else:
-            left.append(name)
-    if (run.folder / FILES["s"]).is_file():
-        left.append(FILES["s"])  # all samples are always too many
+            left.append(begins + name)
+    left += [begins + FILES["s"] for begins, run in runs if (run.folder / FILES["s"]).is_file()]
     return tuple(fits), tuple(left)

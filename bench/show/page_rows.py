@@ -21,13 +21,13 @@ _FOUND = "mac_ratio delivered_share layer_ratio".split()
 _TIMES = ("baseline_time_s", "block_time_s")
 _TRUST = "status precision processes rounds flagged_share quality_notes status_detail".split()
 _ALWAYS = {"block", "c_in", "kernel", "status", "verdict", "speedup", "speedup_ci_low", "speedup_ci_high", "mac_ratio", *_TIMES}  # fmt: skip
-_FILTERS = ("experiment", "block", "device", "status", "verdict")  # where their values differ
+_FILTERS = ("run_id", "experiment", "block", "device", "status", "verdict")  # where their values differ
 _OWN = {  # columns that no file has
     "baseline_time_s": ("s", "time_median_s of the baseline, from measurements.csv"),
     "block_time_s": ("s", "time_median_s of the block, from measurements.csv"),
 }
 _HEADS = {
-    "c_in": "in", "c_out": "out", "speedup_ci_low": "low", "speedup_ci_high": "high", "precision": "± (ln)",
+    "run_id": "run", "c_in": "in", "c_out": "out", "speedup_ci_low": "low", "speedup_ci_high": "high", "precision": "± (ln)",
     "mac_ratio": "promised", "delivered_share": "delivered", "layer_ratio": "layers", "flagged_share": "flagged",
     "baseline_time_s": "baseline", "block_time_s": "time", "quality_notes": "notes", "status_detail": "detail",
     "cudnn_benchmark": "cuDNN's search",
@@ -78,7 +78,12 @@ def table(run: Run) -> Table:
     for r in records_of(run.pairs):
         both = (arms.get((r["trial_id"], r[name])) for name in ("baseline", "block"))
         rows.append({**r, **dict(zip(_TIMES, both, strict=True))})
-    return made(rows, (*SHAPE, *WAY[:TOLD], *_ANSWER, *WAY[TOLD:], *_FOUND, *_TIMES, *_TRUST), _ALWAYS)
+    whose = ("run_id",) if len({r["run_id"] for r in rows}) > 1 else ()
+    wanted = [*whose, *SHAPE, *WAY[:TOLD], *_ANSWER, *WAY[TOLD:], *_FOUND, *_TIMES, *_TRUST]
+    if whose and len({(r["run_id"], r["device"]) for r in rows}) == len({r["run_id"] for r in rows}):
+        wanted.remove("device")  # the run says it already
+        wanted.insert(wanted.index(_ANSWER[-1]) + 1, "device")
+    return made(rows, wanted, _ALWAYS)
 
 
 def made(rows: Sequence[Record], wanted: Sequence[str], always: Collection[str]) -> Table:
@@ -89,7 +94,7 @@ def made(rows: Sequence[Record], wanted: Sequence[str], always: Collection[str])
     whole = {"c_in": "channels", "height": "size"}  # where the other one only echoes it
     columns = tuple(_column(n, whole.get(n, "") if _other(n) not in names else "") for n in names)
     lines = tuple(Line(str(r["status"]), tuple(_cell(n, r[n]) for n in names)) for r in rows)
-    choices = [(i, n, tuple(dict.fromkeys(str(r[n]) for r in rows if r[n] is not None))) for i, n in enumerate(names) if n in _FILTERS]  # fmt: skip
+    choices = [(i, columns[i].head, tuple(dict.fromkeys(str(r[n]) for r in rows if r[n] is not None))) for i, n in enumerate(names) if n in _FILTERS]  # fmt: skip
     return Table(columns, lines, tuple((n, t) for n, t in same if t), tuple(c for c in choices if len(c[2]) > 1))
 
 

@@ -23,8 +23,8 @@ from bench.spec.columns import FAILED, MEASURED, SPEEDUP
 _MOST_NAMED = 4  # blocks in a title
 
 
-def draw(run: Run, folder: Path) -> tuple[Path, ...]:
-    """Write each picture that the run has data for into `folder`, as PNG and SVG; returns the paths."""
+def draw(run: Run, folder: Path, but: Sequence[str] = ()) -> tuple[Path, ...]:
+    """Write each picture that the run has data for into `folder`, as PNG and SVG, but not those; returns the paths."""
     makers: dict[str, Callable[[Run], Figure | None]] = {
         "speedup": speedup,
         "delivery": delivery,
@@ -33,7 +33,7 @@ def draw(run: Run, folder: Path) -> tuple[Path, ...]:
     }
     written: list[Path] = []
     for name, make in makers.items():
-        figure = make(run)
+        figure = None if name in but else make(run)
         if figure is not None:
             written += style.save(figure, folder, name)
     return tuple(written)

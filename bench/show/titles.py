@@ -13,6 +13,7 @@ from bench.spec.columns import MEASURED
 
 MOST_NAMED = 3  # ways to run a block that a title names one by one
 MOST_BLOCKS = 4
+MOST_DELIVERING = 2  # devices of which a title says the share of the promise too
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +29,11 @@ def finding(rows: Sequence[Record]) -> str:
     parts = {d: blocks for d, mine in _by(rows, "device").items() if (blocks := _blocks(mine))}
     if not parts:
         return "Nothing was measured"
-    lone = len(parts) == 1
-    return capital("; ".join(("" if lone else f"on {d} ") + _finding(blocks, lone) for d, blocks in parts.items()))
+    many = len(parts)
+    return capital("; ".join((f"on {d} " if many > 1 else "") + _finding(blocks, many) for d, blocks in parts.items()))
 
 
-def _finding(blocks: dict[str, list[_Part]], lone: bool) -> str:
+def _finding(blocks: dict[str, list[_Part]], devices: int) -> str:
     words: list[str] = []
     for block, parts in blocks.items():
         reads = all(p.tally.unsure == p.tally.measured for p in parts)
@@ -42,9 +43,9 @@ def _finding(blocks: dict[str, list[_Part]], lone: bool) -> str:
             words[0] += ", with one process each and so no interval"
     text = ("; " if any(len(parts) > 1 for parts in blocks.values()) else ", ").join(words)
     parts = next(iter(blocks.values()))
-    if len(blocks) == 1 and promises(_largest(parts)):
+    if len(blocks) == 1 and devices <= MOST_DELIVERING and promises(_largest(parts)):
         arrived = _spread(_main(parts), lambda p: share(p.tally.delivered), lambda p: p.tally.delivered, _alike(parts))
-        text += f"{'; it delivers' if lone else ', delivering'} {arrived} of the promised ratio"
+        text += f"{'; it delivers' if devices == 1 else ', delivering'} {arrived} of the promised ratio"
     return text
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,20 +13,25 @@ from bench.analyse.aa import Noise
 from bench.analyse.drivers import Drivers, explain
 from bench.analyse.results import Run, read, write_tables, write_whole
 from bench.analyse.summary import records_of
+from bench.analyse.together import together
 from bench.analyse.verdict import Verdicts, judge
 from bench.show import (
     claims_picture,
     crossover_picture,
     depth_picture,
+    devices_picture,
     doses_picture,
     drivers_picture,
     map_picture,
     networks_picture,
     page,
+    page_together,
     plots,
     reproduction,
     roofline,
+    style,
 )
+from bench.spec.errors import UserError
 
 _PICTURES = (plots, map_picture, depth_picture, crossover_picture, networks_picture, doses_picture, roofline)
 
@@ -66,6 +72,48 @@ def write_views(folder: Path) -> Views:
     told = page.text(run, verdicts, noise, pictures)
     write_whole(folder / page.NAME, lambda file: file.write(told.encode()))
     return Views(run, noise, drivers, verdicts, tables, pictures, folder / page.NAME)
+
+
+def page_of(folders: Sequence[Path], out: Path | None) -> Path | None:
+    """Where the page of several runs goes; None for one run. UserError for a name that is no page's."""
+    if len(folders) < 2:
+        if out is not None:
+            raise UserError(
+                "--out", "it names the page of several runs", "Name another run, or leave it out.", str(out)
+            )
+        return None
+    whole = [folder.resolve() for folder in folders]
+    twice = next((f for f, r in zip(folders, whole, strict=True) if whole.count(r) > 1), None)
+    if twice is not None:
+        raise UserError(str(twice), "this run was given twice", "Give each run once.")
+    if out is not None:
+        if out.suffix != ".html":
+            raise UserError("--out", "a page's name ends in .html", "Write it so.", str(out))
+        return out
+    names = [folder.name for folder in whole]
+    more = [f"{len(names) - 2}-more"] if len(names) > 3 else names[2:]
+    return Path("results") / f"report-{'-'.join([*names[:2], *more])}.html"
+
+
+def write_together(runs: Sequence[Run], path: Path) -> tuple[Path, ...]:
+    """Write one page of several runs to `path`, and its pictures into the folder beside it that is named like it.
+
+    Returns the page and the pictures. UserError for a run that is given twice and for an A/A run.
+    """
+    joined, found = together(runs), judge(runs)
+    into, whole = path.with_suffix(""), joined.whole
+    drawn = devices_picture.draw(whole, into)
+    drawn += plots.draw(whole, into, but=("speedup",) if drawn else ())
+    makers = (map_picture, crossover_picture, networks_picture, doses_picture, roofline)
+    drawn += tuple(p for made in makers for p in made.draw(whole, into))
+    for name, figure in (
+        ("depth", depth_picture.picture(whole, devices_alike=True)),
+        ("claims", claims_picture.picture(whole, found, joined.letters())),
+    ):
+        drawn += () if figure is None else style.save(figure, into, name)
+    told = page_together.text(joined, found, drawn)
+    write_whole(path, lambda file: file.write(told.encode()))
+    return (path, *drawn)
 
 
 def _write_json(path: Path, told: dict[str, Any]) -> None:

@@ -1,0 +1,118 @@
+"""What pages are put together from: pictures under their headings, verdicts in words, and published sources."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from bench.analyse import evidence
+from bench.analyse.claims import CLAIMS, Claim
+from bench.analyse.evidence import Published
+from bench.analyse.judgement import Verdict
+from bench.analyse.summary import times
+from bench.show.claims_picture import where
+from bench.show.inline import Inlined
+from bench.show.verdict import cells, effect, p_words
+
+SPARE = 20_000  # of a page's letters, for what is added once the size is known
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A section of pictures: its heading, how to read them, and their names."""
+
+    id: str
+    heading: str
+    words: str
+    pictures: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A topic whose pictures were drawn."""
+
+    topic: Topic
+    pictures: tuple[Inlined, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A verdict in words."""
+
+    claim: Claim
+    answer: str
+    where: str
+    effect: str
+    effect_name: str
+    p: str
+    regime: str
+    cells: str
+    why: str
+    notes: tuple[str, ...]
+    confirmatory: bool
+
+    @property
+    def kind(self) -> str:
+        """The answer as a class of the style sheet."""
+        return self.answer.lower().replace(" ", "-")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Something that others published, with the addresses of its source."""
+
+    row: Published
+    where: str
+    macs: str
+    speedup: str
+    words: str
+    addresses: tuple[str, ...]
+
+
+def sections(topics: Sequence[Topic], drawn: Mapping[str, Inlined]) -> list[Section]:
+    """The topics that have pictures among those `drawn`, with them."""
+    every = ((t, tuple(drawn[name] for name in t.pictures if name in drawn)) for t in topics)
+    return [Section(topic, pictures) for topic, pictures in every if pictures]
+
+
+def answer(v: Verdict, letters: Mapping[str, str] | None = None) -> Answer:
+    """A verdict in words; of several runs with the letters, by run_id, of those that it rests on."""
+    claim = next(c for c in CLAIMS if c.id == v.claim)
+    measured = v.answer != "NOT MEASURED"
+    p = v.p_adjusted if v.p_adjusted is not None else v.p
+    return Answer(
+        claim=claim,
+        answer=v.answer,
+        where=where(v, letters),
+        effect=effect(v.effect),
+        effect_name=v.effect.name if v.effect else "",
+        p="" if p is None else p_words(p),
+        regime=v.regime if measured else "",
+        cells=cells(v) if measured else "",
+        why=v.why,
+        notes=v.notes,
+        confirmatory=v.confirmatory,
+    )
+
+
+def sources() -> list[tuple[Claim, list[Source]]]:
+    """Of each claim what others published."""
+    return [(c, [_source(row) for row in evidence.about(c.id)]) for c in CLAIMS]
+
+
+def _source(row: Published) -> Source:
+    words, *rest = row.source.split(", http")
+    circumstances = (row.device, row.dtype, row.mode, row.pass_, row.batch and f"batch {row.batch}", row.regime)
+    return Source(
+        row=row,
+        where=", ".join(filter(None, circumstances)),
+        macs=times(row.mac_ratio, 0.01) if row.mac_ratio else "",
+        speedup=times(row.speedup, 0.01) if row.speedup else "",
+        words=words,
+        addresses=tuple(_addresses(rest)),
+    )
+
+
+def _addresses(rest: Sequence[str]) -> Iterator[str]:
+    for part in rest:
+        yield "http" + part.split(",")[0].split(" ")[0].rstrip(";")

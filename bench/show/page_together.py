@@ -1,0 +1,104 @@
+"""Several runs on one page: their devices on the same axes, the verdicts over all of them, their machines side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.analyse.claims import CLAIMS
+from bench.analyse.results import Run
+from bench.analyse.summary import records_of
+from bench.analyse.together import Member, Together
+from bench.analyse.verdict import Verdicts
+from bench.show import page, page_facts, page_rows, plots, terminal
+from bench.show.html import MOST_BYTES, inlined, render
+from bench.show.inline import Letters
+from bench.show.page_parts import SPARE, Topic, answer, sections, sources
+
+DEVICES = Topic("speedup", "Speedup", "Time of the standard block / time of the separable one, against channels, per kernel, all devices on the same axes: above 1x the separable one is faster.", ("devices", "speedup"))  # fmt: skip
+ABOVE = (DEVICES, *(t for t in page.ABOVE if t.id not in ("speedup", "drivers")))
+TITLE = "Where is separable faster?"
+_TEMPLATE = "together.html.j2"
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A run in the list of those on the page."""
+
+    letter: str
+    run_id: str
+    folder: str
+    devices: str
+    torch: str
+    when: str
+    measured: str
+    unfinished: str
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A fact of all runs, in their order; `differs` where it is not the same in all that tell it."""
+
+    name: str
+    values: tuple[str, ...]
+    differs: bool
+
+
+def text(joined: Together, found: Verdicts, pictures: Iterable[Path]) -> str:
+    """The page. `pictures` are files, of which the SVG ones are taken; verdicts are those over all the runs."""
+    outlines, letters = Letters(), joined.letters()
+    drawn = inlined(pictures, outlines)
+    above, memory, forest = (sections(topics, drawn) for topics in (ABOVE, (page.MEMORY,), (page.FOREST,)))
+    runs = [m.run for m in joined.members]
+    told: dict[str, Any] = {
+        "title": TITLE,
+        "heads": [_head(m) for m in joined.members],
+        "finding": drawn["devices"].title + "." if "devices" in drawn else page.finding(joined.whole),
+        "answers": [answer(v, letters) for v in found.verdicts],
+        "claims": CLAIMS,
+        "above": above,
+        "memory": memory,
+        "forest": forest,
+        "layer_costs": page_facts.layer_costs(joined.whole),
+        "evidence": sources(),
+        "qualities": [(m.letter, page_facts.quality(m.run)) for m in joined.members],
+        "sides": side_by_side(runs),
+        "details": [(m.letter, _command(m.run), page_facts.machine(m.run)[1], page_facts.config_of(m.run)) for m in joined.members],
+        "table": page_rows.table(joined.whole),
+        "downloads": (),
+        "left_out": (),
+    }  # fmt: skip
+    room = MOST_BYTES - SPARE - len(render(_TEMPLATE, outlines, **told).encode())
+    told["downloads"], told["left_out"] = page_facts.downloads([(f"{m.letter}-", m.run) for m in joined.members], room)
+    return render(_TEMPLATE, outlines, **told)
+
+
+def side_by_side(runs: Sequence[Run]) -> tuple[Side, ...]:
+    """Facts about machine and versions that at least one run tells, in the order of a page of one run."""
+    told = [dict(page_facts.machine(run)[0]) for run in runs]
+    names = dict.fromkeys(name for facts in told for name in facts)
+    sides = []
+    for name in names:
+        values = tuple(facts.get(name, "") for facts in told)
+        sides.append(Side(name, values, len({v for v in values if v}) > 1))
+    return tuple(sides)
+
+
+def _head(m: Member) -> Head:
+    told, rows = m.run.environment, records_of(m.run.pairs)
+    return Head(
+        letter=m.letter,
+        run_id=m.run.run_id,
+        folder=m.run.folder.resolve().name,
+        devices=", ".join(m.devices.values()),
+        torch=str(told.get("torch") or ""),
+        when=str(told.get("started_utc") or "")[:10],
+        measured=f"{sum(plots.measured(r) for r in rows)} of {len(rows)}",
+        unfinished=terminal.incomplete(m.run),
+    )
+
+
+def _command(run: Run) -> str:
+    return str(run.environment.get("command") or "bench run")

@@ -1,0 +1,257 @@
+"""Several runs as one: devices that can be told apart on axes with the same limits, and one page with all verdicts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from matplotlib.figure import Figure
+
+from bench import cli
+from bench.analyse import results
+from bench.analyse.results import Run
+from bench.analyse.summary import records_of
+from bench.analyse.together import short, together
+from bench.analyse.verdict import judge
+from bench.show import depth_picture, devices_picture, page_rows, page_together
+from bench.spec.errors import UserError
+from tests.synthetic import Story, config, write_run
+from tests.test_page import HOSTILE, Parsed
+
+CPU, CARD = {"cpu": {"name": "Intel(R) Xeon(R) Processor"}}, {"cuda:0": {"name": "NVIDIA H100 80GB HBM3"}}
+HOST = {"cpu_model": "AMD EPYC 9654", "physical_cores": 16, "memory_bytes": 64 << 30}
+PAIR = ["standard", "separable"]
+STACKS = {"blocks": PAIR, "axes": {"channels": [128, 64, 32], "depth": [1, 4, 16], "kernel": 3, "threads": 1}, "together": ["channels", "depth"]}  # fmt: skip
+SWEEP = {"blocks": PAIR, "axes": {"channels": [16, 64, 256], "kernel": [3, 5], "threads": 1}}
+
+
+def made(folder: Path, device: str, speedup: float, threads: Sequence[int] = (1,), stacks: bool = False, **environment: Any) -> Run:  # fmt: skip
+    """A run on one device in which separable is so much faster everywhere."""
+    sweep = {**SWEEP, "axes": {**SWEEP["axes"], "threads": list(threads)}}  # type: ignore[dict-item]
+    data = config(experiments={"sweep": sweep, "stacks": STACKS} if stacks else {"sweep": sweep})
+    base_s = 1e-3 if device == "cpu" else 1e-5
+    story = Story(speedup=lambda t, a: speedup, base_s=lambda t: base_s * t.cost(t.arms[0]).layers, run_id=f"run-{folder.name}")  # fmt: skip
+    write_run(folder, story, data, (device,), environment=environment)
+    return results.read(folder)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+    at = tmp_path_factory.mktemp("runs")
+    cpu = made(at / "laptop", "cpu", 3.0, (1, 2), stacks=True, devices=CPU, torch="2.13.0+cpu")
+    card = made(at / "card", "cuda:0", 0.5, stacks=True, devices=CARD, torch="2.11.0+cu128", host=HOST)
+    return [cpu, card]
+
+
+def text(runs: Sequence[Run]) -> str:
+    """The page without pictures, which are slow to draw."""
+    for run in runs:
+        results.write_tables(run)
+    return page_together.text(together(runs), judge(runs), ())
+
+
+def title(figure: Figure | None) -> str:
+    assert figure is not None
+    return " ".join(figure.get_suptitle().split())
+
+
+# ---------------------------------------------------------------- rows
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Intel(R) Xeon(R) Processor", "Xeon"),
+        ("NVIDIA H100 80GB HBM3", "H100 80GB HBM3"),
+        ("AMD EPYC 7763 64-Core Processor", "EPYC 7763"),
+        ("Intel(R) Core(TM) i7-9750H CPU @ 2.60GHz", "Core i7-9750H"),
+        ("CPU", "CPU"),
+        ("", ""),
+    ],
+)
+def test_a_device_goes_by_what_tells_it_from_others(name: str, said: str) -> None:
+    assert short(name) == said
+
+
+def test_rows_of_all_runs_stand_in_the_same_tables_and_stay_apart(runs: list[Run]) -> None:
+    joined = together(runs)
+    whole = joined.whole
+    assert [m.letter for m in joined.members] == ["A", "B"]
+    assert [dict(m.devices) for m in joined.members] == [{"cpu": "cpu (Xeon)"}, {"cuda:0": "cuda:0 (H100 80GB HBM3)"}]
+    for name in ("pairs", "measurements"):
+        held, parts = getattr(whole, name), [getattr(run, name) for run in runs]
+        assert len(held) == sum(map(len, parts))
+        assert set(held["run_id"]) == {"A", "B"}
+        assert held["arm_id"].is_unique
+        assert held.columns.tolist() == parts[0].columns.tolist()
+        assert (held.dtypes == parts[0].dtypes).all()
+    assert joined.letters() == {"run-laptop": "A", "run-card": "B"}
+
+
+def test_the_same_device_in_two_runs_gets_their_letters(tmp_path: Path) -> None:
+    two = [made(tmp_path / name, "cpu", 2.0, devices=CPU) for name in ("a", "b")]
+    assert [list(m.devices.values()) for m in together(two).members] == [["cpu (Xeon, A)"], ["cpu (Xeon, B)"]]
+
+
+def test_blocks_against_themselves_stand_beside_nothing(runs: list[Run], tmp_path: Path) -> None:
+    axes = {"channels": [16], "kernel": [3], "threads": [1]}
+    write_run(tmp_path, Story(speedup=lambda t, a: 1.0), config(axes, ["standard", {"name": "standard", "again": True}]))  # fmt: skip
+    with pytest.raises(UserError, match="an A/A test compares blocks with themselves"):
+        together([*runs, results.read(tmp_path)])
+
+
+# ---------------------------------------------------------------- pictures
+
+
+def test_all_devices_share_the_axes_and_each_has_its_colour(runs: list[Run]) -> None:
+    figure = devices_picture.picture(together(runs).whole)
+    assert title(figure) == "On cpu (Xeon) separable is faster in 12 of 12 cells, delivering 28 % of the promised ratio; on cuda:0 (H100 80GB HBM3) separable is faster in 0 of 6 cells, delivering 5 % of the promised ratio"  # fmt: skip
+    assert figure is not None
+    assert [a.get_title(loc="left") for a in figure.axes] == ["kernel 3 x 3", "kernel 5 x 5"]
+    assert len({a.get_ylim() for a in figure.axes}) == 1
+    for axis in figure.axes:
+        drawn = [line for line in axis.lines if len(line.get_xdata()) == 3]  # type: ignore[arg-type]
+        assert len(drawn) == 3  # one thread, two threads and the card
+        assert len({line.get_color() for line in drawn}) == 2
+        assert len({(line.get_color(), line.get_linestyle()) for line in drawn}) == 3
+    legend = [t.get_text() for g in figure.legends for t in g.get_texts()]
+    assert legend[:3] == ["cpu (Xeon), 1 thread", "cpu (Xeon), 2 threads", "cuda:0 (H100 80GB HBM3)"]
+
+
+def test_one_device_has_nothing_beside_it(runs: list[Run]) -> None:
+    assert devices_picture.picture(runs[0]) is None
+
+
+def test_what_was_run_in_few_cells_is_left_out_and_counted(tmp_path: Path, runs: list[Run]) -> None:
+    few = {"blocks": PAIR, "axes": {"channels": [64, 256], "kernel": 3, "threads": 1, "pass": "training"}}
+    write_run(tmp_path, Story(run_id="odd"), config(experiments={"sweep": SWEEP, "few": few}), ("cuda:0",), environment={"devices": CARD})  # fmt: skip
+    figure = devices_picture.picture(together([runs[0], results.read(tmp_path)]).whole)
+    assert figure is not None
+    words = " ".join(t.get_text() for t in figure.texts).replace("\u00a0", " ")
+    assert "1 more ways to run separable, with fewer cells, are not drawn" in words
+    assert "others" not in title(figure)  # the title counts what is drawn
+
+
+def test_sweeps_of_devices_stand_side_by_side_on_the_same_scales(runs: list[Run]) -> None:
+    figure = depth_picture.picture(together(runs).whole, devices_alike=True)
+    assert figure is not None
+    shown = [a for a in figure.axes if a.axison]
+    headings = [a.get_title(loc="left") for a in shown]
+    assert [h.split(",")[0].split("\n")[0] for h in headings] == 2 * ["cpu (Xeon)", "cuda:0 (H100 80GB HBM3)"]
+    assert len({a.get_ylim() for a in shown[:2]}) == len({a.get_ylim() for a in shown[2:]}) == 1
+    assert shown[0].get_ylim()[1] / shown[0].get_ylim()[0] > 100  # a thousandfold apart, on one scale
+
+
+# ---------------------------------------------------------------- the page
+
+
+def test_verdicts_are_those_over_all_runs_and_name_whose_they_are(runs: list[Run]) -> None:
+    told = Parsed(text(runs)).text
+    found = judge(runs)
+    (between,) = [v for v in found.of("device_by_block") if v.confirmatory and "1 thread" in v.site.label]
+    assert between.answer == "SUPPORTED"  # which no run alone can say
+    assert "cpu and cuda:0, 1 thread, contiguous, separable [A, B]" in told
+    assert "cuda:0, contiguous, separable [B]" in told
+    for v in found.verdicts:
+        assert v.answer in told
+
+
+def test_machines_stand_side_by_side_and_what_differs_is_marked(runs: list[Run]) -> None:
+    sides = {s.name: s for s in page_together.side_by_side(runs)}
+    assert sides["CPU"].values == ("Imaginary CPU @ 2.00GHz", "AMD EPYC 9654")
+    assert sides["torch"].differs
+    assert not sides["Python"].differs
+    assert not sides["device cpu"].differs  # the other run has none
+    told = Parsed(text(runs)).text
+    assert "CPU ≠ Imaginary CPU @ 2.00GHz AMD EPYC 9654" in told
+    assert "Python 3.11.9 3.11.9" in told
+
+
+def test_the_table_of_rows_tells_whose_each_is(runs: list[Run]) -> None:
+    laid = page_rows.table(together(runs).whole)
+    assert laid.columns[0].head == "run"
+    assert {line.cells[0].text for line in laid.lines} == {"A", "B"}
+    assert [(head, values) for at, head, values in laid.filters if at == 0] == [("run", ("A", "B"))]
+    names = [c.name for c in laid.columns]
+    assert names.index("device") > names.index("speedup")  # the run says it already
+    assert len(laid.lines) == sum(len(run.pairs) for run in runs)
+
+
+def test_tables_of_all_runs_travel_along_under_their_letters(runs: list[Run]) -> None:
+    links = {a["download"] for a in Parsed(text(runs)).all("a") if "download" in a}
+    assert {"A-pairs.csv", "B-pairs.csv", "A-measurements.csv", "B-measurements.csv"} <= links
+
+
+def test_an_unfinished_run_is_named_first(runs: list[Run], tmp_path: Path) -> None:
+    write_run(tmp_path, Story(once=frozenset({0}), run_id="half"), config(experiments={"sweep": SWEEP}), ("cuda:0",), environment={"devices": CARD})  # fmt: skip
+    (tmp_path / "DONE").unlink()
+    told = Parsed(text([runs[0], results.read(tmp_path)])).text
+    assert "B: INCOMPLETE" in told
+    assert told.index("B: INCOMPLETE") < told.index("What the texts claim")
+
+
+def test_names_that_are_markup_stay_names(runs: list[Run], tmp_path: Path) -> None:
+    odd = made(tmp_path / "x", "cuda:0", 2.0, devices={"cuda:0": {"name": HOSTILE}}, command=HOSTILE, torch=HOSTILE)
+    told = Parsed(text([runs[0], dataclasses.replace(odd, run_id=HOSTILE)]))
+    assert len(told.all("script")) == 1
+    assert told.all("img") == []
+    assert [a for _, attributes in told.elements for a in attributes if a.startswith("on")] == []
+    assert "alert(1)" in told.text
+
+
+# ---------------------------------------------------------------- the verb
+
+
+def run(*args: object) -> int:
+    with pytest.raises(SystemExit) as left:
+        cli.main([str(a) for a in args])
+    return int(left.value.code or 0)
+
+
+@pytest.mark.usefixtures("sketched")
+def test_two_runs_get_their_own_pages_and_one_of_both(runs: list[Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    folders = [r.folder for r in runs]
+    assert run("report", *folders) == 0
+    page = Path("results/report-laptop-card.html")
+    assert capsys.readouterr().out.splitlines()[-1].endswith(f"pictures in {page.with_suffix('')} and the page of 2 runs {page}")  # fmt: skip
+    assert Parsed(page.read_text(encoding="utf-8")).all("table")
+    assert (page.with_suffix("") / "devices.svg").is_file()
+    assert not (page.with_suffix("") / "speedup.svg").exists()  # devices.svg shows the same, and more
+    assert all((folder / "report.html").is_file() for folder in folders)
+    assert page.name in Path("results/index.html").read_text(encoding="utf-8")
+    assert run("report", *folders, "--out", "elsewhere/both.html", "--format", "html") == 0
+    assert capsys.readouterr().out == "elsewhere/both.html\n"
+    assert Path("elsewhere/both.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ("{a} --out x.html", "--out: 'x.html': it names the page of several runs. Name another run, or leave it out."),
+        ("{a} {b} --out x.pdf", "--out: 'x.pdf': a page's name ends in .html."),
+        ("{a} {a}", "{a}: this run was given twice. Give each run once."),
+        ("{a} {b} --out x.html --format md", "--out: --format md prints and writes no page."),
+        ("{a} --format yaml", "--format: 'yaml': no such word here. Write md, csv, json or html."),
+        ("", "bench report: no run is named. Name a results folder, such as results/latest."),
+        ("--index {a} {b}", "--index: it takes one folder and nothing else."),
+        ("--index {a}/none", "{a}/none: there is no such folder."),
+    ],
+)
+def test_mistakes_are_one_line(runs: list[Run], args: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    a, b = (str(r.folder) for r in runs)
+    assert run("report", *args.format(a=a, b=b).split()) == 2
+    told = capsys.readouterr()
+    assert said.format(a=a, b=b) in told.err
+    assert told.err.count("\n") == 1
+    assert told.out == ""
+
+
+def test_records_of_the_whole_are_plain(runs: list[Run]) -> None:
+    """Pictures and tables read them as they read a run's own."""
+    rows = records_of(together(runs).whole.pairs)
+    assert {str(r["device"]).split(" ")[0] for r in rows} == {"cpu", "cuda:0"}
+    assert all(isinstance(r["speedup"], float) for r in rows)
