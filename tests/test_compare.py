@@ -23,7 +23,7 @@ from bench.analyse import results
 from bench.analyse.comparison import CHANGED, Comparison, beyond, compare, compare_all, failing, judge
 from bench.show.compare import headline, overall, show
 from bench.show.compare_export import to_dict, write_csv
-from bench.show.compare_picture import draw, picture, ratios
+from bench.show.compare_picture import draw, picture, ratios, spread
 from bench.spec.errors import UserError
 from bench.spec.interval import Interval
 from bench.spec.plan import Arm, Trial
@@ -360,9 +360,40 @@ def test_times_have_a_panel_for_each_block_and_up_is_faster(a: results.Run, tmp_
 def test_a_comparison_of_two_machines_has_pictures_of_speedups_alone(a: results.Run, tmp_path: Path, sketched: None) -> None:  # fmt: skip
     gpu = other(tmp_path / "b", Story(run_id="b"), devices=("cuda:0",))
     kinds = [".png", ".svg"]
-    assert [p.name for p in draw(compare(a, gpu), tmp_path)] == [f"{n}{k}" for n in ("compare", "ratio") for k in kinds]
-    every = [f"{n}{k}" for n in ("compare", "ratio", "compare-times", "ratio-times") for k in kinds]
-    assert [p.name for p in draw(compare(a, a), tmp_path)] == every
+    names = ["compare", "ratio", "spread"]
+    assert [p.name for p in draw(compare(a, gpu), tmp_path)] == [f"{n}{k}" for n in names for k in kinds]
+    every = [*names, *(f"{n}-times" for n in names)]
+    assert [p.name for p in draw(compare(a, a), tmp_path)] == [f"{n}{k}" for n in every for k in kinds]
+
+
+def test_every_judged_row_stands_in_the_spread_by_its_ratio(a: results.Run, tmp_path: Path) -> None:
+    found = compare(a, other(tmp_path / "b", Story(planted, run_id="b", seed=2, processes=8)))
+    figure = spread(found)
+    assert figure is not None
+    title = figure.get_suptitle().replace("\n", " ")
+    assert re.fullmatch(r"Speedups in B / in A: half of the 20 rows lie between [\d.]+x and [\d.]+x; 2 changed", title)
+    marks = [line for line in figure.axes[0].lines if line.get_marker() in ("v", "^", "D", "o")]
+    heights = [float(line.get_ydata()[0]) for line in marks]
+    assert heights == sorted(heights)
+    assert [line.get_marker() for line in marks] == ["v"] * 2 + ["D"] * 18
+
+
+def test_doses_and_networks_stand_in_the_spread_alone_and_are_named(tmp_path: Path) -> None:
+    """As in a run's own pictures: against channels stands what sweeps them."""
+    axes = {
+        "sweep": {"channels": [16, 64], "kernel": [3]},
+        "dose": {"channels": [64], "kernel": [3], "batch": [1, 2, 4]},
+    }
+    experiments = {n: {"blocks": ["standard", "separable"], "axes": {"threads": [1], **more}} for n, more in axes.items()}  # fmt: skip
+    a, b = (other(tmp_path / n, Story(run_id=n, seed=s), data=config(experiments=experiments)) for s, n in enumerate("ab"))  # fmt: skip
+    found = compare(a, b)
+    sides, every = picture(found), spread(found)
+    assert sides is not None
+    assert every is not None
+    assert len([line for line in sides.axes[0].lines if line.get_marker() == "o" and len(line.get_xdata()) == 1]) == 4
+    words = " ".join(text.get_text() for text in sides.texts)
+    assert "Not drawn here, as no sweep of channels or kernels: dose." in words.replace("\n", " ")
+    assert len([line for line in every.axes[0].lines if line.get_marker() == "D"]) == 5
 
 
 @pytest.fixture

@@ -123,7 +123,7 @@ def test_it_loads_nothing_and_is_small(written_page: str, parsed: Parsed) -> Non
     assert re.findall(r"url\((?!#)|@import|https?://", written_page) == []
     assert len(written_page.encode()) < MOST_BYTES
     pictures = [x["aria-label"] for x in parsed.all("svg") if x.get("role") == "img"]
-    assert len(pictures) == 4
+    assert len(pictures) == 6
     names = [x["id"] for _, x in parsed.elements if "id" in x]
     assert len(names) == len(set(names))
 

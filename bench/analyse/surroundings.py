@@ -25,7 +25,12 @@ FACTS = (
     ("git", "git"),
 )
 """What environment.json may say differently of two runs: a name for it, and where it stands."""
-_OF_DEVICES = (("CUDA of torch", "torch_cuda"), ("instructions", "cpu_capability"), ("threading", "threading"))
+_OF_DEVICES = (
+    ("card", "properties.uuid"),
+    ("CUDA of torch", "torch_cuda"),
+    ("instructions", "cpu_capability"),
+    ("threading", "threading"),
+)
 _OF_ROWS = ("device_name", "device", "threads", "allocator", "waiting", "experiment")
 _MEMORY = 0.05  # what one machine's memory may read differently after it was started anew
 
@@ -42,7 +47,7 @@ class Difference:
 def differences(a: Run, b: Run) -> Iterator[Difference]:
     """What differs in the surroundings, from the nearest cause of another time to the farthest."""
     for name, path in FACTS:
-        one, two = (_word(_dig(run.environment, path)) for run in (a, b))
+        one, two = (_word(_dig(run.environment, path), path) for run in (a, b))
         if one != two and (path in _ALWAYS or "unknown" not in (one, two)):
             yield Difference(name, one, two)
     for name, path in _OF_DEVICES:
@@ -62,11 +67,11 @@ def differences(a: Run, b: Run) -> Iterator[Difference]:
                 yield Difference(f"timing {name}", one, two)
 
 
-def other_machine(a: Run, b: Run, device: str) -> str | None:
+def other_machine(a: Run, b: Run, device: str, model: bool = False) -> str | None:
     """Why two runs can't be of one machine, for a kind of device; None where nothing speaks against it.
 
-    For an accelerator that is its own name; for a CPU the processor, its cores and the memory. A fact that a run does not tell speaks
-    for nothing, but the device's name has to be told.
+    For an accelerator that is its own name, and unless one `model` is enough the card itself, by its UUID; for a CPU the processor, its
+    cores and the memory. A fact that a run does not tell speaks for nothing, but the device's name has to be told.
     """
     names = [_names(run, device) for run in (a, b)]
     if not all(names):
@@ -74,14 +79,15 @@ def other_machine(a: Run, b: Run, device: str) -> str | None:
     if names[0] != names[1]:
         return f"{_said(names[0])} in A, {_said(names[1])} in B"
     if device != "cpu":
-        return None
+        one, two = (_by_kind(run, "properties.uuid").get(device) for run in (a, b))
+        return None if model or None in (one, two) or one == two else f"card {one} in A, {two} in B, of one model"
     for name, path in FACTS[1:4]:
         one, two = (_dig(run.environment, path) for run in (a, b))
         if None not in (one, two) and one != two:
             return f"{name}: {one} in A, {two} in B"
     sizes = [_dig(run.environment, "host.memory_bytes") for run in (a, b)]
     if all(isinstance(v, int | float) and v > 0 for v in sizes) and max(sizes) > (1 + _MEMORY) * min(sizes):
-        return f"memory: {sizes[0]} in A, {sizes[1]} in B"
+        return "memory: {} in A, {} in B".format(*(_word(v, "host.memory_bytes") for v in sizes))
     return None
 
 
@@ -95,15 +101,21 @@ def _dig(data: Any, path: str) -> Any:
     return data
 
 
-def _word(fact: Any) -> str:
+def _word(fact: Any, path: str = "") -> str:
+    if path.endswith("_bytes") and isinstance(fact, int | float):
+        return f"{fact / (1 << 30):.3g} GiB"
     return "unknown" if fact is None else str(fact)
 
 
 def _by_kind(run: Run, name: str) -> dict[str, str]:
-    """A fact by kind of device, of those that tell it."""
+    """A fact by kind of device, of those that tell it; of several such devices what each tells."""
     told = run.environment.get("devices")
-    facts = told.items() if isinstance(told, dict) else ()
-    return {kind(d): str(v[name]) for d, v in facts if isinstance(v, dict) and v.get(name) is not None}
+    found: dict[str, list[str]] = {}
+    for device, facts in told.items() if isinstance(told, dict) else ():
+        fact = _dig(facts, name)
+        if fact is not None:
+            found.setdefault(kind(device), []).append(str(fact))
+    return {device: ", ".join(dict.fromkeys(facts)) for device, facts in found.items()}
 
 
 def _names(run: Run, device: str) -> set[str]:

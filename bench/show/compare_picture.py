@@ -1,4 +1,4 @@
-"""Pictures of a comparison: both runs on the same axes, and their ratio with the margin; speedups first, then times."""
+"""Pictures of a comparison: both runs on the same axes, their ratio with the margin, and all rows' ratios; speedups, then times."""
 
 from __future__ import annotations
 
@@ -6,24 +6,42 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import quantiles
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import NullLocator
 
-from bench.analyse.comparison import CHANGED, Comparison, Match, Quantity, Table
+from bench.analyse.comparison import CHANGED, Comparison, Match, Quantity, Table, Verdict
+from bench.analyse.designs import sweep_of_shapes
 from bench.analyse.matching import Record
+from bench.analyse.regression import listed
+from bench.analyse.summary import times
 from bench.show import plots, style
 from bench.show.compare import direction, headline
 from bench.show.drivers import seconds
 from bench.show.facets import Channels, Facets, lay_out
 from bench.spec.columns import SPEEDUP, TIME
 
-NAMES: dict[Quantity, tuple[str, str]] = {"speedup": ("compare", "ratio"), "time": ("compare-times", "ratio-times")}
-"""The files of each quantity's two pictures: side by side, and as a ratio."""
+NAMES: dict[Quantity, tuple[str, str, str]] = {
+    "speedup": ("compare", "ratio", "spread"),
+    "time": ("compare-times", "ratio-times", "spread-times"),
+}
+"""The files of each quantity's pictures: side by side, as a ratio, and every row's ratio."""
 _VALUES = {"speedup": SPEEDUP, "time": TIME}
+_MARKS: dict[Verdict, tuple[str, str]] = {
+    "SLOWER": ("v", style.COLOURS[1]),
+    "FASTER": ("^", style.COLOURS[0]),
+    "SAME": ("D", style.COLOURS[2]),
+    "AMBIGUOUS": ("o", style.FAINT),
+}
+_RATIO: dict[Quantity, str] = {
+    "speedup": "speedup in B / in A (above 1x: B's is higher)",
+    "time": "time in A / in B (above 1x: B is faster)",
+}
 _RING = 12  # points
 _LONGEST = 80  # letters of a difference that is named below a picture
 
@@ -40,7 +58,7 @@ class _Series:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """The judged blocks of a table, laid out: no networks, and nothing that is confounded."""
+    """The judged sweeps of shapes of a table, laid out: no networks, no doses, and nothing that is confounded."""
 
     found: Comparison
     table: Table
@@ -48,6 +66,7 @@ class _Layout:
     facets: Facets
     places: tuple[tuple[str, int], ...]  # a panel's group and kernel
     channels: Channels
+    others: tuple[str, ...]  # experiments that are no sweep of shapes
 
     @property
     def ring(self) -> bool:
@@ -72,10 +91,10 @@ class _Layout:
 
 
 def draw(found: Comparison, folder: Path) -> tuple[Path, ...]:
-    """Write both pictures of each quantity, .png and .svg, into `folder`; none where no block was measured in both."""
+    """Write the pictures of each quantity, .png and .svg, into `folder`; none where no row was measured in both."""
     written: list[Path] = []
     for compared in found.tables:
-        for name, make in zip(NAMES[compared.quantity], (picture, ratios), strict=True):
+        for name, make in zip(NAMES[compared.quantity], (picture, ratios, spread), strict=True):
             figure = make(found, compared)
             if figure is not None:
                 written += style.save(figure, folder, name)
@@ -114,22 +133,12 @@ def ratios(found: Comparison, compared: Table | None = None) -> Figure | None:
     if laid is None:
         return None
     edge = laid.table.edge
-    ends = [e for m in laid.matches if m.ends for e in m.ends]
-    always = [math.exp(-1.6 * edge), math.exp(1.6 * edge)]
-    bounds = style.limits([m.ratio for m in laid.matches if m.ratio], ends, always, room=1.05)
 
     def scale(axis: Axes) -> None:
-        axis.axhspan(math.exp(-edge), math.exp(edge), color=style.FAINT, alpha=0.2, lw=0, zorder=0)
-        axis.axhline(1, color=style.FAINT, lw=1.2, zorder=1)
-        style.log_axis(axis.yaxis, *bounds, round_ticks(*bounds), lambda v: f"{v:.3g}x")
+        _scale_ratios(axis, laid.matches, edge)
 
     speedups = laid.table.quantity == "speedup"
-    words = "speedup in B / in A (above 1x: B's is higher)" if speedups else "time in A / in B (above 1x: B is faster)"
-    handles: list[Artist] = [
-        Patch(color=style.FAINT, alpha=0.2, lw=0, label=f"no change that matters: within {_percent(edge)}"),
-        style.proxy("hollow: AMBIGUOUS", style.FAINT, "o", hollow=True),
-    ]
-    how = f"bars: {found.a.timing.confidence * 100:g} % interval of the ratio, widened by the runs' noise bands"
+    handles: list[Artist] = [_margin(edge), style.proxy("hollow: AMBIGUOUS", style.FAINT, "o", hollow=True)]
     span, change = direction(laid.table.mean, laid.table.quantity, edge)
     # Of times `span` is of seconds and the axis of speeds, on which up is better: so its words alone.
     title = (
@@ -137,7 +146,47 @@ def ratios(found: Comparison, compared: Table | None = None) -> Figure | None:
         if speedups
         else f"B's times against A's, on average: {change}"
     )
-    return _figure(laid, _draw_ratios, scale, words, title, how, handles, lines=False)
+    return _figure(
+        laid, _draw_ratios, scale, _RATIO[laid.table.quantity], title, _how_ratio(found), handles, lines=False
+    )
+
+
+def spread(found: Comparison, compared: Table | None = None) -> Figure | None:
+    """Every judged row's ratio, networks and all, from what lost most to what gained most."""
+    table = compared or found.speedups
+    matches = sorted((m for m in table.judged if m.log is not None), key=lambda m: m.log.mean if m.log else 0.0)
+    if not matches:
+        return None
+    figure, (axis,) = style.panels(1, 1)
+    _scale_ratios(axis, matches, table.edge)
+    size = 5.5 if len(matches) <= 40 else 3.5
+    for x, m in enumerate(matches):
+        marker, colour = _MARKS[m.verdict]
+        if m.ends is not None:
+            axis.plot([x, x], m.ends, color=colour, lw=1.2 if size > 4 else 0.8, alpha=0.6, zorder=2, solid_capstyle="butt")  # fmt: skip
+        fill = "white" if m.verdict == "AMBIGUOUS" else colour
+        axis.plot([x], [m.ratio or math.nan], marker=marker, ms=size, color=colour, mfc=fill, mew=1.1, zorder=3)
+    axis.set_xlim(-1, len(matches))
+    axis.xaxis.set_major_locator(NullLocator())
+    axis.set_xlabel("rows, from the lowest ratio to the highest")
+    axis.set_ylabel(_RATIO[table.quantity])
+    present = {m.verdict for m in matches}
+    handles: list[Artist] = [style.proxy(v, c, mark, hollow=v == "AMBIGUOUS") for v, (mark, c) in _MARKS.items() if v in present]  # fmt: skip
+    _frame(
+        found, figure, _spread_title(matches, table.quantity), _how_ratio(found), [*handles, _margin(table.edge)], ""
+    )
+    return figure
+
+
+def _spread_title(matches: Sequence[Match], quantity: Quantity) -> str:
+    logs = [m.log.mean for m in matches if m.log]
+    what = "Speedups in B / in A" if quantity == "speedup" else "Times in A / in B"
+    changed = sum(m.verdict in CHANGED for m in matches)
+    surely = f"{changed} changed" if changed else "none changed for sure"
+    if len(logs) < 4:
+        return f"{what}: {', '.join(times(math.exp(v), 0.01) for v in logs)}; {surely}"
+    low, high = (times(math.exp(v), 0.01) for v in (quantiles(logs, n=4)[i] for i in (0, 2)))
+    return f"{what}: half of the {len(logs)} rows lie between {low} and {high}; {surely}"
 
 
 def round_ticks(low: float, high: float) -> list[float]:
@@ -149,16 +198,19 @@ def round_ticks(low: float, high: float) -> list[float]:
 
 
 def _lay_out(found: Comparison, compared: Table) -> _Layout | None:
-    matches = tuple(m for m in compared.judged if m.ratio is not None and m.a["kernel"] is not None)
-    if not matches:
+    rows = sweep_of_shapes([m.a for m in compared.judged if m.ratio is not None])
+    if not rows:
         return None
-    rows = [m.a for m in matches]
+    kept = {id(r) for r in rows}
+    matches = tuple(m for m in compared.judged if id(m.a) in kept)
+    every = dict.fromkeys(str(m.a["experiment"]) for m in compared.judged)
+    others = tuple(e for e in every if e not in {r["experiment"] for r in rows})
     hidden = [*(["device"] if found.across else []), *(["block"] if compared.quantity == "time" else [])]
-    laid = _Layout(found, compared, matches, lay_out(rows, ignore=hidden), (), Channels.of(rows))
+    laid = _Layout(found, compared, matches, lay_out(rows, ignore=hidden), (), Channels.of(rows), others)
     shown = [m for m in matches if laid.facets.group(m.a) in laid.facets.groups]
     groups = dict.fromkeys(laid.group(m) for m in shown)
     places = tuple((g, k) for g in groups for k in sorted({int(m.a["kernel"]) for m in shown if laid.group(m) == g}))
-    return _Layout(found, compared, tuple(shown), laid.facets, places, laid.channels)
+    return _Layout(found, compared, tuple(shown), laid.facets, places, laid.channels, others)
 
 
 def _figure(
@@ -177,13 +229,34 @@ def _figure(
     plots.label_outer(axes, across, words)
     named = plots.series_handles(laid.facets, lines) if len(laid.facets.series) > 1 else []
     rings = [_ring(laid.table)] if laid.ring else []
-    found = laid.found
+    left = [f"{laid.facets.left_out} more groups of panels are not drawn."] if laid.facets.left_out else []
+    left += [f"Not drawn here, as no sweep of channels or kernels: {listed(list(laid.others))}."] if laid.others else []
+    _frame(laid.found, figure, title, how, [*named, *handles, *rings], " ".join(left))
+    return figure
+
+
+def _frame(found: Comparison, figure: Figure, title: str, how: str, handles: Sequence[Artist], left: str) -> None:
     every = [f"{d.name}: {d.a} in A, {d.b} in B" for d in found.differences]
     differ = " · ".join([words for words in every if len(words) <= _LONGEST][:4])
-    left = laid.facets.left_out
-    more = f"{left} more groups of panels are not drawn; the table of rows has them." if left else ""
-    style.frame(figure, title, f"A: {found.a.run_id} · B: {found.b.run_id} · {how}", [*named, *handles, *rings], " ".join(filter(None, (more, differ))))  # fmt: skip
-    return figure
+    style.frame(figure, title, "\n".join(filter(None, (differ, f"A: {found.a.run_id} · B: {found.b.run_id} · {how}"))), handles, left)  # fmt: skip
+
+
+def _scale_ratios(axis: Axes, matches: Sequence[Match], edge: float) -> None:
+    """An axis of ratios, with the margin round 1x shaded."""
+    ends = [e for m in matches if m.ends for e in m.ends]
+    always = [math.exp(-1.6 * edge), math.exp(1.6 * edge)]
+    bounds = style.limits([m.ratio for m in matches if m.ratio], ends, always, room=1.05)
+    axis.axhspan(math.exp(-edge), math.exp(edge), color=style.FAINT, alpha=0.2, lw=0, zorder=0)
+    axis.axhline(1, color=style.FAINT, lw=1.2, zorder=1)
+    style.log_axis(axis.yaxis, *bounds, round_ticks(*bounds), lambda v: f"{v:.3g}x")
+
+
+def _margin(edge: float) -> Patch:
+    return Patch(color=style.FAINT, alpha=0.2, lw=0, label=f"no change that matters: within {_percent(edge)}")
+
+
+def _how_ratio(found: Comparison) -> str:
+    return f"bars: {found.a.timing.confidence * 100:g} % interval of the ratio, widened by the runs' noise bands"
 
 
 def _draw_sides(axis: Axes, one: _Series, laid: _Layout) -> None:

@@ -32,6 +32,7 @@ INK, FAINT, GRID = "#222222", "#767676", "#e4e4e4"
 DPI = 150
 FOOTER = "footer"  # the name of the words below the panels, in an SVG file too
 _MARGIN = 0.12  # inches
+_BOUND = "\u00a0"
 _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "bench",  # the same data make the same file
     "svg.fonttype": "path",
@@ -84,7 +85,8 @@ def name_panel(axis: Axes, text: str) -> None:
     inches = float(figure.get_size_inches()[0]) / across if isinstance(figure, Figure) else 7.0
     most = max(20, int((inches - 0.75) * 72 / (9.5 * 0.56)))
     with mpl.rc_context(_STYLE):
-        lines = [textwrap.fill(line, most, break_on_hyphens=False) for line in text.split("\n")]
+        whole = re.sub(r"(kernel \d+) x (\d+)", lambda m: m[0].replace(" ", _BOUND), text)  # no line ends within it
+        lines = [textwrap.fill(line, most, break_on_hyphens=False).replace(_BOUND, " ") for line in whole.split("\n")]
         axis.set_title("\n".join(lines), loc="left", fontsize=9.5, color=INK)
 
 
