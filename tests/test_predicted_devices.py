@@ -1,0 +1,94 @@
+"""The table of devices that times are predicted for, and what a user's own file may say."""
+
+import pytest
+
+from bench.spec import predicted_devices
+from bench.spec.errors import UserError
+
+MINE = """\
+devices:
+  mine:
+    title: My card
+    kind: gpu
+    units: 10
+    clock_hz: 1e9
+    peak: {fp32: 1e12, fp16: 8e12}
+    memory_bytes_per_s: 100e9
+    memory_bytes: 8e9
+    cache_bytes: 2e6
+    cache_bytes_per_s: 400e9
+    sources: {units: a page, clock_hz: a page, peak: a page, memory_bytes_per_s: a page, memory_bytes: a page,
+      cache_bytes: a page, cache_bytes_per_s: estimate}
+"""
+
+
+@pytest.fixture
+def mine(tmp_path):
+    def write(text=MINE):
+        path = tmp_path / "mine.yaml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+def test_the_devices_of_the_issue_are_there():
+    asked = {"t4", "v100", "rtx2080ti", "rtx3090", "rtx4090", "a100", "l4", "h100", "h200", "jetson_orin_nano"}
+    assert asked | {"desktop_cpu", "server_cpu"} <= set(predicted_devices.known())
+
+
+@pytest.mark.parametrize("name", predicted_devices.known())
+def test_figures_of_a_device_agree_with_each_other(name):
+    device = predicted_devices.named(f"sim:{name}")
+    assert device.cache_bytes < device.memory_bytes
+    assert device.cache_bytes_per_s > device.memory_bytes_per_s
+    a_clock = device.peak["fp32"] / device.units / device.clock_hz  # FLOP of a unit in a clock: 2 for each fp32 lane
+    assert a_clock == pytest.approx({"gpu": 256}.get(device.kind, 64), rel=0.55)
+    assert device.peak.get("fp16", device.peak["fp32"]) >= device.peak["fp32"]
+
+
+def test_a_file_of_the_users_adds_devices(mine):
+    device = predicted_devices.named(f"sim:{mine()}#mine")
+    assert (device.title, device.units, device.tensor("fp16"), device.tensor("fp32")) == ("My card", 10, True, False)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("units: 10", "units: 0", "mine.yaml:5: devices.mine.units: 0: it is below 1."),
+        ("    units: 10\n", "    unit: 10\n", "mine.yaml:5: devices.mine.unit: no such key. Did you mean units?"),
+        ("fp32: 1e12, ", "", "mine.yaml:2: devices.mine: peak has no fp32."),
+        ("clock_hz: a page, ", "", "a figure has no source. Write it under sources, or the word estimate: clock_hz."),
+        ("clock_hz: a page", "clock_hz: a page, glock: x", "glock is no figure of this device."),
+        ("fp16: 8e12", "int8: 8e12", "mine.yaml:7: devices.mine.peak.int8"),
+    ],
+)
+def test_a_mistake_in_the_file_is_one_line_that_names_its_place(mine, old, new, told):
+    assert old in MINE
+    with pytest.raises(UserError) as caught:
+        predicted_devices.named(f"sim:{mine(MINE.replace(old, new))}#mine")
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("word", "told"), [("sim:h10", "Did you mean h100?"), ("sim:zzz", "Known devices: t4, v100")])
+def test_a_device_that_is_not_known_is_answered_with_those_that_are(word, told):
+    with pytest.raises(UserError, match="no such device") as caught:
+        predicted_devices.named(word)
+    assert told in str(caught.value)
+
+
+def test_a_cpu_with_fewer_threads_has_their_share():
+    whole = predicted_devices.named("desktop_cpu")
+    one = whole.on(1)
+    assert one.peak["fp32"] == pytest.approx(whole.peak["fp32"] / 14)
+    assert one.memory_bytes_per_s == whole.unit_bytes_per_s
+    assert whole.on(99) is whole
+    assert predicted_devices.named("t4").on(1).units == 40
+
+
+def test_a_dtype_without_a_peak_is_refused_and_tf32_falls_back():
+    v100 = predicted_devices.named("v100")
+    assert v100.rate("fp32-tf32") == v100.rate("fp32")
+    with pytest.raises(UserError, match="no peak is known for bf16"):
+        v100.rate("bf16")
