@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.spec import kernel_model, predicted_devices
+from bench.spec import kernel_model, model_parameters, predicted_devices
 from bench.spec.blocks import BLOCKS, BlockChoice, Shape, build
 from bench.spec.costs import cost
 from bench.spec.kernels import convolution, elementwise, fused, of_block
 
-PRIOR = {name: value for name, (value, _) in kernel_model.PRIOR.items()}
+PRIOR = model_parameters.prior()
 DEVICES = st.sampled_from([d for d in predicted_devices.known().values() if d.kind == "gpu"])
 SIZES = st.integers(1, 512)
 
@@ -22,14 +22,14 @@ def test_kernels_do_what_costs_counts(name):
     kernels, counted = of_block(block, size, size, batch=2), cost(block, size, size, batch=2)
     assert sum(k.macs for k in kernels) == counted.macs
     assert sum(k.calls for k in kernels) == counted.ops
-    assert sum(k.family not in ("elementwise", "pool", "linear") for k in kernels) == counted.layers
+    assert sum(k.family not in ("elementwise", "norm", "pool", "linear") for k in kernels) == counted.layers
     weights = sum(k.weights for k in kernels)
     assert weights <= 4 * counted.params
 
 
-def test_a_compiler_takes_norm_and_activation_into_the_convolution():
+def test_a_compiler_does_norm_and_activation_in_one_pass():
     block = build(BlockChoice("separable"), Shape(8, 16, 14, 14))
-    assert [k.family for k in fused(of_block(block, 14, 14))] == ["depthwise", "pointwise"]
+    assert [k.family for k in fused(of_block(block, 14, 14))] == ["depthwise", "norm", "pointwise", "norm"]
 
 
 @settings(max_examples=60, deadline=None)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from bench.spec.costs import INDEX_BYTES, ITEM_BYTES
 from bench.spec.layers import Block, Layer
 
-Family = Literal["dense", "pointwise", "depthwise", "grouped", "linear", "elementwise", "pool"]
+Family = Literal["dense", "pointwise", "depthwise", "grouped", "linear", "norm", "elementwise", "pool"]
 CONTRACTIONS: tuple[Family, ...] = ("dense", "pointwise", "grouped", "linear")
 """Families that are products of matrices. A depthwise convolution is none: its columns are 1."""
 
@@ -27,7 +27,7 @@ class Kernel:
     host dispatches for it. `taps`: height and width of the filter; `stride` of a convolution.
     """
 
-    name: str
+    name: str = field(compare=False)
     family: Family
     dtype: str
     taken: int
@@ -106,6 +106,11 @@ def elementwise(name: str, taken: int, put: int, dtype: str = "fp32") -> Kernel:
     return Kernel(name, "elementwise", dtype, taken, put)
 
 
+def norm(name: str, nbytes: int, dtype: str = "fp32") -> Kernel:
+    """Batch norm of a map of so many bytes, by statistics that are known."""
+    return Kernel(name, "norm", dtype, nbytes, nbytes)
+
+
 def pool(name: str, taken: int, put: int, dtype: str = "fp32") -> Kernel:
     """An operator that reads windows of a map, or all of it, for each output."""
     return Kernel(name, "pool", dtype, taken, put)
@@ -161,15 +166,25 @@ def _of_layer(
         made = pool(layer.name, taken, put, dtype)
     else:
         made = elementwise(layer.name, taken * (2 if layer.op == "add" else 1), put, dtype)
-    after = [f"{layer.name}.norm"] * layer.norm + [f"{layer.name}.act"] * bool(layer.act)
-    return [made, *(elementwise(name, put, put, dtype) for name in after)]
+    found = [made]
+    if layer.norm:
+        found.append(norm(f"{layer.name}.norm", put, dtype))
+    if layer.act:
+        found.append(elementwise(f"{layer.name}.act", put, put, dtype))
+    return found
 
 
 def fused(kernels: Sequence[Kernel]) -> tuple[Kernel, ...]:
-    """The same as a compiler leaves them: what only moves its own map becomes part of the kernel before it."""
+    """The same as a compiler leaves them: of operators in a row that only move one map, the first stands for all."""
     found: list[Kernel] = []
     for kernel in kernels:
-        if found and kernel.family == "elementwise" and kernel.taken == kernel.put == found[-1].put:
+        moves = kernel.family in ("norm", "elementwise")
+        if (
+            moves
+            and found
+            and found[-1].family in ("norm", "elementwise")
+            and kernel.taken == kernel.put == found[-1].put
+        ):
             continue
         found.append(kernel)
     return tuple(found)

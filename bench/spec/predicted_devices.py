@@ -43,7 +43,7 @@ class PredictedDevice:
     kind: Literal["gpu", "cpu"]
     units: int
     clock_hz: float
-    peak: dict[str, float]
+    peak: dict[str, float] = field(hash=False)
     memory_bytes_per_s: float
     memory_bytes: float
     cache_bytes: float
@@ -52,8 +52,8 @@ class PredictedDevice:
     launch_s: float = LAUNCH_S
     floor_s: float = FLOOR_S
     unit_bytes_per_s: float = 0.0
-    sources: dict[str, str] = field(default_factory=dict)
-    disagree: dict[str, str] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict, hash=False)
+    disagree: dict[str, str] = field(default_factory=dict, hash=False)
 
     def on(self, threads: int) -> PredictedDevice:
         """The same CPU with so many threads, at most one a core: peaks and caches by their share. A GPU as it is."""
