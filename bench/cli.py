@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 import bench
+from bench import predict_cli
 from bench.spec.errors import UserError
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ app = typer.Typer(
     rich_markup_mode=None,  # rich would take longer to import than the help takes to print
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.add_typer(predict_cli.app, name="predict")
 
 # pydantic would look through every installed package for plugins of its own, at each start.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")

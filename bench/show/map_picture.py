@@ -98,7 +98,7 @@ def _panel(axis: Axes, cells: Cells, channels: Channels, kernels: Sequence[int])
 def _cell(axis: Axes, row: Record, x: int, y: int) -> None:
     state = _state(row)
     colour = EVEN if state == "failed" else colour_of(row["speedup"])
-    dark = _luminance(colour) < _DARK
+    dark = luminance(colour) < _DARK
     edge = style.GRID if state in ("faster", "slower") else "#ffffff" if dark else style.FAINT
     axis.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=colour, edgecolor=edge, hatch=HATCHES.get(state), lw=0, zorder=2))  # fmt: skip
     axis.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, edgecolor="#ffffff", lw=1.6, zorder=3))
@@ -123,7 +123,7 @@ def colour_of(speedup: float) -> str:
     return str(mpl.colors.to_hex((red, green, blue)))
 
 
-def _luminance(colour: str) -> float:
+def luminance(colour: str) -> float:
     """Relative, by sRGB's weights: 0 black, 1 white."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in mpl.colors.to_rgb(colour)]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -15,8 +15,13 @@ from functools import lru_cache
 from typing import Literal
 
 from bench.spec.kernels import CONTRACTIONS, Kernel, fused
+from bench.spec.model_parameters import FILE as PARAMETERS
 from bench.spec.model_parameters import Parameters, fitted
 from bench.spec.predicted_devices import PredictedDevice
+
+__all__ = [
+    "PARAMETERS", "CallTime", "Demand", "Mode", "backward_name", "backward_seconds", "call_seconds", "demand", "fitted", "kernel_seconds",
+]  # fmt: skip
 
 Mode = Literal["eager", "graph", "compile"]
 
@@ -128,12 +133,14 @@ def kernel_seconds(device: PredictedDevice, kernel: Kernel, parameters: Paramete
 def backward_seconds(device: PredictedDevice, kernel: Kernel, parameters: Parameters | None = None) -> float:
     """Seconds of a kernel's backward: gradients of its input and its weights."""
     p = fitted() if parameters is None else parameters
-    family: str = kernel.family if kernel.macs else "moving"
-    if family == "depthwise":
-        family = "depthwise.half" if kernel.dtype in ("fp16", "bf16") else "depthwise.plain"
-    elif family != "moving":
-        family = "contraction"
-    return kernel_seconds(device, kernel, p) * p[f"{device.kind}.backward.{family}"]
+    return kernel_seconds(device, kernel, p) * p[backward_name(device, kernel)]
+
+
+def backward_name(device: PredictedDevice, kernel: Kernel) -> str:
+    """The parameter that says how many times longer than a kernel its backward takes."""
+    half = kernel.dtype in ("fp16", "bf16")
+    family = "moving" if not kernel.macs else "contraction" if kernel.family in CONTRACTIONS else "depthwise"
+    return f"{device.kind}.backward.{family}" + (f".{'half' if half else 'plain'}" if family == "depthwise" else "")
 
 
 def call_seconds(

@@ -1,0 +1,115 @@
+"""Rows of our own runs as the kernel model is held against them: the device, the kernels of each arm, and its time.
+
+A CPU's device is made of the run's own measured roofs; an accelerator's is looked for in the table by the name that torch
+gives it. A wall time is the fastest sample, as in a table of observations.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+from bench.analyse.calibration_tables import Observed
+from bench.analyse.results import Run
+from bench.analyse.summary import records_of
+from bench.spec.columns import MEASURED
+from bench.spec.errors import UserError
+from bench.spec.kernels import of_block
+from bench.spec.predicted_devices import PREFIX, PredictedDevice, known
+
+Clock = Literal["wall", "device"]
+COLUMNS: dict[Clock, str] = {"wall": "time_min_s", "device": "device_time_median_s"}
+_PLAIN = {"allocator": "retain", "waiting": "default"}
+
+
+def of_run(run: Run, clock: Clock = "wall") -> tuple[Observed, ...]:
+    """The run's measured rows of blocks that have layers, with the usual allocator and waiting.
+
+    `clock`: what a loop on the host sees, or the device's own time. A predicted row is none. UserError for a run without
+    a plan, or without any such row.
+    """
+    if run.plan is None:
+        raise UserError(str(run.folder), "it has no plan.json, which has the blocks' layers", "Restore it from a copy.")
+    arms = {(t.trial_id, a.arm_id): (t, a) for t in run.plan.trials for a in t.arms}
+    devices: dict[tuple[str, int, str], PredictedDevice | None] = {}
+    found = []
+    for record in records_of(run.measurements):
+        trial, arm = arms.get((record["trial_id"], record["arm_id"]), (None, None))
+        if trial is None or arm is None or record["status"] not in MEASURED or arm.choice.factory is not None:
+            continue
+        if any(record[name] not in (usual, None) for name, usual in _PLAIN.items()) or not _number(
+            record[COLUMNS[clock]]
+        ):
+            continue
+        key = str(record["device"]), int(record["threads"] or 0), trial.dtype
+        if key not in devices:
+            devices[key] = device_of(run, *key, str(record["device_name"]))
+        device = devices[key]
+        if device is None or not device.computes(trial.dtype):
+            continue
+        s = trial.shape
+        kernels = of_block(trial.block(arm), s.height, s.width, s.batch, trial.dtype, trial.layout == "channels_last")
+        mode = (
+            "library"
+            if clock == "device"
+            else trial.mode
+            if device.kind == "gpu" or trial.mode == "compile"
+            else "eager"
+        )
+        found.append(
+            Observed(
+                run.folder.name, run.folder.name, device, trial.dtype, mode, str(record["block"]), s.batch,
+                tuple((kernel, 1) for kernel in kernels), float(record[COLUMNS[clock]]), str(record["trial_id"]),
+                arm is trial.arms[0], trial.pass_ == "training", key[1], {"row": record},
+            )
+        )  # fmt: skip
+    if not found:
+        raise UserError(str(run.folder), "none of its rows can be predicted", "Name a run of standard and separable blocks on a device that is known.")  # fmt: skip
+    return tuple(found)
+
+
+def device_of(run: Run, device: str, threads: int, dtype: str, title: str) -> PredictedDevice | None:
+    """The device that rows were measured on, as the model knows it; None where it knows none."""
+    if device.startswith(PREFIX):
+        return None
+    return of_roofs(run, threads, dtype, title) if device == "cpu" else like(title)
+
+
+def like(title: str) -> PredictedDevice | None:
+    """The device of the table whose name stands in torch's word for a card: `NVIDIA H100 80GB HBM3` is h100."""
+    plain = re.sub(r"[^a-z0-9]", "", title.lower())
+    names = [name for name, device in known().items() if device.kind == "gpu" and name.replace("_", "") in plain]
+    return known()[max(names, key=len)] if names else None
+
+
+def of_roofs(run: Run, threads: int, dtype: str, title: str) -> PredictedDevice | None:
+    """A CPU as its run's roofs.csv has measured it, with so many threads; None where the file has no such row."""
+    rows = {
+        str(row["dtype"]): row for row in _roofs(run)
+        if row["device"] == "cpu" and int(row["threads"] or 0) == threads
+    }  # fmt: skip
+    peaks = {name: peak for name, row in rows.items() if (peak := _peak(row))}
+    row = rows.get(dtype) or rows.get("fp32")
+    if row is None or "fp32" not in peaks | {dtype: 1.0} or not _number(row["memory_bytes_per_s"]):
+        return None
+    peaks.setdefault("fp32", peaks.get(dtype, 0.0))
+    return PredictedDevice(
+        f"cpu_{threads}_threads", title, "cpu", threads, 0.0, peaks, float(row["memory_bytes_per_s"]), 0.0,
+        float(row["cache_bytes"]), float(row["cache_bytes_per_s"] or row["memory_bytes_per_s"]),
+    )  # fmt: skip
+
+
+def _roofs(run: Run) -> Iterator[Mapping[str, Any]]:
+    if run.roofs is not None:
+        yield from records_of(run.roofs)
+
+
+def _peak(row: Mapping[str, Any]) -> float:
+    return max(_number(row["matmul_flop_per_s"]), _number(row["conv_flop_per_s"]))
+
+
+def _number(cell: object) -> float:
+    """A cell's number; 0 where it is empty."""
+    return float(cell) if isinstance(cell, (int, float)) and math.isfinite(cell) else 0.0

@@ -1,0 +1,46 @@
+"""The roofline without any fit, as one would write it down first: what the kernel model has to beat.
+
+Shares of the peaks are round figures: 0.7 of matrix units, 0.6 of fp32, 0.3 of fp32 for depthwise, 0.8 of the bandwidth and
+three times as much in the last-level cache, tiles of 128 x 128 in whole waves, 2.5 us a kernel, 6 us a launch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from bench.analyse.calibration import Floats
+from bench.analyse.calibration_tables import Observed
+from bench.spec.kernels import Kernel
+from bench.spec.predicted_devices import PredictedDevice
+
+TILE, FLOOR_S, LAUNCH_S = 128, 2.5e-6, 6e-6
+
+
+def seconds(rows: Sequence[Observed]) -> Floats:
+    """Of each row."""
+    return np.array([_call(row) for row in rows])
+
+
+def _call(row: Observed) -> float:
+    device_s = sum(count * _kernel(row.device, kernel) for kernel, count in row.kernels)
+    if row.device.kind == "cpu" or row.mode == "library":
+        return device_s
+    launches = 1 if row.mode == "graph" else sum(count for _, count in row.kernels)
+    return max(device_s, launches * LAUNCH_S)
+
+
+def _kernel(device: PredictedDevice, kernel: Kernel) -> float:
+    cached = 3 if kernel.moved < 0.8 * device.cache_bytes else 1
+    moving = kernel.moved / (device.memory_bytes_per_s * 0.8 * cached)
+    computing, fill = 0.0, 1.0
+    if kernel.macs:
+        if kernel.groups == 1:
+            tiles = math.ceil(kernel.rows / TILE) * math.ceil(kernel.columns / TILE)
+            fill = kernel.rows * kernel.columns / (TILE**2 * math.ceil(tiles / device.units) * device.units)
+        share = 0.3 if kernel.family == "depthwise" else 0.7 if device.tensor(kernel.dtype) else 0.6
+        peak = device.peak["fp32"] if kernel.family == "depthwise" else device.rate(kernel.dtype)
+        computing = 2 * kernel.macs / (peak * share * max(fill, 0.01))
+    return max(computing, moving, FLOOR_S)

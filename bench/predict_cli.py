@@ -1,0 +1,111 @@
+"""`bench predict`: the verbs about devices that nobody here has. Nothing that they say is a measurement."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.spec.errors import UserError
+
+app = typer.Typer(
+    help="What devices that aren't here would do, by a model whose error is known. Never a measurement.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def calibrate(
+    data: Annotated[Path, typer.Argument(metavar="DATA_DIR", help="Folders deepbench, timm and torchbench of tables.")],
+    check: Annotated[
+        list[Path] | None, typer.Option(metavar="DIR", help="A run of ours that only checks the fit; may be repeated.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where to write; default: the package's own file.")
+    ] = None,
+) -> None:
+    """Fit the model to published times, leave sources and devices out in turn, write parameters and errors."""
+    from bench.analyse import prediction, results
+    from bench.show import prediction_report
+    from bench.spec import model_parameters
+
+    found = prediction.calibrate(data, [results.read(folder) for folder in check or ()])
+    target = Path(str(files("bench.spec") / model_parameters.FILE)) if out is None else out
+    prediction.write(found, target)
+    _say("\n".join([*prediction_report.brief(found), f"written: {target}"]))
+
+
+@app.command()
+def report() -> None:
+    """Print docs/PREDICTION.md: predicted against published, fitted and left out apart."""
+    from bench.show import prediction_report
+    from bench.spec import model_parameters
+
+    told = model_parameters.told()
+    if not told:
+        raise UserError(model_parameters.FILE, "no fit has been made", "Run bench predict calibrate DATA_DIR first.")
+    _say(prediction_report.markdown(told).removesuffix("\n"))
+
+
+@app.command()
+def crossover(
+    device: Annotated[str, typer.Option(metavar="sim:NAME", help="A predicted device: sim:a100, sim:FILE.yaml#NAME.")],
+    mode: Annotated[str, typer.Option(metavar="LIST", help="eager, graph, compile, with commas.")] = "eager,graph",
+    channels: Annotated[str, typer.Option(metavar="LIST", help="Channels in and out, with commas.")] = "",
+    batch: Annotated[str, typer.Option(metavar="LIST", help="Images of a call, with commas.")] = "",
+    kernel: Annotated[int, typer.Option(metavar="N", help="Height and width of the filter.")] = 3,
+    size: Annotated[int, typer.Option(metavar="N", help="Pixels in height and width.")] = 28,
+    dtype: Annotated[str, typer.Option(help="fp32, fp32-tf32, bf16, fp16 or fp64.")] = "fp32",
+    layout: Annotated[str, typer.Option(help="contiguous or channels_last.")] = "contiguous",
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="For the picture; default: results/predicted.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Map where separable would start to pay on a device, over batch and channels, as a table and a picture."""
+    from bench.analyse import predicted_crossover
+    from bench.spec.predicted_devices import PREFIX, named
+
+    if not device.startswith(PREFIX):
+        raise UserError("--device", "it is no predicted device", f"Write {PREFIX}a100, or measure by bench run", device)
+    if layout not in ("contiguous", "channels_last"):
+        raise UserError("--layout", "no such layout", "Write contiguous or channels_last", layout)
+    found = predicted_crossover.mapped(
+        named(device),
+        [word.strip() for word in mode.split(",")],
+        _numbers("--channels", channels) or predicted_crossover.CHANNELS,
+        _numbers("--batch", batch) or predicted_crossover.BATCHES,
+        kernel, size, dtype, layout,
+    )  # fmt: skip
+    if json_:
+        _say(json.dumps(found.to_dict(), indent=2))
+        return
+    from bench.show import predicted_crossover as words
+
+    words.show(found)
+    _say(f"picture: {words.draw(found, out or Path('results') / 'predicted')[0]}")
+
+
+def _numbers(option: str, text: str) -> list[int]:
+    """`1,4,16` as numbers; none of an empty text. UserError for anything else."""
+    try:
+        return [int(word) for word in text.split(",")] if text else []
+    except ValueError:
+        raise UserError(option, "these are no whole numbers", "Write them with commas, as 8,16,32", text) from None
+
+
+def _say(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        sys.stderr.close()
+        raise typer.Exit(141) from None

@@ -1,0 +1,239 @@
+"""docs/PREDICTION.md: how far predicted times and speedups are from published and measured ones, out of the fit's own file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from bench.analyse.calibration_scores import FITTED, NO_DEVICE, NO_SOURCE, ROOFLINE
+from bench.analyse.evidence import published
+from bench.spec.model_parameters import PRIOR
+from bench.spec.predicted_devices import PredictedDevice, known
+
+Told = Mapping[str, Any]
+GOAL_TIMES, GOAL_SPEEDUPS = 2.0, 0.25
+WORDS = {"gpu": "GPUs", "cpu": "CPUs"}
+_WAYS = (ROOFLINE, FITTED, NO_DEVICE, NO_SOURCE)
+
+
+def brief(told: Told) -> Iterator[str]:
+    """For the terminal: a line for each table, and whether the goals are met."""
+    for score in told["scores"]:
+        times = score["times"]
+        medians = ", ".join(f"{way} {times[way]['median']:.3f}" for way in _WAYS)
+        yield f"{score['source']} {score['table']} ({score['device']}, {times[FITTED]['n']} rows): median |ln error| {medians}"
+    for kind in WORDS:
+        yield from _goals(told, kind)
+
+
+def markdown(told: Told) -> str:
+    """The page."""
+    return "\n".join(line for part in _parts(told) for line in part) + "\n"
+
+
+def _parts(told: Told) -> Iterator[Iterator[str] | Sequence[str]]:
+    yield _HEAD.strip().splitlines()
+    yield ["", "## In short", "", *(f"- {line}" for kind in WORDS for line in _goals(told, kind)), ""]
+    yield [*_ERRORS.strip().splitlines(), ""]
+    yield _errors(told)
+    yield ["", "## Times: predicted against published", "", *_TIMES.strip().splitlines(), ""]
+    yield _table(told["scores"], "times")
+    yield ["", "## Speedups: predicted against published", "", *_SPEEDUPS.strip().splitlines(), ""]
+    yield _table(told["scores"], "speedups")
+    yield ["", "## Runs of ours, which nothing was fitted to", "", *_CHECKS.strip().splitlines(), ""]
+    yield _checks(told["checks"])
+    yield ["", "## Single speedups of other tables", "", *_PUBLISHED.strip().splitlines(), ""]
+    yield _published(told["published"])
+    yield ["", *_FAILS.strip().splitlines(), "", "## The data", ""]
+    yield _data(told["data"])
+    yield ["", "## The parameters", "", *_PARAMETERS.strip().splitlines(), ""]
+    yield _parameters(told["parameters"])
+    yield ["", "## The devices", "", *_DEVICES.strip().splitlines(), ""]
+    yield _devices()
+
+
+def _goals(told: Told, kind: str) -> Iterator[str]:
+    """Both goals for a kind of device, each met or not, with the numbers."""
+    summary = told["summary"][kind]
+    base, left = summary[ROOFLINE]["times"], summary[NO_SOURCE]["times"]
+    device = summary[NO_DEVICE]["times"]
+    yield (
+        f"{WORDS[kind]}, times left out: the median |ln error|, averaged over the tables, is {device:.2f} with whole devices left "
+        f"out and {left:.2f} with whole sources left out, against {base:.2f} of the unfitted roofline: "
+        f"{base / device:.1f} and {base / left:.1f} times less (goal: {GOAL_TIMES:.0f}; "
+        f"{_met(base / device >= GOAL_TIMES, base / left >= GOAL_TIMES)})."
+    )
+    pooled = [summary[way]["times_pooled"] for way in (NO_DEVICE, NO_SOURCE, ROOFLINE)]
+    yield (
+        f"{WORDS[kind]}, all rows pooled instead, so that the largest tables decide: {pooled[0]:.2f}, {pooled[1]:.2f} and {pooled[2]:.2f}, "
+        f"{pooled[2] / pooled[0]:.1f} and {pooled[2] / pooled[1]:.1f} times less."
+    )
+    if "speedups" not in summary[ROOFLINE]:
+        return
+    off = [math.expm1(summary[way]["speedups"]) for way in (NO_DEVICE, NO_SOURCE, ROOFLINE)]
+    yield (
+        f"{WORDS[kind]}, speedups left out: the median error is {_percent(off[0])} with whole devices left out and {_percent(off[1])} "
+        f"with whole sources left out (goal: under {_percent(GOAL_SPEEDUPS)}; {_met(off[0] < GOAL_SPEEDUPS, off[1] < GOAL_SPEEDUPS)}); "
+        f"the unfitted roofline's is {_percent(off[2])}."
+    )
+
+
+def _met(device: bool, source: bool) -> str:
+    if device == source:
+        return "met" if device else "missed"
+    return f"{'met' if device else 'missed'} for devices, {'met' if source else 'missed'} for sources"
+
+
+def _errors(told: Told) -> Iterator[str]:
+    yield "| of | a time | a speedup |"
+    yield "|---|---|---|"
+    for kind, errors in told["errors"].items():
+        yield f"| {WORDS[kind]} | x/÷ {math.exp(errors['time']):.2f} | x/÷ {math.exp(errors['speedup']):.2f} |"
+
+
+def _table(scores: Sequence[Told], what: str) -> Iterator[str]:
+    yield "| table | device | rows | roofline | fitted | device left out | source left out |"
+    yield "|---|---|---|---|---|---|---|"
+    for score in scores:
+        found = score[what]
+        if found:
+            cells = [_cell(found[way]) for way in _WAYS]
+            yield f"| {score['source']}, {score['table']} | {score['device']} | {found[FITTED]['n']:,} | {' | '.join(cells)} |"
+
+
+def _checks(checks: Sequence[Told]) -> Iterator[str]:
+    if not checks:
+        yield "None yet."
+        return
+    yield "| run | rows of | n | times: roofline | times: model | pairs | speedups: roofline | speedups: model |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for score in checks:
+        times, pairs = score["times"], score["speedups"]
+        told = [_cell(times[way]) for way in (ROOFLINE, FITTED)]
+        beside = (
+            [f"{pairs[FITTED]['n']}", *(_cell(pairs[way]) for way in (ROOFLINE, FITTED))] if pairs else ["", "", ""]
+        )
+        cells = [f"`{score['source']}`", score["table"], f"{times[FITTED]['n']}", *told, *beside]
+        yield f"| {' | '.join(cells)} |"
+
+
+def _cell(found: Told) -> str:
+    """Median size and bias of ln errors, then the shares within 1.5x and 2x."""
+    return (
+        f"{found['median']:.2f} ({found['bias']:+.2f}), {_percent(found['within_1_5'])}, {_percent(found['within_2'])}"
+    )
+
+
+def _published(rows: Sequence[Told]) -> Iterator[str]:
+    by_id = {one.id: one for one in published()}
+    yield "| row of docs/EVIDENCE.md | where | published | predicted | roofline | its table was fitted |"
+    yield "|---|---|---|---|---|---|"
+    for row in rows:
+        one = by_id[row["id"]]
+        where = ", ".join(w for w in (one.device, one.dtype, one.mode, one.pass_, f"batch {one.batch}") if w)
+        said = f"{row['speedup']:.2f}x | {row['predicted']:.2f}x | {row['roofline']:.2f}x | {'yes' if row['seen'] else 'no'}"
+        yield f"| `{one.id}` {one.comparison} | {where} | {said} |"
+    left = [row for row in rows if not row["seen"]]
+    off = {way: sorted(abs(math.log(row[way] / row["speedup"])) for row in left) for way in ("predicted", "roofline")}
+    middle = {way: _percent(math.expm1(sizes[len(sizes) // 2])) for way, sizes in off.items()}
+    sides = sum((row["predicted"] > 1) == (row["speedup"] > 1) for row in left)
+    yield ""
+    yield (
+        f"Of the {len(left)} rows whose tables were not fitted the median error is {middle['predicted']} (roofline: {middle['roofline']}), "
+        f"and {sides} are on the right side of 1x."
+    )
+
+
+def _data(files: Sequence[Told]) -> Iterator[str]:
+    yield "| file | SHA-256 begins | rows read | rows fitted |"
+    yield "|---|---|---|---|"
+    for one in files:
+        if one["read"]:
+            yield f"| {one['file']} | `{one['sha256']}` | {one['read']} | {one['fitted']} |"
+
+
+def _parameters(values: Mapping[str, float]) -> Iterator[str]:
+    yield "| parameter | before | fitted | meaning |"
+    yield "|---|---|---|---|"
+    for name, one in PRIOR.items():
+        if one.value or one.spread:
+            fitted = f"{values[name]:.3g}" if name in values else "not fitted"
+            yield f"| `{name}` | {one.value:.3g} | {fitted} | {one.meaning} |"
+
+
+def _devices() -> Iterator[str]:
+    yield "| name | device | units | FLOP/s in 1e12 | GB/s | cache, MB and GB/s | dispatch, launch, floor in us |"
+    yield "|---|---|---|---|---|---|---|"
+    for device in known().values():
+        peaks = ", ".join(f"{dtype} {rate / 1e12:.3g}" for dtype, rate in device.peak.items())
+        cache = f"{device.cache_bytes / 1e6:.3g}, {device.cache_bytes_per_s / 1e9:,.0f}"
+        host = f"{device.dispatch_s * 1e6:.3g}, {device.launch_s * 1e6:.3g}, {device.floor_s * 1e6:.3g}"
+        memory = f"{device.memory_bytes_per_s / 1e9:,.0f}"
+        yield f"| `sim:{device.name}` | {device.title} | {device.units} | {peaks} | {memory} | {cache} | {host} |"
+    yield ""
+    yield from _disagreements(known().values())
+
+
+def _disagreements(devices: Any) -> Iterator[str]:
+    yield "Where sources disagree:"
+    yield ""
+    device: PredictedDevice
+    for device in devices:
+        for figure, words in device.disagree.items():
+            yield f"- `{device.name}`, {figure}: {words}."
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+_HEAD = """
+# Predicted devices
+
+`--device sim:a100` runs this harness for a device that is not here. Its times come from a model, `bench/spec/kernel_model.py`,
+and this page says how far that model is from what others published and from what this harness has measured. **No number that a
+`sim:` device gives is a measurement**, and no verdict counts it as one.
+
+The page is printed by `bench predict report` from `bench/spec/model_parameters.json`, which `bench predict calibrate DATA_DIR`
+writes: the fit, and the fits with whole devices and whole sources left out. DATA_DIR holds the published tables named below; they
+stay outside of this repository. A run of ours is only ever held against the fit (`--check DIR`), never fitted.
+
+**How it predicts.** A kernel takes its floor, and then the longer of computing and moving, with a rounded corner. Computing: output
+tiles dealt out to the device's units in whole waves, at a share of the peak that is a parameter for each family (dense k x k, 1 x 1,
+grouped, depthwise, linear) and arithmetic (plain fp32 or matrix units). Moving: the bytes that it must read and write, at a share
+of the memory's bandwidth by family, or of the cache's as far as they fit into it. A call is the sum of its kernels; in eager mode the
+host's dispatch of each operator runs beside it, and the longer one counts; a graph is one launch. Two devices differ by the
+figures in the table at the end, and by nothing else: no parameter belongs to one device.
+
+An error is ln(predicted / observed): 0.10 is 10 %, 0.69 a factor of 2. "(+0.10)" is its median with the sign, so + is
+predicted too slow; the percentages are the shares of rows within a factor of 1.5 and of 2.
+"""
+_ERRORS = """
+Predicted rows carry these as their 95 % intervals: 95 % of the errors on data left out, whole sources and our own runs, each
+table weighing alike, lay within:
+"""
+_TIMES = """
+"Roofline" is the unfitted one of `bench/analyse/unfitted_roofline.py`, with the round shares that one would write down first. "Fitted" has seen
+the row itself, so it only shows what the formulas can express; the last two columns are what to expect of a new device.
+"""
+_SPEEDUPS = """
+Time of a network without depthwise convolutions over time of one with them: all such pairs of a table at the same batch. A
+DeepBench table is of single dense and 1 x 1 convolutions, so it has none.
+"""
+_CHECKS = """
+Standard and separable blocks and networks as this harness runs them. A CPU is described by the run's own measured roofs, a GPU by its row
+in the table below. "wall" is what a loop on the host sees, "device" the device's own time by its events.
+"""
+_PUBLISHED = """
+Rows of [EVIDENCE.md](EVIDENCE.md) between networks whose layers are known, on devices of the table below.
+"""
+_FAILS = ""
+_PARAMETERS = """
+The spread that the fit allowed each, and what it was taken for before, stand in `bench/spec/model_parameters.py`.
+"""
+_DEVICES = """
+Each figure's source stands beside it in `bench/spec/predicted_devices.yaml`. `xeon_phi`, `gtx1080ti` and `m60` are there because tables of them were
+published; **the card of pytorch/benchmark is not named there, and is a Tesla M60 by our guess**: of the cards of its time only that one's
+bandwidth and peak fit both its MobileNetV2 and its VGG-16.
+"""

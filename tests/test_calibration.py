@@ -1,0 +1,213 @@
+"""The fit of the kernel model: columns agree with the scalar model, parameters that made the data are found, and what is left out is left out."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.analyse import calibration, calibration_scores, calibration_tables, unfitted_roofline
+from bench.analyse.calibration_tables import Observed
+from bench.spec import kernel_model
+from bench.spec.errors import UserError
+from bench.spec.kernels import convolution, elementwise, linear, norm, pool
+from bench.spec.model_parameters import PRIOR, prior
+from bench.spec.predicted_devices import known
+
+GPUS = [d for d in known().values() if d.kind == "gpu"]
+CPUS = [d for d in known().values() if d.kind == "cpu"]
+
+
+@st.composite
+def kernels(draw, dtype):
+    word = draw(st.sampled_from(["conv", "linear", "elementwise", "norm", "pool"]))
+    n = draw(st.integers(1, 64))
+    if word == "conv":
+        c_in, taps = draw(st.integers(1, 256)), draw(st.sampled_from([(1, 1), (3, 3), (7, 7), (1, 7)]))
+        groups = draw(st.sampled_from([1, c_in]))
+        c_out = c_in if groups > 1 else draw(st.integers(1, 256))
+        pixels, last = draw(st.integers(1, 4096)), draw(st.booleans())
+        return convolution(
+            "x", n, c_in, c_out, pixels, pixels, taps, draw(st.sampled_from([1, 2])), groups, dtype, last
+        )
+    if word == "linear":
+        return linear("x", n, draw(st.integers(1, 4096)), draw(st.integers(1, 4096)), dtype)
+    nbytes = draw(st.integers(1, 1 << 30))
+    return (
+        {"elementwise": elementwise, "pool": pool}[word]("x", nbytes, nbytes, dtype)
+        if word != "norm"
+        else norm("x", nbytes, dtype)
+    )
+
+
+@st.composite
+def observed(draw, devices):
+    device = draw(st.sampled_from(devices))
+    dtype = draw(st.sampled_from([d for d in ("fp32", "fp16") if device.computes(d)]))
+    run = tuple((kernel, draw(st.integers(1, 3))) for kernel in draw(st.lists(kernels(dtype), min_size=1, max_size=4)))
+    mode, training = draw(st.sampled_from(["eager", "graph"])), draw(st.booleans())
+    return Observed("s", "t", device, dtype, mode, "n", 1, run, 1.0, training=training)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.one_of(st.lists(observed(GPUS), min_size=1, max_size=4), st.lists(observed(CPUS), min_size=1, max_size=4)))
+def test_columns_give_what_the_model_gives_row_by_row(rows):
+    p = {name: value * 1.1 for name, value in prior().items()}
+    expected = [
+        kernel_model.call_seconds(
+            row.device, [k for k, n in row.kernels for _ in range(n)], row.mode, p, training=row.training
+        ).wall_s
+        for row in rows
+    ]
+    assert calibration.seconds(calibration.tabulate(rows), p) == pytest.approx(expected, rel=1e-9)
+
+
+def world(truth, devices=("v100", "rtx3090", "a100"), source="made"):
+    """Rows whose times are the model's own, with the parameters `truth`."""
+    rows = []
+    for name in devices:
+        for c in (32, 128, 512):
+            for pixels in (196, 3136):
+                for batch in (1, 16, 128):
+                    dense = convolution("", batch, c, c, pixels, pixels, (3, 3))
+                    deep = convolution("", batch, c, c, pixels, pixels, (3, 3), 1, c)
+                    point = convolution("", batch, c, c, pixels, pixels)
+                    group = f"{name} {c} {pixels} {batch}"
+                    for run, base in (((dense,), True), ((deep, point), False)):
+                        row = Observed(source, name, known()[name], "fp32", "graph", "", batch, tuple((k, 1) for k in run), 1.0, group, base)  # fmt: skip
+                        rows.append(row)
+    seconds = calibration.seconds(calibration.tabulate(rows), truth)
+    return [replace(row, time_s=float(s)) for row, s in zip(rows, seconds, strict=True)]
+
+
+def test_a_fit_finds_the_parameters_that_made_the_data():
+    truth = {**prior(), "gpu.compute.dense.plain": 0.4, "gpu.move.depthwise": 0.5, "gpu.setup_s": 8e-6}
+    rows = world(truth)
+    table = calibration.tabulate(rows)
+    found = calibration.fit(table)
+    assert (
+        np.median(np.abs(calibration.errors(table, found)))
+        < 0.02
+        < np.median(np.abs(calibration.errors(table, prior())))
+    )
+    assert found["gpu.compute.dense.plain"] * found["gpu.winograd"] == pytest.approx(0.4 * 1.5, rel=0.1)
+
+
+def test_what_no_row_speaks_of_stays_what_it_was():
+    found = calibration.fit(calibration.tabulate(world({**prior(), "gpu.setup_s": 8e-6})))
+    assert found["gpu.compute.dense.tensor"] == PRIOR["gpu.compute.dense.tensor"].value
+    assert {name: v for name, v in found.items() if name.startswith("cpu.")} == {
+        name: one.value for name, one in PRIOR.items() if name.startswith("cpu.")
+    }
+
+
+def test_only_what_is_freed_moves_and_from_where_it_is_told_to_start():
+    rows = world({**prior(), "gpu.setup_s": 9e-6})
+    start = {**prior(), "gpu.wave_s": 1e-6}
+    found = calibration.fit(calibration.tabulate(rows), free=["gpu.setup_s"], start=start)
+    assert {name for name in found if found[name] != start[name]} == {"gpu.setup_s"}
+
+
+def test_a_fit_is_the_same_twice():
+    table = calibration.tabulate(world({**prior(), "gpu.setup_s": 8e-6}))
+    assert calibration.fit(table) == calibration.fit(table)
+
+
+def test_a_device_that_is_left_out_has_no_part_in_its_own_prediction():
+    rows = world(prior())
+    odd = [replace(r, time_s=r.time_s * 3) if r.device.name == "a100" else r for r in rows]
+    errors = calibration_scores.left_out(odd, lambda row: row.device.name)
+    mine = np.array([r.device.name == "a100" for r in odd])
+    assert errors[mine] == pytest.approx(np.full(mine.sum(), -math.log(3)), abs=0.02)
+
+
+def test_speedups_cancel_what_both_sides_are_off_by():
+    rows = world(prior())
+    table = calibration.tabulate(rows)
+    slow = calibration.errors(table, prior()) + 0.5
+    assert calibration_scores.of_speedups(rows, slow) == pytest.approx(np.zeros(len(rows) // 2), abs=1e-9)
+    separable_off = np.array([0.0 if row.baseline else -0.3 for row in rows])
+    assert calibration_scores.of_speedups(rows, separable_off) == pytest.approx(np.full(len(rows) // 2, 0.3))
+
+
+def test_rows_that_tell_of_their_host_alone_are_not_used():
+    row = world(prior())[0]
+    bound, free = (replace(row, time_s=t, extra={"dispatch_s": 1e-3}) for t in (1.1e-3, 1.3e-3))
+    assert calibration_scores.usable([bound, free, row]) == (free, row)
+
+
+@given(st.lists(st.floats(-2, 2), min_size=1, max_size=40), st.floats(0.05, 1))
+def test_an_interval_covers_the_share_of_errors_that_it_says(errors, share):
+    score = calibration_scores.Score("s", "t", "d", "gpu", {"way": np.array(errors)}, {})
+    width = calibration_scores.covering([score], ["way"], share=share)
+    assert np.mean(np.abs(errors) <= width) >= share - 1e-9
+    assert width in np.abs(errors)
+
+
+def test_each_table_weighs_alike_in_an_interval():
+    small, large = (
+        calibration_scores.Score("s", name, "d", "gpu", {"way": np.full(n, size)}, {}) for name, n, size in (("a", 2, 1.0), ("b", 1000, 0.1))
+    )  # fmt: skip
+    assert calibration_scores.covering([small, large], ["way"], share=0.95) == 1.0
+    assert calibration_scores.covering([large], ["way"], share=0.95) == 0.1
+
+
+def test_the_unfitted_roofline_is_what_it_says():
+    device = known()["a100"]
+    big = convolution("", 64, 512, 512, 3136, 3136, (3, 3))
+    row = Observed("s", "t", device, "fp32", "library", "", 1, ((big, 1),), 1.0)
+    (seconds,) = unfitted_roofline.seconds([row])
+    assert seconds == pytest.approx(2 * big.macs / (0.6 * 19.5e12), rel=0.05)
+    tiny = replace(row, kernels=((elementwise("", 4, 4), 1),))
+    assert unfitted_roofline.seconds([tiny]) == pytest.approx([2.5e-6])
+
+
+# ---------------------------------------------------------------- tables
+
+
+def write(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def test_a_layer_of_deepbench_becomes_its_kernel(tmp_path):
+    macs = 8 * 256 * 128 * 9 * 14 * 14
+    write(
+        tmp_path / "deepbench" / "v100_fp32.csv",
+        f"W,H,C,N,K,S_w,R_h,macs,bytes_fp32,fwd_ms\n28,28,128,8,256,3,3,{macs},1,0.5\n",
+    )
+    (row,) = calibration_tables.read(tmp_path)
+    ((kernel, count),) = row.kernels
+    assert (kernel.macs, kernel.stride, kernel.family, count) == (macs, 2, "dense", 1)
+    assert (row.time_s, row.device.name, row.mode) == (5e-4, "v100", "library")
+
+
+def test_a_network_of_timms_has_the_layers_that_its_code_has(tmp_path):
+    head = "model,infer_img_size,infer_samples_per_sec,infer_step_time,infer_batch_size,param_count,infer_gmacs,infer_macts\n"
+    rows = "mobilenetv1_100,224,1000,64,64,4.2,0.58,5.04\nresnet18,224,2000,32,64,11.7,1.82,2.48\nno_such_net,224,1,1,1,1,1,1\n"
+    write(tmp_path / "timm" / "benchmark-infer-amp-nchw-pt240-cu124-rtx4090.csv", head + rows)
+    v1, r18 = calibration_tables.read(tmp_path)
+    for row, gmacs in ((v1, 0.569), (r18, 1.814)):
+        assert sum(k.macs * n for k, n in row.kernels) / 64e9 == pytest.approx(gmacs, abs=0.001)
+    assert (v1.time_s, v1.dtype, v1.baseline, r18.baseline, v1.group) == (0.064, "fp16", False, True, r18.group)
+
+
+def test_a_folder_without_tables_is_a_mistake_told_in_a_line(tmp_path):
+    for folder, told in ((tmp_path / "none", "there is no such folder"), (tmp_path, "no table in it can be read")):
+        with pytest.raises(UserError, match=told):
+            calibration_tables.read(folder)
+    write(tmp_path / "torchbench" / "x.csv", "model,pr,batch,gpu_ms,cpu_dispatch_ms\nresnet18,1,4,fast,1\n")
+    with pytest.raises(UserError, match=r"x\.csv:2: gpu_ms: 'fast': it is not a number"):
+        calibration_tables.read(tmp_path)
+
+
+def test_a_compiled_network_keeps_one_pass_over_each_map():
+    counted = (
+        (norm("", 400), 3),
+        (elementwise("", 400, 400), 3),
+        (elementwise("", 800, 400), 1),
+        (pool("", 400, 4), 1),
+    )
+    assert calibration.fused(counted) == (counted[0], counted[2], counted[3])

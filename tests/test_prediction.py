@@ -1,0 +1,234 @@
+"""What the fitted model says of devices, what it says of itself, and bench predict."""
+
+import json
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench import cli
+from bench.analyse import calibration_runs, predicted_crossover, prediction, results
+from bench.analyse.calibration_scores import FITTED, ROOFLINE
+from bench.show import prediction_report
+from bench.spec import kernel_model, model_parameters
+from bench.spec.blocks import BlockChoice, Shape, build
+from bench.spec.kernels import of_block
+from bench.spec.predicted_devices import named
+
+ROOT = Path(__file__).resolve().parents[1]
+REFERENCE = ROOT / "results" / "reference"
+STRONG = ("a100", "h100", "h200", "rtx4090")
+
+
+def block(device, name, channels, size, batch, mode, dtype="fp32"):
+    made = build(BlockChoice(name), Shape(channels, channels, size, size, batch=batch))
+    return kernel_model.call_seconds(named(device), of_block(made, size, size, batch, dtype), mode)
+
+
+def speedup(device, *shape, **how):
+    return block(device, "standard", *shape, **how).wall_s / block(device, "separable", *shape, **how).wall_s
+
+
+def network(device, name, batch=1024, dtype="fp16"):
+    made = of_block(build(BlockChoice(name), Shape(3, 1000, 224, 224, batch=batch)), 224, 224, batch, dtype)
+    return kernel_model.call_seconds(device, made).wall_s
+
+
+# ---------------------------------------------------------------- what published measurements say, unforced
+
+
+@pytest.mark.parametrize("device", STRONG)
+@pytest.mark.parametrize("channels", [32, 64, 128])
+def test_one_image_eager_on_a_strong_gpu_is_the_hosts_and_separable_loses_or_ties(device, channels):
+    call = block(device, "separable", channels, 28, 1, "eager")
+    assert call.host_s > 1.2 * call.device_s
+    assert speedup(device, channels, 28, 1, mode="eager") < 1.05
+
+
+@pytest.mark.parametrize("device", STRONG)
+def test_a_graph_takes_the_host_out_of_it(device):
+    eager, graph = (block(device, "separable", 128, 28, 1, mode) for mode in ("eager", "graph"))
+    assert graph.wall_s < 0.6 * eager.wall_s
+    assert graph.wall_s == graph.device_s
+    assert speedup(device, 128, 28, 1, mode="graph") > speedup(device, 128, 28, 1, mode="eager")
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v1", "mobilenet_v2"])
+@pytest.mark.parametrize("device", ["rtx4090", "h100"])
+def test_in_large_batches_activations_rule(device, name):
+    card = named(device)
+    twice_the_bytes = replace(
+        card, memory_bytes_per_s=2 * card.memory_bytes_per_s, cache_bytes_per_s=2 * card.cache_bytes_per_s
+    )
+    twice_the_flops = replace(card, peak={dtype: 2 * rate for dtype, rate in card.peak.items()})
+    now = network(card, name)
+    assert network(twice_the_bytes, name) < 0.7 * now
+    assert network(twice_the_flops, name) > 0.85 * now
+
+
+def test_a_weak_gpu_behaves_like_a_cpu():
+    weak, strong, cpu = (speedup(d, 256, 28, 4, mode="graph") for d in ("jetson_orin_nano", "h100", "desktop_cpu"))
+    assert weak > 1.3
+    assert strong < 0.8 * weak
+    assert cpu > 1.3
+
+
+def test_mobilenet_v2_does_not_beat_resnet_18_on_a_4090_in_a_large_batch():
+    assert network(named("rtx4090"), "mobilenet_v2") > network(named("rtx4090"), "resnet18")
+
+
+# ---------------------------------------------------------------- the file of the fit
+
+
+def told():
+    return model_parameters.told()
+
+
+def test_the_file_holds_the_parameters_that_are_free_and_no_others():
+    free = {name for name, one in model_parameters.PRIOR.items() if one.spread}
+    assert set(told()["parameters"]) == free
+    assert all(value > 0 for value in told()["parameters"].values())
+
+
+def test_no_share_of_a_peak_or_of_a_bandwidth_is_beyond_all_of_it():
+    for name, value in told()["parameters"].items():
+        if ".move." in name or ".cache.share" in name or ".compute." in name:
+            assert value < 1.1, name  # a little above 1 where a card's clock is above that of its peak
+
+
+def test_the_intervals_are_no_narrower_than_what_was_left_out_asks_for():
+    for kind, errors in told()["errors"].items():
+        medians = [s["times"]["source left out"]["median"] for s in told()["scores"] if s["kind"] == kind]
+        assert errors["time"] > max(medians)
+        assert errors["speedup"] > 0
+
+
+@pytest.mark.parametrize("folder", ["xeon-2-cores", "xeon-2-cores-speed-thinking"])
+def test_our_own_runs_are_held_against_the_fit_as_the_file_says(folder):
+    parameters = {kind: {**model_parameters.prior(), **told()["parameters"]} for kind in prediction.KINDS}
+    found = [score.to_dict() for score in prediction.of_run(results.read(REFERENCE / folder), parameters)]
+    written = [score for score in told()["checks"] if score["source"] == folder]
+    for mine, theirs in zip(found, written, strict=True):
+        for what in ("times", "speedups"):
+            for way in mine[what]:
+                assert mine[what][way] == pytest.approx(theirs[what][way], abs=2e-3)
+
+
+def test_the_model_is_nearer_to_our_own_runs_than_the_unfitted_roofline():
+    for score in told()["checks"]:
+        if score["times"][FITTED]["n"] >= 20:
+            assert score["times"][FITTED]["median"] < score["times"][ROOFLINE]["median"], score["source"]
+
+
+def test_published_speedups_are_predicted_as_the_file_says():
+    parameters = {kind: {**model_parameters.prior(), **told()["parameters"]} for kind in prediction.KINDS}
+    found = list(prediction.of_published(parameters))
+    assert [row["id"] for row in found] == [row["id"] for row in told()["published"]]
+    for mine, theirs in zip(found, told()["published"], strict=True):
+        assert mine["predicted"] == pytest.approx(theirs["predicted"], rel=2e-3)
+
+
+def test_the_page_is_what_the_command_prints():
+    page = (ROOT / "docs" / "PREDICTION.md").read_text(encoding="utf-8")
+    assert page == prediction_report.markdown(told())
+
+
+def test_the_page_says_of_each_goal_whether_it_is_met():
+    goals = list(prediction_report.brief(told()))
+    for kind in ("GPUs", "CPUs"):
+        lines = [line for line in goals if line.startswith(f"{kind}, ") and "goal" in line]
+        assert len(lines) == 2
+        for line in lines:
+            assert re.search(r"met|missed", line)
+
+
+def test_a_cards_name_is_found_in_what_torch_calls_it():
+    names = {
+        "NVIDIA H100 80GB HBM3": "h100",
+        "Tesla T4": "t4",
+        "NVIDIA GeForce RTX 4090": "rtx4090",
+        "NVIDIA A100-SXM4-40GB": "a100",
+    }
+    for title, name in names.items():
+        assert calibration_runs.like(title).name == name
+    assert calibration_runs.like("NVIDIA GeForce GTX 980") is None
+
+
+# ---------------------------------------------------------------- bench predict
+
+
+def bench(capsys, *words):
+    with pytest.raises(SystemExit) as left:
+        cli.main(["predict", *words])
+    told = capsys.readouterr()
+    return left.value.code, told.out, told.err
+
+
+def test_calibrate_writes_a_file_that_says_where_all_of_it_is_from(tmp_path, capsys, monkeypatch):
+    data = tmp_path / "data"
+    (data / "deepbench").mkdir(parents=True)
+    head = "W,H,C,N,K,S_w,R_h,macs,bytes_fp32,fwd_ms\n"
+    for word, ms in (("v100_fp32", 0.2), ("gtx1080ti_fp32", 0.5), ("knl7250_fp32", 0.6)):
+        lines = "".join(f"28,28,{c},8,{c},3,3,{8 * c * c * 9 * 784},1,{ms * c / 64}\n" for c in (32, 64, 128))
+        (data / "deepbench" / f"{word}.csv").write_text(head + lines)
+    out = tmp_path / "found.json"
+    status, said, _ = bench(capsys, "calibrate", str(data), "--out", str(out))
+    assert status == 0
+    assert f"written: {out}" in said
+    found = json.loads(out.read_text())
+    assert [(one["file"], one["read"]) for one in found["data"]] == [
+        ("deepbench/gtx1080ti_fp32.csv", 3), ("deepbench/knl7250_fp32.csv", 3), ("deepbench/v100_fp32.csv", 3),
+    ]  # fmt: skip
+    first = out.read_bytes()
+    bench(capsys, "calibrate", str(data), "--out", str(out))
+    assert out.read_bytes() == first
+
+
+def test_crossover_says_that_it_is_predicted_in_words_data_and_picture(tmp_path, capsys):
+    asked = ["crossover", "--device", "sim:a100", "--channels", "16,256", "--batch", "1,64", "--out", str(tmp_path)]
+    status, said, _ = bench(capsys, *asked)
+    assert status == 0
+    assert "PREDICTED for NVIDIA A100" in said
+    assert "nothing was measured" in said
+    svg = (tmp_path / "predicted-crossover-a100.svg").read_text(encoding="utf-8")
+    assert "not measured" in svg
+    assert (tmp_path / "predicted-crossover-a100.png").stat().st_size > 10_000
+    _, text, _ = bench(capsys, *asked, "--json")
+    data = json.loads(text)
+    assert data["status"] == "predicted"
+    assert {(c["mode"], c["batch"], c["channels"]) for c in data["cells"]} == {
+        (mode, b, c) for mode in ("eager", "graph") for b in (1, 64) for c in (16, 256)
+    }
+
+
+def test_a_cell_within_the_models_error_is_undecided():
+    found = predicted_crossover.mapped(named("a100"))
+    assert found.error == told()["errors"]["gpu"]["speedup"]
+    for cell in found.cells:
+        beyond = abs(math.log(cell.speedup)) > found.error
+        assert (cell.state == "undecided") is not beyond
+        if beyond:
+            assert cell.state == ("faster" if cell.speedup > 1 else "slower")
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["crossover", "--device", "sim:a10"], "sim:a10: no such device. Did you mean a100?"),
+        (["crossover", "--device", "cuda"], "--device: 'cuda': it is no predicted device."),
+        (["crossover", "--device", "sim:a100", "--mode", "egar"], "--mode: 'egar': no such mode."),
+        (["crossover", "--device", "sim:t4", "--dtype", "bf16"], "sim:t4: no peak is known for bf16."),
+        (["crossover", "--device", "sim:a100", "--channels", "8,x"], "--channels: '8,x': these are no whole numbers."),
+        (["crossover", "--device", "sim:a100", "--kernel", "4"], "--kernel: 4: it is even"),
+        (["crossover", "--device", "sim:a100", "--batch", "0"], "--batch: 0: it is not from 1 to 65536."),
+        (["crossover", "--device", "sim:a100", "--layout", "nchw"], "--layout: 'nchw': no such layout."),
+        (["calibrate", "nowhere"], "nowhere: there is no such folder."),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_2(capsys, words, line):
+    status, said, error = bench(capsys, *words)
+    assert (status, said) == (2, "")
+    assert line in error
+    assert error.count("\n") == 1
