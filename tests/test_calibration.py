@@ -140,18 +140,16 @@ def test_rows_that_tell_of_their_host_alone_are_not_used():
 
 @given(st.lists(st.floats(-2, 2), min_size=1, max_size=40), st.floats(0.05, 1))
 def test_an_interval_covers_the_share_of_errors_that_it_says(errors, share):
-    score = calibration_scores.Score("s", "t", "d", "gpu", {"way": np.array(errors)}, {})
-    width = calibration_scores.covering([score], ["way"], share=share)
+    width = calibration_scores.covering([np.array(errors)], share)
     assert np.mean(np.abs(errors) <= width) >= share - 1e-9
     assert width in np.abs(errors)
 
 
 def test_each_table_weighs_alike_in_an_interval():
-    small, large = (
-        calibration_scores.Score("s", name, "d", "gpu", {"way": np.full(n, size)}, {}) for name, n, size in (("a", 2, 1.0), ("b", 1000, 0.1))
-    )  # fmt: skip
-    assert calibration_scores.covering([small, large], ["way"], share=0.95) == 1.0
-    assert calibration_scores.covering([large], ["way"], share=0.95) == 0.1
+    small, large, none = np.full(2, 1.0), np.full(1000, 0.1), np.empty(0)
+    assert calibration_scores.covering([small, large, none]) == 1.0
+    assert calibration_scores.covering([large]) == 0.1
+    assert math.isnan(calibration_scores.covering([none]))
 
 
 def test_the_unfitted_roofline_is_what_it_says():

@@ -56,11 +56,12 @@ def test_a_command_prints_what_is_shown_under_it(block: str, bench: Bench, sketc
 def test_every_flag_of_every_verb_that_is_named_exists(bench: Bench):
     named = set()
     for line in re.findall(r"(?:`|^(?:\$ )?)(bench [a-z]+[^`\n]*)", FAQ, re.MULTILINE):
-        verb = line.split()[1]
+        words = line.split()
+        verb = " ".join(words[1:3] if words[1] == "predict" else words[1:2])
         named |= {(verb, flag) for flag in re.findall(r"--[a-z-]+", line)}
     assert {("run", "--set"), ("run", "--resume"), ("compare", "--margin"), ("compare", "--fail-on")} <= named
     for verb in {verb for verb, _ in named}:
-        status, told = bench(verb, "--help")
+        status, told = bench(*verb.split(), "--help")
         assert status == 0
         for flag in {flag for v, flag in named if v == verb}:
             assert re.search(rf"{flag}\b", told), (verb, flag)

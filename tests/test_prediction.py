@@ -27,6 +27,10 @@ def block(device, name, channels, size, batch, mode, dtype="fp32"):
     return kernel_model.call_seconds(named(device), of_block(made, size, size, batch, dtype), mode)
 
 
+def told():
+    return model_parameters.told()
+
+
 def speedup(device, *shape, **how):
     return block(device, "standard", *shape, **how).wall_s / block(device, "separable", *shape, **how).wall_s
 
@@ -82,10 +86,6 @@ def test_mobilenet_v2_does_not_beat_resnet_18_on_a_4090_in_a_large_batch():
 # ---------------------------------------------------------------- the file of the fit
 
 
-def told():
-    return model_parameters.told()
-
-
 def test_the_file_holds_the_parameters_that_are_free_and_no_others():
     free = {name for name, one in model_parameters.PRIOR.items() if one.spread}
     assert set(told()["parameters"]) == free
@@ -105,7 +105,7 @@ def test_the_intervals_are_no_narrower_than_what_was_left_out_asks_for():
         assert errors["speedup"] > 0
 
 
-@pytest.mark.parametrize("folder", ["xeon-2-cores", "xeon-2-cores-speed-thinking"])
+@pytest.mark.parametrize("folder", list(dict.fromkeys(score["source"] for score in told()["checks"])))
 def test_our_own_runs_are_held_against_the_fit_as_the_file_says(folder):
     parameters = {kind: {**model_parameters.prior(), **told()["parameters"]} for kind in prediction.KINDS}
     found = [score.to_dict() for score in prediction.of_run(results.read(REFERENCE / folder), parameters)]
@@ -118,8 +118,9 @@ def test_our_own_runs_are_held_against_the_fit_as_the_file_says(folder):
 
 def test_the_model_is_nearer_to_our_own_runs_than_the_unfitted_roofline():
     for score in told()["checks"]:
-        if score["times"][FITTED]["n"] >= 20:
-            assert score["times"][FITTED]["median"] < score["times"][ROOFLINE]["median"], score["source"]
+        for what in ("times", "speedups"):
+            if score[what] and score[what][FITTED]["n"] >= 20:
+                assert score[what][FITTED]["median"] < score[what][ROOFLINE]["median"], score["source"]
 
 
 def test_published_speedups_are_predicted_as_the_file_says():
@@ -142,6 +143,21 @@ def test_the_page_says_of_each_goal_whether_it_is_met():
         assert len(lines) == 2
         for line in lines:
             assert re.search(r"met|missed", line)
+
+
+def test_the_example_of_the_page_is_a_device(tmp_path):
+    page = (ROOT / "docs" / "PREDICTION.md").read_text(encoding="utf-8")
+    file = tmp_path / "my_devices.yaml"
+    file.write_text(re.search(r"```yaml\n(.*?)```", page, re.DOTALL)[1], encoding="utf-8")
+    assert named(f"sim:{file}#my_card").title == "The card in our lab"
+
+
+def test_what_was_first_said_of_a_gpu_stays_as_it_was_said():
+    first = {(s["source"], s["device"], s["table"]): s for s in prediction_report.first_look()["checks"]}
+    wall = first["h100-16-cores", "NVIDIA H100 SXM5 80 GB", "eager, inference, wall"]
+    assert (wall["times"][FITTED]["median"], wall["speedups"][FITTED]["median"]) == (0.1222, 0.248)
+    device = first["h100-16-cores", "NVIDIA H100 SXM5 80 GB", "eager, inference, device"]
+    assert device["speedups"][FITTED]["median"] == 0.7824
 
 
 def test_a_cards_name_is_found_in_what_torch_calls_it():

@@ -75,7 +75,6 @@ def tabulate(rows: Sequence[Observed]) -> Table:
         "fast": [a.fast for a in asked],
         "generic": [a.generic for a in asked],
         "contraction": [a.arm == "contraction" for a in asked],
-        "computes": [bool(a.lane) for a in asked],
         "memory": [d.memory_bytes_per_s for d in device],
         "cache": [d.cache_bytes for d in device],
         "cache_rate": [d.cache_bytes_per_s for d in device],
@@ -135,7 +134,9 @@ def kernel_seconds(table: Table, p: Parameters) -> Floats:
     moving = np.maximum(cache_s, found * cache_s + (1 - found) * memory_s)
     longer, corner = np.maximum(computing, moving), p[f"{kind}.corner"]
     near = np.divide(np.minimum(computing, moving), longer, out=np.zeros_like(longer), where=longer > 0)
-    idle = n["floor"] * p[f"{kind}.floor"] + n["computes"] * p[f"{kind}.setup_s"] + n["doublings"] * p[f"{kind}.sync_s"]
+    idle = (
+        n["floor"] * p[f"{kind}.floor"] + n["contraction"] * p[f"{kind}.setup_s"] + n["doublings"] * p[f"{kind}.sync_s"]
+    )
     forward: Floats = idle + longer * (1 + near**corner) ** (1 / corner)
     whole: Floats = forward * (1 + n["training"] * looked_up["backward"])
     return whole

@@ -138,12 +138,12 @@ def pooled_median(found: Sequence[Score], way: str, speedups: bool = False) -> f
     return float(np.median(np.abs(np.concatenate(errors)))) if errors else math.nan
 
 
-def covering(found: Sequence[Score], ways: Sequence[str], speedups: bool = False, share: float = COVERED) -> float:
+def covering(tables: Sequence[Floats], share: float = COVERED) -> float:
     """The size that a share of the errors stays below, each table weighing alike; NaN where there is none."""
-    tables = [np.abs(e) for way in ways for e in _errors(found, way, speedups)]
-    if not tables:
+    full = [np.abs(errors) for errors in tables if len(errors)]
+    if not full:
         return math.nan
-    sizes, weights = np.concatenate(tables), np.concatenate([np.full(len(e), 1 / len(e)) for e in tables])
+    sizes, weights = np.concatenate(full), np.concatenate([np.full(len(e), 1 / len(e)) for e in full])
     order = np.argsort(sizes, kind="stable")
     below = np.cumsum(weights[order]) / weights.sum()
     return float(sizes[order][int(np.searchsorted(below, share - 1e-12))])

@@ -26,12 +26,12 @@ __all__ = [
 Mode = Literal["eager", "graph", "compile"]
 
 TILES = {
-    "gpu": ((256, 128), (128, 128), (128, 64), (64, 64), (128, 32), (64, 32), (128, 16), (64, 16), (16, 64)),
+    "gpu": ((256, 128), (128, 128), (128, 64), (64, 64), (128, 32)),
     "cpu": ((28, 16),),
 }
 """Rows and columns of the tiles that a product of matrices may be cut into."""
-REUSE = {"gpu": 16, "cpu": 0}  # the harmonic mean of a tile's sides at which half of its rate is left
-SPLIT_DEPTH = 256  # products that a tile keeps to itself when the depth is shared out for want of tiles
+REUSE, FULL_SIDE = {"gpu": 48, "cpu": 0}, 128
+"""A tile's rate is side / (side + REUSE), with its sides' harmonic mean, in units of that of a side of FULL_SIDE."""
 STRIP = {"gpu": 1024, "cpu": 256}  # outputs of a depthwise convolution that one unit does at a time
 ALIGNED = 8  # channels of fp16 that matrix units take together; fewer are filled up
 WAVE_S = 2e-6  # of a wave that computes nothing, by which tiles are chosen (the fitted one decides what they cost)
@@ -100,10 +100,10 @@ def _tiled(device: PredictedDevice, kernel: Kernel, tensor: bool) -> tuple[int, 
     for tall, wide in TILES[kind]:
         rows = min(tall, kernel.rows) if kind == "cpu" else tall
         tiles = math.ceil(kernel.rows / tall) * math.ceil(kernel.columns / wide) * kernel.groups
-        shared = max(1, min(units // tiles, depth // SPLIT_DEPTH)) if tiles < units else 1
         side = 2 * tall * wide / (tall + wide)
-        wave_s = 2 * rows * wide * depth / shared / rate * (side + REUSE[kind]) / side
-        waves = math.ceil(tiles * shared / units)
+        reused = (1 + REUSE[kind] / FULL_SIDE) / (1 + REUSE[kind] / side)
+        wave_s = 2 * rows * wide * depth / (rate * reused)
+        waves = math.ceil(tiles / units)
         best = min(best, (waves * (wave_s + WAVE_S), waves, wave_s))
     return best[1:]
 
@@ -126,7 +126,7 @@ def kernel_seconds(device: PredictedDevice, kernel: Kernel, parameters: Paramete
     moving = max(cache_s, found * cache_s + (1 - found) * memory_s)
     longer, corner = max(computing, moving), p[f"{kind}.corner"]
     work = longer * (1 + (min(computing, moving) / longer) ** corner) ** (1 / corner) if longer else 0.0
-    idle = device.floor_s * p[f"{kind}.floor"] + (p[f"{kind}.setup_s"] if asked.lane else 0.0)
+    idle = device.floor_s * p[f"{kind}.floor"] + (p[f"{kind}.setup_s"] if asked.arm == "contraction" else 0.0)
     return idle + p[f"{kind}.sync_s"] * math.log2(device.units) + work
 
 
