@@ -15,7 +15,7 @@ from bench.show.write import write_views
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-
+LANGUAGES = ("README.md", "README.zh-CN.md")  # tests/test_readme_zh.py holds the second to the first
 
 (SHOWN,) = re.findall(r"```console\n\$ bench report (\S+)\n(.*?)```", README, re.DOTALL)
 REFERENCE = SHOWN[0]
@@ -54,19 +54,22 @@ def test_the_verdicts_in_the_readme_are_those_of_the_committed_runs(folder: str,
         assert (ROOT / folder / file).is_file()
 
 
-def test_every_file_that_the_readme_points_at_is_there():
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
+@pytest.mark.parametrize("name", LANGUAGES)
+def test_every_file_that_the_readme_points_at_is_there(name: str):
+    for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / name).read_text(encoding="utf-8")):
         assert (ROOT / target).exists(), target
 
 
-def test_every_verb_and_target_that_the_readme_names_exists():
+@pytest.mark.parametrize("name", LANGUAGES)
+def test_every_verb_and_target_that_the_readme_names_exists(name: str):
+    text = (ROOT / name).read_text(encoding="utf-8")
     listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for target in set(re.findall(r"`make ([a-z-]+)", README)) | set(re.findall(r"\$ make ([a-z-]+)", README)):
+    for target in set(re.findall(r"(?:`|\$ )make ([a-z-]+)", text)):
         assert re.search(rf"^  {target} ", listed, re.MULTILINE), target
     told = subprocess.run(
         [sys.executable, "-m", "bench", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    for verb in set(re.findall(r"`bench ([a-z]+)", README)):
+    for verb in set(re.findall(r"`bench ([a-z]+)", text)):
         assert re.search(rf"^  {verb}\b", told.stdout, re.MULTILINE), verb
 
 
