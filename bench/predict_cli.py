@@ -58,7 +58,12 @@ def report() -> None:
 
 @app.command()
 def crossover(
-    device: Annotated[str, typer.Option(metavar="sim:NAME", help="A predicted device: sim:a100, sim:FILE.yaml#NAME.")],
+    device: Annotated[
+        str,
+        typer.Option(
+            metavar="sim:NAME", help="sim:a100, sim:FILE.yaml#NAME, or sim:RESULTS_FOLDER#cpu: the CPU of a run."
+        ),
+    ],
     mode: Annotated[str, typer.Option(metavar="LIST", help="eager, graph, compile, with commas.")] = "eager,graph",
     channels: Annotated[str, typer.Option(metavar="LIST", help="Channels in and out, with commas.")] = "",
     batch: Annotated[str, typer.Option(metavar="LIST", help="Images of a call, with commas.")] = "",

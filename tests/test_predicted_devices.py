@@ -92,3 +92,43 @@ def test_a_dtype_without_a_peak_is_refused_and_tf32_falls_back():
     assert v100.rate("fp32-tf32") == v100.rate("fp32")
     with pytest.raises(UserError, match="no peak is known for bf16"):
         v100.rate("bf16")
+
+
+ROOFS = """\
+run_id,schema_version,dtype,threads,device,device_name,processes,matmul_flop_per_s,conv_flop_per_s,cache_bytes_per_s,memory_bytes_per_s,cache_bytes,roof_detail
+r,1,fp32,1,cpu,A processor,3,1e11,2e11,9e10,1e10,1e8,
+r,1,fp32,4,cpu,A processor,3,5e11,4e11,3e11,3e10,1e8,
+r,1,bf16,4,cpu,A processor,3,9e11,,3e11,3e10,1e8,
+r,1,fp32,4,cuda:0,A card,3,5e13,4e13,3e12,3e12,1e8,
+"""
+
+
+def test_the_processor_of_a_run_is_what_its_roofs_say(tmp_path):
+    (tmp_path / "roofs.csv").write_text(ROOFS, encoding="utf-8")
+    cpu = predicted_devices.named(f"sim:{tmp_path}#cpu")
+    assert (cpu.title, cpu.kind, cpu.units) == ("A processor, 4 threads", "cpu", 4)
+    assert cpu.peak == {"fp32": 5e11, "bf16": 9e11}
+    assert (cpu.memory_bytes_per_s, cpu.unit_bytes_per_s, cpu.cache_bytes_per_s) == (3e10, 1e10, 3e11)
+    assert cpu.on(1).memory_bytes_per_s == 1e10
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (None, "roofs.csv: there is no such table of roofs."),
+        (ROOFS.replace(",cpu,", ",cuda:1,"), "roofs.csv: it has no roofs of a CPU in fp32."),
+        (ROOFS.replace("3e10", ""), "roofs.csv: it has no roofs of a CPU in fp32."),
+    ],
+)
+def test_a_folder_without_roofs_of_a_cpu_is_one_line(tmp_path, text, told):
+    if text is not None:
+        (tmp_path / "roofs.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        predicted_devices.named(f"sim:{tmp_path}#cpu")
+    assert told in str(caught.value)
+
+
+def test_a_runs_only_processor_is_called_cpu(tmp_path):
+    (tmp_path / "roofs.csv").write_text(ROOFS, encoding="utf-8")
+    with pytest.raises(UserError, match="no such device"):
+        predicted_devices.named(f"sim:{tmp_path}#h100")

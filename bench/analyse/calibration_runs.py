@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from bench.analyse.calibration_tables import Observed
 from bench.analyse.results import Run
@@ -17,7 +16,7 @@ from bench.analyse.summary import records_of
 from bench.spec.columns import MEASURED
 from bench.spec.errors import UserError
 from bench.spec.kernels import of_block
-from bench.spec.predicted_devices import PREFIX, PredictedDevice, known
+from bench.spec.predicted_devices import PREFIX, PredictedDevice, known, of_roofs
 
 Clock = Literal["wall", "device"]
 COLUMNS: dict[Clock, str] = {"wall": "time_min_s", "device": "device_time_median_s"}
@@ -74,7 +73,10 @@ def device_of(run: Run, device: str, threads: int, dtype: str, title: str) -> Pr
     """The device that rows were measured on, as the model knows it; None where it knows none."""
     if device.startswith(PREFIX):
         return None
-    return of_roofs(run, threads, dtype, title) if device == "cpu" else like(title)
+    if device != "cpu":
+        return like(title)
+    found = None if run.roofs is None else of_roofs(records_of(run.roofs), threads)
+    return found if found and found.computes(dtype) else None
 
 
 def like(title: str) -> PredictedDevice | None:
@@ -82,32 +84,6 @@ def like(title: str) -> PredictedDevice | None:
     plain = re.sub(r"[^a-z0-9]", "", title.lower())
     names = [name for name, device in known().items() if device.kind == "gpu" and name.replace("_", "") in plain]
     return known()[max(names, key=len)] if names else None
-
-
-def of_roofs(run: Run, threads: int, dtype: str, title: str) -> PredictedDevice | None:
-    """A CPU as its run's roofs.csv has measured it, with so many threads; None where the file has no such row."""
-    rows = {
-        str(row["dtype"]): row for row in _roofs(run)
-        if row["device"] == "cpu" and int(row["threads"] or 0) == threads
-    }  # fmt: skip
-    peaks = {name: peak for name, row in rows.items() if (peak := _peak(row))}
-    row = rows.get(dtype) or rows.get("fp32")
-    if row is None or "fp32" not in peaks | {dtype: 1.0} or not _number(row["memory_bytes_per_s"]):
-        return None
-    peaks.setdefault("fp32", peaks.get(dtype, 0.0))
-    return PredictedDevice(
-        f"cpu_{threads}_threads", title, "cpu", threads, 0.0, peaks, float(row["memory_bytes_per_s"]), 0.0,
-        float(row["cache_bytes"]), float(row["cache_bytes_per_s"] or row["memory_bytes_per_s"]),
-    )  # fmt: skip
-
-
-def _roofs(run: Run) -> Iterator[Mapping[str, Any]]:
-    if run.roofs is not None:
-        yield from records_of(run.roofs)
-
-
-def _peak(row: Mapping[str, Any]) -> float:
-    return max(_number(row["matmul_flop_per_s"]), _number(row["conv_flop_per_s"]))
 
 
 def _number(cell: object) -> float:

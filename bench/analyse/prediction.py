@@ -124,8 +124,9 @@ def _check(rows: Sequence[Observed], table: str, parameters: Mapping[str, float]
     }
     paired = {way: scoring.of_speedups(rows, found) for way, found in errors.items()}
     device = rows[0].device
+    title = device.title if device.kind == "gpu" else str(rows[0].extra["row"]["device_name"])
     speedups = {way: found for way, found in paired.items() if len(found)}
-    return Score(rows[0].source, table, device.title, device.kind, errors, speedups)
+    return Score(rows[0].source, table, title, device.kind, errors, speedups)
 
 
 def of_published(parameters: Mapping[str, Mapping[str, float]]) -> Iterator[dict[str, Any]]:

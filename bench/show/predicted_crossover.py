@@ -22,7 +22,7 @@ from bench.show.terminal import console_on, print_table
 
 _DARK = 0.21
 MARKS = {"faster": "", "slower": "", "undecided": " ?"}
-LEGEND = "?: the model's error could turn it; h: the host would decide, not the device"
+_HOST = "h: the host would decide, not the device"
 
 
 def show(found: Map, file: TextIO | None = None) -> None:
@@ -44,7 +44,8 @@ def show(found: Map, file: TextIO | None = None) -> None:
         ]  # fmt: skip
         print_table(console, ("batch", *(f"{c} ch" for c in channels)), lines, 1)
     say("")
-    say(f"{LEGEND}. {doubt(found)}")
+    hosts = f"; {_HOST}" if _of_host(found) else ""
+    say(f"?: the model's error could turn it{hosts}. {doubt(found)}")
 
 
 def draw(found: Map, folder: Path) -> tuple[Path, ...]:
@@ -57,7 +58,7 @@ def draw(found: Map, folder: Path) -> tuple[Path, ...]:
             style.name_panel(axis, f"predicted, {mode}")
         axes[0].set_ylabel("batch")
         how = f"{where(found)} · speedup: time of standard / time of separable · heavy line: 1x · {doubt(found)}"
-        style.frame(figure, title(found), f"Predicted by bench's kernel model, not measured · {how}", _handles())
+        style.frame(figure, title(found), f"Predicted by bench's kernel model, not measured · {how}", _handles(found))
         return style.save(figure, folder, f"predicted-crossover-{found.device.name}")
 
 
@@ -98,6 +99,10 @@ def summary(found: Map, mode: str) -> str:
     return f"separable would be faster in {states.count('faster')} of {many}, slower in {states.count('slower')}, {open_} ({percent(open_ / len(cells))}) undecided"
 
 
+def _of_host(found: Map) -> bool:
+    return any(cell.bound == "host" for cell in found.cells)
+
+
 def _word(cell: Cell) -> str:
     return f"{cell.speedup:.2f}x" + (" h" if cell.bound == "host" else "") + MARKS[cell.state]
 
@@ -129,10 +134,10 @@ def _panel(axis: Axes, cells: dict[tuple[int, int], Cell]) -> None:
     axis.tick_params(length=0)
 
 
-def _handles() -> Sequence[Artist]:
+def _handles(found: Map) -> Sequence[Artist]:
     shades = ((0.25, "0.25x: would be slower"), (1.0, "1x"), (4.0, "4x: would be faster"))
     return [
         *(Patch(facecolor=colour_of(v), edgecolor=style.FAINT, lw=0.6, label=words) for v, words in shades),
         Patch(facecolor=EVEN, edgecolor=style.FAINT, hatch=HATCHES["undecided"], lw=0.6, label="?  undecided, within the model's error"),
-        Patch(facecolor="none", edgecolor="none", label="h  the host would decide"),
+        *[Patch(facecolor="none", edgecolor="none", label="h  the host would decide")] * _of_host(found),
     ]  # fmt: skip

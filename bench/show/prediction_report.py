@@ -317,6 +317,8 @@ devices:
       cache_bytes: torch's device properties, cache_bytes_per_s: estimate, dispatch_s: measured on our host}
 ```
 
+`sim:results/latest#cpu` is the processor of a run of yours, as the run's own roofs.csv measured it.
+
 `bench predict crossover --device sim:my_devices.yaml#my_card` maps where separable would start to pay on it, over batch and channels, eager and in a graph:
 what to measure first. Its hatched cells are those that the model's error could turn.
 """

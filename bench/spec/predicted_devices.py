@@ -1,15 +1,19 @@
 """The devices whose times can be predicted: a table of figures with their sources, which users extend by their own file.
 
-`sim:h100` names a device of predicted_devices.yaml, `sim:FILE.yaml#name` one of a user's file with the same keys.
+`sim:h100` names a device of predicted_devices.yaml, `sim:FILE.yaml#name` one of a user's file with the same keys, and
+`sim:RESULTS_FOLDER#cpu` the processor of a run, as the run's own roofs.csv has measured it.
 """
 
 from __future__ import annotations
 
+import csv
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -23,6 +27,8 @@ from bench.spec.source import read
 PREFIX = "sim:"
 TABLE = "predicted_devices.yaml"
 DtypeWord = Literal["fp64", "fp32", "fp32-tf32", "bf16", "fp16"]
+ROOFS, CPU = "roofs.csv", "cpu"
+UNKNOWN_MEMORY = float(1 << 40)  # bytes of a processor of which only roofs are known: no trial is refused for it
 NO_SOURCE_NEEDED = ("title", "kind", "sources", "disagree")
 DISPATCH_S, LAUNCH_S, FLOOR_S = 10e-6, 5e-6, 2e-6
 
@@ -151,12 +157,64 @@ def load(path: Path) -> dict[str, PredictedDevice]:
     }
 
 
+def of_roofs(rows: Iterable[Mapping[str, Any]], threads: int) -> PredictedDevice | None:
+    """The CPU that rows of roofs.csv measured with so many threads; None where fp32 was not measured with them.
+
+    A peak is the higher one of the two computing roofs. The clock is not known, and the host's figures are the table's usual ones.
+    """
+    mine = [row for row in rows if row.get("device") == CPU]
+    by_dtype = {str(row["dtype"]): row for row in mine if int(_rate(row, "threads")) == threads}
+    peaks = {
+        dtype: max(_rate(row, "matmul_flop_per_s"), _rate(row, "conv_flop_per_s")) for dtype, row in by_dtype.items()
+    }
+    fp32 = by_dtype.get("fp32", {})
+    memory = _rate(fp32, "memory_bytes_per_s")
+    if not (peaks.get("fp32") and memory):
+        return None
+    alone = max((_rate(row, "memory_bytes_per_s") for row in mine if _rate(row, "threads") == 1), default=0.0)
+    title = f"{fp32['device_name']}, {threads} thread{'s' if threads > 1 else ''}"
+    figures = ("units", "peak", "memory_bytes_per_s", "cache_bytes", "cache_bytes_per_s", "unit_bytes_per_s")
+    return PredictedDevice(
+        CPU, title, "cpu", threads, 0.0, {dtype: peak for dtype, peak in peaks.items() if peak}, memory, UNKNOWN_MEMORY,
+        _rate(fp32, "cache_bytes"), _rate(fp32, "cache_bytes_per_s") or memory, unit_bytes_per_s=alone,
+        sources=dict.fromkeys(figures, "roofs.csv of the run"),
+    )  # fmt: skip
+
+
+def of_run(folder: Path) -> PredictedDevice:
+    """The CPU of a results folder, with the most threads that its roofs have. UserError where it has no such roofs."""
+    path = folder / ROOFS
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError):
+        raise UserError(str(path), "there is no such table of roofs", "Name the folder of a run on a CPU.") from None
+    threads = [int(_rate(row, "threads")) for row in rows if row.get("device") == CPU and row.get("dtype") == "fp32"]
+    found = of_roofs(rows, max(threads, default=0))
+    if found is None:
+        raise UserError(str(path), "it has no roofs of a CPU in fp32", "Name the folder of a run on a CPU.")
+    return found
+
+
+def _rate(row: Mapping[str, Any], column: str) -> float:
+    """A cell's number; 0 where it is empty or none."""
+    try:
+        value = float(row.get(column) or 0.0)
+    except (TypeError, ValueError):
+        return 0.0
+    return value if math.isfinite(value) else 0.0
+
+
 def named(text: str) -> PredictedDevice:
-    """The device that `sim:NAME` or `sim:FILE.yaml#NAME` names, with or without `sim:`. UserError where there is none."""
+    """The device that `sim:NAME`, `sim:FILE.yaml#NAME` or `sim:FOLDER#cpu` names, with or without `sim:`. UserError for none."""
     word = text.removeprefix(PREFIX)
     file, hash_, name = word.rpartition("#")
-    devices = load(Path(file)) if hash_ else known()
+    devices = _of_place(Path(file)) if hash_ else known()
     found = devices.get(name)
     if found is None:
         raise UserError(f"{PREFIX}{word}", "no such device", nearest(name, devices, "Known devices"))
     return found
+
+
+def _of_place(place: Path) -> dict[str, PredictedDevice]:
+    return {CPU: of_run(place)} if place.is_dir() else load(place)
