@@ -18,6 +18,7 @@ import typer
 
 import bench
 from bench import predict_cli
+from bench.spec.device_names import PREDICTED, is_cpu
 from bench.spec.errors import UserError
 
 if TYPE_CHECKING:
@@ -42,7 +43,11 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file, such as configs/default.yaml.")]
 Device = Annotated[
     list[str] | None,
-    typer.Option("--device", metavar="LIST", help="cpu, cuda, cuda:1, xpu, mps; several: cpu,cuda:0, or repeated."),
+    typer.Option(
+        "--device",
+        metavar="LIST",
+        help="cpu, cuda, cuda:1, xpu, mps; sim:h100 is predicted, not measured; several: cpu,cuda:0, or repeated.",
+    ),
 ]
 Set = Annotated[
     list[str] | None,
@@ -134,6 +139,8 @@ def aa(
             "an A/A test speaks of one device",
             "Name one, and the next one after it.",
         )
+    if wanted.startswith(PREDICTED):
+        raise UserError(f"--device {wanted}", "a prediction has no noise to test", "Name a device of this machine.")
     planned, data = draw(wanted, usable_cores(), pairs, set_ or ())
     command = ["bench", *sys.argv[1:]]
     measure = partial(runner.measure, planned, data, [wanted], out, command, runner.stderr_line)
@@ -501,6 +508,9 @@ def devices(given: list[str] | str | None) -> list[str]:
     found = []
     for word in text.split(","):
         name = word.strip()
+        if name.startswith(PREDICTED):
+            found.append(_predicted(name))
+            continue
         match = re.fullmatch(r"cpu|mps|(cuda|xpu)(?::([0-9]{1,3}))?", name)
         if match is None:
             near = _near(name)
@@ -508,6 +518,17 @@ def devices(given: list[str] | str | None) -> list[str]:
             raise UserError(f"--device {text}", "no such device", hint, value=name)
         found.append(f"{match[1]}:{int(match[2] or 0)}" if match[1] else name)
     return list(dict.fromkeys(found))
+
+
+def _predicted(name: str) -> str:
+    """`sim:NAME` as it is. UserError, with those that are known, where no such device can be predicted."""
+    from bench.spec.predicted_devices import named
+
+    model = named(name)
+    if (model.kind == "cpu") != is_cpu(name):  # rows are read by names alone
+        ending = "ends in cpu" if model.kind == "cpu" else "does not end in cpu"
+        raise UserError(f"--device {name}", f"a {model.kind}'s name {ending}", "Rename it in its file.")
+    return name
 
 
 def _near(name: str) -> str | None:

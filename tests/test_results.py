@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from scipy.stats import trim_mean
 
 from bench.analyse import results
-from bench.analyse.speedup import Row
 from bench.analyse.summary import duration, interval, percent, records_of, sentences, summarise, times
+from bench.analyse.theory import Row
 from bench.show import plots, terminal, titles
 from bench.show.write import write_views
 from bench.spec.columns import FILES, columns_of

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from bench.analyse.results import Run, frame
-from bench.analyse.speedup import Row
+from bench.analyse.theory import Row
 from bench.spec import plan as planning
 from bench.spec.config import Timing, check
 from bench.spec.costs import layer_ratio, mac_ratio

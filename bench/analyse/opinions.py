@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bench.analyse.records import History, Opinion
-from bench.analyse.speedup import Row, Setting
+from bench.analyse.speedup import Setting
+from bench.analyse.theory import Row
 from bench.spec.columns import SCHEMA_VERSION, TOOLS
 from bench.spec.plan import Trial
 

@@ -13,14 +13,17 @@ from typing import IO, Any, Literal, cast
 import numpy as np
 import pandas as pd
 
+from bench.analyse import predicted_rows
 from bench.analyse.opinions import opinion_rows
 from bench.analyse.records import History, Journal, Taken, Visit, read_journal
 from bench.analyse.roofline import roof_rows
-from bench.analyse.speedup import Row, Setting, rows_of
+from bench.analyse.speedup import Setting, rows_of
+from bench.analyse.theory import Row
 from bench.spec.columns import FILES, FLAGS, KEYS, SCHEMA_VERSION, Column, columns_of
 from bench.spec.config import Timing
 from bench.spec.errors import UserError
 from bench.spec.plan import Plan, Trial
+from bench.spec.predictions import Prediction
 
 File = Literal["m", "p", "s", "o", "r"]
 
@@ -154,13 +157,15 @@ def _from_journal(folder: Path, plan: Plan, environment: dict[str, Any], samples
     run_id = journal.run_id or str(environment.get("run_id") or folder.name)
     devices = {name: str(facts.get("name") or "") for name, facts in (environment.get("devices") or {}).items()}
     bands = {d: float(told["noise_band"]) for d, told in (environment.get("noise_bands") or {}).items()}
-    setting = Setting(run_id, plan.timing, devices, f"bench run --resume {folder}", bands, journal.roofs)
+    said = {d: Prediction(**facts["prediction"]) for d, facts in (environment.get("devices") or {}).items() if facts.get("prediction")}  # fmt: skip
+    setting = Setting(run_id, plan.timing, devices, f"bench run --resume {folder}", bands, journal.roofs, said)
     measurements: list[Row] = []
     pairs: list[Row] = []
     opinions: list[Row] = []
     chosen = {t.trial_id for t in plan.chosen}
     for trial in plan.trials:
-        rows, compared = rows_of(trial, journal.history(trial.trial_id), setting)
+        made = predicted_rows.rows_of if trial.predicted else rows_of
+        rows, compared = made(trial, journal.history(trial.trial_id), setting)
         measurements += rows
         pairs += compared
         if trial.trial_id in chosen:
@@ -170,7 +175,7 @@ def _from_journal(folder: Path, plan: Plan, environment: dict[str, Any], samples
         run_id=run_id,
         measurements=frame(measurements, "m"),
         pairs=frame(pairs, "p"),
-        samples=_samples(plan.trials, journal, run_id) if samples else None,
+        samples=_samples([t for t in plan.trials if not t.predicted], journal, run_id) if samples else None,
         environment=environment,
         plan=plan,
         timed_s=journal.timed_s,

@@ -11,15 +11,14 @@ import numpy as np
 
 from bench.analyse import families, roofline, statistics
 from bench.analyse.records import Floats, History, Inspected, Taken
+from bench.analyse.theory import Row, cost_of, promise_columns, theory_columns
 from bench.spec.columns import FLAGS, MEASURED, SCHEMA_VERSION
 from bench.spec.config import Timing
-from bench.spec.costs import Cost, layer_ratio, mac_ratio
-from bench.spec.errors import UserError
+from bench.spec.costs import mac_ratio
 from bench.spec.interval import LEAST_ROUNDS, Interval, clean_rounds, t_interval
-from bench.spec.layers import CONVOLUTIONS
 from bench.spec.plan import Arm, Trial
+from bench.spec.predictions import Prediction
 
-Row = dict[str, object]
 FAULTS = next(bit for bit, word in FLAGS.items() if word == "faults")
 LED = 1.2  # one time leads another if it is longer by this factor
 
@@ -34,6 +33,7 @@ class Setting:
     resume: str
     noise_bands: Mapping[str, float] = field(default_factory=dict)  # by device, in ln
     roofs: Mapping[roofline.Key, roofline.Roof] = field(default_factory=dict)
+    predictions: Mapping[str, Prediction] = field(default_factory=dict)  # by device
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def rows_of(trial: Trial, history: History, setting: Setting) -> tuple[list[Row]
     contrasts: dict[str, Contrast] = {}
     if history.visits:
         contrasts = {a.arm_id: contrast(taken[base.arm_id], taken[a.arm_id], setting.timing) for a in others}
-    common = _trial_columns(trial, history, setting)
+    common = trial_columns(trial, history, setting)
     cards = [v.card[-1] for v in history.visits if v.card]
     rows = [_arm_row(trial, a, taken[a.arm_id], contrasts, history.inspected.get(a.arm_id), cards, setting.timing) for a in trial.arms]  # fmt: skip
     band = setting.noise_bands.get(trial.surroundings.device)
@@ -64,7 +64,7 @@ def rows_of(trial: Trial, history: History, setting: Setting) -> tuple[list[Row]
         row.update(roofline.judged(row, trial, arm, roof))
     for row in rows + pairs:
         row.update(common)
-        row.update(_status(trial, history, setting, noisy=bool(row.pop("noisy"))))
+        row.update(status_of(trial, history, setting, noisy=bool(row.pop("noisy"))))
         unsettled = sum(not v.settled for v in history.visits)
         if unsettled:
             note = f"warm-up ended on its bound in {unsettled} of {len(history.visits)} processes"
@@ -101,7 +101,7 @@ def _times(arms: tuple[Sequence[Taken], Sequence[Taken]]) -> tuple[list[Floats],
     return [t.time_s for t in arms[0]], [t.time_s for t in arms[1]]
 
 
-def _status(trial: Trial, history: History, setting: Setting, *, noisy: bool) -> Row:
+def status_of(trial: Trial, history: History, setting: Setting, *, noisy: bool) -> Row:
     """Status and why: a failure stands above whatever was measured before it."""
     failure, done = history.failure, len(history.visits)
     if trial.skip is not None:
@@ -117,7 +117,8 @@ def _status(trial: Trial, history: History, setting: Setting, *, noisy: bool) ->
     return {"status": "ok", "status_detail": None}
 
 
-def _trial_columns(trial: Trial, history: History, setting: Setting) -> Row:
+def trial_columns(trial: Trial, history: History, setting: Setting) -> Row:
+    """What all rows of a trial share."""
     place = trial.surroundings
     return {
         **trial.shape_fields(),
@@ -140,23 +141,6 @@ def _trial_columns(trial: Trial, history: History, setting: Setting) -> Row:
     }
 
 
-def _cost(trial: Trial, arm: Arm, inspected: Inspected | None) -> Cost | None:
-    """The arm's cost by formula, or of a user's own as the inspection counted it; None where neither is to be had."""
-    if arm.choice.factory is not None:
-        return None if inspected is None or inspected.counted is None else Cost.counted(inspected.counted)
-    try:
-        return trial.cost(arm)
-    except UserError:
-        return None
-
-
-def _groups(trial: Trial, arm: Arm) -> int | None:
-    """The groups of the block's first convolution; None for a network or a user's own, and where there is none."""
-    if trial.network or arm.choice.factory is not None:
-        return None
-    return next((layer.groups for layer in trial.block(arm).layers if layer.op in CONVOLUTIONS), None)
-
-
 def _arm_row(
     trial: Trial,
     arm: Arm,
@@ -167,21 +151,8 @@ def _arm_row(
     timing: Timing,
 ) -> Row:
     row: Row = {"arm_id": arm.arm_id, "block": arm.choice.label, "noisy": False}
-    theory = _cost(trial, arm, inspected)
-    if theory is not None:
-        row |= {
-            "groups": _groups(trial, arm),
-            "params": theory.params,
-            "macs": theory.macs,
-            "flops": theory.flops,
-            "bytes_min": theory.bytes_min,
-            "activations": theory.activations,
-            "layers": theory.layers,
-            "ops": theory.ops,
-            "intensity_flop_per_byte": theory.intensity,
-            "memory_theory_bytes": theory.memory_bytes if theory.detail else None,
-            "cost_source": "counted by hooks" if arm.choice.factory is not None else "formula",
-        }
+    theory = cost_of(trial, arm, inspected)
+    row |= theory_columns(trial, arm, inspected)
     if inspected is not None:
         row |= {
             "memory_peak_bytes": inspected.memory_peak_bytes,
@@ -193,7 +164,7 @@ def _arm_row(
         }
     if not taken:
         return row
-    row |= _card_columns(cards) | _time_columns(taken, timing) | _device_columns(taken) | _counter_columns(taken)
+    row |= _card_columns(cards) | _time_columns(taken, timing) | device_columns(taken) | _counter_columns(taken)
     if trial.mode == "compile":
         row |= {"compile_time_s": None if inspected is None else inspected.compile_s}
     if theory is not None:
@@ -241,7 +212,7 @@ def _time_columns(taken: Sequence[Taken], timing: Timing) -> Row:
     }
 
 
-def _device_columns(taken: Sequence[Taken]) -> Row:
+def device_columns(taken: Sequence[Taken]) -> Row:
     """The device's own times and the host's submission, where every process has them; and what the arm is bound by."""
 
     def middle(series: Sequence[Floats | None]) -> float | None:
@@ -309,14 +280,9 @@ def _pair_row(
         "noisy": False,
         "precision_target": timing.precision,
     }
-    mine, base = (_cost(trial, a, inspected.get(a.arm_id)) for a in (arm, trial.arms[0]))
+    mine, base = (cost_of(trial, a, inspected.get(a.arm_id)) for a in (arm, trial.arms[0]))
     promise = mac_ratio(base, mine)
-    if mine is not None and base is not None:
-        row |= {
-            "groups": _groups(trial, arm),
-            "mac_ratio": promise,
-            "layer_ratio": layer_ratio(base, mine),
-        }
+    row |= promise_columns(trial, arm, inspected)
     if found is None:
         return row
     both = [*taken[trial.arms[0].arm_id], *taken[arm.arm_id]]

@@ -13,7 +13,8 @@ import pandas as pd
 
 from bench.analyse import statistics
 from bench.analyse.results import Run
-from bench.spec.columns import FAILED, MEASURED
+from bench.spec.columns import FAILED, TOLD
+from bench.spec.device_names import in_words, is_cpu, is_predicted
 from bench.spec.interval import Interval
 
 SERIES = ("device", "threads", "layout", "dtype", "mode", "pass", "allocator", "waiting")
@@ -25,10 +26,11 @@ Record = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How a block fared against its baseline in a group of rows. `mean` and half-widths are of ln(speedup).
+    """How a block fared against its baseline in a group of rows of one kind. `mean` and half-widths are of ln(speedup).
 
     faster, slower, same and undecided are the rows' verdicts; `unsure` rows have none, as one process measured them.
-    `promised` is the geometric mean of the MAC ratios; `missed` counts rows less precise than asked.
+    `promised` is the geometric mean of the MAC ratios; `missed` counts rows less precise than asked. Of a `predicted`
+    group `measured` counts predicted rows and half-widths are the model's error.
     """
 
     place: str
@@ -48,6 +50,7 @@ class Tally:
     mean: Interval
     promised: float
     median_half_width: float
+    predicted: bool = False
 
     @property
     def delivered(self) -> float:
@@ -57,7 +60,10 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A run in numbers: a tally for each place and block, one for each device and block, and the time spent."""
+    """A run in numbers: a tally for each place and block, one for each device and block, and the time spent.
+
+    The half-width is of the rows that were measured.
+    """
 
     places: tuple[Tally, ...]
     blocks: tuple[Tally, ...]
@@ -79,10 +85,11 @@ def summarise(run: Run) -> Summary:
     groups: dict[tuple[str, ...], list[Record]] = {}
     for r in records:
         groups.setdefault((place_label(r), r["block"], r["baseline"]), []).append(r)
+    measured = [r for r in records if not is_predicted(r["device"])]
     return Summary(
         places=tuple(tally(rows, place) for (place, *_), rows in groups.items()),
         blocks=by_block(records),
-        median_half_width=tally(records, "").median_half_width if records else math.inf,
+        median_half_width=tally(measured, "").median_half_width if measured else math.inf,
         precision_target=run.timing.precision,
         timed_s=run.timed_s,
         wall_s=run.wall_s,
@@ -110,8 +117,9 @@ def records_of(frame: pd.DataFrame) -> list[Record]:
 
 
 def tally(rows: Sequence[Record], place: str) -> Tally:
-    """Count one block's rows (at least one)."""
-    measured = [r for r in rows if r["status"] in MEASURED and r["speedup"] is not None]
+    """Count one block's rows (at least one), all of them measured or all predicted."""
+    measured = [r for r in rows if r["status"] in TOLD and r["speedup"] is not None]
+    predicted = is_predicted(rows[0]["device"])
     sure = [r for r in measured if r["speedup_ci_low"] is not None]
     said = Counter(r["verdict"] for r in sure)
     logs = [math.log(r["speedup"]) for r in measured]
@@ -129,13 +137,14 @@ def tally(rows: Sequence[Record], place: str) -> Tally:
         undecided=said["undecided"],
         unsure=len(measured) - len(sure),
         read_faster=sum(x > 0 for x in logs),
-        missed=sum(not r["precision_reached"] for r in measured),
+        missed=0 if predicted else sum(not r["precision_reached"] for r in measured),
         noisy=sum(r["status"] == "noisy" for r in measured),
         failed=Counter(r["status"] for r in rows if r["status"] in FAILED),
         skipped=sum(r["status"] in ("skipped", "unsupported") for r in rows),
         mean=statistics.geometric_mean(logs, widths),
         promised=math.exp(sum(ratios) / len(ratios)) if ratios else math.nan,
         median_half_width=statistics.median(np.asarray(known, dtype=np.float64)) if known else math.inf,
+        predicted=predicted,
     )
 
 
@@ -167,20 +176,21 @@ def _verdict(t: Tally) -> str:
     rest = ", ".join(w for w in (failed, skipped) if w)
     if not t.measured:
         return f"{t.place}: {t.block}: nothing measured ({rest})"
-    if t.unsure == t.measured:
+    would = " would be" if t.predicted else ""
+    if t.unsure == t.measured and not t.predicted:
         counted = f"{t.block} reads faster in {t.read_faster} of {shapes(t.measured)} (one process, so no interval)"
     else:
         others = [f"slower in {t.slower}" if t.slower else "", f"the same in {t.same}" if t.same else "", f"undecided in {t.undecided}" if t.undecided else "", f"without interval in {t.unsure}" if t.unsure else ""]  # fmt: skip
-        counted = ", ".join([f"{t.block} faster in {t.faster} of {shapes(t.measured)}", *filter(None, others)])
+        counted = ", ".join([f"{t.block}{would} faster in {t.faster} of {shapes(t.measured)}", *filter(None, others)])
     arrived = f", {share(t.delivered)} of the promised {times(t.promised)}" if promises(t) else ""
     return f"{t.place}: {counted}, geometric mean {interval(t.mean)}{arrived}" + (f" ({rest})" if rest else "")
 
 
 def _rows(summary: Summary) -> list[str]:
-    b = summary.blocks
+    b = [t for t in summary.blocks if not t.predicted]
     count = sum(t.measured for t in b)
     if not count:
-        return []
+        return _predicted_rows(summary)
     width = summary.median_half_width
     median = f"; median half-width ±{percent(width)}" if math.isfinite(width) else ""
     words = [
@@ -188,11 +198,22 @@ def _rows(summary: Summary) -> list[str]:
         f"{sum(t.missed for t in b)} missed the asked ±{percent(summary.precision_target)}",
         f"{sum(t.noisy for t in b)} noisy",
     ]
-    return [f"{count} row{'s' if count != 1 else ''} measured: {', '.join(words)}{median}"]
+    return [f"{count} row{'s' if count != 1 else ''} measured: {', '.join(words)}{median}", *_predicted_rows(summary)]
+
+
+def _predicted_rows(summary: Summary) -> list[str]:
+    b = [t for t in summary.blocks if t.predicted and t.measured]
+    count = sum(t.measured for t in b)
+    if not count:
+        return []
+    error = max(t.median_half_width for t in b)
+    within = f" within the model's error, a factor of {math.exp(error):.2g} either way" if math.isfinite(error) else ""
+    undecided = sum(t.undecided for t in b)
+    return [f"{count} row{'s' if count != 1 else ''} predicted, none of it measured: {undecided} undecided{within}"]
 
 
 def _time(summary: Summary) -> list[str]:
-    if summary.timed_share is None:
+    if summary.timed_share is None or not any(t.measured and not t.predicted for t in summary.blocks):
         return []
     over = f" over {summary.sessions} sessions" if summary.sessions > 1 else ""
     return [f"{summary.timed_share * 100:.0f} % of {duration(summary.wall_s)}{over} went into samples"]
@@ -200,8 +221,8 @@ def _time(summary: Summary) -> list[str]:
 
 def place_label(row: Record, but: Sequence[str] = ()) -> str:
     """How a row was run, in words: `cpu, 1 thread, channels_last`; what is usual goes unsaid, and so do the fields `but`."""
-    words = [] if "device" in but else [str(row["device"])]
-    if "threads" not in but and str(row["device"]).startswith("cpu"):
+    words = [] if "device" in but else [in_words(row["device"])]
+    if "threads" not in but and is_cpu(row["device"]):
         words.append(f"{row['threads']} thread{'s' if row['threads'] != 1 else ''}")
     words += [] if "layout" in but else [str(row["layout"])]
     for name, usual in _USUAL.items():

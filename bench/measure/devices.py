@@ -14,6 +14,7 @@ from torch import Tensor
 
 from bench.measure import memory
 from bench.measure.diagnosis import why_not
+from bench.spec.device_names import is_predicted
 from bench.spec.errors import UserError
 
 BENCHMARK_LIMIT = 10  # algorithms that cuDNN tries out where it searches; torch's default
@@ -44,10 +45,12 @@ class Device(Protocol):
     """A place where blocks run. What a device hasn't got it answers with None, never with a number.
 
     `spoilt`: a capture failed, after which streams and allocator may still be capturing; only a fresh process can go on.
+    `predicted`: its times are a model's, and its tensors hold no values.
     """
 
     name: str
     torch_device: torch.device
+    predicted: bool
     clock: Callable[[], int]
     spoilt: bool
 
@@ -81,6 +84,8 @@ class Device(Protocol):
 
 class Cpu:
     """The host. Calls return when their work is done, so there is no queue and no time apart from the host's."""
+
+    predicted = False
 
     def __init__(self, clock: Callable[[], int] = perf_counter_ns) -> None:
         self.torch_device = torch.device("cpu")
@@ -120,14 +125,21 @@ class Cpu:
         pass
 
 
-def open_device(name: str) -> Device:
-    """The device called `name`, ready to use. UserError, in one line, where there is none."""
+def open_device(name: str, threads: int = 1) -> Device:
+    """The device called `name`, ready to use, a predicted processor with so many threads.
+
+    UserError, in one line, where there is none.
+    """
     if name == "cpu":
         return Cpu()
     if name == "sim":
         from bench.measure.simulated import open_simulated
 
         return open_simulated()
+    if is_predicted(name):
+        from bench.measure.simulated import open_predicted
+
+        return open_predicted(name, threads)
     refused: UserError | None = why_not(name)
     if refused is not None:
         raise refused

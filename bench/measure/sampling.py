@@ -144,7 +144,7 @@ def device_side(device: Device, calls: Sequence[Callable[[], object]], rounds: i
     if device.submit(calls[0], 1) is None:
         return None
     walls = [device.time(call, 1) for call in calls]
-    readings = [max(LEAST_READINGS, min(rounds, round(DEVICE_SIDE_NS / wall))) for wall in walls]
+    readings = [max(min(LEAST_READINGS, rounds), min(rounds, round(DEVICE_SIDE_NS / wall))) for wall in walls]
     at_once = [SUBMITTED_AT_ONCE if wall < SHORT_NS else 1 for wall in walls]
     submits: list[list[float]] = [[] for _ in calls]
     for i in range(max(readings)):

@@ -34,6 +34,8 @@ from bench.measure.telemetry import Nvml
 from bench.spec.config import Timing
 from bench.spec.errors import UserError, first_line
 from bench.spec.plan import Arm, Trial
+from bench.spec.predicted_devices import named
+from bench.spec.predictions import prediction_of
 
 LACKING = (  # what torch.compile may miss, in inductor's and Triton's words
     "No working C++ compiler",
@@ -59,18 +61,21 @@ def main() -> None:
     try:
         if (refused := too_old()) is not None:
             raise refused
-        device = open_device(job["device"])
+        device = open_device(job["device"], job["threads"])
     except UserError as error:
         answer({"type": "refused", "place": error.place, "rule": error.rule, "remedy": error.remedy})
         return
-    torch.set_num_threads(job["threads"])
+    torch.set_num_threads(1 if device.predicted else job["threads"])
     facts = _facts(device)
     if job["kind"] == "probe":
         facts |= {"devices": inventory.devices(), "cards": inventory.cards(), "threading": inventory.threading()}
         card = _card(device)
-        if job["timing"]["visit_seconds"] is not None:
+        if job["timing"]["visit_seconds"] is not None and not device.predicted:
             facts["conv_flop_per_s"] = roofs.speed(device)
-        facts["warnings"] = [*selfcheck.warnings(device), *([card.lack] if card is not None and card.lack else [])]
+        asked = [] if device.predicted else selfcheck.warnings(device)
+        facts["warnings"] = [*asked, *([card.lack] if card is not None and card.lack else [])]
+        if device.predicted:
+            facts["prediction"] = prediction_of(named(job["device"])).to_dict()
     answer({"type": "ready", "pid": os.getpid(), "facts": facts})
     if job["kind"] != "probe":
         _serve(device, job, answer)
@@ -161,7 +166,7 @@ def _built(trial: Trial, device: Device, seed: int) -> Iterator[list[Evaluation]
     with torch.inference_mode(trial.pass_ == "inference"):
         built: dict[int, Evaluation] = {}
         for i in order:
-            built[i] = Evaluation(trial, trial.arms[i], device.torch_device, seed + i)
+            built[i] = Evaluation(trial, trial.arms[i], device.torch_device, seed + i, device.predicted)
             if trial.mode == "graph":
                 built[i].capture(device.capture)
             if trial.mode == "compile":
@@ -222,18 +227,20 @@ def _visit(trial: Trial, device: Device, job: dict[str, Any], watch: Watch | Non
     timing = Timing.model_validate(job["timing"])
     seed = random.Random(f"{timing.seed}/{job['replicate']}/{trial.trial_id}").getrandbits(32)
     with _built(trial, device, seed) as evaluations:
-        gc.collect()
+        if not device.predicted:
+            gc.collect()
         gc.disable()
         before = card.read() if card else None
         try:
             visit = sampling.sample([partial(device.time, e) for e in evaluations], timing, seed, device.clock, watch)
-            sides = sampling.device_side(device, evaluations)
+            sides = sampling.device_side(device, evaluations, 1 if device.predicted else 10)
         finally:
             gc.enable()
         for arm, evaluation in zip(trial.arms, evaluations, strict=True):
             _check(trial, arm, evaluation)
     return {
         "status": "ok",
+        **({"predicted": True} if device.predicted else {}),
         "stop": visit.stop,
         "precision": visit.precision if visit.precision < 1e9 else None,
         "rounds": len(visit.orders),

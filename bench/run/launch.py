@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.spec.config import Timing
+from bench.spec.device_names import is_predicted
 from bench.spec.errors import UserError
 from bench.spec.plan import Surroundings, Trial
 
@@ -61,7 +62,7 @@ def worker_environment(
     torch.compile makes; it compiles in the worker itself, as processes of its own would take cores from the samples.
     """
     env = {k: v for k, v in (os.environ if base is None else base).items() if not k.startswith(_OWNED)}
-    threads = str(surroundings.threads)
+    threads = "1" if is_predicted(surroundings.device) else str(surroundings.threads)
     env |= {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
     env |= {"PYTHONHASHSEED": "0", "OMP_DYNAMIC": "false", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
     if compiled is not None:

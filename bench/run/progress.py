@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.spec.config import Timing
 from bench.spec.interval import Interval, fewest, paired_log_ratio, t_interval
-from bench.spec.plan import Plan, Surroundings, Trial, start_seconds, visit_seconds
+from bench.spec.plan import PREDICTED_SECONDS, Plan, Surroundings, Trial, start_seconds, visit_seconds
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Progress:
         if kind in ("inspect", "visit") and record["status"] != "ok":
             self.failed[trial_id] = record["status"]
         elif kind == "visit":
-            self.timed_s += record["timed_s"]
+            self.timed_s += 0.0 if record.get("predicted") else record["timed_s"]  # virtual seconds are none
             first, *others = record["arms"]
             value = [_log_ratio(first, other) for other in others] or [math.log(min(first["samples_ns"]))]
             self.values.setdefault(trial_id, []).append(value)
@@ -64,12 +64,16 @@ class Progress:
 
         `visit_s` is what a visit took so far; without one, the plan's estimate.
         """
-        timing = plan.timing
         seconds = 0.0
         starts: dict[Surroundings, int] = {}
         for trial in plan.active:
             if trial.trial_id in self.settled:
                 continue
+            if trial.predicted:
+                seconds += PREDICTED_SECONDS
+                starts[trial.surroundings] = 1
+                continue
+            timing = plan.timing
             n = self.processes(trial)
             need = timing.processes_min
             if n >= 3:

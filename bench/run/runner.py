@@ -27,6 +27,7 @@ from bench.run.progress import Progress
 from bench.spec import aa
 from bench.spec.columns import SCHEMA_VERSION
 from bench.spec.config import load
+from bench.spec.device_names import is_predicted, slug
 from bench.spec.errors import UserError
 from bench.spec.plan import (
     ROOF_PROCESSES,
@@ -81,11 +82,11 @@ def measure(
 ) -> Outcome:
     """Measure a plan in a new folder; `data` is the config that it was made from, which the folder keeps."""
     started = datetime.now(UTC)
-    stem = f"{plan.name}-{'+'.join(d.replace(':', '') for d in devices)}-{started:%Y%m%dT%H%M%SZ}"
+    stem = f"{plan.name}-{'+'.join(slug(d) for d in devices)}-{started:%Y%m%dT%H%M%SZ}"
     folder = out or RESULTS / stem
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"--out {folder}", "it is there already and not empty", f"Name a new folder, or continue it: bench run --resume {shlex.quote(str(folder))}")  # fmt: skip
-    found = environment.ambers(folder)
+    found = [] if all(map(is_predicted, devices)) else environment.ambers(folder)
     facts = _probe(plan)
     plan = sized(plan, speeds(facts))
     _not_all_skipped(plan)
@@ -121,15 +122,21 @@ def resume(folder: Path, tell: Tell) -> Outcome:
     if (folder / "DONE").exists():
         raise UserError(place, "this run is complete", f"Read it with bench report {shlex.quote(str(folder))}.")
     facts = _probe(plan)
-    now = {"cpu_model": environment.host()["cpu_model"]} | {d: f["torch"] for d, f in facts.items()}
-    before = {"cpu_model": then["host"]["cpu_model"]} | {d: f.get("torch") for d, f in then["devices"].items()}
+    now = {"cpu_model": environment.host()["cpu_model"]} | {d: _made_with(f) for d, f in facts.items()}
+    before = {"cpu_model": then["host"]["cpu_model"]} | {d: _made_with(f) for d, f in then["devices"].items()}
     for what, value in before.items():
         if now.get(what) != value:
-            raise UserError(place, f"it was measured with {what if what == 'cpu_model' else f'torch on {what}'} {value}, here it is {now.get(what)}", "Go on there, or start a new run here.")  # fmt: skip
+            how = "predicted by" if is_predicted(what) else f"measured with {what if what == 'cpu_model' else f'torch on {what}'}"  # fmt: skip
+            raise UserError(place, f"it was {how} {value}, here it is {now.get(what)}", "Go on there, or start a new run here.")  # fmt: skip
     (folder / "logs").mkdir(exist_ok=True)
     journal = Journal(folder / "journal.jsonl")
     journal.append({"type": "resume", "utc": _utc()})
     return _Run(folder, plan, journal, tell).to_the_end()
+
+
+def _made_with(facts: dict[str, Any]) -> Any:
+    """What has to stay the same on a device while a run goes on: torch, or the model that predicts."""
+    return facts["prediction"]["model"] if facts.get("prediction") else facts.get("torch")
 
 
 class _Run:
@@ -190,7 +197,10 @@ class _Run:
     def _inspect(self) -> None:
         seen = self.progress.inspected | self.progress.failed.keys()
         for surroundings in self.plan.surroundings():
-            todo = [t for t in self.plan.active if t.surroundings == surroundings and t.trial_id not in seen]
+            todo = [
+                t for t in self.plan.active
+                if t.surroundings == surroundings and t.trial_id not in seen and not (t.predicted and t.formula)
+            ]  # fmt: skip
             if todo:
                 self.tell(f"{surroundings.label}: memory, backends and outputs of {_count(len(todo), 'trial')}")
                 self._serve("inspect", surroundings, todo, 0)
@@ -234,10 +244,9 @@ class _Run:
             if not todo:
                 continue
             coin.shuffle(todo)
-            most = self.plan.timing.processes_max
-            self.tell(
-                f"process {replicate} of at most {most}, {surroundings.label}: {_count(len(todo), 'trial')}, {self._left()}"
-            )
+            most = self.plan.timing_of(surroundings.device).processes_max
+            how = "in virtual time" if is_predicted(surroundings.device) else f"process {replicate} of at most {most}"
+            self.tell(f"{how}, {surroundings.label}: {_count(len(todo), 'trial')}, {self._left()}")
             self._serve("time", surroundings, todo, replicate)
 
     def _second_opinions(self) -> None:
@@ -257,15 +266,14 @@ class _Run:
         """Hand trials to workers until each has its record; a worker that dies costs the trial at hand."""
         todo = list(trials)
         starts_lost = 0
-        longest = max(timeout_seconds(t, self.plan.timing) for t in trials)
+        timing = self.plan.timing_of(surroundings.device)
+        longest = max(timeout_seconds(t, timing) for t in trials)
         if kind == "opinion":  # the other tools keep their own time
             longest += max(opinions_seconds([t]) for t in trials)
-        roofs = kind == "time" and replicate <= ROOF_PROCESSES
+        roofs = kind == "time" and replicate <= ROOF_PROCESSES and not is_predicted(surroundings.device)
         while todo:
             log = self.folder / "logs" / f"{kind}-{replicate}-{surroundings.slug}.log"
-            worker = Worker(
-                surroundings, job(kind, surroundings, self.plan.timing, todo, replicate, roofs), log, self.compiled
-            )
+            worker = Worker(surroundings, job(kind, surroundings, timing, todo, replicate, roofs), log, self.compiled)
             roofs = False  # if they are what it dies of, the next one measures trials without them
             self.journal.append({"type": "start", "utc": _utc(), "kind": kind, "replicate": replicate, "pid": worker.process.pid, "surroundings": surroundings.label})  # fmt: skip
             at_hand: Trial | None = None
@@ -308,12 +316,13 @@ class _Run:
             what = "second opinions on " if kind == "opinion" else ""
             self.tell(f"  {what}{trial.trial_id}: {message['status']}: {message['status_detail']}")
         if kind == "time":
-            self.visit_walls.append(message.get("wall_s", 0.0))
+            if not trial.predicted:
+                self.visit_walls.append(message.get("wall_s", 0.0))
             self._settle(trial)
 
     def _settle(self, trial: Trial, otherwise: str | None = None) -> None:
         """Record and tell a trial that needs no further process, or that gets none for the reason given."""
-        why = self.progress.why_settled(trial, self.plan.timing) or otherwise
+        why = self.progress.why_settled(trial, self.plan.timing_of(trial.surroundings.device)) or otherwise
         if why is None or trial.trial_id in self.progress.settled:
             return
         self._record({"type": "settled", "trial_id": trial.trial_id, "why": why})
@@ -327,6 +336,9 @@ class _Run:
         timing = self.plan.timing
         words = []
         intervals = self.progress.intervals(trial, timing.confidence)
+        if trial.predicted:
+            told = ", ".join(f"{a.choice.label} {math.exp(i.mean):.3g}x" for a, i in zip(trial.arms[1:], intervals, strict=False))  # fmt: skip
+            return f"predicted {told or f'{math.exp(intervals[0].mean) / 1e6:.4g} ms'}"
         for arm, interval in zip(trial.arms[1:], intervals, strict=False):
             width = f"±{interval.half_width:.1%}" if interval.n > 1 else "one process, no interval"
             missed = "" if interval.half_width <= timing.precision else " !"

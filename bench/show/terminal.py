@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, TextIO
 
 from bench.analyse.results import Run
 from bench.analyse.summary import SERIES, Record, place_label, records_of, sentences, summarise, times
-from bench.spec.columns import FAILED, MEASURED
+from bench.spec.columns import FAILED, PREDICTED, TOLD
+from bench.spec.device_names import is_predicted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,11 +42,13 @@ class Grid:
 def grid(pairs: Sequence[Record], most_rows: int = MOST_ROWS, most_columns: int = MOST_COLUMNS) -> Grid:
     """Lay pairs out: a row per shape and block, a column per device, threads, layout and whatever else varies.
 
-    A cell is `3.1x ±4 %` with its marks, `3.1x` where one process has no interval, a failure's name, or - if skipped.
+    A cell is `3.1x ±4 %` with its marks, `3.1x` where one process has no interval, `3.1x [2, 5]` where it is predicted, a
+    failure's name, or - if skipped.
     """
     rows = [r for r in pairs if not _unmeasurable(r, pairs)]
     usual = [f for f in SERIES if len({r[f] for r in rows}) <= 1]
-    usual = [f for f in usual if f != "device"] if len(usual) == len(SERIES) else usual
+    named = len(usual) == len(SERIES) or any(is_predicted(r["device"]) for r in rows)
+    usual = [f for f in usual if f != "device"] if named else usual
     always = _ALWAYS if any(r["kernel"] is not None for r in rows) else ("block",)
     names = [f for f in _SHAPE if f in always or len({w for r in rows if (w := _shape(r, f))}) > 1]
     varied = [f for f in SERIES if f not in usual]
@@ -72,8 +75,11 @@ def cell(row: Record) -> str:
     """A pair in one cell."""
     if row["status"] in FAILED or row["status"] == "unsupported":
         return str(row["status"])
-    if row["status"] not in MEASURED or row["speedup"] is None:
+    if row["status"] not in TOLD or row["speedup"] is None:
         return "-"
+    if row["status"] == PREDICTED:
+        mark = {"undecided": " ?", "same": " ="}.get(row["verdict"], "")
+        return _ranged(row) + mark
     if row["precision"] is None:
         return times(row["speedup"]) + " !"
     signs = [
@@ -93,8 +99,8 @@ def show(run: Run, file: TextIO | None = None) -> None:
     out = file or sys.stdout
     console = console_on(out)
     tables = _tables(records_of(run.pairs))
-    if tables:
-        console.print(f"Speedup: time of {_baselines(run)} / time of the block; above 1x the block is faster.", markup=False, highlight=False)  # fmt: skip
+    for line in _above(run) if tables else ():
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     for name, laid in tables.items():
         if len(tables) > 1:
             console.print(f"\n{name}", markup=False, highlight=False)
@@ -106,6 +112,22 @@ def show(run: Run, file: TextIO | None = None) -> None:
     left = incomplete(run)
     for line in [*([left] if left else []), *sentences(summarise(run))]:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _above(run: Run) -> list[str]:
+    """What stands above the tables: what a cell is, and which cells nothing was measured for."""
+    kinds = {is_predicted(d) for d in run.pairs["device"]}
+    what = "Predicted speedup" if kinds == {True} else "Speedup"
+    lines = [f"{what}: time of {_baselines(run)} / time of the block; above 1x the block is faster."]
+    where = "in the columns called predicted" if kinds == {True, False} else "here"
+    return [*lines, f"Nothing was measured {where}: a model's word, [within its error]."] if True in kinds else lines
+
+
+def _ranged(row: Record) -> str:
+    """`0.5x [0.18, 1.4]`: the model's error is too wide for a half-width in per cent."""
+    if row["speedup_ci_low"] is None:
+        return times(row["speedup"])
+    return f"{row['speedup']:.2g}x [{row['speedup_ci_low']:.2g}, {row['speedup_ci_high']:.2g}]"
 
 
 def _tables(pairs: Sequence[Record]) -> dict[str, Grid]:
@@ -120,7 +142,8 @@ def incomplete(run: Run) -> str:
     """What an unfinished run must say first; nothing where the run was measured to its end."""
     if run.plan is None or not run.from_journal or (run.folder / "DONE").exists():
         return ""
-    missing = int(run.pairs["processes"].lt(run.timing.processes_min).sum())
+    told = run.pairs[run.pairs["status"] != PREDICTED]
+    missing = int(told["processes"].lt(run.timing.processes_min).sum())
     if not missing and run.opinions is not None:
         return "INCOMPLETE: second opinions are still due; bench run --resume goes on"
     return f"INCOMPLETE: {missing} of {len(run.pairs)} rows have fewer processes than asked; bench run --resume goes on"

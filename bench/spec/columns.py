@@ -12,9 +12,15 @@ from typing import Literal
 
 SCHEMA_VERSION = 1
 
-Status = Literal["ok", "noisy", "skipped", "unsupported", "oom", "timeout", "crash", "nonfinite"]
-STATUSES: tuple[Status, ...] = ("ok", "noisy", "skipped", "unsupported", "oom", "timeout", "crash", "nonfinite")
+Status = Literal["ok", "noisy", "predicted", "skipped", "unsupported", "oom", "timeout", "crash", "nonfinite"]
+STATUSES: tuple[Status, ...] = (
+    *("ok", "noisy", "predicted"),
+    *("skipped", "unsupported", "oom", "timeout", "crash", "nonfinite"),
+)
 MEASURED: tuple[Status, ...] = ("ok", "noisy")
+PREDICTED: Status = "predicted"
+TOLD: tuple[Status, ...] = (*MEASURED, PREDICTED)
+"""Rows that hold numbers: to be shown side by side, and never in one mean."""
 FAILED: tuple[Status, ...] = ("oom", "timeout", "crash", "nonfinite")
 
 
@@ -40,7 +46,7 @@ def _c(files: str, name: str, dtype: str, meaning: str, unit: str = "", empty: s
 
 # How a column is empty, where many are empty alike.
 _timed = partial(_c, empty="nothing was timed")
-_spread = partial(_c, empty="fewer than two processes timed it")
+_spread = partial(_c, empty="fewer than two processes timed it, and no model told its error")
 _of_block = partial(_c, empty="it is a whole network")
 _cost = partial(_c, empty="its costs are not known")
 _own_time = partial(_c, empty="nothing was timed; on cpu and mps")
@@ -59,8 +65,8 @@ COLUMNS: tuple[Column, ...] = (
     _c("s", "replicate", "int", "which fresh process took the sample, from 1"),
     _c("mp", "experiment", "str", "the experiment of the config"),
     _c("mpor", "schema_version", "int", "version of these files"),
-    _c("mpo", "status", "str", "ok, noisy, skipped, unsupported, oom, timeout, crash or nonfinite"),
-    _c("mp", "status_detail", "str", "why the status is not ok", empty="the status is ok"),
+    _c("mpo", "status", "str", "ok, noisy, predicted (a model's word: nothing was measured), skipped, unsupported, oom, timeout, crash or nonfinite"),
+    _c("mp", "status_detail", "str", "why the status is not ok; of a predicted row by which model", empty="the status is ok"),
     # workload
     _c("mpso", "block", "str", "the block that this row is about"),
     _c("mpo", "baseline", "str", "the block that it is compared with"),
@@ -83,8 +89,8 @@ COLUMNS: tuple[Column, ...] = (
     _c("mpr", "threads", "int", "CPU threads that one operator may use"),
     _c("mp", "allocator", "str", "retain: the C library keeps freed memory; default: it returns it"),
     _c("mp", "waiting", "str", "OpenMP's waiting: default, active (spin) or passive (sleep)"),
-    _c("mpr", "device", "str", "cpu, cuda:0 and so on"),
-    _c("mpr", "device_name", "str", "the device's own name", empty="the run's environment.json is lost"),
+    _c("mpr", "device", "str", "cpu, cuda:0 and so on; sim:NAME is predicted"),
+    _c("mpr", "device_name", "str", "the device's own name; a predicted one begins with the word predicted", empty="the run's environment.json is lost"),
     # theory
     _cost("m", "params", "int", "trainable parameters, batch norm included"),
     _cost("m", "macs", "int", "multiply-accumulates of one evaluation: convolutions, and linear layers of networks"),
@@ -97,8 +103,8 @@ COLUMNS: tuple[Column, ...] = (
     _cost("m", "intensity_flop_per_byte", "float", "flops / bytes_min", "FLOP/byte"),
     # time
     _timed("mo", "time_median_s", "float", "median over samples in each process, geometric mean over processes", "s"),
-    _spread("m", "time_ci_low_s", "float", "lower end of its interval over processes", "s"),
-    _spread("m", "time_ci_high_s", "float", "upper end of its interval over processes", "s"),
+    _spread("m", "time_ci_low_s", "float", "lower end of its interval over processes, or within the model's error", "s"),
+    _spread("m", "time_ci_high_s", "float", "upper end of its interval over processes, or within the model's error", "s"),
     _c("mo", "time_min_s", "float", "minimum over samples in each process, geometric mean over processes", "s", empty="nothing was timed; torch.utils.benchmark, which tells none"),
     _c("o", "time_iqr_s", "float", "the middle half of the tool's samples: upper less lower quartile", "s", empty="nothing was timed"),
     _timed("m", "time_p10_s", "float", "10th percentile over samples of all processes", "s"),
@@ -121,8 +127,8 @@ COLUMNS: tuple[Column, ...] = (
     _c("m", "backends", "str", "the library that runs each convolution, in order", empty="it was not inspected, or holds no convolution"),
     # pairs
     _c("po", "speedup", "float", "time of the baseline / time of the block: above 1 the block is faster", empty="nothing was timed; in the baseline's own row"),
-    _spread("p", "speedup_ci_low", "float", "lower end of its interval over processes"),
-    _spread("p", "speedup_ci_high", "float", "upper end of its interval over processes"),
+    _spread("p", "speedup_ci_low", "float", "lower end of its interval over processes, or within the model's error"),
+    _spread("p", "speedup_ci_high", "float", "upper end of its interval over processes, or within the model's error"),
     _timed("p", "speedup_of_minima", "float", "ratio of each process's minima, geometric mean: a second opinion"),
     _timed("p", "speedup_of_medians", "float", "ratio of each process's medians, geometric mean: a third"),
     _spread("p", "verdict", "str", "faster, slower, same (within 3 % or the noise band) or undecided"),
@@ -131,9 +137,9 @@ COLUMNS: tuple[Column, ...] = (
     _c("p", "layer_ratio", "float", "layers of the block / layers of the baseline: the price", empty="costs are not known, or one of the two has no layer"),
     _c("p", "delivered_share", "float", "speedup / mac_ratio: the share of the promise that arrived", empty="nothing was timed; mac_ratio is empty"),
     _timed("p", "rounds", "int", "rounds in all processes"),
-    _c("mpr", "processes", "int", "fresh processes that measured the trial"),
-    _c("p", "precision_target", "float", "asked half-width of the interval of ln(speedup)"),
-    _spread("p", "precision", "float", "reached half-width of the interval of ln(speedup)"),
+    _c("mpr", "processes", "int", "fresh processes that measured the trial: 0 of a predicted one"),
+    _c("p", "precision_target", "float", "asked half-width of the interval of ln(speedup)", empty="the row is predicted"),
+    _spread("p", "precision", "float", "half-width of the interval of ln(speedup): the one reached, or the model's error"),
     # quality
     _timed("mp", "precision_reached", "bool", "whether the interval is as narrow as asked"),
     _timed("mp", "flagged_share", "float", "share of samples that the counters flag as disturbed"),

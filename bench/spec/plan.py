@@ -15,7 +15,9 @@ from bench.spec.axes import BLOCK_AXES, Axes
 from bench.spec.blocks import Block, BlockChoice, Shape, build
 from bench.spec.config import MOST_TRIALS, Experiment, SweepConfig, Timing
 from bench.spec.costs import PASSES_TRAINING, Cost, cost, forward_macs
+from bench.spec.device_names import in_words, is_cpu, is_predicted, slug
 from bench.spec.errors import UserError
+from bench.spec.predicted_devices import PredictedDevice, named
 
 START_SECONDS = 3.0  # a fresh worker imports torch
 CARD_START_SECONDS = 8.0  # and loads an accelerator's libraries; a guess, as all of the CARD_ ones are
@@ -36,6 +38,10 @@ ROOF_SECONDS = 1.5  # measuring the roofs of one dtype
 ROOF_PROCESSES = 3  # the first so many processes do
 GUESSED_FLOP_PER_S = 2e10  # of one CPU thread, for the estimate of long trials alone
 CARD_FLOP_PER_S = 4e12
+PREDICTED_SECONDS = 0.15  # of a trial in virtual time, whatever its size; inspection apart
+PREDICTED_TIMING = {  # nothing is random there, so one process says it all
+    "processes_min": 1, "processes_max": 1, "rounds_min": 1, "rounds_max": 1, "second_opinions": 0.0,
+}  # fmt: skip
 CPU_AXES = ("threads", "allocator", "waiting")
 CUDNN_AXES = ("cudnn_benchmark",)
 _SHAPE = tuple(field.name for field in fields(Shape))
@@ -54,8 +60,8 @@ class Surroundings:
     @property
     def label(self) -> str:
         """Such as `cpu, 2 threads`; whatever is not the default is named. An accelerator has no threads to speak of."""
-        words = [self.device]
-        words += [f"{self.threads} thread{'s' if self.threads > 1 else ''}"] if self.device == "cpu" else []
+        words = [in_words(self.device)]
+        words += [f"{self.threads} thread{'s' if self.threads > 1 else ''}"] if is_cpu(self.device) else []
         words += [f"allocator {self.allocator}"] if self.allocator != "retain" else []
         words += [f"waiting {self.waiting}"] if self.waiting != "default" else []
         return ", ".join(words)
@@ -63,8 +69,8 @@ class Surroundings:
     @property
     def slug(self) -> str:
         """The same in a trial's name: `cpu-2t`."""
-        words = [self.device.replace(":", "")]
-        words += [f"{self.threads}t"] if self.device == "cpu" else []
+        words = [slug(self.device)]
+        words += [f"{self.threads}t"] if is_cpu(self.device) else []
         words += [f"malloc_{self.allocator}"] if self.allocator != "retain" else []
         words += [self.waiting] if self.waiting != "default" else []
         return "-".join(words)
@@ -98,6 +104,16 @@ class Trial:
     def network(self) -> bool:
         """Whether its arms are networks."""
         return self.arms[0].choice.network
+
+    @property
+    def formula(self) -> bool:
+        """Whether the costs of all arms are known without running them: none is a user's own."""
+        return all(arm.choice.factory is None for arm in self.arms)
+
+    @property
+    def predicted(self) -> bool:
+        """Whether its times come from a model."""
+        return is_predicted(self.surroundings.device)
 
     def shape_fields(self) -> dict[str, Any]:
         """The shape by its columns' names; None for what networks have of their own."""
@@ -145,7 +161,7 @@ class Plan:
     @property
     def chosen(self) -> tuple[Trial, ...]:
         """The active trials that are to have second opinions: the asked share, drawn by the seed, or at least one."""
-        share, active = self.timing.second_opinions, self.active
+        share, active = self.timing.second_opinions, [t for t in self.active if not t.predicted]
         if not share or not active:
             return ()
         coin = random.Random(f"{self.timing.seed}/second opinions")
@@ -154,9 +170,17 @@ class Plan:
 
     @property
     def limit_s(self) -> float:
-        """Seconds after which no further process is begun: `timing.minutes` for each device; inf where there is no limit."""
+        """Seconds after which no further process is begun: `timing.minutes` for each device; inf where there is no limit.
+
+        A predicted device takes none of them: its minutes are virtual.
+        """
         minutes = self.timing.minutes
-        return math.inf if minutes is None else 60 * minutes * len({s.device for s in self.surroundings()})
+        measured = {s.device for s in self.surroundings() if not is_predicted(s.device)}
+        return math.inf if minutes is None else 60 * minutes * max(1, len(measured))
+
+    def timing_of(self, device: str) -> Timing:
+        """How long to look at a device: as the config says, or for a predicted one once."""
+        return self.timing.model_copy(update=PREDICTED_TIMING) if is_predicted(device) else self.timing
 
     def seconds(self, processes: int) -> float:
         """Estimated wall time in seconds with this many processes a trial."""
@@ -164,7 +188,7 @@ class Plan:
 
     def seconds_unlimited(self, processes: int) -> float:
         """The same if there were no limit."""
-        active = self.active
+        active = [t for t in self.active if not t.predicted]
         known: dict[tuple[object, ...], float] = {}
         visits = 0.0
         for t in active:
@@ -173,13 +197,18 @@ class Plan:
             if key not in known:
                 known[key] = visit_seconds(t, self.timing)
             visits += known[key]
-        starts = sum(start_seconds(s) for s in self.surroundings())
+        starts = sum(start_seconds(s) for s in {t.surroundings for t in active})
         compiling = [t for t in active if t.mode == "compile"]
         loads = COMPILER_START_SECONDS * len({t.surroundings for t in compiling})
         colds = sum(COMPILE_SECONDS * _compilations(t) for t in compiling) + (COMPILER_COLD_SECONDS if compiling else 0)
         roofs = ROOF_SECONDS * min(processes, ROOF_PROCESSES) * len({(t.surroundings, t.dtype) for t in active})
         once = starts + loads + colds + roofs + INSPECT_SECONDS * len(active) + opinions_seconds(self.chosen)
-        return processes * (visits + starts + loads) + once
+        return processes * (visits + starts + loads) + once + self._seconds_predicted()
+
+    def _seconds_predicted(self) -> float:
+        """Estimated wall time of what is predicted, by one worker for each device and number of threads."""
+        trials = [t for t in self.active if t.predicted]
+        return PREDICTED_SECONDS * len(trials) + sum(start_seconds(s) for s in {t.surroundings for t in trials})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; `from_dict` reads it back."""
@@ -210,7 +239,7 @@ def _forward_macs(choice: BlockChoice, shape: Shape) -> int:
 
 
 def visit_seconds(trial: Trial, timing: Timing) -> float:
-    """Estimated seconds of one trial in one process: sampling, or its fewest rounds where those take longer.
+    """Estimated seconds of one measured trial in one process: sampling, or its fewest rounds where those take longer.
 
     The speed assumed for the latter is a guess (GUESSED_FLOP_PER_S per thread, CARD_FLOP_PER_S), good enough to plan by.
     """
@@ -226,7 +255,8 @@ def fewest_calls(timing: Timing) -> int:
 
 def start_seconds(surroundings: Surroundings) -> float:
     """Estimated seconds until a worker is ready."""
-    return START_SECONDS if surroundings.device == "cpu" else CARD_START_SECONDS
+    here = surroundings.device == "cpu" or is_predicted(surroundings.device)
+    return START_SECONDS if here else CARD_START_SECONDS
 
 
 def timeout_seconds(trial: Trial, timing: Timing) -> float:
@@ -268,7 +298,8 @@ def make(config: SweepConfig, devices: Sequence[str], cores: int) -> Plan:
     """The plan of a config: the product of each experiment's axes on each device.
 
     `cores` are the physical cores this process may use: the value of `threads: all`, and the most that are not
-    skipped. UserError for a product of over MOST_TRIALS trials.
+    skipped; a predicted CPU has its own. UserError for a product of over MOST_TRIALS trials, and for an unknown
+    predicted device.
     """
     count = len(devices) * sum(experiment.count() for experiment in config.experiments.values())
     if count > MOST_TRIALS:
@@ -287,36 +318,43 @@ def make(config: SweepConfig, devices: Sequence[str], cores: int) -> Plan:
             given = experiment.axes.model_fields_set & set(idle_axes(device))
             for whose, shaping in (("a CPU's", CPU_AXES), ("cuDNN's", CUDNN_AXES)):
                 words = ", ".join(axis for axis in shaping if axis in given)
-                notes += [f"{name} on {device}: {words} shape {whose} time alone; one value is kept"] if words else []
+                why = "are not in the model" if is_predicted(device) and is_cpu(device) else f"shape {whose} time alone"
+                notes += [f"{name} on {in_words(device)}: {words} {why}; one value is kept"] if words else []
     unique = {t.trial_id: t for t in trials}  # a value that stands twice on an axis is one trial
     return Plan(config.name, tuple(unique.values()), config.timing, tuple(notes))
 
 
 def idle_axes(device: str) -> tuple[str, ...]:
     """Axes that shape no time on this device, so that one of their values is kept."""
+    if is_predicted(device) and is_cpu(device):
+        return ("allocator", "waiting", *CUDNN_AXES)
     if device == "cpu":
         return CUDNN_AXES
     return CPU_AXES if device.startswith("cuda") else CPU_AXES + CUDNN_AXES
 
 
 def _surroundings(axes: Axes, device: str, cores: int) -> Iterator[Surroundings]:
-    threads = dict.fromkeys(cores if t == "all" else t for t in axes.threads)
-    if device != "cpu":
-        yield Surroundings(device, cores, "retain", "default")
+    if not is_cpu(device):
+        yield Surroundings(device, 1 if is_predicted(device) else cores, "retain", "default")
         return
-    for t, allocator, waiting in itertools.product(threads, axes.allocator, axes.waiting):
+    threads = dict.fromkeys(cores if t == "all" else t for t in axes.threads)
+    kept = is_predicted(device)  # what the model does not know
+    others = [(["retain"] if kept else axes.allocator), (["default"] if kept else axes.waiting)]
+    for t, allocator, waiting in itertools.product(threads, *others):
         yield Surroundings(device, t, allocator, waiting)
 
 
 def _trials(name: str, experiment: Experiment, device: str, cores: int) -> Iterator[Trial]:
     choices, axes = experiment.choices(), experiment.swept()
+    model = named(device) if is_predicted(device) else None
+    cores = model.units if model is not None and model.kind == "cpu" else cores
     places = [
         (place, place.slug, skips.too_many_threads(place.device, place.threads, cores))
         for place in _surroundings(axes, device, cores)
     ]
     searches = axes.cudnn_benchmark if device.startswith("cuda") else axes.cudnn_benchmark[:1]
     settings = [
-        (setting, _setting_words(*setting), skips.unsupported(device, setting[0], setting[2], setting[3]))
+        (setting, _setting_words(*setting), _unsupported(device, model, setting[0], setting[2], setting[3]))
         for setting in itertools.product(axes.dtype, axes.layout, axes.mode, axes.pass_, searches)
     ]
     labels = [(choice, choice.label) for choice in choices]
@@ -326,11 +364,17 @@ def _trials(name: str, experiment: Experiment, device: str, cores: int) -> Itera
         alone = skips.one_value(choices, shape) if why is None and batch == 1 and "training" in axes.pass_ else None
         where = shape_words(shape, choices[0].network)
         for (dtype, layout, mode, pass_, search), how, unsupported in settings:
-            for place, slug, crowded in places:
-                trial_id = f"{name}/{where}-{how}-{slug}"
-                arms = tuple([Arm(f"{trial_id}/{label}", choice) for choice, label in labels])
+            for place, label, crowded in places:
+                trial_id = f"{name}/{where}-{how}-{label}"
+                arms = tuple([Arm(f"{trial_id}/{word}", choice) for choice, word in labels])
                 skip = why or (alone if pass_ == "training" else None) or unsupported or crowded
                 yield Trial(trial_id, name, shape, dtype, layout, mode, pass_, place, arms, skip, search)
+
+
+def _unsupported(device: str, model: PredictedDevice | None, dtype: str, mode: str, pass_: str) -> str | None:
+    if model is not None:
+        return skips.unpredicted(in_words(device), model, dtype, mode, pass_)
+    return skips.unsupported(device, dtype, mode, pass_)
 
 
 def _setting_words(dtype: str, layout: str, mode: str, pass_: str, search: str) -> str:

@@ -16,7 +16,7 @@ def sized(plan: Plan, flop_per_s: Mapping[str, float] | None = None) -> Plan:
     """The plan with trials skipped whose fewest rounds would take over `timing.visit_seconds`.
 
     `flop_per_s` is what a dense fp32 convolution reached on each device, on a CPU with one thread; a device that it lacks
-    goes by a guess. Other dtypes are judged as fp32. The same plan where visits have no limit.
+    goes by a guess. Other dtypes are judged as fp32. The same plan where visits have no limit. No prediction is too slow.
     """
     if plan.timing.visit_seconds is None:
         return plan
@@ -34,7 +34,7 @@ def speeds(facts: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
 
 def _judged(trial: Trial, timing: Timing, flop_per_s: Mapping[str, float]) -> Trial:
     limit = timing.visit_seconds
-    if trial.skip is not None or limit is None:
+    if trial.skip is not None or limit is None or trial.predicted:
         return trial
     place = trial.surroundings
     threads = place.threads if place.device == "cpu" else 1

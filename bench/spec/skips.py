@@ -6,7 +6,9 @@ from collections.abc import Iterable
 
 from bench.spec.blocks import BlockChoice, Shape, build
 from bench.spec.costs import cost
+from bench.spec.device_names import is_cpu
 from bench.spec.errors import UserError
+from bench.spec.predicted_devices import PredictedDevice
 
 
 def unfit(choices: Iterable[BlockChoice], shape: Shape) -> str | None:
@@ -34,7 +36,7 @@ def one_value(choices: Iterable[BlockChoice], shape: Shape) -> str | None:
 
 def too_many_threads(device: str, threads: int, cores: int) -> str | None:
     """Why so many threads are not measured on a machine with so many physical cores, or None."""
-    if device == "cpu" and threads > cores:
+    if is_cpu(device) and threads > cores:
         return f"{threads} threads on {cores} physical cores would measure the scheduler"
     return None
 
@@ -52,4 +54,17 @@ def unsupported(device: str, dtype: str, mode: str, pass_: str) -> str | None:
         return f"TF32 is a format of CUDA devices, not of {kind}"
     if dtype == "fp64" and kind == "mps":
         return "mps has no float64"
+    return None
+
+
+def unpredicted(device: str, model: PredictedDevice, dtype: str, mode: str, pass_: str) -> str | None:
+    """Why the model says nothing of such a trial on this device, or None."""
+    if mode == "compile":
+        return "the model knows no compiler"
+    if mode == "graph" and model.kind == "cpu":
+        return f"{device} has no graphs to replay"
+    if mode == "graph" and pass_ == "training":
+        return "graphs are captured of inference alone"
+    if not model.computes(dtype):
+        return f"the model knows no peak of {device} in {dtype}"
     return None

@@ -67,6 +67,7 @@ class Engine(ABC):
         self.settings = settings
         self.launches = 0
         self.records: list[Record] | None = None
+        self.noted: list[Sequence[Kernel]] | None = None
         self._captured: list[Kernel] | None = None
         self._capture_broken = False
         self._closed = threading.Event()
@@ -81,6 +82,8 @@ class Engine(ABC):
             self._captured.extend(kernels)
             return
         self.check()
+        if self.noted is not None:
+            self.noted.append(kernels)
         self.launches += 1
         fault = self.settings.fault(self.launches)
         if fault and kernels:
@@ -302,6 +305,14 @@ class VirtualEngine(Engine):
 
     def _faulted(self) -> bool:
         return self._fault_ns <= self.host_ns
+
+
+class SerialEngine(VirtualEngine):
+    """A processor that is its own device: what it submits it does before it goes on."""
+
+    def _enqueue(self, kernels: Sequence[Kernel]) -> None:
+        super()._enqueue(kernels)
+        self._host_waits_until(self._free_ns)
 
 
 def nanoseconds(seconds: float) -> int:

@@ -10,13 +10,15 @@ from typing import Any
 
 import torch
 
-from bench.measure.simulated.engines import Engine, Kernel, ThreadEngine, VirtualEngine, nanoseconds
+from bench.measure.simulated.engines import Engine, Kernel, SerialEngine, ThreadEngine, VirtualEngine, nanoseconds
 from bench.measure.simulated.settings import Settings
 
 NAME = "simgpu"
 ROUNDING = 512  # the caching allocator's, in bytes
 SEGMENT = 2 << 20  # what it asks of the device at a time
 OUT_OF_MEMORY = 2  # cudaErrorMemoryAllocation
+
+ENGINES: dict[str, type[Engine]] = {"threads": ThreadEngine, "virtual": VirtualEngine, "serial": SerialEngine}
 
 Cost = Callable[[str, tuple[Any, ...], tuple[Any, ...]], float]
 """(kernel's name, arguments, outputs) -> seconds on the device."""
@@ -123,7 +125,7 @@ class Machine:
         """Start over: a queue that is empty, a clock at nought, memory that is free, no fault."""
         self.engine.close()
         self.settings = settings
-        self.engine = ThreadEngine(settings) if settings.engine == "threads" else VirtualEngine(settings)
+        self.engine = ENGINES[settings.engine](settings)
         self.memory = Memory(settings.memory)
         self._cost = cost
 

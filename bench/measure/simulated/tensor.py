@@ -7,7 +7,7 @@ mode: the computing thread has to write to the one, and `Parameter` refuses the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -164,7 +164,7 @@ def _sized_by_values(func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, 
 
 def _view(func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Another look at the same memory: the host's own affair."""
-    base = next(a for a in _tensors(args) if isinstance(a, SimTensor))
+    base = next(a for a in tensors_of(args) if isinstance(a, SimTensor))
     with torch.inference_mode(False):
         seen = func(*_mapped(_raw, args), **_mapped(_raw, kwargs))
         return _mapped(partial(_wrapped, block=base.block), seen)
@@ -213,7 +213,7 @@ class _Operator:
 
     def _shapes(self, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Spec | None]:
         """What the new tensors look like, by the operator's meta version, which also refuses what does not fit."""
-        for tensor in _tensors((*args, *kwargs.values())):
+        for tensor in tensors_of((*args, *kwargs.values())):
             if not isinstance(tensor, SimTensor) and tensor.dim():
                 raise RuntimeError(f"Expected all tensors to be on the same device, but {self.name} got cpu and {NAME}")
         like = _mapped(_meta, args)
@@ -294,12 +294,13 @@ def _mapped(change: Callable[[Any], Any], given: Any) -> Any:
     return change(given)
 
 
-def _tensors(given: Any) -> Iterator[Tensor]:
+def tensors_of(given: Iterable[Any]) -> Iterator[Tensor]:
+    """The tensors among arguments, those in lists too."""
     for one in given:
         if isinstance(one, Tensor):
             yield one
         elif isinstance(one, (tuple, list)):
-            yield from _tensors(one)
+            yield from tensors_of(one)
 
 
 def _signature(given: Any) -> Hashable:

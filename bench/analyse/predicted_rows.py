@@ -1,0 +1,74 @@
+"""Rows of what was predicted and not measured: the same columns, with the model's error for an interval."""
+
+from __future__ import annotations
+
+import math
+
+from bench.analyse import families, statistics
+from bench.analyse.records import History, Taken
+from bench.analyse.speedup import Setting, device_columns, status_of, trial_columns
+from bench.analyse.theory import Row, promise_columns, theory_columns
+from bench.spec.columns import PREDICTED
+from bench.spec.interval import Interval
+from bench.spec.plan import Trial
+from bench.spec.predictions import OBSERVATIONS, Prediction
+
+
+def rows_of(trial: Trial, history: History, setting: Setting) -> tuple[list[Row], list[Row]]:
+    """The trial's rows for measurements.csv and pairs.csv: what a worker read off its virtual clock, within the model's error.
+
+    Whatever only a measurement has (memory, launches, backends, samples, what disturbed them) is left empty.
+    """
+    said = setting.predictions.get(trial.surroundings.device)
+    common = trial_columns(trial, history, setting) | {"processes": 0 if history.visits else None}
+    status = status_of(trial, history, setting, noisy=False)
+    if status["status"] == "ok":
+        status = {
+            "status": PREDICTED,
+            "status_detail": f"by the {said.model if said else 'model'}: nothing was measured",
+        }
+    base, *others = trial.arms
+    taken = {a.arm_id: v.arms[a.arm_id] for v in history.visits for a in trial.arms}
+    rows, pairs = [], []
+    for arm in trial.arms:
+        row: Row = {"arm_id": arm.arm_id, "block": arm.choice.label}
+        row |= theory_columns(trial, arm, history.inspected.get(arm.arm_id))
+        if taken:
+            row |= _times(taken[arm.arm_id], row, said)
+        rows.append(row | common | status)
+    for arm in others:
+        row = {"arm_id": arm.arm_id, "block": arm.choice.label}
+        row |= promise_columns(trial, arm, history.inspected)
+        if taken:
+            row |= _speedup(taken[base.arm_id], taken[arm.arm_id], row, said)
+        pairs.append(row | common | status)
+    return rows, pairs
+
+
+def _times(taken: Taken, theory: Row, said: Prediction | None) -> Row:
+    middle, least = statistics.median(taken.time_s), statistics.minimum(taken.time_s)
+    error = math.exp(said.time) if said else None
+    row: Row = {
+        "time_median_s": middle,
+        "time_ci_low_s": middle / error if error else None,
+        "time_ci_high_s": middle * error if error else None,
+        "time_min_s": least,
+        **device_columns([taken]),
+    }
+    for column, count in (("achieved_flop_per_s", "flops"), ("achieved_bytes_per_s", "bytes_min")):
+        row[column] = theory[count] / least if theory.get(count) is not None else None  # type: ignore[operator]
+    return row
+
+
+def _speedup(base: Taken, other: Taken, promise: Row, said: Prediction | None) -> Row:
+    log = statistics.paired(base.time_s, other.time_s)
+    interval = Interval(log, said.speedup if said else math.inf, OBSERVATIONS if said else 1)
+    ratio = promise.get("mac_ratio")
+    return {
+        "speedup": math.exp(log),
+        "speedup_ci_low": math.exp(interval.low) if said else None,
+        "speedup_ci_high": math.exp(interval.high) if said else None,
+        "verdict": families.verdict(interval, 0.0),
+        "delivered_share": math.exp(log) / ratio if ratio else None,  # type: ignore[operator]
+        "precision": said.speedup if said else None,
+    }

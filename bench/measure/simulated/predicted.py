@@ -1,0 +1,164 @@
+"""A named device in virtual time: the simulated accelerator with the kernel model's times. Predicted, never measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from bench.measure.devices import Call, Cpu, Launches, OwnTimes
+from bench.measure.memory import Peak
+from bench.measure.simulated.device import Simulated
+from bench.measure.simulated.machine import NAME
+from bench.measure.simulated.module import Module, install
+from bench.measure.simulated.settings import Settings
+from bench.measure.simulated.tensor import tensors_of
+from bench.spec import kernels
+from bench.spec.kernel_model import fitted, kernel_seconds
+from bench.spec.kernels import Kernel
+from bench.spec.predicted_devices import PredictedDevice, named
+from bench.spec.predictions import device_name
+
+_WORDS = {torch.float64: "fp64", torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
+_POOLS = ("aten::max_pool2d_with_indices", "aten::_adaptive_avg_pool2d", "aten::mean")
+
+
+class PredictedAccelerator(Simulated):
+    """A predicted device with a queue. The model knows times, so what it would hold or launch is left empty."""
+
+    predicted = True
+
+    def __init__(self, module: Module, model: PredictedDevice) -> None:
+        super().__init__(module)
+        self.name = device_name(model)
+        self._noted = Noted(module)
+
+    def time(self, call: Call, evaluations: int) -> int:
+        return super().time(self._noted(call), evaluations)
+
+    def submit(self, call: Call, evaluations: int) -> int | None:
+        return super().submit(self._noted(call), evaluations)
+
+    def own(self, call: Call, times: int, cold: bool = False) -> OwnTimes | None:
+        return None if cold else super().own(self._noted(call), times)
+
+    def memory_peak(self, call: Call, clear: Call) -> Peak:  # noqa: ARG002
+        return Peak(None)
+
+    def launches(self, call: Call) -> Launches:  # noqa: ARG002
+        return Launches()
+
+    def properties(self) -> dict[str, Any]:
+        return {}
+
+
+class PredictedCpu(Cpu):
+    """A predicted processor: a call returns when its work is done, by a clock of its own."""
+
+    predicted = True
+
+    def __init__(self, module: Module, model: PredictedDevice) -> None:
+        super().__init__(module.clock_ns)
+        self.torch_device = torch.device(NAME, 0)
+        self.name = device_name(model)
+        self._noted = Noted(module)
+
+    def time(self, call: Call, evaluations: int) -> int:
+        return super().time(self._noted(call), evaluations)
+
+    def memory_peak(self, call: Call, clear: Call) -> Peak:  # noqa: ARG002
+        return Peak(None)
+
+
+class Noted:
+    """What each call launches, noted once: a call that computes nothing is the same every time."""
+
+    def __init__(self, module: Module) -> None:
+        self._module = module
+        self._known: WeakKeyDictionary[Call, Call] = WeakKeyDictionary()
+
+    def __call__(self, call: Call) -> Call:
+        """What stands for the call."""
+        if call not in self._known:
+            self._known[call] = self._module.noted(call)
+        return self._known[call]
+
+
+def open_predicted(name: str, threads: int) -> PredictedAccelerator | PredictedCpu:
+    """The device that `sim:NAME` names, a processor with so many threads. UserError where there is none."""
+    model = named(name).on(threads)
+    host_s = model.dispatch_s * fitted()[f"{model.kind}.dispatch"]
+    memory = int(model.memory_bytes)
+    if model.kind == "cpu":
+        return PredictedCpu(install(Settings("serial", launch=host_s, memory=memory), Costs(model)), model)
+    settings = Settings(launch=host_s + model.launch_s, memory=memory, l2=int(model.cache_bytes))
+    return PredictedAccelerator(install(settings, Costs(model)), model)
+
+
+class Costs:
+    """Seconds of torch's operators on a device, by the kernel model; each is asked once for its shapes."""
+
+    def __init__(self, model: PredictedDevice) -> None:
+        self._model = model
+        self._known: dict[Any, float] = {}
+
+    def __call__(self, name: str, args: tuple[Any, ...], outputs: tuple[Any, ...]) -> float:
+        taken, made = list(tensors_of(args)), list(tensors_of(outputs))
+        tf32 = torch.backends.cudnn.conv.fp32_precision == "tf32"  # type: ignore[attr-defined]
+        sizes = tuple([(t.shape, t.stride(), t.dtype) for t in (*taken, *made)])
+        key = (name, sizes, tf32, _convolved(name, args))
+        if key not in self._known:
+            self._known[key] = sum(kernel_seconds(self._model, k) for k in _kernels(name, args, taken, made, tf32))
+        return self._known[key]
+
+
+def _convolved(name: str, args: tuple[Any, ...]) -> Any:
+    """What of a convolution its sizes do not tell."""
+    return (
+        str(args[3:])
+        if name == "aten::convolution"
+        else str(args[4:])
+        if name == "aten::convolution_backward"
+        else None
+    )
+
+
+def _kernels(name: str, args: tuple[Any, ...], taken: list[Tensor], made: list[Tensor], tf32: bool) -> list[Kernel]:
+    """The kernels of one operator; of a backward of a convolution two that do as many multiplications as it."""
+    make: Callable[..., Kernel] = kernels.pool if name in _POOLS else kernels.elementwise
+    if name == "aten::convolution":
+        x, w, _, stride, _, _, transposed, _, groups = args[:9]
+        return [_convolution(name, x, w, made[0], stride, transposed, groups, tf32)]
+    if name == "aten::convolution_backward":
+        gradient, x, w, _, stride, _, _, transposed, _, groups, wanted = args[:11]
+        each = _convolution(name, x, w, gradient, stride, transposed, groups, tf32)
+        return [each] * sum(wanted[:2])
+    if name in ("aten::mm", "aten::addmm"):
+        a, b = args[-2:] if name == "aten::mm" else args[1:3]
+        return [kernels.linear(name, a.shape[0], a.shape[1], b.shape[1], _word(a, tf32))]
+    return [make(name, sum(map(_bytes, taken)), sum(map(_bytes, made)))]
+
+
+def _convolution(
+    name: str, x: Tensor, w: Tensor, y: Tensor, stride: list[int], transposed: bool, groups: int, tf32: bool
+) -> Kernel:
+    low, high = (y, x) if transposed else (x, y)  # a transposed one is the other way round
+    flat = x.is_contiguous()
+    return kernels.convolution(
+        name, x.shape[0], x.shape[1], y.shape[1], math.prod(low.shape[2:]), math.prod(high.shape[2:]),
+        (int(w.shape[2]), int(w.shape[3])), int(stride[0]), int(groups), _word(x, tf32),
+        not flat and x.is_contiguous(memory_format=torch.channels_last),
+    )  # fmt: skip
+
+
+def _word(tensor: Tensor, tf32: bool) -> str:
+    word = _WORDS.get(tensor.dtype, "fp32")
+    return "fp32-tf32" if word == "fp32" and tf32 else word
+
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()

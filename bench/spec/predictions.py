@@ -1,0 +1,56 @@
+"""What stands behind a predicted number: which model, and how far off it was on data that it was not fitted to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from typing import Any
+
+from bench.spec.kernel_model import PARAMETERS
+from bench.spec.predicted_devices import PredictedDevice
+
+UNFITTED = {"time": 1.5, "speedup": 1.0}
+"""ln: what is taken for the error of a model that no fit has been made of."""
+OBSERVATIONS = 1000
+"""Behind an error that is taken as known: a t-interval with so many degrees of freedom is a normal one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A model's name, and the half-widths in ln of the 95 % intervals of its times and speedups."""
+
+    model: str
+    time: float
+    speedup: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """For environment.json."""
+        return asdict(self)
+
+
+def prediction_of(device: PredictedDevice) -> Prediction:
+    """The model and its errors for a kind of device."""
+    told = _told()
+    errors = told.get("errors", {}).get(device.kind, UNFITTED) if told else UNFITTED
+    return Prediction(model_name(), float(errors["time"]), float(errors["speedup"]))
+
+
+def model_name() -> str:
+    """Such as `model 3f9c2a`, by the file of the fitted parameters; `unfitted model` without one."""
+    file = files("bench.spec") / PARAMETERS
+    if not file.is_file():
+        return "unfitted model"
+    return f"model {hashlib.sha256(file.read_bytes()).hexdigest()[:6]}"
+
+
+def device_name(device: PredictedDevice) -> str:
+    """What rows call the device: `predicted NVIDIA H100 SXM5 80 GB (model 3f9c2a)`."""
+    return f"predicted {device.title} ({model_name()})"
+
+
+def _told() -> dict[str, Any]:
+    file = files("bench.spec") / PARAMETERS
+    told: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return told
