@@ -195,7 +195,7 @@ def _whole(channels: float) -> str:
 def _sources(sweeps: Iterable[Sweep]) -> dict[Place, tuple[Sweep, Sweep]]:
     """The depth sweeps of both blocks of one experiment and kernel, for each place: those that hold activations best."""
     by_place: dict[Place, list[tuple[Sweep, Sweep]]] = {}
-    deep = [s for s in sweeps if s.grows == "layers"]
+    deep = [s for s in sweeps if s.grows == "layers" and not s.place.predicted]
     for one, other in itertools.product(deep, deep):
         if (one.block, other.block) == (BASELINE, BLOCK) and _same(one, other):
             by_place.setdefault(one.place, []).append((one, other))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.analyse.summary import Record
-from bench.spec.columns import MEASURED
+from bench.spec.columns import TOLD
 
 SETTINGS = ("threads", "batch", "dtype", "layout", "allocator", "waiting", "mode", "cudnn_benchmark", "pass")
 NUMBERS = ("batch", "threads")  # that stand on an axis by their size
@@ -32,7 +32,7 @@ class Dose:
 
 
 def doses(pairs: Sequence[Record]) -> tuple[Dose, ...]:
-    """The doses among measured rows of pairs.csv: one or two settings vary, each combination stands once, the shape holds."""
+    """The doses among rows of pairs.csv that hold a speedup, measured or predicted: one or two settings vary, each combination stands once, the shape holds."""
     groups: dict[tuple[str, str, str, str], list[Record]] = {}
     for r in pairs:
         if r["kernel"] is not None:
@@ -40,7 +40,7 @@ def doses(pairs: Sequence[Record]) -> tuple[Dose, ...]:
     found = []
     for key, rows in groups.items():
         factors = _varying(rows, SETTINGS)
-        settled = [r for r in rows if r["status"] in MEASURED and r["speedup"] is not None]
+        settled = [r for r in rows if r["status"] in TOLD and r["speedup"] is not None]
         if _varying(rows, _FIXED) or not 1 <= len(factors) <= MOST_FACTORS or len(settled) < 2:
             continue
         if len({tuple(r[f] for f in factors) for r in rows}) == len(rows):

@@ -19,8 +19,16 @@ from bench.analyse.sites import Cell, Site
 from bench.analyse.sweeps import CONFIDENCE, combined
 from bench.spec.interval import Interval, t_quantile
 
-Answer = Literal["SUPPORTED", "REFUTED", "EQUIVALENT", "UNDECIDED", "NOT MEASURED"]
+Answer = Literal[
+    "SUPPORTED", "REFUTED", "EQUIVALENT", "UNDECIDED", "NOT MEASURED",
+    "WOULD BE SUPPORTED", "WOULD BE REFUTED", "WOULD BE EQUIVALENT", "WOULD BE UNDECIDED",
+]  # fmt: skip
 ANSWERS: tuple[Answer, ...] = ("SUPPORTED", "REFUTED", "EQUIVALENT", "UNDECIDED", "NOT MEASURED")
+WOULD_BE = "WOULD BE "
+PREDICTED_ANSWERS: tuple[Answer, ...] = (
+    "WOULD BE SUPPORTED", "WOULD BE REFUTED", "WOULD BE EQUIVALENT", "WOULD BE UNDECIDED",
+)  # fmt: skip
+"""By what a model says: never confirmatory, and in no count of the others."""
 DECIDED: tuple[Answer, ...] = ("SUPPORTED", "REFUTED", "EQUIVALENT")
 
 ALPHA = 1 - CONFIDENCE
@@ -85,11 +93,17 @@ class Verdict:
     cells: Count = field(default_factory=lambda: Count(0))
     notes: tuple[str, ...] = ()
 
+    @property
+    def predicted(self) -> bool:
+        """Whether a model answers, on rows of which some or all were not measured."""
+        return self.answer in PREDICTED_ANSWERS
+
     def to_dict(self) -> dict[str, Any]:
         """For JSON: null where there is no number."""
         effect, cells = self.effect, self.cells
         return {
             "answer": self.answer,
+            **({"predicted": True} if self.predicted else {}),
             "about": self.about,
             "place": {**self.site.fields(), "label": self.site.label, "run_ids": list(self.runs)},
             "regime": self.regime,

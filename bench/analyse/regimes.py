@@ -14,7 +14,8 @@ from bench.analyse.judgement import STEEP
 from bench.analyse.sites import Cell, Rows, Site
 from bench.analyse.summary import Record, share, times
 from bench.analyse.sweeps import Sweep
-from bench.spec.columns import MEASURED
+from bench.spec.columns import TOLD
+from bench.spec.device_names import in_words
 
 ATTAINED = 0.5  # share of the roof from which on the roof is what binds
 HALF = 0.5  # share of the time that makes it what the time goes to
@@ -35,7 +36,7 @@ class Regime:
 
 def regime(arms: Sequence[Record], sweeps: Sequence[Sweep]) -> Regime:
     """By the arms' own facts: an accelerator's submission first, then the roofs, then what a layer costs in the sweeps."""
-    rows = [a for a in arms if a["status"] in MEASURED]
+    rows = [a for a in arms if a["status"] in TOLD]
     bounds = [r["bound"] for r in rows if r["bound"] is not None]
     if bounds and bounds.count("launch-bound") > HALF * len(bounds):
         return Regime("overhead-bound", f"{bounds.count('launch-bound')} of {len(bounds)} rows take longer to submit than to compute")  # fmt: skip
@@ -107,7 +108,7 @@ def bought(rows: Rows, site: Site, cells: Sequence[Cell]) -> str:
 def _obstacle(twins: tuple[Record, Record], site: Site, sweeps: Sequence[Sweep]) -> str:
     """What the middle cell's arms spend their time on besides multiplying; empty where nothing tells."""
     base, thin = twins
-    where = f"with {site.threads} thread{'s' if site.threads != 1 else ''}" if site.kind == "cpu" else f"on {site.device}"  # fmt: skip
+    where = f"with {site.threads} thread{'s' if site.threads != 1 else ''}" if site.kind == "cpu" else f"on {in_words(site.device)}"  # fmt: skip
     stacked = f", {thin['depth']} deep," if (thin["depth"] or 1) > 1 else ""
     at = f" at {thin['c_in']} channels{stacked}" if thin["c_in"] else ""
     each = layer_cost(thin, sweeps)

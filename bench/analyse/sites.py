@@ -15,7 +15,8 @@ from bench.analyse import aa, statistics, sweeps
 from bench.analyse.results import Run
 from bench.analyse.summary import Record, place_label, records_of
 from bench.analyse.sweeps import CONFIDENCE, Sweep
-from bench.spec.columns import MEASURED, SPEEDUP, TIME
+from bench.spec.columns import PREDICTED, SPEEDUP, TIME, TOLD
+from bench.spec.device_names import is_cpu, is_predicted
 from bench.spec.errors import UserError
 from bench.spec.interval import Interval
 
@@ -79,7 +80,12 @@ class Site:
     @property
     def kind(self) -> str:
         """cpu or gpu (any accelerator)."""
-        return "cpu" if self.device == "cpu" else "gpu"
+        return "cpu" if is_cpu(self.device) else "gpu"
+
+    @property
+    def predicted(self) -> bool:
+        """Whether rows of it, or of one of its devices, are a model's word."""
+        return is_predicted(self.device)
 
     @property
     def usual(self) -> bool:
@@ -111,7 +117,10 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A measured pair: ln(speedup) with its interval at CONFIDENCE over processes, infinite where one process measured it."""
+    """A pair: ln(speedup) with its interval at CONFIDENCE over processes, infinite where one process measured it.
+
+    Of a predicted pair the interval is the model's error.
+    """
 
     site: Site
     contest: str  # of TWINS
@@ -125,7 +134,7 @@ class Cell:
 
     @property
     def known(self) -> bool:
-        """Whether several processes measured it; only such cells decide."""
+        """Whether it has an interval: several processes measured it, or the model tells its error. Only such cells decide."""
         return math.isfinite(self.log.half_width)
 
 
@@ -145,16 +154,20 @@ class Rows:
         return None if base is None or thin is None else (base, thin)
 
 
-def gather(runs: Sequence[Run]) -> Rows:
-    """The rows of the runs, in an order of their own. UserError for a run that is given twice."""
+def gather(runs: Sequence[Run], predicted: bool = False) -> Rows:
+    """The rows of the runs that were measured, in an order of their own; with `predicted` those of predicted devices too.
+
+    UserError for a run that is given twice.
+    """
     _distinct(runs)
     pairs: list[tuple[Site, Record]] = []
     arms: dict[Site, list[Record]] = {}
     found: dict[Site, list[Sweep]] = {}
     for run in (r for r in runs if not aa.is_aa(r)):  # blocks against themselves say nothing of claims
         setup, confidence = setup_of(run), run.timing.confidence
-        pairs += [(Site.of(row, setup), _rescaled(row, SPEEDUP, confidence)) for row in _ordered(run.pairs)]
-        own = [_rescaled(row, TIME, confidence) for row in _ordered(run.measurements)]
+        compared, timed = (_ordered(_kept(frame, predicted)) for frame in (run.pairs, run.measurements))
+        pairs += [(Site.of(row, setup), _rescaled(row, SPEEDUP, confidence)) for row in compared]
+        own = [_rescaled(row, TIME, confidence) for row in timed]
         by_arm = {row["arm_id"]: Site.of(row, setup) for row in own}
         for row in own:
             arms.setdefault(by_arm[row["arm_id"]], []).append(row)
@@ -211,6 +224,10 @@ def _distinct(runs: Sequence[Run]) -> None:
                 raise UserError(str(run.folder), "this run was given already", "Give each run once.", run.run_id)
 
 
+def _kept(frame: Any, predicted: bool) -> Any:
+    return frame if predicted else frame[[not is_predicted(d) for d in frame["device"]]]
+
+
 def _ordered(frame: Any) -> list[dict[str, Any]]:
     rows = [{**row, **{name: row[name] if row[name] is not None else usual for name, usual in USUAL.items()}} for row in records_of(frame)]  # fmt: skip
     return sorted(rows, key=_id)
@@ -222,6 +239,8 @@ def _id(row: Record) -> tuple[str, ...]:
 
 def _rescaled(row: dict[str, Any], columns: tuple[str, str, str], confidence: float) -> dict[str, Any]:
     """The row with its interval at CONFIDENCE, or without one where that can't be said."""
+    if row["status"] == PREDICTED:
+        return row
     mean, low, high = columns
     value, ends, n = row[mean], (row[low], row[high]), row["processes"]
     if value is None or None in ends or n is None or n < 2 or not min(value, *ends) > 0:
@@ -234,7 +253,7 @@ def _rescaled(row: dict[str, Any], columns: tuple[str, str, str], confidence: fl
 
 def _cell(site: Site, row: Record) -> Cell | None:
     contest = contest_of(row)
-    if contest is None or row["status"] not in MEASURED or not row["speedup"]:
+    if contest is None or row["status"] not in TOLD or not row["speedup"]:
         return None
     return Cell(site, contest, row, statistics.log_interval(row, SPEEDUP))
 

@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 
 from bench.analyse.records import Floats, Ints
+from bench.spec.columns import PREDICTED
 from bench.spec.interval import LEAST_ROUNDS, Interval, paired_log_ratio, t_interval, t_quantile
+from bench.spec.predictions import OBSERVATIONS
 
 DISTURBANCE = 0.05  # ln: most that the spoiled samples may move a speedup
 DISAGREEMENT = 0.15  # ln: most that the ratios of minima and of medians may differ from what decides
@@ -111,11 +113,13 @@ def difference(a: Interval, b: Interval, confidence: float = 0.95) -> Interval:
 def log_interval(row: Mapping[str, Any], columns: tuple[str, str, str]) -> Interval:
     """ln of a row's value, with the interval whose ends the row has (columns SPEEDUP or TIME); infinite without ends.
 
-    The tables' intervals are Student's of ln over processes, so the ends lie as far below the value as above it.
+    The tables' intervals are Student's of ln over processes, so the ends lie as far below the value as above it. Of a
+    predicted row the interval is the model's error, which counts as known.
     """
     value, low, high = (row[name] for name in columns)
     width = math.inf if low is None or high is None else abs(math.log(high) - math.log(low)) / 2
-    return Interval(math.log(value), width, int(row["processes"] or 1))
+    n = OBSERVATIONS if row["status"] == PREDICTED else int(row["processes"] or 1)
+    return Interval(math.log(value), width, n)
 
 
 def at_confidence(interval: Interval, own: float, wanted: float) -> Interval:

@@ -222,7 +222,7 @@ def _time(summary: Summary) -> list[str]:
 def place_label(row: Record, but: Sequence[str] = ()) -> str:
     """How a row was run, in words: `cpu, 1 thread, channels_last`; what is usual goes unsaid, and so do the fields `but`."""
     words = [] if "device" in but else [in_words(row["device"])]
-    if "threads" not in but and is_cpu(row["device"]):
+    if "threads" not in but and is_cpu(str(row["device"]).partition(" and ")[0]):
         words.append(f"{row['threads']} thread{'s' if row['threads'] != 1 else ''}")
     words += [] if "layout" in but else [str(row["layout"])]
     for name, usual in _USUAL.items():
@@ -238,7 +238,7 @@ def times(ratio: float, half_width: float = 0.05) -> str:
 
 def _decimals(ratio: float, half_width: float) -> int:
     """At most two, or three below 0.1, and as many as show the first digit of the interval's half-width."""
-    spread = ratio * half_width if 0 < half_width < 1 else ratio * 0.05
+    spread = ratio * min(half_width, 0.3) if 0 < half_width < math.inf else ratio * 0.05
     return min(2 if ratio >= 0.1 else 3, max(0, -math.floor(math.log10(spread))))
 
 

@@ -17,7 +17,8 @@ import numpy as np
 from bench.analyse.records import Floats
 from bench.analyse.statistics import log_interval
 from bench.analyse.summary import Record, place_label
-from bench.spec.columns import MEASURED, TIME
+from bench.spec.columns import TIME, TOLD
+from bench.spec.device_names import is_cpu, is_predicted
 from bench.spec.interval import Interval, t_quantile
 
 CONFIDENCE = 0.95
@@ -58,7 +59,12 @@ class Place:
     @property
     def kind(self) -> str:
         """cpu or gpu."""
-        return "cpu" if self.device == "cpu" else "gpu"
+        return "cpu" if is_cpu(self.device) else "gpu"
+
+    @property
+    def predicted(self) -> bool:
+        """Whether its times are a model's word."""
+        return is_predicted(self.device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +129,10 @@ class Sweep:
 def find(records: Iterable[Record]) -> tuple[Sweep, ...]:
     """The sweeps among rows of measurements.csv, those of growing layers first, each kind in the order of the rows.
 
-    At least FEWEST_POINTS measured rows of one block, kernel, place and experiment, whose growing count grows LEAST_GROWTH
+    At least FEWEST_POINTS rows, all measured or all predicted, of one block, kernel, place and experiment, whose growing count grows LEAST_GROWTH
     fold. MACs count as held within a factor MOST_DRIFT, layers only where equal, and then with the map's size.
     """
-    rows = [r for r in records if r["status"] in MEASURED and r["macs"] and r["layers"] and r["time_median_s"]]
+    rows = [r for r in records if r["status"] in TOLD and r["macs"] and r["layers"] and r["time_median_s"]]
     found = [_sweep("layers", g) for g in _grouped(rows)]
     found += [_sweep("macs", g) for g in _grouped(rows, "layers", "depth", "height", "width", "stride", "dilation")]
     return tuple(s for s in found if s is not None)

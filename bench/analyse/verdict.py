@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from bench.analyse.claims import CLAIMS, Claim
 from bench.analyse.families import MARGIN, holm
-from bench.analyse.judgement import DECIDED, Verdict, sure_of
+from bench.analyse.judgement import DECIDED, WOULD_BE, Answer, Verdict, sure_of
 from bench.analyse.results import Run
 from bench.analyse.sites import Site, gather
 from bench.analyse.sweeps import CONFIDENCE
 from bench.spec.columns import SCHEMA_VERSION
+from bench.spec.device_names import is_predicted
 
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:
-    """What runs say of the claims, in the order of CLAIMS; of each at least one verdict, if only that it was not measured."""
+    """What runs say of the claims, in the order of CLAIMS; of each at least one verdict, if only that it was not measured.
+
+    Behind them stands what a model says of the devices that were predicted.
+    """
 
     runs: tuple[Run, ...]
     verdicts: tuple[Verdict, ...]
@@ -38,10 +42,28 @@ class Verdicts:
 
 
 def judge(runs: Sequence[Run]) -> Verdicts:
-    """The verdicts of all claims. The order of rows and of runs changes nothing. UserError for a run given twice."""
+    """The verdicts of all claims. The order of rows and of runs changes nothing. UserError for a run given twice.
+
+    Predicted rows change no verdict on what was measured: theirs are found apart, and hold measured rows only where a
+    predicted device is set beside a measured one. What is exact needs no clock, so a plan that was but predicted has it.
+    """
     rows = gather(runs)
-    found = [v for claim in CLAIMS for v in _asked(claim, claim.judge(rows))]
-    return Verdicts(tuple(runs), tuple(corrected(found)))
+    if not any(is_predicted(d) for run in runs for d in run.pairs["device"].unique()):
+        found = [v for claim in CLAIMS for v in _asked(claim, claim.judge(rows))]
+        return Verdicts(tuple(runs), tuple(corrected(found)))
+    every = {claim.id: claim.judge(gather(runs, predicted=True)) for claim in CLAIMS}
+    found = []
+    for claim in CLAIMS:
+        exact = [] if rows.pairs else [v for v in every[claim.id] if v.regime == "exact"]
+        found += _asked(claim, [*claim.judge(rows), *exact])
+    would = [_would_be(v) for claim in CLAIMS for v in every[claim.id] if v.site.predicted and v.own]
+    return Verdicts(tuple(runs), (*corrected(found), *would))
+
+
+def _would_be(v: Verdict) -> Verdict:
+    """A verdict on predicted rows, as such: the model's error is no sampling error, so there is no test and no p."""
+    answer = cast("Answer", f"{WOULD_BE}{v.answer}")
+    return replace(v, answer=answer, why=f"by the model, not by measurement: {v.why}", p=None, confirmatory=False)
 
 
 def corrected(verdicts: Sequence[Verdict]) -> list[Verdict]:

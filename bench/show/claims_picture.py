@@ -11,11 +11,12 @@ from pathlib import Path
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from bench.analyse import aa
 from bench.analyse.claims import BY_ID
-from bench.analyse.judgement import ANSWERS, BELOW, SPEEDUP, Answer, Effect, Verdict
+from bench.analyse.judgement import ANSWERS, BELOW, PREDICTED_ANSWERS, SPEEDUP, Answer, Effect, Verdict
 from bench.analyse.regression import listed
 from bench.analyse.results import Run
 from bench.analyse.summary import records_of
@@ -31,6 +32,7 @@ LOOKS: dict[Answer, tuple[str, str, bool]] = {  # colour, marker, hollow
     "EQUIVALENT": ("#009E73", "D", False),
     "UNDECIDED": (style.INK, "o", True),
     "NOT MEASURED": (style.FAINT, "", False),
+    **dict.fromkeys(PREDICTED_ANSWERS, (style.VIOLET[0], "D", True)),
 }
 _LINE = 0.215  # inches from one row to the next
 
@@ -63,7 +65,8 @@ def picture(run: Run, found: Verdicts, letters: Mapping[str, str] | None = None)
     figure, axes = style.panels(1 + slopes, 1 + slopes, "none")
     if slopes:
         axes[0].get_gridspec().set_width_ratios([1.9, 1])  # type: ignore[union-attr]
-    figure.set_size_inches(11.0 if slopes else 10.0, _LINE * len(rows) + 0.7)
+    wide = 2.0 if any(v.predicted for v in shown) else 0.0  # the words WOULD BE
+    figure.set_size_inches((11.0 if slopes else 10.0) + wide, _LINE * len(rows) + 0.7)
     heights = {id(row): len(rows) - 1 - i for i, row in enumerate(rows)}
     _ratio_scale(axes[0], shown)
     if slopes:
@@ -95,9 +98,11 @@ def picture(run: Run, found: Verdicts, letters: Mapping[str, str] | None = None)
 def _rows(found: Verdicts, letters: Mapping[str, str] | None) -> tuple[list[_Row], str]:
     """All rows from the top, and what finds no room."""
     first = [v for v in found.verdicts if v.confirmatory]
-    others = [v for v in found.verdicts if not v.confirmatory and v.effect is not None]
+    others = [v for v in found.verdicts if not v.confirmatory and not v.predicted and v.effect is not None]
+    would = [v for v in found.verdicts if v.predicted and v.effect is not None]
     rows: list[_Row] = []
-    for heading, some in (("Confirmatory", first), ("Exploratory", others[:MOST_EXPLORED])):
+    parts = (("Confirmatory", first), ("Exploratory", others[:MOST_EXPLORED]), ("Predicted, not measured", would[:MOST_EXPLORED]))  # fmt: skip
+    for heading, some in parts:
         if some:
             rows.append(_Row(heading, part=True))
         for claim in dict.fromkeys(v.claim for v in some):
@@ -105,8 +110,8 @@ def _rows(found: Verdicts, letters: Mapping[str, str] | None) -> tuple[list[_Row
             alone = mine[0] if mine[0].answer == "NOT MEASURED" else None
             rows.append(_Row(BY_ID[claim].statement, alone))
             rows += [_Row(f"    {where(v, letters)}", v) for v in mine if v is not alone]
-    more = len(others) - MOST_EXPLORED
-    return rows, f"{more} more that were explored are not drawn; verdict.json has them." if more > 0 else ""
+    left = [f"{more} more that were {word}" for word, some in (("explored", others), ("predicted", would)) if (more := len(some) - MOST_EXPLORED) > 0]  # fmt: skip
+    return rows, f"{listed(left)} are not drawn; verdict.json has them." if left else ""
 
 
 def where(v: Verdict, letters: Mapping[str, str] | None = None) -> str:
@@ -153,6 +158,8 @@ def _verdict(axes: Sequence[Axes], v: Verdict, y: float) -> None:
         axis = axes[-1] if _is_slope(e) else axes[0]
         if e.low is not None and e.high is not None:
             ranged = "range" in e.unit
+            if v.predicted:
+                axis.barh([y], [e.high - e.low], 0.62, [e.low], color="none", edgecolor=colour, hatch="//////", lw=0.4, zorder=1.5)  # fmt: skip
             axis.plot([e.low, e.high], [y, y], color=colour, lw=1.2 if ranged else 1.9, ls=(0, (1, 1.5)) if ranged else "-", alpha=faint, zorder=2, solid_capstyle="butt")  # fmt: skip
         if not _is_slope(e):
             axis.plot([THRESHOLDS.get(v.claim, 1.0)], [y], marker="|", ms=11, mew=1.4, color=style.INK, zorder=2)
@@ -174,7 +181,10 @@ def _align_left(figure: Figure, axis: Axes) -> None:
 
 def _handles(shown: Sequence[Verdict]) -> list[Artist]:
     found = {v.answer for v in shown if v.effect is not None}
-    return [style.proxy(a.lower(), c, m, "-", hollow=h) for a, (c, m, h) in LOOKS.items() if a in found]
+    handles: list[Artist] = [style.proxy(a.lower(), c, m, "-", hollow=h) for a, (c, m, h) in LOOKS.items() if a in found and a not in PREDICTED_ANSWERS]  # fmt: skip
+    if found & {*PREDICTED_ANSWERS}:
+        handles.append(Patch(facecolor="none", edgecolor=style.VIOLET[0], hatch="//////", lw=0.4, label="would be: predicted, within the model's error"))  # fmt: skip
+    return handles
 
 
 def _title(found: Verdicts) -> str:
@@ -184,4 +194,6 @@ def _title(found: Verdicts) -> str:
     words = [f"{counts[a]} {a.lower()}" for a in ANSWERS if counts[a]]
     missing = sum(v.confirmatory and v.answer == "NOT MEASURED" for v in found.verdicts)
     left = f"; {missing} of {len(BY_ID)} claims not measured" if missing else ""
-    return f"Of {len(first)} answers {listed(words)}{left}"
+    would = sum(v.predicted for v in found.verdicts)
+    apart = f"; {would} more only predicted" if would else ""
+    return f"Of {len(first)} answers {listed(words)}{left}{apart}" if first else f"Nothing was measured{apart.replace(' more', ' answers')}"  # fmt: skip

@@ -18,6 +18,7 @@ from bench.analyse.sweeps import Place, Sweep, find
 from bench.show import plots, style
 from bench.show.drivers import seconds
 from bench.show.facets import told_apart
+from bench.spec.device_names import in_words, is_predicted
 
 MOST_ACROSS = 2  # panels side by side: with more the words are too small on a page
 MOST_PLACES = 8
@@ -67,7 +68,9 @@ def picture(run: Run, devices_alike: bool = False) -> Figure | None:
                 axis.set_axis_off()
                 continue
             for s in here:
-                _line(axis, s, style.look(blocks.index(s.block)))
+                _line(axis, s, style.look(blocks.index(s.block), s.place.predicted))
+            if any(s.place.predicted for s in here):
+                style.mark_predicted(axis)
             _scales(axis, whole, upright, not begun)
             kernel = f", kernel {here[0].kernel}" if len({s.kernel for s in shown}) > 1 else ""
             style.name_panel(axis, "\n".join(filter(None, (words[here[0].place], describe(here[0]) + kernel))))
@@ -194,7 +197,7 @@ def _label(axis: Axes, here: Sequence[Sweep], blocks: Sequence[str]) -> None:
     for s, y in zip(ends, spread(at, each, each / 2, tall - each / 2), strict=True):
         axis.annotate(
             "\n".join(said(s)), (0, 0), (x + 2, y), xycoords="axes fraction", textcoords="offset points",
-            fontsize=7.5, color=style.look(blocks.index(s.block)).colour, va="center", ha="left", linespacing=1.15, zorder=5,
+            fontsize=7.5, color=style.look(blocks.index(s.block), s.place.predicted).colour, va="center", ha="left", linespacing=1.15, zorder=5,
         )  # fmt: skip
 
 
@@ -232,7 +235,7 @@ def _handles(shown: Sequence[Sweep]) -> list[Artist]:
     ]
     if any(p.noisy for s in shown for p in s.points):
         handles.append(style.proxy("hollow: noisy", style.FAINT, "o", hollow=True))
-    return handles
+    return handles + style.predicted_handle(any(s.place.predicted for s in shown))
 
 
 def _told(shown: Sequence[Sweep]) -> tuple[list[Sweep], str]:
@@ -254,15 +257,16 @@ def _title(mine: Sequence[Sweep]) -> str:
     for device in devices:
         deep, wide = ([s for s in mine if s.grows == g and s.place.device == device] for g in ("layers", "macs"))
         parts: list[str] = []
+        verb = "would take" if is_predicted(device) else "take"
         for held, what, some in (("MACs", "layers", deep), ("layers", "MACs", wide)):
             if some:
                 counts, taken = _growth(some)
                 whom = "them" if parts else f"{lead} blocks"
                 parts.append(
-                    f"at fixed {held} {counts} the {what} take {whom} {taken}" + ("" if parts else " the time")
+                    f"at fixed {held} {counts} the {what} {verb} {whom} {taken}" + ("" if parts else " the time")
                 )
         word = (", " if len(devices) > 1 else "; ").join(parts)
-        words.append(f"on {device} {word}" if len(devices) > 1 else word)
+        words.append(f"on {in_words(device)} {word}" if len(devices) > 1 or is_predicted(device) else word)
     return capital("; ".join(words))
 
 

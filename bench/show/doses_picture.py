@@ -18,6 +18,7 @@ from bench.analyse.results import Run
 from bench.analyse.summary import Record, capital, records_of, times
 from bench.show import plots, style
 from bench.show.facets import word_of
+from bench.spec.device_names import in_words, is_predicted
 
 MOST_PANELS = 12
 MOST_ACROSS = 3
@@ -58,12 +59,13 @@ def _panel(axis: Axes, dose: Dose, bounds: tuple[float, float]) -> None:
     at = _places(dose)
     lines = _lines(dose)
     for i, (_, rows) in enumerate(lines):
-        seen = style.look(i)
+        seen = style.look(i, plots.predicted(rows))
         xs = [at[r[dose.factors[0]]] + (i - (len(lines) - 1) / 2) * 0.05 for r in rows]
         ordered = dose.factors[0] in NUMBERS  # between words a line only leads the eye
         axis.plot(xs, [r["speedup"] for r in rows], color=seen.colour, ls=seen.line, lw=1.4 if ordered else 0.8, alpha=1 if ordered else 0.6, zorder=2)  # fmt: skip
         for x, r in zip(xs, rows, strict=True):
             plots.bar(axis, r, x, seen)
+    plots.mark(axis, dose.rows)
     axis.axhline(1, color=style.FAINT, lw=1.2, zorder=1)
     for ratio in sorted({r["mac_ratio"] for r in dose.rows if r["mac_ratio"]}):
         axis.axhline(ratio, color=style.INK, lw=1.0, ls=(0, (5, 3)), zorder=1)
@@ -108,12 +110,12 @@ def _name_lines(axis: Axes, dose: Dose) -> None:
         points = axis.transData.transform((x, y))[1] * 72 / figure.dpi
         height = max(points, height + 10)
         text = word_of({**rows[-1], dose.factors[1]: value}, dose.factors[1])
-        axis.annotate(text, (x, y), (10, height - points), textcoords="offset points", fontsize=7.5, color=style.look(i).colour, va="center", zorder=5)  # fmt: skip
+        axis.annotate(text, (x, y), (10, height - points), textcoords="offset points", fontsize=7.5, color=style.look(i, plots.predicted(rows)).colour, va="center", zorder=5)  # fmt: skip
 
 
 def _heading(dose: Dose, shown: Sequence[Dose]) -> str:
     """`batch: 1.2x to 3.4x`, with device and block where there are several."""
-    words = [dose.device] if len({d.device for d in shown}) > 1 else []
+    words = [in_words(dose.device)] if len({d.device for d in shown}) > 1 or is_predicted(dose.device) else []
     words += [f"{dose.block} against {dose.baseline}"] if len({(d.block, d.baseline) for d in shown}) > 1 else []
     return f"{', '.join([*words, _factors(dose)])}: {_span(dose)}"
 
@@ -136,7 +138,7 @@ def _handles(rows: Sequence[Record]) -> list[Artist]:
     handles: list[Artist] = [style.proxy("1x: equally fast", style.FAINT, line="-")]
     if any(r["mac_ratio"] for r in rows):
         handles.append(style.proxy("the promise: ratio of MACs", style.INK, line=(0, (5, 3))))
-    return handles + plots.hollow_handle(rows)
+    return handles + plots.hollow_handle(rows) + style.predicted_handle(plots.predicted(rows))
 
 
 def _title(shown: Sequence[Dose]) -> str:
@@ -145,9 +147,10 @@ def _title(shown: Sequence[Dose]) -> str:
     words = []
     for device in devices:
         mine = sorted((d for d in shown if d.device == device), key=lambda d: math.log(_ends(d)[1] / _ends(d)[0]))
-        at = f"on {device} " if len(devices) > 1 else ""
+        at = f"on {in_words(device)} " if len(devices) > 1 or is_predicted(device) else ""
         most, least = mine[-1], mine[0]
-        said = f"{at}{_factors(most)} move{'s' if len(most.factors) == 1 else ''} the speedup most, {_span(most)}"
+        verb = "would move" if is_predicted(device) else "moves" if len(most.factors) == 1 else "move"
+        said = f"{at}{_factors(most)} {verb} the speedup most, {_span(most)}"
         words.append(said + (f", and {_factors(least)} least, {_span(least)}" if len(mine) > 1 else ""))
     shape = {(r["c_in"], r["kernel"]) for d in shown for r in d.rows}
     at = "At {} channels, kernel {}: ".format(*next(iter(shape))) if len(shape) == 1 else ""

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 from bench.analyse.summary import Record
 from bench.analyse.sweeps import Place
+from bench.spec.device_names import in_words, is_cpu
 
 MOST_SERIES = 6  # in one panel, before a field moves to panels of its own
 MOST_GROUPS = 8  # of panels; what is beyond is named in the footer
 
 _WORDS: dict[str, Callable[[Record], str]] = {
     "experiment": lambda r: str(r["experiment"]),
-    "device": lambda r: str(r["device"]),
+    "device": lambda r: in_words(r["device"]),
     "block": lambda r: f"{r['block']} against {r['baseline']}",
     "pass": lambda r: str(r["pass"]),
     "dtype": lambda r: str(r["dtype"]),
@@ -38,8 +39,8 @@ _NEVER_APART = ("threads", "layout")
 
 
 def _threads(row: Record) -> str:
-    if not str(row["device"]).startswith("cpu"):
-        return str(row["device"]).split(":")[0]  # threads do not shape a GPU's time
+    if not is_cpu(row["device"]):
+        return in_words(row["device"]).split(":")[0]  # threads do not shape a GPU's time
     return f"{row['threads']} thread{'s' if row['threads'] != 1 else ''}"
 
 

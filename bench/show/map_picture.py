@@ -18,10 +18,12 @@ from bench.analyse.summary import Record, capital, records_of, times
 from bench.show import plots, style
 from bench.show.facets import MOST_GROUPS, Channels, words_of
 from bench.spec.columns import FAILED
+from bench.spec.device_names import in_words, is_predicted
 
 FASTER, SLOWER, EVEN = "#0072B2", "#D55E00", "#ffffff"
 FULL = 3.0  # log2 of the speedup that has the full colour: 8x and 1/8x
 HATCHES = {"undecided": "////", "same": "..", "failed": "xx"}
+PREDICTED = "\\\\\\"  # over whatever a cell has else, in the colour of what is predicted
 _APART = "experiment block device threads layout dtype mode cudnn_benchmark pass allocator waiting batch size stride padding dilation depth".split()  # fmt: skip
 _MARKS = {"faster": "", "slower": "", "same": " =", "undecided": " ?"}
 
@@ -52,6 +54,7 @@ def picture(run: Run) -> Figure | None:
         figure, axes = style.panels(len(shown), across)
         for axis, name in zip(axes, shown, strict=True):
             _panel(axis, places[name], channels, kernels)
+            plots.mark(axis, list(places[name].values()))
             style.name_panel(axis, name)
         plots.label_outer(axes, across, "kernel")
         left = f"{len(names) - len(shown)} more places are not drawn; pairs.csv has them." if len(names) > len(shown) else ""  # fmt: skip
@@ -101,10 +104,13 @@ def _cell(axis: Axes, row: Record, x: int, y: int) -> None:
     dark = luminance(colour) < _DARK
     edge = style.GRID if state in ("faster", "slower") else "#ffffff" if dark else style.FAINT
     axis.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=colour, edgecolor=edge, hatch=HATCHES.get(state), lw=0, zorder=2))  # fmt: skip
+    if plots.predicted([row]):
+        axis.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, edgecolor=style.VIOLET[1], hatch=PREDICTED, lw=0, zorder=2.5))  # fmt: skip
     axis.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, edgecolor="#ffffff", lw=1.6, zorder=3))
     words = str(row["status"]) if state == "failed" else times(row["speedup"], row["precision"] or 0.05)
     noisy = " ~" if row["status"] == "noisy" else ""
-    backed = {"facecolor": colour, "edgecolor": "none", "pad": 1.2} if state in HATCHES else None
+    hatched = state in HATCHES or plots.predicted([row])
+    backed = {"facecolor": colour, "edgecolor": "none", "pad": 1.2} if hatched else None
     axis.text(
         x, y, words + _MARKS.get(state, "") + noisy, ha="center", va="center", fontsize=8,
         color="#ffffff" if dark else style.INK, bbox=backed, zorder=4,
@@ -139,6 +145,8 @@ def _handles(rows: Sequence[Record]) -> list[Artist]:
     handles += [Patch(facecolor=EVEN, edgecolor=style.FAINT, hatch=HATCHES[s], lw=0.6, label=w) for s, w in words.items() if s in found]  # fmt: skip
     if any(r["status"] == "noisy" for r in rows):
         handles.append(Patch(facecolor="none", edgecolor="none", label="~  noisy"))
+    if plots.predicted(rows):
+        handles.append(Patch(facecolor=EVEN, edgecolor=style.VIOLET[1], hatch=PREDICTED, lw=0, label="predicted, nothing was measured"))  # fmt: skip
     return handles
 
 
@@ -147,7 +155,7 @@ def _title(rows: Sequence[Record]) -> str:
     block = rows[0]["block"] if rows else ""
     mine = [r for r in rows if r["block"] == block]
     devices = list(dict.fromkeys(str(r["device"]) for r in mine))
-    said = [_found([r for r in mine if r["device"] == d], block, f"on {d} " if len(devices) > 1 else "") for d in devices]  # fmt: skip
+    said = [_found([r for r in mine if r["device"] == d], block, f"on {in_words(d)} " if len(devices) > 1 or is_predicted(d) else "") for d in devices]  # fmt: skip
     return capital("; ".join(said)) if said else "No cell was measured"
 
 
@@ -155,15 +163,16 @@ def _found(rows: Sequence[Record], block: str, where: str) -> str:
     faster = [r for r in rows if r["verdict"] == "faster"]
     slower = [r for r in rows if r["verdict"] == "slower"]
     many = f"{len(rows)} cell{'s' if len(rows) != 1 else ''}"
+    verb = "would be" if plots.predicted(rows) else "is"
     if len(faster) == len(rows) or len(slower) == len(rows):
-        return f"{where}{block} is {'faster' if faster else 'slower'} in {'all ' if len(rows) > 1 else ''}{many}"
+        return f"{where}{block} {verb} {'faster' if faster else 'slower'} in {'all ' if len(rows) > 1 else ''}{many}"
     doubtful = [_wide(r) for r in rows if r["verdict"] != "faster"]
     throughout = sorted({w for r in rows if (w := _wide(r)) > max(doubtful)})
     upto = f", at up to {max(_wide(r) for r in slower)} channels" if slower else ""
     loses = f"slower in {len(slower)} of {many}{upto}" if slower else f"slower in none of {many}"
     if throughout:
-        return f"{where}from {throughout[0]} channels on {block} is faster throughout; it is {loses}"
-    return f"{where}{block} is faster in {len(faster)} of {many}, and from no number of channels on throughout; it is {loses}"  # fmt: skip
+        return f"{where}from {throughout[0]} channels on {block} {verb} faster throughout; it {verb} {loses}"
+    return f"{where}{block} {verb} faster in {len(faster)} of {many}, and from no number of channels on throughout; it {verb} {loses}"  # fmt: skip
 
 
 def _wide(row: Record) -> int:

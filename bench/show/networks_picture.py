@@ -15,6 +15,7 @@ from bench.analyse.summary import Record, interval, records_of, times
 from bench.show import plots, style
 from bench.show.facets import MOST_GROUPS, words_of
 from bench.spec.columns import SPEEDUP
+from bench.spec.device_names import in_words, is_predicted
 
 _APART = (
     "experiment baseline device threads layout dtype mode cudnn_benchmark pass allocator waiting batch size".split()
@@ -46,7 +47,8 @@ def picture(run: Run) -> Figure | None:
         axis.plot(wide, wide, color=style.FAINT, lw=1.2, zorder=1)
         axis.axhline(1, color=style.INK, lw=1.0, zorder=1)
         for r in here[group]:
-            plots.bar(axis, r, r["mac_ratio"], style.look(0))
+            plots.bar(axis, r, r["mac_ratio"], style.look(0, plots.predicted([r])))
+        plots.mark(axis, here[group])
         axis.plot([1], [1], marker="o", ms=5.5, color=style.INK, zorder=3)
         style.ratio_axis(axis.xaxis, *wide)
         style.ratio_axis(axis.yaxis, *tall)
@@ -63,7 +65,7 @@ def picture(run: Run) -> Figure | None:
 def _labels(axis: Axes, rows: Sequence[Record]) -> None:
     """Each network's name beside its point, moved up or down where two would touch; the baseline's at 1x, 1x."""
     marks = [(1.0, 1.0, rows[0]["baseline"], style.INK)]
-    marks += [(r["mac_ratio"], r["speedup"], _word(r), style.look(0).colour) for r in rows]
+    marks += [(r["mac_ratio"], r["speedup"], _word(r), style.look(0, plots.predicted([r])).colour) for r in rows]
     figure = axis.figure
     placed: list[tuple[float, float, float]] = []  # left, right and height of a label, in points
     for x, y, text, colour in sorted(marks, key=lambda m: m[1]):
@@ -99,7 +101,7 @@ def _handles(rows: Sequence[Record]) -> list[Artist]:
         style.proxy("speedup as promised by the MACs", style.FAINT, line="-"),
         style.proxy("1x: equally fast", style.INK, line="-"),
     ]
-    return handles + plots.hollow_handle(rows)
+    return handles + plots.hollow_handle(rows) + style.predicted_handle(plots.predicted(rows))
 
 
 def _title(rows: Sequence[Record]) -> str:
@@ -112,7 +114,9 @@ def _title(rows: Sequence[Record]) -> str:
         some = sorted((r for r in mine if r["device"] == device), key=lambda r: float(r["speedup"]))
         least, most = some[0], some[-1]
         said = interval(log_interval(least, SPEEDUP)) if len(some) == 1 else f"{_times(least)} to {_times(most)}"
-        words.append(said + ("" if words else " as fast") + (f" on {device}" if len(devices) > 1 else ""))
+        named = len(devices) > 1 or is_predicted(device)
+        words.append(said + ("" if words else " as fast") + (f" on {in_words(device)}" if named else ""))
+    verb = "would be" if all(map(is_predicted, devices)) else "is"
     ratio = float(lead["mac_ratio"])
     macs = f"{times(ratio)} fewer MACs" if ratio > 1 else f"{times(1 / ratio)} the MACs"
-    return f"Against {lead['baseline']}, {lead['block']} has {macs} and is {', '.join(words)}"
+    return f"Against {lead['baseline']}, {lead['block']} has {macs} and {verb} {', '.join(words)}"

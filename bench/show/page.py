@@ -46,6 +46,7 @@ def text(run: Run, found: Verdicts, noise: Noise | None, pictures: Iterable[Path
         "devices": page_facts.made_on(run),
         "finding": finding(run),
         "unfinished": terminal.incomplete(run),
+        "predicted": page_facts.predicted(run),
         "noise": noise.sentences() if noise else [],
         "is_aa": own,
         "answers": [] if own else [answer(v) for v in found.verdicts],

@@ -16,7 +16,7 @@ from bench.analyse.sweeps import Sweep, find
 from bench.show.depth_picture import describe
 from bench.show.drivers import seconds
 from bench.show.facets import told_apart
-from bench.spec.columns import FILES, MEASURED, STATUSES
+from bench.spec.columns import FILES, MEASURED, PREDICTED, STATUSES, TOLD
 
 MOST_REASONS = 24
 _TABLES = ("p", "m", "r", "o")  # in the order in which they may travel with the page
@@ -69,12 +69,10 @@ def quality(run: Run) -> Quality:
     counts = Counter(str(r["status"]) for r in rows)
     order = [*STATUSES, *sorted(set(counts) - set(STATUSES))]
     return Quality(
-        sentences=tuple(_sentences(run, measured)),
+        sentences=(*_sentences(run, measured), *([told] if (told := predicted(run)) else [])),
         statuses=tuple((s, counts[s]) for s in order if counts[s]),
         skips=_reasons(r["status_detail"] for r in rows if r["status"] in ("skipped", "unsupported")),
-        failures=_reasons(
-            r["status_detail"] for r in rows if r["status"] not in (*MEASURED, "skipped", "unsupported", "predicted")
-        ),
+        failures=_reasons(r["status_detail"] for r in rows if r["status"] not in (*TOLD, "skipped", "unsupported")),
         notes=_reasons(n for r in measured for n in str(r["quality_notes"] or "").split("; ") if n),
         ambers=tuple(str(a) for a in run.environment.get("ambers") or ()),
     )
@@ -104,6 +102,16 @@ def _sentences(run: Run, measured: Sequence[Record]) -> Iterator[str]:
     if summary.timed_share is not None:
         yield f"{share(summary.timed_share)} of {duration(run.wall_s)} went into samples, the rest into starting processes, warming up and looking at the machine."
     yield "The intervals cover what fresh processes of this one run differ by, minutes apart; another day may differ by more."
+
+
+def predicted(run: Run) -> str:
+    """What must be known of a run that holds predicted pairs; nothing of any other."""
+    rows = run.pairs[run.pairs["status"] == PREDICTED]
+    if not len(rows):
+        return ""
+    names = ", ".join(dict.fromkeys(str(n) for n in rows["device_name"].dropna()))
+    many = "Nothing here was measured: all" if len(rows) == len(run.pairs[run.pairs["status"].isin(TOLD)]) else f"{len(rows)}"  # fmt: skip
+    return f"{many} pairs of {names} are a model's word. Their intervals are its error on data that it was not fitted to, and no verdict counts them as measured."
 
 
 def _reasons(texts: Any) -> tuple[tuple[str, int], ...]:

@@ -50,11 +50,12 @@ class Answer:
     why: str
     notes: tuple[str, ...]
     confirmatory: bool
+    predicted: bool
 
     @property
     def kind(self) -> str:
         """The answer as a class of the style sheet."""
-        return self.answer.lower().replace(" ", "-")
+        return "would-be" if self.predicted else self.answer.lower().replace(" ", "-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ def answer(v: Verdict, letters: Mapping[str, str] | None = None) -> Answer:
         why=v.why,
         notes=v.notes,
         confirmatory=v.confirmatory,
+        predicted=v.predicted,
     )
 
 

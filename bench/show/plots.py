@@ -18,7 +18,8 @@ from bench.analyse.results import Run
 from bench.analyse.summary import Record, percent, records_of, times
 from bench.show import style, titles
 from bench.show.facets import Channels, Facets, lay_out
-from bench.spec.columns import FAILED, MEASURED, SPEEDUP
+from bench.spec.columns import FAILED, MEASURED, PREDICTED, SPEEDUP, TOLD
+from bench.spec.device_names import is_cpu, is_predicted
 
 _MOST_NAMED = 4  # blocks in a title
 
@@ -57,7 +58,7 @@ def speedup(run: Run) -> Figure | None:
         bounds = speedup_limits([r for r in rows if r["block"] in blocks], room=1.5 if failed else 1.25)
         present = [s for s in facets.series if any(facets.line(r) == s for r in here)]
         for i, line in enumerate(present):
-            seen = style.look(facets.series.index(line))
+            seen = style.look(facets.series.index(line), predicted(here))
             draw_line(axis, [r for r in here if facets.line(r) == line], channels, seen, i, len(present))
         crosses = [r for r in here if r["status"] in FAILED]
         axis.plot(
@@ -66,8 +67,9 @@ def speedup(run: Run) -> Figure | None:
         )  # fmt: skip
         shade_band(axis, here)
         finish_speedup(axis, channels, bounds, panel_name(group, kernel))
+        mark(axis, here)
     label_outer(axes, columns(places), "speedup (above 1x: faster)")
-    handles = [*series_handles(facets), style.proxy("1x: equally fast", style.FAINT, line="-")]
+    handles = [*series_handles(facets, rows=rows), style.proxy("1x: equally fast", style.FAINT, line="-")]
     handles += band_handle(rows) + hollow_handle(rows)
     handles += [style.proxy("failed", style.FAINT, "x")] if failed else []
     style.frame(figure, titles.finding(every), footer(run, rows), handles, left_out(run, facets, rows))
@@ -91,9 +93,10 @@ def delivery(run: Run) -> Figure | None:
             if upright[0] < part * across[1] < upright[1]:
                 axis.annotate(f"{part * 100:g} %", (across[1], part * across[1]), (3, 0), textcoords="offset points", va="center", fontsize=7.5, color=style.FAINT)  # fmt: skip
         axis.axhline(1, color=style.INK, lw=1.0, zorder=1)
+        mark(axis, [r for r in rows if facets.group(r) == group])
         for i, line in enumerate(facets.series):
-            seen = style.look(i)
             mine = [r for r in rows if facets.group(r) == group and facets.line(r) == line]
+            seen = style.look(i, predicted(mine))
             for r in mine:
                 bar(axis, r, r["mac_ratio"], seen, thin=True)
         style.ratio_axis(axis.xaxis, *across)
@@ -101,7 +104,7 @@ def delivery(run: Run) -> Figure | None:
         style.name_panel(axis, group)
         axis.set_xlabel("promised: multiplications of the baseline / of the block")
     label_outer(axes, columns(places), "arrived: speedup (above 1x: faster)")
-    handles = series_handles(facets, lines=False)
+    handles = series_handles(facets, lines=False, rows=rows)
     handles += [
         style.proxy("the whole promise; dashed: a part", style.FAINT, line="-"),
         style.proxy("1x: equally fast", style.INK, line="-"),
@@ -114,7 +117,7 @@ def delivery(run: Run) -> Figure | None:
 def throughput(run: Run) -> Figure | None:
     """Achieved GFLOP/s of each block against channels, a panel per kernel; None where no block was measured."""
     every = sweep_of_shapes(records_of(run.measurements))
-    rows = [r for r in every if r["status"] in MEASURED and r["achieved_flop_per_s"]]
+    rows = [r for r in every if r["status"] in TOLD and r["achieved_flop_per_s"]]
     if not rows:
         return None
     facets = lay_out(rows, ignore=("block",))
@@ -127,7 +130,7 @@ def throughput(run: Run) -> Figure | None:
         here = sorted((r for r in rows if facets.group(r) == group and r["kernel"] == kernel), key=channels.at)
         present = [s for s in facets.series if any(facets.line(r) == s for r in here)]
         for i, line in enumerate(present):
-            colour = style.look(facets.series.index(line)).colour
+            colour = style.look(facets.series.index(line), predicted(here)).colour
             for b, block in enumerate(blocks):
                 mine = [r for r in here if facets.line(r) == line and r["block"] == block]
                 axis.plot(
@@ -136,6 +139,7 @@ def throughput(run: Run) -> Figure | None:
                     color=colour, marker=style.MARKERS[b % len(style.MARKERS)], ls=style.LINES[b % len(style.LINES)],
                     ms=5, lw=1.4,
                 )  # fmt: skip
+        mark(axis, here)
         channel_axis(axis, channels)
         style.log_axis(axis.yaxis, *bounds, style.decade_ticks(*bounds), lambda v: f"{v:g}")
         style.name_panel(axis, panel_name(group, kernel))
@@ -145,7 +149,8 @@ def throughput(run: Run) -> Figure | None:
         for i, b in enumerate(blocks)
     ]
     if len(facets.series) > 1:
-        handles += [style.proxy(s, style.look(i).colour, line="-") for i, s in enumerate(facets.series)]
+        handles += [style.proxy(s, style.look(i, p).colour, line="-") for i, s, p in _kinds(facets, rows)]
+    handles += style.predicted_handle(any(is_predicted(r["device"]) for r in rows))
     style.frame(figure, titles.throughput(rows, blocks), footer(run, rows, "minimum time · FLOP = 2 x MAC, convolutions only"), handles, left_out(run, facets, rows))  # fmt: skip
     return figure
 
@@ -184,8 +189,19 @@ def memory(run: Run) -> Figure | None:
 
 
 def measured(row: Record) -> bool:
-    """Whether a pair holds a speedup to show."""
-    return row["status"] in MEASURED and row["speedup"] is not None
+    """Whether a pair holds a speedup to show, be it predicted: a device's rows are all of one kind, and so is a panel."""
+    return row["status"] in TOLD and row["speedup"] is not None
+
+
+def predicted(rows: Sequence[Record]) -> bool:
+    """Whether these rows, of one panel or series, are a model's word."""
+    return any(is_predicted(r["device"]) for r in rows)
+
+
+def mark(axis: Axes, rows: Sequence[Record]) -> None:
+    """Hatch a panel of predicted rows."""
+    if predicted(rows):
+        style.mark_predicted(axis)
 
 
 def kernels(rows: Sequence[Record], group: str, facets: Facets) -> list[int]:
@@ -230,7 +246,7 @@ def bar(axis: Axes, row: Record, x: float, seen: style.Look, thin: bool = False,
 
 def doubtful(row: Record) -> bool:
     """Whether a cell is drawn hollow."""
-    return row["status"] == "noisy" or not row["precision_reached"]
+    return row["status"] == "noisy" or (row["status"] != PREDICTED and not row["precision_reached"])
 
 
 def interval_ends(rows: Sequence[Record]) -> list[float]:
@@ -288,10 +304,24 @@ def label_outer(axes: Sequence[Axes], across: int, text: str) -> None:
             axis.set_xlabel("")
 
 
-def series_handles(facets: Facets, lines: bool = True) -> list[Artist]:
-    """A legend entry for each series."""
-    looks = [style.look(i) for i in range(len(facets.series))]
-    return [style.proxy(s, k.colour, k.marker, k.line if lines else "") for s, k in zip(facets.series, looks, strict=True)]  # fmt: skip
+def series_handles(facets: Facets, lines: bool = True, rows: Sequence[Record] = ()) -> list[Artist]:
+    """A legend entry for each series, apart where `rows` are measured and predicted ones; and what is hatched."""
+    handles: list[Artist] = []
+    for i, word, p in _kinds(facets, rows):
+        k = style.look(i, p)
+        handles.append(style.proxy(word, k.colour, k.marker, k.line if lines else ""))
+    return handles + style.predicted_handle(predicted(rows))
+
+
+def _kinds(facets: Facets, rows: Sequence[Record]) -> list[tuple[int, str, bool]]:
+    """Each series with its place and whether it is predicted: twice where it is both."""
+    here = {(facets.line(r), is_predicted(r["device"])) for r in rows} or {(s, False) for s in facets.series}
+    return [
+        (i, s if not p or "predicted" in s else f"{s}, predicted", p)
+        for i, s in enumerate(facets.series)
+        for p in (False, True)
+        if (s, p) in here
+    ]
 
 
 def hollow_handle(rows: Sequence[Record]) -> list[Artist]:
@@ -319,7 +349,13 @@ def footer(run: Run, rows: Sequence[Record], how: str = "") -> str:
     torch = run.environment.get("torch")
     date = str(run.environment.get("started_utc") or "")[:10]
     level = f"{run.timing.confidence * 100:g} %"
-    how = how or f"speedup: paired within rounds · bars: {level} interval over processes (Student's t)"
+    kinds = {is_predicted(r["device"]) for r in rows}
+    bars = "bars: the model's error, 95 % of data that it was not fitted to lie within it"
+    if kinds == {True}:
+        how = " · ".join([*(part for part in how.split(" · ") if part and "process" not in part), bars])
+    else:
+        how = how or f"speedup: paired within rounds · bars: {level} interval over processes (Student's t)"
+        how += f" · of predicted cells {bars}" if True in kinds else ""
     plural = "" if counts == [1] else "es"
     spent = f"{processes} process{plural} a cell" if counts[-1] else ""
     where = [", ".join(names), *_fixed(rows), f"torch {torch}" if torch else "", spent]
@@ -330,6 +366,8 @@ def footer(run: Run, rows: Sequence[Record], how: str = "") -> str:
 def _fixed(rows: Sequence[Record]) -> list[str]:
     """The settings that all rows share and that no axis of the picture shows."""
     words = {"threads": "{} threads", "batch": "batch {}", "height": "{} pixels", "dtype": "{}", "pass": "{}"}
+    if all(is_predicted(r["device"]) and not is_cpu(r["device"]) for r in rows):
+        del words["threads"]
     seen = {name: {r[name] for r in rows} for name in words}
     said = [word.format(*seen[name]) for name, word in words.items() if len(seen[name]) == 1]
     return ["1 thread" if word == "1 threads" else word for word in said]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench.analyse import evidence
 from bench.analyse.claims import BY_ID
@@ -19,7 +20,8 @@ from bench.analyse.summary import duration, records_of, times
 from bench.analyse.sweeps import find
 from bench.analyse.verdict import Verdicts
 from bench.show.verdict import cells, effect, place
-from bench.spec.columns import MEASURED
+from bench.spec.columns import MEASURED, PREDICTED
+from bench.spec.device_names import is_cpu, is_predicted
 
 MOST_PUBLISHED = 6  # rows under one sentence; docs/EVIDENCE.md has them all
 
@@ -129,7 +131,7 @@ def text(run: Run, found: Verdicts, pictures: Iterable[Path]) -> str:
     """The document. Pictures are linked from `plots/` beside it, where they were drawn."""
     drawn = {p.stem for p in pictures if p.suffix == ".png"}
     lines = [*_head(run), *_table(found)]
-    kinds = {"cpu" if device == "cpu" else "gpu" for device in run.measurements["device"].dropna()}
+    kinds = {"cpu" if is_cpu(device) else "gpu" for device in run.measurements["device"].dropna()}
     shown: set[str] = set()
     for number, one in enumerate(SENTENCES, 1):
         fitting = one.pictures if one.device in ("", *kinds) else ()
@@ -142,7 +144,8 @@ def text(run: Run, found: Verdicts, pictures: Iterable[Path]) -> str:
 def _head(run: Run) -> Iterator[str]:
     facts = run.environment
     host = facts.get("host") or {}
-    devices = facts.get("devices") or {}
+    told = facts.get("devices") or {}
+    devices = {key: d for key, d in told.items() if not is_predicted(key)}
     named = dict.fromkeys(str(d.get("name") or key) for key, d in devices.items())
     kinds = " and ".join(dict.fromkeys("a CPU" if key == "cpu" else "an accelerator" for key in devices)) or "a device"
     yield "# The section on speed, reproduced"
@@ -153,14 +156,16 @@ def _head(run: Run) -> Iterator[str]:
     )
     yield ""
     cores = host.get("usable_cores") or host.get("physical_cores")
-    yield (
-        f"Measured on {kinds}: {', '.join(named) or 'unknown'}"
-        + (f" ({cores} cores)" if cores else "")
-        + f", torch {facts.get('torch') or 'unknown'}, {str(facts.get('started_utc') or '')[:10]}. "
-        + "Speedup is time of standard / time of separable: above 1x the separable one is faster."
-    )
-    yield ""
-    yield _trust(run)
+    if devices or not told:
+        yield (
+            f"Measured on {kinds}: {', '.join(named) or 'unknown'}"
+            + (f" ({cores} cores)" if cores else "")
+            + f", torch {facts.get('torch') or 'unknown'}, {str(facts.get('started_utc') or '')[:10]}. "
+            + "Speedup is time of standard / time of separable: above 1x the separable one is faster."
+        )
+        yield ""
+        yield _trust(run)
+    yield from _head_predicted(run, told)
     if not any(key != "cpu" for key in devices):
         yield ""
         yield (
@@ -171,6 +176,18 @@ def _head(run: Run) -> Iterator[str]:
         yield ""
         yield "**No CPU was measured in this run**: `make reproduce DEVICE=cpu,cuda` measures both halves."
     yield ""
+
+
+def _head_predicted(run: Run, devices: Mapping[str, Any]) -> Iterator[str]:
+    """What no clock has seen, before anything else is said."""
+    names = [str(d.get("name") or key) for key, d in devices.items() if is_predicted(key)]
+    if names:
+        count = int(run.pairs["status"].eq(PREDICTED).sum())
+        yield ""
+        yield (
+            f"**Predicted, not measured: {', '.join(names)}.** {count} pairs are a model's word, violet and hatched in the "
+            "pictures, with the model's error for an interval; its answers read WOULD BE and confirm nothing."
+        )
 
 
 def _table(found: Verdicts) -> Iterator[str]:
@@ -233,10 +250,19 @@ def _answers(verdicts: Sequence[Verdict]) -> Iterator[str]:
         sure = f" {v.cells.words}." if "surely" in v.cells.words else ""
         yield f"- **{v.answer}** ({place(v)}; {v.regime}):{number} {v.why[:1].upper()}{v.why[1:]}.{sure}"
         yield from (f"  - {note}" for note in v.notes)
-    rest = [v for v in verdicts if not v.confirmatory and v.own]
+    rest = [v for v in verdicts if not v.confirmatory and v.own and not v.predicted]
+    would = [v for v in verdicts if v.predicted]
+    for heading, some in (
+        ("Other circumstances, explored and not corrected for their number:", rest),
+        ("Predicted, not measured:", would),
+    ):
+        yield from _listed_answers(heading, some)
+
+
+def _listed_answers(heading: str, rest: Sequence[Verdict]) -> Iterator[str]:
     if rest:
         yield ""
-        yield "Other circumstances, explored and not corrected for their number:"
+        yield heading
         yield ""
         yield "| where | answer | effect | regime | cells |"
         yield "|---|---|---|---|---|"
@@ -280,7 +306,7 @@ def _cited(source: str) -> str:
 
 def _trust(run: Run) -> str:
     """How many pairs were measured, how often, and how many of them are doubtful."""
-    rows = records_of(run.pairs)
+    rows = [r for r in records_of(run.pairs) if not is_predicted(r["device"])]
     measured = [r for r in rows if r["status"] in MEASURED]
     noisy = sum(r["status"] == "noisy" for r in measured)
     missed = sum(not r["precision_reached"] for r in measured)
@@ -309,7 +335,7 @@ def _foot(run: Run) -> Iterator[str]:
     yield ""
     yield "## How it was measured"
     yield ""
-    if run.wall_s:
+    if run.wall_s and run.timed_s:
         yield f"It took {duration(run.wall_s)}, of which {run.timed_s / run.wall_s * 100:.0f} % went into samples."
     ambers = run.environment.get("ambers") or []
     if ambers:

@@ -20,6 +20,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from bench.analyse.results import write_whole
@@ -28,11 +29,13 @@ from bench.analyse.results import write_whole
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#222222")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 LINES: tuple[str | tuple[int, tuple[float, ...]], ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
+VIOLET = ("#5B2A86", "#9457B8", "#2E1A47")  # what was predicted, whatever its series
 INK, FAINT, GRID = "#222222", "#767676", "#e4e4e4"
 DPI = 150
 FOOTER = "footer"  # the name of the words below the panels, in an SVG file too
 _MARGIN = 0.12  # inches
 _BOUND = "\u00a0"
+_HATCHED: dict[str, Any] = {"facecolor": "white", "edgecolor": "#E3D6EE", "hatch": "///", "linewidth": 0}
 _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "bench",  # the same data make the same file
     "svg.fonttype": "path",
@@ -50,10 +53,11 @@ class Look:
     line: str | tuple[int, tuple[float, ...]]
 
 
-def look(index: int) -> Look:
-    """The look of the series at this place."""
+def look(index: int, predicted: bool = False) -> Look:
+    """The look of the series at this place; of a predicted one in a colour that no measured one has."""
     turn = index // len(COLOURS)
-    return Look(COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)], LINES[(index + turn) % len(LINES)])
+    colours = VIOLET if predicted else COLOURS
+    return Look(colours[index % len(colours)], MARKERS[index % len(MARKERS)], LINES[(index + turn) % len(LINES)])
 
 
 def panels(count: int, columns: int, share_y: Literal["all", "none"] = "all", square: bool = False) -> tuple[Figure, list[Axes]]:  # fmt: skip
@@ -76,6 +80,17 @@ def panels(count: int, columns: int, share_y: Literal["all", "none"] = "all", sq
             spine.set_visible(side in ("left", "bottom"))
             spine.set_color(FAINT)
     return figure, axes[:count]
+
+
+def mark_predicted(axis: Axes) -> None:
+    """Hatch a panel whose numbers are a model's, so that none is ever taken for a measurement."""
+    axis.patch.set(**_HATCHED)
+
+
+def predicted_handle(predicted: bool) -> list[Artist]:
+    """The legend entry for that, where there is any."""
+    words = "violet and hatched: predicted, nothing was measured"
+    return [Patch(**_HATCHED, label=words)] if predicted else []
 
 
 def name_panel(axis: Axes, text: str) -> None:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from bench.analyse.regression import listed
 from bench.analyse.summary import Record, Tally, capital, percent, promises, share, tally, times
 from bench.show.facets import ways
-from bench.spec.columns import MEASURED
+from bench.spec.columns import TOLD
+from bench.spec.device_names import in_words, is_predicted
 
 MOST_NAMED = 3  # ways to run a block that a title names one by one
 MOST_BLOCKS = 4
@@ -30,14 +31,14 @@ def finding(rows: Sequence[Record]) -> str:
     if not parts:
         return "Nothing was measured"
     many = len(parts)
-    return capital("; ".join((f"on {d} " if many > 1 else "") + _finding(blocks, many) for d, blocks in parts.items()))
+    return capital("; ".join(_at(d, many) + _finding(blocks, many, is_predicted(d)) for d, blocks in parts.items()))
 
 
-def _finding(blocks: dict[str, list[_Part]], devices: int) -> str:
+def _finding(blocks: dict[str, list[_Part]], devices: int, predicted: bool) -> str:
     words: list[str] = []
     for block, parts in blocks.items():
         reads = all(p.tally.unsure == p.tally.measured for p in parts)
-        verb = "" if words else " reads faster" if reads else " is faster"
+        verb = "" if words else " would be faster" if predicted else " reads faster" if reads else " is faster"
         words.append(f"{block}{verb} in {_counts(parts, reads, not words)}")
         if len(blocks) == 1 and reads:
             words[0] += ", with one process each and so no interval"
@@ -45,7 +46,8 @@ def _finding(blocks: dict[str, list[_Part]], devices: int) -> str:
     parts = next(iter(blocks.values()))
     if len(blocks) == 1 and devices <= MOST_DELIVERING and promises(_largest(parts)):
         arrived = _spread(_main(parts), lambda p: share(p.tally.delivered), lambda p: p.tally.delivered, _alike(parts))
-        text += f"{'; it delivers' if devices == 1 else ', delivering'} {arrived} of the promised ratio"
+        alone = "; it would deliver" if predicted else "; it delivers"
+        text += f"{alone if devices == 1 else ', delivering'} {arrived} of the promised ratio"
     return text
 
 
@@ -64,7 +66,8 @@ def delivery(rows: Sequence[Record]) -> str:
                 float(r["delivered_share"]) for r in mine if r["block"] == block and r["delivered_share"] is not None
             ]
             single = f" (single cells {_range(cells, share)})" if len(cells) > 1 else ""
-            words.append(f"{f'on {device} ' if len(devices) > 1 else ''}{block} delivers {arrived} of {what}{single}")
+            verb = "would deliver" if is_predicted(device) else "delivers"
+            words.append(f"{_at(device, len(devices))}{block} {verb} {arrived} of {what}{single}")
     return capital("; ".join(words)) if words else "No block promises fewer multiplications than its baseline"
 
 
@@ -72,17 +75,20 @@ def throughput(rows: Sequence[Record], blocks: Sequence[str]) -> str:
     """How much longer than the first block's a multiplication of each other block takes, cell by cell, on each device."""
     base, *others = blocks
     devices = _by(rows, "device")
-    if not others:
-        reached = [float(r["achieved_flop_per_s"]) / 1e9 for r in rows]
-        return f"{capital(base)} reaches {_range(reached, lambda v: f'{v:.3g}')} GFLOP/s"
     words = []
+    if not others:
+        for device, mine in devices.items():
+            reached = [float(r["achieved_flop_per_s"]) / 1e9 for r in mine]
+            verb = "would reach" if is_predicted(device) else "reaches"
+            words.append(f"{_at(device, len(devices))}{base} {verb} {_range(reached, lambda v: f'{v:.3g}')} GFLOP/s")
+        return capital("; ".join(words))
     for device, mine in devices.items():
         rate = {(r["trial_id"], r["block"]): float(r["achieved_flop_per_s"]) for r in mine}
         slower = {b: [rate[t, base] / v for (t, c), v in rate.items() if c == b and (t, base) in rate] for b in others}
         told = [f"{b} {_range(ratios, _rough)}" for b, ratios in slower.items() if ratios]
-        at = f"on {device} " if len(devices) > 1 else ""
+        verb = "would take" if is_predicted(device) else "takes"
         if told:
-            words.append(f"{at}a multiplication takes {', '.join(told[:MOST_BLOCKS])} as long as {base}, cell by cell")
+            words.append(f"{_at(device, len(devices))}a multiplication {verb} {', '.join(told[:MOST_BLOCKS])} as long as {base}, cell by cell")
     return capital("; ".join(words)) if words else f"No cell of {base} stands beside another block's"
 
 
@@ -105,6 +111,11 @@ def roofline(rows: Sequence[Record]) -> str:
     return capital("; ".join(words))
 
 
+def _at(device: str, devices: int) -> str:
+    """`on cuda:0 ` where there are several; a predicted device is always named."""
+    return f"on {in_words(device)} " if devices > 1 or is_predicted(device) else ""
+
+
 def _by(rows: Sequence[Record], name: str) -> dict[str, list[Record]]:
     groups: dict[str, list[Record]] = {}
     for r in rows:
@@ -113,8 +124,8 @@ def _by(rows: Sequence[Record], name: str) -> dict[str, list[Record]]:
 
 
 def _blocks(rows: Sequence[Record]) -> dict[str, list[_Part]]:
-    """Of each block with measured rows on this device, those that were run alike together."""
-    measured = [r for r in rows if r["status"] in MEASURED and r["speedup"] is not None]
+    """Of each block with measured or predicted rows on this device, those that were run alike together."""
+    measured = [r for r in rows if r["status"] in TOLD and r["speedup"] is not None]
     return {block: _parts(mine) for block, mine in _by(measured, "block").items()}
 
 

@@ -20,11 +20,12 @@ SHORT = {
     "elasticity on MACs": "E_M",
 }
 CONFIRMED = "p is Holm's over the tests in this table ({n}); exact and counted answers have none"
+PREDICTED = "Predicted, not measured: what a model says of devices that nothing was run on; intervals are its error, so there is no test"
 EXPLORED = "Explored: other ways to run them and other devices, p as it is; among so many some answers are luck"
 
 
 def show(found: Verdicts, file: TextIO | None = None) -> None:
-    """Print both tables, and under the first a sentence for each of its answers."""
+    """Print the tables, and under the first a sentence for each of its answers."""
     console = console_on(file or sys.stdout)
 
     def say(line: str) -> None:
@@ -32,7 +33,8 @@ def show(found: Verdicts, file: TextIO | None = None) -> None:
 
     several = len({v.runs for v in found.verdicts if v.runs}) > 1 and len(found.runs) > 1
     first = [v for v in found.verdicts if v.confirmatory]
-    rest = [v for v in found.verdicts if not v.confirmatory]
+    rest = [v for v in found.verdicts if not v.confirmatory and not v.predicted]
+    would = [v for v in found.verdicts if v.predicted]
     print_table(console, HEAD, [_line(v, several) for v in first], len(HEAD))
     tests = sum(v.p is not None for v in first)
     if tests:
@@ -45,12 +47,13 @@ def show(found: Verdicts, file: TextIO | None = None) -> None:
             for v in own:
                 for line in _reasons(v):
                     say(f"  {line}")
-    if rest:
-        say("")
-        say(EXPLORED)
-        print_table(console, HEAD, [_line(v, several) for v in rest[:MOST_EXPLORED]], len(HEAD))
-        if len(rest) > MOST_EXPLORED:
-            say(f"{len(rest) - MOST_EXPLORED} more with --json")
+    for heading, some in ((EXPLORED, rest), (PREDICTED, would)):
+        if some:
+            say("")
+            say(heading)
+            print_table(console, HEAD, [_line(v, several) for v in some[:MOST_EXPLORED]], len(HEAD))
+            if len(some) > MOST_EXPLORED:
+                say(f"{len(some) - MOST_EXPLORED} more with --json")
 
 
 def place(v: Verdict) -> str:

@@ -6,30 +6,27 @@
 
 from __future__ import annotations
 
+import re
+
 PREDICTED = "sim:"
 _CPUS = ("cpu", "xeon_phi")
 
 
 def is_predicted(device: object) -> bool:
-    """Whether what is said of this device is a model's word."""
-    return str(device).startswith(PREDICTED)
+    """Whether what is said of this device, or of several of which it is one, is a model's word."""
+    return PREDICTED in str(device)
 
 
 def is_cpu(device: object) -> bool:
     """Whether it is a processor, which has threads and no queue; a predicted one's name ends in `cpu`."""
-    return device == "cpu" or (is_predicted(device) and str(device).endswith(_CPUS))
+    return device == "cpu" or (str(device).startswith(PREDICTED) and str(device).endswith(_CPUS))
 
 
 def in_words(device: object) -> str:
     """The device as every table and picture names it: `cuda:0`, and `predicted h100` for sim:h100."""
-    return f"predicted {short(device)}" if is_predicted(device) else str(device)
-
-
-def short(device: object) -> str:
-    """A predicted device's own name; any other's as it is."""
-    return str(device).removeprefix(PREDICTED).rpartition("#")[2]
+    return re.sub(r"sim:(?:[^\s#]*#)?", "predicted ", str(device))
 
 
 def slug(device: str) -> str:
     """The device as part of a file's or a trial's name: `cuda0`, `sim-h100`."""
-    return f"sim-{short(device)}" if is_predicted(device) else device.replace(":", "")
+    return re.sub(r"^sim:(?:[^\s#]*#)?", "sim-", device).replace(":", "")
