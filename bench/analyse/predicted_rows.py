@@ -20,7 +20,7 @@ def rows_of(trial: Trial, history: History, setting: Setting) -> tuple[list[Row]
     Whatever only a measurement has (memory, launches, backends, samples, what disturbed them) is left empty.
     """
     said = setting.predictions.get(trial.surroundings.device)
-    common = trial_columns(trial, history, setting) | {"processes": 0 if history.visits else None}
+    common = trial_columns(trial, history, setting) | {"processes": 0}
     status = status_of(trial, history, setting, noisy=False)
     if status["status"] == "ok":
         status = {

@@ -139,7 +139,9 @@ class Evaluation:
         own = arm.choice.factory is not None
         sizes = (shape.batch, shape.c_in, shape.height, shape.width)
         # 50 million numbers take one core of the host longer to draw than a card takes to compute with them
-        drawn_on = torch.device("meta") if valueless and not own else device if device.type == "cuda" else torch.device("cpu")
+        drawn_on = (
+            torch.device("meta") if valueless and not own else device if device.type == "cuda" else torch.device("cpu")
+        )
         with drawn_on:
             module = (build_own(arm.choice, shape) if own else build_module(trial.block(arm))).to(dtype)
             x = torch.empty(sizes, device=device) if valueless else torch.randn(sizes)

@@ -46,7 +46,7 @@ def _c(files: str, name: str, dtype: str, meaning: str, unit: str = "", empty: s
 
 # How a column is empty, where many are empty alike.
 _timed = partial(_c, empty="nothing was timed")
-_spread = partial(_c, empty="fewer than two processes timed it, and no model told its error")
+_spread = partial(_c, empty="fewer than two processes timed it")
 _of_block = partial(_c, empty="it is a whole network")
 _cost = partial(_c, empty="its costs are not known")
 _own_time = partial(_c, empty="nothing was timed; on cpu and mps")
