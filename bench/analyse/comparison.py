@@ -19,6 +19,7 @@ from bench.analyse.results import Run
 from bench.analyse.summary import records_of
 from bench.analyse.surroundings import Difference, differences, other_machine
 from bench.spec.columns import FAILED, FILES, KEYS, MEASURED, TIME
+from bench.spec.device_names import is_predicted
 from bench.spec.errors import UserError
 from bench.spec.interval import Interval
 
@@ -273,9 +274,12 @@ class _Sides:
         read = _speed if quantity == "speedup" else _time
         confidence = self.a.timing.confidence
         left, right = read(a, confidence, confidence), read(b, self.b.timing.confidence, confidence)
-        verdict: Verdict = "CONFOUNDED" if pair.differs else "NOT MEASURED"
+        apart = pair.differs
+        if is_predicted(a["device"]) != is_predicted(b["device"]):
+            apart = (*apart, "status")  # a model's word against a measurement is no change of anything
+        verdict: Verdict = "CONFOUNDED" if apart else "NOT MEASURED"
         if left is None or right is None:
-            return Match(a, b, None, edge, verdict, differs=pair.differs)
+            return Match(a, b, None, edge, verdict, differs=apart)
         log = statistics.difference(left, right, confidence)
         if self.a.run_id == self.b.run_id and log.mean == 0:  # not two samples but one, so nothing is left to chance
             log = Interval(0.0, 0.0, max(2, log.n))

@@ -5,6 +5,7 @@ torch is asked through a worker, which is what a run would start: what it can't 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from bench.run.environment import cpu_model
 from bench.run.launch import probe
 from bench.run.machine import Machine, look
 from bench.spec.config import Timing
+from bench.spec.device_names import in_words, is_predicted
 from bench.spec.errors import UserError
 from bench.spec.plan import Surroundings
 
@@ -59,6 +61,7 @@ def asked(devices: Sequence[str], machine: Machine, ask: Ask) -> list[Check]:
             found += [check for name in wanted for check in wanted_device(name, ask)]
         else:
             found.append(device(kind, told, wanted=bool(wanted)))
+    found += [predicted(name, ask) for name in devices if is_predicted(name)]
     found += [check for name, reading in facts.get("cards", {}).items() for check in card(name, reading)]
     return [*found, torch_build(facts)]
 
@@ -80,6 +83,18 @@ def wanted_device(name: str, ask: Ask) -> list[Check]:
     found = Check(name, "green", str(facts.get("device_name") or "ready"))
     warned = [Check(name, "amber", line, "read its rows with this in mind") for line in facts.get("warnings", ())]
     return [found, *warned]
+
+
+def predicted(name: str, ask: Ask) -> Check:
+    """A device that a run is to predict: which model speaks of it. Nothing of this machine matters to it but torch."""
+    try:
+        facts = ask(name)
+    except UserError as error:
+        return Check(in_words(name), "red", error.rule, error.remedy)
+    said = facts["prediction"]
+    off = ", ".join(f"{what}s within a factor of {math.exp(said[what]):.2g}" for what in ("time", "speedup"))
+    seen = f"{facts['device_name']}: nothing is measured; 95 % of {off} on data that the model was not fitted to"
+    return Check(in_words(name), "grey", seen)
 
 
 def card(name: str, reading: Facts) -> list[Check]:

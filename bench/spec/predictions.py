@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from typing import Any
 
-from bench.spec.kernel_model import PARAMETERS
+from bench.spec.model_parameters import FILE, told
 from bench.spec.predicted_devices import PredictedDevice
 
 UNFITTED = {"time": 1.5, "speedup": 1.0}
@@ -32,14 +31,13 @@ class Prediction:
 
 def prediction_of(device: PredictedDevice) -> Prediction:
     """The model and its errors for a kind of device."""
-    told = _told()
-    errors = told.get("errors", {}).get(device.kind, UNFITTED) if told else UNFITTED
+    errors = told().get("errors", {}).get(device.kind, UNFITTED)
     return Prediction(model_name(), float(errors["time"]), float(errors["speedup"]))
 
 
 def model_name() -> str:
     """Such as `model 3f9c2a`, by the file of the fitted parameters; `unfitted model` without one."""
-    file = files("bench.spec") / PARAMETERS
+    file = files("bench.spec") / FILE
     if not file.is_file():
         return "unfitted model"
     return f"model {hashlib.sha256(file.read_bytes()).hexdigest()[:6]}"
@@ -48,9 +46,3 @@ def model_name() -> str:
 def device_name(device: PredictedDevice) -> str:
     """What rows call the device: `predicted NVIDIA H100 SXM5 80 GB (model 3f9c2a)`."""
     return f"predicted {device.title} ({model_name()})"
-
-
-def _told() -> dict[str, Any]:
-    file = files("bench.spec") / PARAMETERS
-    told: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    return told

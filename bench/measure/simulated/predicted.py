@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -18,13 +17,14 @@ from bench.measure.simulated.module import Module, install
 from bench.measure.simulated.settings import Settings
 from bench.measure.simulated.tensor import tensors_of
 from bench.spec import kernels
-from bench.spec.kernel_model import fitted, kernel_seconds
-from bench.spec.kernels import Kernel
+from bench.spec.kernel_model import backward_seconds, kernel_seconds
+from bench.spec.kernels import Family, Kernel
+from bench.spec.model_parameters import fitted
 from bench.spec.predicted_devices import PredictedDevice, named
 from bench.spec.predictions import device_name
 
 _WORDS = {torch.float64: "fp64", torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
-_POOLS = ("aten::max_pool2d_with_indices", "aten::_adaptive_avg_pool2d", "aten::mean")
+_FAMILIES: dict[str, Family] = {"batch_norm": "norm", "pool2d": "pool", "aten::mean": "pool"}
 
 
 class PredictedAccelerator(Simulated):
@@ -112,8 +112,23 @@ class Costs:
         sizes = tuple([(t.shape, t.stride(), t.dtype) for t in (*taken, *made)])
         key = (name, sizes, tf32, _convolved(name, args))
         if key not in self._known:
-            self._known[key] = sum(kernel_seconds(self._model, k) for k in _kernels(name, args, taken, made, tf32))
+            self._known[key] = self._seconds(name, args, taken, made, tf32)
         return self._known[key]
+
+    def _seconds(self, name: str, args: tuple[Any, ...], taken: list[Tensor], made: list[Tensor], tf32: bool) -> float:
+        if name == "aten::convolution":
+            x, w, _, stride, _, _, transposed, _, groups = args[:9]
+            return kernel_seconds(self._model, _convolution(name, x, w, made[0], stride, transposed, groups, tf32))
+        if name == "aten::convolution_backward":
+            gradient, x, w, _, stride, _, _, transposed, _, groups, wanted = args[:11]
+            forward = _convolution(name, x, w, gradient, stride, transposed, groups, tf32)
+            return backward_seconds(self._model, forward) * (bool(wanted[0]) + bool(wanted[1])) / 2
+        if name in ("aten::mm", "aten::addmm"):
+            a, b = args[:2] if name == "aten::mm" else args[1:3]
+            return kernel_seconds(self._model, kernels.linear(name, a.shape[0], a.shape[1], b.shape[1], _word(a, tf32)))
+        family: Family = next((f for word, f in _FAMILIES.items() if word in name), "elementwise")
+        moved = Kernel(name, family, "fp32", sum(map(_bytes, taken)), sum(map(_bytes, made)))
+        return kernel_seconds(self._model, moved)
 
 
 def _convolved(name: str, args: tuple[Any, ...]) -> Any:
@@ -125,22 +140,6 @@ def _convolved(name: str, args: tuple[Any, ...]) -> Any:
         if name == "aten::convolution_backward"
         else None
     )
-
-
-def _kernels(name: str, args: tuple[Any, ...], taken: list[Tensor], made: list[Tensor], tf32: bool) -> list[Kernel]:
-    """The kernels of one operator; of a backward of a convolution two that do as many multiplications as it."""
-    make: Callable[..., Kernel] = kernels.pool if name in _POOLS else kernels.elementwise
-    if name == "aten::convolution":
-        x, w, _, stride, _, _, transposed, _, groups = args[:9]
-        return [_convolution(name, x, w, made[0], stride, transposed, groups, tf32)]
-    if name == "aten::convolution_backward":
-        gradient, x, w, _, stride, _, _, transposed, _, groups, wanted = args[:11]
-        each = _convolution(name, x, w, gradient, stride, transposed, groups, tf32)
-        return [each] * sum(wanted[:2])
-    if name in ("aten::mm", "aten::addmm"):
-        a, b = args[-2:] if name == "aten::mm" else args[1:3]
-        return [kernels.linear(name, a.shape[0], a.shape[1], b.shape[1], _word(a, tf32))]
-    return [make(name, sum(map(_bytes, taken)), sum(map(_bytes, made)))]
 
 
 def _convolution(
