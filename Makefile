@@ -50,7 +50,7 @@ SHOWN = '$(or $(OUT),results/latest)'
 help: ## list targets and variables
 	@awk 'BEGIN { FS = ":.*## "; print "Targets" } /^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
 	@echo 'Variables'
-	@echo '  DEVICE      what to measure, cpu or cuda or cpu,cuda:0 (now: $(DEVICE))'
+	@echo '  DEVICE      what to measure, cpu or cuda or cpu,cuda:0; sim:h100 is predicted (now: $(DEVICE))'
 	@echo '  CONFIG      the sweep (now: $(CONFIG))'
 	@echo '  SET         axes to override: SET="channels=32,64 kernel=3"'
 	@echo '  OUT         the results folder to write, or to show (default: a new one; results/latest)'

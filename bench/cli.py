@@ -53,7 +53,7 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="AXIS=V1,V2", help="Override an axis or a timing key; may be repeated."),
 ]
-_DEVICES = "Write cpu, cuda, cuda:1, xpu, mps or several with commas."
+_DEVICES = "Write cpu, cuda, cuda:1, xpu, mps, sim:h100 (predicted) or several with commas."
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -535,7 +535,12 @@ def _near(name: str) -> str | None:
     """The device that a word may have meant: torch calls AMD's cards cuda too."""
     import difflib
 
+    from bench.spec.predicted_devices import known
+
     lower = name.lower()
+    foretold = lower.removeprefix("sim").lstrip(":-_ ")
+    if foretold in known():
+        return f"{PREDICTED}{foretold}"
     match = re.fullmatch(r"([a-z]+?)s?[ _:.-]?([0-9]{1,3})?", lower)
     if match is not None:
         word, index = match[1], match[2]

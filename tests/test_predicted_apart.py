@@ -1,0 +1,223 @@
+"""Predicted rows stand beside measured ones and move none of their numbers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.analyse import comparison
+from bench.analyse.drivers import explain
+from bench.analyse.judgement import PREDICTED_ANSWERS
+from bench.analyse.observations import of_run
+from bench.analyse.results import Run
+from bench.analyse.summary import finding, sentences, summarise
+from bench.analyse.verdict import judge
+from bench.measure import simulated
+from bench.measure.devices import set_switches
+from bench.measure.modules import Evaluation
+from bench.run import doctor
+from bench.show import compare, plots
+from bench.spec import plan as planning
+from bench.spec.config import check
+from bench.spec.device_names import in_words, is_cpu, is_predicted, slug
+from bench.spec.errors import UserError
+from bench.spec.kernel_model import call_seconds
+from bench.spec.kernels import of_block
+from bench.spec.predicted_devices import named
+from tests import worlds
+
+DEVICES = ("sim:a100", "sim:server_cpu")
+ERROR = 0.3
+
+
+def measured(seed: int = 1, ratio: float = 2.0) -> Run:
+    """A CPU and a card, with the sweeps that the claims ask for."""
+    plan = worlds.planned(("cpu", "cuda:0"), shapes=worlds.shapes((32, 64), threads=[1, 4]), **worlds.ladders())
+    return worlds.run_of(plan, worlds.by_device(worlds.server, worlds.speedup_of(ratio)), seed=seed)
+
+
+def predicted(seed: int, ratio: float, run_id: str = "world") -> Run:
+    """The same plan for devices that nothing was run on."""
+    plan = worlds.planned(DEVICES, shapes=worlds.shapes((32, 64), threads=[1, 4]), **worlds.ladders())
+    run = worlds.run_of(plan, worlds.speedup_of(ratio, worlds.card), seed=seed, run_id=run_id)
+
+    def told(frame: pd.DataFrame, middle: str, low: str, high: str) -> pd.DataFrame:
+        done = frame["status"] == "ok"
+        frame = frame.assign(processes=0, status=frame["status"].where(~done, "predicted"))
+        return frame.assign(**{low: frame[middle] / math.exp(ERROR), high: frame[middle] * math.exp(ERROR)})
+
+    arms = told(run.measurements, "time_median_s", "time_ci_low_s", "time_ci_high_s")
+    pairs = told(run.pairs, "speedup", "speedup_ci_low", "speedup_ci_high").assign(precision=ERROR)
+    return replace(run, measurements=arms, pairs=pairs)
+
+
+def joined(one: Run, other: Run) -> Run:
+    """Both in one results folder."""
+    frames = {
+        name: pd.concat([getattr(one, name), getattr(other, name)], ignore_index=True)
+        for name in ("measurements", "pairs")
+    }
+    return replace(one, **frames)
+
+
+@settings(max_examples=12)
+@given(st.integers(1, 1000), st.floats(0.1, 10), st.floats(0.1, 10), st.booleans())
+def test_no_predicted_row_changes_a_measured_answer_a_mean_or_a_count(
+    seed: int, ratio: float, other: float, apart: bool
+):
+    alone, foretold = measured(seed, ratio), predicted(seed + 1, other, "other" if apart else "world")
+    both = [alone, foretold] if apart else [joined(alone, foretold)]
+    verdicts = judge(both).verdicts
+    assert [v for v in verdicts if not v.predicted] == list(judge([alone]).verdicts)
+    would = [v for v in verdicts if v.predicted]
+    assert {v.answer for v in would} <= {*PREDICTED_ANSWERS}
+    assert would
+    assert not any(v.confirmatory or v.p is not None or v.p_adjusted is not None for v in would)
+    if apart:
+        return
+    own, all_ = summarise(alone), summarise(both[0])
+    assert [t for t in all_.places if not t.predicted] == list(own.places)
+    assert [t for t in all_.blocks if not t.predicted] == list(own.blocks)
+    assert all_.median_half_width == own.median_half_width
+    assert set(sentences(own)) <= set(sentences(all_))
+    assert explain(of_run(both[0])).to_dict()["groups"] == explain(of_run(alone)).to_dict()["groups"]
+
+
+def test_a_title_never_joins_both_in_one_number():
+    both = joined(measured(), predicted(2, 0.5))
+    said = finding(summarise(both).blocks)
+    assert "On cpu separable is faster in " in said
+    assert "on predicted a100 separable would be faster in " in said
+    figure = plots.throughput(both)
+    if figure is not None:  # worlds hold no FLOP/s
+        assert "Predicted: " in figure.get_suptitle()
+
+
+def test_a_measured_cpu_beside_a_predicted_card_is_answered_as_predicted():
+    verdicts = judge([joined(measured(), predicted(2, 0.5))]).of("device_by_block")
+    (mixed, *_) = [v for v in verdicts if v.site.label.startswith("cpu and predicted a100")]
+    assert mixed.predicted
+    assert [v.site.device for v in verdicts if not v.predicted] == ["cpu and cuda:0"] * len(
+        [v for v in verdicts if not v.predicted]
+    )
+
+
+def test_a_measured_run_against_a_predicted_one_is_confounded_and_opens_no_gate():
+    one, other = measured(), predicted(2, 0.5, "other")
+    found = comparison.compare_all([one, other])
+    rows = [m for table in found[0].tables for m in table.matches]
+    assert rows
+    assert {m.verdict for m in rows} == {"CONFOUNDED"}
+    assert all("status" in m.differs for m in rows)
+    assert not [m for table in found[0].tables for m in table.judged]
+    with pytest.raises(UserError, match="no row can be compared"):
+        comparison.failing(found)
+    out = StringIO()
+    compare.show(found[0], out)
+    assert "status ok in A, predicted in B" in out.getvalue()
+
+
+def test_two_predictions_are_not_compared_as_measurements_are():
+    found = comparison.compare(predicted(1, 2.0), predicted(2, 0.5, "other"))
+    assert {m.verdict for m in found.speedups.matches} == {"NOT MEASURED"}
+
+
+def test_names_tell_what_is_predicted_and_what_is_a_processor():
+    assert [is_predicted(d) for d in ("cpu", "cuda:0", "sim", "sim:h100", "cpu and sim:h100")] == [False] * 3 + [
+        True
+    ] * 2
+    assert [is_cpu(d) for d in ("cpu", "cuda:0", "sim:h100", "sim:server_cpu", "sim:my.yaml#old_cpu")] == [
+        True, False, False, True, True,
+    ]  # fmt: skip
+    assert in_words("sim:my/own.yaml#card") == "predicted card"
+    assert in_words("cpu and sim:h100") == "cpu and predicted h100"
+    assert (slug("sim:my/own.yaml#card"), slug("cuda:1")) == ("sim-card", "cuda1")
+
+
+def test_a_predicted_device_is_planned_by_its_own_figures(tmp_path: Path):
+    experiment = {
+        "blocks": ["standard", "separable"],
+        "axes": {
+            "channels": 64, "threads": ["all", 1, 64], "dtype": ["fp32", "fp32-tf32", "bf16"],
+            "mode": ["eager", "graph", "compile"], "allocator": ["retain", "default"],
+        },
+    }  # fmt: skip
+    config = check({"name": "p", "timing": {"minutes": 1}, "experiments": {"a": experiment}}, "p")
+    plan = planning.make(config, ["sim:t4", "sim:a100", "sim:server_cpu"], 2)
+    skipped = {(t.surroundings.label, t.mode, t.dtype): t.skip for t in plan.trials}
+    assert skipped[("predicted a100", "graph", "fp32-tf32")] is None
+    assert skipped[("predicted t4", "eager", "bf16")] == "the model knows no peak of predicted t4 in bf16"
+    assert skipped[("predicted t4", "eager", "fp32-tf32")] is None, "fp32, as torch computes there"
+    assert skipped[("predicted a100", "compile", "fp32")] == "the model knows no compiler"
+    assert (
+        skipped[("predicted server_cpu, 40 threads", "graph", "fp32")] == "predicted server_cpu has no graphs to replay"
+    )
+    assert "64 threads on 40" in str(skipped[("predicted server_cpu, 64 threads", "eager", "fp32")])
+    assert {t.surroundings.allocator for t in plan.trials} == {"retain"}
+    assert any("allocator are not in the model" in note for note in plan.notes)
+    assert plan.seconds(12) == plan.seconds(6), "one look is enough"
+    assert plan.timing_of("sim:t4").processes_max == 1
+    assert plan.timing_of("cpu") == plan.timing
+
+
+def test_a_processor_of_ones_own_needs_a_name_that_says_so(tmp_path: Path, capsys):
+    entry = "{title: T, kind: cpu, units: 2, clock_hz: 1e9, peak: {fp32: 1e11}, memory_bytes_per_s: 1e10, memory_bytes: 1e9, cache_bytes: 1e6, cache_bytes_per_s: 1e11, sources: {units: e, clock_hz: e, peak: e, memory_bytes_per_s: e, memory_bytes: e, cache_bytes: e, cache_bytes_per_s: e}}"
+    (tmp_path / "d.yaml").write_text(f"devices:\n  oldie: {entry}\n  old_cpu: {entry}\n")
+    from bench import cli
+
+    assert cli.devices(f"sim:{tmp_path}/d.yaml#old_cpu") == [f"sim:{tmp_path}/d.yaml#old_cpu"]
+    with pytest.raises(UserError, match="a cpu's name ends in cpu"):
+        cli.devices(f"sim:{tmp_path}/d.yaml#oldie")
+
+
+def test_the_doctor_says_that_nothing_is_measured_and_what_is_wrong():
+    said = {"device_name": "predicted T (model x)", "prediction": {"model": "model x", "time": 0.7, "speedup": 0.2}}
+    found = doctor.predicted("sim:h100", lambda name: said)
+    assert (found.name, found.state) == ("predicted h100", "grey")
+    assert "nothing is measured" in found.seen
+    assert "times within a factor of 2, speedups within a factor of 1.2" in found.seen
+
+    def refuse(name: str) -> dict[str, object]:
+        raise UserError("DEVICE=sim", "torch is too old", "Update it.")
+
+    assert doctor.predicted("sim:h100", refuse).state == "red"
+
+
+@pytest.mark.skipif(simulated.available() is not None, reason=str(simulated.available()))
+@pytest.mark.parametrize("device", ["sim:a100", "sim:desktop_cpu"])
+def test_a_loop_in_virtual_time_takes_what_the_model_says_of_its_kernels(device: str):
+    """The worker's operators become the kernels of the block, so that both roads to a time agree."""
+    modes = ["eager", "graph"] if device == "sim:a100" else ["eager"]
+    axes = {
+        "channels": [32, 512],
+        "size": [14, 56],
+        "batch": [1, 64],
+        "threads": 1,
+        "mode": modes,
+        "layout": ["contiguous", "channels_last"],
+    }
+    config = check({"name": "p", "experiments": {"a": {"blocks": ["standard", "separable"], "axes": axes}}}, "p")
+    for trial in planning.make(config, [device], 2).active:
+        opened = simulated.open_predicted(device, 1)
+        set_switches(trial.dtype, cudnn_benchmark=True)
+        for arm in trial.arms:
+            with torch.inference_mode():
+                evaluation = Evaluation(trial, arm, opened.torch_device, 0, valueless=True)
+                if trial.mode == "graph":
+                    evaluation.capture(opened.capture)
+                opened.time(evaluation, 1)
+                told_s = opened.time(evaluation, 50) / 50e9
+            s = trial.shape
+            kernels = of_block(
+                trial.block(arm), s.height, s.width, s.batch, trial.dtype, trial.layout == "channels_last"
+            )
+            model = call_seconds(named(device).on(1), kernels, trial.mode)
+            assert told_s == pytest.approx(model.wall_s, rel=0.05), arm.arm_id

@@ -1,0 +1,248 @@
+"""`--device sim:NAME` from the command line to every file: all of it predicted, and said to be so."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bench import cli
+from bench.measure import simulated
+from bench.run import launch, runner
+from bench.spec.errors import UserError
+from bench.spec.predicted_devices import named
+from bench.spec.predictions import prediction_of
+from tests import warm_worker
+
+pytestmark = pytest.mark.skipif(simulated.available() is not None, reason=str(simulated.available()))
+
+CONFIG = """
+name: foretold
+timing: {visit_seconds: 0.001, minutes: 0.001, second_opinions: 1}
+experiments:
+  shapes:
+    blocks: [standard, separable]
+    axes: {channels: [16, 64, 128], kernel: [3, 5], size: 28, threads: [1, all]}
+  layers:
+    blocks: [standard, separable]
+    together: [size, depth]
+    axes: {channels: 16, size: [16, 8, 4], depth: [1, 4, 16], mode: [eager, graph, compile], threads: 1}
+  doses:
+    blocks: [standard, separable]
+    axes: {channels: 64, size: 14, batch: [1, 16, 4096], threads: 1}
+  nets:
+    blocks: [mobilenet_v1_standard, mobilenet_v1]
+    axes: {size: 224, batch: 256, threads: 1, pass: [inference, training]}
+"""
+
+
+def bench(*words: str) -> int:
+    """The command line, in this process."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(list(words))
+    return int(ended.value.code or 0)
+
+
+@pytest.fixture(scope="module")
+def workers(warm_server: str) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(launch, "WORKER", warm_worker.__name__)
+        patch.setenv(warm_worker.ADDRESS, warm_server)
+        yield
+
+
+@pytest.fixture(scope="module")
+def foretold(workers: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A run on a predicted card and a predicted processor, and what it printed."""
+    folder = tmp_path_factory.mktemp("foretold")
+    (folder / "c.yaml").write_text(CONFIG)
+    out, err = StringIO(), StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        assert (
+            bench("run", str(folder / "c.yaml"), "--device", "sim:h100,sim:server_cpu", "--out", str(folder / "run"))
+            == 0
+        )
+    assert "in virtual time, predicted h100" in err.getvalue()
+    return folder / "run", out.getvalue()
+
+
+def test_every_row_is_predicted_within_the_models_error_or_says_why_not(foretold: tuple[Path, str]):
+    folder, _ = foretold
+    for name, width, ends in (
+        ("measurements.csv", "time", ("time_median_s", "time_ci_low_s", "time_ci_high_s")),
+        ("pairs.csv", "speedup", ("speedup", "speedup_ci_low", "speedup_ci_high")),
+    ):
+        table = pd.read_csv(folder / name)
+        assert set(table["status"]) == {"predicted", "skipped"}
+        assert set(table.loc[table["status"] == "skipped", "status_detail"]) == {
+            "the model knows no compiler",
+            "predicted server_cpu has no graphs to replay",
+        }
+        rows = table[table["status"] == "predicted"]
+        assert rows["device_name"].str.startswith("predicted ").all()
+        assert rows["status_detail"].str.endswith("nothing was measured").all()
+        assert rows["processes"].eq(0).all()
+        for device in ("sim:h100", "sim:server_cpu"):
+            mine = rows[rows["device"] == device]
+            factor = 2.718281828459045 ** getattr(prediction_of(named(device)), width)
+            middle, low, high = (mine[c] for c in ends)
+            assert (middle / low).tolist() == pytest.approx([factor] * len(mine))
+            assert (high / middle).tolist() == pytest.approx([factor] * len(mine))
+    arms = pd.read_csv(folder / "measurements.csv")
+    for column in ("memory_peak_bytes", "launches", "backends", "samples", "flagged_share", "quality_notes"):
+        assert arms[column].isna().all(), column
+    assert set(arms.loc[arms["device"] == "sim:server_cpu", "threads"]) == {1, 40}, "a processor has its own cores"
+    assert pd.read_csv(folder / "samples.csv").empty
+    assert not (folder / "roofs.csv").exists()
+    assert not (folder / "opinions.csv").exists()
+
+
+def test_the_journal_marks_what_its_clock_made_up(foretold: tuple[Path, str]):
+    folder, _ = foretold
+    records = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
+    visits = [r for r in records if r["type"] == "visit"]
+    assert visits
+    assert all(r["predicted"] for r in visits)
+    assert records[-1]["timed_s"] == 0, "virtual seconds are none"
+    assert not [r for r in records if r["type"] in ("roof", "opinion")]
+    devices = json.loads((folder / "environment.json").read_text())["devices"]
+    assert {d: set(f["prediction"]) for d, f in devices.items()} == {
+        d: {"model", "time", "speedup"} for d in ("sim:h100", "sim:server_cpu")
+    }
+
+
+def test_the_terminal_says_predicted_and_would_be_and_counts_nothing_as_measured(foretold: tuple[Path, str]):
+    told = foretold[1]
+    head, note, *_ = told.splitlines()
+    assert head.startswith("Predicted speedup: ")
+    assert note.startswith("Nothing was measured here")
+    tables = [line for line in told.splitlines() if re.match(r"(kernel|block) ", line)]
+    assert tables
+    assert all("predicted h100" in line for line in tables)
+    means = [line for line in told.splitlines() if "geometric mean" in line]
+    assert means
+    assert all(line.startswith("predicted ") and " would be faster in " in line for line in means)
+    assert "rows measured" not in told
+    assert "went into samples" not in told
+    (count,) = re.findall(r"(\d+) rows predicted, none of it measured", told)
+    assert int(count) > 20
+
+
+def test_verdicts_read_would_be_and_confirm_nothing(foretold: tuple[Path, str], capsys: pytest.CaptureFixture[str]):
+    folder, _ = foretold
+    claims = json.loads((folder / "verdict.json").read_text())["claims"]
+    seen = set()
+    for claim in claims:
+        for v in claim["verdicts"]:
+            if claim["id"] in ("fewer_flops", "below_9x"):  # arithmetic needs no clock
+                assert v["answer"] == "SUPPORTED"
+            elif v["confirmatory"]:
+                assert v["answer"] == "NOT MEASURED"
+            else:
+                assert v["answer"].startswith("WOULD BE ")
+                assert v["predicted"] is True
+                assert (v["p"], v["p_adjusted"]) == (None, None)
+                assert v["why"].startswith("by the model, not by measurement")
+                assert v["place"]["label"].startswith("predicted ")
+                seen.add(claim["id"])
+    assert seen >= {"cpu_3x", "gpu_no_gain", "gpu_led_by_layers", "device_by_block", "parallelism"}
+    assert "memory" not in seen, "the model tells times alone"
+    assert bench("verdict", str(folder)) == 0
+    said = capsys.readouterr().out
+    above, below = said.split("Predicted, not measured: ")
+    assert "WOULD BE" not in above
+    assert "predicted h100" not in above
+    assert below.count("WOULD BE") >= len(seen)
+
+
+def test_every_picture_is_hatched_and_has_the_word_in_its_title(foretold: tuple[Path, str]):
+    pictures = sorted((foretold[0] / "plots").glob("*.svg"))
+    assert {"speedup", "map", "delivery", "throughput", "depth", "networks", "doses", "claims"} == {
+        p.stem for p in pictures
+    }
+    for picture in pictures:
+        svg = picture.read_text()
+        assert "<pattern " in svg, picture.name
+        title = re.search(r"<title>(.*?)</title>", svg, re.DOTALL)
+        assert title is not None
+        assert "predicted" in title[1].lower(), picture.name
+
+
+def test_page_and_document_open_with_it(foretold: tuple[Path, str]):
+    page = (foretold[0] / "report.html").read_text()
+    alarm = re.search(r'<p class="alarm">(.*?)</p>', page)
+    assert alarm is not None
+    assert alarm[1].startswith("Nothing here was measured: all pairs of predicted ")
+    assert "status-predicted" in page
+    assert "predicted, not measured</summary>" in page
+    section = (foretold[0] / "reproduction.md").read_text()
+    assert "**Predicted, not measured: predicted NVIDIA H100" in section
+    assert "No GPU was measured in this run." in section
+    assert "Measured on" not in section
+
+
+def test_a_measured_half_stays_measured_beside_a_predicted_one(workers: None, tmp_path: Path, sketched, capsys):
+    (tmp_path / "c.yaml").write_text(
+        "name: both\ntiming: {processes_min: 2, processes_max: 2, seconds: 0.01, warmup_seconds: 0.01}\n"
+        "experiments: {a: {blocks: [standard, separable], axes: {channels: [8, 16], size: 8, threads: 1}}}\n"
+    )
+    assert bench("run", str(tmp_path / "c.yaml"), "--device", "cpu,sim:a100", "--out", str(tmp_path / "run")) == 0
+    said = capsys.readouterr().out
+    pairs = pd.read_csv(tmp_path / "run" / "pairs.csv").set_index("device")
+    assert set(pairs.loc["cpu", "status"]) <= {"ok", "noisy"}
+    assert pairs.loc["cpu", "processes"].eq(2).all()
+    assert set(pairs.loc["sim:a100", "status"]) == {"predicted"}
+    samples = pd.read_csv(tmp_path / "run" / "samples.csv")
+    assert len(samples)
+    assert not samples["trial_id"].str.contains("sim").any()
+    assert "2 rows measured" in said
+    assert "2 rows predicted, none of it measured" in said
+    assert "Nothing was measured in the columns called predicted" in said
+
+
+def test_what_a_device_cannot_hold_is_a_row_that_says_so(workers: None, tmp_path: Path, sketched):
+    (tmp_path / "c.yaml").write_text(
+        "name: big\nexperiments: {a: {blocks: [standard, separable], axes: {channels: 512, size: 224, batch: [1, 512]}}}\n"
+    )
+    assert bench("run", str(tmp_path / "c.yaml"), "--device", "sim:t4", "--out", str(tmp_path / "run")) == 1
+    pairs = pd.read_csv(tmp_path / "run" / "pairs.csv").set_index("batch")
+    assert pairs["status"].to_dict() == {1: "predicted", 512: "oom"}
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["run", "c.yaml", "--device", "sim:foo"], r"sim:foo: no such device\. .*h100"),
+        (["plan", "c.yaml", "--device", "cpu,sim:h10"], r"sim:h10: no such device\. Did you mean h100\?"),
+        (["run", "c.yaml", "--device", "h100"], r"no such device\. Did you mean sim:h100\?"),
+        (["aa", "--device", "sim:h100"], r"sim:h100: a prediction has no noise to test"),
+        (["run", "--resume", "run", "--device", "sim:h100"], r"--resume run: a run goes on as it was planned"),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_2(words, line, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "c.yaml").write_text(CONFIG)
+    assert bench(*words) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert re.search(line, said), said
+
+
+def test_a_run_goes_on_by_the_model_that_it_began_with(workers: None, foretold: tuple[Path, str], tmp_path: Path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in ("plan.json", "journal.jsonl", "environment.json"):
+        (folder / name).write_bytes((foretold[0] / name).read_bytes())
+    runner.resume(folder, lambda _: None)
+    (folder / "DONE").unlink()
+    facts = json.loads((folder / "environment.json").read_text())
+    facts["devices"]["sim:h100"]["prediction"]["model"] = "another model"
+    (folder / "environment.json").write_text(json.dumps(facts))
+    with pytest.raises(UserError, match="it was predicted by another model, here it is") as refused:
+        runner.resume(folder, lambda _: None)
+    assert "\n" not in str(refused.value)
