@@ -45,6 +45,23 @@ def calibrate(
 
 
 @app.command()
+def check(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A results folder, such as results/latest.")],
+    json_: Json = False,
+) -> None:
+    """Fit the model to one half of a measured run, predict the other half, and say how far it is off."""
+    from bench.analyse import prediction_check, results
+
+    found = prediction_check.check(results.read(folder))
+    if json_:
+        _say(json.dumps({"run": folder.name, "checks": [one.to_dict() for one in found]}, indent=2, allow_nan=False))
+        return
+    from bench.show import prediction_check as words
+
+    words.show(found, str(folder))
+
+
+@app.command()
 def report() -> None:
     """Print docs/PREDICTION.md: predicted against published, fitted and left out apart."""
     from bench.show import prediction_report

@@ -162,18 +162,25 @@ def errors(table: Table, p: Parameters) -> Floats:
     return found
 
 
-def fit(table: Table, free: Sequence[str] | None = None, start: Parameters | None = None) -> dict[str, float]:
+def fit(
+    table: Table,
+    free: Sequence[str] | None = None,
+    start: Parameters | None = None,
+    spreads: Mapping[str, float] | None = None,
+) -> dict[str, float]:
     """All parameters, those of the table's kind of device fitted to it.
 
     `free`: only these, their spread as the prior has it. `start`: what they are drawn to instead of the prior's values.
+    `spreads`: other spreads than the prior's.
     """
     centre = dict(start or prior())
+    wide = {name: one.spread for name, one in PRIOR.items()} | dict(spreads or {})
     names = [
-        name for name, one in PRIOR.items()
-        if name.startswith(f"{table.kind}.") and one.spread and (free is None or name in free)
+        name for name in PRIOR
+        if name.startswith(f"{table.kind}.") and wide[name] and (free is None or name in free)
     ]  # fmt: skip
     middle = np.log([centre[name] for name in names])
-    spread = np.array([PRIOR[name].spread for name in names])
+    spread = np.array([wide[name] for name in names])
     weights = table.weights
 
     def residuals(logs: Floats) -> Floats:
