@@ -81,3 +81,13 @@ def test_ways_that_fare_alike_are_told_as_one(tmp_path: Path, wins: int) -> None
     said = titles.finding(pairs(tmp_path, lambda t, a: 0.5 if t.shape.c_in == 16 else 2.0, threads=[1, 2], layout=layouts))  # fmt: skip
     each = "each (1 thread and 2 threads)" if wins == 2 else "in each of 4 ways to run it"
     assert said.startswith(f"Separable is faster in 2 of 3 cells {each}; it delivers")
+
+
+def test_shares_of_roofs_range_over_cells_and_networks_are_told_as_one() -> None:
+    def row(block: str, share: float, kernel: int | None = 3, roof: str = "compute") -> dict[str, Any]:
+        return {"device": "cpu", "block": block, "attainable_share": share, "kernel": kernel, "roof": roof}
+
+    rows = [row("standard", 0.5), row("standard", 0.9), row("separable", 0.0004), row("separable", 0.2)]
+    assert titles.roofline(rows) == "Standard reaches 50 % to 90 % of its compute roof, separable under 0.1 % to 20 %"
+    rows += [row("vgg16", 0.7, None, "memory"), row("resnet18", 0.3, None, "memory")]
+    assert titles.roofline(rows).endswith(", networks 30 % to 70 % of their memory roof")

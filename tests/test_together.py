@@ -121,6 +121,14 @@ def test_all_devices_share_the_axes_and_each_has_its_colour(runs: list[Run]) -> 
     assert legend[:3] == ["cpu (Xeon), 1 thread", "cpu (Xeon), 2 threads", "cuda:0 (H100 80GB HBM3)"]
 
 
+def test_a_run_of_two_devices_has_that_picture_of_its_own(tmp_path: Path) -> None:
+    story = Story(speedup=lambda t, a: 3.0 if t.surroundings.device == "cpu" else 0.5)
+    write_run(tmp_path, story, config(experiments={"sweep": SWEEP}), ("cpu", "cuda:0"))
+    figure = devices_picture.picture(results.read(tmp_path))
+    assert title(figure).startswith("On cpu separable is faster in 6 of 6 cells")
+    assert "on cuda:0 separable is faster in 0 of 6 cells" in title(figure)
+
+
 def test_one_device_has_nothing_beside_it(runs: list[Run]) -> None:
     assert devices_picture.picture(runs[0]) is None
 

@@ -30,12 +30,12 @@ def picture(run: Run) -> Figure | None:
     every = [r for r in sweep_of_shapes(records_of(run.pairs)) if plots.measured(r)]
     block = every[0]["block"] if every else None
     rows = [r for r in every if r["block"] == block]
+    devices = list(dict.fromkeys(str(r["device"]) for r in rows))
+    if len(devices) < 2:
+        return None
     lines = _lines(rows)
     shown = _shown(lines)
     drawn = [r for line in shown for r in lines[line]]
-    devices = list(dict.fromkeys(str(r["device"]) for r in drawn))
-    if len(devices) < 2:
-        return None
     more = f"{len(lines) - len(shown)} more ways to run {block}, with fewer cells, are not drawn; pairs.csv has them." if len(lines) > len(shown) else ""  # fmt: skip
     lines = _lines(drawn)  # by what tells those apart that are drawn
     kernels = sorted({int(r["kernel"]) for r in drawn})

@@ -22,7 +22,7 @@ NAME = "report.html"
 _TEMPLATE = "report.html.j2"
 
 ABOVE = (
-    Topic("speedup", "Speedup", "Time of the standard block / time of the separable one, against channels, per kernel: above 1x the separable one is faster.", ("speedup",)),
+    Topic("speedup", "Speedup", "Time of the standard block / time of the separable one, against channels, per kernel: above 1x the separable one is faster.", ("devices", "speedup")),
     Topic("map", "Where it wins", "The same cells as a map: blue is faster, orange slower, white even; hatched is not known.", ("map",)),
     Topic("delivery", "Promise against delivery", "The promise is the ratio of multiplications; what arrives is the speedup. On the upper line the whole promise would arrive.", ("delivery",)),
     Topic("depth", "Layers or MACs", "From standard to separable both change at once. Here one grows while the other is held, so that time shows which of them it follows.", ("depth", "crossover")),

@@ -14,6 +14,7 @@ from bench.spec.device_names import in_words, is_predicted
 
 MOST_NAMED = 3  # ways to run a block that a title names one by one
 MOST_BLOCKS = 4
+LEAST = 0.001  # a share that is written out
 MOST_DELIVERING = 2  # devices of which a title says the share of the promise too
 
 
@@ -105,8 +106,9 @@ def roofline(rows: Sequence[Record]) -> str:
         said: list[str] = []
         for name, some in list(named.items())[:MOST_BLOCKS]:
             verb = "" if said else " reach" if name == "networks" else " reaches"
-            of = f" of its {roofs[name]} roof" if not one or not said else ""
-            said.append(f"{name}{verb} {_range([float(r['attainable_share']) for r in some], percent)}{of}")
+            its = "their" if name == "networks" else "its"
+            of = f" of {its} {roofs[name]} roof" if not one or not said else ""
+            said.append(f"{name}{verb} {_range([float(r['attainable_share']) for r in some], _part)}{of}")
         words.append((f"on {device} " if len(devices) > 1 else "") + ", ".join(said))
     return capital("; ".join(words))
 
@@ -184,6 +186,10 @@ def _spread(parts: Sequence[_Part], word: Callable[[_Part], str], value: Callabl
 def _range(values: Sequence[float], word: Callable[[float], str]) -> str:
     low, high = word(min(values)), word(max(values))
     return low if low == high else f"{low} to {high}"
+
+
+def _part(value: float) -> str:
+    return percent(value) if value >= LEAST else f"under {percent(LEAST)}"
 
 
 def _rough(ratio: float) -> str:

@@ -33,7 +33,16 @@ from bench.show import (
 )
 from bench.spec.errors import UserError
 
-_PICTURES = (plots, map_picture, depth_picture, crossover_picture, networks_picture, doses_picture, roofline)
+_PICTURES = (
+    plots,
+    devices_picture,
+    map_picture,
+    depth_picture,
+    crossover_picture,
+    networks_picture,
+    doses_picture,
+    roofline,
+)
 
 
 @dataclass(frozen=True, slots=True)
