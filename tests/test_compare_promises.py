@@ -187,18 +187,21 @@ def test_a_card_in_hosts_of_unlike_cores_meets_itself_and_the_threads_are_named(
     assert {"name": "threads", "a": "8", "b": "64"} in found["differences"]
 
 
-def test_two_cards_of_one_model_are_named_and_their_times_are_not_compared(bench: Bench, tmp_path: Path) -> None:
-    def run(name: str, uuid: str | None) -> Path:
+def test_two_cards_of_one_model_are_named_and_their_times_have_a_wider_margin(bench: Bench, tmp_path: Path) -> None:
+    def run(name: str, uuid: str | None, factor: float = 1.0) -> Path:
         told = {"cuda:0": {"name": "Imaginary GPU", "properties": {"uuid": uuid}}}
-        return made(tmp_path / name, Story(run_id=name), devices=("cuda:0",), environment={"devices": told})
+        story = Story(run_id=name, processes=8, base_s=lambda t: factor * by_ops_and_flops(t))
+        return made(tmp_path / name, story, devices=("cuda:0",), environment={"devices": told})
 
-    one, again, other, untold = run("a", "aaaa"), run("b", "aaaa"), run("c", "cccc"), run("d", None)
-    (found,) = bench(one, other)[1]["comparisons"]
+    one = run("a", "aaaa")
+    (found,) = bench(one, run("c", "cccc", 1.07))[1]["comparisons"]
     assert found["differences"] == [{"name": "card (cuda)", "a": "aaaa", "b": "cccc"}]
-    assert verdicts(found["speedups"]) == {"SAME": 10}
-    assert (found["times"], "card aaaa in A, cccc in B" in found["times_not_compared"]) == (None, True)
-    for same in (again, untold):  # what a run does not tell speaks for nothing
-        assert bench(one, same)[1]["comparisons"][0]["times"] is not None
+    assert [r["edge"] for r in found["speedups"]["rows"]] == pytest.approx([1.05] * 10)
+    assert [r["edge"] for r in found["times"]["rows"]] == pytest.approx([1.08] * 20)
+    assert "SLOWER" not in verdicts(found["times"])
+    for same in (run("b", "aaaa", 1.07), run("d", None, 1.07)):  # what a run does not tell speaks for nothing
+        assert verdicts(bench(one, same)[1]["comparisons"][0]["times"]) == {"SLOWER": 20}
+    assert verdicts(bench(one, run("e", "eeee", 1.12))[1]["comparisons"][0]["times"]) == {"SLOWER": 20}
 
 
 def test_a_cpus_rows_need_the_same_threads_and_it_is_said_where_they_have_others(bench: Bench, tmp_path: Path) -> None:

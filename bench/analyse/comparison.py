@@ -17,13 +17,14 @@ from bench.analyse.judgement import mean_of
 from bench.analyse.matching import CPU_ONLY, Pair, Record, kind, match
 from bench.analyse.results import Run
 from bench.analyse.summary import records_of
-from bench.analyse.surroundings import Difference, differences, other_machine
+from bench.analyse.surroundings import Difference, differences, other_card, other_machine
 from bench.spec.columns import FAILED, FILES, KEYS, MEASURED, TIME
 from bench.spec.device_names import is_predicted
 from bench.spec.errors import UserError
 from bench.spec.interval import Interval
 
 MARGIN = 0.05  # a change that matters
+CARDS = 0.08  # what cards of one model differ by, on average: Sinha et al. 2022 (SC22, arXiv:2208.11035)
 Verdict = Literal["SLOWER", "FASTER", "AMBIGUOUS", "CONFOUNDED", "NOT MEASURED", "SAME"]
 VERDICTS: tuple[Verdict, ...] = ("SLOWER", "FASTER", "AMBIGUOUS", "CONFOUNDED", "NOT MEASURED", "SAME")
 CHANGED: tuple[Verdict, ...] = ("SLOWER", "FASTER")
@@ -125,6 +126,7 @@ class Comparison:
     speedups: Table
     times: Table | None
     apart: str
+    cards: tuple[str, ...]  # kinds of device of which the runs had other cards
     differences: tuple[Difference, ...]
 
     @property
@@ -213,10 +215,11 @@ def _draft(a: Run, b: Run, margin: float, correction: Correction) -> Comparison:
     rows_a, rows_b = _rows(a, "p"), _rows(b, "p")
     bands = _bands(rows_a), _bands(rows_b)
     matched = match(rows_a, rows_b)
-    side = _Sides(a, b, margin, bands)
+    kinds = list(dict.fromkeys(kind(rows_a[p.a]["device"]) for p in matched.pairs))
+    cards = tuple(d for d in kinds if not matched.across and other_card(a, b, d))
+    side = _Sides(a, b, margin, bands, cards)
     speedups = side.table("speedup", rows_a, rows_b)
-    devices = list(dict.fromkeys(kind(rows_a[p.a]["device"]) for p in matched.pairs))
-    reasons = {d: "the runs share no kind of device" if matched.across else other_machine(a, b, d) for d in devices}
+    reasons = {d: "the runs share no kind of device" if matched.across else other_machine(a, b, d) for d in kinds}
     alike = [d for d, why in reasons.items() if why is None]
     times = None
     if alike:
@@ -225,7 +228,7 @@ def _draft(a: Run, b: Run, margin: float, correction: Correction) -> Comparison:
     widest = [max(found.values(), default=None) for found in bands]
     return Comparison(
         a, b, margin, correction, (widest[0], widest[1]), matched.across, speedups, times,
-        "; ".join(why for why in reasons.values() if why), tuple(differences(a, b)),
+        "; ".join(why for why in reasons.values() if why), cards, tuple(differences(a, b)),
     )  # fmt: skip
 
 
@@ -255,6 +258,7 @@ class _Sides:
     b: Run
     margin: float
     bands: tuple[dict[str, float], dict[str, float]]
+    cards: tuple[str, ...]
 
     def table(self, quantity: Quantity, rows_a: Sequence[Record], rows_b: Sequence[Record]) -> Table:
         """Rows matched, none of them judged yet."""
@@ -270,7 +274,8 @@ class _Sides:
     def _matched(self, quantity: Quantity, pair: Pair, a: Record, b: Record) -> Match:
         own = [bands.get(kind(row["device"])) for bands, row in zip(self.bands, (a, b), strict=True)]
         known = [band for band in own if band is not None]
-        edge = max([math.log1p(self.margin), *known])
+        cards = [math.log1p(CARDS)] if quantity == "time" and kind(a["device"]) in self.cards else []
+        edge = max([math.log1p(self.margin), *known, *cards])
         read = _speed if quantity == "speedup" else _time
         confidence = self.a.timing.confidence
         left, right = read(a, confidence, confidence), read(b, self.b.timing.confidence, confidence)

@@ -92,7 +92,7 @@ def read(runs: Sequence[Run], quantity: Quantity = "speedup", margin: float = MA
     kinds = sorted({str(d).partition(":")[0] for d in first.pairs["device"].dropna()})
     for run in others:
         for device in kinds:
-            why = other_machine(first, run, device, model=True)
+            why = other_machine(first, run, device)
             if why is not None:
                 raise UserError(str(run.folder), f"a history is of one machine, and here A is {first.run_id} and B this run: {why}", "Leave it out: bench compare sets machines side by side.")  # fmt: skip
     rows, logs, left_out = _series(ordered, quantity)

@@ -54,7 +54,9 @@ def differences(a: Run, b: Run) -> Iterator[Difference]:
         told = [_by_kind(run, path) for run in (a, b)]
         for device in sorted(told[0].keys() & told[1].keys()):
             if told[0][device] != told[1][device]:
-                yield Difference(f"{name} ({device})", told[0][device], told[1][device])
+                yield Difference(
+                    f"{name} ({device})", *(_brief(t[device]) if name == "card" else t[device] for t in told)
+                )
     for name in _OF_ROWS:
         one, two = (", ".join(dict.fromkeys(str(v) for v in run.pairs[name].dropna())) for run in (a, b))
         if one != two:
@@ -67,11 +69,11 @@ def differences(a: Run, b: Run) -> Iterator[Difference]:
                 yield Difference(f"timing {name}", one, two)
 
 
-def other_machine(a: Run, b: Run, device: str, model: bool = False) -> str | None:
+def other_machine(a: Run, b: Run, device: str) -> str | None:
     """Why two runs can't be of one machine, for a kind of device; None where nothing speaks against it.
 
-    For an accelerator that is its own name, and unless one `model` is enough the card itself, by its UUID; for a CPU the processor, its
-    cores and the memory. A fact that a run does not tell speaks for nothing, but the device's name has to be told.
+    For an accelerator that is its own name; for a CPU the processor, its cores and the memory. A fact that a run does not tell speaks
+    for nothing, but the device's name has to be told.
     """
     names = [_names(run, device) for run in (a, b)]
     if not all(names):
@@ -79,8 +81,7 @@ def other_machine(a: Run, b: Run, device: str, model: bool = False) -> str | Non
     if names[0] != names[1]:
         return f"{_said(names[0])} in A, {_said(names[1])} in B"
     if device != "cpu":
-        one, two = (_by_kind(run, "properties.uuid").get(device) for run in (a, b))
-        return None if model or None in (one, two) or one == two else f"card {one} in A, {two} in B, of one model"
+        return None
     for name, path in FACTS[1:4]:
         one, two = (_dig(run.environment, path) for run in (a, b))
         if None not in (one, two) and one != two:
@@ -91,6 +92,12 @@ def other_machine(a: Run, b: Run, device: str, model: bool = False) -> str | Non
     return None
 
 
+def other_card(a: Run, b: Run, device: str) -> bool:
+    """Whether two runs tell of a kind of device that they had other cards, by their UUIDs."""
+    one, two = (_by_kind(run, "properties.uuid").get(device) for run in (a, b))
+    return one is not None and two is not None and one != two
+
+
 _ALWAYS = ("torch", "host.cpu_model", "host.physical_cores", "host.memory_bytes", "python", "bench_version")
 """Facts that every run should record: where one run does not, that is a difference too."""
 
@@ -99,6 +106,11 @@ def _dig(data: Any, path: str) -> Any:
     for part in path.split("."):
         data = data.get(part) if isinstance(data, dict) else None
     return data
+
+
+def _brief(uuids: str) -> str:
+    """The first eight letters of each UUID, by which people tell cards apart."""
+    return ", ".join(uuid.removeprefix("GPU-")[:8] for uuid in uuids.split(", "))
 
 
 def _word(fact: Any, path: str = "") -> str:
