@@ -99,13 +99,12 @@ def differences(english: Block, chinese: Block) -> dict[str, tuple[object, objec
         facts = {
             "level": tuple(len(b.text) - len(b.text.lstrip("#")) for b in both),
             "spans": tuple(Counter(re.findall(r"`[^`]+`", b.text)) for b in both),
-            "targets": tuple(re.findall(r"\]\(([^)]+)\)", b.text) for b in both),
+            "targets": tuple(sorted(re.findall(r"\]\(([^)]+)\)", b.text)) for b in both),
             "pictures": tuple(re.findall(r"!\[[^]]*\]\(([^)]+)\)", b.text) for b in both),
             "answers": tuple(Counter(ANSWER.findall(prose(b))) for b in both),
             "figures": tuple(figures(b) for b in both),
             "names": tuple(set(NAME.findall(prose(b))) for b in both),
         }
-        facts["targets"] = tuple(sorted(targets) for targets in facts["targets"])
     return {name: (a, b) for name, (a, b) in facts.items() if a != b}
 
 
