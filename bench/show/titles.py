@@ -89,7 +89,9 @@ def throughput(rows: Sequence[Record], blocks: Sequence[str]) -> str:
         told = [f"{b} {_range(ratios, _rough)}" for b, ratios in slower.items() if ratios]
         verb = "would take" if is_predicted(device) else "takes"
         if told:
-            words.append(f"{_at(device, len(devices))}a multiplication {verb} {', '.join(told[:MOST_BLOCKS])} as long as {base}, cell by cell")
+            words.append(
+                f"{_at(device, len(devices))}a multiplication {verb} {', '.join(told[:MOST_BLOCKS])} as long as {base}, cell by cell"
+            )
     return capital("; ".join(words)) if words else f"No cell of {base} stands beside another block's"
 
 
