@@ -18,13 +18,14 @@ from bench.analyse.drivers import explain
 from bench.analyse.judgement import PREDICTED_ANSWERS
 from bench.analyse.observations import of_run
 from bench.analyse.results import Run
-from bench.analyse.summary import finding, sentences, summarise
+from bench.analyse.summary import records_of, sentences, summarise
+from bench.analyse.together import together
 from bench.analyse.verdict import judge
 from bench.measure import simulated
 from bench.measure.devices import set_switches
 from bench.measure.modules import Evaluation
 from bench.run import doctor
-from bench.show import compare, plots
+from bench.show import compare, devices_picture, style, titles
 from bench.spec import plan as planning
 from bench.spec.config import check
 from bench.spec.device_names import in_words, is_cpu, is_predicted, slug
@@ -93,12 +94,13 @@ def test_no_predicted_row_changes_a_measured_answer_a_mean_or_a_count(
 
 def test_a_title_never_joins_both_in_one_number():
     both = joined(measured(), predicted(2, 0.5))
-    said = finding(summarise(both).blocks)
+    said = titles.finding(records_of(both.pairs))
     assert "On cpu separable is faster in " in said
     assert "on predicted a100 separable would be faster in " in said
-    figure = plots.throughput(both)
-    if figure is not None:  # worlds hold no FLOP/s
-        assert "Predicted: " in figure.get_suptitle()
+    arms = [{**r, "achieved_flop_per_s": r["macs"] / r["time_median_s"]} for r in records_of(both.measurements)]
+    said = titles.throughput(arms, ["standard", "separable"])
+    assert "on cpu a multiplication takes " in said.lower()
+    assert "on predicted a100 a multiplication would take " in said
 
 
 def test_a_measured_cpu_beside_a_predicted_card_is_answered_as_predicted():
@@ -221,3 +223,21 @@ def test_a_loop_in_virtual_time_takes_what_the_model_says_of_its_kernels(device:
             )
             model = call_seconds(named(device).on(1), kernels, trial.mode)
             assert told_s == pytest.approx(model.wall_s, rel=0.05), arm.arm_id
+
+
+def test_on_one_page_of_several_runs_a_predicted_device_keeps_its_word_and_its_colour(tmp_path: Path):
+    both = together([measured(), predicted(2, 0.5, "other")])
+    figure = devices_picture.picture(both.whole)
+    assert figure is not None
+    title = " ".join(figure.get_suptitle().split())
+    assert "on predicted a100" in title
+    assert "would be faster" in title
+    (_, svg) = style.save(figure, tmp_path, "devices")
+    assert "<pattern " in svg.read_text()
+    words = {text.get_text(): line.get_color() for text, line in zip(figure.legends[0].get_texts(), figure.legends[0].get_lines(), strict=False)}  # fmt: skip
+    foretold = {colour for text, colour in words.items() if text.startswith("predicted ")}
+    assert foretold
+    assert foretold <= {*style.VIOLET}
+    assert not {colour for text, colour in words.items() if text.startswith(("cpu", "cuda"))} & {*style.VIOLET}
+    assert is_cpu("cpu (Xeon, A)")
+    assert not is_cpu("cuda:0 (H100)")

@@ -222,7 +222,7 @@ def _time(summary: Summary) -> list[str]:
 def place_label(row: Record, but: Sequence[str] = ()) -> str:
     """How a row was run, in words: `cpu, 1 thread, channels_last`; what is usual goes unsaid, and so do the fields `but`."""
     words = [] if "device" in but else [in_words(row["device"])]
-    if "threads" not in but and is_cpu(str(row["device"]).partition(" and ")[0]):
+    if "threads" not in but and is_cpu(row["device"]):
         words.append(f"{row['threads']} thread{'s' if row['threads'] != 1 else ''}")
     words += [] if "layout" in but else [str(row["layout"])]
     for name, usual in _USUAL.items():

@@ -15,7 +15,9 @@ from bench.analyse.results import Run
 from bench.analyse.summary import records_of
 from bench.spec.errors import UserError
 
-_MAKERS = re.compile(r"\((R|TM|tm)\)|\b(Intel|AMD|NVIDIA|Processor|CPU|GPU|\d+-Core)\b|@.*$|with .* Graphics")
+_MAKERS = re.compile(
+    r"^predicted|\((R|TM|tm)\)|\b(Intel|AMD|NVIDIA|Processor|CPU|GPU|\d+-Core)\b|@.*$|with .* Graphics"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from bench.analyse.results import Run
 from bench.analyse.summary import Record, records_of
 from bench.show import plots, style, titles
 from bench.show.facets import Channels, named_ways
+from bench.spec.device_names import in_words, is_predicted
 
 MOST_LINES = 12  # in all panels; of each device those with the most cells come first
 
@@ -50,8 +51,9 @@ def picture(run: Run) -> Figure | None:
             plots.draw_line(axis, mine, channels, looks[line], i, len(here))
         plots.finish_speedup(axis, channels, bounds, plots.panel_name("", kernel))
     plots.label_outer(axes, across, "speedup (above 1x: faster)")
-    handles: list[Artist] = [style.proxy(", ".join(filter(None, line)), k.colour, k.marker, k.line) for line, k in looks.items()]  # fmt: skip
+    handles: list[Artist] = [style.proxy(in_words(", ".join(filter(None, line))), k.colour, k.marker, k.line) for line, k in looks.items()]  # fmt: skip
     handles += [style.proxy("1x: equally fast", style.FAINT, line="-"), *plots.hollow_handle(drawn)]
+    handles += style.predicted_handle(plots.predicted(drawn))
     style.frame(figure, titles.finding(drawn), plots.footer(run, drawn), handles, more)
     return figure
 
@@ -80,6 +82,8 @@ def _looks(shown: Sequence[Line], devices: Sequence[str]) -> dict[Line, style.Lo
     looks = {}
     for line in shown:
         place = [other for other in shown if other[0] == line[0]].index(line)
-        colour = style.COLOURS[devices.index(line[0]) % len(style.COLOURS)]
+        foretold = [d for d in devices if is_predicted(d)]
+        colours, own = (style.VIOLET, foretold) if is_predicted(line[0]) else (style.COLOURS, [d for d in devices if d not in foretold])  # fmt: skip
+        colour = colours[own.index(line[0]) % len(colours)]
         looks[line] = style.Look(colour, style.MARKERS[place % len(style.MARKERS)], style.LINES[place % len(style.LINES)])  # fmt: skip
     return looks

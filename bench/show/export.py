@@ -85,7 +85,9 @@ def _verdicts(found: Verdicts, runs: Sequence[Run]) -> list[str]:
     first = [v for v in found.verdicts if v.confirmatory]
     head = ("claim", "answer", "effect", "where", "p", "cells")
     notes = "What confirms, chosen by what was measured; p is Holm's over these tests. `bench verdict` has the reasons, and what else was looked at."
-    return [_table(head, [_line(v, letters) for v in first], len(head)), notes]
+    would = [_line(v, letters) for v in found.verdicts if v.predicted]
+    more = ["Predicted, not measured; the intervals are the model's error.", _table(head, would, len(head))]
+    return [_table(head, [_line(v, letters) for v in first], len(head)), notes, *(more if would else [])]
 
 
 def _line(v: Verdict, letters: dict[str, str] | None) -> tuple[str, ...]:

@@ -14,8 +14,7 @@ from urllib.parse import quote
 from bench.analyse import aa
 from bench.analyse.judgement import ANSWERS
 from bench.analyse.results import Run, read_tables, write_whole
-from bench.analyse.summary import records_of
-from bench.show import page, page_together, plots
+from bench.show import page, page_facts, page_together
 from bench.show.html import render
 from bench.show.inline import Letters
 from bench.spec.columns import FILES
@@ -102,8 +101,7 @@ def _is_of_several(path: Path) -> bool:
 
 
 def _measured(run: Run) -> str:
-    rows = records_of(run.pairs)
-    return f"{sum(plots.measured(r) for r in rows)} of {len(rows)}"
+    return page_facts.measured(run)
 
 
 def _finding(run: Run, folder: Path) -> str:

@@ -104,6 +104,13 @@ def _sentences(run: Run, measured: Sequence[Record]) -> Iterator[str]:
     yield "The intervals cover what fresh processes of this one run differ by, minutes apart; another day may differ by more."
 
 
+def measured(run: Run) -> str:
+    """`28 of 30`: pairs that were measured, and how many more a model has told."""
+    counts = Counter(str(s) for s in run.pairs["status"])
+    told = f", {counts[PREDICTED]} predicted" if counts[PREDICTED] else ""
+    return f"{sum(counts[s] for s in MEASURED)} of {len(run.pairs)}{told}"
+
+
 def predicted(run: Run) -> str:
     """What must be known of a run that holds predicted pairs; nothing of any other."""
     rows = run.pairs[run.pairs["status"] == PREDICTED]

@@ -9,13 +9,13 @@ from typing import Any
 
 from bench.analyse.claims import CLAIMS
 from bench.analyse.results import Run
-from bench.analyse.summary import records_of
 from bench.analyse.together import Member, Together
 from bench.analyse.verdict import Verdicts
-from bench.show import page, page_facts, page_rows, plots, terminal
+from bench.show import page, page_facts, page_rows, terminal
 from bench.show.html import MOST_BYTES, inlined, render
 from bench.show.inline import Letters
 from bench.show.page_parts import SPARE, Topic, answer, sections, sources
+from bench.spec.device_names import in_words
 
 DEVICES = Topic("speedup", "Speedup", "Time of the standard block / time of the separable one, against channels, per kernel, all devices on the same axes: above 1x the separable one is faster.", ("devices", "speedup"))  # fmt: skip
 ABOVE = (DEVICES, *(t for t in page.ABOVE if t.id not in ("speedup", "drivers")))
@@ -35,6 +35,7 @@ class Head:
     when: str
     measured: str
     unfinished: str
+    predicted: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +88,17 @@ def side_by_side(runs: Sequence[Run]) -> tuple[Side, ...]:
 
 
 def _head(m: Member) -> Head:
-    told, rows = m.run.environment, records_of(m.run.pairs)
+    told = m.run.environment
     return Head(
         letter=m.letter,
         run_id=m.run.run_id,
         folder=m.run.folder.resolve().name,
-        devices=", ".join(m.devices.values()),
+        devices=in_words(", ".join(m.devices.values())),
         torch=str(told.get("torch") or ""),
         when=str(told.get("started_utc") or "")[:10],
-        measured=f"{sum(plots.measured(r) for r in rows)} of {len(rows)}",
+        measured=page_facts.measured(m.run),
         unfinished=terminal.incomplete(m.run),
+        predicted=page_facts.predicted(m.run),
     )
 
 

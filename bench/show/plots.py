@@ -228,6 +228,10 @@ def draw_line(axis: Axes, rows: Sequence[Record], channels: Channels, seen: styl
     xs = [channels.beside(r, index, count) for r in rows]
     ys = [r["speedup"] if measured(r) else math.nan for r in rows]
     axis.plot(xs, ys, color=seen.colour, ls=seen.line, lw=1.4, zorder=2)
+    if predicted(rows):
+        known = [(x, r) for x, r in zip(xs, rows, strict=True) if measured(r) and r["speedup_ci_low"] is not None]
+        low, high = ([r[end] for _, r in known] for end in ("speedup_ci_low", "speedup_ci_high"))
+        style.error_band(axis, [x for x, _ in known], low, high, seen.colour)
     for x, r in zip(xs, rows, strict=True):
         if measured(r):
             bar(axis, r, x, seen)

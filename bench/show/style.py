@@ -87,6 +87,11 @@ def mark_predicted(axis: Axes) -> None:
     axis.patch.set(**_HATCHED)
 
 
+def error_band(axis: Axes, xs: Sequence[float], low: Sequence[float], high: Sequence[float], colour: str) -> None:
+    """The model's error along a predicted line, hatched."""
+    axis.fill_between(xs, low, high, facecolor="none", edgecolor=colour, hatch="\\\\\\", alpha=0.18, linewidth=0, zorder=1)  # fmt: skip
+
+
 def predicted_handle(predicted: bool) -> list[Artist]:
     """The legend entry for that, where there is any."""
     words = "violet and hatched: predicted, nothing was measured"

@@ -18,8 +18,12 @@ def is_predicted(device: object) -> bool:
 
 
 def is_cpu(device: object) -> bool:
-    """Whether it is a processor, which has threads and no queue; a predicted one's name ends in `cpu`."""
-    return device == "cpu" or (str(device).startswith(PREDICTED) and str(device).endswith(_CPUS))
+    """Whether it is a processor, which has threads and no queue; a predicted one's name ends in `cpu`.
+
+    Of several runs on one page a device's name goes on in brackets, `cpu (Xeon)`.
+    """
+    name = str(device).partition(" ")[0]
+    return name == "cpu" or (name.startswith(PREDICTED) and name.endswith(_CPUS))
 
 
 def in_words(device: object) -> str:
