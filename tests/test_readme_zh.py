@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 ENGLISH, CHINESE = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh-CN.md"))
 
 ANSWER = re.compile(
-    r"(?<![A-Z])(?:FASTER|SLOWER|SAME|AMBIGUOUS|CONFOUNDED|SUPPORTED|REFUTED|EQUIVALENT|UNDECIDED|NOT MEASURED)(?![A-Z])"
+    r"(?<![A-Z])(?:FASTER|SLOWER|SAME|AMBIGUOUS|CONFOUNDED|SUPPORTED|REFUTED|EQUIVALENT|UNDECIDED|NOT MEASURED|WOULD BE)(?![A-Z])"
 )
 FIGURE = re.compile(
     r"\[[-+\d., ]+\](?!\()"  # an interval is one figure
