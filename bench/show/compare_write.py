@@ -23,7 +23,7 @@ class Written:
     def words(self) -> list[str]:
         """A line for each picture, and one for the page."""
         drawn = [f"picture: {path}" for files in self.pictures for path in files if path.suffix == ".png"]
-        return [*(drawn or ["no picture: no block was measured in both"]), f"page: {self.page}"]
+        return [*(drawn or ["no picture: no row was measured in both"]), f"page: {self.page}"]
 
 
 def write(found: Sequence[Comparison], command: str, out: Path | None = None, html: Path | None = None) -> Written:
