@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from bench.cli.output import say
 from bench.spec.errors import UserError
 
 app = typer.Typer(
@@ -41,7 +41,7 @@ def calibrate(
     found = prediction.calibrate(data, [results.read(folder) for folder in check or ()])
     target = Path(str(files("bench.spec") / model_parameters.FILE)) if out is None else out
     prediction.write(found, target)
-    _say("\n".join([*prediction_report.brief(found), f"written: {target}"]))
+    say("\n".join([*prediction_report.brief(found), f"written: {target}"]))
 
 
 @app.command()
@@ -54,7 +54,7 @@ def check(
 
     found = prediction_check.check(results.read(folder))
     if json_:
-        _say(json.dumps({"run": folder.name, "checks": [one.to_dict() for one in found]}, indent=2, allow_nan=False))
+        say(json.dumps({"run": folder.name, "checks": [one.to_dict() for one in found]}, indent=2, allow_nan=False))
         return
     from bench.show import prediction_check as words
 
@@ -70,7 +70,7 @@ def report() -> None:
     told = model_parameters.told()
     if not told:
         raise UserError(model_parameters.FILE, "no fit has been made", "Run bench predict calibrate DATA_DIR first.")
-    _say(prediction_report.markdown(told).removesuffix("\n"))
+    say(prediction_report.markdown(told).removesuffix("\n"))
 
 
 @app.command()
@@ -109,12 +109,12 @@ def crossover(
         kernel, size, dtype, layout,
     )  # fmt: skip
     if json_:
-        _say(json.dumps(found.to_dict(), indent=2))
+        say(json.dumps(found.to_dict(), indent=2))
         return
     from bench.show import predicted_crossover as words
 
     words.show(found)
-    _say(f"picture: {words.draw(found, out or Path('results') / 'predicted')[0]}")
+    say(f"picture: {words.draw(found, out or Path('results') / 'predicted')[0]}")
 
 
 def _numbers(option: str, text: str) -> list[int]:
@@ -123,11 +123,3 @@ def _numbers(option: str, text: str) -> list[int]:
         return [int(word) for word in text.split(",")] if text else []
     except ValueError:
         raise UserError(option, "these are no whole numbers", "Write them with commas, as 8,16,32", text) from None
-
-
-def _say(text: str) -> None:
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        sys.stderr.close()
-        raise typer.Exit(141) from None

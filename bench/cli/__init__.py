@@ -1,0 +1,82 @@
+"""The verbs. Each is the table of contents of a call; whatever is heavy is imported inside it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, cast
+
+import typer
+
+import bench
+from bench.cli import measuring, predicting, reading
+from bench.cli.options import devices
+from bench.cli.output import say
+from bench.spec.errors import UserError
+
+__all__ = ["app", "devices", "main"]
+
+# pydantic would look through every installed package for plugins of its own, at each start.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
+app = typer.Typer(
+    help="Is a depthwise-separable block faster than the standard convolution it replaces, on this machine, and why?",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # rich would take longer to import than the help takes to print
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for verb in (
+    measuring.run,
+    measuring.aa,
+    measuring.plan,
+    measuring.cost,
+    reading.report,
+    reading.verdict,
+    reading.compare,
+    reading.drivers,
+    measuring.doctor,
+):
+    app.command()(verb)
+app.add_typer(predicting.app, name="predict")
+
+
+@app.callback(invoke_without_command=True)
+def _top(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+) -> None:
+    if version:
+        say(f"bench {bench.__version__}")
+        raise typer.Exit
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command line. Status 2 and one line on stderr for a user's mistake, 130 for an interrupt."""
+    given = sys.argv[1:] if args is None else args
+    # The base of all usage errors; typer brings its own click in some versions, and takes the installed one in others.
+    click_error = cast("type[Exception]", next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException"))
+    try:
+        status = app(args=given or ["--help"], prog_name="bench", standalone_mode=False)
+    except UserError as error:
+        status = _fail(str(error))
+    except (KeyboardInterrupt, typer.Abort):
+        status = 130
+    except OSError as error:
+        where = error.filename if error.filename is not None else "a file"
+        status = _fail(f"{where}: it can't be read or written: {error.strerror}. Name a place that can.")
+    except click_error as error:
+        status = _fail(_usage(error))
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _fail(line: str) -> int:
+    print(f"bench: {line}", file=sys.stderr)
+    return 2
+
+
+def _usage(error: Exception) -> str:
+    """A usage error of typer's in one line, with where to read on."""
+    message = " ".join(str(getattr(error, "format_message", error.__str__)()).split())
+    context = getattr(error, "ctx", None)
+    command = getattr(context, "command_path", "bench")
+    return f"{message}{'' if message.endswith(('.', '?')) else '.'} See {command} --help."

@@ -1,0 +1,213 @@
+"""The verbs that measure, or say beforehand what measuring would take: run, aa, plan, cost, doctor."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.cli.options import Config, Device, Json, Set, devices, one_of, pixels_of
+from bench.cli.output import readers_may_leave, say
+from bench.cli.reading import report
+from bench.spec.device_names import PREDICTED
+from bench.spec.errors import UserError
+
+if TYPE_CHECKING:
+    from bench.run.runner import Outcome
+    from bench.spec.config import SweepConfig
+    from bench.spec.plan import Plan
+
+
+def run(
+    config: Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="A YAML file; none with --resume.")] = None,
+    device: Device = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="The results folder; default: a new one.")] = None,
+    set_: Set = None,
+    resume: Annotated[Path | None, typer.Option(metavar="DIR", help="Continue the run in this folder.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and measure nothing.")] = False,
+) -> None:
+    """Measure a config: samples, tables, plots and a summary in a results folder."""
+    from bench.run import runner
+
+    command = ["bench", *sys.argv[1:]]
+    if resume is not None:
+        if config is not None or out is not None or set_ or dry_run or device is not None:
+            raise UserError(f"--resume {resume}", "a run goes on as it was planned", "Give --resume alone.")
+        measure = partial(runner.resume, resume, runner.stderr_line)
+    elif config is None:
+        raise UserError("CONFIG", "it is missing", "Name a YAML file, as bench run configs/default.yaml.")
+    elif dry_run:
+        plan(config, device, set_)
+        return
+    else:
+        measure = partial(runner.run, config, devices(device), out, set_ or (), command, runner.stderr_line)
+    outcome = _measured(measure, lambda folder: report([folder]))
+    report([outcome.folder])
+    if outcome.failed:
+        raise typer.Exit(1)
+
+
+def _measured(measure: Callable[[], Outcome], show: Callable[[Path], None]) -> Outcome:
+    """What `measure` gives; after Ctrl-C how to go on is said, what there is is shown, and the status is 130."""
+    from bench.run.runner import Interrupted
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's end is as tidy as Ctrl-C
+    try:
+        return measure()
+    except Interrupted as interrupted:
+        here = shlex.quote(str(interrupted.folder))
+        print(
+            f"interrupted; to go on: bench run --resume {here} (or make bench RESUME={here})",
+            file=sys.stderr,
+            flush=True,
+        )
+        show(interrupted.folder)
+        raise typer.Exit(130) from None
+
+
+def aa(
+    device: Annotated[
+        list[str] | None, typer.Option("--device", metavar="NAME", help="One device: cpu, cuda, cuda:1, xpu, mps.")
+    ] = None,
+    pairs: Annotated[int, typer.Option(metavar="N", help="How many pairs to draw.")] = 60,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="The results folder; default: a new one.")] = None,
+    set_: Set = None,
+    json_: Json = False,
+) -> None:
+    """Measure blocks against themselves: this machine's false-positive rate, noise band and smallest effect."""
+    import json
+
+    from bench.run import runner
+    from bench.run.machine import usable_cores
+    from bench.show import index, write
+    from bench.spec.aa import draw
+
+    (wanted, *others) = devices(device)
+    if others:
+        raise UserError(
+            f"--device {','.join([wanted, *others])}",
+            "an A/A test speaks of one device",
+            "Name one, and the next one after it.",
+        )
+    if wanted.startswith(PREDICTED):
+        raise UserError(f"--device {wanted}", "a prediction has no noise to test", "Name a device of this machine.")
+    planned, data = draw(wanted, usable_cores(), pairs, set_ or ())
+    command = ["bench", *sys.argv[1:]]
+    measure = partial(runner.measure, planned, data, [wanted], out, command, runner.stderr_line)
+    views = write.write_views(_measured(measure, lambda _: None).folder)
+    index.refresh([views.run.folder])
+    if views.noise is None:
+        raise typer.Exit(1)
+    say(json.dumps(views.noise.to_dict(), indent=2) if json_ else "\n".join(views.noise.sentences()))
+    if not json_:
+        say(f"written: {views.run.folder}/aa.json, whose band the next runs on this device will keep")
+
+
+def plan(
+    config: Config,
+    device: Device = None,
+    set_: Set = None,
+    json_: Json = False,
+    all_: Annotated[bool, typer.Option("--all", help="Print the theory of every shape.")] = False,
+) -> None:
+    """Print what a config would measure: the trials, the skips, the theory and the minutes."""
+    import gc
+
+    from bench.spec import outline
+
+    gc.disable()  # a large plan is many small objects, none in a cycle; to look for them takes a tenth of the time
+    try:
+        checked, planned = _planned(config, device, set_)
+        say(outline.as_json(checked, planned) if json_ else outline.text(checked, planned, everything=all_))
+    finally:
+        gc.enable()
+
+
+def _planned(config: Path, device: list[str] | None, overrides: list[str] | None) -> tuple[SweepConfig, Plan]:
+    from bench.run.machine import usable_cores
+    from bench.spec.config import load
+    from bench.spec.plan import make
+    from bench.spec.sizing import sized
+
+    wanted = devices(device)
+    checked, _ = load(config, overrides or ())
+    return checked, sized(make(checked, wanted, usable_cores()))
+
+
+def cost(
+    block: Annotated[str, typer.Argument(metavar="BLOCK", help="A block or network: separable, mobilenet_v1, ...")],
+    c_in: Annotated[int | None, typer.Option("--in", metavar="N", help="Channels in; default: 64.")] = None,
+    c_out: Annotated[
+        int | None, typer.Option("--out", metavar="N", help="Channels out; default: as many as in.")
+    ] = None,
+    kernel: Annotated[int | None, typer.Option(metavar="N", help="Kernel size; default: 3.")] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(metavar="N|HxW", help="Pixels: 28 (default; a network has its own), or height x width."),
+    ] = None,
+    padding: Annotated[str | None, typer.Option(metavar="WORD", help="same or valid; default: same.")] = None,
+    stride: Annotated[int | None, typer.Option(metavar="N", help="Stride of the block.")] = None,
+    batch: Annotated[int, typer.Option(metavar="N", help="Items in one evaluation.")] = 1,
+    depth: Annotated[int | None, typer.Option(metavar="N", help="How many copies are stacked.")] = None,
+    dilation: Annotated[int | None, typer.Option(metavar="N", help="Distance between kernel taps.")] = None,
+    groups: Annotated[int | None, typer.Option(metavar="N", help="Groups of a grouped convolution.")] = None,
+    expansion: Annotated[int | None, typer.Option(metavar="N", help="By what an inverted bottleneck widens.")] = None,
+    rate: Annotated[int | None, typer.Option(metavar="N", help="How far apart dilated taps are.")] = None,
+    width: Annotated[float | None, typer.Option(metavar="X", help="A MobileNet's width multiplier.")] = None,
+    dtype: Annotated[str, typer.Option(metavar="WORD", help="fp32, bf16, fp16 or fp64.")] = "fp32",
+    norm: Annotated[bool, typer.Option("--norm", help="Add batch norm after each convolution.")] = False,
+    act: Annotated[bool, typer.Option("--act", help="Add ReLU after each convolution.")] = False,
+    bias: Annotated[bool, typer.Option("--bias", help="Add a bias in each convolution.")] = False,
+    pass_: Annotated[str, typer.Option("--pass", metavar="WORD", help="inference or training.")] = "inference",
+    json_: Json = False,
+) -> None:
+    """Derive a block's params, MACs, FLOP, bytes, layers and ops step by step, as the sources do by hand.
+
+    A network has its batch norm and ReLU without being asked, and a table in place of the steps.
+    """
+    import json
+
+    from bench.spec.blocks import BlockChoice, kind_of
+    from bench.spec.costs import ITEM_BYTES
+    from bench.spec.derivation import asked_shape, derive
+
+    whole = kind_of(block).network > 0
+    if padding is not None:
+        one_of("--padding", padding, ("same", "valid"))
+    one_of("--dtype", dtype, tuple(ITEM_BYTES))
+    one_of("--pass", pass_, ("inference", "training"))
+    choice = BlockChoice(
+        block, norm or whole, act or whole, bias, groups=groups, expansion=expansion, rate=rate, width=width
+    )
+    told = {
+        "c_in": c_in, "c_out": c_out, "kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation,
+        "depth": depth,
+    }  # fmt: skip
+    shape = asked_shape(choice, None if size is None else pixels_of(size), batch, told)
+    derivation = derive(choice, shape, dtype, training=pass_ == "training")
+    say(json.dumps(derivation.to_dict(), indent=2) if json_ else derivation.text())
+
+
+def doctor(device: Device = None, json_: Json = False) -> None:
+    """Say whether this machine is fit to measure: its devices, what would spoil the numbers, what to do."""
+    import json
+
+    from bench.run import checks
+    from bench.run import doctor as examination
+    from bench.show import findings
+
+    found = examination.examine(devices(device), Path("results"))
+    if json_:
+        say(json.dumps(examination.to_dict(found), indent=2))
+    else:
+        with readers_may_leave():
+            findings.show([(c.name, c.state, c.seen, c.remedy) for c in found])
+        say(checks.tally(found) or "nothing seen that would spoil the numbers")
+    if checks.worst(found) == "red":
+        raise typer.Exit(1)

@@ -1,0 +1,107 @@
+"""What options and arguments mean that several verbs take: devices, sizes, shares, words."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.spec.device_names import PREDICTED, is_cpu
+from bench.spec.errors import UserError
+
+Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file, such as configs/default.yaml.")]
+Device = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--device",
+        metavar="LIST",
+        help="cpu, cuda, cuda:1, xpu, mps; sim:h100 is predicted, not measured; several: cpu,cuda:0, or repeated.",
+    ),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="AXIS=V1,V2", help="Override an axis or a timing key; may be repeated."),
+]
+_DEVICES = "Write cpu, cuda, cuda:1, xpu, mps, sim:h100 (predicted) or several with commas."
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def devices(given: list[str] | str | None) -> list[str]:
+    """`cpu,cuda` as [cpu, cuda:0], each once; of several such lists, all. UserError for a word that is no device."""
+    text = given if isinstance(given, str) else ",".join(["cpu"] if given is None else given)
+    if not text.strip():
+        raise UserError("--device", "it is empty", _DEVICES)
+    found = []
+    for word in text.split(","):
+        name = word.strip()
+        if name.startswith(PREDICTED):
+            found.append(_predicted(name))
+            continue
+        match = re.fullmatch(r"cpu|mps|(cuda|xpu)(?::([0-9]{1,3}))?", name)
+        if match is None:
+            near = _near(name)
+            hint = f"Did you mean {near}?" if near else _DEVICES
+            raise UserError(f"--device {text}", "no such device", hint, value=name)
+        found.append(f"{match[1]}:{int(match[2] or 0)}" if match[1] else name)
+    return list(dict.fromkeys(found))
+
+
+def _predicted(name: str) -> str:
+    """`sim:NAME` as it is. UserError, with those that are known, where no such device can be predicted."""
+    from bench.spec.predicted_devices import named
+
+    model = named(name)
+    if (model.kind == "cpu") != is_cpu(name):  # rows are read by names alone
+        ending = "ends in cpu" if model.kind == "cpu" else "does not end in cpu"
+        raise UserError(f"--device {name}", f"a {model.kind}'s name {ending}", "Rename it in its file.")
+    return name
+
+
+def _near(name: str) -> str | None:
+    """The device that a word may have meant: torch calls AMD's cards cuda too."""
+    import difflib
+
+    from bench.spec.predicted_devices import known
+
+    lower = name.lower()
+    foretold = lower.removeprefix("sim").lstrip(":-_ ")
+    if foretold in known():
+        return f"{PREDICTED}{foretold}"
+    match = re.fullmatch(r"([a-z]+?)s?[ _:.-]?([0-9]{1,3})?", lower)
+    if match is not None:
+        word, index = match[1], match[2]
+        alias = {"hip": "cuda", "rocm": "cuda", "nvidia": "cuda", "amd": "cuda", "intel": "xpu", "metal": "mps"}
+        word = alias.get(word, "cuda" if "gpu" in word else word)
+        if word in ("cuda", "xpu"):
+            return f"{word}:{int(index)}" if index else word
+        lower = word
+    return next(iter(difflib.get_close_matches(lower, ("cuda", "cpu", "xpu", "mps"), 1)), None)
+
+
+def pixels_of(text: str) -> tuple[int, int]:
+    """`28` or `56x48` as height and width. UserError for anything else."""
+    match = re.fullmatch(r"\s*([0-9]{1,9})\s*(?:x\s*([0-9]{1,9})\s*)?", text)
+    if match is None:
+        raise UserError("--size", "it is no size", "Write 28, or 56x48 for height x width.", value=text)
+    return int(match[1]), int(match[2] or match[1])
+
+
+def share_of(option: str, text: str) -> float:
+    """`5%` or `0.05` as 0.05. UserError for what is no share above 0 and below 1."""
+    match = re.fullmatch(r"\s*([0-9]{0,9}(?:\.[0-9]{0,9})?)\s*(%?)\s*", text)
+    try:
+        value = float(match[1]) / (100 if match[2] else 1) if match else math.nan
+    except ValueError:  # no digit at all
+        value = math.nan
+    if not 0 < value < 1:
+        raise UserError(option, "it should be a share above 0 and below 1", "Write 5% or 0.05", value=text)
+    return value
+
+
+def one_of(option: str, given: str, known: tuple[str, ...]) -> None:
+    """UserError, with those that are known, for another word."""
+    if given not in known:
+        raise UserError(option, "no such word here", f"Write {', '.join(known[:-1])} or {known[-1]}.", value=given)

@@ -1,0 +1,262 @@
+"""The verbs that read what was measured: report, verdict, compare, drivers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.cli.options import Json, one_of, share_of
+from bench.cli.output import as_typed, readers_may_leave, say
+from bench.spec.errors import UserError
+
+if TYPE_CHECKING:
+    from bench.analyse.results import Run
+
+
+def report(
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="DIR...", help="Results folders, such as results/latest; of several also one page."),
+    ] = None,
+    format_: Annotated[
+        str | None,
+        typer.Option(
+            "--format", metavar="WORD", help="Print md, csv or json and write nothing; html: the page's path."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The page of several runs; default: results/report-A-B.html."),
+    ] = None,
+    index_: Annotated[
+        bool, typer.Option("--index", help="Write index.html of all runs below DIR (default: results), and no more.")
+    ] = False,
+) -> None:
+    """Write a run's tables, plots and page from its journal, and print its summary; of several runs also one page."""
+    from bench.analyse.results import read
+    from bench.show import export, index, write
+
+    if index_:
+        if format_ is not None or out is not None or len(folders or ()) > 1:
+            raise UserError("--index", "it takes one folder and nothing else", "Write bench report --index results.")
+        say(f"written: {index.write((folders or [Path(index.ROOT)])[0])}")
+        return
+    if not folders:
+        raise UserError("bench report", "no run is named", "Name a results folder, such as results/latest.")
+    if format_ in ("md", "csv", "json"):
+        if out is not None:
+            raise UserError(
+                "--out", f"--format {format_} prints and writes no page", "Send its output to a file with >."
+            )
+        say(export.text([read(folder) for folder in folders], format_).rstrip("\n"))
+        return
+    if format_ is not None:
+        one_of("--format", format_, export.FORMATS)
+    page = write.page_of(folders, out)
+    written = _views(folders, quiet=format_ == "html")
+    if page is not None:
+        _, *pictures = write.write_together(written, page)
+        if format_ is None:
+            say(
+                f"written: {len(pictures)} pictures in {page.with_suffix('')} and the page of {len(written)} runs {page}"
+            )
+    index.refresh([*folders, *([page] if page else [])])
+    if format_ == "html":
+        say(str(page or folders[0] / "report.html"))
+
+
+def _views(folders: list[Path], quiet: bool) -> list[Run]:
+    """Write all views of each run, and tell of them unless `quiet`; the runs without their samples."""
+    from dataclasses import replace
+
+    from bench.show import drivers as words
+    from bench.show import second_opinion, terminal, write
+
+    runs = []
+    for folder in folders:
+        views = write.write_views(folder)
+        runs.append(replace(views.run, samples=None))
+        if quiet:
+            continue
+        with readers_may_leave():
+            terminal.show(views.run)
+            second_opinion.show(views.run)
+            words.show_brief(views.drivers)
+        if views.noise is not None:
+            say("\n".join(views.noise.sentences()))
+        say(f"written: {len(views.tables)} tables, {len(views.pictures)} pictures and {views.page.name} in {folder}")
+    return runs
+
+
+def verdict(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="DIR...", help="Results folders; several are judged together.")
+    ],
+    json_: Json = False,
+) -> None:
+    """Judge the claims of the texts by one or several runs: supported, refuted, equivalent, undecided, not measured."""
+    import json
+
+    from bench.analyse.aa import is_aa
+    from bench.analyse.results import read
+    from bench.analyse.verdict import judge
+    from bench.show import verdict as words
+
+    runs = [read(folder) for folder in folders]
+    if all(is_aa(run) for run in runs):
+        raise UserError(
+            str(folders[0]),
+            "an A/A test compares blocks with themselves and bears on no claim",
+            "Give a run of make bench or make reproduce.",
+        )
+    found = judge(runs)
+    if json_:
+        say(json.dumps(found.to_dict(), indent=2, allow_nan=False))
+        return
+    with readers_may_leave():
+        words.show(found)
+
+
+def compare(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="A B...", help="Results folders; each is compared with the first.")
+    ],
+    margin: Annotated[str, typer.Option(metavar="5%", help="A change that matters: 5% or 0.05.")] = "5%",
+    fail_on: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WORD",
+            help="slower or changed: status 1 if a row is, after Holm's correction, or failed in B alone.",
+        ),
+    ] = None,
+    by: Annotated[
+        str, typer.Option(metavar="WORD", help="What --fail-on or --history looks at: speedups or times.")
+    ] = "speedups",
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="For the pictures; default: results/compare-A-B.")
+    ] = None,
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write every row there.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="For the page; default: beside the pictures.")
+    ] = None,
+    history: Annotated[
+        bool, typer.Option("--history", help="The runs are of one machine in time: where did it change?")
+    ] = False,
+    json_: Json = False,
+) -> None:
+    """Set runs side by side, row by row and on the same axes: faster, slower, the same, or not to be told."""
+    import json
+
+    from bench.analyse import comparison
+    from bench.analyse.results import read
+    from bench.show import compare as words
+    from bench.show import compare_export
+
+    share = share_of("--margin", margin)
+    one_of("--by", by, ("speedups", "times"))
+    if fail_on is not None:
+        one_of("--fail-on", fail_on, ("slower", "changed"))
+    if history:
+        if fail_on is not None or csv is not None:
+            raise UserError(
+                "--history", "it has neither --fail-on nor --csv", "Leave them out; --json holds every row."
+            )
+        _history(folders, margin, by, out, html, json_)
+        return
+    if len(folders) < 2:
+        raise UserError(
+            "bench compare", "it takes two results folders or more", "Name another run.", value=str(*folders)
+        )
+    found = comparison.compare_all(
+        [read(folder) for folder in folders], share, "benjamini-hochberg" if fail_on is None else "holm"
+    )
+    failing = [] if fail_on is None else comparison.failing(found, fail_on == "changed", by == "times")
+    if csv is not None:
+        compare_export.write_csv(found, csv)
+    if json_:
+        say(json.dumps(compare_export.to_dict(found), indent=2, allow_nan=False))
+    else:
+        for compared in found:
+            with readers_may_leave():
+                words.show(compared)
+    if html is not None or not json_:
+        from bench.show import compare_write
+
+        told = {
+            "margin": margin,
+            "fail-on": fail_on,
+            "by": by if by != "speedups" else None,
+            "csv": csv,
+            "out": out,
+            "html": html,
+        }
+        written = compare_write.write(found, as_typed("compare", folders, told), out, html)
+        if not json_:
+            say("\n".join(written.words()))
+        if fail_on is not None and not json_:
+            say(words.gate(failing, fail_on))
+    if failing:
+        raise typer.Exit(1)
+
+
+def _history(folders: list[Path], margin: str, by: str, out: Path | None, html: Path | None, json_: bool) -> None:
+    """Runs of one machine in time, in words or as JSON, and as a picture and a page."""
+    import json
+
+    from bench.analyse import history as analysis
+    from bench.analyse.results import read
+    from bench.show import history as words
+
+    share = share_of("--margin", margin)
+    found = analysis.read([read(folder) for folder in folders], "time" if by == "times" else "speedup", share)
+    if json_:
+        say(json.dumps(words.to_dict(found), indent=2, allow_nan=False))
+        if html is None:
+            return
+    else:
+        with readers_may_leave():
+            words.show(found)
+    from bench.show import history_page
+
+    command = as_typed(
+        "compare", folders, {"margin": margin, "by": by if by == "times" else None, "out": out, "html": html}
+    )
+    picture, page = history_page.write(found, command + " --history", out or Path("results") / "history", html)
+    if not json_:
+        say(f"picture: {picture}\npage: {page}")
+
+
+def drivers(
+    table: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="A CSV of observations, a benchmark CSV of timm's, or a results folder."),
+    ],
+    layers: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="For a benchmark of timm's: a CSV of model, img_size, n_conv, n_aten."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="For the picture; default: results/drivers-FILE, a run's plots.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Say what explains time in any table of observations: MACs, activations or layers, and the regime."""
+    import json
+
+    from bench.analyse import drivers as analysis
+    from bench.analyse import observations
+
+    found = analysis.explain(observations.read(table, layers))
+    if json_:
+        say(json.dumps(found.to_dict(), indent=2))
+        return
+    from bench.show import drivers as words
+    from bench.show import drivers_picture
+
+    with readers_may_leave():
+        words.show(found)
+    usual = table / "plots" if table.is_dir() else Path("results") / f"drivers-{table.stem}"
+    pictures = drivers_picture.draw(found, out or usual)
+    say("\n".join(f"picture: {path}" for path in pictures[:1]) or "no picture: no group could be fitted")
