@@ -49,6 +49,14 @@ def test_a_few_cells_run_otherwise_do_not_speak_for_all(tmp_path: Path) -> None:
     assert titles.finding(rows).startswith("Separable is faster in 3 of 4 cells (inference), and in 1 of 1 others; it delivers")  # fmt: skip
 
 
+def test_of_many_devices_each_is_told_in_short(tmp_path: Path) -> None:
+    def truth(trial: Trial, arm: Arm) -> float:
+        return by_threads(trial, arm) if trial.surroundings.device == "cpu" else 0.5 if trial.shape.c_in == 16 else 2.0
+
+    rows = pairs(tmp_path, truth, ("cpu", "cuda:0", "cuda:1"), threads=[1, 2])
+    assert titles.finding(rows) == "On cpu separable is faster in 1 of 3 to 3 of 3 cells; on cuda:0 separable is faster in 2 of 3 cells; on cuda:1 separable is faster in 2 of 3 cells"  # fmt: skip
+
+
 @pytest.mark.parametrize("truth", [0.5, 2.0])
 def test_what_is_so_everywhere_is_said_once(tmp_path: Path, truth: float) -> None:
     said = titles.finding(pairs(tmp_path, lambda t, a: truth, threads=[1, 2]))

@@ -20,7 +20,7 @@ from bench.spec.columns import MEASURED
 
 _GIGA = 1e9
 _MOST_POINTS, _LEAST_POINTS = 9.0, 4.0  # the size of a marker
-_CLOSE = 1.3  # two flat roofs less apart than by this factor share their words
+_CLOSE = 13.0  # points: two flat roofs less apart share their words
 _ROOM = 0.55  # of the panel's width may lie left of a word
 _SMALL: dict[str, Any] = {"fontsize": 7.5, "color": style.INK, "va": "bottom", "zorder": 5}
 _BACKED = {"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85}
@@ -119,7 +119,7 @@ def _roofs(axis: Axes, roof: Record, across: tuple[float, float]) -> None:
     starts = {name: rate for name in RATES[2:] if (rate := roof[name]) is not None}
     begins = [rate / starts["cache_bytes_per_s"] if "cache_bytes_per_s" in starts else across[0] for rate, _ in flat]
     words = [f"{name.partition('_')[0]} {_number(rate / _GIGA)}" for rate, name in flat]
-    if len(flat) == 2 and flat[0][0] < _CLOSE * flat[1][0]:
+    if len(flat) == 2 and _apart(axis, flat[0][0] / _GIGA, flat[1][0] / _GIGA) < _CLOSE:
         words = [", ".join(words), ""]
     inside = math.log(max(begins) / across[0]) < _ROOM * math.log(across[1] / across[0])
     aside = max(begins) if inside else across[1]  # the words stand right of the cache's slope if there is room
@@ -140,20 +140,26 @@ def _roofs(axis: Axes, roof: Record, across: tuple[float, float]) -> None:
         ends = across[0], peak / rate
         heights = [x * rate / _GIGA for x in ends]
         axis.plot(ends, heights, color=style.INK, lw=1.3, ls="-" if kind == "cache" else (0, (4, 2)), zorder=2)
-        _along(axis, f"{kind} {_number(rate / _GIGA)} GB/s", ends, heights)
+        _along(axis, f"{kind} {_number(rate / _GIGA)} GB/s", ends, heights, under=kind == "memory" and len(starts) > 1)
 
 
-def _along(axis: Axes, word: str, xs: Sequence[float], ys: Sequence[float]) -> None:
-    """A word just above a line, at its first point within the panel, and turned as the line is."""
+def _apart(axis: Axes, one: float, other: float) -> float:
+    """How many points lie between two heights."""
+    (_, y0), (_, y1) = axis.transData.transform([(axis.get_xlim()[0], one), (axis.get_xlim()[0], other)])
+    return abs(float(y1 - y0)) * 72 / float(axis.figure.dpi)
+
+
+def _along(axis: Axes, word: str, xs: Sequence[float], ys: Sequence[float], under: bool = False) -> None:
+    """A word just above or under a line, at its first point within the panel, and turned as the line is."""
     low = axis.get_ylim()[0] * 1.15
     begin = max(xs[0], low * xs[0] / ys[0])
     slope = ys[0] / xs[0]
     (x0, y0), (x1, y1) = axis.transData.transform([(begin, begin * slope), (2 * begin, 2 * begin * slope)])
     angle = math.degrees(math.atan2(y1 - y0, x1 - x0))
-    turned = math.radians(angle)
+    turned, off = math.radians(angle), -3 if under else 2
     axis.annotate(
-        word, (begin, begin * slope), (20 * math.cos(turned) - 2 * math.sin(turned), 20 * math.sin(turned) + 2 * math.cos(turned)),
-        textcoords="offset points", rotation=angle, rotation_mode="anchor", **_SMALL,
+        word, (begin, begin * slope), (20 * math.cos(turned) - off * math.sin(turned), 20 * math.sin(turned) + off * math.cos(turned)),
+        textcoords="offset points", rotation=angle, rotation_mode="anchor", **{**_SMALL, "va": "top" if under else "bottom"},
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from bench.spec.device_names import in_words, is_predicted
 MOST_NAMED = 3  # ways to run a block that a title names one by one
 MOST_BLOCKS = 4
 LEAST = 0.001  # a share that is written out
-MOST_DELIVERING = 2  # devices of which a title says the share of the promise too
+MOST_DELIVERING = 2  # devices of which a title says the share of the promise, and each way to run the block
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def _finding(blocks: dict[str, list[_Part]], devices: int, predicted: bool) -> s
     for block, parts in blocks.items():
         reads = all(p.tally.unsure == p.tally.measured for p in parts)
         verb = "" if words else " would be faster" if predicted else " reads faster" if reads else " is faster"
-        words.append(f"{block}{verb} in {_counts(parts, reads, not words)}")
+        words.append(f"{block}{verb} in {_counts(parts, reads, not words, devices > MOST_DELIVERING)}")
         if len(blocks) == 1 and reads:
             words[0] += ", with one process each and so no interval"
     text = ("; " if any(len(parts) > 1 for parts in blocks.values()) else ", ").join(words)
@@ -158,13 +158,17 @@ def _alike(parts: Sequence[_Part], reads: bool = False) -> bool:
     return sum(_won(p, reads) for p in parts) in (0, sum(p.tally.measured for p in parts))
 
 
-def _counts(parts: Sequence[_Part], reads: bool, first: bool) -> str:
-    """`9 of 12 cells (1 thread) and 7 of 12 (2 threads), and in 8 of 8 others`."""
+def _counts(parts: Sequence[_Part], reads: bool, first: bool, brief: bool = False) -> str:
+    """`9 of 12 cells (1 thread) and 7 of 12 (2 threads), and in 8 of 8 others`; `brief`, `7 of 12 to 9 of 12 cells`."""
     total, won = sum(p.tally.measured for p in parts), sum(_won(p, reads) for p in parts)
     cells = f" cell{'s' if total != 1 else ''}" if first else ""
     if len(parts) == 1 or _alike(parts, reads):
         return f"{won} of {total}{cells}"
     main = _main(parts)
+    if brief:
+        counted = [(_won(p, reads) / p.tally.measured, f"{_won(p, reads)} of {p.tally.measured}") for p in main]
+        least, most = min(counted)[1], max(counted)[1]
+        return f"{least}{'' if least == most else f' to {most}'}{cells}{' each' if least == most and len(main) > 1 else ''}"
     said = _spread(main, lambda p: f"{_won(p, reads)} of {p.tally.measured}", lambda p: _won(p, reads) / p.tally.measured, unit=cells)  # fmt: skip
     rest = [p for p in parts if p not in main]
     others = f", and in {sum(_won(p, reads) for p in rest)} of {sum(p.tally.measured for p in rest)} others"
