@@ -137,6 +137,11 @@ def test_several_devices_are_told_apart_in_title_and_panels(tmp_path: Path) -> N
     assert "Imaginary GPU" in texts(figure)
 
 
+def test_a_card_is_not_said_to_run_on_the_hosts_threads(tmp_path: Path) -> None:
+    run = made(tmp_path, data=config({"channels": [16, 64], "kernel": [3], "threads": [1]}), devices=("cuda:0",))
+    assert "thread" not in texts(plots.speedup(run))
+
+
 def test_several_blocks_get_panels_of_their_own(tmp_path: Path) -> None:
     data = config({"channels": [16, 64], "kernel": [3], "threads": [1]}, blocks=["standard", "separable", "depthwise"])
     figure = plots.speedup(made(tmp_path, data=data))

@@ -38,6 +38,7 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )  # fmt: skip
     made.globals["svg"] = _svg
+    made.filters["whole"] = lambda text: str(text).replace(" %", "\u00a0%")  # a number keeps its sign at a line's end
     return made
 
 
