@@ -26,6 +26,7 @@ from bench.measure.devices import set_switches
 from bench.measure.modules import Evaluation
 from bench.run import doctor
 from bench.show import compare, devices_picture, style, titles
+from bench.spec import outline
 from bench.spec import plan as planning
 from bench.spec.config import check
 from bench.spec.device_names import in_words, is_cpu, is_predicted, slug
@@ -241,3 +242,13 @@ def test_on_one_page_of_several_runs_a_predicted_device_keeps_its_word_and_its_c
     assert not {colour for text, colour in words.items() if text.startswith(("cpu", "cuda"))} & {*style.VIOLET}
     assert is_cpu("cpu (Xeon, A)")
     assert not is_cpu("cuda:0 (H100)")
+
+
+def test_a_plan_says_what_is_measured_and_what_is_predicted():
+    config = check(
+        {"name": "p", "experiments": {"a": {"blocks": ["standard", "separable"], "axes": {"threads": [1]}}}}, "p"
+    )
+    both, foretold = (outline.text(config, planning.make(config, d, 2)) for d in (["cpu", "sim:t4"], ["sim:t4"]))
+    assert both.startswith("p on cpu, predicted t4: 1 trial to measure and 1 trial to predict, 4 arms\n")
+    assert foretold.startswith("p on predicted t4: 1 trial to predict, 2 arms\n")
+    assert foretold.splitlines()[-1].endswith("each trial is looked at once, in virtual time")

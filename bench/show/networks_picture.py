@@ -96,7 +96,10 @@ def _times(row: Record) -> str:
 
 def _handles(rows: Sequence[Record]) -> list[Artist]:
     handles: list[Artist] = [
-        style.proxy("network, with its speedup", style.look(0).colour, "o"),
+        *(
+            style.proxy("network, with its speedup", style.look(0, p).colour, "o")
+            for p in sorted({plots.predicted([r]) for r in rows})
+        ),
         style.proxy("baseline", style.INK, "o"),
         style.proxy("speedup as promised by the MACs", style.FAINT, line="-"),
         style.proxy("1x: equally fast", style.INK, line="-"),

@@ -22,6 +22,7 @@ from bench.spec.columns import FAILED, MEASURED, PREDICTED, SPEEDUP, TOLD
 from bench.spec.device_names import is_cpu, is_predicted
 
 _MOST_NAMED = 4  # blocks in a title
+MEASURING = ("process", "within rounds")  # words of a footer that no prediction can have
 
 
 def draw(run: Run, folder: Path, but: Sequence[str] = ()) -> tuple[Path, ...]:
@@ -356,7 +357,9 @@ def footer(run: Run, rows: Sequence[Record], how: str = "") -> str:
     kinds = {is_predicted(r["device"]) for r in rows}
     bars = "bars: the model's error, 95 % of data that it was not fitted to lie within it"
     if kinds == {True}:
-        how = " · ".join([*(part for part in how.split(" · ") if part and "process" not in part), bars])
+        how = " · ".join(
+            [*(part for part in how.split(" · ") if part and not any(word in part for word in MEASURING)), bars]
+        )
     else:
         how = how or f"speedup: paired within rounds · bars: {level} interval over processes (Student's t)"
         how += f" · of predicted cells {bars}" if True in kinds else ""

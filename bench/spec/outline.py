@@ -14,6 +14,7 @@ from bench.spec.axes import BLOCK_AXES, Axes
 from bench.spec.columns import TOOLS
 from bench.spec.config import Experiment, SweepConfig
 from bench.spec.costs import Cost, layer_ratio, mac_ratio
+from bench.spec.device_names import in_words
 from bench.spec.errors import UserError
 from bench.spec.interval import fewest
 from bench.spec.plan import Plan, Trial, idle_axes, shape_words
@@ -29,8 +30,13 @@ def text(config: SweepConfig, plan: Plan, everything: bool = False) -> str:
     arms = sum(len(t.arms) for t in active)
     devices = dict.fromkeys(t.surroundings.device for t in plan.trials)
     skipped = f", {len(plan.trials) - len(active)} skipped" if skips else ""
-    where = ", ".join(devices)
-    lines = [f"{plan.name} on {where}: {_count(len(active), 'trial')} to measure, {_count(arms, 'arm')}{skipped}", ""]
+    where = ", ".join(map(in_words, devices))
+    foretold = sum(t.predicted for t in active)
+    told = [f"{_count(n, 'trial')} to {verb}" for n, verb in ((len(active) - foretold, "measure"), (foretold, "predict")) if n]  # fmt: skip
+    lines = [
+        f"{plan.name} on {where}: {' and '.join(told) or '0 trials to measure'}, {_count(arms, 'arm')}{skipped}",
+        "",
+    ]
     for name, experiment in config.experiments.items():
         blocks = [c.label for c in experiment.choices()]
         lines += [f"{name}: {blocks[0]} (baseline){''.join(f', {b}' for b in blocks[1:])}"]
@@ -220,6 +226,8 @@ def _time(plan: Plan) -> str:
     low, high = (plan.seconds(n) / 60 for n in (timing.processes_min, timing.processes_max))
     if not plan.active:
         return "time: none, as nothing is to be measured"
+    if all(t.predicted for t in plan.active):
+        return f"time: about {_minutes(low)} minutes, as each trial is looked at once, in virtual time"
     limit = plan.limit_s / 60
     capped = f" (no process begins that would end after {_minutes(limit)})" if high >= limit else ""
     text = (

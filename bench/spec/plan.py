@@ -38,7 +38,7 @@ ROOF_SECONDS = 1.5  # measuring the roofs of one dtype
 ROOF_PROCESSES = 3  # the first so many processes do
 GUESSED_FLOP_PER_S = 2e10  # of one CPU thread, for the estimate of long trials alone
 CARD_FLOP_PER_S = 4e12
-PREDICTED_SECONDS = 0.15  # of a trial in virtual time, whatever its size; inspection apart
+PREDICTED_SECONDS = 0.4  # of a trial in virtual time, whatever its size; inspection apart
 PREDICTED_TIMING = {  # nothing is random there, so one process says it all
     "processes_min": 1, "processes_max": 1, "rounds_min": 1, "rounds_max": 1, "second_opinions": 0.0,
 }  # fmt: skip
