@@ -108,7 +108,7 @@ def test_pictures_against_channels_show_the_sweep_alone_and_tell_of_the_rest(run
 
 
 def test_memory_shows_every_block_and_names_two_in_its_title(run: results.Run):
-    assert re.match(r"Peak memory, measured over theory: from 1\.00x \(standard\) to [\d.]+x \(\w+\)", title(plots.memory(run)))  # fmt: skip
+    assert re.match(r"Peak memory, measured over theory: medians from 1\.00x \(standard\) to [\d.]+x \(\w+\)", title(plots.memory(run)))  # fmt: skip
 
 
 # ---------------------------------------------------------------- networks

@@ -151,7 +151,11 @@ def test_the_index_filters_its_runs_and_leads_to_their_pages(window: browser.Tab
     window.call("Input.insertText", text="h100")
     assert [v for v in values(window, "run") if v] == ["card"]
     assert window.ask("document.getElementById('count').textContent") == "1 of 2 rows"
-    assert window.ask("Array.from(document.links).map(a => a.getAttribute('href'))") == ["#main", "both.html"]
+    assert window.ask("Array.from(document.links).map(a => a.getAttribute('href'))") == [
+        "#main",
+        "both.html",
+        "server/report.html",
+    ]
 
 
 def test_text_can_be_selected_in_the_pictures_too(tab: browser.Tab) -> None:

@@ -224,7 +224,7 @@ def test_too_few_rounds_or_processes_say_nothing_of_movement() -> None:
 @given(st.lists(st.floats(-3, 3), min_size=2, max_size=8))
 def test_the_interval_that_a_table_holds_is_read_back_as_it_was_written(logs: list[float]) -> None:
     written = t_interval(logs)
-    row = {"speedup": math.exp(written.mean), "speedup_ci_low": math.exp(written.low), "speedup_ci_high": math.exp(written.high), "processes": len(logs)}  # fmt: skip
+    row = {"status": "ok", "speedup": math.exp(written.mean), "speedup_ci_low": math.exp(written.low), "speedup_ci_high": math.exp(written.high), "processes": len(logs)}  # fmt: skip
     read = statistics.log_interval(row, SPEEDUP)
     assert read.mean == pytest.approx(written.mean, abs=1e-9)
     assert read.half_width == pytest.approx(written.half_width, abs=1e-9)
