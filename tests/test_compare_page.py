@@ -156,6 +156,17 @@ def test_several_runs_are_one_page(a: results.Run, tmp_path: Path) -> None:
     assert "B2: Times" not in shown.text
 
 
+def test_the_page_names_each_margin_that_rows_were_held_against(a: results.Run, tmp_path: Path) -> None:
+    assert "lies beyond the margin (5 %), after" in page(compare(a, a)).text
+    banded = replace(a, run_id="banded", pairs=a.pairs.assign(noise_band=0.08))
+    assert "beyond the margin (5 %, a run's noise band where that is wider)" in page(compare(a, banded)).text
+    cards = []
+    for name in ("g", "h"):
+        told = {"cuda:0": {"name": "Imaginary GPU", "properties": {"uuid": name * 4}}}
+        cards.append(other(tmp_path / name, Story(run_id=name), devices=("cuda:0",), environment={"devices": told}))
+    assert "beyond the margin (5 %, 8 % for times of two cards of one model)" in page(compare(*cards)).text
+
+
 def test_a_run_beside_itself_and_runs_without_a_common_row_have_a_page(a: results.Run, tmp_path: Path) -> None:
     assert "20 same of 20 rows" in page(compare(a, a)).text
     assert "Nothing that the runs record" in page(compare(a, a)).text

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.analyse.comparison import VERDICTS, Comparison, Quantity, Table
+from bench.analyse.comparison import CARDS, VERDICTS, Comparison, Quantity, Table
 from bench.analyse.results import Run
 from bench.analyse.summary import percent
 from bench.show import compare, compare_export, compare_rows, page_facts
@@ -80,7 +80,7 @@ def text(found: Sequence[Comparison], pictures: Sequence[Iterable[Path]], comman
         "times": [_part(names[i], c.times, drawn[i - 1]) for i, c in enumerate(found, 1) if c.times is not None],
         "apart": [(names[i], c.apart) for i, c in enumerate(found, 1) if c.times is None],
         "cautions": list(dict.fromkeys(line for c in found for line in compare.cautions(c))),
-        "margin": percent(found[0].margin),
+        "margins": _margins(found),
         "table": compare_rows.table(found),
         "downloads": (),
         "facts": _facts(runs),
@@ -106,6 +106,16 @@ def _column(head: str, compared: Table) -> Column:
         else ("", "no row to judge")
     )
     return Column(head, tuple(counts[a] for a, _ in ANSWERS), mean)
+
+
+def _margins(found: Sequence[Comparison]) -> str:
+    """What rows were held against: `5 %`, and what widened that."""
+    told = [percent(found[0].margin)]
+    if any(c.cards for c in found):
+        told.append(f"{percent(CARDS)} for times of two cards of one model")
+    if any(b is not None for c in found for b in c.bands):
+        told.append("a run's noise band where that is wider")
+    return ", ".join(told)
 
 
 def _part(run: str, compared: Table, drawn: dict[str, Inlined]) -> Part:

@@ -256,7 +256,8 @@ def _margin(edge: float) -> Patch:
 
 
 def _how_ratio(found: Comparison) -> str:
-    return f"bars: {found.a.timing.confidence * 100:g} % interval of the ratio, widened by the runs' noise bands"
+    widened = ", widened by the runs' noise bands" if any(b is not None for b in found.bands) else ""
+    return f"bars: {found.a.timing.confidence * 100:g} % interval of the ratio{widened}"
 
 
 def _draw_sides(axis: Axes, one: _Series, laid: _Layout) -> None:

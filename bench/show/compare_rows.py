@@ -23,7 +23,7 @@ _TIPS = {
     "a": ("A", "the speedup or the median time in A"),
     "b": ("B", "the speedup or the median time in B"),
     "ratio": ("ratio", "speedup in B / in A, or time in A / in B: above 1x is better in B"),
-    "low": ("low", "lower end of the ratio's interval, widened by the runs' noise bands"),
+    "low": ("low", "lower end of the ratio's interval, widened by the runs' noise bands where they record any"),
     "high": ("high", "upper end of the ratio's interval"),
     "why": ("why", "what differs of the workload, or what keeps the row from a plainer answer"),
     "p": ("p", "of the ratio lying within the margin, after the correction over all rows of the quantity"),
