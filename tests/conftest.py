@@ -12,7 +12,7 @@ from hypothesis import settings
 
 from bench.measure import simulated
 from bench.run import environment, launch, machine
-from tests import warm_worker
+from tests import browser, warm_worker
 
 simulated.register()  # torch has to know its devices before the first backward of the process
 
@@ -66,3 +66,13 @@ def warm(warm_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers start at once, as forks of a process that has imported torch: see tests/warm_worker.py."""
     monkeypatch.setattr(launch, "WORKER", warm_worker.__name__)
     monkeypatch.setenv(warm_worker.ADDRESS, warm_server)
+
+
+@pytest.fixture(scope="module")
+def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browser.Tab]:
+    """A tab of a headless Chromium, for tests that are skipped where there is none."""
+    chromium = browser.find()
+    assert chromium is not None
+    tab = browser.Tab(chromium, tmp_path_factory.mktemp("profile"))
+    yield tab
+    tab.close()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from bench.analyse import results
@@ -31,14 +29,6 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     days = [written(folder / "days", d, Story(slower, run_id=f"day {d}", seed=d) if d >= 7 else Story(run_id=f"day {d}", seed=d)) for d in range(1, 13)]  # fmt: skip
     _, history = history_page.write(read_history([results.read(d) for d in days]), "bench compare --history", folder)
     return {"compare": compare_write.write([compare(a, b)], "bench compare a b", folder).page.as_uri(), "history": history.as_uri()}  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browser.Tab]:
-    assert CHROMIUM is not None
-    tab = browser.Tab(CHROMIUM, tmp_path_factory.mktemp("profile"))
-    yield tab
-    tab.close()
 
 
 @pytest.fixture(params=["compare", "history"])

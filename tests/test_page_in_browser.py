@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,14 +52,6 @@ def opened(window: browser.Tab, address: str, width: int = 1280) -> browser.Tab:
     window.size(width, 800)
     window.open(address)
     return window
-
-
-@pytest.fixture(scope="module")
-def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browser.Tab]:
-    assert CHROMIUM is not None
-    tab = browser.Tab(CHROMIUM, tmp_path_factory.mktemp("profile"))
-    yield tab
-    tab.close()
 
 
 @pytest.fixture

@@ -17,11 +17,11 @@ import numpy.typing as npt
 from scipy.optimize import least_squares
 
 from bench.analyse.calibration_tables import Counted, Observed
+from bench.analyse.records import Floats
 from bench.spec import kernel_model
 from bench.spec.kernels import Kernel
 from bench.spec.model_parameters import PRIOR, Parameters, prior
 
-Floats = npt.NDArray[np.float64]
 ERROR = 0.15  # of ln time, beyond which an error counts linearly
 WEIGHT = 60  # rows that a table counts as, however many it has
 STEPS = 60  # evaluations of all derivatives at most; a fit takes 10 to 30

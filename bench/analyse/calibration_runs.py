@@ -14,9 +14,10 @@ from bench.analyse.calibration_tables import Observed
 from bench.analyse.results import Run
 from bench.analyse.summary import records_of
 from bench.spec.columns import MEASURED
+from bench.spec.device_names import is_predicted
 from bench.spec.errors import UserError
 from bench.spec.kernels import of_block
-from bench.spec.predicted_devices import PREFIX, PredictedDevice, known, of_roofs
+from bench.spec.predicted_devices import PredictedDevice, known, of_roofs
 
 Clock = Literal["wall", "device"]
 COLUMNS: dict[Clock, str] = {"wall": "time_min_s", "device": "device_time_median_s"}
@@ -71,7 +72,7 @@ def of_run(run: Run, clock: Clock = "wall") -> tuple[Observed, ...]:
 
 def device_of(run: Run, device: str, threads: int, dtype: str, title: str) -> PredictedDevice | None:
     """The device that rows were measured on, as the model knows it; None where it knows none."""
-    if device.startswith(PREFIX):
+    if is_predicted(device):
         return None
     if device != "cpu":
         return like(title)

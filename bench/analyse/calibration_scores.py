@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.analyse import calibration, unfitted_roofline
-from bench.analyse.calibration import Floats
 from bench.analyse.calibration_tables import Observed
+from bench.analyse.records import Floats
 from bench.spec.model_parameters import prior
 
 HOST_BOUND = 1.2  # a time within this factor of what the host took for dispatch tells of the host alone

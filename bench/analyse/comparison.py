@@ -14,11 +14,11 @@ from typing import Any, Literal
 
 from bench.analyse import families, statistics
 from bench.analyse.judgement import mean_of
-from bench.analyse.matching import CPU_ONLY, Pair, Record, kind, match
+from bench.analyse.matching import CPU_ONLY, Matching, Pair, Record, kind, match
 from bench.analyse.results import Run
 from bench.analyse.summary import records_of
 from bench.analyse.surroundings import Difference, differences, other_card, other_machine
-from bench.spec.columns import FAILED, FILES, KEYS, MEASURED, TIME
+from bench.spec.columns import FAILED, FILES, KEYS, MEASURED, SPEEDUP, TIME
 from bench.spec.device_names import is_predicted
 from bench.spec.errors import UserError
 from bench.spec.interval import Interval
@@ -31,6 +31,8 @@ CHANGED: tuple[Verdict, ...] = ("SLOWER", "FASTER")
 JUDGED: tuple[Verdict, ...] = ("SLOWER", "FASTER", "AMBIGUOUS", "SAME")
 Correction = Literal["benjamini-hochberg", "holm"]
 Quantity = Literal["speedup", "time"]
+VALUES: dict[Quantity, tuple[str, str, str]] = {"speedup": SPEEDUP, "time": TIME}
+"""The columns of a quantity: its value and the ends of its interval."""
 _ADJUST: dict[Correction, Callable[[Sequence[float]], list[float]]] = {
     "benjamini-hochberg": families.benjamini_hochberg,
     "holm": families.holm,
@@ -218,13 +220,13 @@ def _draft(a: Run, b: Run, margin: float, correction: Correction) -> Comparison:
     kinds = list(dict.fromkeys(kind(rows_a[p.a]["device"]) for p in matched.pairs))
     cards = tuple(d for d in kinds if not matched.across and other_card(a, b, d))
     side = _Sides(a, b, margin, bands, cards)
-    speedups = side.table("speedup", rows_a, rows_b)
+    speedups = side.table("speedup", rows_a, rows_b, matched)
     reasons = {d: "the runs share no kind of device" if matched.across else other_machine(a, b, d) for d in kinds}
     alike = [d for d, why in reasons.items() if why is None]
     times = None
     if alike:
-        arms = [[r for r in _rows(run, "m") if kind(r["device"]) in alike] for run in (a, b)]
-        times = side.table("time", *arms)
+        arms_a, arms_b = ([r for r in _rows(run, "m") if kind(r["device"]) in alike] for run in (a, b))
+        times = side.table("time", arms_a, arms_b, match(arms_a, arms_b))
     widest = [max(found.values(), default=None) for found in bands]
     return Comparison(
         a, b, margin, correction, (widest[0], widest[1]), matched.across, speedups, times,
@@ -260,9 +262,8 @@ class _Sides:
     bands: tuple[dict[str, float], dict[str, float]]
     cards: tuple[str, ...]
 
-    def table(self, quantity: Quantity, rows_a: Sequence[Record], rows_b: Sequence[Record]) -> Table:
-        """Rows matched, none of them judged yet."""
-        found = match(rows_a, rows_b)
+    def table(self, quantity: Quantity, rows_a: Sequence[Record], rows_b: Sequence[Record], found: Matching) -> Table:
+        """The matched rows, none of them judged yet."""
         return Table(
             quantity,
             tuple(self._matched(quantity, p, rows_a[p.a], rows_b[p.b]) for p in (*found.pairs, *found.loose)),
@@ -290,8 +291,8 @@ class _Sides:
             log = Interval(0.0, 0.0, max(2, log.n))
         else:
             log = Interval(log.mean, math.hypot(log.half_width, *known), log.n)
-        if pair.differs:
-            return Match(a, b, log, edge, "CONFOUNDED", differs=pair.differs)
+        if apart:
+            return Match(a, b, log, edge, verdict, differs=apart)
         p = beyond(log, edge, confidence)
         if quantity == "time" and p < 1 and not _minima_agree(a, b, log.mean, edge):
             p = 1.0

@@ -20,7 +20,7 @@ import numpy as np
 
 from bench.analyse import families, statistics
 from bench.analyse.comparison import MARGIN, Quantity, Verdict, beyond, judge, readings
-from bench.analyse.matching import Record, match
+from bench.analyse.matching import Record, kind, match
 from bench.analyse.records import Floats, Ints
 from bench.analyse.results import Run
 from bench.analyse.surroundings import Difference, differences, other_machine
@@ -89,7 +89,7 @@ def read(runs: Sequence[Run], quantity: Quantity = "speedup", margin: float = MA
         if earlier.run_id == later.run_id:
             raise UserError(str(later.folder), "the same run twice", "Leave it out.", later.run_id)
     first, *others = ordered
-    kinds = sorted({str(d).partition(":")[0] for d in first.pairs["device"].dropna()})
+    kinds = sorted({kind(d) for d in first.pairs["device"].dropna()})
     for run in others:
         for device in kinds:
             why = other_machine(first, run, device)

@@ -98,6 +98,11 @@ class Verdict:
         """Whether a model answers, on rows of which some or all were not measured."""
         return self.answer in PREDICTED_ANSWERS
 
+    @property
+    def p_told(self) -> float | None:
+        """p after the correction where there was one."""
+        return self.p if self.p_adjusted is None else self.p_adjusted
+
     def to_dict(self) -> dict[str, Any]:
         """For JSON: null where there is no number."""
         effect, cells = self.effect, self.cells

@@ -15,14 +15,13 @@ from bench.spec.blocks import BOUNDS, BlockChoice, Shape, build
 from bench.spec.errors import UserError
 from bench.spec.kernel_model import Mode
 from bench.spec.kernels import of_block
-from bench.spec.model_parameters import told
 from bench.spec.predicted_devices import PredictedDevice
+from bench.spec.predictions import prediction_of
 
 State = Literal["faster", "slower", "undecided"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 CHANNELS = (8, 16, 32, 64, 128, 256, 512)
 BATCHES = (1, 4, 16, 64, 256)
-UNFITTED = 1.0  # ln: the error of a speedup while no fit has been made
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +68,6 @@ class Map:
         }
 
 
-def error_of(kind: str) -> float:
-    """ln, half of the interval that holds 95 % of the errors of speedups on data left out."""
-    return float(told().get("errors", {}).get(kind, {}).get("speedup", UNFITTED))
-
-
 def mapped(
     device: PredictedDevice,
     modes: Sequence[str] = ("eager", "graph"),
@@ -98,7 +92,7 @@ def mapped(
         raise UserError(
             "--kernel", "it is even, and its map would shift by half a pixel", "Take an odd one", value=kernel
         )
-    error = error_of(device.kind)
+    error = prediction_of(device).speedup
     cells = []
     for mode in modes:
         for batch in batches:

@@ -16,6 +16,7 @@ from bench.analyse import calibration_scores as scoring
 from bench.analyse.calibration_scores import FITTED, NO_SOURCE, ROOFLINE, WAYS, Score
 from bench.analyse.calibration_tables import AMP, Observed
 from bench.analyse.evidence import Published, published
+from bench.analyse.records import Floats
 from bench.analyse.results import Run
 from bench.spec.errors import UserError
 from bench.spec.model_parameters import PRIOR, prior
@@ -92,7 +93,7 @@ def errors_of(scores: Sequence[Score], checks: Sequence[Score]) -> dict[str, flo
     return {"time": round(times, 3), "speedup": round(times if math.isnan(speedups) else speedups, 3)}
 
 
-def _joined(parts: Sequence[calibration.Floats | None]) -> calibration.Floats:
+def _joined(parts: Sequence[Floats | None]) -> Floats:
     return np.concatenate([np.empty(0), *(part for part in parts if part is not None)])
 
 

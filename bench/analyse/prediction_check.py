@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.analyse import calibration, calibration_runs, unfitted_roofline
-from bench.analyse.calibration import Floats
 from bench.analyse.calibration_runs import COLUMNS, Clock
 from bench.analyse.calibration_scores import Spread, of_speedups, spread
 from bench.analyse.calibration_tables import Observed
+from bench.analyse.records import Floats
 from bench.analyse.results import Run
 from bench.spec.columns import PREDICTED
 from bench.spec.errors import UserError

@@ -111,6 +111,11 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         raise
 
 
+def write_text(path: Path, text: str) -> None:
+    """The same for a text."""
+    write_whole(path, lambda file: file.write(text.encode()))
+
+
 def frame(rows: Sequence[Row], file: File) -> pd.DataFrame:
     """The rows as a frame with a file's columns, in order and of the registry's dtypes; what a row lacks is missing."""
     columns = columns_of(file)

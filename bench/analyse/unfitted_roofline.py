@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bench.analyse.calibration import Floats
 from bench.analyse.calibration_tables import Observed
+from bench.analyse.records import Floats
 from bench.spec.kernels import Kernel
 from bench.spec.predicted_devices import PredictedDevice
 

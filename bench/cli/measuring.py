@@ -15,7 +15,7 @@ import typer
 from bench.cli.options import Config, Device, Json, Set, devices, one_of, pixels_of
 from bench.cli.output import readers_may_leave, say
 from bench.cli.reading import report
-from bench.spec.device_names import PREDICTED
+from bench.spec.device_names import is_predicted
 from bench.spec.errors import UserError
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def aa(
             "an A/A test speaks of one device",
             "Name one, and the next one after it.",
         )
-    if wanted.startswith(PREDICTED):
+    if is_predicted(wanted):
         raise UserError(f"--device {wanted}", "a prediction has no noise to test", "Name a device of this machine.")
     planned, data = draw(wanted, usable_cores(), pairs, set_ or ())
     command = ["bench", *sys.argv[1:]]

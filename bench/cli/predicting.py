@@ -9,7 +9,9 @@ from typing import Annotated
 
 import typer
 
+from bench.cli.options import Json
 from bench.cli.output import say
+from bench.spec.device_names import PREDICTED
 from bench.spec.errors import UserError
 
 app = typer.Typer(
@@ -19,8 +21,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
@@ -95,10 +95,12 @@ def crossover(
 ) -> None:
     """Map where separable would start to pay on a device, over batch and channels, as a table and a picture."""
     from bench.analyse import predicted_crossover
-    from bench.spec.predicted_devices import PREFIX, named
+    from bench.spec.predicted_devices import named
 
-    if not device.startswith(PREFIX):
-        raise UserError("--device", "it is no predicted device", f"Write {PREFIX}a100, or measure by bench run", device)
+    if not device.startswith(PREDICTED):
+        raise UserError(
+            "--device", "it is no predicted device", f"Write {PREDICTED}a100, or measure by bench run", device
+        )
     if layout not in ("contiguous", "channels_last"):
         raise UserError("--layout", "no such layout", "Write contiguous or channels_last", layout)
     found = predicted_crossover.mapped(

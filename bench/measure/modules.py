@@ -124,6 +124,11 @@ def _he_normal(weight: Tensor, layer: Layer, fan_in: float) -> None:
     nn.init.normal_(weight, std=math.sqrt((2 if layer.act else 1) / fan_in))
 
 
+def _drawn_on(device: torch.device) -> str:
+    """A card draws its own numbers: one core of the host takes longer to draw 50 million than the card to compute with them."""
+    return str(device) if device.type == "cuda" else "cpu"
+
+
 class Evaluation:
     """One evaluation of an arm as a call without arguments: forward, or forward and backward in training.
 
@@ -138,14 +143,11 @@ class Evaluation:
         self.training = trial.pass_ == "training"
         own = arm.choice.factory is not None
         sizes = (shape.batch, shape.c_in, shape.height, shape.width)
-        # 50 million numbers take one core of the host longer to draw than a card takes to compute with them
-        drawn_on = (
-            torch.device("meta") if valueless and not own else device if device.type == "cuda" else torch.device("cpu")
-        )
-        with drawn_on:
+        drawn_on = "meta" if valueless and not own else _drawn_on(device)
+        with torch.device(drawn_on):
             module = (build_own(arm.choice, shape) if own else build_module(trial.block(arm))).to(dtype)
             x = torch.empty(sizes, device=device) if valueless else torch.randn(sizes)
-        module = module.to_empty(device=device) if drawn_on.type == "meta" else module
+        module = module.to_empty(device=device) if drawn_on == "meta" else module
         self.module = cast(nn.Sequential, module.to(device, memory_format=layout)).train(self.training)  # type: ignore[call-overload]
         self.input = x.to(device, dtype).contiguous(memory_format=layout)
         self.call: Callable[[Tensor], Tensor] = self.module

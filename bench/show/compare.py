@@ -11,6 +11,7 @@ from typing import TextIO
 from bench.analyse.comparison import CARDS, Comparison, Match, Quantity, Table, Verdict, beyond
 from bench.analyse.matching import Record
 from bench.analyse.summary import percent, spanned, times
+from bench.show.drivers import seconds
 from bench.show.terminal import cell, console_on, print_table
 from bench.spec.columns import MEASURED
 from bench.spec.interval import Interval
@@ -37,7 +38,7 @@ def show(found: Comparison, file: TextIO | None = None) -> None:
     for compared in found.tables:
         most = MOST_ROWS[compared.quantity]
         say(_heading(compared))
-        rows = sorted(compared.matches, key=lambda m: (ORDER.index(m.verdict), -abs(math.log(m.ratio or 1))))
+        rows = ranked(compared)
         if rows:
             header, *lines = table(compared, rows[:most])
             print_table(console, header, lines, 2)
@@ -47,6 +48,11 @@ def show(found: Comparison, file: TextIO | None = None) -> None:
             say(line)
     for line in cautions(found):
         say(line)
+
+
+def ranked(compared: Table) -> list[Match]:
+    """The matches with what changed first, and within an answer the farthest from 1x."""
+    return sorted(compared.matches, key=lambda m: (ORDER.index(m.verdict), -abs(math.log(m.ratio or 1))))
 
 
 def table(compared: Table, matches: Sequence[Match]) -> list[tuple[str, ...]]:
@@ -203,10 +209,7 @@ def _ratio(m: Match) -> str:
 def _time(row: Record) -> str:
     if row["status"] not in MEASURED or row["time_median_s"] is None:
         return str(row["status"])
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
-        if row["time_median_s"] >= size:
-            return f"{row['time_median_s'] / size:.3g} {unit}"
-    return f"{row['time_median_s'] / 1e-9:.3g} ns"
+    return seconds(row["time_median_s"], 3)
 
 
 def _rows(count: int) -> str:

@@ -10,13 +10,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.analyse.comparison import Comparison, Match, Table
+from bench.analyse.comparison import VALUES, Comparison, Match, Table
 from bench.analyse.matching import Record
-from bench.analyse.results import write_whole
-from bench.spec.columns import KEYS, SPEEDUP, TIME
+from bench.analyse.results import write_text
+from bench.spec.columns import KEYS
 from bench.spec.interval import Interval
 
-_VALUES = {"speedup": SPEEDUP, "time": TIME}
 _SHARED = tuple(k for k in KEYS if k != "device")
 
 
@@ -34,8 +33,7 @@ def to_dict(found: Sequence[Comparison]) -> dict[str, Any]:
 
 def write_csv(found: Sequence[Comparison], path: Path) -> None:
     """Write as_csv() to a file."""
-    held = as_csv(found).encode()
-    write_whole(path, lambda file: file.write(held))
+    write_text(path, as_csv(found))
 
 
 def as_csv(found: Sequence[Comparison]) -> str:
@@ -84,7 +82,7 @@ def _row(t: Table, m: Match) -> dict[str, Any]:
     low, high = m.ends or (None, None)
     return {
         **{k: m.a[k] for k in _SHARED},
-        **{f"{name}_{side}": r[name] for side, r in (("a", m.a), ("b", m.b)) for name in ("trial_id", "device", "status", "processes", *_VALUES[t.quantity])},
+        **{f"{name}_{side}": r[name] for side, r in (("a", m.a), ("b", m.b)) for name in ("trial_id", "device", "status", "processes", *VALUES[t.quantity])},
         "ratio": m.ratio,
         "ratio_ci_low": low,
         "ratio_ci_high": high,
@@ -103,7 +101,7 @@ def _lines(c: Comparison, t: Table) -> Iterator[dict[str, Any]]:
         values = {
             f"{side}{'' if i == 0 else ('_ci_low', '_ci_high')[i - 1]}": row.pop(f"{name}_{side}")
             for side in "ab"
-            for i, name in enumerate(_VALUES[t.quantity])
+            for i, name in enumerate(VALUES[t.quantity])
         }
         differs = "; ".join(f"{f}: {one} in A, {two} in B" for f, (one, two) in row.pop("differs").items())
         yield {**runs, "verdict": row.pop("verdict"), "differs": differs, **row, **values}

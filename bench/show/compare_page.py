@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from bench.show import compare, compare_export, compare_rows, page_facts
 from bench.show.compare_picture import NAMES
 from bench.show.html import MOST_BYTES, inlined, render
 from bench.show.inline import Inlined, Letters
-from bench.show.page_facts import Download
 
 NAME = "compare.html"
 _TEMPLATE = "compare.html.j2"
@@ -86,7 +84,7 @@ def text(found: Sequence[Comparison], pictures: Sequence[Iterable[Path]], comman
         "facts": _facts(runs),
         "command": command,
     }
-    rows = _download(found)
+    rows = page_facts.download("compare.csv", compare_export.as_csv(found).encode())
     body = render(_TEMPLATE, letters, **told)
     if len(body) + len(rows.address) > MOST_BYTES:
         return body
@@ -127,15 +125,6 @@ def _side(name: str, run: Run) -> Side:
     return Side(name, run.run_id, page_facts.made_on(run), str(run.environment.get("command") or ""))
 
 
-def _facts(runs: Sequence[Run]) -> list[tuple[str, list[str], bool]]:
+def _facts(runs: Sequence[Run]) -> list[tuple[str, tuple[str, ...], bool]]:
     """What the runs record of their machines, side by side, and whether they agree."""
-    told = [dict(page_facts.machine(run)[0]) for run in runs]
-    names = dict.fromkeys(name for facts in told for name in facts)
-    rows = [(name, [facts.get(name, "") for facts in told]) for name in names]
-    return [(name, values, len(set(values)) == 1) for name, values in rows]
-
-
-def _download(found: Sequence[Comparison]) -> Download:
-    held = compare_export.as_csv(found).encode()
-    address = "data:text/csv;charset=utf-8;base64," + base64.b64encode(held).decode()
-    return Download("compare.csv", f"{max(1, round(len(held) / 1000))} kB", address)
+    return [(name, values, len(set(values)) == 1) for name, values in page_facts.side_by_side(runs)]

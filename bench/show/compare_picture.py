@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import NullLocator
 
-from bench.analyse.comparison import CHANGED, Comparison, Match, Quantity, Table, Verdict
+from bench.analyse.comparison import CHANGED, VALUES, Comparison, Match, Quantity, Table, Verdict
 from bench.analyse.designs import sweep_of_shapes
 from bench.analyse.matching import Record
 from bench.analyse.regression import listed
@@ -24,14 +24,12 @@ from bench.show import plots, style
 from bench.show.compare import direction, headline
 from bench.show.drivers import seconds
 from bench.show.facets import Channels, Facets, lay_out
-from bench.spec.columns import SPEEDUP, TIME
 
 NAMES: dict[Quantity, tuple[str, str, str]] = {
     "speedup": ("compare", "ratio", "spread"),
     "time": ("compare-times", "ratio-times", "spread-times"),
 }
 """The files of each quantity's pictures: side by side, as a ratio, and every row's ratio."""
-_VALUES = {"speedup": SPEEDUP, "time": TIME}
 _MARKS: dict[Verdict, tuple[str, str]] = {
     "SLOWER": ("v", style.COLOURS[1]),
     "FASTER": ("^", style.COLOURS[0]),
@@ -108,7 +106,7 @@ def picture(found: Comparison, compared: Table | None = None) -> Figure | None:
         return None
     quantity = laid.table.quantity
     both = [r for m in laid.matches for r in (m.a, m.b)]
-    value, *ends = _VALUES[quantity]
+    value, *ends = VALUES[quantity]
     always = [1.0] if quantity == "speedup" else []
     bounds = style.limits([r[value] for r in both], [r[e] for r in both for e in ends if r[e] is not None], always)
 
@@ -262,7 +260,7 @@ def _how_ratio(found: Comparison) -> str:
 
 def _draw_sides(axis: Axes, one: _Series, laid: _Layout) -> None:
     """One series: A's cells a little to the left of B's, B's joined by a line."""
-    of = _VALUES[laid.table.quantity]
+    of = VALUES[laid.table.quantity]
     sides = [[laid.channels.beside(m.a, 2 * one.place + side, 2 * one.count) for m in one.matches] for side in range(2)]
     axis.plot(sides[1], [m.b[of[0]] for m in one.matches], color=one.look.colour, ls=one.look.line, lw=1.2, zorder=2)
     for m, x_a, x_b in zip(one.matches, *sides, strict=True):

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from bench.analyse.comparison import Comparison, Quantity, Table
+from bench.analyse.comparison import VALUES, Comparison, Quantity, Table
 from bench.analyse.matching import Record
 from bench.analyse.summary import times
 from bench.show import page_rows
-from bench.show.compare import ORDER, reason
+from bench.show.compare import ranked, reason
 from bench.show.drivers import seconds
 from bench.show.page_rows import Cell, Column, Line
 from bench.show.verdict import p_words
-from bench.spec.columns import SPEEDUP, TIME
 
 _TIPS = {
     "run": ("run B", "the run that is compared with A"),
@@ -79,7 +77,7 @@ def _own(names: Sequence[str]) -> tuple[Column, ...]:
 
 
 def _matched(found: Comparison, compared: Table) -> Iterator[_Row]:
-    for m in sorted(compared.matches, key=lambda m: (ORDER.index(m.verdict), -abs(math.log(m.ratio or 1)))):
+    for m in ranked(compared):
         low, high = m.ends or (None, None)
         yield _Row(
             m.a,
@@ -109,8 +107,7 @@ def _place(found: Comparison, quantity: Quantity, answer: str) -> dict[str, Cell
 
 
 def _value(row: Record, quantity: Quantity) -> Cell:
-    name = (SPEEDUP if quantity == "speedup" else TIME)[0]
-    value = row[name]
+    value = row[VALUES[quantity][0]]
     if value is None:
         return Cell(str(row["status"]))
     return Cell(times(value, 0.01) if quantity == "speedup" else seconds(value, 3), f"{value:.6g}")

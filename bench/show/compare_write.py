@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.analyse.comparison import Comparison
-from bench.analyse.results import write_whole
+from bench.analyse.results import write_text
 from bench.show import compare_page, compare_picture
 
 RESULTS = Path("results")
@@ -35,8 +35,7 @@ def write(found: Sequence[Comparison], command: str, out: Path | None = None, ht
     folders = [_folder(c, out, len(found) > 1) for c in found]
     pictures = tuple(compare_picture.draw(c, folder) for c, folder in zip(found, folders, strict=True))
     page = html or (folders[0] if len(found) == 1 else folders[0].parent) / compare_page.NAME
-    told = compare_page.text(found, pictures, command).encode()
-    write_whole(page, lambda file: file.write(told))
+    write_text(page, compare_page.text(found, pictures, command))
     return Written(pictures, page)
 
 

@@ -94,9 +94,8 @@ def _line(v: Verdict, letters: dict[str, str] | None) -> tuple[str, ...]:
     statement = BY_ID[v.claim].statement
     if v.answer == "NOT MEASURED":
         return (statement, v.answer, "", v.why, "", "")
-    p = v.p_adjusted if v.p_adjusted is not None else v.p
     measured = " ".join(filter(None, (v.effect.name if v.effect else "", effect(v.effect))))
-    return (statement, v.answer, measured, where(v, letters), "" if p is None else p_words(p), cells(v))
+    return (statement, v.answer, measured, where(v, letters), "" if v.p_told is None else p_words(v.p_told), cells(v))
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:

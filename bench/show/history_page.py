@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.analyse.history import ENOUGH_RUNS, Change, History
-from bench.analyse.results import write_whole
+from bench.analyse.results import write_text
 from bench.analyse.summary import interval, percent, times
 from bench.show import history, page_facts, page_rows
 from bench.show.html import inlined, render
@@ -47,8 +47,7 @@ def write(found: History, command: str, folder: Path, html: Path | None = None) 
     """Draw the picture into `folder` and write the page beside it, or where `html` says; returns both paths."""
     drawn = history.draw(found, folder)
     page = html or folder / NAME
-    told = text(found, drawn, command).encode()
-    write_whole(page, lambda file: file.write(told))
+    write_text(page, text(found, drawn, command))
     return drawn[0], page
 
 

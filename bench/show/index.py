@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from bench.analyse import aa
 from bench.analyse.judgement import ANSWERS
-from bench.analyse.results import Run, read_tables, write_whole
+from bench.analyse.results import Run, read_tables, write_text
 from bench.show import page, page_facts, page_together
 from bench.show.html import render
 from bench.show.inline import Letters
@@ -55,8 +55,7 @@ def write(root: Path) -> Path:
     entries.sort(key=lambda e: (e.when, e.name), reverse=True)
     pages = [(p.stem, quote(p.name)) for p in sorted(root.glob("*.html")) if _is_of_several(p)]
     path = root / NAME
-    told = render("index.html.j2", Letters(), entries=entries, pages=pages)
-    write_whole(path, lambda file: file.write(told.encode()))
+    write_text(path, render("index.html.j2", Letters(), entries=entries, pages=pages))
     return path
 
 
@@ -85,7 +84,7 @@ def entry(folder: Path, root: Path) -> Entry:
         torch=str(told.get("torch") or ""),
         config=str(plan.get("name") or ""),
         state="complete" if (folder / "DONE").exists() or not (folder / _MARKS[0]).exists() else "INCOMPLETE",
-        measured="" if run is None else _measured(run),
+        measured="" if run is None else page_facts.measured(run),
         finding="no tables yet: bench report writes them" if run is None else _finding(run, folder),
         verdicts=_verdicts(verdicts),
     )
@@ -98,10 +97,6 @@ def _is_of_several(path: Path) -> bool:
             return page_together.TITLE in file.read(2000)
     except OSError:
         return False
-
-
-def _measured(run: Run) -> str:
-    return page_facts.measured(run)
 
 
 def _finding(run: Run, folder: Path) -> str:

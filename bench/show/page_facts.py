@@ -205,6 +205,19 @@ def _cost(sweep: Sweep, where: str, kernel: str) -> LayerCost:
     )  # fmt: skip
 
 
+def side_by_side(runs: Sequence[Run]) -> list[tuple[str, tuple[str, ...]]]:
+    """The facts about machine and versions that at least one run tells, with each run's word for it, or none."""
+    told = [dict(machine(run)[0]) for run in runs]
+    names = dict.fromkeys(name for facts in told for name in facts)
+    return [(name, tuple(facts.get(name, "") for facts in told)) for name in names]
+
+
+def download(name: str, held: bytes) -> Download:
+    """A CSV file as an address that holds it."""
+    address = "data:text/csv;charset=utf-8;base64," + base64.b64encode(held).decode()
+    return Download(name, f"{max(1, round(len(held) / 1000))} kB", address)
+
+
 def downloads(runs: Sequence[tuple[str, Run]], room: int) -> tuple[tuple[Download, ...], tuple[str, ...]]:
     """The tables as addresses of at most `room` letters together, and the names of those that are too large.
 
@@ -215,11 +228,10 @@ def downloads(runs: Sequence[tuple[str, Run]], room: int) -> tuple[tuple[Downloa
         path = run.folder / name
         if not path.is_file():
             continue
-        held = path.read_bytes()
-        address = "data:text/csv;charset=utf-8;base64," + base64.b64encode(held).decode()
-        if len(address) <= room:
-            room -= len(address)
-            fits.append(Download(begins + name, f"{max(1, round(len(held) / 1000))} kB", address))
+        one = download(begins + name, path.read_bytes())
+        if len(one.address) <= room:
+            room -= len(one.address)
+            fits.append(one)
         else:
             left.append(begins + name)
     left += [begins + FILES["s"] for begins, run in runs if (run.folder / FILES["s"]).is_file()]

@@ -80,14 +80,13 @@ def answer(v: Verdict, letters: Mapping[str, str] | None = None) -> Answer:
     """A verdict in words; of several runs with the letters, by run_id, of those that it rests on."""
     claim = next(c for c in CLAIMS if c.id == v.claim)
     measured = v.answer != "NOT MEASURED"
-    p = v.p_adjusted if v.p_adjusted is not None else v.p
     return Answer(
         claim=claim,
         answer=v.answer,
         where=where(v, letters),
         effect=effect(v.effect),
         effect_name=v.effect.name if v.effect else "",
-        p="" if p is None else p_words(p),
+        p="" if v.p_told is None else p_words(v.p_told),
         regime=v.regime if measured else "",
         cells=cells(v) if measured else "",
         why=v.why,

@@ -78,13 +78,8 @@ def text(joined: Together, found: Verdicts, pictures: Iterable[Path]) -> str:
 
 def side_by_side(runs: Sequence[Run]) -> tuple[Side, ...]:
     """Facts about machine and versions that at least one run tells, in the order of a page of one run."""
-    told = [dict(page_facts.machine(run)[0]) for run in runs]
-    names = dict.fromkeys(name for facts in told for name in facts)
-    sides = []
-    for name in names:
-        values = tuple(facts.get(name, "") for facts in told)
-        sides.append(Side(name, values, len({v for v in values if v}) > 1))
-    return tuple(sides)
+    told = page_facts.side_by_side(runs)
+    return tuple(Side(name, values, len({v for v in values if v}) > 1) for name, values in told)
 
 
 def _head(m: Member) -> Head:

@@ -23,7 +23,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from bench.analyse.results import write_whole
+from bench.analyse.results import write_text, write_whole
 
 # Okabe and Ito's palette without its yellow, which is too pale for a line: told apart by all common colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#222222")
@@ -157,7 +157,7 @@ def save(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
         figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None, "Title": title})
     footer = " ".join(t.get_text() for t in figure.texts if t.get_gid() == FOOTER).replace("\u00a0", " ")
     text = _described(_numbered(drawn.getvalue()), " ".join(footer.split()))
-    write_whole(svg, lambda f: f.write(text.encode()))
+    write_text(svg, text)
     return png, svg
 
 

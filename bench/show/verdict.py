@@ -74,7 +74,6 @@ def _line(v: Verdict, several: bool) -> tuple[str, ...]:
     if v.answer == "NOT MEASURED":
         return (v.claim, v.answer, "", "", "", "", "", "")
     where = v.site.label + (f" [{', '.join(v.runs)}]" if several and v.site.device else "")
-    p = v.p_adjusted if v.p_adjusted is not None else v.p
     named = f"{SHORT.get(v.effect.name, '')} " if v.effect and v.effect.name in SHORT else ""
     return (
         v.claim,
@@ -83,7 +82,7 @@ def _line(v: Verdict, several: bool) -> tuple[str, ...]:
         where,
         v.regime,
         named + effect(v.effect),
-        "" if p is None else p_words(p),
+        "" if v.p_told is None else p_words(v.p_told),
         cells(v),
     )
 

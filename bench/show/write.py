@@ -11,7 +11,7 @@ from typing import Any
 from bench.analyse import aa, observations, sweeps
 from bench.analyse.aa import Noise
 from bench.analyse.drivers import Drivers, explain
-from bench.analyse.results import Run, read, write_tables, write_whole
+from bench.analyse.results import Run, read, write_tables, write_text
 from bench.analyse.summary import records_of
 from bench.analyse.together import together
 from bench.analyse.verdict import Verdicts, judge
@@ -76,10 +76,8 @@ def write_views(folder: Path) -> Views:
     pictures = tuple(path for made in _PICTURES for path in made.draw(run, into))
     pictures += claims_picture.draw(run, verdicts, into) + drivers_picture.draw(drivers, into)
     if any(sweep.grows == "layers" for sweep in sweeps.find(records_of(run.measurements))):
-        told = reproduction.text(run, verdicts, pictures)
-        write_whole(folder / "reproduction.md", lambda file: file.write(told.encode()))
-    told = page.text(run, verdicts, noise, pictures)
-    write_whole(folder / page.NAME, lambda file: file.write(told.encode()))
+        write_text(folder / "reproduction.md", reproduction.text(run, verdicts, pictures))
+    write_text(folder / page.NAME, page.text(run, verdicts, noise, pictures))
     return Views(run, noise, drivers, verdicts, tables, pictures, folder / page.NAME)
 
 
@@ -120,11 +118,10 @@ def write_together(runs: Sequence[Run], path: Path) -> tuple[Path, ...]:
         ("claims", claims_picture.picture(whole, found, joined.letters())),
     ):
         drawn += () if figure is None else style.save(figure, into, name)
-    told = page_together.text(joined, found, drawn)
-    write_whole(path, lambda file: file.write(told.encode()))
+    write_text(path, page_together.text(joined, found, drawn))
     return (path, *drawn)
 
 
 def _write_json(path: Path, told: dict[str, Any]) -> None:
     text = json.dumps(told, indent=1, allow_nan=False) + "\n"
-    write_whole(path, lambda file: file.write(text.encode()))
+    write_text(path, text)

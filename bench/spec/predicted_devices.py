@@ -19,12 +19,12 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from bench.spec.costs import ITEM_BYTES
+from bench.spec.device_names import PREDICTED
 from bench.spec.entries import STRICT
 from bench.spec.errors import UserError
 from bench.spec.mistakes import first_mistake, nearest
 from bench.spec.source import read
 
-PREFIX = "sim:"
 TABLE = "predicted_devices.yaml"
 DtypeWord = Literal["fp64", "fp32", "fp32-tf32", "bf16", "fp16"]
 ROOFS, CPU = "roofs.csv", "cpu"
@@ -86,7 +86,7 @@ class PredictedDevice:
     def rate(self, dtype: str) -> float:
         """Peak FLOP/s. UserError for a dtype that has none."""
         if not self.computes(dtype):
-            raise UserError(f"{PREFIX}{self.name}", f"no peak is known for {dtype}", f"Take {', '.join(self.peak)}")
+            raise UserError(f"{PREDICTED}{self.name}", f"no peak is known for {dtype}", f"Take {', '.join(self.peak)}")
         return self.peak.get(dtype, self.peak["fp32"])
 
 
@@ -207,12 +207,12 @@ def _rate(row: Mapping[str, Any], column: str) -> float:
 
 def named(text: str) -> PredictedDevice:
     """The device that `sim:NAME`, `sim:FILE.yaml#NAME` or `sim:FOLDER#cpu` names, with or without `sim:`. UserError for none."""
-    word = text.removeprefix(PREFIX)
+    word = text.removeprefix(PREDICTED)
     file, hash_, name = word.rpartition("#")
     devices = _of_place(Path(file)) if hash_ else known()
     found = devices.get(name)
     if found is None:
-        raise UserError(f"{PREFIX}{word}", "no such device", nearest(name, devices, "Known devices"))
+        raise UserError(f"{PREDICTED}{word}", "no such device", nearest(name, devices, "Known devices"))
     return found
 
 
