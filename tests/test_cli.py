@@ -85,6 +85,15 @@ def light_within(seconds: float, tries: int, *args: object) -> str:
 # ---------------------------------------------------------------- start-up
 
 
+@pytest.mark.parametrize("words", [[], ["--help"], ["predict"], ["predict", "--help"]])
+def test_the_lists_of_verbs_are_whole_sentences(bench, words):
+    status, out, err = bench(*words)
+    assert (status, err) == (0, "")
+    verbs = out.partition("Commands:\n")[2].splitlines()
+    assert len(verbs) >= 4
+    assert not [line for line in verbs if line.endswith("...")]
+
+
 def test_help_is_quick_and_imports_nothing_heavy():
     assert "Usage: bench" in light_within(0.3, 3, "--help")
 
@@ -239,6 +248,7 @@ def test_the_documents_table_of_networks_is_what_cost_prints(bench):
         ("plan none.yaml --device cpu --device gpu", "--device cpu,gpu: 'gpu': no such device. Did you mean cuda?"),
         ("run --resume results/x --device cuda", "Give --resume alone."),
         ("plan none.yaml --device cpu,", "no such device. Write cpu, cuda, cuda:1, xpu, mps, sim:h100 (predicted) or several with commas."),
+        ("plan none.yaml --device sim:", "'sim:': it names no device. Known devices: sim:t4, "),
         ("plan one two", "Got unexpected extra argument"),
         ("pln", "No such command 'pln'. Did you mean 'plan'? See bench --help."),
         ("--frobnicate", "No such option"),

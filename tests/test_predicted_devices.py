@@ -71,7 +71,9 @@ def test_a_mistake_in_the_file_is_one_line_that_names_its_place(mine, old, new, 
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("word", "told"), [("sim:h10", "Did you mean h100?"), ("sim:zzz", "Known devices: t4, v100")])
+@pytest.mark.parametrize(
+    ("word", "told"), [("sim:h10", "Did you mean sim:h100?"), ("sim:zzz", "Known devices: sim:t4, sim:v100")]
+)
 def test_a_device_that_is_not_known_is_answered_with_those_that_are(word, told):
     with pytest.raises(UserError, match="no such device") as caught:
         predicted_devices.named(word)

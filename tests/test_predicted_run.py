@@ -218,8 +218,11 @@ def test_what_a_device_cannot_hold_is_a_row_that_says_so(workers: None, tmp_path
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["run", "c.yaml", "--device", "sim:foo"], r"sim:foo: no such device\. .*h100"),
-        (["plan", "c.yaml", "--device", "cpu,sim:h10"], r"sim:h10: no such device\. Did you mean h100\?"),
+        (
+            ["run", "c.yaml", "--device", "sim:foo"],
+            r"predicted device: 'sim:foo': no such device\. Known devices: sim:t4, .*sim:h100",
+        ),
+        (["plan", "c.yaml", "--device", "cpu,sim:h10"], r"'sim:h10': no such device\. Did you mean sim:h100\?"),
         (["run", "c.yaml", "--device", "h100"], r"no such device\. Did you mean sim:h100\?"),
         (["aa", "--device", "sim:h100"], r"sim:h100: a prediction has no noise to test"),
         (["run", "--resume", "run", "--device", "sim:h100"], r"--resume run: a run goes on as it was planned"),

@@ -232,7 +232,8 @@ def test_a_cell_within_the_models_error_is_undecided():
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["crossover", "--device", "sim:a10"], "sim:a10: no such device. Did you mean a100?"),
+        (["crossover", "--device", "sim:a10"], "'sim:a10': no such device. Did you mean sim:a100?"),
+        (["crossover"], "--device: it is missing. Write sim:a100, or measure by bench run."),
         (["crossover", "--device", "cuda"], "--device: 'cuda': it is no predicted device."),
         (["crossover", "--device", "sim:a100", "--mode", "egar"], "--mode: 'egar': no such mode."),
         (["crossover", "--device", "sim:t4", "--dtype", "bf16"], "sim:t4: no peak is known for bf16."),

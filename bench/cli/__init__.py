@@ -26,19 +26,19 @@ app = typer.Typer(
     rich_markup_mode=None,  # rich would take longer to import than the help takes to print
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (
-    measuring.run,
-    measuring.aa,
-    measuring.plan,
-    measuring.cost,
-    reading.report,
-    reading.verdict,
-    reading.compare,
-    reading.drivers,
-    measuring.doctor,
+for verb, short in (
+    (measuring.run, "Measure a config: tables, plots and a page in a folder"),
+    (measuring.aa, "Measure blocks against themselves: what this machine can tell"),
+    (measuring.plan, "Print what a config would measure, and in how many minutes"),
+    (measuring.cost, "Derive a block's MACs, bytes and layers step by step"),
+    (reading.report, "Write a run's tables, plots and page again; join several"),
+    (reading.verdict, "Judge the claims of the texts by one run or several"),
+    (reading.compare, "Set two runs side by side, row by row; a gate for CI"),
+    (reading.drivers, "Say what explains time in a table: MACs, bytes or layers"),
+    (measuring.doctor, "Say whether this machine is fit to measure"),
 ):
-    app.command()(verb)
-app.add_typer(predicting.app, name="predict")
+    app.command(short_help=short)(verb)
+app.add_typer(predicting.app, name="predict", short_help="Predict devices that aren't here, by a model with its error")
 
 
 @app.callback(invoke_without_command=True)

@@ -32,7 +32,7 @@ def run(
     resume: Annotated[Path | None, typer.Option(metavar="DIR", help="Continue the run in this folder.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and measure nothing.")] = False,
 ) -> None:
-    """Measure a config: samples, tables, plots and a summary in a results folder."""
+    """Measure a config: samples, tables, plots, verdicts and a page in a results folder."""
     from bench.run import runner
 
     command = ["bench", *sys.argv[1:]]
@@ -48,6 +48,7 @@ def run(
     else:
         measure = partial(runner.run, config, devices(device), out, set_ or (), command, runner.stderr_line)
     outcome = _measured(measure, lambda folder: report([folder]))
+    runner.stderr_line("writing tables, plots and the page")
     report([outcome.folder])
     if outcome.failed:
         raise typer.Exit(1)

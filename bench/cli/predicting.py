@@ -11,19 +11,24 @@ import typer
 
 from bench.cli.options import Json
 from bench.cli.output import say
-from bench.spec.device_names import PREDICTED
+from bench.spec.device_names import PREDICTED, is_predicted
 from bench.spec.errors import UserError
 
 app = typer.Typer(
     help="What devices that aren't here would do, by a model whose error is known. Never a measurement.",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
-@app.command()
+@app.callback(invoke_without_command=True)
+def _top(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        say(context.get_help())
+
+
+@app.command(short_help="Fit the model to published times")
 def calibrate(
     data: Annotated[Path, typer.Argument(metavar="DATA_DIR", help="Folders deepbench, timm and torchbench of tables.")],
     check: Annotated[
@@ -44,7 +49,7 @@ def calibrate(
     say("\n".join([*prediction_report.brief(found), f"written: {target}"]))
 
 
-@app.command()
+@app.command(short_help="Fit to one half of a measured run, predict the other")
 def check(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A results folder, such as results/latest.")],
     json_: Json = False,
@@ -61,7 +66,7 @@ def check(
     words.show(found, str(folder))
 
 
-@app.command()
+@app.command(short_help="Print how far the model is off: docs/PREDICTION.md")
 def report() -> None:
     """Print docs/PREDICTION.md: predicted against published, fitted and left out apart."""
     from bench.show import prediction_report
@@ -73,14 +78,14 @@ def report() -> None:
     say(prediction_report.markdown(told).removesuffix("\n"))
 
 
-@app.command()
+@app.command(short_help="Map where separable would start to pay on a device")
 def crossover(
     device: Annotated[
         str,
         typer.Option(
             metavar="sim:NAME", help="sim:a100, sim:FILE.yaml#NAME, or sim:RESULTS_FOLDER#cpu: the CPU of a run."
         ),
-    ],
+    ] = "",
     mode: Annotated[str, typer.Option(metavar="LIST", help="eager, graph, compile, with commas.")] = "eager,graph",
     channels: Annotated[str, typer.Option(metavar="LIST", help="Channels in and out, with commas.")] = "",
     batch: Annotated[str, typer.Option(metavar="LIST", help="Images of a call, with commas.")] = "",
@@ -97,10 +102,9 @@ def crossover(
     from bench.analyse import predicted_crossover
     from bench.spec.predicted_devices import named
 
-    if not device.startswith(PREDICTED):
-        raise UserError(
-            "--device", "it is no predicted device", f"Write {PREDICTED}a100, or measure by bench run", device
-        )
+    if not is_predicted(device):
+        rule = "it is no predicted device" if device else "it is missing"
+        raise UserError("--device", rule, f"Write {PREDICTED}a100, or measure by bench run", device or None)
     if layout not in ("contiguous", "channels_last"):
         raise UserError("--layout", "no such layout", "Write contiguous or channels_last", layout)
     found = predicted_crossover.mapped(

@@ -57,11 +57,11 @@ class Place:
         return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
 
 
-def nearest(word: str, known: Iterable[str], otherwise: str) -> str:
-    """A remedy for a word that is not known: the nearest known one, or all of them after `otherwise`."""
+def nearest(word: str, known: Iterable[str], otherwise: str, before: str = "") -> str:
+    """A remedy for a word that is not known: the nearest known one, or all of them after `otherwise`, with `before` before each."""
     words = list(known)
     near = difflib.get_close_matches(word, words, 1)
-    return f"Did you mean {near[0]}?" if near else f"{otherwise}: {', '.join(words)}."
+    return f"Did you mean {before}{near[0]}?" if near else f"{otherwise}: {', '.join(before + w for w in words)}."
 
 
 def first_mistake(error: ValidationError, root: type[BaseModel], place: Place) -> UserError:

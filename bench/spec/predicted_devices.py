@@ -212,7 +212,9 @@ def named(text: str) -> PredictedDevice:
     devices = _of_place(Path(file)) if hash_ else known()
     found = devices.get(name)
     if found is None:
-        raise UserError(f"{PREDICTED}{word}", "no such device", nearest(name, devices, "Known devices"))
+        rule = "no such device" if name else "it names no device"
+        remedy = nearest(name, devices, "Known devices", PREDICTED + file + hash_)
+        raise UserError("predicted device", rule, remedy, PREDICTED + word)
     return found
 
 
