@@ -12,7 +12,7 @@ import torch
 from bench.measure import compiling, worker
 from bench.measure.devices import Cpu
 from bench.measure.modules import Evaluation
-from bench.run import launch, runner
+from bench.run import launch, runner, session
 from bench.spec.config import Timing, check
 from bench.spec.plan import Surroundings, Trial, make
 
@@ -141,7 +141,7 @@ def test_all_workers_of_a_run_share_an_empty_folder_that_is_gone_in_the_end(tmp_
             seen.append((compiled, compiled is not None and not any(compiled.iterdir())))
             super().__init__(surroundings, job, log, compiled)
 
-    monkeypatch.setattr(runner, "Worker", Watched)
+    monkeypatch.setattr(session, "Worker", Watched)
     config = tmp_path / "c.yaml"
     config.write_text(
         "name: c\ntiming: {processes_min: 2, processes_max: 2}\n"

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from bench.analyse.results import read
-from bench.run import launch, runner
+from bench.run import launch, runner, session
 from bench.run.journal import Journal
 from bench.spec.config import load
 from bench.spec.errors import UserError
@@ -46,7 +46,7 @@ def fake(monkeypatch: pytest.MonkeyPatch):
     return lambda **what: monkeypatch.setenv("BENCH_FAKE", json.dumps(what))
 
 
-def start(config: Path, out: Path, said: list[str] | None = None, **settings: float) -> runner.Outcome:
+def start(config: Path, out: Path, said: list[str] | None = None, **settings: float) -> session.Outcome:
     overrides = [f"{name}={value}" for name, value in settings.items()]
     return runner.run(config, ["cpu"], out, overrides, ["bench", "run"], (said if said is not None else []).append)
 

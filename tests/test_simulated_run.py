@@ -10,7 +10,7 @@ import pytest
 from bench.analyse.results import Run, read
 from bench.analyse.verdict import judge
 from bench.measure import simulated
-from bench.run import launch, runner
+from bench.run import launch, runner, session
 from bench.spec.errors import UserError
 
 CONFIG = """
@@ -144,7 +144,7 @@ def test_two_devices_in_one_run_are_measured_one_after_the_other(tmp_path, warm,
             open_now.clear()
             return status
 
-    monkeypatch.setattr(runner, "Worker", Counted)
+    monkeypatch.setattr(session, "Worker", Counted)
     outcome = runner.run(config, ["cpu", "sim"], tmp_path / "run", [], ["bench"], lambda _: None)
     pairs = read(outcome.folder).pairs
     assert pairs["device"].tolist() == ["cpu", "sim"]

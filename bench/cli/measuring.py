@@ -19,7 +19,7 @@ from bench.spec.device_names import is_predicted
 from bench.spec.errors import UserError
 
 if TYPE_CHECKING:
-    from bench.run.runner import Outcome
+    from bench.run.session import Outcome
     from bench.spec.config import SweepConfig
     from bench.spec.plan import Plan
 
@@ -56,7 +56,7 @@ def run(
 
 def _measured(measure: Callable[[], Outcome], show: Callable[[Path], None]) -> Outcome:
     """What `measure` gives; after Ctrl-C how to go on is said, what there is is shown, and the status is 130."""
-    from bench.run.runner import Interrupted
+    from bench.run.session import Interrupted
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's end is as tidy as Ctrl-C
     try:
