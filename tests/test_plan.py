@@ -10,8 +10,7 @@ from scipy import stats
 
 from bench.spec import outline
 from bench.spec.config import MOST_TRIALS, SweepConfig, check, load
-from bench.spec.errors import UserError
-from bench.spec.plan import (
+from bench.spec.durations import (
     CARD_START_SECONDS,
     COMPILE_SECONDS,
     COMPILER_COLD_SECONDS,
@@ -19,14 +18,12 @@ from bench.spec.plan import (
     ROOF_PROCESSES,
     ROOF_SECONDS,
     START_SECONDS,
-    Plan,
-    Surroundings,
-    make,
     opinions_seconds,
-    shape_words,
     timeout_seconds,
     visit_seconds,
 )
+from bench.spec.errors import UserError
+from bench.spec.plan import Plan, Surroundings, make, shape_words
 from bench.spec.sizing import sized, speeds
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.spec.config import Timing
+from bench.spec.durations import PREDICTED_SECONDS, start_seconds, visit_seconds
 from bench.spec.interval import Interval, fewest, paired_log_ratio, t_interval
-from bench.spec.plan import PREDICTED_SECONDS, Plan, Surroundings, Trial, start_seconds, visit_seconds
+from bench.spec.plan import Plan, Surroundings, Trial
 
 
 @dataclass

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from bench.spec.config import Timing
-from bench.spec.plan import Plan, Trial, fewest_calls, flop_of, guessed_flop_per_s
+from bench.spec.durations import fewest_calls, flop_of, guessed_flop_per_s
+from bench.spec.plan import Plan, Trial
 
 REACHED = 0.4  # of a dense convolution's speed is what whole networks reached on one thread of a server
 
