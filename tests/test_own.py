@@ -15,7 +15,7 @@ from bench.analyse.summary import records_of
 from bench.measure import devices, worker
 from bench.measure.modules import build_module
 from bench.measure.own import NotABlock, build_own, count
-from bench.run import launch
+from bench.run import launch, runner
 from bench.show.write import write_views
 from bench.spec import outline
 from bench.spec.blocks import BlockChoice, Shape, build
@@ -110,6 +110,15 @@ def test_a_factory_is_called_with_what_it_has_parameters_for_and_copies_are_stac
 def test_what_a_factory_can_not_do_is_said(path, sizes, error, words):
     with pytest.raises(error, match=words):
         build_own(own(path), Shape(4, 8, 9, 9, **sizes))
+
+
+@pytest.mark.usefixtures("warm")
+@pytest.mark.parametrize("path", ["no_such_module:block", "tests.own_blocks:thinn"])
+def test_a_run_that_could_not_import_a_block_ends_before_it_begins(tmp_path, path):
+    (tmp_path / "c.yaml").write_text(json.dumps(data(["standard", {"import": path}], channels=8)))
+    with pytest.raises(UserError, match=f"import: {path} .*Name package.module:name as Python finds it"):
+        runner.run(tmp_path / "c.yaml", ["cpu"], tmp_path / "run", (), ["bench"], lambda _: None)
+    assert not (tmp_path / "run").exists()
 
 
 # ---------------------------------------------------------------- counting

@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.spec.blocks import BlockChoice, Shape
 from bench.spec.costs import PASSES_TRAINING
+from bench.spec.errors import first_line
 
 _USUAL = {"stride": 1, "padding": "same", "dilation": 1}
 _PRODUCTS = ("addmm", "mm", "bmm", "baddbmm")
@@ -34,7 +35,7 @@ def build_own(choice: BlockChoice, shape: Shape) -> nn.Sequential:
     padding and dilation that it has parameters for; a network's with those of c_in, c_out (the classes), height and
     width. NotImplementedError where it has none for a value that is not the usual one.
     """
-    factory = _found(choice.factory or "")
+    factory = factory_of(choice.factory or "")
     if choice.network:
         told = {"c_in": shape.c_in, "c_out": shape.c_out, "height": shape.height, "width": shape.width}
         return nn.Sequential(_made(factory, choice, told, {}))
@@ -49,17 +50,18 @@ def build_own(choice: BlockChoice, shape: Shape) -> nn.Sequential:
     return nn.Sequential(*copies)
 
 
-def _found(path: str) -> Callable[..., object]:
+def factory_of(path: str) -> Callable[..., object]:
+    """The factory that a path names. NotABlock where there is none."""
     module, _, name = path.partition(":")
     try:
-        found: object = importlib.import_module(module)
-    except ImportError as error:
-        raise NotABlock(f"{path} can't be imported: {error}") from error
+        named: object = importlib.import_module(module)
+    except Exception as error:
+        raise NotABlock(f"{path} can't be imported: {first_line(error)}") from error
     for part in name.split("."):
-        found = getattr(found, part, None)
-    if not callable(found):
+        named = getattr(named, part, None)
+    if not callable(named):
         raise NotABlock(f"{path} names nothing that can be called")
-    return found
+    return named
 
 
 def _made(

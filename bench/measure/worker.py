@@ -29,7 +29,7 @@ from bench.measure.diagnosis import too_old
 from bench.measure.health import Watch
 from bench.measure.memory import Peak
 from bench.measure.modules import Evaluation
-from bench.measure.own import count
+from bench.measure.own import NotABlock, count, factory_of
 from bench.measure.telemetry import Nvml
 from bench.spec.config import Timing
 from bench.spec.errors import UserError, first_line
@@ -62,8 +62,14 @@ def main() -> None:
         if (refused := too_old()) is not None:
             raise refused
         device = open_device(job["device"], job["threads"])
+        for path in job["imports"]:
+            factory_of(path)
     except UserError as error:
         answer({"type": "refused", "place": error.place, "rule": error.rule, "remedy": error.remedy})
+        return
+    except NotABlock as error:
+        remedy = "Name package.module:name as Python finds it in this folder, or set PYTHONPATH."
+        answer({"type": "refused", "place": "import", "rule": first_line(error), "remedy": remedy})
         return
     torch.set_num_threads(1 if device.predicted else job["threads"])
     facts = _facts(device)

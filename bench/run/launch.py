@@ -153,15 +153,15 @@ class Worker:
         return status
 
 
-def probe(surroundings: Surroundings, timing: Timing, start_s: float) -> dict[str, Any]:
+def probe(surroundings: Surroundings, timing: Timing, start_s: float, imports: Sequence[str] = ()) -> dict[str, Any]:
     """The facts that a worker on this device tells of itself, within `start_s`.
 
-    UserError where the device can't be used, or no worker can start.
+    UserError where the device can't be used, no worker can start, or one of the factories to import can't be had.
     """
     handle, name = tempfile.mkstemp(prefix="bench-probe-", suffix=".log")
     os.close(handle)
     log = Path(name)
-    worker = Worker(surroundings, job("probe", surroundings, timing), log)
+    worker = Worker(surroundings, job("probe", surroundings, timing) | {"imports": [*imports]}, log)
     told: list[dict[str, Any]] = []
     hung = False
     try:
@@ -224,6 +224,7 @@ def job(
         "threads": surroundings.threads,
         "replicate": replicate,
         "roofs": roofs,
+        "imports": [],
         "timing": timing.model_dump(),
         "trials": [t.to_dict() for t in trials],
     }

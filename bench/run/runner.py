@@ -112,10 +112,13 @@ def _not_all_skipped(plan: Plan) -> None:
 
 
 def _probe(plan: Plan) -> dict[str, dict[str, Any]]:
-    """Ask a worker on each device what it is. UserError, in its one line, where it can't be used."""
+    """Ask a worker on each device what it is. UserError, in its one line, where it or what is to be imported can't be used."""
     places = {s.device: s for s in plan.surroundings()}
+    choices = [arm.choice for trial in plan.active if not trial.formula for arm in trial.arms]
+    imports = dict.fromkeys(choice.factory for choice in choices if choice.factory is not None)
     # accelerators first: they refuse where the CPU seldom does
-    told = {d: probe(places[d], plan.timing, START_TIMEOUT_S) for d in sorted(places, key=lambda d: d == "cpu")}
+    asked = sorted(places, key=lambda d: d == "cpu")
+    told = {d: probe(places[d], plan.timing, START_TIMEOUT_S, tuple(imports)) for d in asked}
     return {device: told[device] for device in places}
 
 
