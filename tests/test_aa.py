@@ -15,7 +15,7 @@ from bench import cli
 from bench.analyse import aa, families
 from bench.analyse.results import Run, read
 from bench.run import launch, runner
-from bench.run.environment import noise_band
+from bench.run.environment import noise_bands
 from bench.show.write import write_views
 from bench.spec.aa import LEAST_PAIRS, draw
 from bench.spec.errors import UserError
@@ -117,13 +117,13 @@ def test_the_verb_measures_judges_and_leaves_the_band_to_later_runs(
     assert not Path("results/latest").exists()  # what a report shows by default is a run, not a test of the machine
 
     config_file = tmp_path / "c.yaml"
-    config_file.write_text("name: c\ntiming: {processes_min: 2, processes_max: 2}\nexperiments: {a: {blocks: [standard, separable], axes: {threads: 1}}}\n")  # fmt: skip
+    config_file.write_text("name: c\ntiming: {processes_min: 2, processes_max: 2}\nexperiments: {a: {blocks: [standard, separable], axes: {threads: [1, 2]}}}\n")  # fmt: skip
     outcome = runner.run(config_file, ["cpu"], None, (), ["bench"], lambda _: None)
     pairs = read(outcome.folder).pairs
-    assert pairs["noise_band"].tolist() == [told["noise_band"]]
+    assert pairs.set_index("threads")["noise_band"].dropna().to_dict() == {1: told["noise_band"]}
 
 
-def test_the_latest_band_of_this_very_device_and_torch_is_taken(tmp_path: Path) -> None:
+def test_the_latest_band_of_this_very_device_torch_and_number_of_threads_is_taken(tmp_path: Path) -> None:
     def leave(name: str, **facts: object) -> None:
         (tmp_path / name).mkdir()
         usual = {
@@ -132,10 +132,14 @@ def test_the_latest_band_of_this_very_device_and_torch_is_taken(tmp_path: Path) 
             "torch": "2.13",
             "started_utc": "2026-01-01",
             "noise_band": 0.02,
+            "threads": [1],
             "pairs": 60,
             "noisy": 3,
         }
         (tmp_path / name / "aa.json").write_text(json.dumps(usual | facts))
+
+    def bands() -> list[float]:
+        return [told["noise_band"] for told in noise_bands(tmp_path, "cpu", "X", "2.13")]
 
     leave("old", noise_band=0.01)
     leave("new", started_utc="2026-02-01", noise_band=0.03)
@@ -145,14 +149,12 @@ def test_the_latest_band_of_this_very_device_and_torch_is_taken(tmp_path: Path) 
     leave("noisy", started_utc="2026-04-01", noisy=31)
     (tmp_path / "torn").mkdir()
     (tmp_path / "torn" / "aa.json").write_text("{")
-    found = noise_band(tmp_path, "cpu", "X", "2.13")
-    assert found is not None
-    assert found["noise_band"] == 0.03
-    assert noise_band(tmp_path, "cuda:0", "X", "2.13") is None
+    assert bands() == [0.03]
+    assert noise_bands(tmp_path, "cuda:0", "X", "2.13") == []
     leave("enough", started_utc="2026-05-01", pairs=LEAST_PAIRS, noisy=0, noise_band=0.04)
-    found = noise_band(tmp_path, "cpu", "X", "2.13")
-    assert found is not None
-    assert found["noise_band"] == 0.04
+    assert bands() == [0.04]
+    leave("two_threads", started_utc="2026-01-02", threads=[2], noise_band=0.09)
+    assert bands() == [0.09, 0.04]
 
 
 @pytest.mark.parametrize(

@@ -161,7 +161,12 @@ def _from_journal(folder: Path, plan: Plan, environment: dict[str, Any], samples
     journal = read_journal(folder / "journal.jsonl", {t.trial_id: t for t in plan.trials})
     run_id = journal.run_id or str(environment.get("run_id") or folder.name)
     devices = {name: str(facts.get("name") or "") for name, facts in (environment.get("devices") or {}).items()}
-    bands = {d: float(told["noise_band"]) for d, told in (environment.get("noise_bands") or {}).items()}
+    bands = {
+        (device, threads): float(one["noise_band"])
+        for device, told in (environment.get("noise_bands") or {}).items()
+        for one in (told if isinstance(told, list) else [told])  # until 2026-11-22 it was one for a device
+        for threads in one["threads"]
+    }
     said = {d: Prediction(**facts["prediction"]) for d, facts in (environment.get("devices") or {}).items() if facts.get("prediction")}  # fmt: skip
     setting = Setting(run_id, plan.timing, devices, f"bench run --resume {folder}", bands, journal.roofs, said)
     measurements: list[Row] = []

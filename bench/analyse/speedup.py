@@ -31,7 +31,7 @@ class Setting:
     timing: Timing
     device_names: Mapping[str, str]
     resume: str
-    noise_bands: Mapping[str, float] = field(default_factory=dict)  # by device, in ln
+    noise_bands: Mapping[tuple[str, int], float] = field(default_factory=dict)  # by device and threads, in ln
     roofs: Mapping[roofline.Key, roofline.Roof] = field(default_factory=dict)
     predictions: Mapping[str, Prediction] = field(default_factory=dict)  # by device
 
@@ -55,7 +55,7 @@ def rows_of(trial: Trial, history: History, setting: Setting) -> tuple[list[Row]
     common = trial_columns(trial, history, setting)
     cards = [v.card[-1] for v in history.visits if v.card]
     rows = [_arm_row(trial, a, taken[a.arm_id], contrasts, history.inspected.get(a.arm_id), cards, setting.timing) for a in trial.arms]  # fmt: skip
-    band = setting.noise_bands.get(trial.surroundings.device)
+    band = setting.noise_bands.get((trial.surroundings.device, trial.surroundings.threads))
     pairs = [
         _pair_row(trial, a, taken, contrasts.get(a.arm_id), history.inspected, setting.timing, band) for a in others
     ]

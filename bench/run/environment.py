@@ -40,13 +40,13 @@ def ambers(results: Path) -> list[Check]:
     return [check for check in local(look(results)) if check.state in ("amber", "red")]
 
 
-def noise_band(results: Path, device: str, name: str, torch: str) -> dict[str, Any] | None:
-    """The latest A/A test in a folder of runs that speaks of this machine: same device, name and torch; None if none.
+def noise_bands(results: Path, device: str, name: str, torch: str) -> list[dict[str, Any]]:
+    """The A/A tests in a folder of runs that speak of this machine: same device, name and torch; of each number of threads the latest.
 
     What `bench aa` left in its aa.json, whole. Tests of fewer than LEAST_PAIRS pairs, or with most of them noisy, say
     too little to lean on.
     """
-    found: list[dict[str, Any]] = []
+    found: dict[tuple[int, ...], dict[str, Any]] = {}
     for path in results.glob("*/aa.json"):
         try:
             told = json.loads(path.read_text(encoding="utf-8"))
@@ -54,13 +54,11 @@ def noise_band(results: Path, device: str, name: str, torch: str) -> dict[str, A
             continue
         if not isinstance(told, dict) or told.get("pairs", 0) < LEAST_PAIRS or told.get("noisy", 0) > told["pairs"] / 2:
             continue
-        if [told.get(k) for k in ("device", "device_name", "torch")] == [
-            device,
-            name,
-            torch,
-        ]:
-            found.append(told)
-    return max(found, key=lambda a: str(a.get("started_utc")), default=None)
+        if [told.get(k) for k in ("device", "device_name", "torch")] != [device, name, torch]:
+            continue
+        threads = tuple(told.get("threads", ()))
+        found[threads] = max(found.get(threads, told), told, key=lambda a: str(a.get("started_utc")))
+    return sorted(found.values(), key=lambda a: str(a.get("started_utc")))
 
 
 def versions() -> dict[str, Any]:

@@ -144,9 +144,9 @@ def _environment(
         "worker_environment": {s.label: recorded(worker_environment(s)) for s in plan.surroundings()},
         "ambers": ambers,
         "noise_bands": {
-            device: band
+            device: bands
             for device, facts in devices.items()
-            if (band := environment.noise_band(results, device, str(facts["name"]), str(facts["torch"])))
+            if (bands := environment.noise_bands(results, device, str(facts["name"]), str(facts["torch"])))
         },
     }
 

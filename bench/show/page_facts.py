@@ -94,9 +94,14 @@ def _sentences(run: Run, measured: Sequence[Record]) -> Iterator[str]:
     flagged = sorted(float(r["flagged_share"]) for r in measured if r["flagged_share"] is not None)
     if flagged:
         yield f"The kernel's counters flag {percent(flagged[len(flagged) // 2])} of a row's samples as disturbed (median), {percent(flagged[-1])} at the most."
-    bands = sorted({float(r["noise_band"]) for r in measured if r["noise_band"] is not None})
+    bands = sorted(float(r["noise_band"]) for r in measured if r["noise_band"] is not None)
     if bands:
-        yield f"Noise band of this machine, by blocks against themselves (bench aa): ±{percent(bands[-1])}. What reads within it is no difference."
+        part = (
+            f" It holds for {len(bands)} of the rows: the others have a number of threads that bench aa has not run with."
+            if len(bands) < many
+            else ""
+        )
+        yield f"Noise band of this machine, by blocks against themselves (bench aa): ±{percent(bands[-1])}. What reads within it is no difference.{part}"
     else:
         yield "This machine's noise band is not known: no bench aa stood beside this run, so faster and slower rest on the intervals alone."
     if summary.timed_share is not None:

@@ -132,7 +132,7 @@ COLUMNS: tuple[Column, ...] = (
     _timed("p", "speedup_of_minima", "float", "ratio of each process's minima, geometric mean: a second opinion"),
     _timed("p", "speedup_of_medians", "float", "ratio of each process's medians, geometric mean: a third"),
     _spread("p", "verdict", "str", "faster, slower, same (within 3 % or the noise band) or undecided"),
-    _c("p", "noise_band", "float", "ln: 95 % of this machine's A/A pairs read within ± this (bench aa)", empty="no bench aa of this device and torch stood beside the run"),
+    _c("p", "noise_band", "float", "ln: 95 % of this machine's A/A pairs read within ± this (bench aa)", empty="no bench aa of this device, torch and number of threads stood beside the run"),
     _c("p", "mac_ratio", "float", "MACs of the baseline / MACs of the block: the promise", empty="costs are not known, or one of the two multiplies nothing"),
     _c("p", "layer_ratio", "float", "layers of the block / layers of the baseline: the price", empty="costs are not known, or one of the two has no layer"),
     _c("p", "delivered_share", "float", "speedup / mac_ratio: the share of the promise that arrived", empty="nothing was timed; mac_ratio is empty"),
