@@ -118,6 +118,23 @@ def test_a_call_that_waits_for_the_device_is_never_called_proven(opened, monkeyp
     assert len(found.ns) == 3
 
 
+def test_each_of_several_steps_has_the_devices_own_time(opened, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(accelerator, "SLEEP_CYCLES", 1000)  # too short to queue the steps at first
+    fake = FakeModule(kernel=40e3, launch=200e3)
+    steps = [fake.call, lambda: None, lambda: (fake.call(), fake.call())]
+    found = opened(fake).steps(steps, 3)
+    assert found == [pytest.approx([40e3, 0.0, 80e3])] * 3
+
+
+def test_steps_that_wait_for_the_device_or_can_not_be_queued_have_no_times(opened, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(accelerator, "MOST_CYCLES", 1 << 22)
+    fake = FakeModule()
+    device = opened(fake)
+    assert device.steps([fake.call, fake.synchronize], 2) is None
+    device.module = SimpleNamespace(Event=fake.Event, synchronize=fake.synchronize)
+    assert device.steps([fake.call], 2) is None
+
+
 def test_emptying_the_cache_is_no_part_of_the_time(opened):
     fake = FakeModule(kernel=100e3)
     found = opened(fake).own(fake.call, 4, cold=True)

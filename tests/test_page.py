@@ -232,7 +232,7 @@ def test_what_a_layer_costs_is_told_where_sweeps_tell(tmp_path: Path) -> None:
     costs = page_facts.layer_costs(run)
     assert [c.block for c in costs] == ["standard", "separable"]
     assert all(90 < float(c.each.split()[0]) < 110 for c in costs), costs
-    assert "was not measured: this version times whole blocks" in Parsed(bare(run)).text
+    assert "none of its blocks was walked layer by layer" in Parsed(bare(run)).text
 
 
 # ---------------------------------------------------------------- pictures inside the page

@@ -11,6 +11,7 @@ from bench.analyse.results import Run, read
 from bench.analyse.verdict import judge
 from bench.measure import simulated
 from bench.run import launch, runner, session
+from bench.spec.columns import PARTS
 from bench.spec.errors import UserError
 
 CONFIG = """
@@ -53,6 +54,11 @@ def test_a_launch_bound_block_costs_its_launches_and_a_graph_gives_the_kernels_t
         assert eager["device_time_proven"]
         assert eager["bound"] == "launch-bound"
         assert eager["launches"] == eager["launches_graph"] == kernels
+        layers = {"conv": 1, "norm_act": 2} if block == "standard" else {"depthwise": 1, "pointwise": 1, "norm_act": 4}
+        for part in PARTS:
+            assert eager[f"time_in_{part}_s"] == pytest.approx(layers.get(part, 0) * 1e-6, rel=0.02)
+        assert eager["time_in_gaps_s"] == pytest.approx(kernels * 4e-6, rel=0.02)  # the card waits for the host
+        assert pd.isna(graph["time_in_gaps_s"])
         assert graph["time_median_s"] == pytest.approx(max(5e-6, kernels * 1e-6), rel=0.02)
         assert graph["device_time_median_s"] == pytest.approx(kernels * 1e-6, rel=1e-3)
     pairs = run.pairs.set_index("mode")

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from bench.analyse import roofline
 from bench.analyse.roofline import Roof
-from bench.spec.columns import COUNTED, SCHEMA_VERSION, STATUSES, TOOLS
+from bench.spec.columns import COUNTED, PARTS, SCHEMA_VERSION, STATUSES, TOOLS, Part
 from bench.spec.errors import UserError
 from bench.spec.plan import Trial
 
@@ -38,6 +38,7 @@ class Taken:
     device_cold_s: Floats | None = None
     device_proven: bool | None = None
     enqueue_s: Floats | None = None
+    shares: Mapping[Part, float] | None = None  # of an evaluation's time, by part of the block
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +289,16 @@ def _taken(arm: dict[str, Any], warm_up: list[float], counters: Mapping[str, int
         device_cold_s=_seconds(arm.get("device_cold_ns")),
         device_proven=None if proven is None else bool(proven),
         enqueue_s=_seconds(arm.get("enqueue_ns")),
+        shares=_shares(arm.get("parts_ns")),
     )
+
+
+def _shares(parts_ns: Mapping[str, float] | None) -> dict[Part, float] | None:
+    """Each part's share of the whole; None where the call was not walked."""
+    if not parts_ns:
+        return None
+    whole = float(parts_ns["whole"])
+    return {part: float(parts_ns.get(part, 0.0)) / whole for part in PARTS}
 
 
 def _opinion(told: dict[str, Any], trial: Trial) -> Opinion:

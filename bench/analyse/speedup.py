@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from bench.analyse import families, roofline, statistics
 from bench.analyse.records import Floats, History, Inspected, Taken
 from bench.analyse.theory import Row, cost_of, promise_columns, theory_columns
-from bench.spec.columns import FLAGS, MEASURED, SCHEMA_VERSION
+from bench.spec.columns import FLAGS, MEASURED, PARTS, SCHEMA_VERSION
 from bench.spec.config import Timing
 from bench.spec.costs import mac_ratio
 from bench.spec.interval import LEAST_ROUNDS, Interval, clean_rounds, t_interval
@@ -164,7 +164,9 @@ def _arm_row(
         }
     if not taken:
         return row
-    row |= _card_columns(cards) | _time_columns(taken, timing) | device_columns(taken) | _counter_columns(taken)
+    times = _time_columns(taken, timing)
+    row |= _card_columns(cards) | times | device_columns(taken) | _counter_columns(taken)
+    row |= part_columns(taken, cast(float, times["time_median_s"]))
     if trial.mode == "compile":
         row |= {"compile_time_s": None if inspected is None else inspected.compile_s}
     if theory is not None:
@@ -230,6 +232,15 @@ def device_columns(taken: Sequence[Taken]) -> Row:
         "enqueue_time_median_s": enqueue,
         "bound": None if own is None or enqueue is None else bound(enqueue, own),
     }
+
+
+def part_columns(taken: Sequence[Taken], time_s: float) -> Row:
+    """Where an evaluation's time goes: shares, medians over processes, of `time_s`; what they leave is the gaps'."""
+    walks = [t.shares for t in taken if t.shares is not None]
+    if len(walks) < len(taken):
+        return {}
+    found = {part: float(np.median([walk[part] for walk in walks])) * time_s for part in PARTS}
+    return {**{f"time_in_{part}_s": s for part, s in found.items()}, "time_in_gaps_s": time_s - sum(found.values())}
 
 
 def _card_columns(cards: Sequence[Mapping[str, Any]]) -> Row:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import contextlib
 import math
 import traceback
-from collections.abc import Callable
-from itertools import repeat
+from collections.abc import Callable, Sequence
+from itertools import pairwise, repeat
 from time import perf_counter_ns
 from typing import Any, TypeVar
 
@@ -102,6 +102,28 @@ class Accelerator:
                 return OwnTimes(tuple(rest), proven=True)
             cycles *= 2
         return OwnTimes(tuple(self._plain(call, times, cold)), proven=False)
+
+    def steps(self, calls: Sequence[Call], times: int) -> list[list[float]] | None:
+        """By events between queued calls, all submitted before the device reached the first; None where that can't be shown."""
+        if not self.has_events or not hasattr(self.module, "_sleep"):
+            return None
+        taken: list[list[float]] = []
+        cycles = SLEEP_CYCLES
+        while len(taken) < times and cycles <= MOST_CYCLES:
+            marks = [self._event() for _ in range(len(calls) + 1)]
+            self.synchronize()
+            self.module._sleep(cycles)
+            marks[0].record()
+            for call, mark in zip(calls, marks[1:], strict=True):
+                call()
+                mark.record()
+            ahead = not marks[0].query()
+            self.synchronize()
+            if ahead:
+                taken.append([before.elapsed_time(after) * 1e6 for before, after in pairwise(marks)])
+            else:
+                cycles *= 2
+        return taken if len(taken) == times else None
 
     def memory_peak(self, call: Call, clear: Call) -> memory.Peak:
         """By the caching allocator; MPS has no peak, so it is left empty there."""
@@ -220,8 +242,11 @@ class Accelerator:
             taken.append(first.elapsed_time(last) * 1e6)
         return taken
 
+    def _event(self) -> Any:
+        return self.module.Event(enable_timing=True)
+
     def _events(self) -> tuple[Any, Any]:
-        return self.module.Event(enable_timing=True), self.module.Event(enable_timing=True)
+        return self._event(), self._event()
 
     def _can_flush(self) -> bool:
         """Take memory of three times the device's second-level cache, if there is as much to spare."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import pairwise, repeat
 from time import perf_counter_ns
 from typing import Any, Protocol
 
@@ -66,6 +66,9 @@ class Device(Protocol):
     def own(self, call: Call, times: int, cold: bool = False) -> OwnTimes | None:
         """The device's own time of each of `times` calls; `cold` empties its cache before each."""
 
+    def steps(self, calls: Sequence[Call], times: int) -> list[list[float]] | None:
+        """The device's own nanoseconds of each of these calls, made one after the other, in each of `times` passes."""
+
     def memory_peak(self, call: Call, clear: Call) -> memory.Peak:
         """The most memory that one call holds beyond what is left after `clear`."""
 
@@ -108,6 +111,16 @@ class Cpu:
 
     def own(self, call: Call, times: int, cold: bool = False) -> OwnTimes | None:  # noqa: ARG002
         return None
+
+    def steps(self, calls: Sequence[Call], times: int) -> list[list[float]] | None:
+        taken = []
+        for _ in repeat(None, times):
+            marks = [self.clock()]
+            for call in calls:
+                call()
+                marks.append(self.clock())
+            taken.append([float(after - before) for before, after in pairwise(marks)])
+        return taken
 
     def memory_peak(self, call: Call, clear: Call) -> memory.Peak:
         return memory.peak_on_cpu(call, clear)

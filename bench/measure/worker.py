@@ -23,7 +23,7 @@ from typing import Any, TextIO
 
 import torch
 
-from bench.measure import compiling, inventory, opinions, roofs, sampling, selfcheck
+from bench.measure import compiling, inventory, opinions, roofs, sampling, selfcheck, walk
 from bench.measure.devices import CaptureFailed, Device, Launches, open_device, set_switches
 from bench.measure.diagnosis import too_old
 from bench.measure.health import Watch
@@ -240,6 +240,9 @@ def _visit(trial: Trial, device: Device, job: dict[str, Any], watch: Watch | Non
         try:
             visit = sampling.sample([partial(device.time, e) for e in evaluations], timing, seed, device.clock, watch)
             sides = sampling.device_side(device, evaluations, 1 if device.predicted else 10)
+            parts = [
+                _parts(device, e, a, s.evaluations) for a, e, s in zip(trial.arms, evaluations, visit.arms, strict=True)
+            ]
         finally:
             gc.enable()
         for arm, evaluation in zip(trial.arms, evaluations, strict=True):
@@ -263,6 +266,7 @@ def _visit(trial: Trial, device: Device, job: dict[str, Any], watch: Watch | Non
                 "samples_ns": _rounded(s.times),
                 "flags": s.flags,
                 **({} if sides is None else _device_side(sides[i])),
+                **({} if parts[i] is None else {"parts_ns": parts[i]}),
             }
             for i, (a, s) in enumerate(zip(trial.arms, visit.arms, strict=True))
         ],
@@ -277,6 +281,19 @@ def _visit(trial: Trial, device: Device, job: dict[str, Any], watch: Watch | Non
         "timed_s": round(visit.timed_s, 6),
         **({"card": [before, card.read()]} if card else {}),
     }
+
+
+def _parts(device: Device, evaluation: Evaluation, arm: Arm, evaluations: int) -> dict[str, float] | None:
+    """Where the arm's time goes. A walk that fails costs its own columns alone, unless the device is lost."""
+    if device.predicted or arm.choice.factory is not None:
+        return None
+    try:
+        return walk.parts_ns(device, evaluation, evaluations)
+    except torch.AcceleratorError:
+        raise
+    except Exception:  # noqa: BLE001 (the arm's samples are there already)
+        traceback.print_exc()
+        return None
 
 
 def _second_opinions(trial: Trial, device: Device, threads: int) -> dict[str, Any]:

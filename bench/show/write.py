@@ -26,6 +26,7 @@ from bench.show import (
     networks_picture,
     page,
     page_together,
+    parts_picture,
     plots,
     reproduction,
     roofline,
@@ -42,6 +43,7 @@ _PICTURES = (
     networks_picture,
     doses_picture,
     roofline,
+    parts_picture,
 )
 
 
@@ -111,7 +113,7 @@ def write_together(runs: Sequence[Run], path: Path) -> tuple[Path, ...]:
     into, whole = path.with_suffix(""), joined.whole
     drawn = devices_picture.draw(whole, into)
     drawn += plots.draw(whole, into, but=("speedup",) if drawn else ())
-    makers = (map_picture, crossover_picture, networks_picture, doses_picture, roofline)
+    makers = (map_picture, crossover_picture, networks_picture, doses_picture, roofline, parts_picture)
     drawn += tuple(p for made in makers for p in made.draw(whole, into))
     for name, figure in (
         ("depth", depth_picture.picture(whole, devices_alike=True)),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, get_args
 
 SCHEMA_VERSION = 1
 
@@ -21,6 +21,9 @@ MEASURED: tuple[Status, ...] = ("ok", "noisy")
 PREDICTED: Status = "predicted"
 TOLD: tuple[Status, ...] = (*MEASURED, PREDICTED)
 """Rows that hold numbers: to be shown side by side, and never in one mean."""
+Part = Literal["conv", "depthwise", "pointwise", "norm_act", "other"]
+PARTS: tuple[Part, ...] = get_args(Part)
+"""What of a block its time goes into, besides the gaps between."""
 FAILED: tuple[Status, ...] = ("oom", "timeout", "crash", "nonfinite")
 
 
@@ -50,6 +53,10 @@ _spread = partial(_c, empty="fewer than two processes timed it")
 _of_block = partial(_c, empty="it is a whole network")
 _cost = partial(_c, empty="its costs are not known")
 _own_time = partial(_c, empty="nothing was timed; on cpu and mps")
+_part = partial(
+    _c,
+    empty="nothing was timed; not an eager inference; a block of the user's own, one of over 256 steps; a card that can't be kept waiting",
+)
 _card = partial(_c, empty="nothing was timed; no NVIDIA GPU, or NVML does not tell")
 _roofed = partial(_c, empty="nothing was timed; no roof was measured for it; a block of the user's own")
 _a_roof = partial(_c, empty="it could not be measured: roof_detail says why")
@@ -116,6 +123,12 @@ COLUMNS: tuple[Column, ...] = (
     _own_time("m", "device_time_proven", "bool", "whether every such call was queued before the device reached it"),
     _c("m", "enqueue_time_median_s", "float", "time that the host takes to submit one evaluation", "s", empty="nothing was timed; on cpu"),
     _c("m", "bound", "str", "launch-bound: enqueue > 1.2 x device time; device-bound: the reverse; else balanced", empty="one of the two is empty"),
+    _part("m", "time_in_conv_s", "float", "of time_median_s, by walks layer by layer beside whole calls: k x k, grouped, transposed convolutions (a card's by its own clock)", "s"),
+    _part("m", "time_in_depthwise_s", "float", "the same: depthwise convolutions", "s"),
+    _part("m", "time_in_pointwise_s", "float", "the same: 1 x 1 convolutions", "s"),
+    _part("m", "time_in_norm_act_s", "float", "the same: batch norm and activations", "s"),
+    _part("m", "time_in_other_s", "float", "the same: pooling, linear layers, additions", "s"),
+    _part("m", "time_in_gaps_s", "float", "the same: between the layers, on a card mostly waiting for the host; below 0 where walking takes longer than calling", "s"),
     _c("m", "compile_time_s", "float", "time of an arm's first call in mode compile, in the inspection; the run starts without cache", "s", empty="the mode is another; it was not inspected"),
     _c("m", "launches", "int", "kernels that one evaluation starts, by the profiler", empty="it was not inspected; on cpu and mps; the profiler saw none"),
     _c("m", "launches_graph", "int", "the same by the kernel nodes of a captured graph", empty="it was not inspected; on anything but CUDA with its Python bindings"),

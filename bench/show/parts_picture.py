@@ -1,0 +1,113 @@
+"""Where the time goes: each block's time in its layers and in the gaps between them, beside the time of its baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from bench.analyse.designs import sweep_of_shapes
+from bench.analyse.regression import listed
+from bench.analyse.results import Run
+from bench.analyse.summary import Record, records_of, share
+from bench.show import style
+from bench.show.facets import Channels, lay_out
+from bench.show.plots import channel_axis, columns, footer, kernels, label_outer, left_out, panel_name
+from bench.spec.columns import MEASURED
+from bench.spec.device_names import in_words, is_cpu
+
+PARTS = {
+    "conv": ("k x k convolution", style.COLOURS[0]),
+    "depthwise": ("depthwise", style.COLOURS[1]),
+    "pointwise": ("pointwise", style.COLOURS[2]),
+    "norm_act": ("norm and activation", style.COLOURS[3]),
+    "other": ("other", style.COLOURS[5]),
+    "gaps": ("gaps", "#D9D9D9"),
+}
+"""Each part's word and colour, in the order of the bars from below."""
+MOST_PANELS = 12
+_TOLD = 0.1  # of the time, below which a part is not in the title
+_WIDTH = 0.8  # of the step from channels to channels, that the bars of a shape take together
+
+
+def draw(run: Run, folder: Path) -> tuple[Path, ...]:
+    """Write parts.png and parts.svg into `folder`, if blocks of the run were walked layer by layer; returns the paths."""
+    figure = picture(run)
+    return () if figure is None else style.save(figure, folder, "parts")
+
+
+def picture(run: Run) -> Figure | None:
+    """Time over the baseline's against channels, stacked by part, a panel per kernel and way to run; None without walks."""
+    rows = [r for r in sweep_of_shapes(records_of(run.measurements)) if r["status"] in MEASURED and r["time_in_gaps_s"] is not None]  # fmt: skip
+    base = {r["trial_id"]: float(r["time_median_s"]) for r in rows if r["block"] == r["baseline"]}
+    rows = [r for r in rows if r["trial_id"] in base]
+    if not rows:
+        return None
+    facets = lay_out(rows, ignore=("block",))
+    every = [
+        (group, line, kernel)
+        for group in facets.groups
+        for line in facets.series
+        for kernel in kernels([r for r in rows if facets.line(r) == line], group, facets)
+    ]
+    places = every[:MOST_PANELS]
+    blocks = list(dict.fromkeys(str(r["block"]) for r in sorted(rows, key=lambda r: r["block"] != r["baseline"])))
+    channels = Channels.of(rows)
+    across = columns([(f"{group} {line}", kernel) for group, line, kernel in places])
+    figure, axes = style.panels(len(places), across)
+    for axis, (group, line, kernel) in zip(axes, places, strict=True):
+        here = [r for r in rows if facets.group(r) == group and facets.line(r) == line and r["kernel"] == kernel]
+        width = _WIDTH * channels.step / len(blocks)
+        for i, block in enumerate(blocks):
+            mine = [r for r in here if r["block"] == block]
+            _stack(axis, mine, [channels.at(r) + (i - (len(blocks) - 1) / 2) * width for r in mine], base, width)
+        axis.axhline(1, color=style.FAINT, lw=1.0, zorder=1)
+        channel_axis(axis, channels)
+        axis.grid(visible=False, axis="x")
+        style.name_panel(axis, panel_name(", ".join(filter(None, (group, line))), kernel))
+    label_outer(axes, across, f"time / time of {_baselines(rows)}")
+    used = [p for p in PARTS if any(r[f"time_in_{p}_s"] > 0 for r in rows)]
+    handles: list[Artist] = [Patch(color=PARTS[p][1], label=PARTS[p][0]) for p in used]
+    handles.append(Patch(alpha=0, label=f"from left to right: {', '.join(blocks)}"))
+    clock = "" if all(is_cpu(r["device"]) for r in rows) else ", a card's layers by its own clock"
+    how = f"medians of walks layer by layer beside whole calls{clock} · gaps: the rest of the call (below 0 not drawn)"
+    more = left_out(run, facets, rows)
+    if len(every) > len(places):
+        more = f"{len(every) - len(places)} more panels are not drawn; measurements.csv has them. {more}".strip()
+    style.frame(figure, title(rows), footer(run, rows, how), handles, more)
+    return figure
+
+
+def title(rows: Sequence[Record]) -> str:
+    """Of the block that is compared, on each device, the parts that take a tenth of its time or more, medians over cells."""
+    others = [r for r in rows if r["block"] != r["baseline"]] or list(rows)
+    block = next((r["block"] for r in others if r["time_in_depthwise_s"] > 0), others[0]["block"])
+    mine = [r for r in others if r["block"] == block]
+    devices = list(dict.fromkeys(str(r["device"]) for r in mine))
+    said = []
+    for device in devices:
+        cells = [r for r in mine if str(r["device"]) == device]
+        shares = {p: median(r[f"time_in_{p}_s"] / r["time_median_s"] for r in cells) for p in PARTS}
+        told = sorted((p for p in PARTS if shares[p] >= _TOLD), key=lambda p: -shares[p])
+        where = f"on {in_words(device)} " if len(devices) > 1 else ""
+        said.append(where + listed([f"{PARTS[p][0]} {share(shares[p])}" for p in told]))
+    return f"Where the time of {block} goes (medians of cells): {'; '.join(said)}"
+
+
+def _stack(axis: Axes, rows: Sequence[Record], xs: Sequence[float], base: dict[str, float], width: float) -> None:
+    """A bar for each row, from below in the order of PARTS."""
+    feet = [0.0] * len(rows)
+    for part, (_, colour) in PARTS.items():
+        heights = [max(0.0, r[f"time_in_{part}_s"]) / base[r["trial_id"]] for r in rows]
+        axis.bar(xs, heights, width, feet, color=colour, edgecolor="white", linewidth=0.5, zorder=2)
+        feet = [foot + height for foot, height in zip(feet, heights, strict=True)]
+
+
+def _baselines(rows: Sequence[Record]) -> str:
+    names = list(dict.fromkeys(str(r["baseline"]) for r in rows))
+    return names[0] if len(names) == 1 else "the baseline"

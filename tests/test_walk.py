@@ -1,0 +1,168 @@
+"""Where the time goes: a block walked step by step does what the call does, its times come out exact, and are told."""
+
+from __future__ import annotations
+
+from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from hypothesis import given
+from torch import nn
+
+from bench.analyse.results import read
+from bench.measure import walk
+from bench.measure.devices import Cpu
+from bench.measure.modules import Evaluation, build_module
+from bench.measure.walk import Walk, part_of, parts_ns
+from bench.show import parts_picture
+from bench.show.write import write_views
+from bench.spec.blocks import BlockChoice, Shape, build
+from bench.spec.columns import PARTS
+from bench.spec.config import check
+from bench.spec.plan import Arm, Trial, make
+from tests.shapes import NETWORKS, buildable, network_shape
+from tests.synthetic import Story, config, write_run
+
+COLUMNS = [f"time_in_{part}_s" for part in (*PARTS, "gaps")]
+
+
+def walked(choice: BlockChoice, shape: Shape) -> tuple[Walk, torch.Tensor]:
+    module = build_module(build(choice, shape)).eval()
+    x = torch.randn(shape.batch, shape.c_in, shape.height, shape.width)
+    with torch.inference_mode():
+        steps = Walk(module, x)
+        for _ in range(2):  # a second walk begins anew
+            for _, step in steps.steps:
+                step()
+        return steps, module(x)
+
+
+@given(buildable())
+def test_a_walk_computes_what_the_call_computes(case: tuple[BlockChoice, Shape]) -> None:
+    steps, output = walked(*case)
+    assert torch.equal(steps.output, output)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_walk_goes_through_shortcuts_too(name: str) -> None:
+    steps, output = walked(BlockChoice(name), network_shape(64))
+    assert torch.allclose(steps.output, output, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("module", "part"),
+    [
+        (nn.Conv2d(4, 4, 3, groups=4), "depthwise"),
+        (nn.Conv2d(4, 8, 3, groups=4), "depthwise"),
+        (nn.Conv2d(1, 1, 3), "conv"),
+        (nn.Conv2d(4, 8, 3), "conv"),
+        (nn.Conv2d(4, 8, 3, groups=2), "conv"),
+        (nn.Conv2d(4, 8, 1, groups=2), "conv"),
+        (nn.Conv2d(4, 8, 1, stride=2), "pointwise"),
+        (nn.Conv2d(4, 8, (1, 3)), "conv"),
+        (nn.ConvTranspose2d(4, 8, 1), "conv"),
+        (nn.BatchNorm2d(4), "norm_act"),
+        (nn.ReLU6(), "norm_act"),
+        (nn.Linear(4, 4), "other"),
+        (nn.AdaptiveAvgPool2d(1), "other"),
+    ],
+)
+def test_a_module_has_its_part(module: nn.Module, part: str) -> None:
+    assert part_of(module) == part
+
+
+def trial(mode: str = "eager", pass_: str = "inference", depth: int = 1) -> Trial:
+    axes = {"channels": 8, "size": 6, "threads": 1, "mode": [mode], "pass": [pass_], "depth": depth}
+    told = {"name": "t", "experiments": {"a": {"blocks": ["standard", "separable"], "axes": axes}}}
+    return make(check(told, "t.yaml"), ["cpu"], 1).trials[0]
+
+
+def evaluation(trial: Trial, arm: int = 1) -> Evaluation:
+    return Evaluation(trial, trial.arms[arm], torch.device("cpu"), 0)
+
+
+def test_each_step_has_the_time_that_passed_in_it() -> None:
+    """By a clock that moves 10 ns each time it is read, a step takes 10 ns, and a call between two readings 10 too."""
+    reads = count(0, 10)
+    with torch.inference_mode():
+        found = parts_ns(Cpu(lambda: next(reads)), evaluation(trial()), 1)
+    assert found == {"whole": 10.0, "depthwise": 10.0, "pointwise": 10.0, "norm_act": 40.0}
+
+
+def test_only_plain_eager_inference_of_a_fair_length_is_walked(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = Cpu()
+    assert parts_ns(device, evaluation(trial(pass_="training")), 1) is None
+    with torch.inference_mode():
+        one = evaluation(trial())
+        one.replay = lambda: None
+        assert parts_ns(device, one, 1) is None
+        two = evaluation(trial())
+        two.call = lambda x: x
+        assert parts_ns(device, two, 1) is None
+        monkeypatch.setattr(walk, "MOST_STEPS", 6)
+        assert parts_ns(device, evaluation(trial()), 1) is None
+        unable = SimpleNamespace(time=lambda *_: 1000, steps=lambda *_: None)
+        monkeypatch.setattr(walk, "MOST_STEPS", 7)
+        assert parts_ns(unable, evaluation(trial()), 1) is None
+
+
+# ---------------------------------------------------------------- tables and picture
+
+
+def shares(_: Trial, arm: Arm) -> dict[str, float]:
+    if arm.choice.name == "standard":
+        return {"conv": 0.8, "norm_act": 0.15}
+    return {"depthwise": 0.5, "pointwise": 0.2, "norm_act": 0.25}
+
+
+def test_parts_and_gaps_add_up_to_the_time(tmp_path: Path) -> None:
+    write_run(tmp_path, Story(parts=shares))
+    rows = read(tmp_path).measurements
+    assert rows[COLUMNS].sum(axis=1).to_numpy() == pytest.approx(rows["time_median_s"].to_numpy())
+    mine = rows[rows["block"] == "separable"].iloc[0]
+    told = [mine[column] / mine["time_median_s"] for column in COLUMNS]
+    assert told == pytest.approx([0.0, 0.5, 0.2, 0.25, 0.0, 0.05])
+
+
+def test_without_a_walk_in_every_process_the_columns_are_empty_and_nothing_is_drawn(tmp_path: Path) -> None:
+    write_run(tmp_path, Story(parts=shares, unwalked=frozenset({2})))
+    run = read(tmp_path)
+    assert run.measurements[COLUMNS].isna().all().all()
+    assert parts_picture.picture(run) is None
+
+
+def test_the_title_tells_what_takes_a_tenth_of_the_time_the_most_first(tmp_path: Path) -> None:
+    write_run(tmp_path, Story(parts=shares))
+    figure = parts_picture.picture(read(tmp_path))
+    assert figure is not None
+    title = figure.get_suptitle().replace("\n", " ")
+    assert (
+        title
+        == "Where the time of separable goes (medians of cells): depthwise 50 %, norm and activation 25 % and pointwise 20 %"
+    )
+
+
+def test_bars_stand_as_high_as_the_speedup_says(tmp_path: Path) -> None:
+    axes = {"channels": [16, 64], "threads": 1}
+    told = {"name": "t", "experiments": {"a": {"blocks": ["standard", "separable"], "axes": axes}}}
+    write_run(tmp_path, Story(parts=shares), told)
+    run = read(tmp_path)
+    figure = parts_picture.picture(run)
+    assert figure is not None
+    (axis,) = figure.axes
+    tops: dict[float, float] = {}
+    for bar in axis.patches:
+        tops[round(bar.get_x(), 6)] = max(tops.get(round(bar.get_x(), 6), 0.0), bar.get_y() + bar.get_height())
+    heights = [tops[x] for x in sorted(tops)]
+    times = run.measurements.set_index(["c_in", "block"])["time_median_s"]
+    wanted = [times[c, b] / times[c, "standard"] for c in (16, 64) for b in ("standard", "separable")]
+    assert heights == pytest.approx(wanted)
+
+
+def test_the_page_has_its_section_only_where_blocks_were_walked(tmp_path: Path) -> None:
+    for name, parts in (("walked", shares), ("plain", None)):
+        write_run(tmp_path / name, Story(parts=parts), config())
+        page = write_views(tmp_path / name).page.read_text(encoding="utf-8")
+        assert ('id="parts"' in page) is (name == "walked")
