@@ -91,6 +91,17 @@ def test_each_step_has_the_time_that_passed_in_it() -> None:
     assert found == {"whole": 10.0, "depthwise": 10.0, "pointwise": 10.0, "norm_act": 40.0}
 
 
+def test_a_long_call_is_walked_once() -> None:
+    timed: list[int] = []
+    seconds = SimpleNamespace(
+        time=lambda _, n: timed.append(n) or n * 1e9, steps=lambda calls, times: [[1e8] * len(calls)] * times
+    )
+    with torch.inference_mode():
+        found = parts_ns(seconds, evaluation(trial()), 2)
+    assert timed == [2]
+    assert found == {"whole": 1e9, "depthwise": 1e8, "pointwise": 1e8, "norm_act": 4e8}
+
+
 def test_only_plain_eager_inference_of_a_fair_length_is_walked(monkeypatch: pytest.MonkeyPatch) -> None:
     device = Cpu()
     assert parts_ns(device, evaluation(trial(pass_="training")), 1) is None

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 SAMPLES = 5  # of whole calls, with walks after each, so that the machine's mood is in both
 WALKS_NS = 10e6  # of walks after a sample, as far as these are
 FEWEST, MOST = 1, 5  # walks
+ENOUGH_NS = 0.3e9  # of one arm in one process: long calls get fewer samples, and hardly differ
 MOST_STEPS = 256  # a card's queue holds about a thousand launches, and a deep stack would overrun it
 Step = tuple["Part | None", Callable[[], object]]
 
@@ -93,12 +94,14 @@ def parts_ns(device: Device, evaluation: Evaluation, evaluations: int) -> dict[s
     calls = [call for _, call in walk.steps]
     whole: list[float] = []
     walks: list[list[float]] = []
-    for _ in range(SAMPLES):
+    spent = 0.0
+    while len(whole) < SAMPLES and spent < ENOUGH_NS:
         whole.append(device.time(evaluation, evaluations) / evaluations)
         taken = device.steps(calls, max(FEWEST, min(MOST, round(WALKS_NS / whole[-1]))))
         if taken is None:
             return None
         walks += taken
+        spent += whole[-1] * (evaluations + len(taken))
     found: dict[str, float] = {"whole": median(whole)}
     for (part, _), *ns in zip(walk.steps, *walks, strict=True):
         if part is not None:

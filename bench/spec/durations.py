@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 START_SECONDS = 3.0  # a fresh worker imports torch
 CARD_START_SECONDS = 8.0  # and loads an accelerator's libraries; a guess, as all of the CARD_ ones are
 CALLS_A_ROUND = 6  # of an arm: two samples of two evaluations each, and one that goes unmeasured before each sample
-CALLS_BEFORE = 4  # warm-up and checks
+CALLS_BESIDE = 7  # warm-up, checks and a walk layer by layer
 SETUP_SECONDS = 0.35  # building, warming up and calibrating one trial
 CARD_SETUP_SECONDS = 1.0  # and searching algorithms, and the device's own times after the rounds
 COMPILER_COLD_SECONDS = 20.0  # the first worker of a run that compiles builds what all kernels need
@@ -74,7 +74,7 @@ def visit_seconds(trial: Trial, timing: Timing) -> float:
 
 def fewest_calls(timing: Timing) -> int:
     """Evaluations that each arm of a trial has in one process at the least."""
-    return timing.rounds_min * CALLS_A_ROUND + CALLS_BEFORE
+    return timing.rounds_min * CALLS_A_ROUND + CALLS_BESIDE
 
 
 def start_seconds(surroundings: Surroundings) -> float:
