@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from bench.analyse import results
 from bench.analyse.comparison import compare
-from bench.analyse.matching import CPU_ONLY, LOOSE, match
+from bench.analyse.matching import CPU_ONLY, LOOSE, Matching, match, stands_for
 from bench.show.compare import headline, table
 from bench.spec.columns import KEYS
+from bench.spec.device_names import is_predicted
 
 ROW: dict[str, Any] = {
     "experiment": "e", "block": "separable", "baseline": "standard", "batch": 1, "c_in": 8, "c_out": 8, "height": 28,
@@ -63,7 +64,7 @@ def test_what_differs_in_one_field_goes_before_what_differs_in_two() -> None:
     assert told([row()], [row(threads=2, dtype="bf16"), row(dtype="bf16")]) == ([], [(0, 1, ("dtype",))], (), (0,))
 
 
-@pytest.mark.parametrize("field", [k for k in KEYS if k not in LOOSE and k != "device"])
+@pytest.mark.parametrize("field", [k for k in KEYS if k not in LOOSE])
 def test_other_shapes_and_blocks_are_never_set_side_by_side(field: str) -> None:
     changed = row(**{field: 99 if isinstance(ROW[field], int) else "other"})
     assert told([row()], [changed]) == ([], [], (0,), (0,))
@@ -88,6 +89,50 @@ def test_runs_without_a_common_kind_of_device_are_matched_across() -> None:
     assert match(a, b).across
     assert told(a, b)[0] == [(0, 0), (1, 0)]
     assert not match(a, []).across
+
+
+def test_a_predicted_card_meets_the_measured_one_and_not_the_processor_beside_it() -> None:
+    measured = [row(c_in=c, device=d) for c in (8, 16) for d in ("cpu", "cuda:0")]
+    foretold = [row(c_in=c, device="sim:h100") for c in (8, 16)]
+    assert told(measured, foretold) == ([], [(1, 0, ("device",)), (3, 1, ("device",))], (0, 2), ())
+    other = [{**r, "experiment": "f"} for r in foretold]
+    assert told(measured, other)[1] == [(1, 0, ("experiment", "device")), (3, 1, ("experiment", "device"))]
+    both = [row(device="cpu"), row(device="sim:h100")]
+    assert told(measured[:2], both) == ([(0, 0)], [(1, 1, ("device",))], (), ())
+    assert told(measured[:2], [row(device="sim:server_cpu")])[1:] == ([(0, 0, ("device",))], (1,), ())
+
+
+def test_predictions_meet_each_other_before_they_meet_measurements() -> None:
+    a, b = ([row(device=d) for d in ("cuda:0", f"sim:{name}")] for name in ("h100", "a100"))
+    assert told(a, b[::-1]) == ([(0, 1), (1, 0)], [], (), ())
+
+
+def test_a_pair_across_kinds_of_device_that_differs_in_more_names_the_device_too() -> None:
+    assert told([row()], [row(device="cuda:0", batch=8)])[1] == [(0, 0, ("batch", "device"))]
+    assert match([row()], [row(device="sim:h100")]).pairs[0].differs == ("device",)
+    assert match([row()], [row(device="cuda:0")]).pairs[0].differs == ()
+
+
+DEVICES = ["cpu", "cuda:0", "cuda:1", "xpu:0", "sim:h100", "sim:a100", "sim:server_cpu"]
+ON_DEVICES = st.lists(st.tuples(st.sampled_from(DEVICES), st.integers(1, 2), st.integers(1, 2), st.sampled_from(["e", "f"])), max_size=10)  # fmt: skip
+
+
+@given(ON_DEVICES, ON_DEVICES)
+def test_kinds_of_device_never_cross_where_the_runs_share_one_and_a_mirror_shows_the_same(one: list[Any], two: list[Any]) -> None:  # fmt: skip
+    a, b = ([row(device=d, c_in=c, threads=t, experiment=e) for d, c, t, e in rows] for rows in (one, two))
+    found, back = match(a, b), match(b, a)
+    for p in (*found.pairs, *found.loose):
+        kinds = [stands_for(r["device"]) for r in (a[p.a], b[p.b])]
+        natures = [is_predicted(r["device"]) for r in (a[p.a], b[p.b])]
+        assert found.across or kinds[0] == kinds[1]
+        assert (natures[0] == natures[1]) or "device" in p.differs
+    ways = [sorted(told_pairs(m, *s)) for m, s in ((found, (a, b)), (back, (b, a)))]
+    assert ways[0] == sorted((y, x, differs) for x, y, differs in ways[1])
+    assert (len(found.only_a), len(found.only_b)) == (len(back.only_b), len(back.only_a))
+
+
+def told_pairs(found: Matching, a: list[dict[str, Any]], b: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    return [(tuple(a[p.a].items()), tuple(b[p.b].items()), p.differs) for p in (*found.pairs, *found.loose)]
 
 
 @given(st.lists(st.tuples(st.integers(1, 3), st.sampled_from(["fp32", "bf16"]), st.integers(1, 3)), max_size=12), st.lists(st.tuples(st.integers(1, 3), st.sampled_from(["fp32", "bf16"]), st.integers(1, 3)), max_size=12))  # fmt: skip

@@ -119,13 +119,13 @@ def test_a_measured_run_against_a_predicted_one_is_confounded_and_opens_no_gate(
     rows = [m for table in found[0].tables for m in table.matches]
     assert rows
     assert {m.verdict for m in rows} == {"CONFOUNDED"}
-    assert all("status" in m.differs for m in rows)
+    assert all("device" in m.differs for m in rows)
     assert not [m for table in found[0].tables for m in table.judged]
     with pytest.raises(UserError, match="no row can be compared"):
         comparison.failing(found)
     out = StringIO()
     compare.show(found[0], out)
-    assert "status ok in A, predicted in B" in out.getvalue()
+    assert "CONFOUNDED: device cuda:0 in A, predicted a100 in B" in out.getvalue()
 
 
 def test_two_predictions_are_not_compared_as_measurements_are():

@@ -19,7 +19,6 @@ from bench.analyse.results import Run
 from bench.analyse.summary import records_of
 from bench.analyse.surroundings import Difference, differences, other_card, other_machine
 from bench.spec.columns import FAILED, FILES, KEYS, MEASURED, SPEEDUP, TIME
-from bench.spec.device_names import is_predicted
 from bench.spec.errors import UserError
 from bench.spec.interval import Interval
 
@@ -230,7 +229,8 @@ def _draft(a: Run, b: Run, margin: float, correction: Correction) -> Comparison:
     widest = [max(found.values(), default=None) for found in bands]
     return Comparison(
         a, b, margin, correction, (widest[0], widest[1]), matched.across, speedups, times,
-        "; ".join(why for why in reasons.values() if why), cards, tuple(differences(a, b)),
+        "; ".join(why for why in reasons.values() if why) if reasons else "no row is in both runs", cards,
+        tuple(differences(a, b)),
     )  # fmt: skip
 
 
@@ -280,19 +280,16 @@ class _Sides:
         read = _speed if quantity == "speedup" else _time
         confidence = self.a.timing.confidence
         left, right = read(a, confidence, confidence), read(b, self.b.timing.confidence, confidence)
-        apart = pair.differs
-        if is_predicted(a["device"]) != is_predicted(b["device"]):
-            apart = (*apart, "status")  # a model's word against a measurement is no change of anything
-        verdict: Verdict = "CONFOUNDED" if apart else "NOT MEASURED"
+        verdict: Verdict = "CONFOUNDED" if pair.differs else "NOT MEASURED"
         if left is None or right is None:
-            return Match(a, b, None, edge, verdict, differs=apart)
+            return Match(a, b, None, edge, verdict, differs=pair.differs)
         log = statistics.difference(left, right, confidence)
         if self.a.run_id == self.b.run_id and log.mean == 0:  # not two samples but one, so nothing is left to chance
             log = Interval(0.0, 0.0, max(2, log.n))
         else:
             log = Interval(log.mean, math.hypot(log.half_width, *known), log.n)
-        if apart:
-            return Match(a, b, log, edge, verdict, differs=apart)
+        if pair.differs:
+            return Match(a, b, log, edge, verdict, differs=pair.differs)
         p = beyond(log, edge, confidence)
         if quantity == "time" and p < 1 and not _minima_agree(a, b, log.mean, edge):
             p = 1.0

@@ -1,28 +1,45 @@
 """Which rows of two runs are of the same workload, and which come near: in time linear in their number.
 
 A workload is what was computed and how, not where: the device counts by its kind, not by its number, and what shapes a
-CPU's time alone (threads, allocator, waiting) is no part of an accelerator's workload.
+CPU's time alone (threads, allocator, waiting) is no part of an accelerator's workload. A predicted device is of the kind
+that it stands for, and that one row is predicted and the other measured is a difference like that of threads.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from operator import itemgetter
 from typing import Any
 
 from bench.spec.columns import KEYS
+from bench.spec.device_names import is_cpu, is_predicted
 
 Record = Mapping[str, Any]
 Key = tuple[Hashable, ...]
 Keys = Sequence[Key] | Mapping[int, Key]
 
 CPU_ONLY = ("threads", "allocator", "waiting")
-LOOSE = ("threads", "allocator", "waiting", "batch", "mode", "layout", "dtype", "pass", "cudnn_benchmark", "experiment")
-"""Fields that a second pass lets differ, the likeliest first. Not the shape and not the blocks: other shapes are other questions."""
+LOOSE = (
+    "threads",
+    "allocator",
+    "waiting",
+    "batch",
+    "mode",
+    "layout",
+    "dtype",
+    "pass",
+    "cudnn_benchmark",
+    "experiment",
+    "device",
+)
+"""Fields that a second pass lets differ, the likeliest first: the device only from measured to predicted, never in its kind.
+
+Not the shape and not the blocks: other shapes are other questions.
+"""
 MOST_LOOSE = 2
-_FIXED = tuple(k for k in KEYS if k not in (*LOOSE, "device"))
+_FIXED = tuple(k for k in KEYS if k not in LOOSE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +55,8 @@ class Pair:
 class Matching:
     """`pairs` are of the same workload, `loose` differ in one or two fields of it; the rest is in one run only.
 
-    `across` says that the runs share no kind of device, so that the device was not asked to match.
+    `across` says that the runs share no kind of device, so that the device was not asked to match: it is named in `differs`
+    of what differs anyway, and where one row is predicted and the other measured.
     """
 
     pairs: tuple[Pair, ...]
@@ -53,13 +71,20 @@ def kind(device: object) -> str:
     return str(device).partition(":")[0]
 
 
+def stands_for(device: object) -> str:
+    """The kind of device whose rows may stand beside this one's: `sim:server_cpu` -> `cpu`, `sim:h100` -> `cuda`."""
+    if not is_predicted(device):
+        return kind(device)
+    return "cpu" if is_cpu(device) else "cuda"
+
+
 def match(a: Sequence[Record], b: Sequence[Record]) -> Matching:
     """Pair the rows of two runs: first what agrees in all KEYS, then by workload, then loosely.
 
     Each row is used once, except between runs without a common kind of device: there all rows that say the same of a
     workload are paired, as both thread counts of a CPU with the one row of a GPU.
     """
-    across = bool(a) and bool(b) and not {kind(r["device"]) for r in a} & {kind(r["device"]) for r in b}
+    across = bool(a and b) and {stands_for(r["device"]) for r in a}.isdisjoint(stands_for(r["device"]) for r in b)
     left, right = ([_workload(r, across) for r in rows] for rows in (a, b))
     if across:
         pairs, rest_a, rest_b = _all_pairs(left, right)
@@ -69,6 +94,8 @@ def match(a: Sequence[Record], b: Sequence[Record]) -> Matching:
         more, rest_a, rest_b = _paired(left, right, rest_a, rest_b)
         pairs += more
     loose, rest_a, rest_b = _loosely(left, right, rest_a, rest_b)
+    if across:
+        pairs, loose = ([_named(p, a, b) for p in found] for found in (pairs, loose))
     return Matching(
         tuple(sorted(pairs, key=lambda p: (p.a, p.b))),
         tuple(sorted(loose, key=lambda p: (p.a, p.b))),
@@ -80,9 +107,16 @@ def match(a: Sequence[Record], b: Sequence[Record]) -> Matching:
 
 def _workload(row: Record, across: bool) -> Key:
     """What must agree: the fields of LOOSE, each in its place, and then all others as one."""
-    kind_ = kind(row["device"])
-    blank = CPU_ONLY if across or kind_ != "cpu" else ()
-    return (*(None if f in blank else row[f] for f in LOOSE), (None if across else kind_, *(row[f] for f in _FIXED)))
+    kind_ = stands_for(row["device"])
+    blank = (*CPU_ONLY, "device") if across else () if kind_ == "cpu" else CPU_ONLY
+    told = {**row, "device": "predicted" if is_predicted(row["device"]) else "measured"}
+    return (*(None if f in blank else told[f] for f in LOOSE), (None if across else kind_, *(row[f] for f in _FIXED)))
+
+
+def _named(pair: Pair, a: Sequence[Record], b: Sequence[Record]) -> Pair:
+    """A pair across kinds of device, which says so where it is no change of anything already."""
+    apart = pair.differs or is_predicted(a[pair.a]["device"]) != is_predicted(b[pair.b]["device"])
+    return replace(pair, differs=(*pair.differs, "device")) if apart else pair
 
 
 def _paired(

@@ -14,6 +14,7 @@ from bench.analyse.summary import percent, spanned, times
 from bench.show.drivers import seconds
 from bench.show.terminal import cell, console_on, print_table
 from bench.spec.columns import MEASURED
+from bench.spec.device_names import in_words
 from bench.spec.interval import Interval
 
 MOST_ROWS = {"speedup": 30, "time": 12}
@@ -68,8 +69,9 @@ def table(compared: Table, matches: Sequence[Match]) -> list[tuple[str, ...]]:
 
 
 def differing(m: Match) -> list[str]:
-    """The fields that confound a row: `threads 8 in A, 2 in B`."""
-    return [f"{f} {m.a[f]} in A, {m.b[f]} in B" for f in m.differs]
+    """The fields that confound a row: `threads 8 in A, 2 in B`, `device cuda:0 in A, predicted h100 in B`."""
+    said = [(f, *(in_words(r[f]) if f == "device" else r[f] for r in (m.a, m.b))) for f in m.differs]
+    return [f"{f} {one} in A, {two} in B" for f, one, two in said]
 
 
 def reason(compared: Table, m: Match) -> str:
