@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,10 @@ import pandas as pd
 import pytest
 
 from bench.analyse import results
+from bench.analyse.comparison import compare
+from bench.show.compare_export import as_csv
 from bench.spec import columns_page
-from bench.spec.columns import COLUMNS, FILES, MEASURED, columns_of
+from bench.spec.columns import COLUMNS, FILES, KEYS, MEASURED, columns_of
 from tests.synthetic import Story, config, write_run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,6 +44,17 @@ def test_the_page_shows_the_tables_that_the_command_prints():
     assert told.stdout == columns_page.markdown()
     page = (ROOT / "docs" / "COLUMNS.md").read_text(encoding="utf-8")
     assert page.endswith(columns_page.markdown()), "print the tables with: python -m bench.spec.columns_page"
+
+
+def test_the_columns_of_a_comparison_are_told(tmp_path: Path):
+    for name in "ab":
+        write_run(tmp_path / name, Story(run_id=name), config({"threads": [1]}))
+    compared = compare(*(results.read(tmp_path / name) for name in "ab"))
+    header = as_csv([compared]).splitlines()[0].split(",")
+    page = (ROOT / "docs" / "COLUMNS.md").read_text(encoding="utf-8")
+    section = page.partition("## What `bench compare --csv` writes")[2].partition("\n## ")[0]
+    told = [name for line in section.splitlines() for name in re.findall(r"`(\w+)`", line.split("|")[1] if "|" in line else "")]  # fmt: skip
+    assert set(header) == {*told, *KEYS} - {"device"}
 
 
 def test_each_column_has_its_row_and_each_file_its_header():

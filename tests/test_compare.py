@@ -22,7 +22,7 @@ from bench import cli
 from bench.analyse import results
 from bench.analyse.comparison import CHANGED, Comparison, beyond, compare, compare_all, failing, judge
 from bench.show.compare import headline, overall, show
-from bench.show.compare_export import to_dict, write_csv
+from bench.show.compare_export import as_csv, to_dict, write_csv
 from bench.show.compare_picture import draw, picture, ratios, spread
 from bench.spec.errors import UserError
 from bench.spec.interval import Interval
@@ -156,6 +156,8 @@ def test_a_change_is_an_interval_beyond_the_margin_and_the_same_is_never_wider(
     verdict = judge(log, edge, beyond(log, edge))
     assert (verdict == "FASTER") == (log.low > edge)
     assert (verdict == "SLOWER") == (log.high < -edge)
+    mirrored = {"FASTER": "SLOWER", "SLOWER": "FASTER"}
+    assert judge(log, edge, beyond(log, edge), quantity="time") == mirrored.get(verdict, verdict)
     if -edge < log.low and log.high < edge:
         assert verdict == "SAME"  # the interval at 95 % within the margin is more than two one-sided tests ask
     if verdict == "SAME":
@@ -216,7 +218,7 @@ def test_medians_that_move_alone_are_ambiguous(a: results.Run, tmp_path: Path) -
     found = compare(a, b)
     assert found.times is not None
     slowed = [m for m in found.times.matches if m.a["block"] == "separable"]
-    assert all(m.ends is not None and m.ends[1] < 0.9 for m in slowed)
+    assert all(m.ends is not None and m.ends[0] > 1 / 0.9 for m in slowed)
     assert {m.verdict for m in slowed} == {"AMBIGUOUS"}
 
 
@@ -321,14 +323,14 @@ def test_json_and_csv_hold_every_row(a: results.Run, tmp_path: Path) -> None:
     assert len(data["speedups"]["rows"]) == 16
     assert data["speedups"]["rows"][1]["speedup_a"] > 1
     assert data["speedups"]["rows"][0]["verdict"] == "NOT MEASURED"
-    assert data["speedups"]["geometric_mean"]["ratio"] == pytest.approx(1, abs=0.05)
+    assert data["speedups"]["geometric_mean"]["b_over_a"] == pytest.approx(1, abs=0.05)
     write_csv([found], tmp_path / "x.csv")
     rows = list(csv.DictReader((tmp_path / "x.csv").read_text().splitlines()))
     kinds = {q: [r["verdict"] for r in rows if r["quantity"] == q] for q in ("speedup", "time")}
     assert kinds["speedup"].count("ONLY IN A") == kinds["speedup"].count("ONLY IN B") == 4
     assert len(kinds["speedup"]) == 24
     assert len(kinds["time"]) == 48
-    assert rows[0]["ratio"] == ""
+    assert rows[0]["b_over_a"] == ""
 
 
 def test_the_pictures_name_the_finding_and_mark_it(a: results.Run, tmp_path: Path) -> None:
@@ -338,14 +340,38 @@ def test_the_pictures_name_the_finding_and_mark_it(a: results.Run, tmp_path: Pat
     assert titles[0] == "Speedups in B against A: 2 slower, 18 same of 20 rows"
     assert titles[1].startswith("On average B's speedups are 0.9")
     assert titles[2] == "Times in B against A: 2 slower, 38 same of 40 rows"
-    assert re.fullmatch(r"B's times against A's, on average: .*(longer|same).*", titles[3])
+    assert re.fullmatch(r"On average B's times are 1.* those of A: .*(longer|same).*", titles[3])
     for figure in drawn:
         assert figure is not None
         rings = [line for axis in figure.axes for line in axis.lines if line.get_markersize() == 12]
         assert sum(np.size(line.get_xdata()) for line in rings) == 2
 
 
-def test_times_have_a_panel_for_each_block_and_up_is_faster(a: results.Run, tmp_path: Path) -> None:
+def test_every_ratio_is_b_over_a_and_says_which_side_of_1_is_better(a: results.Run, tmp_path: Path) -> None:
+    """B takes 1.25 times as long, and its separable block is worth 0.8 of what it was: the numbers that a reader expects."""
+    slow = Story(lambda t, arm: 0.8 * half_the_promise(t, arm), run_id="b", seed=2, processes=8, base_s=lambda t: 1.25 * by_ops_and_flops(t))  # fmt: skip
+    found = compare(a, other(tmp_path / "b", slow))
+    (data,) = to_dict([found])["comparisons"]
+    expected = {("speedups", "separable"): 0.8, ("times", "standard"): 1.25, ("times", "separable"): 1.25 / 0.8}
+    for (name, block), factor in expected.items():
+        rows = [r for r in data[name]["rows"] if r["block"] == block]
+        assert [r["b_over_a"] for r in rows] == pytest.approx([factor] * 20, rel=0.05)
+        assert all(r["b_over_a_ci_low"] < r["b_over_a"] < r["b_over_a_ci_high"] for r in rows)
+        assert {r["verdict"] for r in rows} == {"SLOWER"}
+        assert data[name]["by_block"][block]["b_over_a"] == pytest.approx(factor, rel=0.05)
+    assert (data["speedups"]["better"], data["times"]["better"]) == ("above 1", "below 1")
+    held = csv.DictReader(as_csv([found]).splitlines())
+    assert {(r["quantity"], r["better"], float(r["b_over_a"]) > 1, r["verdict"]) for r in held} == {
+        ("speedup", "above 1", False, "SLOWER"), ("time", "below 1", True, "SLOWER"),
+    }  # fmt: skip
+    text = _shown(found)
+    assert "time of the block. B / A above 1x: the block gains more in B.\n" in text
+    assert "Time of one evaluation, median. B / A above 1x: B takes longer.\n" in text
+    assert text.count("  B / A  ") == 2
+    assert "A / B" not in text
+
+
+def test_times_have_a_panel_for_each_block_and_up_is_slower(a: results.Run, tmp_path: Path) -> None:
     slow = Story(run_id="b", seed=2, base_s=lambda t: 1.2 * by_ops_and_flops(t))
     found = compare(a, other(tmp_path / "b", slow))
     assert found.times is not None
@@ -354,7 +380,8 @@ def test_times_have_a_panel_for_each_block_and_up_is_faster(a: results.Run, tmp_
     names = [axis.get_title(loc="left") for axis in figure.axes]
     assert names == [f"{block}, kernel {k} x {k}" for block in ("standard", "separable") for k in (3, 5)]
     assert "20 % longer" in figure.get_suptitle()
-    assert all(axis.get_ylim()[0] < 1 / 1.2 for axis in figure.axes)
+    assert all(axis.get_ylim()[1] > 1.2 for axis in figure.axes)
+    assert figure.axes[0].get_ylabel() == "time in B / in A (above 1x: B is slower)"
 
 
 def test_a_comparison_of_two_machines_has_pictures_of_speedups_alone(a: results.Run, tmp_path: Path, sketched: None) -> None:  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,10 @@ def test_times_have_a_history_too(runs: list[results.Run]) -> None:
     found = read(runs, "time")
     (change,) = found.changes
     assert {s.row["block"] for s in change.shifts if s.verdict == "SLOWER"} == {"separable"}
+    assert all(s.log.mean > math.log(1.05) for s in change.shifts if s.verdict == "SLOWER")  # after / before: longer
+    assert re.match(r"Times [\d.]+ % longer from ", title(found))
+    assert "median time / that of the first run, geometric mean of 8 rows; above 1x: longer" in _shown(found)
+    assert to_dict(found)["better"] == "below 1"
 
 
 def test_the_picture_marks_the_change(runs: list[results.Run]) -> None:

@@ -1,7 +1,7 @@
 """Two runs, row by row: is it another number in B than in A, beyond a margin that matters and beyond what runs differ by?
 
 Speedups come first: both sides of a speedup were measured in the same processes, so a machine's mood is in neither. Times
-are compared where one machine can have made both runs. All ratios stand so that above 1 is better for B.
+are compared where one machine can have made both runs. Every ratio is B / A: above 1 B is better by a speedup and worse by a time.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ CHANGED: tuple[Verdict, ...] = ("SLOWER", "FASTER")
 JUDGED: tuple[Verdict, ...] = ("SLOWER", "FASTER", "AMBIGUOUS", "SAME")
 Correction = Literal["benjamini-hochberg", "holm"]
 Quantity = Literal["speedup", "time"]
+BETTER: dict[Quantity, Literal["above 1", "below 1"]] = {"speedup": "above 1", "time": "below 1"}
+"""Where B / A says that B is better."""
 VALUES: dict[Quantity, tuple[str, str, str]] = {"speedup": SPEEDUP, "time": TIME}
 """The columns of a quantity: its value and the ends of its interval."""
 _ADJUST: dict[Correction, Callable[[Sequence[float]], list[float]]] = {
@@ -40,7 +42,7 @@ _ADJUST: dict[Correction, Callable[[Sequence[float]], list[float]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """One row of both runs. `ratio` is speedup in B / speedup in A, or time in A / time in B, with what it was judged by.
+    """One row of both runs. `ratio` is B / A, of speedups or of times, with what it was judged by.
 
     `log` is the interval of ln(ratio) over the processes of both runs, widened by their noise bands; `edge` the margin in ln.
     `p` is of the null hypothesis that ln(ratio) lies within ±edge, `p_adjusted` after the correction over all rows.
@@ -63,7 +65,7 @@ class Match:
 
     @property
     def ratio(self) -> float | None:
-        """Above 1: better in B."""
+        """B / A: `BETTER` tells which side of 1 is which."""
         return None if self.log is None else math.exp(self.log.mean)
 
     @property
@@ -191,18 +193,23 @@ def failing(found: Sequence[Comparison], changed: bool = False, by_times: bool =
 
 
 def readings(run: Run, quantity: Quantity) -> list[tuple[Record, Interval]]:
-    """A run's measured rows, each with the interval of ln(speedup), or of -ln(median time)."""
+    """A run's measured rows, each with the interval of ln(speedup), or of ln(median time)."""
     read = _speed if quantity == "speedup" else _time
     level = run.timing.confidence
     found = [(row, read(row, level, level)) for row in _rows(run, "p" if quantity == "speedup" else "m")]
     return [(row, log) for row, log in found if log is not None]
 
 
-def judge(log: Interval, edge: float, p_adjusted: float, confidence: float = 0.95) -> Verdict:
-    """The verdict on a row: FASTER or SLOWER by its adjusted p, SAME by two one-sided tests within ±edge, or AMBIGUOUS."""
+def judge(
+    log: Interval, edge: float, p_adjusted: float, confidence: float = 0.95, quantity: Quantity = "speedup"
+) -> Verdict:
+    """The verdict on a row: FASTER or SLOWER by its adjusted p, SAME by two one-sided tests within ±edge, or AMBIGUOUS.
+
+    `log` is the interval of ln(B / A): a speedup that rose and a time that fell are FASTER.
+    """
     alpha = 1 - confidence + 1e-12
     if p_adjusted <= alpha:
-        return "FASTER" if log.mean > 0 else "SLOWER"
+        return "FASTER" if (log.mean > 0) == (BETTER[quantity] == "above 1") else "SLOWER"
     return "SAME" if families.equivalent(log, edge, confidence) <= alpha else "AMBIGUOUS"
 
 
@@ -301,13 +308,13 @@ def _corrected(tables: Sequence[Table], correction: Correction, confidence: floa
     every = [m.p for t in tables for m in t.judged if m.p is not None]
     adjusted = iter(_ADJUST[correction](every))
 
-    def settled(m: Match) -> Match:
+    def settled(m: Match, quantity: Quantity) -> Match:
         if m.verdict not in JUDGED or m.log is None:
             return m
         p = next(adjusted)
-        return replace(m, p_adjusted=p, verdict=judge(m.log, m.edge, p, confidence))
+        return replace(m, p_adjusted=p, verdict=judge(m.log, m.edge, p, confidence, quantity))
 
-    return [replace(t, matches=tuple(settled(m) for m in t.matches), family=len(every)) for t in tables]
+    return [replace(t, matches=tuple(settled(m, t.quantity) for m in t.matches), family=len(every)) for t in tables]
 
 
 def _speed(row: Record, own: float, wanted: float) -> Interval | None:
@@ -319,18 +326,17 @@ def _speed(row: Record, own: float, wanted: float) -> Interval | None:
 
 
 def _time(row: Record, own: float, wanted: float) -> Interval | None:
-    """The interval of -ln(median time): what grows is the speed."""
+    """The interval of ln(median time)."""
     if row["status"] not in MEASURED or row["time_median_s"] is None:
         return None
-    log = statistics.log_interval(row, TIME)
-    return statistics.at_confidence(replace(log, mean=-log.mean), own, wanted)
+    return statistics.at_confidence(statistics.log_interval(row, TIME), own, wanted)
 
 
 def _minima_agree(a: Record, b: Record, log: float, edge: float) -> bool:
     """Whether the fastest samples moved beyond the margin too, and the same way: medians follow whoever shares the machine."""
     if a["time_min_s"] is None or b["time_min_s"] is None:
         return True
-    return math.copysign(1.0, log) * math.log(a["time_min_s"] / b["time_min_s"]) > edge
+    return math.copysign(1.0, log) * math.log(b["time_min_s"] / a["time_min_s"]) > edge
 
 
 def _bands(rows: Sequence[Record]) -> dict[str, float]:

@@ -37,7 +37,7 @@ SEED = 20_260_101
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """A row at a change point: ln of the mean after over the mean before, and whether that matters."""
+    """A row at a change point: ln of the mean after / the mean before, and whether that matters."""
 
     row: Record
     log: Interval
@@ -100,7 +100,7 @@ def read(runs: Sequence[Run], quantity: Quantity = "speedup", margin: float = MA
         raise UserError("--history", "no row is measured in all of these runs", "Name runs of one config.")
     points = change_points(logs)
     return History(
-        quantity, tuple(ordered), rows, logs, left_out, margin, _changes(ordered, rows, logs, points, margin)
+        quantity, tuple(ordered), rows, logs, left_out, margin, _changes(ordered, rows, logs, points, margin, quantity)
     )
 
 
@@ -198,7 +198,12 @@ def _series(ordered: Sequence[Run], quantity: Quantity) -> tuple[tuple[Record, .
 
 
 def _changes(
-    runs: Sequence[Run], rows: Sequence[Record], logs: Floats, points: Sequence[tuple[int, float]], margin: float
+    runs: Sequence[Run],
+    rows: Sequence[Record],
+    logs: Floats,
+    points: Sequence[tuple[int, float]],
+    margin: float,
+    quantity: Quantity,
 ) -> tuple[Change, ...]:
     """Each change point with the rows' shifts there, between the runs since the last change and those until the next."""
     edge = math.log1p(margin)
@@ -213,7 +218,10 @@ def _changes(
             at,
             p,
             _shift(before.mean(axis=1).tolist(), after.mean(axis=1).tolist()),
-            tuple(Shift(row, log, judge(log, edge, next(adjusted))) for row, log in zip(rows, part, strict=True)),
+            tuple(
+                Shift(row, log, judge(log, edge, next(adjusted), quantity=quantity))
+                for row, log in zip(rows, part, strict=True)
+            ),
             tuple(differences(runs[at - 1], runs[at])),
         )
         for (at, p), part, (before, after) in zip(points, shifts, parts, strict=True)

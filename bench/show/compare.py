@@ -20,6 +20,13 @@ from bench.spec.interval import Interval
 MOST_ROWS = {"speedup": 30, "time": 12}
 MOST_NAMED = 3
 ORDER: tuple[Verdict, ...] = ("SLOWER", "FASTER", "AMBIGUOUS", "CONFOUNDED", "NOT MEASURED", "SAME")
+ABOVE: dict[Quantity, str] = {
+    "speedup": "above 1x: the block gains more in B",
+    "time": "above 1x: B takes longer",
+}
+"""What B / A says, on every table and picture."""
+WAYS: dict[Quantity, tuple[str, str]] = {"speedup": ("higher", "lower"), "time": ("longer", "shorter")}
+"""A ratio above 1x in a word, and one below."""
 _CORRECTIONS = {
     "benjamini-hochberg": "Benjamini-Hochberg's, 5 % of what is called changed may not be",
     "holm": "Holm's",
@@ -60,7 +67,7 @@ def table(compared: Table, matches: Sequence[Match]) -> list[tuple[str, ...]]:
     """Matches as text, the header first: the trial and block, both values, their ratio with its interval."""
     speedups = compared.quantity == "speedup"
     value: Callable[[Record], str] = cell if speedups else _time
-    lines: list[tuple[str, ...]] = [("trial", "block", "A", "B", "B / A" if speedups else "A / B", "verdict")]
+    lines: list[tuple[str, ...]] = [("trial", "block", "A", "B", "B / A", "verdict")]
     for m in matches:
         name = str(m.a["trial_id"]) if not m.differs else f"{m.a['trial_id']} | {m.b['trial_id']}"
         verdict = f"{m.verdict}: {', '.join(differing(m))}" if m.differs else m.verdict
@@ -115,15 +122,15 @@ def overall(compared: Table) -> str:
 def direction(mean: Interval, quantity: Quantity, edge: float) -> tuple[str, str]:
     """The ratio of B's values to A's with its interval, and which way that goes: `0.97x [0.95, 0.99]`, `3 % lower`.
 
-    `mean` is of ln(ratio) as in a Match, so of times it is turned round here: above 1x B takes longer.
+    `mean` is of ln(ratio) as in a Match: above 1x B's speedups are higher, its times longer.
     """
-    log = -mean.mean if quantity == "time" else mean.mean
+    log = mean.mean
     ratio = math.exp(log)
     if not math.isfinite(mean.half_width):
         return times(ratio, 0.01), "without an interval"
     span = spanned(ratio, math.exp(log - mean.half_width), math.exp(log + mean.half_width), 0.01)
     within = max(abs(log - mean.half_width), abs(log + mean.half_width)) <= edge
-    higher, lower = ("longer", "shorter") if quantity == "time" else ("higher", "lower")
+    higher, lower = WAYS[quantity]
     if abs(log) > mean.half_width:
         change = f"{percent(abs(math.expm1(log)))} {higher if log > 0 else lower}"
         return span, f"{change}, within the margin" if within else change
@@ -194,8 +201,8 @@ def cautions(found: Comparison) -> Iterator[str]:
 
 def _heading(compared: Table) -> str:
     if compared.quantity == "speedup":
-        return "Speedup: time of the baseline / time of the block. B / A above 1x: the block gains more in B."
-    return "Time of one evaluation, median. A / B above 1x: B takes less."
+        return f"Speedup: time of the baseline / time of the block. B / A {ABOVE['speedup']}."
+    return f"Time of one evaluation, median. B / A {ABOVE['time']}."
 
 
 def _said(subject: str, told: tuple[str, str], other: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.analyse.comparison import VALUES, Comparison, Match, Table
+from bench.analyse.comparison import BETTER, VALUES, Comparison, Match, Table
 from bench.analyse.matching import Record
 from bench.analyse.results import write_text
 from bench.spec.columns import KEYS
@@ -20,7 +20,10 @@ _SHARED = tuple(k for k in KEYS if k != "device")
 
 
 def to_dict(found: Sequence[Comparison]) -> dict[str, Any]:
-    """Plain data, the same shape for two runs and for more; null where there is no number."""
+    """Plain data, the same shape for two runs and for more; null where there is no number.
+
+    Every ratio is B / A, and each table says by `better` on which side of 1 B is better.
+    """
     first = found[0]
     return {
         "a": first.a.run_id,
@@ -61,6 +64,7 @@ def _comparison(c: Comparison) -> dict[str, Any]:
 
 def _table(t: Table) -> dict[str, Any]:
     return {
+        "better": BETTER[t.quantity],
         "counts": t.counts,
         "family": t.family,
         "geometric_mean": _interval(t.mean) if t.judged else None,
@@ -74,7 +78,11 @@ def _table(t: Table) -> dict[str, Any]:
 def _interval(log: Interval) -> dict[str, float | None]:
     several = math.isfinite(log.half_width)
     ends = (math.exp(log.low), math.exp(log.high)) if several else (None, None)
-    return {"ratio": math.exp(log.mean), "ratio_ci_low": ends[0], "ratio_ci_high": ends[1]}
+    return _ratio(math.exp(log.mean), *ends)
+
+
+def _ratio(value: float | None, low: float | None, high: float | None) -> dict[str, float | None]:
+    return {"b_over_a": value, "b_over_a_ci_low": low, "b_over_a_ci_high": high}
 
 
 def _row(t: Table, m: Match) -> dict[str, Any]:
@@ -83,9 +91,7 @@ def _row(t: Table, m: Match) -> dict[str, Any]:
     return {
         **{k: m.a[k] for k in _SHARED},
         **{f"{name}_{side}": r[name] for side, r in (("a", m.a), ("b", m.b)) for name in ("trial_id", "device", "status", "processes", *VALUES[t.quantity])},
-        "ratio": m.ratio,
-        "ratio_ci_low": low,
-        "ratio_ci_high": high,
+        **_ratio(m.ratio, low, high),
         "edge": math.exp(m.edge),
         "p": m.p,
         "p_adjusted": m.p_adjusted,
@@ -95,7 +101,7 @@ def _row(t: Table, m: Match) -> dict[str, Any]:
 
 
 def _lines(c: Comparison, t: Table) -> Iterator[dict[str, Any]]:
-    runs = {"run_a": c.a.run_id, "run_b": c.b.run_id, "quantity": t.quantity}
+    runs = {"run_a": c.a.run_id, "run_b": c.b.run_id, "quantity": t.quantity, "better": BETTER[t.quantity]}
     for m in t.matches:
         row = _row(t, m)
         values = {

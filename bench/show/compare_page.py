@@ -79,6 +79,7 @@ def text(found: Sequence[Comparison], pictures: Sequence[Iterable[Path]], comman
         "apart": [(names[i], c.apart) for i, c in enumerate(found, 1) if c.times is None],
         "cautions": list(dict.fromkeys(line for c in found for line in compare.cautions(c))),
         "margins": _margins(found),
+        "above": compare.ABOVE,
         "table": compare_rows.table(found),
         "downloads": (),
         "facts": _facts(runs),

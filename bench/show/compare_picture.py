@@ -38,7 +38,7 @@ _MARKS: dict[Verdict, tuple[str, str]] = {
 }
 _RATIO: dict[Quantity, str] = {
     "speedup": "speedup in B / in A (above 1x: B's is higher)",
-    "time": "time in A / in B (above 1x: B is faster)",
+    "time": "time in B / in A (above 1x: B is slower)",
 }
 _RING = 12  # points
 _LONGEST = 80  # letters of a difference that is named below a picture
@@ -138,19 +138,14 @@ def ratios(found: Comparison, compared: Table | None = None) -> Figure | None:
     speedups = laid.table.quantity == "speedup"
     handles: list[Artist] = [_margin(edge), style.proxy("hollow: AMBIGUOUS", style.FAINT, "o", hollow=True)]
     span, change = direction(laid.table.mean, laid.table.quantity, edge)
-    # Of times `span` is of seconds and the axis of speeds, on which up is better: so its words alone.
-    title = (
-        f"On average B's speedups are {span} those of A: {change}"
-        if speedups
-        else f"B's times against A's, on average: {change}"
-    )
+    title = f"On average B's {'speedups' if speedups else 'times'} are {span} those of A: {change}"
     return _figure(
         laid, _draw_ratios, scale, _RATIO[laid.table.quantity], title, _how_ratio(found), handles, lines=False
     )
 
 
 def spread(found: Comparison, compared: Table | None = None) -> Figure | None:
-    """Every judged row's ratio, networks and all, from what lost most to what gained most."""
+    """Every judged row's ratio, networks and all, from the lowest to the highest."""
     table = compared or found.speedups
     matches = sorted((m for m in table.judged if m.log is not None), key=lambda m: m.log.mean if m.log else 0.0)
     if not matches:
@@ -178,7 +173,7 @@ def spread(found: Comparison, compared: Table | None = None) -> Figure | None:
 
 def _spread_title(matches: Sequence[Match], quantity: Quantity) -> str:
     logs = [m.log.mean for m in matches if m.log]
-    what = "Speedups in B / in A" if quantity == "speedup" else "Times in A / in B"
+    what = "Speedups in B / in A" if quantity == "speedup" else "Times in B / in A"
     changed = sum(m.verdict in CHANGED for m in matches)
     surely = f"{changed} changed" if changed else "none changed for sure"
     if len(logs) < 4:

@@ -20,11 +20,11 @@ _TIPS = {
     "answer": ("answer", "SLOWER and FASTER lie beyond the margin, SAME within it, AMBIGUOUS is neither; CONFOUNDED rows are of other workloads"),
     "a": ("A", "the speedup or the median time in A"),
     "b": ("B", "the speedup or the median time in B"),
-    "ratio": ("ratio", "speedup in B / in A, or time in A / in B: above 1x is better in B"),
-    "low": ("low", "lower end of the ratio's interval, widened by the runs' noise bands where they record any"),
-    "high": ("high", "upper end of the ratio's interval"),
+    "ratio": ("B / A", "of speedups above 1x: the block gains more in B; of times above 1x: B takes longer"),
+    "low": ("low", "lower end of the interval of B / A, widened by the runs' noise bands where they record any"),
+    "high": ("high", "upper end of the same interval"),
     "why": ("why", "what differs of the workload, or what keeps the row from a plainer answer"),
-    "p": ("p", "of the ratio lying within the margin, after the correction over all rows of the quantity"),
+    "p": ("p", "of B / A lying within the margin, after the correction over all rows of the quantity"),
 }  # fmt: skip
 _NUMBERS = {"a", "b", "ratio", "low", "high", "p"}
 _BEFORE, _AFTER, _LAST = ("run", "quantity"), ("answer", "a", "b", "ratio", "low", "high", "why"), ("p",)

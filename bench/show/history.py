@@ -15,13 +15,15 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
-from bench.analyse.comparison import CHANGED, JUDGED, Verdict
+from bench.analyse.comparison import BETTER, CHANGED, JUDGED, Quantity, Verdict
 from bench.analyse.history import ENOUGH_RUNS, Change, History, Shift
 from bench.analyse.summary import interval, percent, times
 from bench.show import style
+from bench.show.compare import WAYS
 from bench.show.compare_picture import round_ticks
 from bench.show.terminal import console_on, print_table
 
+QUANTITY: dict[Quantity, str] = {"speedup": "speedup", "time": "median time"}
 MOST_SHIFTS = 8
 MOST_LABELS = 12
 
@@ -29,8 +31,7 @@ MOST_LABELS = 12
 def show(found: History, file: TextIO | None = None) -> None:
     """Print the runs, the mean of each against the first, and the changes."""
     console = console_on(file or sys.stdout)
-    what = "speedup" if found.quantity == "speedup" else "speed (1 / median time)"
-    console.print(f"{what} against the first run, geometric mean of {len(found.rows)} rows; above 1x: higher", markup=False, highlight=False)  # fmt: skip
+    console.print(f"{QUANTITY[found.quantity]} / that of the first run, geometric mean of {len(found.rows)} rows; above 1x: {WAYS[found.quantity][0]}", markup=False, highlight=False)  # fmt: skip
     lines = [
         (date(found, i), run.run_id, str(run.environment.get("torch") or "unknown"), times(math.exp(mean), 0.01), _mark(found, i))
         for i, (run, mean) in enumerate(zip(found.runs, found.means, strict=True))
@@ -61,6 +62,7 @@ def to_dict(found: History) -> dict[str, Any]:
     """Plain data for --json."""
     return {
         "quantity": found.quantity,
+        "better": BETTER[found.quantity],
         "margin": found.margin,
         "rows": [{"trial_id": r["trial_id"], "block": r["block"], "ratios_to_first": np.exp(found.logs[:, i] - found.logs[0, i]).tolist()} for i, r in enumerate(found.rows)],
         "left_out": found.left_out,
@@ -69,8 +71,8 @@ def to_dict(found: History) -> dict[str, Any]:
             {
                 "run_id": found.runs[c.at].run_id,
                 "p": c.p,
-                "mean_ratio": math.exp(c.mean.mean),
-                "rows": [{"trial_id": s.row["trial_id"], "block": s.row["block"], "ratio": math.exp(s.log.mean), "verdict": s.verdict} for s in c.shifts],
+                "mean_after_over_before": math.exp(c.mean.mean),
+                "rows": [{"trial_id": s.row["trial_id"], "block": s.row["block"], "after_over_before": math.exp(s.log.mean), "verdict": s.verdict} for s in c.shifts],
                 "differences": [asdict(d) for d in c.differences],
             }
             for c in found.changes
@@ -100,7 +102,7 @@ def picture(found: History) -> Figure:
     axis.set_xlim(-0.5, count - 0.5)
     axis.xaxis.set_major_locator(FixedLocator(kept))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda v, _: date(found, round(v))[5:16].replace("T", "\n")))
-    axis.set_ylabel(f"{found.quantity if found.quantity == 'speedup' else 'speed'} / that of the first run")
+    axis.set_ylabel(f"{QUANTITY[found.quantity]} / that of the first run (above 1x: {WAYS[found.quantity][0]})")
     handles: list[Artist] = [
         style.proxy("geometric mean", style.COLOURS[0], "o", "-"),
         style.proxy("a row", style.FAINT, line="-"),
@@ -117,13 +119,13 @@ def title(found: History) -> str:
         return f"No change point in {len(found.runs)} runs"
     largest = max(found.changes, key=lambda c: abs(c.mean.mean))
     more = f"; {len(found.changes)} change points" if len(found.changes) > 1 else ""
-    what = "Speedups" if found.quantity == "speedup" else "Speeds"
-    return f"{what} {moved(largest)} from {date(found, largest.at)[:16].replace('T', ' ')} on{more}"
+    what = "Speedups" if found.quantity == "speedup" else "Times"
+    return f"{what} {moved(found, largest)} from {date(found, largest.at)[:16].replace('T', ' ')} on{more}"
 
 
 def _change(found: History, change: Change) -> str:
     told = ", ".join(f"{n} {v.lower()}" for v, n in counted(change))
-    return f"change at {found.runs[change.at].run_id} (p = {change.p:.3f}): {interval(change.mean)} of before, {moved(change)}; rows: {told}"
+    return f"change at {found.runs[change.at].run_id} (p = {change.p:.3f}): {interval(change.mean)} of before, {moved(found, change)}; rows: {told}"
 
 
 def counted(change: Change) -> list[tuple[Verdict, int]]:
@@ -132,10 +134,10 @@ def counted(change: Change) -> list[tuple[Verdict, int]]:
     return [(v, counts[v]) for v in JUDGED if counts[v]]
 
 
-def moved(change: Change) -> str:
+def moved(found: History, change: Change) -> str:
     """By how much the mean over rows moved, and which way."""
     size = percent(abs(math.expm1(change.mean.mean)))
-    return f"{size} {'higher' if change.mean.mean > 0 else 'lower'}"
+    return f"{size} {WAYS[found.quantity][0 if change.mean.mean > 0 else 1]}"
 
 
 def _row(s: Shift) -> str:

@@ -12,6 +12,7 @@ from bench.analyse.history import ENOUGH_RUNS, Change, History
 from bench.analyse.results import write_text
 from bench.analyse.summary import interval, percent, times
 from bench.show import history, page_facts, page_rows
+from bench.show.compare import WAYS
 from bench.show.html import inlined, render
 from bench.show.inline import Letters
 from bench.show.page_rows import Cell, Column, Line
@@ -59,7 +60,8 @@ def text(found: History, pictures: tuple[Path, ...], command: str) -> str:
         "history.html.j2",
         letters,
         title=history.title(found),
-        quantity="speedup" if found.quantity == "speedup" else "speed (1 / median time)",
+        quantity=history.QUANTITY[found.quantity],
+        above=WAYS[found.quantity][0],
         count=len(found.rows),
         left_out=found.left_out,
         enough=ENOUGH_RUNS,
@@ -84,14 +86,21 @@ def _step(found: History, i: int) -> Step:
 def _turn(found: History, change: Change) -> Turn:
     told = tuple((v.lower(), n) for v, n in history.counted(change))
     differ = tuple((d.name, d.a, d.b) for d in change.differences)
-    return Turn(found.runs[change.at].run_id, history.date(found, change.at), f"{change.p:.3f}", f"{interval(change.mean)} of before, {history.moved(change)}", told, differ)  # fmt: skip
+    return Turn(found.runs[change.at].run_id, history.date(found, change.at), f"{change.p:.3f}", f"{interval(change.mean)} of before, {history.moved(found, change)}", told, differ)  # fmt: skip
 
 
 def _table(found: History) -> page_rows.Table:
     """Every row that all runs hold: the last run against the first, and at each change point its shift with the answer."""
     names = (*page_rows.SHAPE, *page_rows.WAY)
     shape = page_rows.made(found.rows, names, _ALWAYS)
-    own = [Column("last", "last / first", f"{found.quantity} of the last run / of the first: above 1x is better", True)]
+    own = [
+        Column(
+            "last",
+            "last / first",
+            f"{history.QUANTITY[found.quantity]} of the last run / of the first: above 1x it is {WAYS[found.quantity][0]}",
+            True,
+        )
+    ]
     for c in found.changes:
         when = history.date(found, c.at)[:10]
         own.append(
