@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 
 from bench import cli
 from bench.analyse import results
@@ -168,9 +170,19 @@ def test_the_margin_is_never_below_a_runs_noise_band(a: results.Run) -> None:
     found = compare(a, _with_band(_renamed(a), 0.12), margin=0.02)
     assert found.speedups.edge == pytest.approx(0.12)
     assert all(m.log is not None and m.log.half_width > 0.12 for m in found.speedups.matches)
-    assert "noise band" in _shown(found)
+    assert "Intervals of B / A are widened by B's noise band (±13 % in B)" in _shown(found)
+    assert "interval of B / A, widened by B's noise band" in _small_print(ratios(found))
     with pytest.raises(UserError, match="--margin"):
         compare(a, a, margin=1.0)
+
+
+def test_a_noise_band_of_a_device_that_was_not_compared_is_no_part_of_the_comparison(a: results.Run) -> None:
+    on_card = a.pairs.assign(device="cuda:0", noise_band=0.2)
+    b = replace(a, run_id="b", pairs=pd.concat([a.pairs, on_card], ignore_index=True))
+    found = compare(a, b)
+    assert found.bands == (None, None)
+    assert "Neither run records a noise band of what was compared" in _shown(found)
+    assert "widened" not in _small_print(ratios(found))
 
 
 def test_runs_of_other_confidence_are_held_to_the_first_ones(a: results.Run, tmp_path: Path) -> None:
@@ -278,8 +290,8 @@ def test_the_words_tell_what_was_asked_of_the_rows(a: results.Run, tmp_path: Pat
     lines = [line for line in text.splitlines() if line.startswith("sweep/")]
     assert all(line.rstrip().endswith("SLOWER") for line in lines[:2])
     assert "Speedups in B against A: 2 slower, 18 same of 20 rows; the margin is 5 %" in text
-    assert "a correction over 20 rows (Benjamini-Hochberg's" in text
-    assert "Neither run records a noise band (bench aa)" in text
+    assert "a correction over 20 rows of speedups, and over 40 rows of times (Benjamini-Hochberg's" in text
+    assert "Neither run records a noise band of what was compared (bench aa)" in text
     assert "\x1b" not in text
 
 
@@ -522,6 +534,11 @@ def _shown(found: Comparison) -> str:
     out = io.StringIO()
     show(found, out)
     return out.getvalue()
+
+
+def _small_print(figure: Figure | None) -> str:
+    assert figure is not None
+    return " ".join(" ".join(text.get_text() for text in figure.texts).split())
 
 
 def _renamed(run: results.Run) -> results.Run:

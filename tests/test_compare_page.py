@@ -158,7 +158,10 @@ def test_several_runs_are_one_page(a: results.Run, tmp_path: Path) -> None:
 
 def test_the_page_names_each_margin_that_rows_were_held_against(a: results.Run, tmp_path: Path) -> None:
     assert "lies beyond the margin (5 %), after" in page(compare(a, a)).text
+    assert "noise band" not in Parsed(compare_page.text([compare(a, replace(a, run_id="plain"))], [()], COMMAND)).text.replace("records a noise band of what was compared", "")  # fmt: skip
+    assert "correction over 20 rows of speedups, and over 40 rows of times" in page(compare(a, replace(a, run_id="plain"))).text  # fmt: skip
     banded = replace(a, run_id="banded", pairs=a.pairs.assign(noise_band=0.08))
+    assert "lower end of the interval of B / A, widened by B's noise band" in page(compare(a, banded)).text
     assert "beyond the margin (5 %, a run's noise band where that is wider)" in page(compare(a, banded)).text
     cards = []
     for name in ("g", "h"):
@@ -173,6 +176,7 @@ def test_a_run_beside_itself_and_runs_without_a_common_row_have_a_page(a: result
     none = page(compare(a, other(tmp_path, Story(run_id="b"), data=config({"channels": [512]}))))
     assert "No row is in both runs." in none.text
     assert "no row to judge" in none.text
+    assert "Not compared, as no row is in both runs." in none.text
 
 
 # ---------------------------------------------------------------- histories

@@ -108,6 +108,11 @@ class Table:
         """The widest margin that a judged row was held against, in ln."""
         return max((m.edge for m in self.judged), default=0.0)
 
+    @property
+    def least_edge(self) -> float:
+        """The narrowest one."""
+        return min((m.edge for m in self.judged), default=0.0)
+
     def by_block(self) -> dict[str, Interval]:
         """The same mean for each block."""
         held: dict[str, list[Match]] = {}
@@ -124,7 +129,9 @@ class Comparison:
     b: Run
     margin: float
     correction: Correction
-    bands: tuple[float | None, float | None]  # the widest noise band that each run records, in ln
+    bands: tuple[
+        float | None, float | None
+    ]  # the widest noise band that each run records of a device that was compared, in ln
     across: bool  # the runs share no kind of device
     speedups: Table
     times: Table | None
@@ -233,7 +240,10 @@ def _draft(a: Run, b: Run, margin: float, correction: Correction) -> Comparison:
     if alike:
         arms_a, arms_b = ([r for r in _rows(run, "m") if kind(r["device"]) in alike] for run in (a, b))
         times = side.table("time", arms_a, arms_b, match(arms_a, arms_b))
-    widest = [max(found.values(), default=None) for found in bands]
+    met = ({kind(rows_a[p.a]["device"]) for p in matched.pairs}, {kind(rows_b[p.b]["device"]) for p in matched.pairs})
+    widest = [
+        max((v for d, v in found.items() if d in own), default=None) for found, own in zip(bands, met, strict=True)
+    ]
     return Comparison(
         a, b, margin, correction, (widest[0], widest[1]), matched.across, speedups, times,
         "; ".join(why for why in reasons.values() if why) if reasons else "no row is in both runs", cards,

@@ -176,22 +176,41 @@ def gate(failing: Sequence[Match], looked_for: str) -> str:
     return f"--fail-on {looked_for}: {', '.join(f'{_rows(n)} {what}' for what, n in counts.items()) or 'no row'}"
 
 
+def not_timed(found: Comparison) -> str:
+    """Why there is no table of times."""
+    if all(m.differs for m in found.speedups.matches):
+        return "not compared, as no row is in both runs"
+    why = f" ({found.apart})" if found.apart else ""
+    return f"not compared, as one machine can't be shown to have made both runs{why}; a speedup has its machine on both sides"
+
+
+def widened(found: Sequence[Comparison]) -> str:
+    """What made the intervals of B / A wider: `widened by the runs' noise bands`; nothing where no band is recorded."""
+    known = {n for c in found if not c.same_run for n, band in zip("AB", c.bands, strict=True) if band is not None}
+    if not known:
+        return ""
+    return "widened by the runs' noise bands" if len(known) > 1 else f"widened by {known.pop()}'s noise band"
+
+
 def cautions(found: Comparison) -> Iterator[str]:
     """What to think of when these numbers are read."""
     if not found.speedups.judged or found.same_run:
         return
+    over = f"{_rows(found.speedups.family)} of speedups" if found.times else _rows(found.speedups.family)
+    if found.times:
+        over += f", and over {_rows(found.times.family)} of times"
     yield (
-        f"FASTER and SLOWER lie beyond the margin after a correction over {_rows(found.speedups.family)} ({_CORRECTIONS[found.correction]});"
+        f"FASTER and SLOWER lie beyond the margin after a correction over {over} ({_CORRECTIONS[found.correction]});"
         " SAME within it by two one-sided tests; AMBIGUOUS is neither"
     )
     told = [f"±{percent(math.expm1(b))} in {n}" for n, b in zip("AB", found.bands, strict=True) if b is not None]
     floor = (
-        f"Intervals are widened by the runs' noise bands ({', '.join(told)})" if told else "Neither run records a noise band (bench aa)"
+        f"Intervals of B / A are {widened([found])} ({', '.join(told)})" if told
+        else "Neither run records a noise band of what was compared (bench aa)"
     )  # fmt: skip
     yield f"{floor}; on a shared machine two runs of the same thing differ by more than either's intervals say: lean on a change that a third run repeats"  # fmt: skip
     if found.times is None:
-        why = f" ({found.apart})" if found.apart else ""
-        yield f"Times are not compared, as one machine can't be shown to have made both runs{why}; a speedup has its machine on both sides"  # fmt: skip
+        yield f"Times are {not_timed(found)}"
     else:
         mood = "Times of two runs hold the machine's mood, which speedups cancel: speedups first"
         if found.cards:

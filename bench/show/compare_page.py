@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -76,7 +77,7 @@ def text(found: Sequence[Comparison], pictures: Sequence[Iterable[Path]], comman
         "differences": [(names[i], c.differences) for i, c in enumerate(found, 1)],
         "speedups": [_part(names[i], c.speedups, drawn[i - 1]) for i, c in enumerate(found, 1)],
         "times": [_part(names[i], c.times, drawn[i - 1]) for i, c in enumerate(found, 1) if c.times is not None],
-        "apart": [(names[i], c.apart) for i, c in enumerate(found, 1) if c.times is None],
+        "apart": [(names[i], compare.not_timed(c)) for i, c in enumerate(found, 1) if c.times is None],
         "cautions": list(dict.fromkeys(line for c in found for line in compare.cautions(c))),
         "margins": _margins(found),
         "above": compare.ABOVE,
@@ -112,7 +113,7 @@ def _margins(found: Sequence[Comparison]) -> str:
     told = [percent(found[0].margin)]
     if any(c.cards for c in found):
         told.append(f"{percent(CARDS)} for times of two cards of one model")
-    if any(b is not None for c in found for b in c.bands):
+    if any(b is not None and b > math.log1p(found[0].margin) for c in found for b in c.bands):
         told.append("a run's noise band where that is wider")
     return ", ".join(told)
 

@@ -21,7 +21,7 @@ from bench.analyse.matching import Record
 from bench.analyse.regression import listed
 from bench.analyse.summary import times
 from bench.show import plots, style
-from bench.show.compare import direction, headline
+from bench.show.compare import direction, headline, widened
 from bench.show.drivers import seconds
 from bench.show.facets import Channels, Facets, lay_out
 
@@ -136,7 +136,7 @@ def ratios(found: Comparison, compared: Table | None = None) -> Figure | None:
         _scale_ratios(axis, laid.matches, edge)
 
     speedups = laid.table.quantity == "speedup"
-    handles: list[Artist] = [_margin(edge), style.proxy("hollow: AMBIGUOUS", style.FAINT, "o", hollow=True)]
+    handles: list[Artist] = [_margin(laid.table), style.proxy("hollow: AMBIGUOUS", style.FAINT, "o", hollow=True)]
     span, change = direction(laid.table.mean, laid.table.quantity, edge)
     title = f"On average B's {'speedups' if speedups else 'times'} are {span} those of A: {change}"
     return _figure(
@@ -165,9 +165,7 @@ def spread(found: Comparison, compared: Table | None = None) -> Figure | None:
     axis.set_ylabel(_RATIO[table.quantity])
     present = {m.verdict for m in matches}
     handles: list[Artist] = [style.proxy(v, c, mark, hollow=v == "AMBIGUOUS") for v, (mark, c) in _MARKS.items() if v in present]  # fmt: skip
-    _frame(
-        found, figure, _spread_title(matches, table.quantity), _how_ratio(found), [*handles, _margin(table.edge)], ""
-    )
+    _frame(found, figure, _spread_title(matches, table.quantity), _how_ratio(found), [*handles, _margin(table)], "")
     return figure
 
 
@@ -244,13 +242,15 @@ def _scale_ratios(axis: Axes, matches: Sequence[Match], edge: float) -> None:
     style.log_axis(axis.yaxis, *bounds, round_ticks(*bounds), lambda v: f"{v:.3g}x")
 
 
-def _margin(edge: float) -> Patch:
-    return Patch(color=style.FAINT, alpha=0.2, lw=0, label=f"no change that matters: within {_percent(edge)}")
+def _margin(compared: Table) -> Patch:
+    one = math.isclose(compared.least_edge, compared.edge)
+    words = f"within {_percent(compared.edge)}" if one else f"within {_percent(compared.least_edge)}, of some rows {_percent(compared.edge)}"  # fmt: skip
+    return Patch(color=style.FAINT, alpha=0.2, lw=0, label=f"no change that matters: {words}")
 
 
 def _how_ratio(found: Comparison) -> str:
-    widened = ", widened by the runs' noise bands" if any(b is not None for b in found.bands) else ""
-    return f"bars: {found.a.timing.confidence * 100:g} % interval of the ratio{widened}"
+    told = [f"bars: {found.a.timing.confidence * 100:g} % interval of B / A", widened([found])]
+    return ", ".join(filter(None, told))
 
 
 def _draw_sides(axis: Axes, one: _Series, laid: _Layout) -> None:
@@ -284,7 +284,7 @@ def _rings(axis: Axes, laid: _Layout, marks: Sequence[tuple[Match, float, Record
 
 def _ring(compared: Table) -> Line2D:
     """The mark around a changed cell."""
-    words = f"changed by more than {_percent(compared.edge)}"
+    words = f"changed by more than {_percent(compared.least_edge)}"
     return Line2D([], [], ls="", marker="o", ms=_RING, mfc="none", mec=style.INK, mew=1.2, label=words)
 
 

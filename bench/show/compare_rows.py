@@ -9,7 +9,7 @@ from bench.analyse.comparison import VALUES, Comparison, Quantity, Table
 from bench.analyse.matching import Record
 from bench.analyse.summary import times
 from bench.show import page_rows
-from bench.show.compare import ranked, reason
+from bench.show.compare import ranked, reason, widened
 from bench.show.drivers import seconds
 from bench.show.page_rows import Cell, Column, Line
 from bench.show.verdict import p_words
@@ -21,8 +21,8 @@ _TIPS = {
     "a": ("A", "the speedup or the median time in A"),
     "b": ("B", "the speedup or the median time in B"),
     "ratio": ("B / A", "of speedups above 1x: the block gains more in B; of times above 1x: B takes longer"),
-    "low": ("low", "lower end of the interval of B / A, widened by the runs' noise bands where they record any"),
-    "high": ("high", "upper end of the same interval"),
+    "low": ("low", "lower end of the interval of B / A"),
+    "high": ("high", "upper end of the interval of B / A"),
     "why": ("why", "what differs of the workload, or what keeps the row from a plainer answer"),
     "p": ("p", "of B / A lying within the margin, after the correction over all rows of the quantity"),
 }  # fmt: skip
@@ -54,8 +54,8 @@ def table(found: Sequence[Comparison]) -> page_rows.Table:
     workloads = [r.workload for r in rows]
     shape, way = (page_rows.made(workloads, names, _ALWAYS) for names in (_SHAPE, page_rows.WAY))
     told = [[n for n in names if _tells(n, rows)] for names in (_BEFORE, _AFTER, _LAST)]
-    before, after, last = told
-    columns = (*_own(before), *shape.columns, *_own(after), *way.columns, *_own(last))
+    before, after, last = (_own(names, widened(found)) for names in told)
+    columns = (*before, *shape.columns, *after, *way.columns, *last)
     lines = []
     for row, one, two in zip(rows, shape.lines, way.lines, strict=True):
         own = [[row.cells[n] for n in names] for names in told]
@@ -72,8 +72,9 @@ def _tells(name: str, rows: Sequence[_Row]) -> bool:
     return name in _ANSWER or (len(texts) > 1 if name in _BEFORE else bool(texts - {""}))
 
 
-def _own(names: Sequence[str]) -> tuple[Column, ...]:
-    return tuple(Column(n, *_TIPS[n], n in _NUMBERS) for n in names)
+def _own(names: Sequence[str], wider: str) -> tuple[Column, ...]:
+    tips = {n: f"{_TIPS[n][1]}, {wider}" if wider and n in ("low", "high") else _TIPS[n][1] for n in names}
+    return tuple(Column(n, _TIPS[n][0], tips[n], n in _NUMBERS) for n in names)
 
 
 def _matched(found: Comparison, compared: Table) -> Iterator[_Row]:
