@@ -257,6 +257,8 @@ def test_the_documents_table_of_networks_is_what_cost_prints(bench):
         ("run none.yaml --device cdua", "Did you mean cuda?"),
         ("run none.yaml --resume results/x", "--resume results/x: a run goes on as it was planned. Give --resume alone."),
         ("report none", "none: there is no such results folder."),
+        ("report one two --out resluts/x.html", "--out resluts/x.html: there is no folder resluts. Make it, or name another file."),
+        ("predict calibrate data --out resluts/x.json", "--out resluts/x.json: there is no folder resluts."),
         ("compare none nothing", "none: there is no such results folder."),
     ],
 )  # fmt: skip

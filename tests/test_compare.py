@@ -475,7 +475,10 @@ def test_fail_on_is_status_1_where_a_row_is_slower_and_0_where_none_is(
         ("{a} {a} --margin=-1%", "bench: --margin: '-1%': it should be a share"),
         ("{a} {a} --fail-on faster", "Write slower or changed."),
         ("{a} {a} --by memory", "Write speedups or times."),
-        ("{a} {a} --csv {a}", "it can't be read or written"),
+        ("{a} {a} --csv {a}", "it is a folder. Name a file in it."),
+        ("{a} {a} --csv resluts/x.csv", "bench: --csv resluts/x.csv: there is no folder resluts. Make it, or name another file."),
+        ("{a} {a} --html resluts/x.html", "bench: --html resluts/x.html: there is no folder resluts."),
+        ("--history {a} {a} {a} --html resluts/x.html", "bench: --html resluts/x.html: there is no folder resluts."),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_line(bench: Any, a: results.Run, words: str, line: str) -> None:
@@ -483,6 +486,7 @@ def test_a_mistake_is_one_line(bench: Any, a: results.Run, words: str, line: str
     assert (status, out) == (2, "")
     assert err.count("\n") == 1
     assert line in err
+    assert not Path("resluts").exists()
 
 
 @pytest.mark.parametrize(

@@ -220,9 +220,11 @@ def test_the_verb_writes_the_page_beside_the_pictures_or_where_it_is_told(
         return capsys.readouterr().out
 
     assert "page: results/compare-run a-run b/compare.html" in bench(a.folder, b.folder)
-    assert "page: x/y.html" in bench(a.folder, b.folder, "--html", "x/y.html")
+    Path("x").mkdir()
+    told = bench(a.folder, b.folder, "--html", "x/y.html", "--csv", "x/y.csv").splitlines()
+    assert told[-2:] == ["page: x/y.html", "rows: x/y.csv"]
     text = Path("x/y.html").read_text(encoding="utf-8")
-    assert f"bench compare {a.folder} {b.folder} --margin 5% --html x/y.html" in text
+    assert f"bench compare {a.folder} {b.folder} --margin 5% --csv x/y.csv --html x/y.html" in text
     assert "page: out/compare.html" in bench(a.folder, b.folder, a.folder, "--out", "out")
     json.loads(bench(a.folder, b.folder, "--json", "--html", "z.html"))
     assert Path("z.html").is_file()

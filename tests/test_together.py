@@ -231,6 +231,7 @@ def test_two_runs_get_their_own_pages_and_one_of_both(runs: list[Run], tmp_path:
     assert not (page.with_suffix("") / "speedup.svg").exists()  # devices.svg shows the same, and more
     assert all((folder / "report.html").is_file() for folder in folders)
     assert page.name in Path("results/index.html").read_text(encoding="utf-8")
+    Path("elsewhere").mkdir()
     assert run("report", *folders, "--out", "elsewhere/both.html", "--format", "html") == 0
     assert capsys.readouterr().out == "elsewhere/both.html\n"
     assert Path("elsewhere/both.html").is_file()

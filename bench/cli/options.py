@@ -89,6 +89,15 @@ def pixels_of(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2] or match[1])
 
 
+def file_of(option: str, path: Path | None) -> Path | None:
+    """A file that may be written to. UserError for a folder, and for a file in a folder that isn't there: likely mistyped."""
+    if path is not None and path.is_dir():
+        raise UserError(f"{option} {path}", "it is a folder", "Name a file in it.")
+    if path is not None and not path.parent.is_dir():
+        raise UserError(f"{option} {path}", f"there is no folder {path.parent}", "Make it, or name another file.")
+    return path
+
+
 def share_of(option: str, text: str) -> float:
     """`5%` or `0.05` as 0.05. UserError for what is no share above 0 and below 1."""
     match = re.fullmatch(r"\s*([0-9]{0,9}(?:\.[0-9]{0,9})?)\s*(%?)\s*", text)

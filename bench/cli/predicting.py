@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import Json
+from bench.cli.options import Json, file_of
 from bench.cli.output import say
 from bench.spec.device_names import PREDICTED, is_predicted
 from bench.spec.errors import UserError
@@ -43,8 +43,8 @@ def calibrate(
     from bench.show import prediction_report
     from bench.spec import model_parameters
 
+    target = file_of("--out", out) or Path(str(files("bench.spec") / model_parameters.FILE))
     found = prediction.calibrate(data, [results.read(folder) for folder in check or ()])
-    target = Path(str(files("bench.spec") / model_parameters.FILE)) if out is None else out
     prediction.write(found, target)
     say("\n".join([*prediction_report.brief(found), f"written: {target}"]))
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.options import Json, one_of, share_of
+from bench.cli.options import Json, file_of, one_of, share_of
 from bench.cli.output import as_typed, readers_may_leave, say
 from bench.spec.errors import UserError
 
@@ -54,7 +54,7 @@ def report(
         return
     if format_ is not None:
         one_of("--format", format_, export.FORMATS)
-    page = write.page_of(folders, out)
+    page = write.page_of(folders, file_of("--out", out))
     written = _views(folders, quiet=format_ == "html")
     if page is not None:
         _, *pictures = write.write_together(written, page)
@@ -135,9 +135,9 @@ def compare(
         str, typer.Option(metavar="WORD", help="What --fail-on or --history looks at: speedups or times.")
     ] = "speedups",
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="For the pictures; default: results/compare-A-B.")
+        Path | None, typer.Option(metavar="DIR", help="For pictures and page; default: results/compare-A-B.")
     ] = None,
-    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write every row there.")] = None,
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write every row there too.")] = None,
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="For the page; default: beside the pictures.")
     ] = None,
@@ -156,6 +156,8 @@ def compare(
 
     share = share_of("--margin", margin)
     one_of("--by", by, ("speedups", "times"))
+    file_of("--csv", csv)
+    file_of("--html", html)
     if fail_on is not None:
         one_of("--fail-on", fail_on, ("slower", "changed"))
     if history:
@@ -194,7 +196,7 @@ def compare(
         }
         written = compare_write.write(found, as_typed("compare", folders, told), out, html)
         if not json_:
-            say("\n".join(written.words()))
+            say("\n".join([*written.words(), *([f"rows: {csv}"] if csv is not None else [])]))
         if fail_on is not None and not json_:
             say(words.gate(failing, fail_on))
     if failing:
