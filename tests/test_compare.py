@@ -170,7 +170,7 @@ def test_the_margin_is_never_below_a_runs_noise_band(a: results.Run) -> None:
     found = compare(a, _with_band(_renamed(a), 0.12), margin=0.02)
     assert found.speedups.edge == pytest.approx(0.12)
     assert all(m.log is not None and m.log.half_width > 0.12 for m in found.speedups.matches)
-    assert "Intervals of B / A are widened by B's noise band (±13 % in B)" in _shown(found)
+    assert "Intervals of B / A are widened by B's noise band where it has one (±13 % in B at most)" in _shown(found)
     assert "interval of B / A, widened by B's noise band" in _small_print(ratios(found))
     with pytest.raises(UserError, match="--margin"):
         compare(a, a, margin=1.0)
@@ -183,6 +183,18 @@ def test_a_noise_band_of_a_device_that_was_not_compared_is_no_part_of_the_compar
     assert found.bands == (None, None)
     assert "Neither run records a noise band of what was compared" in _shown(found)
     assert "widened" not in _small_print(ratios(found))
+
+
+def test_a_row_is_held_against_the_band_of_its_own_threads(a: results.Run) -> None:
+    few = a.pairs["threads"] == 1
+    found = compare(a, replace(a, run_id="b", pairs=a.pairs.assign(noise_band=few.map({True: 0.12, False: None}))))
+    assert {(m.a["threads"] == 1, round(math.expm1(m.edge), 3)) for m in found.speedups.judged} == {(True, 0.127), (False, 0.05)}  # fmt: skip
+    assert found.times is not None
+    assert {(m.a["threads"] == 1, round(math.expm1(m.edge), 3)) for m in found.times.judged} == {(True, 0.127), (False, 0.05)}  # fmt: skip
+    figure = ratios(found)
+    assert figure is not None
+    named = [t.get_text() for legend in figure.legends for t in legend.get_texts()]
+    assert "no change that matters: within 5 %, of some rows 12.7 %" in named
 
 
 def test_runs_of_other_confidence_are_held_to_the_first_ones(a: results.Run, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from bench.spec.columns import FAILED, FILES, KEYS, MEASURED, SPEEDUP, TIME
 from bench.spec.errors import UserError
 from bench.spec.interval import Interval
 
+_Place = tuple[str, int | None]  # a kind of device and the threads
 MARGIN = 0.05  # a change that matters
 CARDS = 0.08  # what cards of one model differ by, on average: Sinha et al. 2022 (SC22, arXiv:2208.11035)
 Verdict = Literal["SLOWER", "FASTER", "AMBIGUOUS", "CONFOUNDED", "NOT MEASURED", "SAME"]
@@ -129,9 +130,7 @@ class Comparison:
     b: Run
     margin: float
     correction: Correction
-    bands: tuple[
-        float | None, float | None
-    ]  # the widest noise band that each run records of a device that was compared, in ln
+    bands: tuple[float | None, float | None]  # the widest noise band that each run records of what was compared, in ln
     across: bool  # the runs share no kind of device
     speedups: Table
     times: Table | None
@@ -240,7 +239,7 @@ def _draft(a: Run, b: Run, margin: float, correction: Correction) -> Comparison:
     if alike:
         arms_a, arms_b = ([r for r in _rows(run, "m") if kind(r["device"]) in alike] for run in (a, b))
         times = side.table("time", arms_a, arms_b, match(arms_a, arms_b))
-    met = ({kind(rows_a[p.a]["device"]) for p in matched.pairs}, {kind(rows_b[p.b]["device"]) for p in matched.pairs})
+    met = {_place(rows_a[p.a]) for p in matched.pairs}, {_place(rows_b[p.b]) for p in matched.pairs}
     widest = [
         max((v for d, v in found.items() if d in own), default=None) for found, own in zip(bands, met, strict=True)
     ]
@@ -276,7 +275,7 @@ class _Sides:
     a: Run
     b: Run
     margin: float
-    bands: tuple[dict[str, float], dict[str, float]]
+    bands: tuple[dict[_Place, float], dict[_Place, float]]
     cards: tuple[str, ...]
 
     def table(self, quantity: Quantity, rows_a: Sequence[Record], rows_b: Sequence[Record], found: Matching) -> Table:
@@ -290,7 +289,7 @@ class _Sides:
         )
 
     def _matched(self, quantity: Quantity, pair: Pair, a: Record, b: Record) -> Match:
-        own = [bands.get(kind(row["device"])) for bands, row in zip(self.bands, (a, b), strict=True)]
+        own = [bands.get(_place(row)) for bands, row in zip(self.bands, (a, b), strict=True)]
         known = [band for band in own if band is not None]
         cards = [math.log1p(CARDS)] if quantity == "time" and kind(a["device"]) in self.cards else []
         edge = max([math.log1p(self.margin), *known, *cards])
@@ -349,13 +348,16 @@ def _minima_agree(a: Record, b: Record, log: float, edge: float) -> bool:
     return math.copysign(1.0, log) * math.log(b["time_min_s"] / a["time_min_s"]) > edge
 
 
-def _bands(rows: Sequence[Record]) -> dict[str, float]:
-    """The widest noise band by kind of device."""
-    found: dict[str, float] = {}
+def _place(row: Record) -> _Place:
+    return kind(row["device"]), row["threads"]
+
+
+def _bands(rows: Sequence[Record]) -> dict[_Place, float]:
+    """The widest noise band by kind of device and threads."""
+    found: dict[_Place, float] = {}
     for row in rows:
         if row["noise_band"] is not None:
-            device = kind(row["device"])
-            found[device] = max(found.get(device, 0.0), float(row["noise_band"]))
+            found[_place(row)] = max(found.get(_place(row), 0.0), float(row["noise_band"]))
     return found
 
 

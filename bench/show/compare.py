@@ -185,11 +185,12 @@ def not_timed(found: Comparison) -> str:
 
 
 def widened(found: Sequence[Comparison]) -> str:
-    """What made the intervals of B / A wider: `widened by the runs' noise bands`; nothing where no band is recorded."""
+    """What made the intervals of B / A wider: `widened by the runs' noise bands where they have one`; nothing where no band is recorded."""
     known = {n for c in found if not c.same_run for n, band in zip("AB", c.bands, strict=True) if band is not None}
     if not known:
         return ""
-    return "widened by the runs' noise bands" if len(known) > 1 else f"widened by {known.pop()}'s noise band"
+    whose = "the runs' noise bands where they have" if len(known) > 1 else f"{known.pop()}'s noise band where it has"
+    return f"widened by {whose} one"
 
 
 def cautions(found: Comparison) -> Iterator[str]:
@@ -205,7 +206,7 @@ def cautions(found: Comparison) -> Iterator[str]:
     )
     told = [f"±{percent(math.expm1(b))} in {n}" for n, b in zip("AB", found.bands, strict=True) if b is not None]
     floor = (
-        f"Intervals of B / A are {widened([found])} ({', '.join(told)})" if told
+        f"Intervals of B / A are {widened([found])} ({', '.join(told)} at most)" if told
         else "Neither run records a noise band of what was compared (bench aa)"
     )  # fmt: skip
     yield f"{floor}; on a shared machine two runs of the same thing differ by more than either's intervals say: lean on a change that a third run repeats"  # fmt: skip
