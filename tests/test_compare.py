@@ -22,7 +22,8 @@ from matplotlib.figure import Figure
 
 from bench import cli
 from bench.analyse import results
-from bench.analyse.comparison import CHANGED, Comparison, beyond, compare, compare_all, failing, judge
+from bench.analyse.comparison import CHANGED, Comparison, Match, Table, beyond, compare, compare_all, judge
+from bench.analyse.gate import Gate, gate
 from bench.show.compare import headline, overall, show
 from bench.show.compare_export import as_csv, to_dict, write_csv
 from bench.show.compare_picture import draw, picture, ratios, spread
@@ -66,7 +67,7 @@ def test_a_run_against_itself_is_the_same_in_every_row(a: results.Run) -> None:
     assert {m.verdict for m in found.times.matches} == {"SAME"}
     assert (found.speedups.only_a, found.speedups.only_b, found.differences) == ((), (), ())
     assert headline(found) == "Speedups in B against A: 20 same of 20 rows"
-    assert failing([found], changed=True) == ()
+    assert gate([found], "changed").failing == ()
 
 
 def test_a_run_of_one_process_is_the_same_as_itself(tmp_path: Path) -> None:
@@ -232,8 +233,8 @@ def test_times_are_compared_on_one_machine_and_block_by_block(a: results.Run, tm
     assert "standard's times are 1.2" in text
     assert "separable's times are 1.2" in text
     assert "the machine's mood" in text
-    assert failing([found]) == ()
-    assert len(failing([found], by_times=True)) == 40
+    assert gate([found]).failing == ()
+    assert len(gate([found], quantity="time").failing) == 40
 
 
 def test_medians_that_move_alone_are_ambiguous(a: results.Run, tmp_path: Path) -> None:
@@ -259,7 +260,7 @@ def test_times_of_two_machines_are_not_compared(a: results.Run, tmp_path: Path, 
     assert why in found.apart
     assert "Times are not compared" in _shown(found)
     with pytest.raises(UserError, match="no times can be compared"):
-        failing([found], by_times=True)
+        gate([found], quantity="time")
 
 
 def test_several_runs_are_one_family(a: results.Run, tmp_path: Path) -> None:
@@ -268,7 +269,7 @@ def test_several_runs_are_one_family(a: results.Run, tmp_path: Path) -> None:
     found = compare_all([a, b, c], correction="holm")
     assert [f.speedups.family for f in found] == [40, 40]
     assert [f.speedups.counts["SLOWER"] for f in found] == [2, 0]
-    assert len(failing(found)) == 2
+    assert len(gate(found).failing) == 2
 
 
 # ---------------------------------------------------------------- what differs
@@ -323,7 +324,7 @@ def test_runs_without_a_common_row_are_said_to_have_none(a: results.Run, tmp_pat
     assert picture(found) is ratios(found) is None
     assert "No row is in both runs" in _shown(found)
     with pytest.raises(UserError, match="no row can be compared"):
-        failing([found])
+        gate([found])
 
 
 def test_reference_runs_without_plan_or_environment_compare(a: results.Run, tmp_path: Path) -> None:
@@ -467,8 +468,9 @@ def test_fail_on_is_status_1_where_a_row_is_slower_and_0_where_none_is(
     assert bench(a.folder, a.folder, "--fail-on", "changed")[0] == 0
     status, out, _ = bench(a.folder, b.folder, "--fail-on", "slower")
     assert (status, "(Holm's)" in out) == (1, True)
-    assert out.splitlines()[-1] == "--fail-on slower: 2 rows SLOWER"
-    assert bench(a.folder, a.folder, "--fail-on", "slower")[1].splitlines()[-1] == "--fail-on slower: no row"
+    assert out.splitlines()[-1] == "gate failed: 2 of 20 rows slower by more than 5 %; 0 AMBIGUOUS"
+    last = bench(a.folder, a.folder, "--fail-on", "changed", "--by", "times")[1].splitlines()[-1]
+    assert last == "gate passed: 0 slower and 0 faster of 40 rows of times by more than 5 %; 0 AMBIGUOUS"
     assert bench(a.folder, b.folder)[0] == 0
     assert bench(b.folder, a.folder, "--fail-on", "slower")[0] == 0
     assert bench(b.folder, a.folder, "--fail-on", "changed", "--json")[0] == 1
@@ -476,6 +478,49 @@ def test_fail_on_is_status_1_where_a_row_is_slower_and_0_where_none_is(
     status, out, _ = bench(a.folder, b.folder, a.folder, "--csv", "x.csv", "--json")
     assert [c["b"] for c in json.loads(out)["comparisons"]] == ["b", "a"]
     assert {r["run_b"] for r in csv.DictReader(Path("x.csv").read_text().splitlines())} == {"b", "a"}
+
+
+def test_an_open_gate_says_how_large_a_slow_down_it_can_have_missed(bench: Any, a: results.Run, tmp_path: Path) -> None:
+    noisy = Story(run_id="b", seed=2, process_sd=0.2, fails={0: (1, "unsupported", "not here")})
+    b = other(tmp_path / "b", noisy)
+    told = json.loads(bench(a.folder, b.folder, "--fail-on", "slower", "--json")[1])
+    rows = [r for r in told["comparisons"][0]["speedups"]["rows"] if r["verdict"] == "AMBIGUOUS"]
+    sizes = [1 / r["b_over_a_ci_low"] - 1 for r in rows if r["b_over_a_ci_low"] < 1 / 1.05]
+    assert len(sizes) > 5
+    asked = told["gate"]
+    assert (asked["passed"], asked["judged"], asked["slower"], asked["not_measured"]) == (True, 19, 0, 1)
+    assert asked["ambiguous"] == len(rows)
+    expected = {"rows": len(sizes), "median": np.median(sizes), "most": max(sizes), "of_any_size": 0}
+    assert asked["could_hide"] == pytest.approx(expected)
+    status, out, _ = bench(a.folder, b.folder, "--fail-on", "slower")
+    median, most = (f"{100 * v:.0f} %" for v in (np.median(sizes), max(sizes)))
+    assert status == 0
+    assert out.splitlines()[-1] == (
+        f"gate passed: 0 of 19 rows slower by more than 5 %; {len(rows)} AMBIGUOUS, of which {len(sizes)} may hide a slow-down, "
+        f"of {median} (median) to {most} (most) by their 95 % intervals; 1 not measured"
+    )
+    assert json.loads(bench(a.folder, b.folder, "--json")[1])["gate"] is None
+
+
+def test_a_gate_over_rows_of_one_process_says_that_anything_can_have_passed(bench: Any, a: results.Run, tmp_path: Path) -> None:  # fmt: skip
+    b = other(tmp_path / "b", Story(run_id="b", processes=1))
+    last = bench(a.folder, b.folder, "--fail-on", "slower")[1].splitlines()[-1]
+    assert last.endswith("20 AMBIGUOUS, of which 20 have no interval and may hide a slow-down of any size")
+    assert json.loads(bench(a.folder, b.folder, "--fail-on", "slower", "--json")[1])["gate"]["could_hide"] == {"rows": 20, "median": None, "most": None, "of_any_size": 20}  # fmt: skip
+
+
+@given(st.lists(st.tuples(st.floats(-0.5, 0.5), st.floats(0, 0.5)), min_size=1, max_size=8), st.sampled_from(["slower", "changed"]))  # fmt: skip
+def test_what_a_gate_can_have_missed_is_alike_for_speedups_and_times(logs: list[tuple[float, float]], looked_for: Any) -> None:  # fmt: skip
+    """A speedup that fell and a time that rose by the same factor are the same slow-down; a gate for any change misses no less."""
+
+    def asked(quantity: Any, sign: int) -> Gate:
+        rows = tuple(Match({}, {}, Interval(sign * mean, half, 6), 0.05, "AMBIGUOUS", 1.0, 1.0) for mean, half in logs)
+        return Gate(looked_for, quantity, (Table(quantity, rows, (), (), 0.95, len(rows)),))
+
+    one, two = asked("speedup", 1).hidden, asked("time", -1).hidden
+    assert one.reaches == pytest.approx(two.reaches)
+    assert all(reach > 0.05 for reach in one.reaches)
+    assert len(one.reaches) == sum(half - mean > 0.05 or (looked_for == "changed" and half + mean > 0.05) for mean, half in logs)  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -182,22 +182,6 @@ def compare_all(
     return tuple(found)
 
 
-def failing(found: Sequence[Comparison], changed: bool = False, by_times: bool = False) -> tuple[Match, ...]:
-    """The rows that --fail-on is about: what is SLOWER, or FASTER too if `changed`; and what A measured and B failed at.
-
-    UserError where nothing could be judged: a gate that looks at nothing would always be open.
-    """
-    tables = [c.times if by_times else c.speedups for c in found]
-    for c, t in zip(found, tables, strict=True):
-        if t is None or not t.judged:
-            rule = f"no {'times' if by_times else 'row'} can be compared" + (
-                f" ({c.apart})" if by_times and c.apart else ""
-            )
-            raise UserError(f"--fail-on: {c.b.folder}", rule, "Compare runs of one config, measured to their end.")
-    rows = [m for t in tables if t is not None for m in t.matches]
-    return tuple(m for m in rows if m.verdict in (CHANGED if changed else ("SLOWER",)) or m.lost)
-
-
 def readings(run: Run, quantity: Quantity) -> list[tuple[Record, Interval]]:
     """A run's measured rows, each with the interval of ln(speedup), or of ln(median time)."""
     read = _speed if quantity == "speedup" else _time

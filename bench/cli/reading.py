@@ -150,6 +150,7 @@ def compare(
     import json
 
     from bench.analyse import comparison
+    from bench.analyse.gate import gate
     from bench.analyse.results import read
     from bench.show import compare as words
     from bench.show import compare_export
@@ -174,11 +175,13 @@ def compare(
     found = comparison.compare_all(
         [read(folder) for folder in folders], share, "benjamini-hochberg" if fail_on is None else "holm"
     )
-    failing = [] if fail_on is None else comparison.failing(found, fail_on == "changed", by == "times")
+    asked = None
+    if fail_on is not None:
+        asked = gate(found, "changed" if fail_on == "changed" else "slower", "time" if by == "times" else "speedup")
     if csv is not None:
         compare_export.write_csv(found, csv)
     if json_:
-        say(json.dumps(compare_export.to_dict(found), indent=2, allow_nan=False))
+        say(json.dumps(compare_export.to_dict(found, asked), indent=2, allow_nan=False))
     else:
         for compared in found:
             with readers_may_leave():
@@ -197,9 +200,9 @@ def compare(
         written = compare_write.write(found, as_typed("compare", folders, told), out, html)
         if not json_:
             say("\n".join([*written.words(), *([f"rows: {csv}"] if csv is not None else [])]))
-        if fail_on is not None and not json_:
-            say(words.gate(failing, fail_on))
-    if failing:
+        if asked is not None and not json_:
+            say(words.gate(asked))
+    if asked is not None and asked.failing:
         raise typer.Exit(1)
 
 

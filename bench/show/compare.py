@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
 from bench.analyse.comparison import CARDS, Comparison, Match, Quantity, Table, Verdict, beyond
+from bench.analyse.gate import Gate
 from bench.analyse.matching import Record
 from bench.analyse.summary import percent, spanned, times
 from bench.show.drivers import seconds
@@ -170,10 +170,50 @@ def details(compared: Table) -> Iterator[str]:
             yield f"only in {name}: {_rows(len(missing))}: {first}{more}"
 
 
-def gate(failing: Sequence[Match], looked_for: str) -> str:
-    """What --fail-on found, as the last line of a log: `--fail-on slower: 2 rows SLOWER, 1 row failed in B`."""
-    counts = Counter("failed in B" if m.lost else m.verdict for m in failing)
-    return f"--fail-on {looked_for}: {', '.join(f'{_rows(n)} {what}' for what, n in counts.items()) or 'no row'}"
+def gate(asked: Gate) -> str:
+    """What --fail-on found and what it can have missed, as the last line of a log.
+
+    `gate passed: 0 of 58 rows slower by more than 5 %; 9 AMBIGUOUS, of which 7 may hide a slow-down, of 6 % (median) to 11 % (most) by their
+    95 % intervals`
+    """
+    counts, lost = asked.counts, len(asked.lost)
+    rows = _rows(asked.judged) + (" of times" if asked.quantity == "time" else "")
+    found = (
+        f"{counts['SLOWER']} of {rows} slower"
+        if asked.looked_for == "slower"
+        else f"{counts['SLOWER']} slower and {counts['FASTER']} faster of {rows}"
+    )
+    low, high = (percent(math.expm1(edge)) for edge in asked.edges)
+    told = [
+        f"gate {'failed' if asked.failing else 'passed'}: {found} by more than {low if low == high else f'{low} to {high}'}"
+        + (f", {_rows(lost)} failed in B" if lost else ""),
+        f"{counts['AMBIGUOUS']} AMBIGUOUS{_hidden(asked)}",
+        *([f"{counts['NOT MEASURED']} not measured"] if counts["NOT MEASURED"] else []),
+    ]
+    return "; ".join(told)
+
+
+def _hidden(asked: Gate) -> str:
+    """How much the AMBIGUOUS rows can hide."""
+    hidden = asked.hidden
+    what = "slow-down" if asked.looked_for == "slower" else "change"
+    told = []
+    if hidden.median is not None and hidden.most is not None:
+        size = (
+            percent(hidden.most)
+            if len(hidden.bounded) == 1
+            else f"{percent(hidden.median)} (median) to {percent(hidden.most)} (most)"
+        )
+        told.append(
+            f"{len(hidden.bounded)} may hide a {what}, of {size} by their {asked.tables[0].confidence * 100:g} % intervals"
+        )
+    if hidden.unbounded:
+        told.append(
+            f"{hidden.unbounded} without an interval one of any size"
+            if told
+            else f"{hidden.unbounded} have no interval and may hide a {what} of any size"
+        )
+    return f", of which {', and '.join(told)}" if told else ""
 
 
 def not_timed(found: Comparison) -> str:

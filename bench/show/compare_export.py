@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.analyse.comparison import BETTER, VALUES, Comparison, Match, Table
+from bench.analyse.gate import Gate
 from bench.analyse.matching import Record
 from bench.analyse.results import write_text
 from bench.spec.columns import KEYS
@@ -19,10 +20,10 @@ from bench.spec.interval import Interval
 _SHARED = tuple(k for k in KEYS if k != "device")
 
 
-def to_dict(found: Sequence[Comparison]) -> dict[str, Any]:
+def to_dict(found: Sequence[Comparison], gate: Gate | None = None) -> dict[str, Any]:
     """Plain data, the same shape for two runs and for more; null where there is no number.
 
-    Every ratio is B / A, and each table says by `better` on which side of 1 B is better.
+    `gate` is null without --fail-on. Every ratio is B / A, and each table says by `better` on which side of 1 B is better.
     """
     first = found[0]
     return {
@@ -30,6 +31,7 @@ def to_dict(found: Sequence[Comparison]) -> dict[str, Any]:
         "margin": first.margin,
         "correction": first.correction,
         "confidence": first.a.timing.confidence,
+        "gate": None if gate is None else gate.to_dict(),
         "comparisons": [_comparison(c) for c in found],
     }
 
