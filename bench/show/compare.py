@@ -19,6 +19,7 @@ from bench.spec.interval import Interval
 
 MOST_ROWS = {"speedup": 30, "time": 12}
 MOST_NAMED = 3
+MOST_BLOCKS = 8
 ORDER: tuple[Verdict, ...] = ("SLOWER", "FASTER", "AMBIGUOUS", "CONFOUNDED", "NOT MEASURED", "SAME")
 ABOVE: dict[Quantity, str] = {
     "speedup": "above 1x: the block gains more in B",
@@ -115,8 +116,8 @@ def overall(compared: Table) -> str:
     if not compared.judged:
         return ""
     what = "speedups" if compared.quantity == "speedup" else "times"
-    words = _said(f"B's {what} are", direction(compared.mean, compared.quantity, compared.edge), "of A")
-    return f"{words} (geometric mean of {_rows(len(compared.judged))})"
+    span, change = direction(compared.mean, compared.quantity, compared.edge)
+    return f"B's {what} are {span} those of A: {change} (geometric mean of {_rows(len(compared.judged))})"
 
 
 def direction(mean: Interval, quantity: Quantity, edge: float) -> tuple[str, str]:
@@ -155,10 +156,9 @@ def details(compared: Table) -> Iterator[str]:
     if compared.judged:
         blocks = compared.by_block()
         if compared.quantity == "time" and len(blocks) > 1:
-            yield "by block: " + "; ".join(
-                _said(f"{block}'s times are", direction(mean, "time", compared.edge), "in A")
-                for block, mean in list(blocks.items())[:8]
-            )
+            told = [_of_block(block, *direction(mean, "time", compared.edge)) for block, mean in blocks.items()]
+            rest = f", and {len(told) - MOST_BLOCKS} more" if len(told) > MOST_BLOCKS else ""
+            yield f"times in B / in A by block: {', '.join(told[:MOST_BLOCKS])}{rest}"
     confounded = [m for m in compared.matches if m.differs]
     if confounded:
         fields = ", ".join(dict.fromkeys(f for m in confounded for f in m.differs))
@@ -265,8 +265,8 @@ def _heading(compared: Table) -> str:
     return f"Time of one evaluation, median. B / A {ABOVE['time']}."
 
 
-def _said(subject: str, told: tuple[str, str], other: str) -> str:
-    return f"{subject} {told[0]} those {other}: {told[1]}"
+def _of_block(block: str, span: str, change: str) -> str:
+    return f"{block} {span}" if change.startswith("neither") else f"{block} {span} ({change})"
 
 
 def _ratio(m: Match) -> str:
