@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from bench.analyse.records import Taken
 from bench.analyse.results import Run, read
+from bench.analyse.speedup import device_speedup
 from bench.analyse.verdict import judge
 from bench.measure import simulated
 from bench.run import launch, runner, session
@@ -63,6 +66,8 @@ def test_a_launch_bound_block_costs_its_launches_and_a_graph_gives_the_kernels_t
         assert graph["device_time_median_s"] == pytest.approx(kernels * 1e-6, rel=1e-3)
     pairs = run.pairs.set_index("mode")
     assert pairs.loc["eager", "speedup"] == pytest.approx(0.5, rel=0.01)
+    assert pairs.loc["graph", "speedup"] == pytest.approx(5 / 6, rel=0.02)  # the host's 5 us hide 3 kernels and not 6
+    assert pairs["device_speedup"].to_dict() == pytest.approx({"eager": 0.5, "graph": 0.5}, rel=1e-3)
     assert set(run.pairs["status"]) == {"ok"}
     eager = run.measurements[run.measurements["mode"] == "eager"]
     assert (eager["memory_requested_bytes"] == eager["memory_theory_bytes"]).all()
@@ -70,6 +75,17 @@ def test_a_launch_bound_block_costs_its_launches_and_a_graph_gives_the_kernels_t
     assert run.measurements[run.measurements["mode"] == "graph"]["memory_peak_bytes"].isna().all()
     assert run.measurements["device"].eq("sim").all()
     assert run.measurements["device_name"].str.contains("imulated").all()
+
+
+def test_a_speedup_on_the_device_needs_both_clocks_and_the_proof_that_the_host_was_ahead():
+    def taken(device_s: float | None, proven: bool | None) -> Taken:
+        own = None if device_s is None else np.array([device_s, 9 * device_s, device_s])
+        return Taken(np.ones(4), np.zeros(4, int), 1, np.ones(1), {}, device_s=own, device_proven=proven)
+
+    base, block = [taken(8e-6, True)] * 2, [taken(2e-6, True)] * 2
+    assert device_speedup(base, block) == pytest.approx(4)
+    for other in ([taken(2e-6, True), taken(2e-6, False)], [taken(2e-6, True), taken(None, None)]):
+        assert device_speedup(base, other) is device_speedup(other, base) is None
 
 
 def test_a_device_bound_block_costs_its_kernels_and_first_calls_are_warmed_away(measure):

@@ -6,7 +6,7 @@ import math
 
 from bench.analyse import families, statistics
 from bench.analyse.records import History, Taken
-from bench.analyse.speedup import Setting, device_columns, status_of, trial_columns
+from bench.analyse.speedup import Setting, device_columns, device_speedup, status_of, trial_columns
 from bench.analyse.theory import Row, promise_columns, theory_columns
 from bench.spec.columns import PREDICTED
 from bench.spec.interval import Interval
@@ -68,6 +68,7 @@ def _speedup(base: Taken, other: Taken, promise: Row, said: Prediction | None) -
         "speedup": math.exp(log),
         "speedup_ci_low": math.exp(interval.low) if said else None,
         "speedup_ci_high": math.exp(interval.high) if said else None,
+        "device_speedup": device_speedup([base], [other]),
         "verdict": families.verdict(interval, 0.0),
         "delivered_share": math.exp(log) / ratio if ratio else None,  # type: ignore[operator]
         "precision": said.speedup if said else None,

@@ -243,6 +243,14 @@ def part_columns(taken: Sequence[Taken], time_s: float) -> Row:
     return {**{f"time_in_{part}_s": s for part, s in found.items()}, "time_in_gaps_s": time_s - sum(found.values())}
 
 
+def device_speedup(base: Sequence[Taken], other: Sequence[Taken]) -> float | None:
+    """Time of the baseline / time of the block on the device's own clock; None where the host may be in either."""
+    one, two = device_columns(base), device_columns(other)
+    if not (one["device_time_proven"] and two["device_time_proven"]):
+        return None
+    return float(one["device_time_median_s"]) / float(two["device_time_median_s"])  # type: ignore[arg-type]
+
+
 def _card_columns(cards: Sequence[Mapping[str, Any]]) -> Row:
     """Medians over processes of what the card said after its rounds."""
     columns = {"card_clock_hz": "sm_clock_hz", "card_temperature_c": "temperature_c", "card_power_w": "power_w"}
@@ -296,7 +304,8 @@ def _pair_row(
     row |= promise_columns(trial, arm, inspected)
     if found is None:
         return row
-    both = [*taken[trial.arms[0].arm_id], *taken[arm.arm_id]]
+    against, own = taken[trial.arms[0].arm_id], taken[arm.arm_id]
+    both = [*against, *own]
     speedup = math.exp(found.decided.mean)
     several = math.isfinite(found.decided.half_width)
     return row | {
@@ -307,8 +316,9 @@ def _pair_row(
         "noise_band": band,
         "speedup_of_minima": math.exp(found.opinions["minima"]),
         "speedup_of_medians": math.exp(found.opinions["medians"]),
+        "device_speedup": device_speedup(against, own),
         "delivered_share": speedup * mine.macs / base.macs if promise and mine and base else None,
-        "rounds": sum(t.time_s.size // 2 for t in taken[arm.arm_id]),
+        "rounds": sum(t.time_s.size // 2 for t in own),
         "precision": found.decided.half_width if several else None,
         "precision_reached": found.decided.half_width <= timing.precision,
         "flagged_share": _flagged_share(both),

@@ -17,7 +17,7 @@ WAY = "device threads dtype mode layout pass allocator waiting cudnn_benchmark b
 TOLD = 5  # of the ways to run a block, these stand before the answer: without them rows look alike
 _ECHOES = {"c_out": "c_in", "width": "height", "groups": "c_in"}  # said already where all rows have the same in both
 _ANSWER = "verdict speedup speedup_ci_low speedup_ci_high".split()
-_FOUND = "mac_ratio delivered_share layer_ratio".split()
+_FOUND = "device_speedup mac_ratio delivered_share layer_ratio".split()
 _TIMES = ("baseline_time_s", "block_time_s")
 _TRUST = "status precision processes rounds flagged_share quality_notes status_detail".split()
 _ALWAYS = {"block", "c_in", "kernel", "status", "verdict", "speedup", "speedup_ci_low", "speedup_ci_high", "mac_ratio", *_TIMES}  # fmt: skip
@@ -28,7 +28,7 @@ _OWN = {  # columns that no file has
 }
 _HEADS = {
     "run_id": "run", "c_in": "in", "c_out": "out", "speedup_ci_low": "low", "speedup_ci_high": "high", "precision": "± (ln)",
-    "mac_ratio": "promised", "delivered_share": "delivered", "layer_ratio": "layers", "flagged_share": "flagged",
+    "device_speedup": "on the device", "mac_ratio": "promised", "delivered_share": "delivered", "layer_ratio": "layers", "flagged_share": "flagged",
     "baseline_time_s": "baseline", "block_time_s": "time", "quality_notes": "notes", "status_detail": "detail",
     "cudnn_benchmark": "cuDNN's search",
 }  # fmt: skip
@@ -141,6 +141,7 @@ _WORDS: Mapping[str, Callable[[Any], str]] = {
     "speedup": _ratio,
     "speedup_ci_low": _ratio,
     "speedup_ci_high": _ratio,
+    "device_speedup": _ratio,
     "mac_ratio": _ratio,
     "layer_ratio": lambda v: f"{v:g}x",
     "delivered_share": share,

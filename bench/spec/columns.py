@@ -144,6 +144,7 @@ COLUMNS: tuple[Column, ...] = (
     _spread("p", "speedup_ci_high", "float", "upper end of its interval over processes, or within the model's error"),
     _timed("p", "speedup_of_minima", "float", "ratio of each process's minima, geometric mean: a second opinion"),
     _timed("p", "speedup_of_medians", "float", "ratio of each process's medians, geometric mean: a third"),
+    _c("p", "device_speedup", "float", "the same by the device's own time, device_time_median_s of both: speedup without what the host takes; it has no interval", empty="nothing was timed; on cpu and mps; a call of either was not proven to be queued"),
     _spread("p", "verdict", "str", "faster, slower, same (within 3 % or the noise band) or undecided"),
     _c("p", "noise_band", "float", "ln: 95 % of this machine's A/A pairs read within ± this (bench aa)", empty="no bench aa of this device, torch and number of threads stood beside the run"),
     _c("p", "mac_ratio", "float", "MACs of the baseline / MACs of the block: the promise", empty="costs are not known, or one of the two multiplies nothing"),
