@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import re
 import shutil
 from collections import Counter
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from bench.analyse import aa, results
+from bench.analyse.judgement import p_words
 from bench.analyse.verdict import judge
 from bench.show import page, page_facts, page_rows
 from bench.show.inline import Letters, inline
@@ -91,6 +93,15 @@ def test_every_verdict_is_there_with_its_reason(whole: Path, parsed: Parsed) -> 
     shown = Counter((a.get("class") or "").split()[-1] for a in parsed.all("span") if "answer" in (a.get("class") or ""))  # fmt: skip
     confirmed = Counter(v.answer.lower().replace(" ", "-") for v in found.verdicts if v.confirmatory)
     assert shown == kinds + confirmed  # each below, and what confirms above too
+
+
+def test_the_first_screen_has_the_corrected_p_of_what_was_tested(whole: Path) -> None:
+    text = (whole / page.NAME).read_text(encoding="utf-8")
+    table = text[text.index('id="verdicts"') : text.index('<nav aria-label="Contents"')]
+    shown = re.findall(r'<td class="p"><span>p </span>([^<]*|&lt;0.001)</td>', table)
+    told = [v.p_told for v in judge([results.read(whole)]).verdicts if v.confirmatory and v.p_told is not None]
+    assert [html.unescape(p) for p in shown] == [p_words(p) for p in told]
+    assert shown
 
 
 def test_the_sections_stand_in_order(parsed: Parsed) -> None:

@@ -13,11 +13,13 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bench import cli
 from bench.analyse import results
 from bench.analyse.claims import CLAIMS
-from bench.analyse.judgement import ANSWERS, Effect
+from bench.analyse.judgement import ANSWERS, Effect, p_words
 from bench.analyse.sites import USUAL
 from bench.analyse.verdict import Verdicts, judge
 from bench.show import verdict as words
@@ -209,7 +211,38 @@ def test_numbers_have_the_digits_that_their_interval_justifies() -> None:
     assert words.effect(Effect("e", 0.9213, 0.9, 0.94, "difference of elasticities")) == "+0.92 [+0.90, +0.94]"
     assert words.effect(Effect("e", -0.5, None, None, "elasticity")) == "-0.50"
     assert words.effect(None) == ""
-    assert [words.p_words(p) for p in (0.0004, 0.0123, 0.31, 1.0)] == ["<0.001", "0.012", "0.31", "1"]
+    assert [p_words(p) for p in (0.0004, 0.0123, 0.31, 1.0)] == ["<0.001", "0.012", "0.31", "1"]
+
+
+def test_what_is_refuted_never_reads_as_the_threshold_itself() -> None:
+    assert words.effect(Effect("s", 2.8412, 2.731, 2.9542, lines=(3.0,))) == "2.84x [2.73, 2.95]"
+    assert words.effect(Effect("s", 2.8412, 2.731, 3.0, lines=(3.0,))) == "2.8x [2.7, 3.0]", "it lies on the line"
+    assert words.effect(Effect("s", 0.997, 0.9601, 1.0346, lines=(0.97045, 1.03045))) == "0.997x [0.960, 1.035]"
+    assert words.effect(Effect("e", -0.2, -0.4, -0.003, "difference of elasticities", (0.0,))) == "-0.200 [-0.400, -0.003]"  # fmt: skip
+    assert words.effect(Effect("r", 8.98, None, None, "ratio, exact", (9.0,))) == "8.98x"
+    assert [p_words(p) for p in (0.0496, 0.05, 0.0504)] == ["0.0496", "0.05", "0.0504"]
+
+
+@st.composite
+def held_against(draw: st.DrawFn) -> Effect:
+    """Effects of every kind with their thresholds; many an end lies hard by one."""
+    slopes = draw(st.booleans())
+    lines = draw(st.sampled_from([(0.0,), (0.3, 0.7)] if slopes else [(1.0,), (3.0,), (9.0,), (math.exp(-0.03), math.exp(0.03))]))  # fmt: skip
+    near = st.builds(lambda t, d, sign: t + sign * d, st.sampled_from(lines), st.floats(1e-7, 0.3), st.sampled_from([-1, 1]))  # fmt: skip
+    low, value, high = sorted(draw(st.tuples(*[near | st.floats(-2 if slopes else 0.05, 40)] * 3)))
+    known = draw(st.booleans())
+    return Effect("e", value, low if known else None, high if known else None, "elasticity" if slopes else "ratio", lines)  # fmt: skip
+
+
+@given(held_against())
+def test_no_number_is_printed_on_a_threshold_or_beyond_it_that_it_does_not_reach(e: Effect) -> None:
+    printed = [float(x) for x in re.findall(r"[-+]?[0-9.]+", words.effect(e))]
+    real = [x for x in (e.value, e.low, e.high) if x is not None]
+    assert len(printed) == len(real)
+    for told, is_ in zip(printed, real, strict=True):
+        for line in e.lines:
+            assert (told < line) == (is_ < line)
+            assert (told > line) == (is_ > line)
 
 
 # ---------------------------------------------------------------- the document

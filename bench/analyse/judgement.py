@@ -16,6 +16,7 @@ import numpy as np
 from bench.analyse.families import MARGIN, equivalent, p_value
 from bench.analyse.records import Floats
 from bench.analyse.sites import Cell, Site
+from bench.analyse.summary import apart
 from bench.analyse.sweeps import CONFIDENCE, combined
 from bench.spec.interval import Interval, t_quantile
 
@@ -42,24 +43,29 @@ DEEP = 8  # layers of a stack in which a layer's own cost would show
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """A number with its interval, on the scale that people read; None where there is none. `unit` in words."""
+    """A number with its interval, on the scale that people read; None where there is none. `unit` in words.
+
+    `lines` are the thresholds that it is held against, on the same scale.
+    """
 
     name: str
     value: float | None
     low: float | None
     high: float | None
     unit: str = "ratio"
+    lines: tuple[float, ...] = ()
 
     @classmethod
-    def ratio(cls, name: str, log: Interval) -> Effect:
+    def ratio(cls, name: str, log: Interval, lines: tuple[float, ...]) -> Effect:
         """Of an interval of a logarithm."""
-        return cls(name, math.exp(log.mean), *((math.exp(log.low), math.exp(log.high)) if math.isfinite(log.half_width) else (None, None)))  # fmt: skip
+        low, high = (math.exp(log.low), math.exp(log.high)) if math.isfinite(log.half_width) else (None, None)
+        return cls(name, math.exp(log.mean), low, high, lines=lines)
 
     @classmethod
-    def plain(cls, name: str, value: Interval, unit: str) -> Effect:
+    def plain(cls, name: str, value: Interval, unit: str, lines: tuple[float, ...]) -> Effect:
         """Of an interval as it is."""
         known = math.isfinite(value.half_width)
-        return cls(name, value.mean, value.low if known else None, value.high if known else None, unit)
+        return cls(name, value.mean, value.low if known else None, value.high if known else None, unit, lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +151,14 @@ def sure_of(p: float) -> bool:
     return p <= ALPHA + 1e-12
 
 
+def p_words(p: float) -> str:
+    """0.0004 -> '<0.001'; two digits, or as many more as tell it from ALPHA."""
+    if p < 0.001:
+        return "<0.001"
+    short = f"{p:.2g}" if p < 0.995 else "1"
+    return f"{p:.{apart((p,), (ALPHA,), 2)}f}" if math.isclose(float(short), ALPHA) else short
+
+
 def ruled(support: float, refute: float, same: float = 1.0) -> Ruling:
     """The answer whose p is at most ALPHA; EQUIVALENT, which says most, before the others."""
     for answer, p in (("EQUIVALENT", same), ("SUPPORTED", support), ("REFUTED", refute)):
@@ -157,6 +171,11 @@ def margin_of(cells: Sequence[Cell]) -> float:
     """What does not matter, in ln: 3 %, or the widest noise band of these rows' devices."""
     bands = [c.row["noise_band"] for c in cells if c.row["noise_band"] is not None]
     return float(max([MARGIN, *bands]))
+
+
+def within(margin: float) -> tuple[float, float]:
+    """The ratios that bound what does not matter, of a margin in ln."""
+    return math.exp(-margin), math.exp(margin)
 
 
 def same(interval: Interval, margin: float) -> float:

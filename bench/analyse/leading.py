@@ -233,10 +233,12 @@ def _growth(sweep: Sweep) -> float:
 
 def _effect(layers: Sequence[Interval], macs: Sequence[Interval]) -> Effect | None:
     if layers and macs:
-        return Effect.plain("elasticity on MACs less that on layers", statistics.difference(mean_of(layers), mean_of(macs)), "difference of elasticities")  # fmt: skip
+        return Effect.plain("elasticity on MACs less that on layers", statistics.difference(mean_of(layers), mean_of(macs)), "difference of elasticities", (0.0,))  # fmt: skip
     if not layers and not macs:
         return None
-    return Effect.plain(f"elasticity on {'layers' if layers else 'MACs'}", mean_of(layers or macs), "elasticity")
+    return Effect.plain(
+        f"elasticity on {'layers' if layers else 'MACs'}", mean_of(layers or macs), "elasticity", (FLAT, STEEP)
+    )
 
 
 def _count(sweeps: Sequence[Sweep]) -> Count:

@@ -94,10 +94,10 @@ def layer_share(arms: Sequence[Record], sweeps: Sequence[Sweep]) -> float | None
     return _median(shares) if shares else None
 
 
-def bought(rows: Rows, site: Site, cells: Sequence[Cell]) -> str:
-    """One sentence: what stands between the fewer MACs and the speedup, as far as this site's rows show it."""
+def bought(rows: Rows, site: Site, cells: Sequence[Cell], lines: Sequence[float]) -> str:
+    """One sentence: what stands between the fewer MACs and the speedup (held against `lines`), as far as this site's rows show it."""
     ratios = [c.row["mac_ratio"] for c in cells if c.row["mac_ratio"]]
-    gained = times(_geometric([math.exp(c.log.mean) for c in cells]))
+    gained = times(_geometric([math.exp(c.log.mean) for c in cells]), lines=lines)
     promise = f"{times(_geometric(ratios))} fewer MACs" if ratios else "fewer MACs"
     middle = sorted(cells, key=lambda c: (c.log.mean, repr(c.workload)))[len(cells) // 2]
     twins = rows.twins(middle.site, middle.row)

@@ -27,6 +27,7 @@ from bench.analyse.judgement import (
     ruled,
     same,
     slope,
+    within,
 )
 from bench.analyse.regimes import bought, regime_of
 from bench.analyse.sites import BLOCKS, NETWORKS, TWINS, WORKLOAD, Cell, Rows, Site, by_site, contest_of, primary
@@ -47,33 +48,34 @@ def fewer_flops(rows: Rows) -> list[Verdict]:
     groups: dict[int, list[Record]] = {}
     for row in _separable(rows):
         groups.setdefault(int(row["kernel"]), []).append(row)
-    return [_exact("fewer_flops", k, groups[k], "smallest", min, lambda ratio: ratio > 1) for k in sorted(groups)]
+    return [_exact("fewer_flops", k, groups[k], "smallest", min, 1.0, lambda ratio: ratio > 1) for k in sorted(groups)]
 
 
 def below_9x(rows: Rows) -> list[Verdict]:
     """One verdict over all rows with k = 3: exact."""
     own = [r for r in _separable(rows) if r["kernel"] == 3]
-    return [_exact("below_9x", 3, own, "largest", max, lambda ratio: ratio < BELOW)] if own else []
+    return [_exact("below_9x", 3, own, "largest", max, BELOW, lambda ratio: ratio < BELOW)] if own else []
 
 
 def _separable(rows: Rows) -> list[Record]:
     return [r for _, r in rows.pairs if contest_of(r) == BLOCKS and r["mac_ratio"] and r["kernel"] is not None]
 
 
-def _exact(claim: str, kernel: int, rows: Sequence[Record], word: str, extreme: Callable[[list[float]], float], holds: Callable[[float], bool]) -> Verdict:  # fmt: skip
+def _exact(claim: str, kernel: int, rows: Sequence[Record], word: str, extreme: Callable[[list[float]], float], line: float, holds: Callable[[float], bool]) -> Verdict:  # fmt: skip
     runs = tuple(sorted({r["run_id"] for r in rows}))
     rows = list({tuple(r[name] for name in WORKLOAD): r for r in rows}.values())
     ratios = [float(r["mac_ratio"]) for r in rows]
     fail = [r for r in rows if not holds(r["mac_ratio"])]
     low, high = min(ratios), max(ratios)
-    what = times(low, 0.001) if low == high else f"{times(low, 0.001)} to {times(high, 0.001)}"
+    ends = [times(ratio, 0.001, (line,)) for ratio in (low, high)]
+    what = ends[0] if low == high else " to ".join(ends)
     shapes = sorted({(r["c_in"], r["c_out"]) for r in fail})
     named = ", ".join(f"{c_in} to {c_out}" for c_in, c_out in shapes[:MOST_NAMED]) + (" and more" if len(shapes) > MOST_NAMED else "")  # fmt: skip
     why = f"the MAC ratio at k = {kernel} is {what}" + (f", and the claim fails from {named} channels" if fail else "")
     return Verdict(
         claim=claim, site=Site(), runs=runs, about=f"k = {kernel}",
         answer="REFUTED" if fail else "SUPPORTED", why=why, regime="exact", confirmatory=True,
-        effect=Effect(f"{word} MAC ratio", extreme(ratios), None, None, "ratio, exact"),
+        effect=Effect(f"{word} MAC ratio", extreme(ratios), None, None, "ratio, exact", (line,)),
         cells=Count(len(rows), low, high, len(rows) - len(fail), len(fail), "shapes, measured or not"),
     )  # fmt: skip
 
@@ -128,6 +130,7 @@ def _at_site(claim: str, rows: Rows, site: Site, measured: Sequence[Cell], thres
     mean = mean_of([c.log for c in known or cells])
     margin = margin_of(measured)
     line = margin if threshold is None else math.log(threshold)
+    lines = within(margin) if threshold is None else (threshold,)
     ruling = rule(mean, margin) if known else Ruling("UNDECIDED", None)
     surely, not_ = sum(c.log.low >= line for c in known), sum(c.log.high < line for c in known)
     if threshold is None:  # the claim holds below the line
@@ -135,9 +138,9 @@ def _at_site(claim: str, rows: Rows, site: Site, measured: Sequence[Cell], thres
     where = regime_of(rows, site, cells)
     return Verdict(
         claim=claim, site=site, runs=runs_of(measured), about=about(cells[0].contest), answer=ruling.answer,
-        why=bought(rows, site, known) if known else NO_INTERVAL, regime=where.word,
-        effect=Effect.ratio("speedup, geometric mean", mean), p=ruling.p, cells=counted(cells, surely, not_, _line(threshold, margin)),
-        notes=notes(measured, _one_by_one(cells), _margin(margin) if threshold is None else "", where.note),
+        why=bought(rows, site, known, lines) if known else NO_INTERVAL, regime=where.word,
+        effect=Effect.ratio("speedup, geometric mean", mean, lines), p=ruling.p, cells=counted(cells, surely, not_, _line(threshold, margin)),
+        notes=notes(measured, _one_by_one(cells, lines), _margin(margin) if threshold is None else "", where.note),
     )  # fmt: skip
 
 
@@ -168,7 +171,7 @@ def _between(rows: Rows, a: Site, b: Site, ours: Sequence[Cell], theirs: Sequenc
         claim="device_by_block", site=site, runs=runs_of([*cpu, *gpu]), about=about(ours[0].contest), answer=ruling.answer,
         why=f"over the same {_cells(len(keys))} the block buys {times(math.exp(means[0].mean))} on {a.label} and {times(math.exp(means[1].mean))} on {b.label}",
         regime=f"{regime_of(rows, a, cpu).word} and {regime_of(rows, b, gpu).word}",
-        effect=Effect.ratio("speedup on the CPU / on the accelerator", ratio), p=ruling.p,
+        effect=Effect.ratio("speedup on the CPU / on the accelerator", ratio, within(margin)), p=ruling.p,
         cells=Count(len(keys), math.exp(min(each)), math.exp(max(each)), words=where),
         notes=notes([*cpu, *gpu], machines, _margin(margin)),
     )  # fmt: skip
@@ -236,7 +239,7 @@ def _over_threads(rows: Rows, site: Site, by: Mapping[int, Sequence[Cell]]) -> V
     return Verdict(
         claim="parallelism", site=site, runs=runs_of(everything), about=about(everything[0].contest), answer=ruling.answer,
         why=f"over the same {_cells(len(keys))} the block buys {told}: {steepness.mean:+.2f} for each e-fold of threads",
-        effect=Effect.ratio(f"speedup with {most} threads / with {few}", ratio), p=ruling.p,
+        effect=Effect.ratio(f"speedup with {most} threads / with {few}", ratio, within(margin)), p=ruling.p,
         cells=Count(len(keys), math.exp(min(each)), math.exp(max(each)), words=f"at {', '.join(map(str, counts))} threads"),
         notes=notes(everything, _margin(margin), _other_kernels(rows, cells[few], cells[most], most, few)),
     )  # fmt: skip
@@ -284,7 +287,7 @@ def _peaks(site: Site, twins: Sequence[tuple[Record, Record]], rows: Rows) -> Ve
         claim="memory", site=site, runs=tuple(sorted({a["run_id"] for pair in twins for a in pair})), about=about(BLOCKS),
         answer=answer, regime=regime_of(rows, site).word,
         why=f"standard holds {times(math.exp(mean))} as much at its peak{beside}, and {_cells(less)} of {len(logs)} hold less by over 3 %: the maps between layers count, weights and input don't",
-        effect=Effect("peak of standard / peak of separable", math.exp(mean), math.exp(min(logs)), math.exp(max(logs)), "ratio; its range over cells"),
+        effect=Effect("peak of standard / peak of separable", math.exp(mean), math.exp(min(logs)), math.exp(max(logs)), "ratio; its range over cells", within(MARGIN)),
         cells=Count(len(logs), math.exp(min(logs)), math.exp(max(logs)), less, len(logs) - less, "a count of bytes has no sampling interval"),
     )  # fmt: skip
 
@@ -310,13 +313,14 @@ def counted(cells: Sequence[Cell], surely: int, surely_not: int, line: str) -> C
     return Count(len(cells), min(values), max(values), surely, surely_not, words)
 
 
-def _one_by_one(cells: Sequence[Cell]) -> str:
+def _one_by_one(cells: Sequence[Cell], lines: Sequence[float]) -> str:
     """Each cell's speedup beside its shape, which a mean hides; nothing of many."""
     if len(cells) > MOST_LISTED:
         return ""
     rows = sorted(cells, key=lambda c: (c.row["c_in"] or 0, c.row["height"]))
     told = [
-        f"{c.row['c_in']} channels " * bool(c.row["c_in"]) + f"{c.row['height']} px {times(math.exp(c.log.mean))}"
+        f"{c.row['c_in']} channels " * bool(c.row["c_in"])
+        + f"{c.row['height']} px {times(math.exp(c.log.mean), lines=lines)}"
         for c in rows
     ]
     return f"By shape: {', '.join(told)}"

@@ -231,9 +231,9 @@ def place_label(row: Record, but: Sequence[str] = ()) -> str:
     return ", ".join(words)
 
 
-def times(ratio: float, half_width: float = 0.05) -> str:
-    """A ratio with the digits that its half-width (of its logarithm) justifies: 4.1x, 0.85x, 12x."""
-    return f"{ratio:.{_decimals(ratio, half_width)}f}x"
+def times(ratio: float, half_width: float = 0.05, lines: Sequence[float] = ()) -> str:
+    """A ratio with the digits that its half-width (of its logarithm) justifies: 4.1x, 0.85x, 12x; more by `apart`."""
+    return f"{ratio:.{apart((ratio,), lines, _decimals(ratio, half_width))}f}x"
 
 
 def _decimals(ratio: float, half_width: float) -> int:
@@ -243,16 +243,30 @@ def _decimals(ratio: float, half_width: float) -> int:
 
 
 def interval(log: Interval) -> str:
-    """exp of a log interval in words: `4.1x [3.8, 4.4]`, or the value alone where there is no interval."""
+    """exp of a log interval in words: `4.1x [3.8, 4.4]`, or the value alone where there is no interval; 1x is what it is held against."""
     if not math.isfinite(log.half_width):
-        return times(math.exp(log.mean))
-    return spanned(math.exp(log.mean), math.exp(log.low), math.exp(log.high), log.half_width)
+        return times(math.exp(log.mean), lines=(1.0,))
+    return spanned(math.exp(log.mean), math.exp(log.low), math.exp(log.high), log.half_width, (1.0,))
 
 
-def spanned(ratio: float, low: float, high: float, half_width: float) -> str:
-    """`4.1x [3.8, 4.4]`, all three with the same decimals."""
-    d = _decimals(ratio, half_width)
+def spanned(ratio: float, low: float, high: float, half_width: float, lines: Sequence[float] = ()) -> str:
+    """`4.1x [3.8, 4.4]`, all three with the same decimals, of which there may be more by `apart`."""
+    d = apart((ratio, low, high), lines, _decimals(ratio, half_width))
     return f"{ratio:.{d}f}x [{low:.{d}f}, {high:.{d}f}]"
+
+
+def apart(values: Sequence[float], lines: Sequence[float], decimals: int) -> int:
+    """The fewest decimals, from `decimals` up, at which no value is printed like a line that it is not.
+
+    A line is a threshold that an answer hangs on: 2.96 beside "at least 3" is no 3.0. As rounding keeps the order, no value
+    is printed beyond such a line either. What differs from it by less than 1e-9 of it is taken to lie on it.
+    """
+    near = [
+        (v, t) for v in values for t in lines if math.isfinite(v) and not math.isclose(v, t, rel_tol=1e-9, abs_tol=1e-9)
+    ]
+    while any(float(f"{v:.{decimals}f}") == float(f"{t:.{decimals}f}") for v, t in near):
+        decimals += 1
+    return decimals
 
 
 def percent(value: float) -> str:

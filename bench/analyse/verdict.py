@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from bench.analyse.claims import CLAIMS, Claim
 from bench.analyse.families import MARGIN, holm
-from bench.analyse.judgement import DECIDED, WOULD_BE, Answer, Verdict, sure_of
+from bench.analyse.judgement import DECIDED, WOULD_BE, Answer, Verdict, p_words, sure_of
 from bench.analyse.results import Run
 from bench.analyse.sites import Site, gather
 from bench.analyse.sweeps import CONFIDENCE
@@ -74,9 +74,9 @@ def corrected(verdicts: Sequence[Verdict]) -> list[Verdict]:
 
 
 def _weakened(verdict: Verdict) -> Verdict:
-    if verdict.answer not in DECIDED or verdict.p_adjusted is None or sure_of(verdict.p_adjusted):
+    if verdict.answer not in DECIDED or verdict.p is None or verdict.p_adjusted is None or sure_of(verdict.p_adjusted):
         return verdict
-    why = f"Alone it would be {verdict.answer} (p = {verdict.p:.2g}), but not among so many questions (Holm: {verdict.p_adjusted:.2g})"
+    why = f"Alone it would be {verdict.answer} (p = {p_words(verdict.p)}), but not among so many questions (Holm: {p_words(verdict.p_adjusted)})"
     return replace(verdict, answer="UNDECIDED", notes=(why, *verdict.notes))
 
 

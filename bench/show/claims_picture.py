@@ -16,7 +16,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from bench.analyse import aa
 from bench.analyse.claims import BY_ID
-from bench.analyse.judgement import ANSWERS, BELOW, PREDICTED_ANSWERS, SPEEDUP, Answer, Effect, Verdict
+from bench.analyse.judgement import ANSWERS, PREDICTED_ANSWERS, Answer, Effect, Verdict
 from bench.analyse.regression import listed
 from bench.analyse.results import Run
 from bench.analyse.summary import records_of
@@ -25,7 +25,6 @@ from bench.show import plots, style
 from bench.show.verdict import effect
 
 MOST_EXPLORED = 48
-THRESHOLDS = {"cpu_3x": SPEEDUP, "below_9x": BELOW}  # of a ratio; 1 for all other claims
 LOOKS: dict[Answer, tuple[str, str, bool]] = {  # colour, marker, hollow
     "SUPPORTED": ("#0072B2", "o", False),
     "REFUTED": ("#D55E00", "s", False),
@@ -90,7 +89,7 @@ def picture(run: Run, found: Verdicts, letters: Mapping[str, str] | None = None)
         label.set_color(style.FAINT if row.text.startswith(" ") else style.INK)
     _align_left(figure, axes[0])
     measured = [r for r in records_of(run.pairs) if plots.measured(r)]
-    how = "lines: 95 % interval of the effect · dotted: its range over cells, which is no interval · upright tick: what the claim is held against · p of confirmed answers: Holm's correction; of explored ones: none, so among so many some are luck"  # fmt: skip
+    how = "lines: 95 % interval of the effect · dotted: its range over cells, which is no interval · upright ticks: what the claim is held against · p of confirmed answers: Holm's correction; of explored ones: none, so among so many some are luck"  # fmt: skip
     style.frame(figure, _title(found), plots.footer(run, measured, how), _handles(shown), left)
     return figure
 
@@ -132,7 +131,7 @@ def _values(shown: Sequence[Verdict], slopes: bool) -> list[float]:
 
 def _ratio_scale(axis: Axes, shown: Sequence[Verdict]) -> None:
     values = [v for v in _values(shown, False) if v > 0]
-    held = [THRESHOLDS.get(v.claim, 1.0) for v in shown if v.effect is not None and not _is_slope(v.effect)]
+    held = [t for v in shown if v.effect is not None and not _is_slope(v.effect) for t in v.effect.lines]
     style.ratio_axis(axis.xaxis, *style.limits([*values, *held, 1.0], room=1.2))
     axis.axvline(1, color=style.FAINT, lw=1.2, zorder=1)
     axis.set_xlabel("effect as a ratio")
@@ -162,7 +161,7 @@ def _verdict(axes: Sequence[Axes], v: Verdict, y: float) -> None:
                 axis.barh([y], [e.high - e.low], 0.62, [e.low], color="none", edgecolor=colour, hatch="//////", lw=0.4, zorder=1.5)  # fmt: skip
             axis.plot([e.low, e.high], [y, y], color=colour, lw=1.2 if ranged else 1.9, ls=(0, (1, 1.5)) if ranged else "-", alpha=faint, zorder=2, solid_capstyle="butt")  # fmt: skip
         if not _is_slope(e):
-            axis.plot([THRESHOLDS.get(v.claim, 1.0)], [y], marker="|", ms=11, mew=1.4, color=style.INK, zorder=2)
+            axis.plot(e.lines, [y] * len(e.lines), ls="", marker="|", ms=11, mew=1.4, color=style.INK, zorder=2)
         axis.plot([e.value], [y], marker=marker, ms=6 if v.confirmatory else 4.8, color=colour, mfc="white" if hollow else colour, mew=1.3, alpha=faint, zorder=4)  # fmt: skip
     words = f"{v.answer}  {effect(e)}".rstrip()
     weight = "bold" if v.confirmatory and v.answer in ("SUPPORTED", "REFUTED", "EQUIVALENT") else "normal"

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bench.analyse.comparison import VALUES, Comparison, Quantity, Table
+from bench.analyse.judgement import p_words
 from bench.analyse.matching import Record
 from bench.analyse.summary import times
 from bench.show import page_rows
 from bench.show.compare import ranked, reason, widened
 from bench.show.drivers import seconds
 from bench.show.page_rows import Cell, Column, Line
-from bench.show.verdict import p_words
 
 _TIPS = {
     "run": ("run B", "the run that is compared with A"),

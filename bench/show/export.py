@@ -11,13 +11,13 @@ import pandas as pd
 
 from bench.analyse import aa
 from bench.analyse.claims import BY_ID
-from bench.analyse.judgement import Verdict
+from bench.analyse.judgement import Verdict, p_words
 from bench.analyse.results import Run
 from bench.analyse.summary import records_of, sentences, summarise
 from bench.analyse.verdict import Verdicts, judge
 from bench.show import page, page_facts, terminal
 from bench.show.claims_picture import where
-from bench.show.verdict import cells, effect, p_words
+from bench.show.verdict import cells, effect
 from bench.spec.columns import SCHEMA_VERSION
 
 FORMATS = ("md", "csv", "json", "html")

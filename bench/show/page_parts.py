@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from bench.analyse import evidence
 from bench.analyse.claims import CLAIMS, Claim
 from bench.analyse.evidence import Published
-from bench.analyse.judgement import Verdict
+from bench.analyse.judgement import Verdict, p_words
 from bench.analyse.summary import times
 from bench.show.claims_picture import where
 from bench.show.inline import Inlined
-from bench.show.verdict import cells, effect, p_words
+from bench.show.verdict import cells, effect
 
 SPARE = 20_000  # of a page's letters, for what is added once the size is known
 

@@ -13,7 +13,7 @@ from bench.analyse.claims import BY_ID
 from bench.analyse.crossover import crossovers, sentences
 from bench.analyse.evidence import Published
 from bench.analyse.implied import implied
-from bench.analyse.judgement import Verdict
+from bench.analyse.judgement import Verdict, p_words
 from bench.analyse.regimes import seconds
 from bench.analyse.results import Run
 from bench.analyse.summary import duration, records_of, times
@@ -191,18 +191,19 @@ def _head_predicted(run: Run, devices: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _table(found: Verdicts) -> Iterator[str]:
-    yield "| claim | here | where | effect | cells |"
-    yield "|---|---|---|---|---|"
+    yield "| claim | here | where | effect | p | cells |"
+    yield "|---|---|---|---|---|---|"
     for claim in BY_ID.values():
         for v in found.of(claim.id):
             if v.confirmatory:
                 noisy = next((note for note in v.notes if "noisy" in note), "")
                 told = "; ".join(filter(None, (cells(v) if v.answer != "NOT MEASURED" else "", noisy)))
-                yield f"| {claim.statement} | **{v.answer}** | {place(v)} | {_effect(v)} | {told} |"
+                p = "" if v.p_told is None else p_words(v.p_told)
+                yield f"| {claim.statement} | **{v.answer}** | {place(v)} | {_effect(v)} | {p} | {told} |"
     yield ""
     yield (
         "SUPPORTED, REFUTED and EQUIVALENT are answers that survive Holm's correction over all tests in this table, at "
-        "5 %; UNDECIDED is no answer. `docs/CLAIMS.md` has each claim's rule, `verdict.json` every figure."
+        "5 % (p; exact and counted answers have none); UNDECIDED is no answer. `docs/CLAIMS.md` has each claim's rule, `verdict.json` every figure."
     )
     yield ""
     yield from (f"- *{word}*: {meaning}" for word, meaning in WORDS)

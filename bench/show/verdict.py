@@ -7,8 +7,8 @@ import sys
 from typing import TextIO
 
 from bench.analyse.claims import CLAIMS
-from bench.analyse.judgement import Effect, Verdict
-from bench.analyse.summary import capital, spanned, times
+from bench.analyse.judgement import Effect, Verdict, p_words
+from bench.analyse.summary import apart, capital, spanned, times
 from bench.analyse.verdict import Verdicts
 from bench.show.terminal import console_on, print_table
 
@@ -94,22 +94,19 @@ def cells(v: Verdict) -> str:
         return c.words or str(c.n)
     many = f"{c.n} cell{'s' if c.n != 1 else ''}"
     sure = "" if c.surely is None else f"{c.surely} of {many} yes, {c.surely_not} no"
-    span = f", {times(c.low)} to {times(c.high)}" if c.n > 1 else ""
+    lines = v.effect.lines if v.effect else ()
+    span = f", {times(c.low, lines=lines)} to {times(c.high, lines=lines)}" if c.n > 1 else ""
     return (sure or many) + span
 
 
 def effect(e: Effect | None) -> str:
-    """The effect with the digits that its interval justifies."""
+    """The effect with the digits that its interval justifies, and more where fewer would read as what it is held against."""
     if e is None or e.value is None:
         return ""
     if "elasticit" in e.unit:
-        ends = "" if e.low is None or e.high is None else f" [{e.low:+.2f}, {e.high:+.2f}]"
-        return f"{e.value:+.2f}{ends}"
+        d = apart([x for x in (e.value, e.low, e.high) if x is not None], e.lines, 2)
+        ends = "" if e.low is None or e.high is None else f" [{e.low:+.{d}f}, {e.high:+.{d}f}]"
+        return f"{e.value:+.{d}f}{ends}"
     if e.low is None or e.high is None or not e.low > 0 or "range" in e.unit:
-        return times(e.value)
-    return spanned(e.value, e.low, e.high, max(math.log(e.high / e.low) / 2, 1e-6))
-
-
-def p_words(p: float) -> str:
-    """0.0004 -> '<0.001'."""
-    return "<0.001" if p < 0.001 else f"{p:.2g}" if p < 0.995 else "1"
+        return times(e.value, lines=e.lines)
+    return spanned(e.value, e.low, e.high, max(math.log(e.high / e.low) / 2, 1e-6), e.lines)
