@@ -17,6 +17,7 @@ from bench.analyse.summary import records_of
 from bench.analyse.together import short, together
 from bench.analyse.verdict import judge
 from bench.show import depth_picture, devices_picture, page_rows, page_together
+from bench.show import verdict as words
 from bench.spec.errors import UserError
 from tests.synthetic import Story, config, write_run
 from tests.test_page import HOSTILE, Parsed
@@ -56,6 +57,12 @@ def text(runs: Sequence[Run]) -> str:
 def title(figure: Figure | None) -> str:
     assert figure is not None
     return " ".join(figure.get_suptitle().split())
+
+
+def test_the_page_says_what_more_questions_cost(runs: list[Run]) -> None:
+    lines = words.of_several(judge(runs), together(runs).letters())
+    assert lines
+    assert all(line in Parsed(text(runs)).text for line in lines)
 
 
 # ---------------------------------------------------------------- rows

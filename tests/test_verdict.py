@@ -205,6 +205,23 @@ def test_several_runs_are_told_apart_where_they_differ() -> None:
     assert re.search(r"^cpu_3x .*\[there\]", out, re.MULTILINE)
 
 
+def test_answers_that_more_questions_weaken_are_named_with_what_their_run_says_alone() -> None:
+    card, cpu = (results.read(REFERENCE.parent / name) for name in ("h100-16-cores", "xeon-2-cores"))
+    together = judge([card, cpu])
+    alone = {v.site: v for v in judge([card]).of("cpu_3x")}
+    weak = [v for v in together.of("cpu_3x") if v.confirmatory and v.answer == "UNDECIDED" and v.runs == (card.run_id,)]
+    out = " ".join(shown(together).split())
+    assert [alone[v.site].answer for v in weak] == ["REFUTED"]
+    assert f"The family of questions is larger here ({together.tests} tests)" in out
+    told = out[out.index("Weaker here: ") : out.index("fewer_flops:")]
+    assert "cpu_3x (separable against standard, cpu, 1 thread, contiguous) is REFUTED by " + card.run_id + " alone" in told  # fmt: skip
+    assert together.tests > max(judge([run]).tests for run in (card, cpu))
+    assert [line[: len("The family")] for line in words.of_several(together, {card.run_id: "A"})] == ["The family", "Weaker her"]  # fmt: skip
+    assert "REFUTED by A alone" in words.of_several(together, {card.run_id: "A"})[1]
+    assert words.of_several(judge([card])) == []
+    assert not re.search("larger here|Weaker here", shown(judge([card])))
+
+
 def test_numbers_have_the_digits_that_their_interval_justifies() -> None:
     assert words.effect(Effect("s", 2.6812, 2.60, 2.76)) == "2.68x [2.60, 2.76]"
     assert words.effect(Effect("s", 2.6812, None, None)) == "2.7x"

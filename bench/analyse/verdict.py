@@ -26,6 +26,11 @@ class Verdicts:
     runs: tuple[Run, ...]
     verdicts: tuple[Verdict, ...]
 
+    @property
+    def tests(self) -> int:
+        """How many tests Holm's correction is over."""
+        return sum(v.confirmatory and v.p is not None for v in self.verdicts)
+
     def of(self, claim: str) -> tuple[Verdict, ...]:
         """The verdicts on one claim."""
         return tuple(v for v in self.verdicts if v.claim == claim)
@@ -58,6 +63,17 @@ def judge(runs: Sequence[Run]) -> Verdicts:
         found += _asked(claim, [*claim.judge(rows), *exact])
     would = [_would_be(v) for claim in CLAIMS for v in every[claim.id] if v.site.predicted and v.own]
     return Verdicts(tuple(runs), (*corrected(found), *would))
+
+
+def weaker(found: Verdicts, alone: Sequence[Verdicts]) -> tuple[tuple[Verdict, Verdict], ...]:
+    """Answers that a run gives when it is judged alone and that are UNDECIDED here: as it gives them, and as here.
+
+    `alone` are the verdicts of each of the runs. Weaker for a larger family of questions, or as alike runs are taken together.
+    """
+    here = {(v.claim, v.site, v.about, run): v for v in found.verdicts if v.confirmatory for run in v.runs}
+    decided = [v for one in alone for v in one.verdicts if v.confirmatory and v.answer in DECIDED]
+    pairs = [(v, here.get((v.claim, v.site, v.about, *v.runs))) for v in decided if len(v.runs) == 1]
+    return tuple((was, now) for was, now in pairs if now is not None and now.answer == "UNDECIDED")
 
 
 def _would_be(v: Verdict) -> Verdict:

@@ -17,7 +17,7 @@ from bench.analyse.summary import records_of, sentences, summarise
 from bench.analyse.verdict import Verdicts, judge
 from bench.show import page, page_facts, terminal
 from bench.show.claims_picture import where
-from bench.show.verdict import cells, effect
+from bench.show.verdict import cells, effect, of_several
 from bench.spec.columns import SCHEMA_VERSION
 
 FORMATS = ("md", "csv", "json", "html")
@@ -87,7 +87,8 @@ def _verdicts(found: Verdicts, runs: Sequence[Run]) -> list[str]:
     notes = "What confirms, chosen by what was measured; p is Holm's over these tests. `bench verdict` has the reasons, and what else was looked at."
     would = [_line(v, letters) for v in found.verdicts if v.predicted]
     more = ["Predicted, not measured; the intervals are the model's error.", _table(head, would, len(head))]
-    return [_table(head, [_line(v, letters) for v in first], len(head)), notes, *(more if would else [])]
+    more_asked = [f"{_plain(line)}." for line in of_several(found)]
+    return [_table(head, [_line(v, letters) for v in first], len(head)), notes, *more_asked, *(more if would else [])]
 
 
 def _line(v: Verdict, letters: dict[str, str] | None) -> tuple[str, ...]:

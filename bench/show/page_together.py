@@ -12,6 +12,7 @@ from bench.analyse.results import Run
 from bench.analyse.together import Member, Together
 from bench.analyse.verdict import Verdicts
 from bench.show import page, page_facts, page_rows, terminal
+from bench.show import verdict as words
 from bench.show.html import MOST_BYTES, inlined, render
 from bench.show.inline import Letters
 from bench.show.page_parts import SPARE, Topic, answer, sections, sources
@@ -59,6 +60,7 @@ def text(joined: Together, found: Verdicts, pictures: Iterable[Path]) -> str:
         "finding": drawn["devices"].title + "." if "devices" in drawn else page.finding(joined.whole),
         "answers": [answer(v, letters) for v in found.verdicts],
         "claims": CLAIMS,
+        "of_several": words.of_several(found, letters),
         "above": above,
         "memory": memory,
         "forest": forest,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Mapping
 from typing import TextIO
 
 from bench.analyse.claims import CLAIMS
 from bench.analyse.judgement import Effect, Verdict, p_words
 from bench.analyse.summary import apart, capital, spanned, times
-from bench.analyse.verdict import Verdicts
+from bench.analyse.verdict import Verdicts, judge, weaker
 from bench.show.terminal import console_on, print_table
 
 HEAD = ("claim", "answer", "about", "where", "regime", "effect", "p", "cells")
@@ -20,6 +21,7 @@ SHORT = {
     "elasticity on MACs": "E_M",
 }
 CONFIRMED = "p is Holm's over the tests in this table ({n}); exact and counted answers have none"
+LARGER = "The family of questions is larger here ({n} tests) than in any of these runs alone ({most} at the most), so an answer may be weaker than on that run's own page"
 PREDICTED = "Predicted, not measured: what a model says of devices that nothing was run on; intervals are its error, so there is no test"
 EXPLORED = "Explored: other ways to run them and other devices, p as it is; among so many some answers are luck"
 
@@ -36,9 +38,10 @@ def show(found: Verdicts, file: TextIO | None = None) -> None:
     rest = [v for v in found.verdicts if not v.confirmatory and not v.predicted]
     would = [v for v in found.verdicts if v.predicted]
     print_table(console, HEAD, [_line(v, several) for v in first], len(HEAD))
-    tests = sum(v.p is not None for v in first)
-    if tests:
-        say(CONFIRMED.format(n=tests))
+    if found.tests:
+        say(CONFIRMED.format(n=found.tests))
+    for line in of_several(found):
+        say(line)
     for claim in CLAIMS:
         own = [v for v in first if v.claim == claim.id]
         if own:
@@ -54,6 +57,22 @@ def show(found: Verdicts, file: TextIO | None = None) -> None:
             print_table(console, HEAD, [_line(v, several) for v in some[:MOST_EXPLORED]], len(HEAD))
             if len(some) > MOST_EXPLORED:
                 say(f"{len(some) - MOST_EXPLORED} more with --json")
+
+
+def of_several(found: Verdicts, names: Mapping[str, str] | None = None) -> list[str]:
+    """What is to be known of answers of several runs beside those of each alone; `names` by run_id are what to call them."""
+    if len(found.runs) < 2:
+        return []
+    alone = [judge([run]) for run in found.runs]
+    changed = [
+        f"{now.claim} ({place(now)}) is {was.answer} by {(names or {}).get(was.runs[0], was.runs[0])} alone (p {p_words(was.p_told)}) and {now.answer} here (p {p_words(now.p_told)})"
+        for was, now in weaker(found, alone)
+        if was.p_told is not None and now.p_told is not None
+    ]
+    most = max(one.tests for one in alone)
+    larger = LARGER.format(n=found.tests, most=most) + ("" if changed else "; none is")
+    said = [larger] if found.tests > most else []
+    return [*said, f"Weaker here: {'; '.join(changed)}"] if changed else said
 
 
 def place(v: Verdict) -> str:
