@@ -253,6 +253,16 @@ def test_no_point_lies_above_its_roof_but_those_that_are_marked(tmp_path: Path):
     assert higher <= marked < points
 
 
+@pytest.mark.parametrize(("faster", "told"), [(1.05, False), (1.11, True), (2.6, True)])
+def test_a_convolution_above_the_matrix_product_is_told_with_what_may_explain_it(tmp_path: Path, faster: float, told: bool):  # fmt: skip
+    figure = roofline.roofline(roofed(tmp_path, replace(ROOF, conv_flop_per_s=faster * ROOF.matmul_flop_per_s)))
+    assert figure is not None
+    footer = " ".join(" ".join(t.get_text() for t in figure.texts).split())
+    assert (f"conv roof above matmul's: 1 thread {faster:.2g}x; 2 threads {faster:.2g}x" in footer) == told
+    assert ("FLOP are counted as the direct method's" in footer) == told
+    assert ("which one ran was not recorded" in footer) == told
+
+
 def test_several_devices_and_dtypes_get_panels_of_their_own(tmp_path: Path):
     data = config({"channels": [16, 64], "kernel": [3], "threads": [1], "dtype": ["fp32", "bf16"]})
     figure = roofline.roofline(roofed(tmp_path, data=data, devices=("cpu", "cuda:0")))

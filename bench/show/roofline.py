@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.analyse.results import Run
-from bench.analyse.roofline import RATES, TOLERANCE, Key
+from bench.analyse.roofline import RATES, TOLERANCE, WINOGRAD, Key
 from bench.analyse.summary import Record, records_of
 from bench.show import plots, style, titles
 from bench.show.facets import MOST_GROUPS
@@ -21,6 +21,7 @@ from bench.spec.columns import MEASURED
 _GIGA = 1e9
 _MOST_POINTS, _LEAST_POINTS = 9.0, 4.0  # the size of a marker
 _CLOSE = 13.0  # points: two flat roofs less apart share their words
+_FASTER = 1.1  # times the matrix product's: a convolution's roof that needs a word
 _ROOM = 0.55  # of the panel's width may lie left of a word
 _SMALL: dict[str, Any] = {"fontsize": 7.5, "color": style.INK, "va": "bottom", "zorder": 5}
 _BACKED = {"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85}
@@ -55,6 +56,7 @@ def roofline(run: Run) -> Figure | None:
     plots.label_outer(axes, plots.columns(places), "achieved GFLOP/s")
     more = f"{len(keys) - len(shown)} more panels are not drawn; roofs.csv has them." if len(keys) > len(shown) else ""
     how = "minimum time · FLOP = 2 x MAC, convolutions only · roofs: the fastest matrix product, 3x3 convolution, copy, triad or read"
+    how = " · ".join(filter(None, (how, _counted(shown, roofs))))
     style.frame(figure, titles.roofline(rows), plots.footer(run, rows, how), _handles(rows, blocks), more)
     for axis, key in zip(axes, shown, strict=True):  # once the panels have their sizes, which the slopes' words follow
         _roofs(axis, roofs[key], across)
@@ -72,6 +74,20 @@ def _words(key: Key, keys: Sequence[Key]) -> str:
     if device.startswith("cpu") and len({k[1] for k in keys if k[0] == device}) > 1:
         words.append(f"{threads} thread{'s' if threads != 1 else ''}")
     return ", ".join([*words, dtype] if len({k[2] for k in keys}) > 1 else words)
+
+
+def _counted(keys: Sequence[Key], roofs: Mapping[Key, Record]) -> str:
+    """What is to be known of convolutions' roofs above those of matrix products; nothing where there are none."""
+    ratios = {
+        key: conv / matmul for key in keys for matmul, conv in [[roofs[key][n] for n in RATES[:2]]] if matmul and conv
+    }
+    above = [f"{_words(key, keys)} {ratio:.2g}x".strip() for key, ratio in ratios.items() if ratio > _FASTER]
+    if not above:
+        return ""
+    return (
+        f"conv roof above matmul's: {'; '.join(above)} · FLOP are counted as the direct method's · a faster algorithm can exceed it "
+        f"(Winograd's: 2.25 to {WINOGRAD:g} times fewer multiplications for 3x3) · which one ran was not recorded"
+    )
 
 
 def _limits(rows: Sequence[Record], roofs: Sequence[Record]) -> tuple[tuple[float, float], tuple[float, float]]:
