@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from io import StringIO
@@ -386,6 +387,19 @@ def test_the_picture_states_the_regime_and_has_a_panel_for_each_predictor():
     assert [p.split(":")[0] for p in panels if p] == ["what time goes to, by the additive model", "MACs alone", "activations alone", "layers alone"]  # fmt: skip
     title, _ = drawn(published())
     assert title == "5 groups: 3 compute-bound, 1 bandwidth-bound, 1 overhead-bound"
+
+
+@pytest.mark.parametrize("device", ["NVIDIA H100 80GB HBM3 (cuda:0)", "AMD Ryzen Threadripper PRO 7995WX 96-Cores, 96 threads", "of no known make " * 5])  # fmt: skip
+def test_long_names_keep_what_tells_groups_apart(device: str):
+    world = in_world(lambda c: 1e-12 * c["macs"])
+    places = [(d, layout) for d in (device.strip(), "A100") for layout in ("channels_last", "contiguous")]
+    rows = tuple(observed(r.counts, r.time_s, device=d, layout=layout) for d, layout in places for r in world)
+    figure = drivers_picture.picture(explain(Observations("test", rows)))
+    assert figure is not None
+    (legend,) = figure.legends
+    named = [t.get_text() for t in legend.get_texts() if re.search("channels_last|contiguous", t.get_text())]
+    assert len(set(named)) == len(places)
+    assert max(map(len, named)) <= drivers_picture.MOST_LETTERS
 
 
 def test_a_title_says_what_resamples_doubt_and_what_is_mixed():

@@ -21,6 +21,7 @@ from bench.analyse.drivers import CONFIDENCE, WORDS, Drivers, Group
 from bench.analyse.observations import PREDICTORS
 from bench.analyse.regression import listed
 from bench.analyse.summary import capital, share
+from bench.analyse.together import short
 from bench.show import style
 from bench.show.drivers import label, scope, seconds, two
 from bench.show.facets import MOST_GROUPS
@@ -71,16 +72,26 @@ def _names(shown: Sequence[Group]) -> tuple[list[str], str]:
     """What tells each drawn group from the others, and the words that all of them share."""
     words = [label(g, shown).split(", ") for g in shown]
     shared = [w for w in words[0] if len(words) > 1 and all(w in some for some in words)]
-    names = [", ".join(w for w in some if w not in shared) for some in words]
-    return [textwrap.shorten(n, MOST_LETTERS, placeholder=" …") for n in names], ", ".join(shared)
+    own = [[w for w in some if w not in shared] for some in words]
+    names, brief = [", ".join(some) for some in own], [_brief([short(w) for w in some]) for some in own]
+    return brief if len(set(brief)) == len(set(names)) else names, ", ".join(shared)
+
+
+def _brief(words: Sequence[str]) -> str:
+    """The words of one name in MOST_LETTERS, its longest word cut: the last ones are what tells ways to run one device apart."""
+    name = ", ".join(words)
+    longest = max(words, key=len, default="")
+    room = max(8, len(longest) - len(name) + MOST_LETTERS)
+    return ", ".join(w if w is not longest else textwrap.shorten(w, room, placeholder=" …") for w in words)
 
 
 def _shares(axis: Axes, models: Sequence[Additive], names: Sequence[str]) -> None:
     """A band for each group: its terms' shares of a typical row's time with their intervals, and of all rows' time."""
     step = 0.12 + 0.08 / len(models)
+    first = 0.54 - 0.14 / len(models)  # the more bands, the more of each its words take
     for top, (model, name) in zip(range(len(models), 0, -1), zip(models, names, strict=True), strict=True):
         for i, term in enumerate(model.terms):
-            _share(axis, term, top - 0.4 - i * step, len(models) <= MOST_WORDED)
+            _share(axis, term, top - first - i * step, len(models) <= MOST_WORDED)
         regime = model.regime or "regime unknown"
         words = axis.annotate(f"{name}: {regime}" if len(models) > 1 else regime, (0, top - 0.06), fontsize=8, color=style.INK, va="top", zorder=5, bbox=_BACKED)  # fmt: skip
         words.set_in_layout(False)
