@@ -187,6 +187,11 @@ def test_a_narrow_window_scrolls_pictures_and_not_the_page(page: browser.Tab, wi
     wide = "Array.from(document.querySelectorAll('.picture')).some(p => p.scrollWidth > p.clientWidth)"
     drawn = tab.ask("document.querySelectorAll('.picture').length > 0")
     assert tab.ask(wide) is (drawn and width == 360)
+    hints = "Array.from(document.querySelectorAll('figcaption')).map(f => getComputedStyle(f, '::after').content)"
+    assert all(("sideways" in hint) is (width == 360) for hint in tab.ask(hints))
+    heads = "Array.from(document.querySelectorAll('.picture .heading')).map(h => h.getClientRects().length > 0)"
+    assert all(shown is (width == 800) for shown in tab.ask(heads)), "the caption or the drawn title, never both"
+    assert bool(tab.ask(heads)) is drawn
 
 
 def luminance(colour: str) -> float:

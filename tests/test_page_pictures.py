@@ -118,7 +118,7 @@ def test_an_svg_file_says_what_it_shows_and_brings_its_own_paper(tmp_path: Path)
     space = "{http://www.w3.org/2000/svg}"
     assert root.get("role") == "img"
     assert [child.tag for child in root][:2] == [f"{space}title", f"{space}desc"]
-    assert (root.findtext(f"{space}title") or "").startswith("Separable is faster in")
+    assert (root.findtext(f"{space}title") or "").startswith("Separable is 0.")
     assert "paired within rounds" in (root.findtext(f"{space}desc") or "")
     assert root.find(f".//{space}script") is None
     assert all(not v.startswith(("http", "//")) for e in root.iter() for k, v in e.attrib.items() if k.endswith(("href", "src")))  # fmt: skip

@@ -233,7 +233,7 @@ def test_on_one_page_of_several_runs_a_predicted_device_keeps_its_word_and_its_c
     assert figure is not None
     title = " ".join(figure.get_suptitle().split())
     assert "on predicted a100" in title
-    assert "would be faster" in title
+    assert "(Imaginary predicted a100) separable would be 0.5x" in title
     (_, svg) = style.save(figure, tmp_path, "devices")
     assert "<pattern " in svg.read_text()
     words = {text.get_text(): line.get_color() for text, line in zip(figure.legends[0].get_texts(), figure.legends[0].get_lines(), strict=False)}  # fmt: skip

@@ -63,6 +63,23 @@ def test_what_is_so_everywhere_is_said_once(tmp_path: Path, truth: float) -> Non
     assert said.startswith(f"Separable is faster in {6 if truth > 1 else 0} of 6 cells; it delivers")
 
 
+def test_a_picture_of_speedups_says_from_which_to_which(tmp_path: Path) -> None:
+    def truth(trial: Trial, arm: Arm) -> float:
+        return (
+            2.0
+            if trial.surroundings.device != "cpu"
+            else by_threads(trial, arm) * (0.5 if trial.shape.c_in == 16 else 1)
+        )
+
+    rows = pairs(tmp_path, truth, ("cpu", "cuda:0"), threads=[1, 2])
+    assert titles.speedup(rows) == "On cpu separable is 0.25x (16 channels) to 4x (64) as fast as standard; on cuda:0 2x"  # fmt: skip
+    assert titles.devices(rows) == "By geometric mean on cpu separable is 0.79x to 3.2x as fast as standard; on cuda:0 2x"  # fmt: skip
+    fewer = [r for r in rows if r["device"] == "cpu" or r["c_in"] > 16]
+    assert titles.devices(fewer).endswith("; on cuda:0 2x, each over its own cells")
+    alone = [{**r, "speedup_ci_low": None} for r in rows if r["device"] == "cpu"]
+    assert titles.speedup(alone) == "Separable reads 0.25x (16 channels) to 4x (64) as fast as standard, with one process each and so no interval"  # fmt: skip
+
+
 def test_the_share_that_arrives_is_told_for_each_way(tmp_path: Path) -> None:
     said = titles.delivery(
         pairs(tmp_path, lambda t, a: half_the_promise(t, a) / t.surroundings.threads, threads=[1, 2])

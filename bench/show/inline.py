@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 _SVG, _XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
+HEADING = "heading"  # what a picture names its drawn title, followed by how many points that takes
 _GLYPH = re.compile(r"(DejaVuSans(?:-[A-Za-z]+)?)-([0-9a-f]+)")
 _NUMBER = re.compile(r"-?\d+\.\d{3,}")
 _FAMILY = {"DejaVuSans": "l", "DejaVuSans-Bold": "b", "DejaVuSans-Oblique": "o"}
@@ -22,11 +23,12 @@ _POINT = 4 / 3  # pixels
 
 @dataclass(frozen=True, slots=True)
 class Inlined:
-    """A picture: its title, how wide it is in pixels, and its `<svg>` element as text."""
+    """A picture: its title, how wide it and how high its drawn title is in pixels, and its `<svg>` element as text."""
 
     name: str
     title: str
     width: int
+    heading: int
     svg: str
 
 
@@ -58,6 +60,7 @@ def inline(text: str, name: str, letters: Letters) -> Inlined | None:
     for defs in root.findall(f"{_SVG}defs"):  # its style would speak of the whole page, which says the same
         for odd in defs.findall(f"{_SVG}style"):
             defs.remove(odd)
+    heading = _heading(root)
     _spell(root)
     _take_letters(root, letters)
     _rename(root, name)
@@ -66,7 +69,17 @@ def inline(text: str, name: str, letters: Letters) -> Inlined | None:
     box = root.attrib["viewBox"]
     root.attrib.clear()
     root.attrib.update({"viewBox": box, "role": "img", "aria-label": title})
-    return Inlined(name, title, width, ElementTree.tostring(root, encoding="unicode").replace("\n", " "))
+    return Inlined(name, title, width, heading, ElementTree.tostring(root, encoding="unicode").replace("\n", " "))
+
+
+def _heading(root: Element) -> int:
+    """Give the drawn title a class, by which a narrow page hides what its caption says; how high it is in pixels, 0 without."""
+    for e in root.iter(f"{_SVG}g"):
+        found = re.fullmatch(rf"{HEADING}(\d+)", e.get("id", ""))
+        if found:
+            e.set("class", HEADING)
+            return round(int(found[1]) * _POINT)
+    return 0
 
 
 def _spell(element: Element) -> None:

@@ -57,7 +57,7 @@ def text(joined: Together, found: Verdicts, pictures: Iterable[Path]) -> str:
     told: dict[str, Any] = {
         "title": TITLE,
         "heads": [_head(m) for m in joined.members],
-        "finding": drawn["devices"].title + "." if "devices" in drawn else page.finding(joined.whole),
+        "finding": page.finding(joined.whole),
         "answers": [answer(v, letters) for v in found.verdicts],
         "claims": CLAIMS,
         "of_several": words.of_several(found, letters),

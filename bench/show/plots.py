@@ -73,7 +73,7 @@ def speedup(run: Run) -> Figure | None:
     handles = [*series_handles(facets, rows=rows), style.proxy("1x: equally fast", style.FAINT, line="-")]
     handles += band_handle(rows) + hollow_handle(rows)
     handles += [style.proxy("failed", style.FAINT, "x")] if failed else []
-    style.frame(figure, titles.finding(every), footer(run, rows), handles, left_out(run, facets, rows))
+    style.frame(figure, titles.speedup(rows), footer(run, rows), handles, left_out(run, facets, rows))
     return figure
 
 

@@ -24,6 +24,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from bench.analyse.results import write_text, write_whole
+from bench.show.inline import HEADING
 
 # Okabe and Ito's palette without its yellow, which is too pale for a line: told apart by all common colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#222222")
@@ -120,6 +121,7 @@ def frame(figure: Figure, title: str, footer: str, handles: Sequence[Artist], mo
     with mpl.rc_context(_STYLE):
         heading = figure.suptitle(_wrapped(title, width, 13 * 0.60), fontsize=13, fontweight="bold", color=INK, ha="left", va="top", linespacing=1.25)  # fmt: skip
         heading.set_in_layout(False)
+        heading.set_gid(f"{HEADING}{_inches(figure, heading)[1] * 72 + 72 * _MARGIN:.0f}")
         foot = figure.text(0, 0, "\n".join(_wrapped(t, width, 7.5 * 0.53) for t in (more, footer) if t), fontsize=7.5, color=FAINT, ha="left", va="bottom", linespacing=1.4)  # fmt: skip
         foot.set_in_layout(False)
         foot.set_gid(FOOTER)
