@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import re
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +18,7 @@ from bench.show import export, index
 from bench.show.write import write_views
 from tests.synthetic import Story, config, write_run
 from tests.test_page import HOSTILE, REFERENCE, Parsed
+from tests.test_predicted_apart import predicted
 from tests.test_together import run as verb
 
 SMALL = config({"channels": [16, 64], "kernel": [3, 5], "threads": [1]})
@@ -126,9 +129,32 @@ def test_the_index_lists_every_run_with_its_page(tmp_path: Path) -> None:
     assert "2026-03-01 08:30" in row(told, "new")
     assert "Separable is faster in 4 of 4 cells" in row(told, "new")
     assert "4 of 4 synthetic 2.13.0 complete" in row(told, "new")
-    assert re.search(r"\d supported, ", row(told, "new"))
+    judged = judge([results.read(root / "new")]).verdicts
+    exact = [v for v in judged if v.regime == "exact"]
+    assert f"; exact: {len(exact)} supported 4 of 4" in row(told, "new")
+    assert f"{sum(v.confirmatory and v.answer == 'NOT MEASURED' for v in judged)} not measured; exact" in row(told, "new")  # fmt: skip
     assert "INCOMPLETE" in row(told, "reference/old one")
     assert len((root / "index.html").read_bytes()) < 50_000
+
+
+def test_the_index_says_what_is_skipped_noisy_failed_or_only_predicted(tmp_path: Path) -> None:
+    some = made(tmp_path / "some")
+    statuses = ["noisy", "skipped", "oom", *some.pairs["status"][3:]]
+    results.write_tables(replace(some, pairs=some.pairs.assign(status=statuses)))
+    told = replace(predicted(2, 0.5), folder=tmp_path / "told")
+    told.folder.mkdir()
+    results.write_tables(told)
+    found = judge([told])
+    (told.folder / "verdict.json").write_text(json.dumps(found.to_dict()))
+    page = Parsed(index.write(tmp_path).read_text(encoding="utf-8"))
+    assert "2 of 4, 1 of them noisy; 1 skipped; 1 failed" in row(page, "some")
+    many = Counter(v.answer.removeprefix("WOULD BE ").lower() for v in found.verdicts if v.predicted)
+    measured, _, would = row(page, "told").partition("WOULD BE: ")
+    assert "exact:" in measured
+    assert not re.search(r"\d (supported|refuted|equivalent|undecided)", measured.partition("exact:")[0])
+    assert all(f"{n} {answer}" in would for answer, n in many.items())
+    assert f"0 of {len(told.pairs)}; " in would
+    assert any("would-be" in str(a.get("class")) for a in page.all("span"))
 
 
 def test_a_run_without_tables_is_listed_as_one(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from bench.analyse import aa
-from bench.analyse.judgement import ANSWERS
+from bench.analyse.judgement import ANSWERS, PREDICTED_ANSWERS, WOULD_BE
 from bench.analyse.results import Run, read_tables, write_text
 from bench.show import page, page_facts, page_together
 from bench.show.html import render
@@ -40,6 +40,7 @@ class Entry:
     measured: str
     finding: str
     verdicts: str
+    would_be: str
 
 
 def root_of(folder: Path) -> Path | None:
@@ -87,6 +88,7 @@ def entry(folder: Path, root: Path) -> Entry:
         measured="" if run is None else page_facts.measured(run),
         finding="no tables yet: bench report writes them" if run is None else _finding(run, folder),
         verdicts=_verdicts(verdicts),
+        would_be=_would_be(verdicts),
     )
 
 
@@ -111,10 +113,25 @@ def _finding(run: Run, folder: Path) -> str:
 
 
 def _verdicts(told: dict[str, Any]) -> str:
-    """`6 supported, 2 refuted, 5 undecided`: what confirms, of verdict.json."""
-    every = [v for c in told.get("claims") or () for v in c.get("verdicts") or ()]
-    counts = Counter(str(v.get("answer")) for v in every if v.get("confirmatory"))
-    return ", ".join(f"{counts[a]} {a.lower()}" for a in ANSWERS if counts[a])
+    """`3 supported, 2 refuted; exact: 3 supported`: what confirms, of verdict.json, arithmetic that no clock was asked of apart."""
+    own = [v for v in _every(told) if v.get("confirmatory")]
+    clocked, exact = (_counts([v for v in own if (v.get("regime") == "exact") is by], ANSWERS) for by in (False, True))
+    return "; ".join(filter(None, (clocked, exact and f"exact: {exact}")))
+
+
+def _would_be(told: dict[str, Any]) -> str:
+    """`WOULD BE: 3 supported, 1 undecided`: what a model says of predicted devices; nothing where it says nothing."""
+    said = _counts([v for v in _every(told) if v.get("predicted")], PREDICTED_ANSWERS)
+    return said and f"{WOULD_BE.strip()}: {said}"
+
+
+def _counts(verdicts: Sequence[dict[str, Any]], answers: Sequence[str]) -> str:
+    counts = Counter(str(v.get("answer")) for v in verdicts)
+    return ", ".join(f"{counts[a]} {a.removeprefix(WOULD_BE).lower()}" for a in answers if counts[a])
+
+
+def _every(told: dict[str, Any]) -> list[dict[str, Any]]:
+    return [v for c in told.get("claims") or () for v in c.get("verdicts") or ()]
 
 
 def _json(path: Path) -> dict[str, Any]:

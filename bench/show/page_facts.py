@@ -16,9 +16,10 @@ from bench.analyse.sweeps import Sweep, find
 from bench.show.depth_picture import describe
 from bench.show.drivers import seconds
 from bench.show.facets import told_apart
-from bench.spec.columns import FILES, MEASURED, PREDICTED, STATUSES, TOLD
+from bench.spec.columns import FAILED, FILES, MEASURED, PREDICTED, STATUSES, TOLD
 
 MOST_REASONS = 24
+UNMEASURABLE = ("skipped", "unsupported")
 _TABLES = ("p", "m", "r", "o")  # in the order in which they may travel with the page
 _HOST = (
     ("cpu_model", "CPU"), ("physical_cores", "physical cores"), ("usable_cores", "usable cores"), ("cpu_quota", "CPU quota"),
@@ -71,8 +72,8 @@ def quality(run: Run) -> Quality:
     return Quality(
         sentences=(*_sentences(run, measured), *([told] if (told := predicted(run)) else [])),
         statuses=tuple((s, counts[s]) for s in order if counts[s]),
-        skips=_reasons(r["status_detail"] for r in rows if r["status"] in ("skipped", "unsupported")),
-        failures=_reasons(r["status_detail"] for r in rows if r["status"] not in (*TOLD, "skipped", "unsupported")),
+        skips=_reasons(r["status_detail"] for r in rows if r["status"] in UNMEASURABLE),
+        failures=_reasons(r["status_detail"] for r in rows if r["status"] not in (*TOLD, *UNMEASURABLE)),
         notes=_reasons(n for r in measured for n in str(r["quality_notes"] or "").split("; ") if n),
         ambers=tuple(str(a) for a in run.environment.get("ambers") or ()),
     )
@@ -110,10 +111,15 @@ def _sentences(run: Run, measured: Sequence[Record]) -> Iterator[str]:
 
 
 def measured(run: Run) -> str:
-    """`28 of 30`: pairs that were measured, and how many more a model has told."""
+    """`28 of 30, 3 of them noisy; 2 skipped`: pairs that were measured, and what became of the others."""
     counts = Counter(str(s) for s in run.pairs["status"])
-    told = f", {counts[PREDICTED]} predicted" if counts[PREDICTED] else ""
-    return f"{sum(counts[s] for s in MEASURED)} of {len(run.pairs)}{told}"
+    noisy = f", {counts['noisy']} of them noisy" if counts["noisy"] else ""
+    others = [
+        (sum(counts[s] for s in some), word)
+        for word, some in (("skipped", UNMEASURABLE), ("failed", FAILED), ("predicted", [PREDICTED]))
+    ]
+    rest = "".join(f"; {n} {word}" for n, word in others if n)
+    return f"{sum(counts[s] for s in MEASURED)} of {len(run.pairs)}{noisy}{rest}"
 
 
 def predicted(run: Run) -> str:
