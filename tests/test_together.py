@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from bench.analyse.summary import records_of
 from bench.analyse.together import short, together
 from bench.analyse.verdict import judge
 from bench.show import depth_picture, devices_picture, page, page_rows, page_together, plots
+from bench.show import together as terminal_of_several
 from bench.show import verdict as words
 from bench.spec.errors import UserError
 from tests.synthetic import Story, config, write_run
@@ -57,6 +60,34 @@ def text(runs: Sequence[Run]) -> str:
 def title(figure: Figure | None) -> str:
     assert figure is not None
     return " ".join(figure.get_suptitle().split())
+
+
+def test_the_terminal_has_a_line_for_each_run_and_one_table_of_all(runs: list[Run]) -> None:
+    out = StringIO()
+    terminal_of_several.show(together(runs), out)
+    lines = out.getvalue().splitlines()
+    heads = [line.split() for line in lines if re.match(r"[AB] +c", line)]
+    assert [(h[0], h[-1]) for h in heads] == [("A", "laptop"), ("B", "card")]
+    (head,) = [i for i, line in enumerate(lines) if line.startswith("kernel")]
+    assert re.split(r" {2,}", lines[head].strip()) == ["kernel", "channels", "cpu (A), 1 thread", "cpu (A), 2 threads", "cuda:0 (B)"]  # fmt: skip
+    cells = {tuple(line.split()[:2]): re.split(r" {2,}", line.strip())[2:] for line in lines[head + 1 : head + 7]}
+    for (kernel, channels), speedups in cells.items():
+        for text, run, threads in zip(speedups, (runs[0], runs[0], runs[1]), (1, 2, None), strict=True):
+            (told,) = [
+                r["speedup"] for r in records_of(run.pairs)
+                if (r["experiment"], str(r["kernel"]), str(r["c_in"])) == ("sweep", kernel, channels) and threads in (None, r["threads"])
+            ]  # fmt: skip
+            assert float(text.split("x")[0]) == pytest.approx(told, rel=0.03)
+    assert len(lines) < 25
+
+
+def test_no_run_and_no_device_falls_out_of_the_table_for_want_of_room(tmp_path: Path) -> None:
+    many = [made(tmp_path / f"run{i}", "cpu", 2.0, (1, 2), host={"cpu_model": f"make {i}"}) for i in range(6)]
+    out = StringIO()
+    terminal_of_several.show(together(many), out)
+    told = out.getvalue()
+    assert all(f"  cpu ({letter})" in told for letter in "ABCDEF")
+    assert "2 more ways to run the blocks in the runs' pairs.csv" in told
 
 
 def test_the_page_says_what_more_questions_cost(runs: list[Run]) -> None:

@@ -55,10 +55,15 @@ def report(
     if format_ is not None:
         one_of("--format", format_, export.FORMATS)
     page = write.page_of(folders, file_of("--out", out))
-    written = _views(folders, quiet=format_ == "html")
+    written = _views(folders, quiet=format_ == "html", alone=page is None)
     if page is not None:
         _, *pictures = write.write_together(written, page)
         if format_ is None:
+            from bench.analyse.together import together
+            from bench.show import together as words
+
+            with readers_may_leave():
+                words.show(together(written))
             say(
                 f"written: {len(pictures)} pictures in {page.with_suffix('')} and the page of {len(written)} runs {page}"
             )
@@ -67,8 +72,8 @@ def report(
         say(str(page or folders[0] / "report.html"))
 
 
-def _views(folders: list[Path], quiet: bool) -> list[Run]:
-    """Write all views of each run, and tell of them unless `quiet`; the runs without their samples."""
+def _views(folders: list[Path], quiet: bool, alone: bool) -> list[Run]:
+    """Write all views of each run, and tell of them unless `quiet`, in full of one `alone`; the runs without their samples."""
     from dataclasses import replace
 
     from bench.show import drivers as words
@@ -80,11 +85,12 @@ def _views(folders: list[Path], quiet: bool) -> list[Run]:
         runs.append(replace(views.run, samples=None))
         if quiet:
             continue
-        with readers_may_leave():
-            terminal.show(views.run)
-            second_opinion.show(views.run)
-            words.show_brief(views.drivers)
-        if views.noise is not None:
+        if alone:
+            with readers_may_leave():
+                terminal.show(views.run)
+                second_opinion.show(views.run)
+                words.show_brief(views.drivers)
+        if alone and views.noise is not None:
             say("\n".join(views.noise.sentences()))
         say(f"written: {len(views.tables)} tables, {len(views.pictures)} pictures and {views.page.name} in {folder}")
     return runs

@@ -56,7 +56,7 @@ def text(joined: Together, found: Verdicts, pictures: Iterable[Path]) -> str:
     runs = [m.run for m in joined.members]
     told: dict[str, Any] = {
         "title": TITLE,
-        "heads": [_head(m) for m in joined.members],
+        "heads": [head(m) for m in joined.members],
         "finding": page.finding(joined.whole),
         "answers": [answer(v, letters) for v in found.verdicts],
         "claims": CLAIMS,
@@ -84,7 +84,8 @@ def side_by_side(runs: Sequence[Run]) -> tuple[Side, ...]:
     return tuple(Side(name, values, len({v for v in values if v}) > 1) for name, values in told)
 
 
-def _head(m: Member) -> Head:
+def head(m: Member) -> Head:
+    """The run's line in the list of those on the page."""
     told = m.run.environment
     return Head(
         letter=m.letter,

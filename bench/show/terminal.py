@@ -98,8 +98,9 @@ def show(run: Run, file: TextIO | None = None) -> None:
     """Print the table and the sentences; plain text where `file` (standard output) is no terminal."""
     out = file or sys.stdout
     console = console_on(out)
-    tables = _tables(records_of(run.pairs))
-    for line in _above(run) if tables else ():
+    pairs = records_of(run.pairs)
+    tables = _tables(pairs)
+    for line in above(pairs) if tables else ():
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     for name, laid in tables.items():
         if len(tables) > 1:
@@ -114,11 +115,12 @@ def show(run: Run, file: TextIO | None = None) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _above(run: Run) -> list[str]:
+def above(pairs: Sequence[Record]) -> list[str]:
     """What stands above the tables: what a cell is, and which cells nothing was measured for."""
-    kinds = {is_predicted(d) for d in run.pairs["device"]}
+    kinds = {is_predicted(r["device"]) for r in pairs}
+    baselines = " or ".join(dict.fromkeys(str(r["baseline"]) for r in pairs))
     what = "Predicted speedup" if kinds == {True} else "Speedup"
-    lines = [f"{what}: time of {_baselines(run)} / time of the block; above 1x the block is faster."]
+    lines = [f"{what}: time of {baselines} / time of the block; above 1x the block is faster."]
     where = "in the columns called predicted" if kinds == {True, False} else "here"
     return [*lines, f"Nothing was measured {where}: a model's word, [within its error]."] if True in kinds else lines
 
@@ -207,7 +209,3 @@ def _order(rows: Sequence[Record]) -> Callable[[Record], tuple[int, ...]]:
 def _unmeasurable(row: Record, pairs: Sequence[Record]) -> bool:
     """Whether the row was skipped in a run that did measure something: columns of nothing but - only take room."""
     return row["status"] == "skipped" and any(p["status"] != "skipped" for p in pairs)
-
-
-def _baselines(run: Run) -> str:
-    return " or ".join(dict.fromkeys(str(b) for b in run.pairs["baseline"]))
