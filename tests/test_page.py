@@ -102,6 +102,8 @@ def test_the_first_screen_has_the_corrected_p_of_what_was_tested(whole: Path) ->
     told = [v.p_told for v in judge([results.read(whole)]).verdicts if v.confirmatory and v.p_told is not None]
     assert [html.unescape(p) for p in shown] == [p_words(p) for p in told]
     assert shown
+    exact = [v for v in judge([results.read(whole)]).verdicts if v.regime == "exact"]
+    assert table.count("exact: by arithmetic") == len(exact) > 0
 
 
 def test_the_sections_stand_in_order(parsed: Parsed) -> None:
