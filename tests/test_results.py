@@ -17,7 +17,7 @@ from scipy.stats import trim_mean
 from bench.analyse import results
 from bench.analyse.summary import duration, interval, percent, records_of, sentences, summarise, times
 from bench.analyse.theory import Row
-from bench.show import plots, terminal, titles
+from bench.show import drawing, terminal, titles
 from bench.show.write import write_views
 from bench.spec.columns import FILES, columns_of
 from bench.spec.errors import UserError
@@ -442,7 +442,7 @@ def test_a_run_that_was_cut_short_says_so_first_and_in_its_pictures(tmp_path: Pa
     told = StringIO()
     terminal.show(run, told)
     assert "INCOMPLETE: 2 of 12 rows have fewer processes than asked" in told.getvalue()
-    assert "INCOMPLETE RUN" in plots.footer(run, records_of(run.pairs))
+    assert "INCOMPLETE RUN" in drawing.footer(run, records_of(run.pairs))
 
 
 def test_a_killed_sessions_time_is_not_known_and_not_claimed(tmp_path: Path) -> None:

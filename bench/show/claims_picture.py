@@ -21,7 +21,7 @@ from bench.analyse.regression import listed
 from bench.analyse.results import Run
 from bench.analyse.summary import records_of
 from bench.analyse.verdict import Verdicts
-from bench.show import plots, style
+from bench.show import drawing, style
 from bench.show.verdict import effect
 
 MOST_EXPLORED = 48
@@ -88,9 +88,9 @@ def picture(run: Run, found: Verdicts, letters: Mapping[str, str] | None = None)
         label.set_fontweight("bold" if row.part else "normal")
         label.set_color(style.FAINT if row.text.startswith(" ") else style.INK)
     _align_left(figure, axes[0])
-    measured = [r for r in records_of(run.pairs) if plots.measured(r)]
+    measured = [r for r in records_of(run.pairs) if drawing.measured(r)]
     how = "lines: 95 % interval of the effect · dotted: its range over cells, which is no interval · upright ticks: what the claim is held against · p of confirmed answers: Holm's correction; of explored ones: none, so among so many some are luck"  # fmt: skip
-    style.frame(figure, _title(found), plots.footer(run, measured, how), _handles(shown), left)
+    style.frame(figure, _title(found), drawing.footer(run, measured, how), _handles(shown), left)
     return figure
 
 

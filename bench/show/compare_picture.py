@@ -20,7 +20,7 @@ from bench.analyse.designs import sweep_of_shapes
 from bench.analyse.matching import Record
 from bench.analyse.regression import listed
 from bench.analyse.summary import times
-from bench.show import plots, style
+from bench.show import drawing, style
 from bench.show.compare import direction, headline, widened
 from bench.show.drivers import seconds
 from bench.show.facets import Channels, Facets, lay_out
@@ -209,16 +209,16 @@ def _figure(
     how: str, handles: Sequence[Artist], lines: bool,
 ) -> Figure:  # fmt: skip
     """The panels filled, series by series, and framed."""
-    across = plots.columns(laid.places)
+    across = drawing.columns(laid.places)
     figure, axes = style.panels(len(laid.places), across)
     for axis, (group, kernel) in zip(axes, laid.places, strict=True):
         for one in laid.series(group, kernel):
             draw_one(axis, one, laid)
-        plots.channel_axis(axis, laid.channels)
+        drawing.channel_axis(axis, laid.channels)
         scale(axis)
-        style.name_panel(axis, plots.panel_name(group, kernel))
-    plots.label_outer(axes, across, words)
-    named = plots.series_handles(laid.facets, lines) if len(laid.facets.series) > 1 else []
+        style.name_panel(axis, drawing.panel_name(group, kernel))
+    drawing.label_outer(axes, across, words)
+    named = drawing.series_handles(laid.facets, lines) if len(laid.facets.series) > 1 else []
     rings = [_ring(laid.table)] if laid.ring else []
     left = [f"{laid.facets.left_out} more groups of panels are not drawn."] if laid.facets.left_out else []
     left += [f"Not drawn here, as no sweep of channels or kernels: {listed(list(laid.others))}."] if laid.others else []
@@ -259,8 +259,8 @@ def _draw_sides(axis: Axes, one: _Series, laid: _Layout) -> None:
     sides = [[laid.channels.beside(m.a, 2 * one.place + side, 2 * one.count) for m in one.matches] for side in range(2)]
     axis.plot(sides[1], [m.b[of[0]] for m in one.matches], color=one.look.colour, ls=one.look.line, lw=1.2, zorder=2)
     for m, x_a, x_b in zip(one.matches, *sides, strict=True):
-        plots.bar(axis, m.a, x_a, one.look, thin=True, hollow=True, of=of)
-        plots.bar(axis, m.b, x_b, one.look, hollow=False, of=of)
+        drawing.bar(axis, m.a, x_a, one.look, thin=True, hollow=True, of=of)
+        drawing.bar(axis, m.b, x_b, one.look, hollow=False, of=of)
     _rings(axis, laid, [(m, x, m.b) for m, x in zip(one.matches, sides[1], strict=True)], of[0])
 
 

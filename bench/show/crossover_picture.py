@@ -15,7 +15,7 @@ from bench.analyse.crossover import Crossover, crossovers, found_words, predicte
 from bench.analyse.results import Run
 from bench.analyse.summary import records_of, times
 from bench.analyse.sweeps import find
-from bench.show import plots, style
+from bench.show import drawing, style
 from bench.show.facets import MOST_GROUPS, told_apart
 
 _PREDICTED, _FOUND = style.look(1), style.look(0)
@@ -37,7 +37,7 @@ def picture(run: Run) -> Figure | None:
     words = told_apart(list(dict.fromkeys(c.place for c in found)))
     keys = list(dict.fromkeys((c.place, c.experiment, c.height, c.width) for c in found))
     shown = keys[:MOST_GROUPS]
-    across = plots.columns([(str(k), 0) for k in shown])
+    across = drawing.columns([(str(k), 0) for k in shown])
     figure, axes = style.panels(len(shown), across, "none")
     low, high = min(c.found.least for c in found), max(c.found.most for c in found)
     for axis, key in zip(axes, shown, strict=True):
@@ -47,11 +47,11 @@ def picture(run: Run) -> Figure | None:
             _pair(axis, c, len(here) - 1 - i)
         size = f"{key[2]} px" if len({(c.height, c.width) for c in found}) > 1 else ""
         style.name_panel(axis, ", ".join(filter(None, (words[key[0]], size))))
-    plots.label_outer(axes, across, "kernel")
+    drawing.label_outer(axes, across, "kernel")
     left = f"{len(keys) - len(shown)} more places are not drawn." if len(keys) > len(shown) else ""
-    blocks = [r for r in pairs if r["experiment"] in {c.experiment for c in found} and plots.measured(r)]
+    blocks = [r for r in pairs if r["experiment"] in {c.experiment for c in found} and drawing.measured(r)]
     how = "predicted: time = a x layers + b x MACs, a and b from the straight lines through the sweeps of depth at fixed MACs · its bar: 95 % interval over resamples of those times, not of the model · found: speedup 1 by lines through ln speedup over ln channels; its bar: where the ends of the 95 % intervals cross"  # fmt: skip
-    style.frame(figure, _title(found), plots.footer(run, blocks, how), _handles(), left)
+    style.frame(figure, _title(found), drawing.footer(run, blocks, how), _handles(), left)
     return figure
 
 

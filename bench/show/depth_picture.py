@@ -15,7 +15,7 @@ from bench.analyse.implied import Estimate, implied
 from bench.analyse.results import Run
 from bench.analyse.summary import capital, records_of, times
 from bench.analyse.sweeps import Place, Sweep, find
-from bench.show import plots, style
+from bench.show import drawing, style
 from bench.show.drivers import seconds
 from bench.show.facets import told_apart
 from bench.spec.device_names import in_words, is_predicted
@@ -81,7 +81,7 @@ def picture(run: Run, devices_alike: bool = False) -> Figure | None:
     how = "median time, geometric mean over processes · bars: 95 % interval over processes · at a line: slope of ln(time) on ln(count) with its interval, and the straight line's time for each layer or GMAC"
     told, doubt = _told(shown)
     more = " ".join(filter(None, (left, doubt)))
-    style.frame(figure, _title(told), plots.footer(run, drawn, how), _handles(shown), more)
+    style.frame(figure, _title(told), drawing.footer(run, drawn, how), _handles(shown), more)
     for axis, here in labelled:  # once the panels have their sizes, which the words follow
         _label(axis, here, blocks)
     return figure

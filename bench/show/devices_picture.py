@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from bench.analyse.designs import sweep_of_shapes
 from bench.analyse.results import Run
 from bench.analyse.summary import Record, records_of
-from bench.show import plots, style, titles
+from bench.show import drawing, style, titles
 from bench.show.facets import Channels, named_ways
 from bench.spec.device_names import in_words, is_predicted
 
@@ -28,7 +28,7 @@ def draw(run: Run, folder: Path) -> tuple[Path, ...]:
 
 def picture(run: Run) -> Figure | None:
     """The first block's speedups over channels, of all devices in each panel; None for fewer than two devices."""
-    every = [r for r in sweep_of_shapes(records_of(run.pairs)) if plots.measured(r)]
+    every = [r for r in sweep_of_shapes(records_of(run.pairs)) if drawing.measured(r)]
     block = every[0]["block"] if every else None
     rows = [r for r in every if r["block"] == block]
     devices = list(dict.fromkeys(str(r["device"]) for r in rows))
@@ -40,21 +40,21 @@ def picture(run: Run) -> Figure | None:
     more = f"{len(lines) - len(shown)} more ways to run {block}, with fewer cells, are not drawn; pairs.csv has them." if len(lines) > len(shown) else ""  # fmt: skip
     lines = _lines(drawn)  # by what tells those apart that are drawn
     kernels = sorted({int(r["kernel"]) for r in drawn})
-    across = plots.columns([("", k) for k in kernels])
+    across = drawing.columns([("", k) for k in kernels])
     figure, axes = style.panels(len(kernels), across)
     channels = Channels.of(drawn)
-    bounds = plots.speedup_limits(drawn)
+    bounds = drawing.speedup_limits(drawn)
     looks = _looks(list(lines), devices)
     for axis, kernel in zip(axes, kernels, strict=True):
         here = {line: mine for line, some in lines.items() if (mine := [r for r in some if r["kernel"] == kernel])}
         for i, (line, mine) in enumerate(here.items()):
-            plots.draw_line(axis, mine, channels, looks[line], i, len(here))
-        plots.finish_speedup(axis, channels, bounds, plots.panel_name("", kernel))
-    plots.label_outer(axes, across, "speedup (above 1x: faster)")
+            drawing.draw_line(axis, mine, channels, looks[line], i, len(here))
+        drawing.finish_speedup(axis, channels, bounds, drawing.panel_name("", kernel))
+    drawing.label_outer(axes, across, "speedup (above 1x: faster)")
     handles: list[Artist] = [style.proxy(in_words(", ".join(filter(None, line))), k.colour, k.marker, k.line) for line, k in looks.items()]  # fmt: skip
-    handles += [style.proxy("1x: equally fast", style.FAINT, line="-"), *plots.hollow_handle(drawn)]
-    handles += style.predicted_handle(plots.predicted(drawn))
-    style.frame(figure, titles.devices(drawn), plots.footer(run, drawn), handles, more)
+    handles += [style.proxy("1x: equally fast", style.FAINT, line="-"), *drawing.hollow_handle(drawn)]
+    handles += style.predicted_handle(drawing.predicted(drawn))
+    style.frame(figure, titles.devices(drawn), drawing.footer(run, drawn), handles, more)
     return figure
 
 

@@ -16,7 +16,7 @@ from bench.analyse.designs import NUMBERS, Dose, doses
 from bench.analyse.regression import listed
 from bench.analyse.results import Run
 from bench.analyse.summary import Record, capital, records_of, times
-from bench.show import plots, style
+from bench.show import drawing, style
 from bench.show.facets import word_of
 from bench.spec.device_names import in_words, is_predicted
 
@@ -41,14 +41,14 @@ def picture(run: Run) -> Figure | None:
     figure, axes = style.panels(len(shown), across)
     rows = [r for d in shown for r in d.rows]
     promised = [r["mac_ratio"] for r in rows if r["mac_ratio"]]
-    bounds = style.limits([r["speedup"] for r in rows], plots.interval_ends(rows), [1.0, *promised], room=1.3)
+    bounds = style.limits([r["speedup"] for r in rows], drawing.interval_ends(rows), [1.0, *promised], room=1.3)
     for axis, dose in zip(axes, shown, strict=True):
         _panel(axis, dose, bounds)
         style.name_panel(axis, _heading(dose, shown))
     for axis in axes[::across]:
         axis.set_ylabel("speedup (above 1x: faster)")
     left = f"{len(found) - len(shown)} more doses are not drawn; pairs.csv has them." if len(found) > len(shown) else ""
-    style.frame(figure, _title(shown), plots.footer(run, rows), _handles(rows), left)
+    style.frame(figure, _title(shown), drawing.footer(run, rows), _handles(rows), left)
     for axis, dose in zip(axes, shown, strict=True):
         _name_lines(axis, dose)
     return figure
@@ -59,13 +59,13 @@ def _panel(axis: Axes, dose: Dose, bounds: tuple[float, float]) -> None:
     at = _places(dose)
     lines = _lines(dose)
     for i, (_, rows) in enumerate(lines):
-        seen = style.look(i, plots.predicted(rows))
+        seen = style.look(i, drawing.predicted(rows))
         xs = [at[r[dose.factors[0]]] + (i - (len(lines) - 1) / 2) * 0.05 for r in rows]
         ordered = dose.factors[0] in NUMBERS  # between words a line only leads the eye
         axis.plot(xs, [r["speedup"] for r in rows], color=seen.colour, ls=seen.line, lw=1.4 if ordered else 0.8, alpha=1 if ordered else 0.6, zorder=2)  # fmt: skip
         for x, r in zip(xs, rows, strict=True):
-            plots.bar(axis, r, x, seen)
-    plots.mark(axis, dose.rows)
+            drawing.bar(axis, r, x, seen)
+    drawing.mark(axis, dose.rows)
     axis.axhline(1, color=style.FAINT, lw=1.2, zorder=1)
     for ratio in sorted({r["mac_ratio"] for r in dose.rows if r["mac_ratio"]}):
         axis.axhline(ratio, color=style.INK, lw=1.0, ls=(0, (5, 3)), zorder=1)
@@ -110,7 +110,7 @@ def _name_lines(axis: Axes, dose: Dose) -> None:
         points = axis.transData.transform((x, y))[1] * 72 / figure.dpi
         height = max(points, height + 10)
         text = word_of({**rows[-1], dose.factors[1]: value}, dose.factors[1])
-        axis.annotate(text, (x, y), (10, height - points), textcoords="offset points", fontsize=7.5, color=style.look(i, plots.predicted(rows)).colour, va="center", zorder=5)  # fmt: skip
+        axis.annotate(text, (x, y), (10, height - points), textcoords="offset points", fontsize=7.5, color=style.look(i, drawing.predicted(rows)).colour, va="center", zorder=5)  # fmt: skip
 
 
 def _heading(dose: Dose, shown: Sequence[Dose]) -> str:
@@ -138,7 +138,7 @@ def _handles(rows: Sequence[Record]) -> list[Artist]:
     handles: list[Artist] = [style.proxy("1x: equally fast", style.FAINT, line="-")]
     if any(r["mac_ratio"] for r in rows):
         handles.append(style.proxy("the promise: ratio of MACs", style.INK, line=(0, (5, 3))))
-    return handles + plots.hollow_handle(rows) + style.predicted_handle(plots.predicted(rows))
+    return handles + drawing.hollow_handle(rows) + style.predicted_handle(drawing.predicted(rows))
 
 
 def _title(shown: Sequence[Dose]) -> str:

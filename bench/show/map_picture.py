@@ -15,7 +15,7 @@ from matplotlib.patches import Patch, Rectangle
 from bench.analyse.designs import sweep_of_shapes
 from bench.analyse.results import Run
 from bench.analyse.summary import Record, capital, records_of, times
-from bench.show import plots, style
+from bench.show import drawing, style
 from bench.show.facets import MOST_GROUPS, Channels, words_of
 from bench.spec.columns import FAILED
 from bench.spec.device_names import in_words, is_predicted
@@ -40,7 +40,7 @@ def draw(run: Run, folder: Path) -> tuple[Path, ...]:
 
 def picture(run: Run) -> Figure | None:
     """A panel for each place: channels across, kernels upwards, the speedup written and coloured in each cell."""
-    every = [r for r in sweep_of_shapes(records_of(run.pairs)) if plots.measured(r) or r["status"] in FAILED]
+    every = [r for r in sweep_of_shapes(records_of(run.pairs)) if drawing.measured(r) or r["status"] in FAILED]
     places = _places(every)
     if not places:
         return None
@@ -49,21 +49,21 @@ def picture(run: Run) -> Figure | None:
     rows = [r for name in shown for r in places[name].values()]
     channels = Channels.of(rows)
     kernels = sorted({int(r["kernel"]) for r in rows})
-    across = plots.columns([(name, 0) for name in shown])
+    across = drawing.columns([(name, 0) for name in shown])
     with mpl.rc_context({"hatch.linewidth": 0.6}):
         figure, axes = style.panels(len(shown), across)
         for axis, name in zip(axes, shown, strict=True):
             _panel(axis, places[name], channels, kernels)
-            plots.mark(axis, list(places[name].values()))
+            drawing.mark(axis, list(places[name].values()))
             style.name_panel(axis, name)
-        plots.label_outer(axes, across, "kernel")
+        drawing.label_outer(axes, across, "kernel")
         left = f"{len(names) - len(shown)} more places are not drawn; pairs.csv has them." if len(names) > len(shown) else ""  # fmt: skip
         tall = figure.get_size_inches()
         down = math.ceil(len(shown) / across)
         figure.set_size_inches(tall[0], max(1.9, 0.9 + 0.42 * len(kernels)) * down + 0.2)
-        drawn = [r for r in rows if plots.measured(r)]
+        drawn = [r for r in rows if drawing.measured(r)]
         how = "speedup: time of the baseline / time of the block, paired within rounds · heavy line: where the speedup crosses 1x"  # fmt: skip
-        style.frame(figure, _title(drawn), plots.footer(run, drawn, how), _handles(rows), left)
+        style.frame(figure, _title(drawn), drawing.footer(run, drawn, how), _handles(rows), left)
     return figure
 
 
@@ -84,7 +84,7 @@ def _panel(axis: Axes, cells: Cells, channels: Channels, kernels: Sequence[int])
     at = {(i, o, k): (widths.index((i, o)), kernels.index(k)) for i, o, k in cells}
     for key, (x, y) in at.items():
         _cell(axis, cells[key], x, y)
-    sides = {at[key]: r["speedup"] > 1 for key, r in cells.items() if plots.measured(r)}
+    sides = {at[key]: r["speedup"] > 1 for key, r in cells.items() if drawing.measured(r)}
     for (x, y), wins in sides.items():
         for other, ends in (((x + 1, y), ((x + 0.5,) * 2, (y - 0.5, y + 0.5))), ((x, y + 1), ((x - 0.5, x + 0.5), (y + 0.5,) * 2))):  # fmt: skip
             if other in sides and sides[other] != wins:
@@ -104,12 +104,12 @@ def _cell(axis: Axes, row: Record, x: int, y: int) -> None:
     dark = luminance(colour) < _DARK
     edge = style.GRID if state in ("faster", "slower") else "#ffffff" if dark else style.FAINT
     axis.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=colour, edgecolor=edge, hatch=HATCHES.get(state), lw=0, zorder=2))  # fmt: skip
-    if plots.predicted([row]):
+    if drawing.predicted([row]):
         axis.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, edgecolor=style.VIOLET[1], hatch=PREDICTED, lw=0, zorder=2.5))  # fmt: skip
     axis.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, edgecolor="#ffffff", lw=1.6, zorder=3))
     words = str(row["status"]) if state == "failed" else times(row["speedup"], row["precision"] or 0.05)
     noisy = " ~" if row["status"] == "noisy" else ""
-    hatched = state in HATCHES or plots.predicted([row])
+    hatched = state in HATCHES or drawing.predicted([row])
     backed = {"facecolor": colour, "edgecolor": "none", "pad": 1.2} if hatched else None
     axis.text(
         x, y, words + _MARKS.get(state, "") + noisy, ha="center", va="center", fontsize=8,
@@ -119,7 +119,7 @@ def _cell(axis: Axes, row: Record, x: int, y: int) -> None:
 
 def _state(row: Record) -> str:
     """faster, slower, same or undecided (so is a row without interval), or failed."""
-    return "failed" if not plots.measured(row) else str(row["verdict"] or "undecided")
+    return "failed" if not drawing.measured(row) else str(row["verdict"] or "undecided")
 
 
 def colour_of(speedup: float) -> str:
@@ -145,7 +145,7 @@ def _handles(rows: Sequence[Record]) -> list[Artist]:
     handles += [Patch(facecolor=EVEN, edgecolor=style.FAINT, hatch=HATCHES[s], lw=0.6, label=w) for s, w in words.items() if s in found]  # fmt: skip
     if any(r["status"] == "noisy" for r in rows):
         handles.append(Patch(facecolor="none", edgecolor="none", label="~  noisy"))
-    if plots.predicted(rows):
+    if drawing.predicted(rows):
         handles.append(Patch(facecolor=EVEN, edgecolor=style.VIOLET[1], hatch=PREDICTED, lw=0, label="predicted, nothing was measured"))  # fmt: skip
     return handles
 
@@ -163,7 +163,7 @@ def _found(rows: Sequence[Record], block: str, where: str) -> str:
     faster = [r for r in rows if r["verdict"] == "faster"]
     slower = [r for r in rows if r["verdict"] == "slower"]
     many = f"{len(rows)} cell{'s' if len(rows) != 1 else ''}"
-    verb = "would be" if plots.predicted(rows) else "is"
+    verb = "would be" if drawing.predicted(rows) else "is"
     if len(faster) == len(rows) or len(slower) == len(rows):
         return f"{where}{block} {verb} {'faster' if faster else 'slower'} in {'all ' if len(rows) > 1 else ''}{many}"
     doubtful = [_wide(r) for r in rows if r["verdict"] != "faster"]

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from bench.analyse.results import Run
 from bench.analyse.statistics import log_interval
 from bench.analyse.summary import Record, interval, records_of, times
-from bench.show import plots, style
+from bench.show import drawing, style
 from bench.show.facets import MOST_GROUPS, words_of
 from bench.spec.columns import SPEEDUP
 from bench.spec.device_names import in_words, is_predicted
@@ -32,31 +32,31 @@ def draw(run: Run, folder: Path) -> tuple[Path, ...]:
 
 def picture(run: Run) -> Figure | None:
     """Speedup over the baseline against the ratio of MACs, a panel for each place, batch and size of image."""
-    rows = [r for r in records_of(run.pairs) if r["kernel"] is None and r["mac_ratio"] and plots.measured(r)]
+    rows = [r for r in records_of(run.pairs) if r["kernel"] is None and r["mac_ratio"] and drawing.measured(r)]
     if not rows:
         return None
     words = words_of(rows, _APART)
     groups = list(dict.fromkeys(words))
     shown = groups[:MOST_GROUPS]
-    across = plots.columns([(g, 0) for g in shown])
+    across = drawing.columns([(g, 0) for g in shown])
     figure, axes = style.panels(len(shown), across, square=True)
     wide = style.limits([r["mac_ratio"] for r in rows], always=[1.0], room=1.9)
-    tall = style.limits([r["speedup"] for r in rows], plots.interval_ends(rows), always=[1.0], room=1.5)
+    tall = style.limits([r["speedup"] for r in rows], drawing.interval_ends(rows), always=[1.0], room=1.5)
     here = {g: [r for r, w in zip(rows, words, strict=True) if w == g] for g in shown}
     for axis, group in zip(axes, shown, strict=True):
         axis.plot(wide, wide, color=style.FAINT, lw=1.2, zorder=1)
         axis.axhline(1, color=style.INK, lw=1.0, zorder=1)
         for r in here[group]:
-            plots.bar(axis, r, r["mac_ratio"], style.look(0, plots.predicted([r])))
-        plots.mark(axis, here[group])
+            drawing.bar(axis, r, r["mac_ratio"], style.look(0, drawing.predicted([r])))
+        drawing.mark(axis, here[group])
         axis.plot([1], [1], marker="o", ms=5.5, color=style.INK, zorder=3)
         style.ratio_axis(axis.xaxis, *wide)
         style.ratio_axis(axis.yaxis, *tall)
         style.name_panel(axis, group)
         axis.set_xlabel("promised: MACs of the baseline / of the network")
-    plots.label_outer(axes, across, "arrived: speedup (above 1x: faster)")
+    drawing.label_outer(axes, across, "arrived: speedup (above 1x: faster)")
     more = f"{len(groups) - len(shown)} more groups of panels are not drawn; pairs.csv has them." if len(groups) > len(shown) else ""  # fmt: skip
-    style.frame(figure, _title(rows), plots.footer(run, rows), _handles(rows), more)
+    style.frame(figure, _title(rows), drawing.footer(run, rows), _handles(rows), more)
     for axis, group in zip(axes, shown, strict=True):
         _labels(axis, here[group])
     return figure
@@ -65,7 +65,7 @@ def picture(run: Run) -> Figure | None:
 def _labels(axis: Axes, rows: Sequence[Record]) -> None:
     """Each network's name beside its point, moved up or down where two would touch; the baseline's at 1x, 1x."""
     marks = [(1.0, 1.0, rows[0]["baseline"], style.INK)]
-    marks += [(r["mac_ratio"], r["speedup"], _word(r), style.look(0, plots.predicted([r])).colour) for r in rows]
+    marks += [(r["mac_ratio"], r["speedup"], _word(r), style.look(0, drawing.predicted([r])).colour) for r in rows]
     figure = axis.figure
     placed: list[tuple[float, float, float]] = []  # left, right and height of a label, in points
     for x, y, text, colour in sorted(marks, key=lambda m: m[1]):
@@ -98,13 +98,13 @@ def _handles(rows: Sequence[Record]) -> list[Artist]:
     handles: list[Artist] = [
         *(
             style.proxy("network, with its speedup", style.look(0, p).colour, "o")
-            for p in sorted({plots.predicted([r]) for r in rows})
+            for p in sorted({drawing.predicted([r]) for r in rows})
         ),
         style.proxy("baseline", style.INK, "o"),
         style.proxy("speedup as promised by the MACs", style.FAINT, line="-"),
         style.proxy("1x: equally fast", style.INK, line="-"),
     ]
-    return handles + plots.hollow_handle(rows) + style.predicted_handle(plots.predicted(rows))
+    return handles + drawing.hollow_handle(rows) + style.predicted_handle(drawing.predicted(rows))
 
 
 def _title(rows: Sequence[Record]) -> str:

@@ -16,8 +16,8 @@ from bench.analyse.regression import listed
 from bench.analyse.results import Run
 from bench.analyse.summary import Record, records_of, share
 from bench.show import style
+from bench.show.drawing import channel_axis, columns, footer, kernels, label_outer, left_out, panel_name
 from bench.show.facets import Channels, lay_out
-from bench.show.plots import channel_axis, columns, footer, kernels, label_outer, left_out, panel_name
 from bench.spec.columns import MEASURED
 from bench.spec.device_names import in_words, is_cpu
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from bench.analyse.results import Run
 from bench.analyse.roofline import RATES, TOLERANCE, WINOGRAD, Key
 from bench.analyse.summary import Record, records_of
-from bench.show import plots, style, titles
+from bench.show import drawing, style, titles
 from bench.show.facets import MOST_GROUPS
 from bench.spec.columns import MEASURED
 
@@ -45,7 +45,7 @@ def roofline(run: Run) -> Figure | None:
     shown = keys[:MOST_GROUPS]
     blocks = list(dict.fromkeys(str(r["block"]) for r in rows))
     places = [(str(key), 0) for key in shown]
-    figure, axes = style.panels(len(shown), plots.columns(places), square=True)
+    figure, axes = style.panels(len(shown), drawing.columns(places), square=True)
     across, upright = _limits(rows, [roofs[k] for k in shown])
     for axis, key in zip(axes, shown, strict=True):
         style.log_axis(axis.xaxis, *across, style.decade_ticks(*across), _tick)
@@ -53,11 +53,11 @@ def roofline(run: Run) -> Figure | None:
         _points(axis, [r for r in rows if _key(r) == key], blocks, _sizes(rows))
         axis.set_xlabel("FLOP per byte that must move")
         style.name_panel(axis, _words(key, keys))
-    plots.label_outer(axes, plots.columns(places), "achieved GFLOP/s")
+    drawing.label_outer(axes, drawing.columns(places), "achieved GFLOP/s")
     more = f"{len(keys) - len(shown)} more panels are not drawn; roofs.csv has them." if len(keys) > len(shown) else ""
     how = "minimum time · FLOP = 2 x MAC, convolutions only · roofs: the fastest matrix product, 3x3 convolution, copy, triad or read"
     how = " · ".join(filter(None, (how, _counted(shown, roofs))))
-    style.frame(figure, titles.roofline(rows), plots.footer(run, rows, how), _handles(rows, blocks), more)
+    style.frame(figure, titles.roofline(rows), drawing.footer(run, rows, how), _handles(rows, blocks), more)
     for axis, key in zip(axes, shown, strict=True):  # once the panels have their sizes, which the slopes' words follow
         _roofs(axis, roofs[key], across)
     return figure
@@ -122,7 +122,7 @@ def _points(axis: Axes, rows: Sequence[Record], blocks: Sequence[str], sizes: Ma
         at, reached = [r["intensity_flop_per_byte"]], [r["achieved_flop_per_s"] / _GIGA]
         axis.plot(
             at, reached, marker=seen.marker, ms=sizes[_channels(r)], color=seen.colour, mew=1.1, alpha=0.85, ls="",
-            mfc="white" if plots.doubtful(r) else seen.colour, mec=seen.colour if plots.doubtful(r) else "white", zorder=3,
+            mfc="white" if drawing.doubtful(r) else seen.colour, mec=seen.colour if drawing.doubtful(r) else "white", zorder=3,
         )  # fmt: skip
         if r["attainable_share"] > TOLERANCE:
             axis.plot(at, reached, marker="x", ms=5, mew=1.4, color=style.INK, ls="", zorder=4)
@@ -197,7 +197,7 @@ def _handles(rows: Sequence[Record], blocks: Sequence[str]) -> list[Artist]:
             mark = style.proxy(f"{channels:.0f} channels", style.FAINT, "o")
             mark.set_markersize(sizes[channels])
             handles.append(mark)
-    handles += plots.hollow_handle(rows)
+    handles += drawing.hollow_handle(rows)
     if any(r["attainable_share"] > TOLERANCE for r in rows):
         handles.append(style.proxy("above its roof: see quality_notes", style.INK, "x"))
     return handles
