@@ -1,7 +1,9 @@
 """The fit of the kernel model: columns agree with the scalar model, parameters that made the data are found, and what is left out is left out."""
 
+import csv
 import math
 from dataclasses import replace
+from importlib.resources import as_file, files
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.analyse import calibration, calibration_scores, calibration_tables, unfitted_roofline
+from bench.analyse.calibration_scores import NO_DEVICE, NO_SOURCE
 from bench.analyse.calibration_tables import Observed
 from bench.spec import kernel_model
 from bench.spec.errors import UserError
@@ -18,6 +21,7 @@ from bench.spec.predicted_devices import known
 
 GPUS = [d for d in known().values() if d.kind == "gpu"]
 CPUS = [d for d in known().values() if d.kind == "cpu"]
+CPUS += [replace(d, measured=True) for d in CPUS] + [d.on(1) for d in CPUS]
 
 
 @st.composite
@@ -47,7 +51,10 @@ def observed(draw, devices):
     device = draw(st.sampled_from(devices))
     dtype = draw(st.sampled_from([d for d in ("fp32", "fp16") if device.computes(d)]))
     run = tuple((kernel, draw(st.integers(1, 3))) for kernel in draw(st.lists(kernels(dtype), min_size=1, max_size=4)))
-    mode, training = draw(st.sampled_from(["eager", "graph"])), draw(st.booleans())
+    mode, training = draw(st.sampled_from(["eager", "graph", "compile"])), draw(st.booleans())
+    if mode == "compile":  # what is fused is told from the order in the one, from the counts in the other
+        run = tuple((kernel, n) for kernel, n in run if kernel.family not in ("norm", "elementwise"))
+        run = run or ((linear("x", 1, 8, 8, dtype), 1),)
     return Observed("s", "t", device, dtype, mode, "n", 1, run, 1.0, training=training)
 
 
@@ -118,9 +125,22 @@ def test_a_fit_is_the_same_twice():
 def test_a_device_that_is_left_out_has_no_part_in_its_own_prediction():
     rows = world(prior())
     odd = [replace(r, time_s=r.time_s * 3) if r.device.name == "a100" else r for r in rows]
-    errors = calibration_scores.left_out(odd, lambda row: row.device.name)
+    fits = calibration_scores.without(odd)
+    errors = calibration_scores.left_out(odd, lambda row: row.device.name, fits[NO_DEVICE])
     mine = np.array([r.device.name == "a100" for r in odd])
     assert errors[mine] == pytest.approx(np.full(mine.sum(), -math.log(3)), abs=0.02)
+
+
+def test_no_fit_without_a_part_has_seen_it(monkeypatch):
+    rows = [*world(prior(), ("v100", "a100"), "one"), *world(prior(), ("a100", "rtx3090"), "other")]
+    monkeypatch.setattr(calibration, "fit", lambda table: {(row.source, row.device.name): 1.0 for row in table.rows})
+    every = {(row.source, row.device.name) for row in rows}
+    fits = calibration_scores.without(rows)
+    for left, seen in fits[NO_DEVICE].items():
+        assert set(seen) == {pair for pair in every if pair[1] != left}
+    for left, seen in fits[NO_SOURCE].items():
+        assert set(seen) == {pair for pair in every if pair[0] != left}
+    assert set(fits[NO_SOURCE]) == {"one", "other"}
 
 
 def test_speedups_cancel_what_both_sides_are_off_by():
@@ -157,9 +177,15 @@ def test_the_unfitted_roofline_is_what_it_says():
     big = convolution("", 64, 512, 512, 3136, 3136, (3, 3))
     row = Observed("s", "t", device, "fp32", "library", "", 1, ((big, 1),), 1.0)
     (seconds,) = unfitted_roofline.seconds([row])
-    assert seconds == pytest.approx(2 * big.macs / (0.6 * 19.5e12), rel=0.05)
+    assert seconds == pytest.approx(2 * big.macs / (0.6 * 19.5e12))
     tiny = replace(row, kernels=((elementwise("", 4, 4), 1),))
     assert unfitted_roofline.seconds([tiny]) == pytest.approx([2.5e-6])
+    cpu = known()["server_cpu"]
+    rows = [replace(tiny, device=cpu, mode=mode) for mode in ("library", "eager")]
+    assert unfitted_roofline.seconds(rows) == pytest.approx([2.5e-6, 8.5e-6])
+    half_a_tile = replace(row, device=cpu, kernels=((convolution("", 1, 512, 64, 784, 784, (3, 3)), 1),))
+    waves = [float(unfitted_roofline.seconds([half_a_tile], kind)[0]) for kind in ("cpu", "gpu")]
+    assert waves[0] == pytest.approx(waves[1] * 40 * 128 * 128 / (784 * 64))
 
 
 # ---------------------------------------------------------------- tables
@@ -176,7 +202,7 @@ def test_a_layer_of_deepbench_becomes_its_kernel(tmp_path):
         tmp_path / "deepbench" / "v100_fp32.csv",
         f"W,H,C,N,K,S_w,R_h,macs,bytes_fp32,fwd_ms\n28,28,128,8,256,3,3,{macs},1,0.5\n",
     )
-    (row,) = calibration_tables.read(tmp_path)
+    row, *_ = calibration_tables.read(tmp_path)
     ((kernel, count),) = row.kernels
     assert (kernel.macs, kernel.stride, kernel.family, count) == (macs, 2, "dense", 1)
     assert (row.time_s, row.device.name, row.mode) == (5e-4, "v100", "library")
@@ -186,10 +212,31 @@ def test_a_network_of_timms_has_the_layers_that_its_code_has(tmp_path):
     head = "model,infer_img_size,infer_samples_per_sec,infer_step_time,infer_batch_size,param_count,infer_gmacs,infer_macts\n"
     rows = "mobilenetv1_100,224,1000,64,64,4.2,0.58,5.04\nresnet18,224,2000,32,64,11.7,1.82,2.48\nno_such_net,224,1,1,1,1,1,1\n"
     write(tmp_path / "timm" / "benchmark-infer-amp-nchw-pt240-cu124-rtx4090.csv", head + rows)
-    v1, r18 = calibration_tables.read(tmp_path)
+    v1, r18, *_ = calibration_tables.read(tmp_path)
     for row, gmacs in ((v1, 0.569), (r18, 1.814)):
         assert sum(k.macs * n for k, n in row.kernels) / 64e9 == pytest.approx(gmacs, abs=0.001)
     assert (v1.time_s, v1.dtype, v1.baseline, r18.baseline, v1.group) == (0.064, "fp16", False, True, r18.group)
+
+
+def test_an_excerpt_of_the_package_is_read_where_the_folder_has_no_such_table(tmp_path):
+    head = "model,infer_img_size,infer_samples_per_sec,infer_step_time,infer_batch_size\n"
+    name = "benchmark-infer-fp32-nchw-pt240-cpu-i9_10940x-dynamo.csv"
+    write(tmp_path / "timm" / name.replace("i9_10940x", "i7_12700h"), f"{head}resnet18,224,100,10,1\n")
+    other, *excerpt = calibration_tables.read(tmp_path)
+    assert (other.device.name, {row.device.name for row in excerpt}) == ("laptop_cpu", {"desktop_cpu"})
+    (r18,) = [row for row in excerpt if row.name == "resnet18"]
+    assert r18.time_s == pytest.approx(1 / 126.23)
+    write(tmp_path / "timm" / name, f"{head}resnet18,224,50,20,1\n")
+    assert [row.time_s for row in calibration_tables.read(tmp_path)] == [0.01, 0.02]
+
+
+def test_the_excerpts_two_figures_of_each_network_agree():
+    with as_file(files("bench.analyse") / calibration_tables.TABLES) as folder:
+        (file,) = folder.rglob("*.csv")
+        rows = list(csv.DictReader(file.open(encoding="utf-8")))
+    assert len({(row["model"], row["infer_img_size"]) for row in rows}) == len(rows) == 204
+    for row in rows:
+        assert float(row["infer_samples_per_sec"]) * float(row["infer_step_time"]) == pytest.approx(1000, rel=5e-3), row
 
 
 def test_a_folder_without_tables_is_a_mistake_told_in_a_line(tmp_path):

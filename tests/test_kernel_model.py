@@ -1,5 +1,7 @@
 """The predictor's kernels and their times: what must hold whatever the parameters are."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -61,6 +63,69 @@ def test_eager_waits_for_the_longer_of_host_and_device_and_a_graph_does_without_
     assert eager.wall_s == eager.host_s == pytest.approx(6 * 15e-6)
     assert graph.device_s == eager.device_s
     assert graph.host_s == pytest.approx(15e-6)
+
+
+def test_a_cpu_lays_out_anew_what_its_library_wants_otherwise():
+    cpu = predicted_devices.named("server_cpu")
+    how = {"taps": (3, 3), "channels_last": True}
+    last = convolution("x", 4, 64, 64, 784, 784, **how)
+    flat = replace(last, channels_last=False)
+    packed = replace(last, packed=True)
+    asked = {
+        name: kernel_model.demand(cpu, kernel) for name, kernel in (("last", last), ("flat", flat), ("packed", packed))
+    }
+    assert (asked["flat"].again, asked["flat"].weights) == (flat.taken + flat.put, flat.weights)
+    assert (asked["last"].again, asked["last"].weights) == (0, last.weights)
+    assert (asked["packed"].again, asked["packed"].weights) == (0, 0)
+    seconds = [kernel_model.kernel_seconds(cpu, kernel, PRIOR) for kernel in (packed, last, flat)]
+    assert seconds == sorted(set(seconds))
+    assert kernel_model.laid_out(cpu, flat) == last
+    assert kernel_model.laid_out(predicted_devices.named("a100"), flat) == flat
+
+
+def test_aten_convolves_by_itself_where_its_source_says_so():
+    cpu = predicted_devices.named("server_cpu")
+    cpu = replace(cpu, peak={**cpu.peak, "bf16": 1e13})
+
+    def anew(threads, images, c_in, pixels, taps=(1, 1), groups=1, dtype="fp32", stride=1):
+        made = convolution("x", images, c_in, c_in, pixels, pixels, taps, stride, groups, dtype)
+        return kernel_model.demand(cpu.on(threads), made).weights > 0
+
+    assert not anew(1, 1, 64, 3136), "1 x 1 on one thread"
+    assert anew(2, 1, 64, 3136), "on two"
+    assert anew(1, 16, 64, 3136), "of sixteen images"
+    assert anew(1, 1, 64, 3136, stride=2), "with a stride"
+    assert not anew(8, 1, 16, 784, (3, 3)), "12,544 numbers"
+    assert anew(8, 1, 64, 784, (3, 3)), "50,176 numbers"
+    assert anew(8, 1, 16, 784, (5, 5)), "a large filter"
+    assert anew(8, 1, 16, 784, (3, 3), groups=16), "a depthwise one"
+    assert anew(8, 2, 8, 784, (3, 3)), "two images"
+    assert anew(1, 1, 64, 3136, dtype="bf16"), "another dtype"
+
+
+def test_measured_roofs_are_taken_whole_and_a_data_sheet_by_a_share():
+    paper = predicted_devices.named("server_cpu")
+    roofs = replace(paper, measured=True)
+    p = {**PRIOR, "cpu.paper": 0.5, "cpu.paper.memory": 0.25, "cpu.corner": 50.0}
+    computing = convolution("x", 64, 512, 512, 3136, 3136, (3, 3), channels_last=True)
+    moving = elementwise("x", 1 << 32, 1 << 32)
+    for kernel, share in ((computing, 0.5), (moving, 0.25)):
+        slow, fast = (kernel_model.kernel_seconds(device, kernel, p) for device in (paper, roofs))
+        assert fast / slow == pytest.approx(share, rel=0.05)
+
+
+@pytest.mark.parametrize(("device", "launch_s"), [("h100", 5e-6), ("server_cpu", 0.0)])
+def test_the_host_takes_what_others_published_for_compiled_calls_and_autograd(device, launch_s):
+    model = predicted_devices.named(device)
+    kernels = of_block(build(BlockChoice("standard"), Shape(64, 64, 28, 28)), 28, 28)
+    operator = 10e-6 + launch_s
+
+    def host_s(mode, training=False):
+        return kernel_model.call_seconds(model, kernels, mode, PRIOR, training).host_s
+
+    assert host_s("eager") == pytest.approx(3 * operator)
+    assert host_s("compile") == pytest.approx(35e-6 + 2 * 8e-6), "norm and activation in one kernel"
+    assert host_s("eager", training=True) == pytest.approx(3 * 1.3 * operator + 27e-6 + 4 * 1.8 * operator)
 
 
 def test_a_cpu_is_its_own_host():

@@ -10,7 +10,7 @@ import pytest
 
 from bench import cli
 from bench.analyse import calibration_runs, predicted_crossover, prediction, results
-from bench.analyse.calibration_scores import FITTED, ROOFLINE
+from bench.analyse.calibration_scores import FITTED, NO_DEVICE, NO_SOURCE, ROOFLINE
 from bench.show import prediction_report
 from bench.spec import kernel_model, model_parameters
 from bench.spec.blocks import BlockChoice, Shape, build
@@ -107,8 +107,9 @@ def test_the_intervals_are_no_narrower_than_what_was_left_out_asks_for():
 
 @pytest.mark.parametrize("folder", list(dict.fromkeys(score["source"] for score in told()["checks"])))
 def test_our_own_runs_are_held_against_the_fit_as_the_file_says(folder):
-    parameters = {kind: {**model_parameters.prior(), **told()["parameters"]} for kind in prediction.KINDS}
-    found = [score.to_dict() for score in prediction.of_run(results.read(REFERENCE / folder), parameters)]
+    parameters = {kind: model_parameters.fitted() for kind in prediction.KINDS}
+    apart = {left: model_parameters.fitted_without(left) for left in told()["without"]}
+    found = [score.to_dict() for score in prediction.of_run(results.read(REFERENCE / folder), parameters, apart)]
     written = [score for score in told()["checks"] if score["source"] == folder]
     for mine, theirs in zip(found, written, strict=True):
         for what in ("times", "speedups"):
@@ -119,8 +120,38 @@ def test_our_own_runs_are_held_against_the_fit_as_the_file_says(folder):
 def test_the_model_is_nearer_to_our_own_runs_than_the_unfitted_roofline():
     for score in told()["checks"]:
         for what in ("times", "speedups"):
-            if score[what] and score[what][FITTED]["n"] >= 20:
-                assert score[what][FITTED]["median"] < score[what][ROOFLINE]["median"], score["source"]
+            if score[what] and score[what][ROOFLINE]["n"] >= 20:
+                for way in set(score[what]) - {ROOFLINE}:
+                    assert score[what][way]["median"] < score[what][ROOFLINE]["median"], score["source"]
+
+
+def test_no_cpu_of_ours_is_said_by_a_fit_that_has_seen_it():
+    machines = {
+        calibration_runs.machine(results.read(REFERENCE / s["source"])) for s in told()["checks"] if s["kind"] == "cpu"
+    }
+    assert set(told()["without"]) == {*machines, calibration_runs.OURS}
+    for score in told()["checks"]:
+        assert set(score["times"]) == (
+            {ROOFLINE, FITTED} if score["kind"] == "gpu" else {ROOFLINE, NO_DEVICE, NO_SOURCE}
+        )
+
+
+def test_a_run_on_a_cpu_is_held_against_the_fits_without_its_machine_and_without_ours():
+    run = results.read(REFERENCE / "xeon-2-cores")
+    shipped = model_parameters.fitted()
+    slow = {
+        **shipped,
+        **{f"cpu.compute.{f}.plain": shipped[f"cpu.compute.{f}.plain"] / 1e6 for f in ("dense", "pointwise")},
+    }
+    parameters = dict.fromkeys(prediction.KINDS, shipped)
+
+    def bias(apart):
+        (score,) = prediction.of_run(run, parameters, apart)
+        return {way: score.to_dict()["times"][way]["bias"] > 5 for way in (NO_DEVICE, NO_SOURCE)}
+
+    assert bias({calibration_runs.machine(run): slow}) == {NO_DEVICE: True, NO_SOURCE: False}
+    assert bias({calibration_runs.OURS: slow}) == {NO_DEVICE: False, NO_SOURCE: True}
+    assert bias({"another machine": slow}) == {NO_DEVICE: False, NO_SOURCE: False}
 
 
 def test_published_speedups_are_predicted_as_the_file_says():
@@ -189,6 +220,9 @@ def test_calibrate_writes_a_file_that_says_where_all_of_it_is_from(tmp_path, cap
     for word, ms in (("v100_fp32", 0.2), ("gtx1080ti_fp32", 0.5), ("knl7250_fp32", 0.6)):
         lines = "".join(f"28,28,{c},8,{c},3,3,{8 * c * c * 9 * 784},1,{ms * c / 64}\n" for c in (32, 64, 128))
         (data / "deepbench" / f"{word}.csv").write_text(head + lines)
+    i9 = "timm/benchmark-infer-fp32-nchw-pt240-cpu-i9_10940x-dynamo.csv"
+    (data / "timm").mkdir()
+    (data / i9).write_text("model,infer_img_size,infer_samples_per_sec,infer_batch_size\nresnet18,224,126.23,1\n")
     out = tmp_path / "found.json"
     status, said, _ = bench(capsys, "calibrate", str(data), "--out", str(out))
     assert status == 0
@@ -196,6 +230,7 @@ def test_calibrate_writes_a_file_that_says_where_all_of_it_is_from(tmp_path, cap
     found = json.loads(out.read_text())
     assert [(one["file"], one["read"]) for one in found["data"]] == [
         ("deepbench/gtx1080ti_fp32.csv", 3), ("deepbench/knl7250_fp32.csv", 3), ("deepbench/v100_fp32.csv", 3),
+        (i9, 1),
     ]  # fmt: skip
     first = out.read_bytes()
     bench(capsys, "calibrate", str(data), "--out", str(out))

@@ -17,7 +17,7 @@ from bench.analyse.results import read
 from bench.spec.errors import UserError
 from bench.spec.kernel_model import call_seconds
 from bench.spec.kernels import of_block
-from bench.spec.model_parameters import fitted
+from bench.spec.model_parameters import fitted, fitted_without
 from bench.spec.plan import Arm, Trial
 from bench.spec.predicted_devices import named
 from tests.synthetic import Story, config, write_run
@@ -54,6 +54,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_half_finds_the_parameters_that_made_the_other_one(folder: Path):
     (wall, _) = check(read(folder))
+    assert not wall.seen
     assert (wall.kind, wall.clock, wall.shapes) == ("gpu", "wall", 20)
     assert wall.times[HALF].n == 80
     assert wall.speedups[HALF].n == 40
@@ -100,12 +101,16 @@ def test_the_command_says_it_of_the_committed_run(capsys: pytest.CaptureFixture[
     assert not ended.value.code
     said = capsys.readouterr().out
     assert "cut in two by shape, and each half predicted without it" in said
+    assert "The shipped fit has seen this machine: here it is the fit without it." in said
     for way in checking.WAYS:
         assert said.count(way) == 2, way
     with pytest.raises(SystemExit):
         cli.main(["predict", "check", str(REFERENCE), "--json"])
     (one,) = json.loads(capsys.readouterr().out)["checks"]
     assert sum(one["rows_of_halves"]) == one["times"][HALF]["n"] == 60
+    left = fitted_without("Intel(R) Xeon(R) Processor, 2 cores")
+    assert left["cpu.dispatch"] != fitted()["cpu.dispatch"]
+    assert one["parameters"]["cpu.dispatch"]["shipped"] == left["cpu.dispatch"], "the shipped fit has seen this machine"
     assert one["times"][HALF]["median"] < one["times"][SHIPPED]["median"]
     assert one["times"][HALF]["within_2"] == one["speedups"][HALF]["within_2"] == 1.0
     median = 100 * math.expm1(one["speedups"][HALF]["median"])

@@ -19,6 +19,7 @@ from scipy.optimize import least_squares
 from bench.analyse.calibration_tables import Counted, Observed
 from bench.analyse.records import Floats
 from bench.spec import kernel_model
+from bench.spec.host_model import HostDemand, host_demand, host_seconds
 from bench.spec.kernels import Kernel
 from bench.spec.model_parameters import PRIOR, Parameters, prior
 
@@ -31,7 +32,8 @@ STEPS = 60  # evaluations of all derivatives at most; a fit takes 10 to 30
 class Table:
     """Rows as columns: for each kernel of each row what it asks of its device, its row and how often it runs.
 
-    `names`: parameters, and which of them each kernel takes.
+    `names`: parameters, and which of them each kernel takes. `host`: what each row asks of its host, a column for each
+    field of HostDemand; `dispatch_s` and `launch_s` are its device's.
     """
 
     rows: tuple[Observed, ...]
@@ -40,9 +42,9 @@ class Table:
     count: Floats
     numbers: Mapping[str, Floats]
     names: Mapping[str, tuple[tuple[str, ...], npt.NDArray[np.intp]]]
+    host: HostDemand
     dispatch_s: Floats
     launch_s: Floats
-    library: npt.NDArray[np.bool_]
     observed_s: Floats
 
     @property
@@ -56,10 +58,12 @@ class Table:
 def tabulate(rows: Sequence[Observed]) -> Table:
     """Rows of one kind of device as columns."""
     (kind,) = {row.device.kind for row in rows}
-    place, count, asked, device, training, backward, calls = [], [], [], [], [], [], []
+    place, count, asked, device, training, backward, host = [], [], [], [], [], [], []
     for i, row in enumerate(rows):
-        run = fused(row.kernels) if row.mode == "compile" else row.kernels
-        calls.append(sum(n * kernel.calls for kernel, n in run) * (2 if row.training else 1))
+        run = row.kernels
+        if row.mode == "compile":
+            run = tuple((kernel_model.laid_out(row.device, kernel), n) for kernel, n in fused(run))
+        host.append(host_demand(row.mode, run, row.training))
         for kernel, n in run:
             place.append(i)
             count.append(n)
@@ -72,6 +76,9 @@ def tabulate(rows: Sequence[Observed]) -> Table:
         "wave_s": [a.wave_s for a in asked],
         "moved": [a.moved for a in asked],
         "again": [a.again for a in asked],
+        "weights": [a.weights for a in asked],
+        "passes": [1 + a.passes for a in asked],
+        "paper": [not d.measured for d in device],
         "fast": [a.fast for a in asked],
         "generic": [a.generic for a in asked],
         "contraction": [a.arm == "contraction" for a in asked],
@@ -86,24 +93,16 @@ def tabulate(rows: Sequence[Observed]) -> Table:
         "lane": [f"{kind}.compute.{a.lane}" if a.lane else "" for a in asked],
         "arm": [f"{kind}.move.{a.arm}" for a in asked],
         "backward": backward,
-        "reorder": [f"{kind}.reorder.pointwise" if a.family == "pointwise" else f"{kind}.reorder" for a in asked],
+        "reorder": [a.reorder for a in asked],
     }
-    host = list(zip(*map(_host_s, rows, calls), strict=True))
     return Table(
         tuple(rows), kind, np.array(place), np.array(count, float),
         {name: np.array(values, float) for name, values in numbers.items()},
         {name: _indexed(values) for name, values in names.items()},
-        np.array(host[0]), np.array(host[1]),
-        np.array([row.mode == "library" for row in rows]), np.array([row.time_s for row in rows]),
+        HostDemand(*(np.array(column, float) for column in zip(*host, strict=True))),
+        np.array([row.device.dispatch_s for row in rows]), np.array([row.device.launch_s for row in rows]),
+        np.array([row.time_s for row in rows]),
     )  # fmt: skip
-
-
-def _host_s(row: Observed, calls: int) -> tuple[float, float]:
-    """What the host takes for dispatch and for launches, in seconds."""
-    device = row.device
-    dispatched = {"library": 0, "eager": calls}.get(row.mode, 1)
-    launched = {"library": 0, "graph": 1}.get(row.mode, calls) if device.kind == "gpu" else 0
-    return dispatched * device.dispatch_s, launched * device.launch_s
 
 
 def fused(counted: Counted) -> Counted:
@@ -123,21 +122,25 @@ def kernel_seconds(table: Table, p: Parameters) -> Floats:
         what: np.array([p[name] if name else 1.0 for name in known])[which]
         for what, (known, which) in table.names.items()
     }
-    share = looked_up["lane"]
+    share = looked_up["lane"] * np.where(n["paper"], p[f"{kind}.paper"], 1.0)
     share = share * np.where(n["fast"], p[f"{kind}.winograd"], 1.0) * np.where(n["generic"], p[f"{kind}.generic"], 1.0)
     computing = n["waves"] * (n["wave_s"] / share + n["contraction"] * p[f"{kind}.wave_s"])
-    moved = n["moved"] + looked_up["reorder"] * n["again"]
-    with np.errstate(divide="ignore"):
-        found = np.minimum(1.0, n["cache"] * p[f"{kind}.cache.share"] / moved) ** 2
-    cache_s = moved / (n["cache_rate"] * p[f"{kind}.cache.rate"])
-    memory_s = moved / (n["memory"] * looked_up["arm"])
-    moving = np.maximum(cache_s, found * cache_s + (1 - found) * memory_s)
+    memory = n["memory"] * np.where(n["paper"], p[f"{kind}.paper.memory"], 1.0)
+
+    def moving_s(moved: Floats, bandwidth: Floats | float) -> Floats:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found = np.minimum(1.0, n["cache"] * p[f"{kind}.cache.share"] / moved) ** 2
+        cache_s, memory_s = moved / (n["cache_rate"] * p[f"{kind}.cache.rate"]), moved / (memory * bandwidth)
+        seconds: Floats = np.where(moved > 0, np.maximum(cache_s, found * cache_s + (1 - found) * memory_s), 0.0)
+        return seconds
+
+    moving = moving_s(n["moved"], looked_up["arm"])
+    anew = n["again"] * looked_up["reorder"] + n["weights"] * p[f"{kind}.reorder.weights"]
     longer, corner = np.maximum(computing, moving), p[f"{kind}.corner"]
     near = np.divide(np.minimum(computing, moving), longer, out=np.zeros_like(longer), where=longer > 0)
-    idle = (
-        n["floor"] * p[f"{kind}.floor"] + n["contraction"] * p[f"{kind}.setup_s"] + n["doublings"] * p[f"{kind}.sync_s"]
-    )
-    forward: Floats = idle + longer * (1 + near**corner) ** (1 / corner)
+    idle = n["passes"] * (n["floor"] * p[f"{kind}.floor"] + n["doublings"] * p[f"{kind}.sync_s"])
+    forward: Floats = idle + n["contraction"] * p[f"{kind}.setup_s"] + longer * (1 + near**corner) ** (1 / corner)
+    forward = forward + moving_s(anew, p[f"{kind}.move.elementwise"])
     whole: Floats = forward * (1 + n["training"] * looked_up["backward"])
     return whole
 
@@ -151,7 +154,7 @@ def _indexed(names: Sequence[str]) -> tuple[tuple[str, ...], npt.NDArray[np.intp
 def seconds(table: Table, p: Parameters) -> Floats:
     """What the model gives for each row, in seconds."""
     device_s = np.bincount(table.row, kernel_seconds(table, p) * table.count, minlength=len(table.rows))
-    host_s = table.dispatch_s * p[f"{table.kind}.dispatch"] + table.launch_s
+    host_s = host_seconds(table.kind, table.dispatch_s, table.launch_s, table.host, p)
     found: Floats = device_s + host_s if table.kind == "cpu" else np.maximum(device_s, host_s)
     return found
 

@@ -1,13 +1,15 @@
 """Rows of our own runs as the kernel model is held against them: the device, the kernels of each arm, and its time.
 
 A CPU's device is made of the run's own measured roofs; an accelerator's is looked for in the table by the name that torch
-gives it. A wall time is the fastest sample, as in a table of observations.
+gives it. A wall time is the fastest sample, as in a table of observations. Rows of CPUs are a source of the fit too, each
+machine a device of it; those of accelerators are not.
 """
 
 from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from typing import Literal
 
 from bench.analyse.calibration_tables import Observed
@@ -21,6 +23,8 @@ from bench.spec.predicted_devices import PredictedDevice, known, of_roofs
 
 Clock = Literal["wall", "device"]
 COLUMNS: dict[Clock, str] = {"wall": "time_min_s", "device": "device_time_median_s"}
+OURS = "this harness"
+"""The source that our own runs are."""
 _PLAIN = {"allocator": "retain", "waiting": "default"}
 
 
@@ -68,6 +72,19 @@ def of_run(run: Run, clock: Clock = "wall") -> tuple[Observed, ...]:
     if not found:
         raise UserError(str(run.folder), "none of its rows can be predicted", "Name a run of standard and separable blocks on a device that is known.")  # fmt: skip
     return tuple(found)
+
+
+def machine(run: Run) -> str:
+    """The machine of a run, by which its CPU is left out: runs of one kind of machine and size are of the same."""
+    host = run.environment.get("host") or {}
+    return f"{host.get('cpu_model')}, {host.get('physical_cores')} cores"
+
+
+def of_cpu(run: Run) -> tuple[Observed, ...]:
+    """The run's rows of a CPU as a source of the fit; none where it has none."""
+    name = machine(run)
+    rows = [row for row in of_run(run) if row.device.kind == "cpu"]
+    return tuple(replace(row, source=OURS, device=replace(row.device, name=name)) for row in rows)
 
 
 def device_of(run: Run, device: str, threads: int, dtype: str, title: str) -> PredictedDevice | None:

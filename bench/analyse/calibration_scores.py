@@ -16,11 +16,12 @@ import numpy as np
 from bench.analyse import calibration, unfitted_roofline
 from bench.analyse.calibration_tables import Observed
 from bench.analyse.records import Floats
-from bench.spec.model_parameters import prior
+from bench.spec.model_parameters import Parameters, prior
 
 HOST_BOUND = 1.2  # a time within this factor of what the host took for dispatch tells of the host alone
 ROOFLINE, FITTED, NO_DEVICE, NO_SOURCE = "roofline", "fitted", "device left out", "source left out"
-WAYS = (ROOFLINE, FITTED, NO_DEVICE, NO_SOURCE)
+OTHER = "roofline, tiles the other way"
+WAYS = (ROOFLINE, OTHER, FITTED, NO_DEVICE, NO_SOURCE)
 COVERED = 0.95  # of errors that a predicted row's interval is to hold
 
 
@@ -90,18 +91,34 @@ def of_speedups(rows: Sequence[Observed], errors: Floats) -> Floats:
     return np.array(found)
 
 
-def scores(rows: Sequence[Observed], parameters: Mapping[str, Mapping[str, float]]) -> Iterator[Score]:
-    """Every table's score; `parameters` are those fitted to all rows, by kind of device."""
-    for kind, fitted in parameters.items():
-        mine = [row for row in rows if row.device.kind == kind]
-        observed = np.array([row.time_s for row in mine])
-        errors = {
-            ROOFLINE: np.log(unfitted_roofline.seconds(mine) / observed),
-            FITTED: calibration.errors(calibration.tabulate(mine), fitted),
-            NO_DEVICE: left_out(mine, lambda row: row.device.name),
-            NO_SOURCE: left_out(mine, lambda row: row.source),
-        }
-        yield from by_table(mine, errors)
+PARTS: Mapping[str, Callable[[Observed], str]] = {
+    NO_DEVICE: lambda row: row.device.name,
+    NO_SOURCE: lambda row: row.source,
+}
+"""What is left out whole, by way."""
+Without = Mapping[str, Mapping[str, Parameters]]
+"""By way and part: the fit to all other rows of its kind of device."""
+
+
+def without(rows: Sequence[Observed]) -> Without:
+    """Fits to rows of one kind of device with each part left out; the prior where there is nothing else."""
+
+    def fit(part: Callable[[Observed], str], one: str) -> Parameters:
+        others = [row for row in rows if part(row) != one]
+        return calibration.fit(calibration.tabulate(others)) if others else prior()
+
+    return {way: {one: fit(part, one) for one in dict.fromkeys(map(part, rows))} for way, part in PARTS.items()}
+
+
+def scores(rows: Sequence[Observed], fitted: Parameters, left: Without) -> Iterator[Score]:
+    """Every table's score, of rows of one kind of device; `fitted` to all of them."""
+    observed = np.array([row.time_s for row in rows])
+    errors = {
+        ROOFLINE: np.log(unfitted_roofline.seconds(rows) / observed),
+        OTHER: np.log(unfitted_roofline.seconds(rows, "gpu") / observed),
+        FITTED: calibration.errors(calibration.tabulate(rows), fitted),
+    }
+    yield from by_table(rows, errors | {way: left_out(rows, part, left[way]) for way, part in PARTS.items()})
 
 
 def by_table(rows: Sequence[Observed], errors: Mapping[str, Floats]) -> Iterator[Score]:
@@ -114,14 +131,12 @@ def by_table(rows: Sequence[Observed], errors: Mapping[str, Floats]) -> Iterator
         yield Score(*label, times, {way: found for way, found in paired.items() if len(found)})
 
 
-def left_out(rows: Sequence[Observed], part: Callable[[Observed], str]) -> Floats:
-    """Errors where each part of the rows is predicted by a fit to the others; by the prior where there are none."""
+def left_out(rows: Sequence[Observed], part: Callable[[Observed], str], fits: Mapping[str, Parameters]) -> Floats:
+    """Errors where each part of the rows is predicted by the fit without it."""
     parts = np.array([part(row) for row in rows])
     found = np.zeros(len(rows))
-    for one in dict.fromkeys(parts.tolist()):
+    for one, p in fits.items():
         here = parts == one
-        others = [row for row, out in zip(rows, here, strict=True) if not out]
-        p = calibration.fit(calibration.tabulate(others)) if others else prior()
         found[here] = calibration.errors(calibration.tabulate([r for r, out in zip(rows, here, strict=True) if out]), p)
     return found
 

@@ -1,6 +1,6 @@
 """Published times that the kernel model is held against: of single layers and of whole networks, with their kernels.
 
-The tables themselves stay outside of the repository. A folder of them has up to three parts, each read if it is there:
+Most tables stay outside of the repository. A folder of them has up to three parts, each read if it is there:
 `deepbench/DEVICE_DTYPE.csv` (a convolution a row), `timm/benchmark-infer-*.csv` (a network a row, as timm publishes
 them) and `torchbench/*.csv` (a network and batch a row). What kernels a network runs stands in
 network_kernels.json.gz, which tools/network_kernels.py counts from its authors' code; networks that it lacks are passed over.
@@ -11,9 +11,9 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
-from importlib.resources import files
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from bench.spec.kernels import Kernel
 from bench.spec.predicted_devices import PredictedDevice, known
 
 NETWORKS = "network_kernels.json.gz"
+TABLES = "published_tables"
+"""A folder of tables that the package has, read where DATA_DIR lacks a table of that name: excerpts, each row's figures as published."""
 DEVICES = {
     "v100": "v100",
     "gtx1080ti": "gtx1080ti",
@@ -69,7 +71,7 @@ class Observed:
 
 
 def read(folder: Path) -> tuple[Observed, ...]:
-    """All rows of a folder's tables, in the order of their names. UserError where there are none, or for a bad cell."""
+    """All rows of a folder's tables, in the order of their names, then those of ours. UserError where there are none, or for a bad cell."""
     readers: tuple[tuple[str, Callable[[Path], Iterator[Observed]]], ...] = (
         ("deepbench/*.csv", _deepbench),
         ("timm/benchmark-infer-*.csv", _timm),
@@ -80,7 +82,10 @@ def read(folder: Path) -> tuple[Observed, ...]:
     found = [row for pattern, reader in readers for path in sorted(folder.glob(pattern)) for row in reader(path)]
     if not found:
         raise UserError(str(folder), "no table in it can be read", _HELP)
-    return tuple(found)
+    with as_file(files("bench.analyse") / TABLES) as ours:
+        more = [row for pattern, reader in readers for path in sorted(ours.glob(pattern)) for row in reader(path)]
+    read_already = {(row.source, row.table) for row in found}
+    return (*found, *(row for row in more if (row.source, row.table) not in read_already))
 
 
 def network(name: str, size: int, batch: int, dtype: str, channels_last: bool = False) -> Counted | None:
@@ -117,7 +122,7 @@ def _kernel(words: list[Any], batch: int, dtype: str, channels_last: bool) -> Ke
 def _deepbench(path: Path) -> Iterator[Observed]:
     """W, H, C, N, K, S_w, R_h: pixels across and down, channels in, batch, channels out, filter; MACs hold the stride.
 
-    A CPU's library was given its own blocked layout, which costs no reordering: here it goes as channels_last.
+    A CPU's library was given maps and weights in its own blocked layout, which costs no reordering.
     """
     word, _, dtype = path.stem.rpartition("_")
     if word not in DEVICES or dtype not in ITEM_BYTES:
@@ -132,6 +137,7 @@ def _deepbench(path: Path) -> Iterator[Observed]:
         device = known()[DEVICES[word]]
         blocked = device.kind == "cpu"
         kernel = make.convolution("", n, c, k, w * h, pixels, (r, s), stride, 1, dtype, blocked)
+        kernel = replace(kernel, packed=blocked)
         name = f"{n} x {c} x {h} x {w} to {k} by {r} x {s}"
         time_s = _number(row, "fwd_ms", at) / 1e3
         yield Observed(

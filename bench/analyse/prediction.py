@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,19 @@ import numpy as np
 
 from bench.analyse import calibration, calibration_runs, calibration_tables, unfitted_roofline
 from bench.analyse import calibration_scores as scoring
-from bench.analyse.calibration_scores import FITTED, NO_SOURCE, ROOFLINE, WAYS, Score
+from bench.analyse.calibration_runs import OURS
+from bench.analyse.calibration_scores import FITTED, NO_DEVICE, NO_SOURCE, ROOFLINE, WAYS, Score
 from bench.analyse.calibration_tables import AMP, Observed
 from bench.analyse.evidence import Published, published
 from bench.analyse.records import Floats
 from bench.analyse.results import Run
 from bench.spec.errors import UserError
-from bench.spec.model_parameters import PRIOR, prior
+from bench.spec.model_parameters import PRIOR, Parameters, prior
 from bench.spec.predicted_devices import known
 
 KINDS = ("gpu", "cpu")
 VERSION = 1
+JOURNAL = "journal.jsonl"
 DIGITS = 4  # of a fitted parameter: more would be the machine's own
 NETWORKS = {
     "MobileNetV1": "mobilenetv1_100",
@@ -43,26 +46,43 @@ CARDS = {
 
 
 def calibrate(folder: Path, runs: Sequence[Run]) -> dict[str, Any]:
-    """Everything that model_parameters.json holds. `runs`, and published speedups of other tables, only check the fit.
+    """Everything that model_parameters.json holds.
 
-    UserError where the folder lacks tables for a kind of device.
+    `runs` are ours: rows of CPUs are fitted, and held against fits without their machine and without any run of ours; rows of
+    accelerators, and published speedups of other tables, only check the fit. UserError where the folder lacks a kind of device.
     """
     every = calibration_tables.read(folder)
-    rows = scoring.usable(every)
-    parameters = {}
+    published_rows = scoring.usable(every)
+    ours = {run.folder.name: calibration_runs.of_cpu(run) for run in runs}
+    rows = (*published_rows, *(row for mine in ours.values() for row in mine))
+    parameters: dict[str, Parameters] = {}
+    left: dict[str, scoring.Without] = {}
     for kind in KINDS:
         mine = [row for row in rows if row.device.kind == kind]
-        if not mine:
+        if not any(row.source != OURS for row in mine):
             raise UserError(str(folder), f"no table in it is of a {kind}", "Name a folder that has both kinds (docs/PREDICTION.md).")  # fmt: skip
-        found = calibration.fit(calibration.tabulate(mine))
-        parameters[kind] = {**prior(), **{name: _rounded(found[name]) for name in _free(kind)}}
-    scores = list(scoring.scores(rows, parameters))
-    checks = [score for run in runs for score in of_run(run, parameters)]
+        parameters[kind] = _rounded(kind, calibration.fit(calibration.tabulate(mine)))
+        fits = scoring.without(mine)
+        left[kind] = {way: {part: _rounded(kind, p) for part, p in made.items()} for way, made in fits.items()}
+    every_score = [
+        score
+        for kind in KINDS
+        for score in scoring.scores([r for r in rows if r.device.kind == kind], parameters[kind], left[kind])
+    ]
+    scores = [score for score in every_score if score.source != OURS]
+    machines = dict.fromkeys(row.device.name for mine in ours.values() for row in mine)
+    apart = {
+        name: left["cpu"][way][name]
+        for way, names in ((NO_DEVICE, machines), (NO_SOURCE, [OURS] if machines else []))
+        for name in names
+    }
+    checks = [score for run in runs for score in of_run(run, parameters, apart)]
     return {
         "version": VERSION,
         "parameters": {name: parameters[kind][name] for kind in KINDS for name in _free(kind)},
+        "without": {part: {name: p[name] for name in _free("cpu")} for part, p in apart.items()},
         "errors": {kind: errors_of([s for s in scores if s.kind == kind], [s for s in checks if s.kind == kind]) for kind in KINDS},
-        "data": [_provenance(folder, path, every, rows) for path in sorted(folder.rglob("*.csv"))],
+        "data": list(_data(folder, every, published_rows, runs, ours)),
         "summary": {kind: _summary([s for s in scores if s.kind == kind]) for kind in KINDS},
         "scores": [score.to_dict() for score in scores],
         "checks": [score.to_dict() for score in checks],
@@ -78,8 +98,8 @@ def write(found: Mapping[str, Any], path: Path) -> None:
 def errors_of(scores: Sequence[Score], checks: Sequence[Score]) -> dict[str, float]:
     """Half-widths in ln that hold 95 % of the errors of what a wall clock shows, on data left out.
 
-    These are published tables whose whole source was left out, and runs of ours; each table and each run weighs alike.
-    Where no speedup was left out, its error is taken for that of a time.
+    These are published tables whose whole source was left out, and runs of ours with all of ours left out; each table and
+    each run weighs alike. Where no speedup was left out, its error is taken for that of a time.
     """
     runs: dict[str, list[Score]] = {}
     for check in checks:
@@ -87,7 +107,10 @@ def errors_of(scores: Sequence[Score], checks: Sequence[Score]) -> dict[str, flo
             runs.setdefault(check.source, []).append(check)
     left = [
         *([(s.times.get(NO_SOURCE), s.speedups.get(NO_SOURCE))] for s in scores),
-        *([(s.times.get(FITTED), s.speedups.get(FITTED)) for s in run] for run in runs.values()),
+        *(
+            [(s.times.get(way), s.speedups.get(way)) for s in run for way in (NO_SOURCE, FITTED)]
+            for run in runs.values()
+        ),
     ]
     times, speedups = (scoring.covering([_joined([pair[i] for pair in table]) for table in left]) for i in (0, 1))
     return {"time": round(times, 3), "speedup": round(times if math.isnan(speedups) else speedups, 3)}
@@ -97,8 +120,17 @@ def _joined(parts: Sequence[Floats | None]) -> Floats:
     return np.concatenate([np.empty(0), *(part for part in parts if part is not None)])
 
 
-def of_run(run: Run, parameters: Mapping[str, Mapping[str, float]]) -> Iterator[Score]:
-    """A run of ours, which no parameter has seen: its wall times and, of an accelerator, the device's own."""
+def of_run(run: Run, parameters: Mapping[str, Parameters], apart: Mapping[str, Parameters]) -> Iterator[Score]:
+    """A run of ours: its wall times and, of an accelerator, the device's own, for which no parameter was fitted.
+
+    A CPU is held against the fits of `apart`: without the run's machine, and without any run of ours. Where the fit has seen
+    neither, both are the fit itself.
+    """
+    cpu = {
+        NO_DEVICE: apart.get(calibration_runs.machine(run), parameters["cpu"]),
+        NO_SOURCE: apart.get(OURS, parameters["cpu"]),
+    }
+    by_kind = {"gpu": {FITTED: parameters["gpu"]}, "cpu": cpu}
     for clock in calibration_runs.COLUMNS:
         try:
             rows = calibration_runs.of_run(run, clock)
@@ -114,15 +146,13 @@ def of_run(run: Run, parameters: Mapping[str, Mapping[str, float]]) -> Iterator[
                     if (r.device.kind, str(r.extra["row"]["mode"]), r.training) == (kind, mode, training)
                 ]
                 if mine:
-                    yield _check(mine, f"{mode}, {'training' if training else 'inference'}, {clock}", parameters[kind])
+                    yield _check(mine, f"{mode}, {'training' if training else 'inference'}, {clock}", by_kind[kind])
 
 
-def _check(rows: Sequence[Observed], table: str, parameters: Mapping[str, float]) -> Score:
+def _check(rows: Sequence[Observed], table: str, ways: Mapping[str, Parameters]) -> Score:
     observed = np.array([row.time_s for row in rows])
-    errors = {
-        ROOFLINE: np.log(unfitted_roofline.seconds(rows) / observed),
-        FITTED: calibration.errors(calibration.tabulate(rows), parameters),
-    }
+    errors = {ROOFLINE: np.log(unfitted_roofline.seconds(rows) / observed)}
+    errors |= {way: calibration.errors(calibration.tabulate(rows), p) for way, p in ways.items()}
     paired = {way: scoring.of_speedups(rows, found) for way, found in errors.items()}
     device = rows[0].device
     title = device.title if device.kind == "gpu" else str(rows[0].extra["row"]["device_name"])
@@ -130,7 +160,7 @@ def _check(rows: Sequence[Observed], table: str, parameters: Mapping[str, float]
     return Score(rows[0].source, table, title, device.kind, errors, speedups)
 
 
-def of_published(parameters: Mapping[str, Mapping[str, float]]) -> Iterator[dict[str, Any]]:
+def of_published(parameters: Mapping[str, Parameters]) -> Iterator[dict[str, Any]]:
     """Speedups of published.csv between networks that were counted, on devices that are known, beside the model's."""
     for one in published():
         rows = _pair(one)
@@ -142,7 +172,7 @@ def of_published(parameters: Mapping[str, Mapping[str, float]]) -> Iterator[dict
         yield {
             "id": one.id,
             "seen": one.id.startswith("timm-") and one.mode == ("compile" if kind == "cpu" else "eager")
-            and one.pass_ == "inference" and rows[0].device.name != "desktop_cpu",
+            and one.pass_ == "inference",
             "speedup": one.speedup,
             "predicted": round(float(sides[0] / sides[1]), 3),
             "roofline": round(float(roofs[0] / roofs[1]), 3),
@@ -174,23 +204,40 @@ def _free(kind: str) -> list[str]:
     return [name for name, one in PRIOR.items() if one.spread and name.startswith(f"{kind}.")]
 
 
-def _rounded(value: float) -> float:
-    return float(f"{value:.{DIGITS}g}")
+def _rounded(kind: str, found: Parameters) -> Parameters:
+    """What is told of a fit, and nothing finer."""
+    return {**prior(), **{name: float(f"{found[name]:.{DIGITS}g}") for name in _free(kind)}}
 
 
-def _provenance(folder: Path, path: Path, every: Sequence[Observed], rows: Sequence[Observed]) -> dict[str, Any]:
-    """A file of the folder, what it holds by its hash, and how many of its rows were read and fitted."""
-    name = path.relative_to(folder)
+def _data(
+    folder: Path,
+    every: Sequence[Observed],
+    fitted: Sequence[Observed],
+    runs: Sequence[Run],
+    ours: Mapping[str, Sequence[Observed]],
+) -> Iterator[dict[str, Any]]:
+    """Files of tables, what each holds by its hash, and how many of its rows were read and fitted; then runs of ours."""
+    found = {path.relative_to(folder): (path.relative_to(folder).as_posix(), path) for path in folder.rglob("*.csv")}
+    with as_file(files("bench.analyse") / calibration_tables.TABLES) as package:
+        for path in package.rglob("*.csv"):
+            name = path.relative_to(package)
+            found.setdefault(name, (f"bench/analyse/{calibration_tables.TABLES}/{name.as_posix()}", path))
+        for name, (title, path) in sorted(found.items()):
 
-    def of(row: Observed) -> bool:
-        return row.source == name.parts[0] and path.stem.endswith(row.table)
+            def of(row: Observed, source: str = name.parts[0], stem: str = name.stem) -> bool:
+                return row.source == source and stem.endswith(row.table)
 
-    return {
-        "file": name.as_posix(),
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest()[:16],
-        "read": sum(map(of, every)),
-        "fitted": sum(map(of, rows)),
-    }
+            yield _file(title, path, sum(map(of, every)), sum(map(of, fitted)))
+    for run in runs:
+        path = run.folder / JOURNAL
+        if path.is_file() and ours[run.folder.name]:
+            yield _file(
+                f"results/reference/{run.folder.name}", path, len(ours[run.folder.name]), len(ours[run.folder.name])
+            )
+
+
+def _file(title: str, path: Path, read: int, fitted: int) -> dict[str, Any]:
+    return {"file": title, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()[:16], "read": read, "fitted": fitted}
 
 
 def _summary(scores: Sequence[Score]) -> dict[str, dict[str, float]]:

@@ -3,7 +3,8 @@
 A CPU is described by its run's measured roofs, a GPU by its row of the table. The run is cut in two by shape, so that a half
 holds both arms of a shape in every layout, mode and number of threads, and no row is predicted by a fit that saw its shape. Few
 parameters are free, those that a machine's own library and host decide: what an operator costs to dispatch, and the shares of
-peak and bandwidth by family of kernel. They are drawn to the shipped fit, each by its prior's spread.
+peak and bandwidth by family of kernel. They are drawn to the shipped fit, each by its prior's spread; where that fit has seen
+the run's machine, to the one without it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from bench.analyse.records import Floats
 from bench.analyse.results import Run
 from bench.spec.columns import PREDICTED
 from bench.spec.errors import UserError
-from bench.spec.model_parameters import PRIOR, Parameters, fitted
+from bench.spec.model_parameters import PRIOR, Parameters, fitted_without, machines_seen
 
 RATE, ROOFLINE, SHIPPED, HALF = "MACs at the other half's rate", "unfitted roofline", "model as shipped", "model fitted to the other half"  # fmt: skip
 WAYS = (RATE, ROOFLINE, SHIPPED, HALF)
@@ -39,7 +40,8 @@ class Check:
     """One kind of device by one clock. Errors are of ln(predicted / measured), by WAYS.
 
     `halves`: rows of either. `parameters`: as shipped, and as each half has them. `worst`: the rows that the fit to the
-    other half is farthest off on, with their errors.
+    other half is farthest off on, with their errors. `seen`: the shipped fit has seen the machine, so that all here is of
+    the fit without it.
     """
 
     kind: str
@@ -51,6 +53,7 @@ class Check:
     speedups: Mapping[str, Spread]
     parameters: Mapping[str, tuple[float, float, float]]
     worst: tuple[tuple[str, float], ...]
+    seen: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """For --json."""
@@ -59,6 +62,7 @@ class Check:
             "clock": self.clock,
             "device": self.device,
             "shapes": self.shapes,
+            "shipped_fit_has_seen_the_machine": self.seen,
             "rows_of_halves": list(self.halves),
             "times": {way: told.to_dict() for way, told in self.times.items()},
             "speedups": {way: told.to_dict() for way, told in self.speedups.items()},
@@ -103,16 +107,17 @@ def _by_clock(run: Run, clock: Clock, worst: int) -> Iterator[Check]:
     for kind in dict.fromkeys(row.device.kind for row in rows):
         mine = [row for row in rows if row.device.kind == kind]
         if len({_shape(row) for row in mine}) >= FEWEST_SHAPES:
-            yield _checked(mine, kind, clock, worst)
+            yield _checked(mine, kind, clock, worst, calibration_runs.machine(run))
 
 
-def _checked(rows: Sequence[Observed], kind: str, clock: Clock, worst: int) -> Check:
+def _checked(rows: Sequence[Observed], kind: str, clock: Clock, worst: int, machine: str) -> Check:
+    shipped = fitted_without(machine)
     first = halves(rows)
     observed = np.array([row.time_s for row in rows])
     errors = {
         RATE: np.zeros(len(rows)),
         ROOFLINE: np.log(unfitted_roofline.seconds(rows) / observed),
-        SHIPPED: calibration.errors(calibration.tabulate(rows), fitted()),
+        SHIPPED: calibration.errors(calibration.tabulate(rows), shipped),
         HALF: np.zeros(len(rows)),
     }
     free = _free(rows, kind)
@@ -120,7 +125,7 @@ def _checked(rows: Sequence[Observed], kind: str, clock: Clock, worst: int) -> C
     for half in (True, False):
         seen = [row for row, mine in zip(rows, first, strict=True) if mine == half]
         rest = [row for row, mine in zip(rows, first, strict=True) if mine != half]
-        p = calibration.fit(calibration.tabulate(seen), free, fitted(), {f"{kind}.dispatch": DISPATCH_SPREAD})
+        p = calibration.fit(calibration.tabulate(seen), free, shipped, {f"{kind}.dispatch": DISPATCH_SPREAD})
         errors[HALF][first != half] = calibration.errors(calibration.tabulate(rest), p)
         errors[RATE][first != half] = _by_rate(seen, rest)
         both.append(p)
@@ -131,8 +136,9 @@ def _checked(rows: Sequence[Observed], kind: str, clock: Clock, worst: int) -> C
         (int(first.sum()), int((~first).sum())),
         {way: spread(errors[way]) for way in WAYS},
         {way: spread(paired[way]) for way in WAYS if len(paired[way])},
-        {name: (fitted()[name], both[0][name], both[1][name]) for name in free},
+        {name: (shipped[name], both[0][name], both[1][name]) for name in free},
         tuple((str(rows[i].extra["row"]["arm_id"]), float(errors[HALF][i])) for i in farthest),
+        kind == "cpu" and machine in machines_seen(),
     )  # fmt: skip
 
 

@@ -31,8 +31,12 @@ def _top(context: typer.Context) -> None:
 @app.command(short_help="Fit the model to published times")
 def calibrate(
     data: Annotated[Path, typer.Argument(metavar="DATA_DIR", help="Folders deepbench, timm and torchbench of tables.")],
-    check: Annotated[
-        list[Path] | None, typer.Option(metavar="DIR", help="A run of ours that only checks the fit; may be repeated.")
+    own: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="DIR",
+            help="A measured run: rows of a CPU are fitted, and scored without that machine; those of a GPU only check. May be repeated.",
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Where to write; default: the package's own file.")
@@ -44,7 +48,7 @@ def calibrate(
     from bench.spec import model_parameters
 
     target = file_of("--out", out) or Path(str(files("bench.spec") / model_parameters.FILE))
-    found = prediction.calibrate(data, [results.read(folder) for folder in check or ()])
+    found = prediction.calibrate(data, [results.read(folder) for folder in own or ()])
     prediction.write(found, target)
     say("\n".join([*prediction_report.brief(found), f"written: {target}"]))
 

@@ -28,6 +28,8 @@ def show(found: Sequence[Check], place: str, file: TextIO | None = None) -> None
         say("")
         rows = " and ".join(map(str, one.halves))
         say(f"{one.device}, {CLOCKS[one.clock]}: {rows} rows of {one.shapes} shapes")
+        if one.seen:
+            say("The shipped fit has seen this machine: here it is the fit without it.")
         for what, told in (("times", one.times), ("speedups", one.speedups)):
             if told:
                 say("")

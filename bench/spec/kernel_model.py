@@ -3,17 +3,18 @@
 A kernel takes its floor, and then the longer of computing and moving (Williams et al. 2009, the roofline) with a rounded
 corner where the two are near each other. Computing: tiles of output are dealt out to the device's units in whole waves,
 by the tile that is done soonest. Moving: at the cache's rate as far as the kernel's bytes lie in the last-level cache,
-else at memory's. What part of the peaks is reached is a parameter (model_parameters.py; docs/PREDICTION.md).
+else at memory's. What is laid out anew for a convolution moves in passes of its own. What part of the peaks is reached is a
+parameter (model_parameters.py; docs/PREDICTION.md). What the host takes stands in host_model.py.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Literal
 
+from bench.spec.host_model import Mode, host_demand, host_seconds
 from bench.spec.kernels import CONTRACTIONS, Kernel, fused
 from bench.spec.model_parameters import FILE as PARAMETERS
 from bench.spec.model_parameters import Parameters, fitted
@@ -21,9 +22,8 @@ from bench.spec.predicted_devices import PredictedDevice
 
 __all__ = [
     "PARAMETERS", "CallTime", "Demand", "Mode", "backward_name", "backward_seconds", "call_seconds", "demand", "fitted", "kernel_seconds",
+    "laid_out",
 ]  # fmt: skip
-
-Mode = Literal["eager", "graph", "compile"]
 
 TILES = {
     "gpu": ((256, 128), (128, 128), (128, 64), (64, 64), (128, 32)),
@@ -36,14 +36,16 @@ STRIP = {"gpu": 1024, "cpu": 256}  # outputs of a depthwise convolution that one
 ALIGNED = 8  # channels of fp16 that matrix units take together; fewer are filled up
 WAVE_S = 2e-6  # of a wave that computes nothing, by which tiles are chosen (the fitted one decides what they cost)
 UNROLLED = ((1, 1), (3, 3), (5, 5))  # filters that PyTorch's own depthwise kernel is compiled for
+SMALL_BYTES, FEW_IMAGES = 20480 * 4, 16  # of an input, and of a batch, below which ATen may do without oneDNN
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
     """What a kernel asks of a device, before any parameter.
 
-    `lane` and `arm` name the parameters of computing (none where nothing is multiplied) and moving; `wave_s`: seconds of
-    one wave at the peak; `moved` and `again`: bytes at the least, and those of maps that may be laid out anew.
+    `lane`, `arm` and `reorder` name the parameters of computing (none where nothing is multiplied), moving and laying maps
+    out anew; `wave_s`: seconds of one wave at the peak; `moved`, `again` and `weights`: bytes at the least, those of maps
+    and those of weights that are laid out anew, on a CPU in so many `passes`.
     """
 
     lane: str
@@ -52,7 +54,10 @@ class Demand:
     waves: int
     wave_s: float
     moved: float
-    again: float
+    again: float = 0.0
+    weights: float = 0.0
+    passes: int = 0
+    reorder: str = ""
     fast: bool = False  # a dense 3 x 3 of stride 1 on plain arithmetic, which Winograd's algorithm can do
     generic: bool = False  # a depthwise filter that no kernel is unrolled for
 
@@ -71,22 +76,60 @@ def demand(device: PredictedDevice, kernel: Kernel) -> Demand:
     """What the kernel asks of the device. UserError for a dtype that it has no peak for."""
     kind, family = device.kind, kernel.family
     if not kernel.macs:
-        return Demand("", family, family, 0, 0.0, float(kernel.moved), 0.0)
+        return Demand("", family, family, 0, 0.0, float(kernel.moved))
+    again, weights = _anew(device, kernel)
+    passes = (2 * bool(again) + bool(weights)) * (kind == "cpu")
+    reorder = f"{kind}.reorder.pointwise" if family == "pointwise" and kind == "gpu" else f"{kind}.reorder"
     if family not in CONTRACTIONS:
         outputs = kernel.rows * kernel.groups * kernel.columns
         rate = device.rate("fp64" if kernel.dtype == "fp64" else "fp32") / device.units
         strip_s = 2 * kernel.depth * min(STRIP[kind], outputs) / rate
         waves = math.ceil(math.ceil(outputs / STRIP[kind]) / device.units)
-        again = kernel.taken + kernel.put if kind == "cpu" and not kernel.channels_last else 0
         generic = kind == "gpu" and kernel.taps not in UNROLLED
-        return Demand("depthwise", "depthwise", family, waves, strip_s, kernel.moved, again, generic=generic)
+        return Demand(
+            "depthwise",
+            "depthwise",
+            family,
+            waves,
+            strip_s,
+            kernel.moved,
+            again,
+            weights,
+            passes,
+            reorder,
+            generic=generic,
+        )
     tensor = device.tensor(kernel.dtype)
-    wants_channels_last = (kind == "cpu" or tensor) and family != "linear"
-    again = kernel.taken + kernel.put if wants_channels_last and not kernel.channels_last else 0
     waves, wave_s = _tiled(device, kernel, tensor)
     fast = not tensor and family == "dense" and kernel.taps == (3, 3) and kernel.stride == 1
     lane = f"{family}.{'tensor' if tensor else 'plain'}"
-    return Demand(lane, "contraction", family, waves, wave_s, kernel.moved, again, fast=fast)
+    return Demand(lane, "contraction", family, waves, wave_s, kernel.moved, again, weights, passes, reorder, fast=fast)
+
+
+def _anew(device: PredictedDevice, kernel: Kernel) -> tuple[float, float]:
+    """Bytes of maps, and of weights, that are laid out anew for a convolution.
+
+    oneDNN computes in a layout of its own, for which eager and compiled PyTorch both reorder the weights in each call
+    (unless they are frozen), and the maps where they are contiguous.
+    """
+    if kernel.family == "linear" or kernel.packed:
+        return 0.0, 0.0
+    maps = 0.0 if kernel.channels_last else float(kernel.taken + kernel.put)
+    if device.kind == "cpu":
+        return (0.0, 0.0) if _native(device, kernel) else (maps, float(kernel.weights))
+    return (maps if kernel.family != "depthwise" and device.tensor(kernel.dtype) else 0.0), 0.0
+
+
+def _native(device: PredictedDevice, kernel: Kernel) -> bool:
+    """Whether ATen convolves on a CPU without oneDNN: use_mkldnn of its aten/src/ATen/native/Convolution.cpp."""
+    alone = kernel.taps == (1, 1) and kernel.stride == 1 and kernel.images < FEW_IMAGES and device.units == 1
+    small = kernel.groups == 1 and min(kernel.taps) <= 3 and kernel.images == 1 and kernel.taken <= SMALL_BYTES
+    return kernel.dtype.startswith("fp32") and (alone or small)
+
+
+def laid_out(device: PredictedDevice, kernel: Kernel) -> Kernel:
+    """The kernel as a compiler lays it out: on a CPU in channels_last (decide_layout_opt of torch/_inductor/graph.py)."""
+    return replace(kernel, channels_last=True) if device.kind == "cpu" else kernel
 
 
 def _tiled(device: PredictedDevice, kernel: Kernel, tensor: bool) -> tuple[int, float]:
@@ -117,17 +160,26 @@ def kernel_seconds(device: PredictedDevice, kernel: Kernel, parameters: Paramete
         share = p[f"{kind}.compute.{asked.lane}"]
         share *= p[f"{kind}.winograd"] if asked.fast else 1.0
         share *= p[f"{kind}.generic"] if asked.generic else 1.0
+        share *= 1.0 if device.measured else p[f"{kind}.paper"]
         computing = asked.waves * (asked.wave_s / share + (p[f"{kind}.wave_s"] if asked.arm == "contraction" else 0.0))
-    reorder = f"{kind}.reorder.pointwise" if asked.family == "pointwise" else f"{kind}.reorder"
-    moved = asked.moved + p[reorder] * asked.again
-    found = min(1.0, device.cache_bytes * p[f"{kind}.cache.share"] / moved) ** 2 if moved else 1.0
-    cache_s = moved / (device.cache_bytes_per_s * p[f"{kind}.cache.rate"])
-    memory_s = moved / (device.memory_bytes_per_s * p[f"{kind}.move.{asked.arm}"])
-    moving = max(cache_s, found * cache_s + (1 - found) * memory_s)
+    moving = _moving_s(device, asked.moved, asked.arm, p)
+    anew = asked.again * p[asked.reorder] + asked.weights * p[f"{kind}.reorder.weights"] if asked.reorder else 0.0
     longer, corner = max(computing, moving), p[f"{kind}.corner"]
     work = longer * (1 + (min(computing, moving) / longer) ** corner) ** (1 / corner) if longer else 0.0
-    idle = device.floor_s * p[f"{kind}.floor"] + (p[f"{kind}.setup_s"] if asked.arm == "contraction" else 0.0)
-    return idle + p[f"{kind}.sync_s"] * math.log2(device.units) + work
+    idle = device.floor_s * p[f"{kind}.floor"] + p[f"{kind}.sync_s"] * math.log2(device.units)
+    setup = p[f"{kind}.setup_s"] if asked.arm == "contraction" else 0.0
+    return (1 + asked.passes) * idle + setup + work + _moving_s(device, anew, "elementwise", p)
+
+
+def _moving_s(device: PredictedDevice, moved: float, arm: str, p: Parameters) -> float:
+    """Seconds to move so many bytes, from the cache as far as they lie in it."""
+    if not moved:
+        return 0.0
+    paper = 1.0 if device.measured else p[f"{device.kind}.paper.memory"]
+    found = min(1.0, device.cache_bytes * p[f"{device.kind}.cache.share"] / moved) ** 2
+    cache_s = moved / (device.cache_bytes_per_s * p[f"{device.kind}.cache.rate"])
+    memory_s = moved / (device.memory_bytes_per_s * paper * p[f"{device.kind}.move.{arm}"])
+    return max(cache_s, found * cache_s + (1 - found) * memory_s)
 
 
 def backward_seconds(device: PredictedDevice, kernel: Kernel, parameters: Parameters | None = None) -> float:
@@ -152,24 +204,15 @@ def call_seconds(
 ) -> CallTime:
     """Seconds of one of many calls in a row, that one synchronisation ends.
 
-    Eager: the host dispatches each operator and launches it; it and a GPU work at the same time, so the wall sees the
-    longer. A graph is one launch. A compiled call has what only moves its map fused, and is launched without dispatch. A
-    CPU is its own host. Training is the forward and the backward pass.
+    The host and a GPU work at the same time, so the wall sees the longer; a CPU is its own host. A compiled call has what
+    only moves its map fused. Training is the forward and the backward pass.
     """
     p = fitted() if parameters is None else parameters
-    run = fused(kernels) if mode == "compile" else kernels
+    run = [laid_out(device, kernel) for kernel in fused(kernels)] if mode == "compile" else list(kernels)
     device_s = sum(kernel_seconds(device, kernel, p) for kernel in run)
-    calls = sum(kernel.calls for kernel in run)
     if training:
         device_s += sum(backward_seconds(device, kernel, p) for kernel in run)
-        calls *= 2
-    dispatch_s = device.dispatch_s * p[f"{device.kind}.dispatch"]
-    if device.kind == "cpu":
-        host_s = dispatch_s * (calls if mode == "eager" else 1)
-        return CallTime(device_s, host_s, host_s + device_s)
-    host_s = {
-        "eager": calls * (dispatch_s + device.launch_s),
-        "graph": dispatch_s + device.launch_s,
-        "compile": dispatch_s + calls * device.launch_s,
-    }[mode]
-    return CallTime(device_s, host_s, max(host_s, device_s))
+    host_s: float = host_seconds(
+        device.kind, device.dispatch_s, device.launch_s, host_demand(mode, [(kernel, 1) for kernel in run], training), p
+    )
+    return CallTime(device_s, host_s, host_s + device_s if device.kind == "cpu" else max(host_s, device_s))

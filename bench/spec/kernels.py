@@ -24,7 +24,8 @@ class Kernel:
     """One operator. Bytes that it must read (`taken`, and `weights`) and write (`put`) at the least.
 
     `macs` = rows x columns x depth x groups of a convolution, 0 of what does not multiply. `calls`: operators that the
-    host dispatches for it. `taps`: height and width of the filter; `stride` of a convolution.
+    host dispatches for it. `taps`: height and width of the filter; `stride` of a convolution; `images`: the batch of one.
+    `packed`: all of it lies as a processor's library wants it, so that nothing is laid out anew.
     """
 
     name: str = field(compare=False)
@@ -41,6 +42,8 @@ class Kernel:
     stride: int = 1
     channels_last: bool = False
     calls: int = 1
+    images: int = 0
+    packed: bool = False
 
     @property
     def macs(self) -> int:
@@ -90,6 +93,7 @@ def convolution(
         taps=taps,
         stride=stride,
         channels_last=channels_last,
+        images=batch,
     )
 
 

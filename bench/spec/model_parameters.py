@@ -24,6 +24,9 @@ class Prior(NamedTuple):
 
 _SHARE = "share of the peak on whole waves of large tiles, "
 _BANDWIDTH = "share of memory's bandwidth, "
+_NOTED = "operator calls more that one takes the host when autograd notes it"
+_BACKWARD = "dispatches that a backward call takes the host, before any kernel"
+_NODE = "operator calls that a kernel of the backward pass takes the host"
 
 PRIOR: dict[str, Prior] = {
     "gpu.compute.dense.plain": Prior(0.7, 0.2, f"{_SHARE}k x k convolutions in fp32"),
@@ -44,14 +47,22 @@ PRIOR: dict[str, Prior] = {
     "gpu.move.pool": Prior(0.7, 0.3, f"{_BANDWIDTH}pooling"),
     "gpu.cache.rate": Prior(0.6, 0.3, "share of the cache's bandwidth"),
     "gpu.cache.share": Prior(0.5, 0.4, "share of the cache in which a kernel finds its bytes"),
+    "gpu.paper": Prior(1.0, 0.0, "of CPUs alone"),
+    "gpu.paper.memory": Prior(1.0, 0.0, "of CPUs alone"),
     "gpu.reorder": Prior(0.5, 0.4, "times that the maps of a contiguous k x k on matrix units are moved once more"),
     "gpu.reorder.pointwise": Prior(0.5, 0.4, "the same of a 1 x 1"),
+    "gpu.reorder.weights": Prior(0.0, 0.0, "of CPUs alone"),
     "gpu.wave_s": Prior(2e-6, 0.4, "seconds of a wave that computes nothing"),
     "gpu.setup_s": Prior(4e-6, 0.4, "seconds of a convolution that is no depthwise one, beyond its floor"),
     "gpu.sync_s": Prior(0.0, 0.0, "of CPUs alone"),
     "gpu.floor": Prior(1.0, 0.2, "times the device's floor"),
     "gpu.corner": Prior(4.0, 0.3, "the p of the p-norm that joins computing and moving"),
     "gpu.dispatch": Prior(1.0, 0.0, "times the host's dispatch of an operator"),
+    "gpu.guards": Prior(3.5, 0.0, "dispatches that entering a compiled call takes the host"),
+    "gpu.compiled": Prior(0.8, 0.0, "dispatches that a kernel of a compiled call takes the host"),
+    "gpu.autograd.operator": Prior(0.3, 0.0, _NOTED),
+    "gpu.autograd.call": Prior(2.7, 0.0, _BACKWARD),
+    "gpu.autograd.kernel": Prior(1.8, 0.0, _NODE),
     "gpu.backward.contraction": Prior(2.5, 0.0, "backward over forward of dense, grouped and 1 x 1 convolutions"),
     "gpu.backward.depthwise.plain": Prior(16.6, 0.0, "backward over forward of depthwise convolutions in fp32"),
     "gpu.backward.depthwise.half": Prior(2.4, 0.0, "backward over forward of depthwise convolutions in fp16 and bf16"),
@@ -69,21 +80,37 @@ PRIOR: dict[str, Prior] = {
     "cpu.move.norm": Prior(0.7, 0.3, f"{_BANDWIDTH}batch norm"),
     "cpu.move.pool": Prior(0.5, 0.3, f"{_BANDWIDTH}pooling"),
     "cpu.cache.rate": Prior(0.6, 0.4, "share of the cache's bandwidth"),
-    "cpu.cache.share": Prior(0.5, 0.4, "share of the cache in which a kernel finds its bytes"),
-    "cpu.reorder": Prior(1.0, 0.4, "times that the maps of a contiguous convolution are moved once more"),
-    "cpu.reorder.pointwise": Prior(1.0, 0.4, "the same of a 1 x 1"),
+    "cpu.cache.share": Prior(0.5, 0.2, "share of the cache in which a kernel finds its bytes"),
+    "cpu.paper": Prior(
+        0.8, 0.3, "share of a data sheet's peak that the best kernel reaches (1 of a roof that was measured)"
+    ),
+    "cpu.paper.memory": Prior(0.8, 0.3, "the same of a data sheet's bandwidth"),
+    "cpu.reorder": Prior(
+        2.0, 0.4, "times the bytes of a contiguous convolution's maps that laying them out anew moves"
+    ),
+    "cpu.reorder.weights": Prior(2.0, 0.7, "the same of a convolution's weights"),
     "cpu.wave_s": Prior(0.02e-6, 1.0, "seconds of a wave that computes nothing"),
     "cpu.setup_s": Prior(2e-6, 0.7, "seconds of a convolution that is no depthwise one, beyond its floor"),
     "cpu.sync_s": Prior(2e-6, 1.0, "seconds of a kernel for each doubling of its threads"),
     "cpu.floor": Prior(1.0, 0.5, "times the device's floor"),
     "cpu.corner": Prior(3.0, 0.4, "the p of the p-norm that joins computing and moving"),
-    "cpu.dispatch": Prior(1.0, 0.0, "times the host's dispatch of an operator"),
+    "cpu.dispatch": Prior(1.0, 0.5, "times the host's dispatch of an operator"),
+    "cpu.guards": Prior(3.5, 0.0, "dispatches that entering a compiled call takes"),
+    "cpu.compiled": Prior(0.8, 0.5, "dispatches that a kernel of a compiled call takes"),
+    "cpu.autograd.operator": Prior(0.3, 0.0, _NOTED),
+    "cpu.autograd.call": Prior(2.7, 0.0, _BACKWARD),
+    "cpu.autograd.kernel": Prior(1.8, 0.0, _NODE),
     "cpu.backward.contraction": Prior(2.0, 0.0, "backward over forward of dense, grouped and 1 x 1 convolutions"),
     "cpu.backward.depthwise.plain": Prior(3.0, 0.0, "backward over forward of depthwise convolutions in fp32"),
     "cpu.backward.depthwise.half": Prior(3.0, 0.0, "backward over forward of depthwise convolutions in fp16 and bf16"),
     "cpu.backward.moving": Prior(2.0, 0.0, "backward over forward of what only moves"),
 }
 """Every parameter. The values come from what kernels of these kinds usually reach (0.6 to 0.9 of a peak or a bandwidth).
+
+A copy reads and writes its bytes: 2.0. A host's are published: 44.3 and 42.4 us of an empty compiled graph, 6.8 and 9.1 of its
+kernel (tritonbench pull request 1017, GB200); 5.0 and 6.8, 4.6 and 5.6 us of an operator without and with requires_grad (pytorch
+issues 41383 and 122029); 23 and 31 us of the backward of one addition (issue 44484, CPU); 136 us of that of a small product, two
+products and two additions to gradients (issue 157407, A100). A dispatch is taken for 10 us there, with its launch for 15.
 
 The GPU's backward ones are one published card's, not fitted: 4.8 - 0.272 ms over 0.272 ms, 0.684 - 0.201 over 0.201 and,
 in between, 1.34 - 0.387 over 0.387 (A100, P. Gavrikov, pytorch/pytorch issue 18631); the CPU's are estimates.
@@ -101,6 +128,16 @@ def told() -> dict[str, Any]:
 def prior() -> Parameters:
     """All parameters before any fit."""
     return {name: one.value for name, one in PRIOR.items()}
+
+
+def fitted_without(left: str) -> Parameters:
+    """All parameters, as a fit without a machine of ours has left them; the shipped ones where it has seen none of that name."""
+    return {**fitted(), **told().get("without", {}).get(left, {})}
+
+
+def machines_seen() -> tuple[str, ...]:
+    """What of ours the shipped fit has seen, and can do without."""
+    return tuple(told().get("without", ()))
 
 
 @cache

@@ -42,6 +42,7 @@ class PredictedDevice:
 
     `units` are multiprocessors or cores. `dispatch_s`: host, for one operator; `launch_s`: host, for one launch;
     `floor_s`: the least that a kernel takes. `unit_bytes_per_s`: what one core of a CPU reads from memory, 0 of a GPU.
+    `measured`: peaks and bandwidths are roofs that a run measured, and no figures on paper.
     """
 
     name: str
@@ -58,6 +59,7 @@ class PredictedDevice:
     launch_s: float = LAUNCH_S
     floor_s: float = FLOOR_S
     unit_bytes_per_s: float = 0.0
+    measured: bool = False
     sources: dict[str, str] = field(default_factory=dict, hash=False)
     disagree: dict[str, str] = field(default_factory=dict, hash=False)
 
@@ -176,7 +178,7 @@ def of_roofs(rows: Iterable[Mapping[str, Any]], threads: int) -> PredictedDevice
     figures = ("units", "peak", "memory_bytes_per_s", "cache_bytes", "cache_bytes_per_s", "unit_bytes_per_s")
     return PredictedDevice(
         CPU, title, "cpu", threads, 0.0, {dtype: peak for dtype, peak in peaks.items() if peak}, memory, UNKNOWN_MEMORY,
-        _rate(fp32, "cache_bytes"), _rate(fp32, "cache_bytes_per_s") or memory, unit_bytes_per_s=alone,
+        _rate(fp32, "cache_bytes"), _rate(fp32, "cache_bytes_per_s") or memory, unit_bytes_per_s=alone, measured=True,
         sources=dict.fromkeys(figures, "roofs.csv of the run"),
     )  # fmt: skip
 
