@@ -227,6 +227,24 @@ def test_a_loop_in_virtual_time_takes_what_the_model_says_of_its_kernels(device:
             assert told_s == pytest.approx(model.wall_s, rel=0.05), arm.arm_id
 
 
+@pytest.mark.skipif(simulated.available() is not None, reason=str(simulated.available()))
+@pytest.mark.parametrize("device", ["sim:a100", "sim:desktop_cpu"])
+def test_training_in_virtual_time_takes_what_autograd_does_of_the_host(device: str):
+    axes = {"channels": 32, "size": [7, 14], "batch": 1, "threads": 1, "pass": ["training"], "depth": [1, 4]}
+    config = check({"name": "p", "experiments": {"a": {"blocks": ["standard", "separable"], "axes": axes}}}, "p")
+    for trial in planning.make(config, [device], 2).active:
+        opened = simulated.open_predicted(device, 1)
+        set_switches(trial.dtype, cudnn_benchmark=True)
+        for arm in trial.arms:
+            evaluation = Evaluation(trial, arm, opened.torch_device, 0, valueless=True)
+            opened.time(evaluation, 1)
+            told_s = opened.time(evaluation, 50) / 50e9
+            kernels = of_block(trial.block(arm), trial.shape.height, trial.shape.width)
+            model = call_seconds(named(device).on(1), kernels, "eager", training=True)
+            assert model.host_s > 2.5 * call_seconds(named(device).on(1), kernels, "eager").host_s
+            assert told_s == pytest.approx(model.wall_s, rel=0.05), arm.arm_id
+
+
 def test_on_one_page_of_several_runs_a_predicted_device_keeps_its_word_and_its_colour(tmp_path: Path):
     both = together([measured(), predicted(2, 0.5, "other")])
     figure = devices_picture.picture(both.whole)

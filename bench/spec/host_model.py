@@ -45,7 +45,11 @@ def host_demand(mode: str, run: Iterable[tuple[Kernel, int]], training: bool = F
         return HostDemand(entered=2 if training else 1, compiled=calls * (2 if training else 1))
     if not training:
         return HostDemand(operators=calls)
-    return HostDemand(calls, noted=calls, backwards=1, nodes=sum(backward_kernels(kernel) * n for kernel, n in counted))
+    norms = sum(
+        n for kernel, n in counted if kernel.family == "norm"
+    )  # each counts its batches, in an operator of its own
+    nodes = sum(backward_kernels(kernel) * n for kernel, n in counted)
+    return HostDemand(calls + norms, noted=calls, backwards=1, nodes=nodes)
 
 
 def backward_kernels(kernel: Kernel) -> int:

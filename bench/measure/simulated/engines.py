@@ -33,7 +33,10 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """Something to run: `work` where the engine computes, `cost_ns` where it does not. `kind` is kernel or memcpy."""
+    """Something to run: `work` where the engine computes, `cost_ns` where it does not. `kind` is kernel or memcpy.
+
+    `host_ns`: what the host takes for it beyond a launch.
+    """
 
     name: str
     work: Callable[[], object] | None = None
@@ -41,6 +44,7 @@ class Kernel:
     kind: str = "kernel"
     fault: str = ""
     key: Hashable = None
+    host_ns: int = 0
 
 
 @dataclass(slots=True)
@@ -260,7 +264,7 @@ class VirtualEngine(Engine):
         return Mark(max(self._free_ns, self.host_ns))
 
     def _enqueue(self, kernels: Sequence[Kernel]) -> None:
-        self.host_ns += self._launch_ns
+        self.host_ns += self._launch_ns + sum(kernel.host_ns for kernel in kernels)
         if self._first_ns:
             self._first_calls(kernels)
         self._wait_for_room()

@@ -22,6 +22,8 @@ ENGINES: dict[str, type[Engine]] = {"threads": ThreadEngine, "virtual": VirtualE
 
 Cost = Callable[[str, tuple[Any, ...], tuple[Any, ...]], float]
 """(kernel's name, arguments, outputs) -> seconds on the device."""
+HostCost = Callable[[str], float]
+"""Kernel's name -> seconds of the host beyond a launch."""
 
 
 @dataclass(slots=True)
@@ -120,14 +122,15 @@ class Machine:
         self.engine: Engine = VirtualEngine(self.settings)
         self.memory = Memory(self.settings.memory)
         self._cost: Cost | None = None
+        self._host: HostCost | None = None
 
-    def install(self, settings: Settings, cost: Cost | None) -> None:
+    def install(self, settings: Settings, cost: Cost | None, host: HostCost | None = None) -> None:
         """Start over: a queue that is empty, a clock at nought, memory that is free, no fault."""
         self.engine.close()
         self.settings = settings
         self.engine = ENGINES[settings.engine](settings)
         self.memory = Memory(settings.memory)
-        self._cost = cost
+        self._cost, self._host = cost, host
 
     def kernel(
         self,
@@ -139,12 +142,13 @@ class Machine:
         key: Any = None,
     ) -> None:
         """Launch: `work` runs on a device that computes, and takes its cost on one that does not."""
-        cost_ns = 0
+        cost_ns = host_ns = 0
         if not self.engine.computes:
             work = None
             cost_ns = nanoseconds(self._cost(name, args, outputs) if self._cost else self.settings.cost(name))
+            host_ns = nanoseconds(self._host(name)) if self._host else 0
         fault = self.settings.fault_of_channels(outputs[0].shape[1]) if name == "aten::convolution" else ""
-        self.engine.launch(Kernel(name, work, cost_ns, kind, fault, key))
+        self.engine.launch(Kernel(name, work, cost_ns, kind, fault, key, host_ns))
 
 
 def _up(number: int, multiple: int) -> int:

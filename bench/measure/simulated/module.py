@@ -14,7 +14,7 @@ import torch
 from torch.utils import backend_registration
 
 from bench.measure.simulated.engines import Engine, Kernel, Mark, Record, accelerator_error
-from bench.measure.simulated.machine import MACHINE, NAME, Cost
+from bench.measure.simulated.machine import MACHINE, NAME, Cost, HostCost
 from bench.measure.simulated.settings import Settings, from_environment
 from bench.measure.simulated.tensor import SimTensor, Spec, allocate
 from bench.spec.errors import UserError
@@ -328,16 +328,16 @@ def register() -> str | None:
     return None
 
 
-def install(settings: Settings | None = None, cost: Cost | None = None) -> Module:
-    """Start the device anew, by default with the settings in $BENCH_SIM; `cost` takes the place of their times.
+def install(settings: Settings | None = None, cost: Cost | None = None, host: HostCost | None = None) -> Module:
+    """Start the device anew, by default with the settings in $BENCH_SIM.
 
-    Tensors of before are lost to it. UserError where this torch cannot have such a device.
+    `cost` takes the place of their times, `host` adds to a launch. Tensors of before are lost to it. UserError where this torch cannot have such a device.
     """
     settings = settings or from_environment()
     why = register()
     if why is not None:
         raise UserError("DEVICE=sim", why, "Use the torch that constraints.txt names, or run with DEVICE=cpu")
-    MACHINE.install(settings, cost)
+    MACHINE.install(settings, cost, host)
     return MODULE
 
 

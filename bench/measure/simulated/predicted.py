@@ -17,6 +17,7 @@ from bench.measure.simulated.module import Module, install
 from bench.measure.simulated.settings import Settings
 from bench.measure.simulated.tensor import tensors_of
 from bench.spec import kernels
+from bench.spec.host_model import HostDemand, host_seconds
 from bench.spec.kernel_model import backward_seconds, kernel_seconds
 from bench.spec.kernels import Family, Kernel
 from bench.spec.model_parameters import fitted
@@ -91,12 +92,29 @@ class Noted:
 def open_predicted(name: str, threads: int) -> PredictedAccelerator | PredictedCpu:
     """The device that `sim:NAME` names, a processor with so many threads. UserError where there is none."""
     model = named(name).on(threads)
-    host_s = model.dispatch_s * fitted()[f"{model.kind}.dispatch"]
-    memory = int(model.memory_bytes)
+    launch_s = float(host_seconds(model.kind, model.dispatch_s, model.launch_s, HostDemand(operators=1), fitted()))
+    memory, costs, books = int(model.memory_bytes), Costs(model), Autograd(model)
     if model.kind == "cpu":
-        return PredictedCpu(install(Settings("serial", launch=host_s, memory=memory), Costs(model)), model)
-    settings = Settings(launch=host_s + model.launch_s, memory=memory, l2=int(model.cache_bytes))
-    return PredictedAccelerator(install(settings, Costs(model)), model)
+        return PredictedCpu(install(Settings("serial", launch=launch_s, memory=memory), costs, books), model)
+    settings = Settings(launch=launch_s, memory=memory, l2=int(model.cache_bytes))
+    return PredictedAccelerator(install(settings, costs, books), model)
+
+
+class Autograd:
+    """What autograd takes of the host beyond launches: its share of an operator is counted with that one's backward."""
+
+    def __init__(self, model: PredictedDevice) -> None:
+        self._model = model
+        self._backward = False
+
+    def __call__(self, name: str) -> float:
+        if not name.endswith("_backward"):
+            self._backward = self._backward and name != "aten::convolution"  # the next forward pass
+            return 0.0
+        begun, self._backward = not self._backward, True
+        nodes = 2 if name == "aten::convolution_backward" else 1
+        asked = HostDemand(operators=-1, noted=1, nodes=nodes, backwards=begun)
+        return float(host_seconds(self._model.kind, self._model.dispatch_s, self._model.launch_s, asked, fitted()))
 
 
 class Costs:
