@@ -101,7 +101,9 @@ def test_the_command_says_it_of_the_committed_run(capsys: pytest.CaptureFixture[
     assert not ended.value.code
     said = capsys.readouterr().out
     assert "cut in two by shape, and each half predicted without it" in said
-    assert "The shipped fit has seen this machine: here it is the fit without it." in said
+    assert (
+        "The shipped fit has seen a processor of this name with as many cores: here it is the fit without it." in said
+    )
     for way in checking.WAYS:
         assert said.count(way) == 2, way
     with pytest.raises(SystemExit):

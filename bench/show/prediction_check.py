@@ -29,7 +29,7 @@ def show(found: Sequence[Check], place: str, file: TextIO | None = None) -> None
         rows = " and ".join(map(str, one.halves))
         say(f"{one.device}, {CLOCKS[one.clock]}: {rows} rows of {one.shapes} shapes")
         if one.seen:
-            say("The shipped fit has seen this machine: here it is the fit without it.")
+            say("The shipped fit has seen a processor of this name with as many cores: here it is the fit without it.")
         for what, told in (("times", one.times), ("speedups", one.speedups)):
             if told:
                 say("")
