@@ -91,15 +91,35 @@ def test_each_step_has_the_time_that_passed_in_it() -> None:
     assert found == {"whole": 10.0, "depthwise": 10.0, "pointwise": 10.0, "norm_act": 40.0}
 
 
-def test_a_long_call_is_walked_once() -> None:
+def card(single_ns: float, step_ns: float) -> tuple[SimpleNamespace, list[int]]:
     timed: list[int] = []
-    seconds = SimpleNamespace(
-        time=lambda _, n: timed.append(n) or n * 1e9, steps=lambda calls, times: [[1e8] * len(calls)] * times
+    told = SimpleNamespace(
+        torch_device=torch.device("meta"),
+        time=lambda _, n: timed.append(n) or n * single_ns,
+        steps=lambda calls, times: [[step_ns] * len(calls)] * times,
     )
+    return told, timed
+
+
+def test_a_cards_whole_call_is_what_a_sample_has_and_a_long_one_is_walked_once() -> None:
+    told, timed = card(1e9, 1e8)
     with torch.inference_mode():
-        found = parts_ns(seconds, evaluation(trial()), 2)
-    assert timed == [2]
+        found = parts_ns(told, evaluation(trial()), 2)
+    assert timed == [2, 2]
     assert found == {"whole": 1e9, "depthwise": 1e8, "pointwise": 1e8, "norm_act": 4e8}
+
+
+def test_a_neighbour_that_takes_the_core_now_and_then_changes_no_share() -> None:
+    """Of each ten readings of the clock one has lost 5 ms to somebody else."""
+    now = [0]
+
+    def clock() -> int:
+        now[0] += 1
+        return 10 * now[0] + 5_000_000 * (now[0] // 10)
+
+    with torch.inference_mode():
+        found = parts_ns(Cpu(clock), evaluation(trial()), 1)
+    assert found == {"whole": 10.0, "depthwise": 10.0, "pointwise": 10.0, "norm_act": 40.0}
 
 
 def test_only_plain_eager_inference_of_a_fair_length_is_walked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +134,8 @@ def test_only_plain_eager_inference_of_a_fair_length_is_walked(monkeypatch: pyte
         assert parts_ns(device, two, 1) is None
         monkeypatch.setattr(walk, "MOST_STEPS", 6)
         assert parts_ns(device, evaluation(trial()), 1) is None
-        unable = SimpleNamespace(time=lambda *_: 1000, steps=lambda *_: None)
+        unable, _ = card(1000, 1)
+        unable.steps = lambda *_: None
         monkeypatch.setattr(walk, "MOST_STEPS", 7)
         assert parts_ns(unable, evaluation(trial()), 1) is None
 

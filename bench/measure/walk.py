@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from statistics import median
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
@@ -20,10 +19,9 @@ if TYPE_CHECKING:
     from bench.measure.devices import Device
     from bench.spec.columns import Part
 
-SAMPLES = 5  # of whole calls, with walks after each, so that the machine's mood is in both
-WALKS_NS = 10e6  # of walks after a sample, as far as these are
-FEWEST, MOST = 1, 5  # walks
-ENOUGH_NS = 0.3e9  # of one arm in one process: long calls get fewer samples, and hardly differ
+ROUNDS, WALKS = 5, 5  # so many walks in each of so many rounds
+LONG_NS = 50e6  # of walks in a round; where they would take longer there is one
+ENOUGH_NS = 0.2e9  # of one arm in one process: long calls have fewer rounds, and hardly differ
 MOST_STEPS = 256  # a card's queue holds about a thousand launches, and a deep stack would overrun it
 Step = tuple["Part | None", Callable[[], object]]
 
@@ -81,29 +79,37 @@ def part_of(module: nn.Module) -> Part:
 
 
 def parts_ns(device: Device, evaluation: Evaluation, evaluations: int) -> dict[str, float] | None:
-    """Nanoseconds of one evaluation of a block of ours: `whole`, as a sample of so many `evaluations` has it, and in each Part.
+    """Nanoseconds of one evaluation of a block of ours, `whole` and in each Part: the least over walks, as what disturbs a call only adds.
 
-    Medians; a card's parts by its own clock. None where a call is no plain row of modules (in training, of a graph's replay, of
-    compiled code), where it has too many steps, and on a device that can't time steps.
+    On a CPU the whole call is timed alone beside each walk, so that whatever else runs is met by both alike. On a card it is what a sample
+    of so many `evaluations` takes each, by the host's clock, and the parts are the card's own times.
+
+    None where a call is no plain row of modules (in training, of a graph's replay, of compiled code), where it has too many steps, and
+    on a device that can't time steps.
     """
     if evaluation.call is not evaluation.module or evaluation.replay is not None or evaluation.training:
         return None
     walk = Walk(evaluation.module, evaluation.input)
     if len(walk.steps) > MOST_STEPS:
         return None
-    calls = [call for _, call in walk.steps]
-    whole: list[float] = []
+    queued = device.torch_device.type != "cpu"
+    calls: list[Callable[[], object]] = [call for _, call in walk.steps]
+    once = device.time(evaluation, evaluations if queued else 1) / (evaluations if queued else 1)
+    rounds = max(1, min(ROUNDS, round(ENOUGH_NS / (once * (evaluations + WALKS if queued else 2 * WALKS)))))
+    whole = [once]
     walks: list[list[float]] = []
-    spent = 0.0
-    while len(whole) < SAMPLES and spent < ENOUGH_NS:
-        whole.append(device.time(evaluation, evaluations) / evaluations)
-        taken = device.steps(calls, max(FEWEST, min(MOST, round(WALKS_NS / whole[-1]))))
+    for _ in range(rounds):
+        if queued:
+            whole.append(device.time(evaluation, evaluations) / evaluations)
+        taken = device.steps(calls if queued else [evaluation, *calls], WALKS if once * WALKS < LONG_NS else 1)
         if taken is None:
             return None
+        if not queued:
+            whole += [first for first, *_ in taken]
+            taken = [rest for _, *rest in taken]
         walks += taken
-        spent += whole[-1] * (evaluations + len(taken))
-    found: dict[str, float] = {"whole": median(whole)}
+    found: dict[str, float] = {"whole": min(whole)}
     for (part, _), *ns in zip(walk.steps, *walks, strict=True):
         if part is not None:
-            found[part] = found.get(part, 0.0) + median(ns)
+            found[part] = found.get(part, 0.0) + min(ns)
     return {part: round(ns, 1) for part, ns in found.items()}
