@@ -176,6 +176,24 @@ def test_the_title_tells_what_takes_a_tenth_of_the_time_the_most_first(tmp_path:
     )
 
 
+def test_noisy_cells_have_no_say_in_the_title_and_stand_pale(tmp_path: Path) -> None:
+    axes = {"channels": [16, 64], "threads": 1}
+    told = {"name": "t", "experiments": {"a": {"blocks": ["standard", "separable"], "axes": axes}}}
+
+    def odd(t: Trial, a: Arm) -> dict[str, float]:
+        return {"depthwise": 0.9} if t.shape.c_in == 16 and a.choice.name == "separable" else shares(t, a)
+
+    write_run(tmp_path / "one", Story(parts=odd, disturbed={0: 0.5}), told)
+    run = read(tmp_path / "one")
+    assert run.pairs["status"].tolist() == ["noisy", "ok"]
+    figure = parts_picture.picture(run)
+    assert figure is not None
+    assert "depthwise 50 %" in figure.get_suptitle().replace("\n", " ")
+    assert {bar.get_x() < 5 for bar in figure.axes[0].patches if bar.get_alpha() is not None} == {True}
+    write_run(tmp_path / "both", Story(parts=shares, disturbed={0: 0.5, 1: 0.5}), told)
+    assert "all of them noisy" in parts_picture.title(parts_picture.walked(read(tmp_path / "both")))
+
+
 def test_bars_stand_as_high_as_the_speedup_says(tmp_path: Path) -> None:
     axes = {"channels": [16, 64], "threads": 1}
     told = {"name": "t", "experiments": {"a": {"blocks": ["standard", "separable"], "axes": axes}}}

@@ -77,7 +77,7 @@ def _views(folders: list[Path], quiet: bool, alone: bool) -> list[Run]:
     from dataclasses import replace
 
     from bench.show import drivers as words
-    from bench.show import second_opinion, terminal, write
+    from bench.show import parts_picture, second_opinion, terminal, write
 
     runs = []
     for folder in folders:
@@ -89,6 +89,7 @@ def _views(folders: list[Path], quiet: bool, alone: bool) -> list[Run]:
             with readers_may_leave():
                 terminal.show(views.run)
                 second_opinion.show(views.run)
+                parts_picture.show(views.run)
                 words.show_brief(views.drivers)
         if alone and views.noise is not None:
             say("\n".join(views.noise.sentences()))

@@ -32,6 +32,7 @@ PARTS = {
 """Each part's word and colour, in the order of the bars from below."""
 MOST_PANELS = 12
 _TOLD = 0.1  # of the time, below which a part is not in the title
+_PALE = 0.4
 _WIDTH = 0.8  # of the step from channels to channels, that the bars of a shape take together
 
 
@@ -43,11 +44,10 @@ def draw(run: Run, folder: Path) -> tuple[Path, ...]:
 
 def picture(run: Run) -> Figure | None:
     """Time over the baseline's against channels, stacked by part, a panel per kernel and way to run; None without walks."""
-    rows = [r for r in sweep_of_shapes(records_of(run.measurements)) if r["status"] in MEASURED and r["time_in_gaps_s"] is not None]  # fmt: skip
-    base = {r["trial_id"]: float(r["time_median_s"]) for r in rows if r["block"] == r["baseline"]}
-    rows = [r for r in rows if r["trial_id"] in base]
+    rows = walked(run)
     if not rows:
         return None
+    base = {r["trial_id"]: float(r["time_median_s"]) for r in rows if r["block"] == r["baseline"]}
     facets = lay_out(rows, ignore=("block",))
     every = [
         (group, line, kernel)
@@ -74,8 +74,9 @@ def picture(run: Run) -> Figure | None:
     used = [p for p in PARTS if any(r[f"time_in_{p}_s"] > 0 for r in rows)]
     handles: list[Artist] = [Patch(color=PARTS[p][1], label=PARTS[p][0]) for p in used]
     handles.append(Patch(alpha=0, label=f"from left to right: {', '.join(blocks)}"))
+    handles += [Patch(color=style.FAINT, alpha=_PALE, label="pale: noisy")] if any(map(_noisy, rows)) else []
     clock = "" if all(is_cpu(r["device"]) for r in rows) else ", a card's layers by its own clock"
-    how = f"medians of walks layer by layer beside whole calls{clock} · gaps: the rest of the call (below 0 not drawn)"
+    how = f"the least of walks layer by layer and of calls beside them{clock}, medians over processes · gaps: the rest of the call (below 0 not drawn)"
     more = left_out(run, facets, rows)
     if len(every) > len(places):
         more = f"{len(every) - len(places)} more panels are not drawn; measurements.csv has them. {more}".strip()
@@ -83,8 +84,29 @@ def picture(run: Run) -> Figure | None:
     return figure
 
 
+def show(run: Run) -> None:
+    """Print what the title says, if blocks of the run were walked."""
+    rows = walked(run)
+    if rows:
+        print(f"\n{title(rows)}")
+
+
+def walked(run: Run) -> list[Record]:
+    """The rows of a sweep of shapes whose blocks were walked, with their baselines."""
+    swept = sweep_of_shapes(records_of(run.measurements))
+    rows = [r for r in swept if r["status"] in MEASURED and r["time_in_gaps_s"] is not None]
+    known = {r["trial_id"] for r in rows if r["block"] == r["baseline"]}
+    return [r for r in rows if r["trial_id"] in known]
+
+
 def title(rows: Sequence[Record]) -> str:
-    """Of the block that is compared, on each device, the parts that take a tenth of its time or more, medians over cells."""
+    """Of the block that is compared, on each device, the parts that take a tenth of its time or more, medians over cells.
+
+    Noisy cells have no say, unless all are.
+    """
+    calm = [r for r in rows if not _noisy(r)]
+    said_of = "medians of cells" if calm else "medians of cells, all of them noisy"
+    rows = calm or rows
     others = [r for r in rows if r["block"] != r["baseline"]] or list(rows)
     block = next((r["block"] for r in others if r["time_in_depthwise_s"] > 0), others[0]["block"])
     mine = [r for r in others if r["block"] == block]
@@ -96,16 +118,22 @@ def title(rows: Sequence[Record]) -> str:
         told = sorted((p for p in PARTS if shares[p] >= _TOLD), key=lambda p: -shares[p])
         where = f"on {in_words(device)} " if len(devices) > 1 else ""
         said.append(where + listed([f"{PARTS[p][0]} {share(shares[p])}" for p in told]))
-    return f"Where the time of {block} goes (medians of cells): {'; '.join(said)}"
+    return f"Where the time of {block} goes ({said_of}): {'; '.join(said)}"
 
 
 def _stack(axis: Axes, rows: Sequence[Record], xs: Sequence[float], base: dict[str, float], width: float) -> None:
-    """A bar for each row, from below in the order of PARTS."""
+    """A bar for each row, from below in the order of PARTS; pale where the row is noisy."""
     feet = [0.0] * len(rows)
     for part, (_, colour) in PARTS.items():
         heights = [max(0.0, r[f"time_in_{part}_s"]) / base[r["trial_id"]] for r in rows]
-        axis.bar(xs, heights, width, feet, color=colour, edgecolor="white", linewidth=0.5, zorder=2)
+        bars = axis.bar(xs, heights, width, feet, color=colour, edgecolor="white", linewidth=0.5, zorder=2)
+        for bar, r in zip(bars, rows, strict=True):
+            bar.set_alpha(_PALE if _noisy(r) else None)
         feet = [foot + height for foot, height in zip(feet, heights, strict=True)]
+
+
+def _noisy(row: Record) -> bool:
+    return str(row["status"]) == "noisy"
 
 
 def _baselines(rows: Sequence[Record]) -> str:
