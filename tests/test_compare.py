@@ -465,6 +465,7 @@ def test_fail_on_is_status_1_where_a_row_is_slower_and_0_where_none_is(
 ) -> None:
     b = other(tmp_path / "b", Story(planted, run_id="b", seed=2, processes=8))
     assert bench(a.folder, a.folder, "--fail-on", "changed")[0] == 0
+    assert "A and B are the same run: nothing can differ\n" in bench(a.folder, a.folder, "--fail-on", "slower")[1]
     status, out, _ = bench(a.folder, b.folder, "--fail-on", "slower")
     assert (status, "(Holm's)" in out) == (1, True)
     assert out.splitlines()[-1] == "gate failed: 2 of 20 rows slower by more than 5 %; 0 AMBIGUOUS"
@@ -475,7 +476,7 @@ def test_fail_on_is_status_1_where_a_row_is_slower_and_0_where_none_is(
     assert bench(b.folder, a.folder, "--fail-on", "changed", "--json")[0] == 1
     assert bench(a.folder, b.folder, "--fail-on", "slower", "--margin", "12%")[0] == 0
     status, out, _ = bench(a.folder, b.folder, a.folder, "--csv", "x.csv", "--json")
-    assert [c["b"] for c in json.loads(out)["comparisons"]] == ["b", "a"]
+    assert [(c["b"], c["same_run"]) for c in json.loads(out)["comparisons"]] == [("b", False), (a.run_id, True)]
     assert {r["run_b"] for r in csv.DictReader(Path("x.csv").read_text().splitlines())} == {"b", "a"}
 
 

@@ -173,6 +173,7 @@ def test_the_page_names_each_margin_that_rows_were_held_against(a: results.Run, 
 
 def test_a_run_beside_itself_and_runs_without_a_common_row_have_a_page(a: results.Run, tmp_path: Path) -> None:
     assert "20 same of 20 rows" in page(compare(a, a)).text
+    assert "A and B are the same run: nothing can differ." in page(compare(a, a)).text
     assert "Nothing that the runs record" in page(compare(a, a)).text
     assert "CONFOUNDED: the workload" not in page(compare(a, a)).text  # no word that no row has
     none = page(compare(a, other(tmp_path, Story(run_id="b"), data=config({"channels": [512]}))))

@@ -145,8 +145,10 @@ class Comparison:
 
     @property
     def same_run(self) -> bool:
-        """Whether a run was set beside itself; a copy in which anything measured is another number is no such run."""
-        return self.a.run_id == self.b.run_id and all(m.log is None or m.log.mean == 0 for m in self.speedups.judged)
+        """Whether a run was set beside itself; a copy in which a row is missing or anything measured is another number is no such run."""
+        t = self.speedups
+        alone = t.only_a or t.only_b
+        return self.a.run_id == self.b.run_id and not alone and all(m.log is None or m.log.mean == 0 for m in t.judged)
 
     @property
     def keys(self) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ ABOVE: dict[Quantity, str] = {
 """What B / A says, on every table and picture."""
 WAYS: dict[Quantity, tuple[str, str]] = {"speedup": ("higher", "lower"), "time": ("longer", "shorter")}
 """A ratio above 1x in a word, and one below."""
+SAME_RUN = "A and B are the same run: nothing can differ"
 _CORRECTIONS = {
     "benjamini-hochberg": "Benjamini-Hochberg's, 5 % of what is called changed may not be",
     "holm": "Holm's",
@@ -235,7 +236,10 @@ def widened(found: Sequence[Comparison]) -> str:
 
 def cautions(found: Comparison) -> Iterator[str]:
     """What to think of when these numbers are read."""
-    if not found.speedups.judged or found.same_run:
+    if found.same_run:
+        yield SAME_RUN
+        return
+    if not found.speedups.judged:
         return
     over = f"{_rows(found.speedups.family)} of speedups" if found.times else _rows(found.speedups.family)
     if found.times:

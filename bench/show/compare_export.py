@@ -55,6 +55,7 @@ def as_csv(found: Sequence[Comparison]) -> str:
 def _comparison(c: Comparison) -> dict[str, Any]:
     return {
         "b": c.b.run_id,
+        "same_run": c.same_run,
         "keys": list(c.keys),
         "noise_bands": {"a": c.bands[0], "b": c.bands[1]},
         "differences": [asdict(d) for d in c.differences],

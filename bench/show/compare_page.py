@@ -94,7 +94,7 @@ def text(found: Sequence[Comparison], pictures: Sequence[Iterable[Path]], comman
 
 
 def _lede(found: Comparison) -> tuple[str, str]:
-    return compare.headline(found), compare.overall(found.speedups)
+    return compare.headline(found), compare.SAME_RUN if found.same_run else compare.overall(found.speedups)
 
 
 def _column(head: str, compared: Table) -> Column:
