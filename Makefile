@@ -15,6 +15,12 @@ FAIL_ON ?=
 PAGE ?=
 PYTHON ?=
 
+# A mistyped variable would be ignored, and something else measured than was asked for. Other targets' variables are no mistake.
+KNOWN := DEVICE CONFIG SET OUT RESUME A B MARGIN BY FAIL_ON PAGE PYTHON PYTHONPATH VENV SHELL MAKEFLAGS MFLAGS MAKE PIP_%
+GIVEN := $(foreach v,$(.VARIABLES),$(if $(findstring command line,$(origin $v)),$v))
+STRANGE := $(filter-out $(KNOWN),$(GIVEN))
+$(if $(STRANGE),$(error There is no variable $(STRANGE): see make help))
+
 VENV := .venv
 PYTHONS := python3 python3.14 python3.13 python3.12 python3.11 python
 
@@ -124,6 +130,9 @@ gallery: $(READY) ## docs/GALLERY.md, and the pictures and pages of results/refe
 clean: ## remove .venv, caches and build leftovers; never results
 	rm -rf $(VENV) build dist *.egg-info .benchmarks .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find bench tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.DEFAULT:
+	$(error There is no target $@: see make help)
 
 # ---------------------------------------------------------------- set-up
 

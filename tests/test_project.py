@@ -98,6 +98,28 @@ def test_variables_reach_the_bench_line():
     assert resumed == "py -m bench run --resume 'results/x'"
 
 
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        (("bench", "DEVCE=cuda"), "There is no variable DEVCE: see make help."),
+        (("-n", "help", "CONFG=x.yaml"), "There is no variable CONFG: see make help."),
+        (("bnech", "DEVICE=cuda"), "There is no target bnech: see make help."),
+    ],
+)
+def test_a_mistyped_word_is_refused_in_one_line(given, line):
+    told = make(*given, "PYTHON=py")
+    assert (told.returncode, told.stdout) == (2, "")
+    (said,) = told.stderr.splitlines()
+    assert line in said
+
+
+def test_variables_of_make_pip_and_other_targets_are_no_mistake():
+    given = ("-j2", "SHELL=/bin/sh", "PIP_INDEX_URL=x", "A=one", "RESUME=", "SET=kernel=3  size=7")
+    told = make("-n", "smoke", "PYTHON=py", *given)
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.splitlines()[-1].split()[-4:] == "--set 'kernel=3' --set 'size=7'".split()
+
+
 def test_what_is_asked_of_a_comparison_reaches_the_bench_line():
     given = ("A=one", "B=two", "MARGIN=3%", "FAIL_ON=slower", "BY=times", "PAGE=p.html", "OUT=o")
     line = make("-n", "compare", "PYTHON=py", *given).stdout.splitlines()[-1]
