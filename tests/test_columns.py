@@ -19,6 +19,12 @@ from tests.synthetic import Story, config, write_run
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCES = sorted(f.parent for f in (ROOT / "results" / "reference").glob("*/measurements.csv"))
+COMMITTED = sorted(
+    f
+    for kept in ("reference", "study")
+    for name in ("measurements.csv", "pairs.csv", "roofs.csv")
+    for f in (ROOT / "results" / kept).glob(f"*/{name}")
+)
 FAILS = {0: (1, "oom", "no memory"), 1: (2, "crash", "it fell"), 2: (1, "unsupported", "not on this device")}
 
 
@@ -65,6 +71,14 @@ def test_each_column_has_its_row_and_each_file_its_header():
     assert set(columns_page.ROWS) == set(FILES)
     for key in FILES:
         assert f"> {' '.join(f'`{c.name}`' for c in columns_of(key))}" in told
+
+
+@pytest.mark.parametrize("table", COMMITTED, ids=lambda table: f"{table.parent.name}/{table.name}")
+def test_a_committed_table_has_the_header_that_bench_report_writes(table: Path):
+    """Otherwise the first bench report of a clone would change files that are kept."""
+    key = next(key for key, name in FILES.items() if name == table.name)
+    header = table.read_text(encoding="utf-8").partition("\n")[0]
+    assert header.split(",") == [c.name for c in columns_of(key)], f"bench report {table.parent.relative_to(ROOT)}"
 
 
 def test_a_column_that_is_never_empty_is_not(run: results.Run):
