@@ -465,6 +465,9 @@ def test_fail_on_is_status_1_where_a_row_is_slower_and_0_where_none_is(
 ) -> None:
     b = other(tmp_path / "b", Story(planted, run_id="b", seed=2, processes=8))
     assert bench(a.folder, a.folder, "--fail-on", "changed")[0] == 0
+    assert bench(a.folder, b.folder)[1].splitlines()[1] == f"B  {b.folder}"
+    copy = Path(shutil.copytree(b.folder, "copy"))
+    assert bench(a.folder, copy)[1].splitlines()[1] == "B  copy (b)"
     assert "A and B are the same run: nothing can differ\n" in bench(a.folder, a.folder, "--fail-on", "slower")[1]
     status, out, _ = bench(a.folder, b.folder, "--fail-on", "slower")
     assert (status, "(Holm's)" in out) == (1, True)

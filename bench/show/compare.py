@@ -12,7 +12,7 @@ from bench.analyse.gate import Gate
 from bench.analyse.matching import Record
 from bench.analyse.summary import percent, spanned, times
 from bench.show.drivers import seconds
-from bench.show.terminal import cell, console_on, print_table
+from bench.show.terminal import cell, console_on, named, print_table
 from bench.spec.columns import MEASURED
 from bench.spec.device_names import in_words
 from bench.spec.interval import Interval
@@ -42,7 +42,7 @@ def show(found: Comparison, file: TextIO | None = None) -> None:
     def say(line: str) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    say(f"A  {found.a.run_id}\nB  {found.b.run_id}")
+    say(f"A  {named(found.a)}\nB  {named(found.b)}")
     for d in found.differences:
         say(f"differs: {d.name}: {d.a} in A, {d.b} in B")
     for compared in found.tables:

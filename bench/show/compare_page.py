@@ -16,6 +16,7 @@ from bench.show import compare, compare_export, compare_rows, page_facts
 from bench.show.compare_picture import NAMES
 from bench.show.html import MOST_BYTES, inlined, render
 from bench.show.inline import Inlined, Letters
+from bench.show.terminal import named
 
 NAME = "compare.html"
 _TEMPLATE = "compare.html.j2"
@@ -50,6 +51,7 @@ class Side:
 
     name: str
     run_id: str
+    named: str
     made_on: str
     command: str
 
@@ -124,7 +126,7 @@ def _part(run: str, compared: Table, drawn: dict[str, Inlined]) -> Part:
 
 
 def _side(name: str, run: Run) -> Side:
-    return Side(name, run.run_id, page_facts.made_on(run), str(run.environment.get("command") or ""))
+    return Side(name, run.run_id, named(run), page_facts.made_on(run), str(run.environment.get("command") or ""))
 
 
 def _facts(runs: Sequence[Run]) -> list[tuple[str, tuple[str, ...], bool]]:

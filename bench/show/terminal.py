@@ -71,6 +71,11 @@ def grid(pairs: Sequence[Record], most_rows: int = MOST_ROWS, most_columns: int 
     )
 
 
+def named(run: Run) -> str:
+    """A run by the folder that was given, and by its name where that is another one: `results/one (smoke-cpu-20261122T060221Z)`."""
+    return str(run.folder) if run.folder.name == run.run_id else f"{run.folder} ({run.run_id})"
+
+
 def cell(row: Record) -> str:
     """A pair in one cell."""
     if row["status"] in FAILED or row["status"] == "unsupported":

@@ -11,7 +11,7 @@ from bench.analyse.claims import CLAIMS
 from bench.analyse.judgement import Effect, Verdict, p_words
 from bench.analyse.summary import apart, capital, spanned, times
 from bench.analyse.verdict import Verdicts, judge, weaker
-from bench.show.terminal import console_on, print_table
+from bench.show.terminal import console_on, named, print_table
 
 HEAD = ("claim", "answer", "about", "where", "regime", "effect", "p", "cells")
 MOST_EXPLORED = 40
@@ -37,6 +37,8 @@ def show(found: Verdicts, file: TextIO | None = None) -> None:
     first = [v for v in found.verdicts if v.confirmatory]
     rest = [v for v in found.verdicts if not v.confirmatory and not v.predicted]
     would = [v for v in found.verdicts if v.predicted]
+    for run in found.runs if several else ():
+        say(f"run  {named(run)}")
     print_table(console, HEAD, [_line(v, several) for v in first], len(HEAD))
     if found.tests:
         say(CONFIRMED.format(n=found.tests))
