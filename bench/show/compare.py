@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
 from bench.analyse.comparison import CARDS, Comparison, Match, Quantity, Table, Verdict, beyond
+from bench.analyse.families import equivalent
 from bench.analyse.gate import Gate
 from bench.analyse.matching import Record
 from bench.analyse.summary import percent, spanned, times
@@ -117,26 +118,26 @@ def overall(compared: Table) -> str:
     if not compared.judged:
         return ""
     what = "speedups" if compared.quantity == "speedup" else "times"
-    span, change = direction(compared.mean, compared.quantity, compared.edge)
+    span, change = direction(compared.mean, compared.quantity, compared.edge, compared.confidence)
     return f"B's {what} are {span} those of A: {change} (geometric mean of {_rows(len(compared.judged))})"
 
 
-def direction(mean: Interval, quantity: Quantity, edge: float) -> tuple[str, str]:
+def direction(mean: Interval, quantity: Quantity, edge: float, confidence: float) -> tuple[str, str]:
     """The ratio of B's values to A's with its interval, and which way that goes: `0.97x [0.95, 0.99]`, `3 % lower`.
 
-    `mean` is of ln(ratio) as in a Match: above 1x B's speedups are higher, its times longer.
+    `mean` is of ln(ratio) as in a Match: above 1x B's speedups are higher, its times longer. The same is what a row's SAME is.
     """
     log = mean.mean
     ratio = math.exp(log)
     if not math.isfinite(mean.half_width):
         return times(ratio, 0.01), "without an interval"
     span = spanned(ratio, math.exp(log - mean.half_width), math.exp(log + mean.half_width), 0.01)
-    within = max(abs(log - mean.half_width), abs(log + mean.half_width)) <= edge
+    within = equivalent(mean, edge, confidence) <= 1 - confidence + 1e-12
     higher, lower = WAYS[quantity]
     if abs(log) > mean.half_width:
         change = f"{percent(abs(math.expm1(log)))} {higher if log > 0 else lower}"
         return span, f"{change}, within the margin" if within else change
-    return span, "the same within the margin" if within else f"neither {higher} nor {lower} for sure"
+    return span, f"the same within {percent(math.expm1(edge))}" if within else f"neither {higher} nor {lower} for sure"
 
 
 def sentences(found: Comparison, compared: Table) -> Iterator[str]:
@@ -157,7 +158,10 @@ def details(compared: Table) -> Iterator[str]:
     if compared.judged:
         blocks = compared.by_block()
         if compared.quantity == "time" and len(blocks) > 1:
-            told = [_of_block(block, *direction(mean, "time", compared.edge)) for block, mean in blocks.items()]
+            told = [
+                _of_block(block, *direction(mean, "time", compared.edge, compared.confidence))
+                for block, mean in blocks.items()
+            ]
             rest = f", and {len(told) - MOST_BLOCKS} more" if len(told) > MOST_BLOCKS else ""
             yield f"times in B / in A by block: {', '.join(told[:MOST_BLOCKS])}{rest}"
     confounded = [m for m in compared.matches if m.differs]

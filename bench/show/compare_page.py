@@ -103,7 +103,7 @@ def _column(head: str, compared: Table) -> Column:
     counts: Counter[str] = Counter(m.verdict for m in compared.matches)
     counts.update({"ONLY IN A": len(compared.only_a), "ONLY IN B": len(compared.only_b)})
     mean = (
-        compare.direction(compared.mean, compared.quantity, compared.edge)
+        compare.direction(compared.mean, compared.quantity, compared.edge, compared.confidence)
         if compared.judged
         else ("", "no row to judge")
     )

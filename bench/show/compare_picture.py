@@ -137,7 +137,7 @@ def ratios(found: Comparison, compared: Table | None = None) -> Figure | None:
 
     speedups = laid.table.quantity == "speedup"
     handles: list[Artist] = [_margin(laid.table), style.proxy("hollow: AMBIGUOUS", style.FAINT, "o", hollow=True)]
-    span, change = direction(laid.table.mean, laid.table.quantity, edge)
+    span, change = direction(laid.table.mean, laid.table.quantity, edge, laid.table.confidence)
     title = f"On average B's {'speedups' if speedups else 'times'} are {span} those of A: {change}"
     return _figure(
         laid, _draw_ratios, scale, _RATIO[laid.table.quantity], title, _how_ratio(found), handles, lines=False
