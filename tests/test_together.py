@@ -18,7 +18,7 @@ from bench.analyse.results import Run
 from bench.analyse.summary import records_of
 from bench.analyse.together import short, together
 from bench.analyse.verdict import judge
-from bench.show import depth_picture, devices_picture, page, page_rows, page_together, plots
+from bench.show import depth_picture, devices_picture, page, page_rows, page_together, plots, terminal
 from bench.show import together as terminal_of_several
 from bench.show import verdict as words
 from bench.spec.errors import UserError
@@ -62,6 +62,11 @@ def title(figure: Figure | None) -> str:
     return " ".join(figure.get_suptitle().split())
 
 
+def small_print(figure: Figure | None) -> str:
+    assert figure is not None
+    return " ".join(" ".join(t.get_text() for t in figure.texts).replace("\u00a0", " ").split())
+
+
 def test_the_terminal_has_a_line_for_each_run_and_one_table_of_all(runs: list[Run]) -> None:
     out = StringIO()
     terminal_of_several.show(together(runs), out)
@@ -94,6 +99,39 @@ def test_the_page_says_what_more_questions_cost(runs: list[Run]) -> None:
     lines = words.of_several(judge(runs), together(runs).letters())
     assert lines
     assert all(line in Parsed(text(runs)).text for line in lines)
+
+
+def test_a_run_that_is_no_sweep_beside_one_is_named_with_the_reason(runs: list[Run], tmp_path: Path) -> None:
+    one = {"blocks": PAIR, "axes": {"channels": [48], "size": 20, "kernel": 3, "threads": 1}}
+    write_run(tmp_path, Story(run_id="lone"), config(experiments={"sweep": one}), environment={"torch": "2.9.1"})
+    two = [results.read(tmp_path), runs[0]]
+    joined, out = together(two), StringIO()
+    said = "run A's 1 row and run B's 3 rows"  # B's are stacks
+    terminal_of_several.show(joined, out)
+    why = f"Not in this, nor in tables and pictures of sweeps: {said}, no sweeps of channels or kernels over one block; the page's table of all rows has them."  # fmt: skip
+    assert why in out.getvalue()
+    assert why in Parsed(text(two)).text
+    for figure in (plots.speedup(joined.whole), plots.throughput(joined.whole)):
+        small = small_print(figure)
+        assert f"Not drawn here, as no sweep of channels or kernels over one block: {said}." in small
+        assert "run run-laptop" in small
+        assert not re.search(r"lone|2\.9\.1", small)
+
+
+def test_where_all_rows_are_of_sweeps_nothing_is_said_to_be_left_out(tmp_path: Path) -> None:
+    joined, out = together([made(tmp_path / name, "cpu", 2.0, devices=CPU, torch=f"2.{name}") for name in "ab"]), StringIO()  # fmt: skip
+    terminal_of_several.show(joined, out)
+    small = small_print(devices_picture.picture(joined.whole))
+    assert "Not " not in out.getvalue() + small
+    assert "torch 2.a and 2.b" in small
+    assert "run run-a and run-b" in small
+
+
+def test_a_table_of_predicted_rows_does_not_call_a_measured_run_unmeasured(runs: list[Run]) -> None:
+    rows = records_of(together(runs).whole.pairs)
+    foretold = [{**r, "device": "sim:a100", "status": "predicted"} for r in rows]
+    assert terminal.above(foretold, foretold)[1].startswith("Nothing was measured here")
+    assert terminal.above(foretold, [*rows, *foretold])[1] == "Every cell of this table is predicted: a model's word, [within its error]."  # fmt: skip
 
 
 # ---------------------------------------------------------------- rows

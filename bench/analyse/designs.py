@@ -6,11 +6,12 @@ of their own.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.analyse.summary import Record
-from bench.spec.columns import TOLD
+from bench.spec.columns import FAILED, TOLD
 
 SETTINGS = ("threads", "batch", "dtype", "layout", "allocator", "waiting", "mode", "cudnn_benchmark", "pass")
 NUMBERS = ("batch", "threads")  # that stand on an axis by their size
@@ -64,6 +65,12 @@ def sweep_of_shapes(rows: Sequence[Record]) -> list[Record]:
     kept = [r for r in blocks if (r["device"], r["experiment"]) in sweeping]
     single = [r for r in kept if r["depth"] == 1]
     return single or kept
+
+
+def unswept(rows: Sequence[Record]) -> dict[str, int]:
+    """How many rows that hold a speedup or failed sweep_of_shapes leaves out of each run, by run_id; none where it finds nothing to keep."""
+    kept = {id(r) for r in sweep_of_shapes(rows) or rows}
+    return Counter(str(r["run_id"]) for r in rows if id(r) not in kept and r["status"] in (*TOLD, *FAILED))
 
 
 def _sweeps(rows: Sequence[Record]) -> bool:

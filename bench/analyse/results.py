@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal, cast
@@ -34,7 +34,8 @@ class Run:
 
     `samples` is None where it was not asked for or not kept, `opinions` where none were due, `roofs` where none were
     measured. `plan` is None, and `timed_s`, `wall_s` and `sessions` are 0, where the folder keeps only tables. Seconds are
-    summed over the sessions that ended by themselves or by Ctrl-C: in samples, and from start to end.
+    summed over the sessions that ended by themselves or by Ctrl-C: in samples, and from start to end. `members` are, of
+    several runs as one, those runs by the letter that is their rows' run_id.
     """
 
     folder: Path
@@ -51,6 +52,7 @@ class Run:
     timing: Timing = field(default_factory=Timing)
     opinions: pd.DataFrame | None = None
     roofs: pd.DataFrame | None = None
+    members: Mapping[str, Run] = field(default_factory=dict)
 
 
 def read(folder: Path, samples: bool = False) -> Run:

@@ -76,9 +76,7 @@ def short(name: str) -> str:
 
 def _whole(members: Sequence[Member]) -> Run:
     first = members[0].run
-    told = [m.run.environment for m in members]
     roofs = [_renamed(m.run.roofs, m) for m in members if m.run.roofs is not None]
-    environment = {name: " and ".join(dict.fromkeys(str(e[name])[:most] for e in told if e.get(name))) for name, most in (("torch", None), ("started_utc", 10))}  # fmt: skip
     return replace(
         first,
         folder=Path(),
@@ -86,11 +84,12 @@ def _whole(members: Sequence[Member]) -> Run:
         measurements=_joined([_renamed(m.run.measurements, m) for m in members]),
         pairs=_joined([_renamed(m.run.pairs, m) for m in members]),
         samples=None,
-        environment=environment,
+        environment={},
         plan=None,
         from_journal=False,
         opinions=None,
         roofs=_joined(roofs) if roofs else None,
+        members={m.letter: m.run for m in members},
         timed_s=sum(m.run.timed_s for m in members),
         wall_s=sum(m.run.wall_s for m in members),
         sessions=sum(m.run.sessions for m in members),

@@ -49,7 +49,8 @@ def picture(run: Run) -> Figure | None:
         style.name_panel(axis, ", ".join(filter(None, (words[key[0]], size))))
     drawing.label_outer(axes, across, "kernel")
     left = f"{len(keys) - len(shown)} more places are not drawn." if len(keys) > len(shown) else ""
-    blocks = [r for r in pairs if r["experiment"] in {c.experiment for c in found} and drawing.measured(r)]
+    drawn = {(c.experiment, c.place.device) for c in found}
+    blocks = [r for r in pairs if (r["experiment"], r["device"]) in drawn and drawing.measured(r)]
     how = "predicted: time = a x layers + b x MACs, a and b from the straight lines through the sweeps of depth at fixed MACs · its bar: 95 % interval over resamples of those times, not of the model · found: speedup 1 by lines through ln speedup over ln channels; its bar: where the ends of the 95 % intervals cross"  # fmt: skip
     style.frame(figure, _title(found), drawing.footer(run, blocks, how), _handles(), left)
     return figure

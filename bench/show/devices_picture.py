@@ -54,7 +54,7 @@ def picture(run: Run) -> Figure | None:
     handles: list[Artist] = [style.proxy(in_words(", ".join(filter(None, line))), k.colour, k.marker, k.line) for line, k in looks.items()]  # fmt: skip
     handles += [style.proxy("1x: equally fast", style.FAINT, line="-"), *drawing.hollow_handle(drawn)]
     handles += style.predicted_handle(drawing.predicted(drawn))
-    style.frame(figure, titles.devices(drawn), drawing.footer(run, drawn), handles, more)
+    style.frame(figure, titles.devices(drawn), drawing.footer(run, drawn), handles, " ".join(filter(None, [more, drawing.unswept(run)])))  # fmt: skip
     return figure
 
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
+from bench.analyse.designs import unswept as no_sweep
 from bench.analyse.regression import listed
 from bench.analyse.results import Run
-from bench.analyse.summary import Record, percent
+from bench.analyse.summary import Record, percent, records_of
 from bench.show import style
 from bench.show.facets import Channels, Facets
+from bench.show.titles import of_runs
 from bench.spec.columns import MEASURED, PREDICTED, SPEEDUP, TOLD
 from bench.spec.device_names import is_cpu, is_predicted
 
@@ -168,23 +170,32 @@ def hollow_handle(rows: Sequence[Record]) -> list[Artist]:
 
 
 def left_out(run: Run, facets: Facets, rows: Sequence[Record]) -> str:
-    """What the picture had no room for, and the experiments that other pictures are for."""
+    """What the picture had no room for, and the experiments, or of several runs the rows, that other pictures are for."""
     words = []
     if facets.left_out:
         words.append(f"{facets.left_out} more groups of panels are not drawn; pairs.csv has them.")
+    if run.members:
+        return " ".join([*words, *filter(None, [unswept(run)])])
     others = [e for e in dict.fromkeys(run.pairs["experiment"]) if e not in {r["experiment"] for r in rows}]
     if others:
         words.append(f"Not drawn here, as no sweep of channels or kernels over one block: {listed(others)}.")
     return " ".join(words)
 
 
+def unswept(run: Run) -> str:
+    """Whose rows a picture of sweeps leaves out; nothing where it is of one run, or they are all of sweeps."""
+    said = of_runs(no_sweep(records_of(run.pairs))) if run.members else ""
+    return f"Not drawn here, as no sweep of channels or kernels over one block: {said}." if said else ""
+
+
 def footer(run: Run, rows: Sequence[Record], how: str = "") -> str:
-    """How and where the picture's numbers were measured."""
+    """How and where the picture's numbers were measured; of several runs by those alone that `rows` are of."""
+    letters = {r["run_id"] for r in rows}
+    runs = [member for letter, member in run.members.items() if letter in letters] or [run]
     names = dict.fromkeys(str(r["device_name"] or r["device"]) for r in rows)
     counts = sorted({int(r["processes"]) for r in rows if r["status"] in MEASURED} or {0})
     processes = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    torch = run.environment.get("torch")
-    date = str(run.environment.get("started_utc") or "")[:10]
+    torch, date = (_said(str(r.environment.get(key) or "")[:most] for r in runs) for key, most in (("torch", None), ("started_utc", 10)))  # fmt: skip
     level = f"{run.timing.confidence * 100:g} %"
     kinds = {is_predicted(r["device"]) for r in rows}
     bars = "bars: the model's error, 95 % of data that it was not fitted to lie within it"
@@ -198,8 +209,12 @@ def footer(run: Run, rows: Sequence[Record], how: str = "") -> str:
     plural = "" if counts == [1] else "es"
     spent = f"{processes} process{plural} a cell" if counts[-1] else ""
     where = [", ".join(names), *_fixed(rows), f"torch {torch}" if torch else "", spent]
-    unfinished = "INCOMPLETE RUN" if run.from_journal and not (run.folder / "DONE").exists() else ""
-    return " · ".join(filter(None, [unfinished, *where, how, date, f"run {run.run_id}"]))
+    unfinished = "INCOMPLETE RUN" if any(r.from_journal and not (r.folder / "DONE").exists() for r in runs) else ""
+    return " · ".join(filter(None, [unfinished, *where, how, date, f"run {_said(r.run_id for r in runs)}"]))
+
+
+def _said(words: Iterable[str]) -> str:
+    return " and ".join(dict.fromkeys(filter(None, words)))
 
 
 def _fixed(rows: Sequence[Record]) -> list[str]:

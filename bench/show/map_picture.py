@@ -63,7 +63,7 @@ def picture(run: Run) -> Figure | None:
         figure.set_size_inches(tall[0], max(1.9, 0.9 + 0.42 * len(kernels)) * down + 0.2)
         drawn = [r for r in rows if drawing.measured(r)]
         how = "speedup: time of the baseline / time of the block, paired within rounds · heavy line: where the speedup crosses 1x"  # fmt: skip
-        style.frame(figure, _title(drawn), drawing.footer(run, drawn, how), _handles(rows), left)
+        style.frame(figure, _title(drawn), drawing.footer(run, drawn, how), _handles(rows), " ".join(filter(None, [left, drawing.unswept(run)])))  # fmt: skip
     return figure
 
 

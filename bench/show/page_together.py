@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.analyse.claims import CLAIMS
+from bench.analyse.designs import unswept as no_sweep
 from bench.analyse.results import Run
+from bench.analyse.summary import records_of
 from bench.analyse.together import Member, Together
 from bench.analyse.verdict import Verdicts
 from bench.show import page, page_facts, page_rows, terminal
@@ -16,6 +18,7 @@ from bench.show import verdict as words
 from bench.show.html import MOST_BYTES, inlined, render
 from bench.show.inline import Letters
 from bench.show.page_parts import SPARE, Topic, answer, sections, sources
+from bench.show.titles import of_runs
 from bench.spec.device_names import in_words
 
 DEVICES = Topic("speedup", "Speedup", "Time of the standard block / time of the separable one, against channels, per kernel, all devices on the same axes: above 1x the separable one is faster.", ("devices", "speedup"))  # fmt: skip
@@ -58,6 +61,7 @@ def text(joined: Together, found: Verdicts, pictures: Iterable[Path]) -> str:
         "title": TITLE,
         "heads": [head(m) for m in joined.members],
         "finding": page.finding(joined.whole),
+        "unswept": unswept(joined),
         "answers": [answer(v, letters) for v in found.verdicts],
         "claims": CLAIMS,
         "of_several": words.of_several(found, letters),
@@ -76,6 +80,15 @@ def text(joined: Together, found: Verdicts, pictures: Iterable[Path]) -> str:
     room = MOST_BYTES - SPARE - len(render(_TEMPLATE, outlines, **told).encode())
     told["downloads"], told["left_out"] = page_facts.downloads([(f"{m.letter}-", m.run) for m in joined.members], room)
     return render(_TEMPLATE, outlines, **told)
+
+
+def unswept(joined: Together) -> str:
+    """Whose rows neither the finding nor the table and the pictures of speedups hold, and why; nothing where they hold all."""
+    counts = no_sweep(records_of(joined.whole.pairs))
+    if not counts:
+        return ""
+    one = sum(counts.values()) == 1
+    return f"Not in this, nor in tables and pictures of sweeps: {of_runs(counts)}, no sweep{'' if one else 's'} of channels or kernels over one block; the page's table of all rows has {'it' if one else 'them'}."
 
 
 def side_by_side(runs: Sequence[Run]) -> tuple[Side, ...]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from bench.analyse.results import Run
 from bench.analyse.summary import SERIES, Record, place_label, records_of, sentences, summarise, times
-from bench.spec.columns import FAILED, PREDICTED, TOLD
+from bench.spec.columns import FAILED, MEASURED, PREDICTED, TOLD
 from bench.spec.device_names import is_predicted
 
 if TYPE_CHECKING:
@@ -120,13 +120,15 @@ def show(run: Run, file: TextIO | None = None) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def above(pairs: Sequence[Record]) -> list[str]:
-    """What stands above the tables: what a cell is, and which cells nothing was measured for."""
+def above(pairs: Sequence[Record], every: Sequence[Record] = ()) -> list[str]:
+    """What stands above tables of `pairs`, of `every` one there is: what a cell is, and which cells nothing was measured for."""
     kinds = {is_predicted(r["device"]) for r in pairs}
     baselines = " or ".join(dict.fromkeys(str(r["baseline"]) for r in pairs))
     what = "Predicted speedup" if kinds == {True} else "Speedup"
     lines = [f"{what}: time of {baselines} / time of the block; above 1x the block is faster."]
     where = "in the columns called predicted" if kinds == {True, False} else "here"
+    if kinds == {True} and any(r["status"] in MEASURED for r in every):
+        return [*lines, "Every cell of this table is predicted: a model's word, [within its error]."]
     return [*lines, f"Nothing was measured {where}: a model's word, [within its error]."] if True in kinds else lines
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.analyse.regression import listed
@@ -51,6 +51,11 @@ def _finding(blocks: dict[str, list[_Part]], devices: int, predicted: bool) -> s
         alone = "; it would deliver" if predicted else "; it delivers"
         text += f"{alone if devices == 1 else ', delivering'} {arrived} of the promised ratio"
     return text
+
+
+def of_runs(counts: Mapping[str, int]) -> str:
+    """`run A's 12 rows and run B's 1 row`, of how many of each run's rows are meant."""
+    return listed([f"run {letter}'s {n} row{'s' if n != 1 else ''}" for letter, n in counts.items()])
 
 
 def speedup(rows: Sequence[Record]) -> str:

@@ -35,19 +35,22 @@ def show(joined: Together, file: TextIO | None = None) -> None:
             say(f"{h.letter}: {word}")
     say()
     say(page.finding(joined.whole))
-    rows = shared(records_of(joined.whole.pairs))
+    if left := page_together.unswept(joined):
+        say(left)
+    every = records_of(joined.whole.pairs)
+    rows = shared(every)
     if rows:
         say()
-        for line in terminal.above(rows):
+        for line in terminal.above(rows, every):
             say(line)
         kept = shown(rows)
         laid = terminal.grid(kept, most_columns=len(kept))
         terminal.print_table(console, laid.header, laid.rows, laid.keys)
         for line in terminal.notes((laid,)):
             say(line)
-        left = len({_place(r) for r in rows} - {_place(r) for r in kept})
-        if left:
-            say(f"{left} more way{'s' if left > 1 else ''} to run the blocks in the runs' pairs.csv")
+        more = len({_place(r) for r in rows} - {_place(r) for r in kept})
+        if more:
+            say(f"{more} more way{'s' if more > 1 else ''} to run the blocks in the runs' pairs.csv")
     say()
     say(MORE)
 
