@@ -18,7 +18,7 @@ from bench.analyse.results import Run
 from bench.analyse.summary import records_of
 from bench.analyse.together import short, together
 from bench.analyse.verdict import judge
-from bench.show import depth_picture, devices_picture, page, page_rows, page_together, plots, terminal
+from bench.show import depth_picture, devices_picture, page, page_rows, page_together, parts_picture, plots, terminal
 from bench.show import together as terminal_of_several
 from bench.show import verdict as words
 from bench.spec.errors import UserError
@@ -229,6 +229,19 @@ def test_sweeps_of_devices_stand_side_by_side_on_the_same_scales(runs: list[Run]
     assert [h.split(",")[0].split("\n")[0] for h in headings] == 2 * ["cpu (Xeon)", "cuda:0 (H100 80GB HBM3)"]
     assert len({a.get_ylim() for a in shown[:2]}) == len({a.get_ylim() for a in shown[2:]}) == 1
     assert shown[0].get_ylim()[1] / shown[0].get_ylim()[0] > 100  # a thousandfold apart, on one scale
+
+
+def test_where_the_time_goes_is_told_of_the_runs_that_were_walked(runs: list[Run], tmp_path: Path) -> None:
+    story = Story(run_id="walked", parts=lambda t, a: {"conv" if a.choice.name == "standard" else "depthwise": 0.9})
+    write_run(tmp_path, story, config(experiments={"sweep": SWEEP}), environment={"torch": "2.9.1", "devices": CPU})
+    figure = parts_picture.picture(together([runs[1], results.read(tmp_path)]).whole)
+    small = small_print(figure)
+    assert figure is not None
+    assert all(a.get_title(loc="left").startswith("cpu (Xeon), ") for a in figure.axes)
+    assert "Not walked layer by layer: run A." in small
+    assert "torch 2.9.1" in small
+    assert "run walked" in small
+    assert not re.search(r"run-card|cu128", small)
 
 
 # ---------------------------------------------------------------- the page

@@ -49,6 +49,7 @@ def picture(run: Run) -> Figure | None:
         return None
     base = {r["trial_id"]: float(r["time_median_s"]) for r in rows if r["block"] == r["baseline"]}
     facets = lay_out(rows, ignore=("block",))
+    alone = in_words(rows[0]["device"]) if run.members and "device" not in facets.apart else ""
     every = [
         (group, line, kernel)
         for group in facets.groups
@@ -69,7 +70,7 @@ def picture(run: Run) -> Figure | None:
         axis.axhline(1, color=style.FAINT, lw=1.0, zorder=1)
         channel_axis(axis, channels)
         axis.grid(visible=False, axis="x")
-        style.name_panel(axis, panel_name(", ".join(filter(None, (group, line))), kernel))
+        style.name_panel(axis, panel_name(", ".join(filter(None, (alone, group, line))), kernel))
     label_outer(axes, across, f"time / time of {_baselines(rows)}")
     used = [p for p in PARTS if any(r[f"time_in_{p}_s"] > 0 for r in rows)]
     handles: list[Artist] = [Patch(color=PARTS[p][1], label=PARTS[p][0]) for p in used]
@@ -77,7 +78,7 @@ def picture(run: Run) -> Figure | None:
     handles += [Patch(color=style.FAINT, alpha=_PALE, label="pale: noisy")] if any(map(_noisy, rows)) else []
     clock = "" if all(is_cpu(r["device"]) for r in rows) else ", a card's layers by its own clock"
     how = f"the least of walks layer by layer and of calls beside them{clock}, medians over processes · gaps: the rest of the call (below 0 not drawn)"
-    more = left_out(run, facets, rows)
+    more = " ".join(filter(None, [left_out(run, facets, rows), _unwalked(run, rows)]))
     if len(every) > len(places):
         more = f"{len(every) - len(places)} more panels are not drawn; measurements.csv has them. {more}".strip()
     style.frame(figure, title(rows), footer(run, rows, how), handles, more)
@@ -119,6 +120,13 @@ def title(rows: Sequence[Record]) -> str:
         where = f"on {in_words(device)} " if len(devices) > 1 else ""
         said.append(where + listed([f"{PARTS[p][0]} {share(shares[p])}" for p in told]))
     return f"Where the time of {block} goes ({said_of}): {'; '.join(said)}"
+
+
+def _unwalked(run: Run, rows: Sequence[Record]) -> str:
+    """Which of several runs have sweeps and no walks."""
+    swept = {r["run_id"] for r in sweep_of_shapes(records_of(run.measurements)) if r["status"] in MEASURED} - {r["run_id"] for r in rows}  # fmt: skip
+    letters = [letter for letter in run.members if letter in swept]
+    return f"Not walked layer by layer: run{'s' if len(letters) > 1 else ''} {listed(letters)}." if letters else ""
 
 
 def _stack(axis: Axes, rows: Sequence[Record], xs: Sequence[float], base: dict[str, float], width: float) -> None:
