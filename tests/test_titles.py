@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 
 from bench.analyse import results
 from bench.analyse.summary import records_of
-from bench.show import titles
+from bench.show import page_facts, titles
 from bench.spec.plan import Arm, Trial
 from tests.synthetic import Story, config, half_the_promise, write_run
 
@@ -116,3 +118,19 @@ def test_shares_of_roofs_range_over_cells_and_networks_are_told_as_one() -> None
     assert titles.roofline(rows) == "Standard reaches 50 % to 90 % of its compute roof, separable under 0.1 % to 20 %"
     rows += [row("vgg16", 0.7, None, "memory"), row("resnet18", 0.3, None, "memory")]
     assert titles.roofline(rows).endswith(", networks 30 % to 70 % of their memory roof")
+
+
+def test_one_predicted_pair_is_no_pairs(tmp_path: Path) -> None:
+    pairs(tmp_path)
+    run = results.read(tmp_path)
+    one, two = (replace(run, pairs=run.pairs.head(n).assign(status="predicted", device_name="predicted NVIDIA H100")) for n in (1, 2))  # fmt: skip
+    assert page_facts.predicted(one) == "Nothing here was measured: the only pair of predicted NVIDIA H100 is a model's word. Its interval is the model's error on data that it was not fitted to, and no verdict counts it as measured."  # fmt: skip
+    assert "all pairs of predicted NVIDIA H100 are a model's word" in page_facts.predicted(two)
+
+
+def test_a_predicted_device_beside_a_measured_one_would_deliver(tmp_path: Path) -> None:
+    rows = pairs(tmp_path)
+    foretold = [{**r, "device": "sim:h100", "status": "predicted"} for r in rows]
+    said = titles.finding([*rows, *foretold])
+    assert re.search(r"; on predicted h100 separable would be faster in . of 3 cells and would deliver .* of the promised ratio$", said)  # fmt: skip
+    assert "of 3 cells, delivering " in said

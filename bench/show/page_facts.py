@@ -128,7 +128,11 @@ def predicted(run: Run) -> str:
     if not len(rows):
         return ""
     names = ", ".join(dict.fromkeys(str(n) for n in rows["device_name"].dropna()))
-    many = "Nothing here was measured: all" if len(rows) == len(run.pairs[run.pairs["status"].isin(TOLD)]) else f"{len(rows)}"  # fmt: skip
+    every = len(rows) == len(run.pairs[run.pairs["status"].isin(TOLD)])
+    if len(rows) == 1:
+        many = "Nothing here was measured: the only" if every else "1"
+        return f"{many} pair of {names} is a model's word. Its interval is the model's error on data that it was not fitted to, and no verdict counts it as measured."
+    many = "Nothing here was measured: all" if every else f"{len(rows)}"
     return f"{many} pairs of {names} are a model's word. Their intervals are its error on data that it was not fitted to, and no verdict counts them as measured."
 
 

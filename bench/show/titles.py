@@ -49,7 +49,8 @@ def _finding(blocks: dict[str, list[_Part]], devices: int, predicted: bool) -> s
     if len(blocks) == 1 and devices <= MOST_DELIVERING and promises(_largest(parts)):
         arrived = _spread(_main(parts), lambda p: share(p.tally.delivered), lambda p: p.tally.delivered, _alike(parts))
         alone = "; it would deliver" if predicted else "; it delivers"
-        text += f"{alone if devices == 1 else ', delivering'} {arrived} of the promised ratio"
+        among = " and would deliver" if predicted else ", delivering"
+        text += f"{alone if devices == 1 else among} {arrived} of the promised ratio"
     return text
 
 
