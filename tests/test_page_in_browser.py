@@ -149,6 +149,15 @@ def test_the_index_filters_its_runs_and_leads_to_their_pages(window: browser.Tab
     ]
 
 
+def test_the_index_shows_its_last_column_beside_long_names(window: browser.Tab, tmp_path: Path) -> None:
+    folder = tmp_path / "default_cpu_cuda_of_the_third_machine_in_the_cellar"
+    results.write_tables(
+        made(folder, "cuda:0", 0.5, devices=CARD, host=HOST, torch="2.11.0a0+git0123456789abcdef.nv25.11")
+    )
+    opened(window, index.write(tmp_path).as_uri())
+    assert window.ask("(b => b.scrollWidth <= b.clientWidth)(document.getElementById('pairs').parentElement)")
+
+
 def test_text_can_be_selected_in_the_pictures_too(tab: browser.Tab) -> None:
     select = "(e => { const s = getSelection(); s.removeAllRanges(); s.selectAllChildren(e); return s.toString(); })"
     assert "Is it faster here?" in tab.ask(f"{select}(document.querySelector('h1'))")
