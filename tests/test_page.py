@@ -7,6 +7,7 @@ import html
 import re
 import shutil
 from collections import Counter
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -197,6 +198,24 @@ def test_an_unfinished_run_says_so_first(tmp_path: Path) -> None:
     (tmp_path / "DONE").unlink()
     told = Parsed(bare(results.read(tmp_path))).text
     assert told.index("INCOMPLETE") < told.index("What the texts claim")
+
+
+@pytest.mark.parametrize(("some", "said"), [(6, "6 of 12 measured rows are noisy: read this as a try, not as a measurement."), (5, "")])  # fmt: skip
+def test_a_run_of_noisy_rows_says_so_under_its_finding(tmp_path: Path, some: int, said: str) -> None:
+    write_run(tmp_path)
+    run = results.read(tmp_path)
+    results.write_tables(run)
+    rows = run.pairs.assign(status=["noisy"] * some + ["ok"] * (len(run.pairs) - some))
+    told = Parsed(bare(replace(run, pairs=rows))).text
+    assert ("read this as a try" in told) is bool(said)
+    assert said in told.partition("What the texts claim")[0]
+
+
+def test_each_verdict_has_its_count_of_cells_beside_its_place(parsed: Parsed, whole: Path) -> None:
+    first = parsed.text.partition("SUPPORTED, REFUTED and EQUIVALENT survive")[0]
+    counted = [v.cells.surely for v in judge([results.read(whole)]).verdicts if v.confirmatory and v.cells.surely is not None and v.cells.low]  # fmt: skip
+    assert counted
+    assert sorted(int(n) for n in re.findall(r"· (\d+) of \d+ cells? yes", first)) == sorted(counted)
 
 
 def test_failures_and_skips_are_counted_with_their_reasons(tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ def text(run: Run, found: Verdicts, noise: Noise | None, pictures: Iterable[Path
         "run": run,
         "devices": page_facts.made_on(run),
         "finding": finding(run),
+        "noisy": page_facts.noisy(run),
         "unfinished": terminal.incomplete(run),
         "predicted": page_facts.predicted(run),
         "noise": noise.sentences() if noise else [],

@@ -122,6 +122,13 @@ def measured(run: Run) -> str:
     return f"{sum(counts[s] for s in MEASURED)} of {len(run.pairs)}{noisy}{rest}"
 
 
+def noisy(run: Run) -> str:
+    """`6 of 6 measured rows are noisy` where half of them or more are; nothing otherwise."""
+    counts = Counter(str(s) for s in run.pairs["status"])
+    many, n = sum(counts[s] for s in MEASURED), counts["noisy"]
+    return f"{n} of {many} measured row{'s' if many > 1 else ''} {'are' if n > 1 else 'is'} noisy" if n and 2 * n >= many else ""  # fmt: skip
+
+
 def predicted(run: Run) -> str:
     """What must be known of a run that holds predicted pairs; nothing of any other."""
     rows = run.pairs[run.pairs["status"] == PREDICTED]

@@ -57,6 +57,11 @@ class Answer:
         """The answer as a class of the style sheet."""
         return "would-be" if self.predicted else self.answer.lower().replace(" ", "-")
 
+    @property
+    def count(self) -> str:
+        """`0 of 1 cell yes`: how many cells, and in how many the claim surely holds; sweeps as they are counted."""
+        return self.cells.partition(",")[0] if "cell" in self.cells else self.cells
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
