@@ -218,6 +218,11 @@ def test_each_verdict_has_its_count_of_cells_beside_its_place(parsed: Parsed, wh
     assert sorted(int(n) for n in re.findall(r"· (\d+) of \d+ cells? yes", first)) == sorted(counted)
 
 
+def test_what_explains_time_says_why_a_claims_regime_may_differ(parsed: Parsed) -> None:
+    section = parsed.text.rpartition("What explains time")[2]
+    assert "A claim's regime is told of its own cells" in section[:600]
+
+
 def test_failures_and_skips_are_counted_with_their_reasons(tmp_path: Path) -> None:
     story = Story(fails={0: (1, "oom", "no memory for 17 MiB"), 2: (1, "oom", "no memory for 68 MiB")})
     write_run(tmp_path, story, config({"channels": [16, 64], "kernel": [3, 5], "threads": [1, 64]}))
