@@ -335,6 +335,9 @@ def test_runs_without_a_common_row_are_said_to_have_none(a: results.Run, tmp_pat
     assert "No row is in both runs" in _shown(found)
     with pytest.raises(UserError, match="no row can be compared"):
         gate([found])
+    half = replace(a, run_id="b", **{n: getattr(a, n).assign(dtype="bf16") for n in ("pairs", "measurements")})
+    with pytest.raises(UserError, match=r"all are CONFOUNDED: dtype had to differ.*Compare runs of the same dtype"):
+        gate([compare(a, half)])
 
 
 def test_reference_runs_without_plan_or_environment_compare(a: results.Run, tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def test_a_measured_run_against_a_predicted_one_is_confounded_and_opens_no_gate(
     assert {m.verdict for m in rows} == {"CONFOUNDED"}
     assert all("device" in m.differs for m in rows)
     assert not [m for table in found[0].tables for m in table.judged]
-    with pytest.raises(UserError, match="no row can be compared"):
+    with pytest.raises(UserError, match="no row can be compared \\(one run is predicted and the other measured\\)"):
         gate(found)
     out = StringIO()
     compare.show(found[0], out)

@@ -9,6 +9,7 @@ from statistics import median
 from typing import Any, Literal
 
 from bench.analyse.comparison import CHANGED, Comparison, Match, Quantity, Table, Verdict
+from bench.spec.device_names import is_predicted
 from bench.spec.errors import UserError
 
 LookedFor = Literal["slower", "changed"]
@@ -120,8 +121,18 @@ def gate(found: Sequence[Comparison], looked_for: LookedFor = "slower", quantity
     for c, t in zip(found, tables, strict=True):
         if t is None or not t.judged:
             rule = "no row can be compared" if quantity == "speedup" else "no times can be compared"
-            why = f" ({c.apart})" if quantity == "time" and c.apart else ""
-            raise UserError(
-                f"--fail-on: {c.b.folder}", rule + why, "Compare runs of one config, measured to their end."
-            )
+            why, remedy = _cause(c, quantity)
+            raise UserError(f"--fail-on: {c.b.folder}", rule + why, remedy)
     return Gate(looked_for, quantity, tuple(t for t in tables if t is not None))
+
+
+def _cause(c: Comparison, quantity: Quantity) -> tuple[str, str]:
+    """Why no row could be judged, in brackets, and what to do."""
+    confounded = [m for m in c.speedups.matches if m.differs]
+    if confounded and len(confounded) == len(c.speedups.matches):
+        if any(is_predicted(str(m.a["device"])) != is_predicted(str(m.b["device"])) for m in confounded):
+            return " (one run is predicted and the other measured)", "Compare two measured runs, or two predicted by one device."  # fmt: skip
+        fields = ", ".join(dict.fromkeys(f for m in confounded for f in m.differs))
+        return f" (all are CONFOUNDED: {fields} had to differ)", f"Compare runs of the same {fields}."
+    why = f" ({c.apart})" if quantity == "time" and c.apart else ""
+    return why, "Compare runs of one config, measured to their end."
