@@ -59,8 +59,8 @@ class Answer:
 
     @property
     def count(self) -> str:
-        """`0 of 1 cell yes`: how many cells, and in how many the claim surely holds; sweeps as they are counted."""
-        return self.cells.partition(",")[0] if "cell" in self.cells else self.cells
+        """`0 of 1 cell yes`: how many cells, and in how many the claim surely holds; nothing of sweeps."""
+        return self.cells.partition(",")[0] if "cell" in self.cells else ""
 
 
 @dataclass(frozen=True, slots=True)
