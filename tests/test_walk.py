@@ -188,7 +188,7 @@ def test_noisy_cells_have_no_say_in_the_title_and_stand_pale(tmp_path: Path) -> 
     assert run.pairs["status"].tolist() == ["noisy", "ok"]
     figure = parts_picture.picture(run)
     assert figure is not None
-    assert "depthwise 50 %" in figure.get_suptitle().replace("\n", " ")
+    assert "(medians of cells, 1 of 2 left out as noisy): depthwise 50 %" in figure.get_suptitle().replace("\n", " ")
     assert {bar.get_x() < 5 for bar in figure.axes[0].patches if bar.get_alpha() is not None} == {True}
     write_run(tmp_path / "both", Story(parts=shares, disturbed={0: 0.5, 1: 0.5}), told)
     assert "all of them noisy" in parts_picture.title(parts_picture.walked(read(tmp_path / "both")))

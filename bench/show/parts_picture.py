@@ -105,8 +105,11 @@ def title(rows: Sequence[Record]) -> str:
 
     Noisy cells have no say, unless all are.
     """
-    calm = [r for r in rows if not _noisy(r)]
-    said_of = "medians of cells" if calm else "medians of cells, all of them noisy"
+    noisy = {r["trial_id"] for r in rows if _noisy(r)}
+    calm, every = [r for r in rows if r["trial_id"] not in noisy], len({r["trial_id"] for r in rows})
+    said_of = "medians of cells"
+    if noisy:
+        said_of += f", {len(noisy)} of {every} left out as noisy" if calm else ", all of them noisy"
     rows = calm or rows
     others = [r for r in rows if r["block"] != r["baseline"]] or list(rows)
     block = next((r["block"] for r in others if r["time_in_depthwise_s"] > 0), others[0]["block"])
