@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bench.analyse import results
+from bench.analyse.together import together as join
 from bench.show import index
 from bench.show.write import write_together, write_views
 from tests import browser
@@ -35,7 +36,7 @@ def pages(report: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, st
     shutil.copytree(ROOT / "results" / "reference" / "xeon-2-cores", root / "server")
     card = made(root / "card", "cuda:0", 0.5, stacks=True, devices=CARD, host=HOST, torch="2.11.0+cu128")
     results.write_tables(card)
-    (together, *_) = write_together([results.read(root / "server"), card], root / "both.html")
+    (together, *_) = write_together(join([results.read(root / "server"), card]), root / "both.html")
     return {"one": report, "several": together.as_uri(), "index": index.write(root).as_uri()}
 
 

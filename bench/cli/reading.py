@@ -36,6 +36,7 @@ def report(
 ) -> None:
     """Write a run's tables, plots and page from its journal, and print its summary; of several runs also one page."""
     from bench.analyse.results import read
+    from bench.analyse.together import together
     from bench.show import export, index, write
 
     if index_:
@@ -57,13 +58,13 @@ def report(
     page = write.page_of(folders, file_of("--out", out))
     written = _views(folders, quiet=format_ == "html", alone=page is None)
     if page is not None:
-        _, *pictures = write.write_together(written, page)
+        joined = together(written)
+        _, *pictures = write.write_together(joined, page)
         if format_ is None:
-            from bench.analyse.together import together
             from bench.show import together as words
 
             with readers_may_leave():
-                words.show(together(written))
+                words.show(joined)
             say(
                 f"written: {len(pictures)} pictures in {page.with_suffix('')} and the page of {len(written)} runs {page}"
             )

@@ -94,14 +94,16 @@ def parts_ns(device: Device, evaluation: Evaluation, evaluations: int) -> dict[s
         return None
     queued = device.torch_device.type != "cpu"
     calls: list[Callable[[], object]] = [call for _, call in walk.steps]
-    once = device.time(evaluation, evaluations if queued else 1) / (evaluations if queued else 1)
+    at_once = evaluations if queued else 1
+    once = device.time(evaluation, at_once) / at_once
+    each = WALKS if once * WALKS < LONG_NS else 1
     rounds = max(1, min(ROUNDS, round(ENOUGH_NS / (once * (evaluations + WALKS if queued else 2 * WALKS)))))
     whole = [once]
     walks: list[list[float]] = []
     for _ in range(rounds):
         if queued:
-            whole.append(device.time(evaluation, evaluations) / evaluations)
-        taken = device.steps(calls if queued else [evaluation, *calls], WALKS if once * WALKS < LONG_NS else 1)
+            whole.append(device.time(evaluation, at_once) / at_once)
+        taken = device.steps(calls if queued else [evaluation, *calls], each)
         if taken is None:
             return None
         if not queued:

@@ -161,7 +161,7 @@ def probe(surroundings: Surroundings, timing: Timing, start_s: float, imports: S
     handle, name = tempfile.mkstemp(prefix="bench-probe-", suffix=".log")
     os.close(handle)
     log = Path(name)
-    worker = Worker(surroundings, job("probe", surroundings, timing) | {"imports": [*imports]}, log)
+    worker = Worker(surroundings, job("probe", surroundings, timing, imports=imports), log)
     told: list[dict[str, Any]] = []
     hung = False
     try:
@@ -213,10 +213,11 @@ def job(
     trials: Sequence[Trial] = (),
     replicate: int = 0,
     roofs: bool = False,
+    imports: Sequence[str] = (),
 ) -> dict[str, Any]:
     """What a worker reads on stdin: `probe`, or `inspect`, `time` or `opinion` on these trials, in this order.
 
-    `roofs` asks it to measure the device's roofs first.
+    `roofs` asks it to measure the device's roofs first, `imports` are factories that a probe looks for.
     """
     return {
         "kind": kind,
@@ -224,7 +225,7 @@ def job(
         "threads": surroundings.threads,
         "replicate": replicate,
         "roofs": roofs,
-        "imports": [],
+        "imports": list(imports),
         "timing": timing.model_dump(),
         "trials": [t.to_dict() for t in trials],
     }

@@ -197,15 +197,15 @@ def footer(run: Run, rows: Sequence[Record], how: str = "") -> str:
     processes = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     torch, date = (_said(str(r.environment.get(key) or "")[:most] for r in runs) for key, most in (("torch", None), ("started_utc", 10)))  # fmt: skip
     level = f"{run.timing.confidence * 100:g} %"
-    kinds = {is_predicted(r["device"]) for r in rows}
+    told = {is_predicted(r["device"]) for r in rows}
     bars = "bars: the model's error, 95 % of data that it was not fitted to lie within it"
-    if kinds == {True}:
+    if told == {True}:
         how = " · ".join(
             [*(part for part in how.split(" · ") if part and not any(word in part for word in MEASURING)), bars]
         )
     else:
         how = how or f"speedup: paired within rounds · bars: {level} interval over processes (Student's t)"
-        how += f" · of predicted cells {bars}" if True in kinds else ""
+        how += f" · of predicted cells {bars}" if True in told else ""
     plural = "" if counts == [1] else "es"
     spent = f"{processes} process{plural} a cell" if counts[-1] else ""
     where = [", ".join(names), *_fixed(rows), f"torch {torch}" if torch else "", spent]

@@ -13,7 +13,7 @@ from bench.analyse.aa import Noise
 from bench.analyse.drivers import Drivers, explain
 from bench.analyse.results import Run, read, write_tables, write_text
 from bench.analyse.summary import records_of
-from bench.analyse.together import together
+from bench.analyse.together import Together
 from bench.analyse.verdict import Verdicts, judge
 from bench.show import (
     claims_picture,
@@ -104,12 +104,12 @@ def page_of(folders: Sequence[Path], out: Path | None) -> Path | None:
     return Path("results") / f"report-{'-'.join([*names[:2], *more])}.html"
 
 
-def write_together(runs: Sequence[Run], path: Path) -> tuple[Path, ...]:
+def write_together(joined: Together, path: Path) -> tuple[Path, ...]:
     """Write one page of several runs to `path`, and its pictures into the folder beside it that is named like it.
 
-    Returns the page and the pictures. UserError for a run that is given twice and for an A/A run.
+    Returns the page and the pictures.
     """
-    joined, found = together(runs), judge(runs)
+    found = judge([m.run for m in joined.members])
     into, whole = path.with_suffix(""), joined.whole
     drawn = devices_picture.draw(whole, into)
     drawn += plots.draw(whole, into, but=("speedup",) if drawn else ())
