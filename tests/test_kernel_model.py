@@ -61,8 +61,23 @@ def test_eager_waits_for_the_longer_of_host_and_device_and_a_graph_does_without_
     kernels = of_block(build(BlockChoice("separable"), Shape(128, 128, 28, 28)), 28, 28)
     eager, graph = (kernel_model.call_seconds(device, kernels, mode, PRIOR) for mode in ("eager", "graph"))
     assert eager.wall_s == eager.host_s == pytest.approx(6 * 15e-6)
-    assert graph.device_s == eager.device_s
+    sooner = 6 * device.floor_s * PRIOR["gpu.floor"] * (1 - PRIOR["gpu.graph"])
+    assert graph.device_s == pytest.approx(eager.device_s - sooner)
     assert graph.host_s == pytest.approx(15e-6)
+
+
+def test_a_3_x_3_in_fp32_is_faster_where_the_library_has_winograds_algorithm_in_one_kernel():
+    without = predicted_devices.named("h100")
+    having = replace(without, winograd=True)
+    p = {**PRIOR, "gpu.corner": 50.0}
+
+    def ratio(taps=(3, 3), dtype="fp32", stride=1):
+        made = convolution("x", 64, 512, 512, 3136, 3136, taps, stride, dtype=dtype)
+        slow, fast = (kernel_model.kernel_seconds(device, made, p) for device in (without, having))
+        return slow / fast
+
+    assert ratio() == pytest.approx(PRIOR["gpu.winograd"], rel=0.05)
+    assert ratio((5, 5)) == ratio(stride=2) == ratio(dtype="fp16") == ratio(dtype="fp32-tf32") == 1.0
 
 
 def test_a_cpu_lays_out_anew_what_its_library_wants_otherwise():

@@ -17,14 +17,14 @@ from bench.analyse.results import read
 from bench.spec.errors import UserError
 from bench.spec.kernel_model import call_seconds
 from bench.spec.kernels import of_block
-from bench.spec.model_parameters import fitted, fitted_without
+from bench.spec.model_parameters import PRIOR, fitted, fitted_without
 from bench.spec.plan import Arm, Trial
 from bench.spec.predicted_devices import named
 from tests.synthetic import Story, config, write_run
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "results" / "reference" / "xeon-2-cores"
-CARD = "NVIDIA H100 80GB HBM3"
+CARD = "NVIDIA A100-SXM4-40GB"
 OURS = {"gpu.dispatch": 2.0, "gpu.compute.dense.plain": 0.5, "gpu.compute.depthwise": 0.2}
 """What the made-up card's host and library differ in from the shipped fit."""
 AXES = {
@@ -40,7 +40,7 @@ AXES = {
 def truth(trial: Trial, arm: Arm) -> float:
     s = trial.shape
     kernels = of_block(trial.block(arm), s.height, s.width, s.batch, trial.dtype, trial.layout == "channels_last")
-    return call_seconds(named("h100"), kernels, trial.mode, {**fitted(), **OURS}).wall_s  # type: ignore[arg-type]
+    return call_seconds(named("a100"), kernels, trial.mode, {**fitted(), **OURS}).wall_s  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +117,18 @@ def test_the_command_says_it_of_the_committed_run(capsys: pytest.CaptureFixture[
     assert one["times"][HALF]["within_2"] == one["speedups"][HALF]["within_2"] == 1.0
     median = 100 * math.expm1(one["speedups"][HALF]["median"])
     assert f"speedups off by {median:.0f} % at the median" in said
+
+
+def test_a_card_that_the_shipped_fit_has_seen_is_held_against_the_one_without_it(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        cli.main(["predict", "check", str(REFERENCE.parent / "h100-16-cores")])
+    said = capsys.readouterr().out
+    assert said.count("The shipped fit has seen runs on a card of this model: here it is the fit without it.") == 2, (
+        "two clocks"
+    )
+    assert said.count("The shipped fit has seen a processor") == 1
+    assert fitted_without("h100")["gpu.wave_s"] != fitted()["gpu.wave_s"]
+    assert fitted_without("h100")["gpu.graph"] == PRIOR["gpu.graph"].value, "nothing else tells of graphs"
 
 
 def test_what_was_predicted_or_is_too_small_checks_nothing(tmp_path: Path):

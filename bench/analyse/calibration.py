@@ -58,7 +58,7 @@ class Table:
 def tabulate(rows: Sequence[Observed]) -> Table:
     """Rows of one kind of device as columns."""
     (kind,) = {row.device.kind for row in rows}
-    place, count, asked, device, training, backward, host = [], [], [], [], [], [], []
+    place, count, asked, device, training, in_graph, backward, host = [], [], [], [], [], [], [], []
     for i, row in enumerate(rows):
         run = row.kernels
         if row.mode == "compile":
@@ -70,6 +70,7 @@ def tabulate(rows: Sequence[Observed]) -> Table:
             asked.append(kernel_model.demand(row.device, kernel))
             device.append(row.device)
             training.append(row.training)
+            in_graph.append(row.mode == "graph")
             backward.append(kernel_model.backward_name(row.device, kernel))
     numbers = {
         "waves": [a.waves for a in asked],
@@ -87,6 +88,7 @@ def tabulate(rows: Sequence[Observed]) -> Table:
         "cache_rate": [d.cache_bytes_per_s for d in device],
         "floor": [d.floor_s for d in device],
         "training": training,
+        "in_graph": in_graph,
         "doublings": [np.log2(d.units) for d in device],
     }
     names = {
@@ -138,7 +140,8 @@ def kernel_seconds(table: Table, p: Parameters) -> Floats:
     anew = n["again"] * looked_up["reorder"] + n["weights"] * p[f"{kind}.reorder.weights"]
     longer, corner = np.maximum(computing, moving), p[f"{kind}.corner"]
     near = np.divide(np.minimum(computing, moving), longer, out=np.zeros_like(longer), where=longer > 0)
-    idle = n["passes"] * (n["floor"] * p[f"{kind}.floor"] + n["doublings"] * p[f"{kind}.sync_s"])
+    floor = p[f"{kind}.floor"] * np.where(n["in_graph"], p[f"{kind}.graph"], 1.0)
+    idle = n["passes"] * (n["floor"] * floor + n["doublings"] * p[f"{kind}.sync_s"])
     forward: Floats = idle + n["contraction"] * p[f"{kind}.setup_s"] + longer * (1 + near**corner) ** (1 / corner)
     forward = forward + moving_s(anew, p[f"{kind}.move.elementwise"])
     whole: Floats = forward * (1 + n["training"] * looked_up["backward"])

@@ -1,8 +1,8 @@
 """Rows of our own runs as the kernel model is held against them: the device, the kernels of each arm, and its time.
 
 A CPU's device is made of the run's own measured roofs; an accelerator's is looked for in the table by the name that torch
-gives it. A wall time is the fastest sample, as in a table of observations. Rows of CPUs are a source of the fit too, each
-machine a device of it; those of accelerators are not.
+gives it. A wall time is the fastest sample, as in a table of observations. What of the runs tells of a device, and not of its
+host, is a source of the fit too, each machine or card a device of it.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ def of_run(run: Run, clock: Clock = "wall") -> tuple[Observed, ...]:
         trial, arm = arms.get((record["trial_id"], record["arm_id"]), (None, None))
         if trial is None or arm is None or record["status"] not in MEASURED or arm.choice.factory is not None:
             continue
+        if clock == "device" and trial.mode == "graph":
+            continue  # of a graph's replay the wall shows the same
         if any(record[name] not in (usual, None) for name, usual in _PLAIN.items()) or not _number(
             record[COLUMNS[clock]]
         ):
@@ -80,11 +82,27 @@ def machine(run: Run) -> str:
     return f"{host.get('cpu_model')}, {host.get('physical_cores')} cores"
 
 
-def of_cpu(run: Run) -> tuple[Observed, ...]:
-    """The run's rows of a CPU as a source of the fit; none where it has none."""
+def of_source(run: Run) -> tuple[Observed, ...]:
+    """The run's rows as a source of the fit: all of a CPU; of a card in inference, graphs by the wall and eager calls by its own clock."""
     name = machine(run)
-    rows = [row for row in of_run(run) if row.device.kind == "cpu"]
-    return tuple(replace(row, source=OURS, device=replace(row.device, name=name)) for row in rows)
+    walls = of_run(run)
+    try:
+        own = of_run(run, "device")
+    except UserError:  # a CPU has no clock of its own
+        own = ()
+    cpu = [replace(row, device=replace(row.device, name=name)) for row in walls if row.device.kind == "cpu"]
+    card = [row for row in walls if _of_card(row, "graph")]
+    card += [row for row in own if _of_card(row, "eager") and row.extra["row"]["device_time_proven"]]
+    return tuple(replace(row, source=OURS) for row in (*cpu, *card))
+
+
+def _of_card(row: Observed, mode: str) -> bool:
+    return row.device.kind == "gpu" and row.extra["row"]["mode"] == mode and not row.training
+
+
+def part(row: Observed, run: Run) -> str:
+    """What of ours a row is left out with: the machine of its CPU, or its card."""
+    return machine(run) if row.device.kind == "cpu" else row.device.name
 
 
 def device_of(run: Run, device: str, threads: int, dtype: str, title: str) -> PredictedDevice | None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 from bench.analyse import calibration, calibration_runs, calibration_tables, unfitted_roofline
 from bench.analyse import calibration_scores as scoring
 from bench.analyse.calibration_runs import OURS
-from bench.analyse.calibration_scores import FITTED, NO_DEVICE, NO_SOURCE, ROOFLINE, WAYS, Score
+from bench.analyse.calibration_scores import NO_DEVICE, NO_SOURCE, ROOFLINE, WAYS, Score
 from bench.analyse.calibration_tables import AMP, Observed
 from bench.analyse.evidence import Published, published
 from bench.analyse.records import Floats
@@ -48,12 +49,12 @@ CARDS = {
 def calibrate(folder: Path, runs: Sequence[Run]) -> dict[str, Any]:
     """Everything that model_parameters.json holds.
 
-    `runs` are ours: rows of CPUs are fitted, and held against fits without their machine and without any run of ours; rows of
-    accelerators, and published speedups of other tables, only check the fit. UserError where the folder lacks a kind of device.
+    `runs` are ours: fitted, and held against fits without their machine or card and without any run of ours. Published speedups of
+    other tables only check the fit. UserError where the folder lacks a kind of device.
     """
     every = calibration_tables.read(folder)
     published_rows = scoring.usable(every)
-    ours = {run.folder.name: calibration_runs.of_cpu(run) for run in runs}
+    ours = {run.folder.name: calibration_runs.of_source(run) for run in runs}
     rows = (*published_rows, *(row for mine in ours.values() for row in mine))
     parameters: dict[str, Parameters] = {}
     left: dict[str, scoring.Without] = {}
@@ -64,26 +65,29 @@ def calibrate(folder: Path, runs: Sequence[Run]) -> dict[str, Any]:
         parameters[kind] = _rounded(kind, calibration.fit(calibration.tabulate(mine)))
         fits = scoring.without(mine)
         left[kind] = {way: {part: _rounded(kind, p) for part, p in made.items()} for way, made in fits.items()}
+    tables = [
+        replace(row, table=row.device.name) if row.source == OURS else row for row in rows
+    ]  # all runs of a machine are one
     every_score = [
         score
         for kind in KINDS
-        for score in scoring.scores([r for r in rows if r.device.kind == kind], parameters[kind], left[kind])
+        for score in scoring.scores([r for r in tables if r.device.kind == kind], parameters[kind], left[kind])
     ]
     scores = [score for score in every_score if score.source != OURS]
-    machines = dict.fromkeys(row.device.name for mine in ours.values() for row in mine)
-    apart = {
-        name: left["cpu"][way][name]
-        for way, names in ((NO_DEVICE, machines), (NO_SOURCE, [OURS] if machines else []))
-        for name in names
-    }
+    apart: dict[str, dict[str, float]] = {}
+    for row in (row for mine in ours.values() for row in mine):
+        for way, name in ((NO_DEVICE, row.device.name), (NO_SOURCE, OURS)):
+            told, kind = apart.setdefault(name, {}), row.device.kind
+            told.update((free, left[kind][way][name][free]) for free in _free(kind) if free not in told)
     checks = [score for run in runs for score in of_run(run, parameters, apart)]
     return {
         "version": VERSION,
         "parameters": {name: parameters[kind][name] for kind in KINDS for name in _free(kind)},
-        "without": {part: {name: p[name] for name in _free("cpu")} for part, p in apart.items()},
+        "without": apart,
         "errors": {kind: errors_of([s for s in scores if s.kind == kind], [s for s in checks if s.kind == kind]) for kind in KINDS},
         "data": list(_data(folder, every, published_rows, runs, ours)),
         "summary": {kind: _summary([s for s in scores if s.kind == kind]) for kind in KINDS},
+        "summary_with_ours": {kind: _summary([s for s in every_score if s.kind == kind]) for kind in KINDS},
         "scores": [score.to_dict() for score in scores],
         "checks": [score.to_dict() for score in checks],
         "published": list(of_published(parameters)),
@@ -107,10 +111,7 @@ def errors_of(scores: Sequence[Score], checks: Sequence[Score]) -> dict[str, flo
             runs.setdefault(check.source, []).append(check)
     left = [
         *([(s.times.get(NO_SOURCE), s.speedups.get(NO_SOURCE))] for s in scores),
-        *(
-            [(s.times.get(way), s.speedups.get(way)) for s in run for way in (NO_SOURCE, FITTED)]
-            for run in runs.values()
-        ),
+        *([(s.times.get(NO_SOURCE), s.speedups.get(NO_SOURCE)) for s in run] for run in runs.values()),
     ]
     times, speedups = (scoring.covering([_joined([pair[i] for pair in table]) for table in left]) for i in (0, 1))
     return {"time": round(times, 3), "speedup": round(times if math.isnan(speedups) else speedups, 3)}
@@ -121,16 +122,11 @@ def _joined(parts: Sequence[Floats | None]) -> Floats:
 
 
 def of_run(run: Run, parameters: Mapping[str, Parameters], apart: Mapping[str, Parameters]) -> Iterator[Score]:
-    """A run of ours: its wall times and, of an accelerator, the device's own, for which no parameter was fitted.
+    """A run of ours: its wall times and, of an accelerator, the device's own.
 
-    A CPU is held against the fits of `apart`: without the run's machine, and without any run of ours. Where the fit has seen
+    It is held against the fits of `apart`: without the run's machine or card, and without any run of ours. Where the fit has seen
     neither, both are the fit itself.
     """
-    cpu = {
-        NO_DEVICE: apart.get(calibration_runs.machine(run), parameters["cpu"]),
-        NO_SOURCE: apart.get(OURS, parameters["cpu"]),
-    }
-    by_kind = {"gpu": {FITTED: parameters["gpu"]}, "cpu": cpu}
     for clock in calibration_runs.COLUMNS:
         try:
             rows = calibration_runs.of_run(run, clock)
@@ -146,7 +142,9 @@ def of_run(run: Run, parameters: Mapping[str, Parameters], apart: Mapping[str, P
                     if (r.device.kind, str(r.extra["row"]["mode"]), r.training) == (kind, mode, training)
                 ]
                 if mine:
-                    yield _check(mine, f"{mode}, {'training' if training else 'inference'}, {clock}", by_kind[kind])
+                    ways = {NO_DEVICE: calibration_runs.part(mine[0], run), NO_SOURCE: OURS}
+                    fits = {way: {**parameters[kind], **apart.get(name, {})} for way, name in ways.items()}
+                    yield _check(mine, f"{mode}, {'training' if training else 'inference'}, {clock}", fits)
 
 
 def _check(rows: Sequence[Observed], table: str, ways: Mapping[str, Parameters]) -> Score:

@@ -107,7 +107,7 @@ def _by_clock(run: Run, clock: Clock, worst: int) -> Iterator[Check]:
     for kind in dict.fromkeys(row.device.kind for row in rows):
         mine = [row for row in rows if row.device.kind == kind]
         if len({_shape(row) for row in mine}) >= FEWEST_SHAPES:
-            yield _checked(mine, kind, clock, worst, calibration_runs.machine(run))
+            yield _checked(mine, kind, clock, worst, calibration_runs.part(mine[0], run))
 
 
 def _checked(rows: Sequence[Observed], kind: str, clock: Clock, worst: int, machine: str) -> Check:
@@ -138,7 +138,7 @@ def _checked(rows: Sequence[Observed], kind: str, clock: Clock, worst: int, mach
         {way: spread(paired[way]) for way in WAYS if len(paired[way])},
         {name: (shipped[name], both[0][name], both[1][name]) for name in free},
         tuple((str(rows[i].extra["row"]["arm_id"]), float(errors[HALF][i])) for i in farthest),
-        kind == "cpu" and machine in machines_seen(),
+        machine in machines_seen(),
     )  # fmt: skip
 
 

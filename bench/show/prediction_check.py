@@ -29,7 +29,10 @@ def show(found: Sequence[Check], place: str, file: TextIO | None = None) -> None
         rows = " and ".join(map(str, one.halves))
         say(f"{one.device}, {CLOCKS[one.clock]}: {rows} rows of {one.shapes} shapes")
         if one.seen:
-            say("The shipped fit has seen a processor of this name with as many cores: here it is the fit without it.")
+            what = (
+                "a processor of this name with as many cores" if one.kind == "cpu" else "runs on a card of this model"
+            )
+            say(f"The shipped fit has seen {what}: here it is the fit without it.")
         for what, told in (("times", one.times), ("speedups", one.speedups)):
             if told:
                 say("")

@@ -101,7 +101,7 @@ def demand(device: PredictedDevice, kernel: Kernel) -> Demand:
         )
     tensor = device.tensor(kernel.dtype)
     waves, wave_s = _tiled(device, kernel, tensor)
-    fast = not tensor and family == "dense" and kernel.taps == (3, 3) and kernel.stride == 1
+    fast = device.winograd and not tensor and family == "dense" and kernel.taps == (3, 3) and kernel.stride == 1
     lane = f"{family}.{'tensor' if tensor else 'plain'}"
     return Demand(lane, "contraction", family, waves, wave_s, kernel.moved, again, weights, passes, reorder, fast=fast)
 
@@ -151,8 +151,10 @@ def _tiled(device: PredictedDevice, kernel: Kernel, tensor: bool) -> tuple[int, 
     return best[1:]
 
 
-def kernel_seconds(device: PredictedDevice, kernel: Kernel, parameters: Parameters | None = None) -> float:
-    """Seconds on the device itself, without the host. UserError for a dtype that it has no peak for."""
+def kernel_seconds(
+    device: PredictedDevice, kernel: Kernel, parameters: Parameters | None = None, in_graph: bool = False
+) -> float:
+    """Seconds on the device itself, without the host; `in_graph`: replayed, not launched alone. UserError for a dtype that it has no peak for."""
     p = fitted() if parameters is None else parameters
     asked, kind = demand(device, kernel), device.kind
     computing = 0.0
@@ -166,7 +168,8 @@ def kernel_seconds(device: PredictedDevice, kernel: Kernel, parameters: Paramete
     anew = asked.again * p[asked.reorder] + asked.weights * p[f"{kind}.reorder.weights"] if asked.reorder else 0.0
     longer, corner = max(computing, moving), p[f"{kind}.corner"]
     work = longer * (1 + (min(computing, moving) / longer) ** corner) ** (1 / corner) if longer else 0.0
-    idle = device.floor_s * p[f"{kind}.floor"] + p[f"{kind}.sync_s"] * math.log2(device.units)
+    floor = p[f"{kind}.floor"] * (p[f"{kind}.graph"] if in_graph else 1.0)
+    idle = device.floor_s * floor + p[f"{kind}.sync_s"] * math.log2(device.units)
     setup = p[f"{kind}.setup_s"] if asked.arm == "contraction" else 0.0
     return (1 + asked.passes) * idle + setup + work + _moving_s(device, anew, "elementwise", p)
 
@@ -182,10 +185,12 @@ def _moving_s(device: PredictedDevice, moved: float, arm: str, p: Parameters) ->
     return max(cache_s, found * cache_s + (1 - found) * memory_s)
 
 
-def backward_seconds(device: PredictedDevice, kernel: Kernel, parameters: Parameters | None = None) -> float:
+def backward_seconds(
+    device: PredictedDevice, kernel: Kernel, parameters: Parameters | None = None, in_graph: bool = False
+) -> float:
     """Seconds of a kernel's backward: gradients of its input and its weights."""
     p = fitted() if parameters is None else parameters
-    return kernel_seconds(device, kernel, p) * p[backward_name(device, kernel)]
+    return kernel_seconds(device, kernel, p, in_graph) * p[backward_name(device, kernel)]
 
 
 def backward_name(device: PredictedDevice, kernel: Kernel) -> str:
@@ -209,9 +214,9 @@ def call_seconds(
     """
     p = fitted() if parameters is None else parameters
     run = [laid_out(device, kernel) for kernel in fused(kernels)] if mode == "compile" else list(kernels)
-    device_s = sum(kernel_seconds(device, kernel, p) for kernel in run)
+    device_s = sum(kernel_seconds(device, kernel, p, mode == "graph") for kernel in run)
     if training:
-        device_s += sum(backward_seconds(device, kernel, p) for kernel in run)
+        device_s += sum(backward_seconds(device, kernel, p, mode == "graph") for kernel in run)
     host_s: float = host_seconds(
         device.kind, device.dispatch_s, device.launch_s, host_demand(mode, [(kernel, 1) for kernel in run], training), p
     )

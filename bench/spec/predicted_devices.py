@@ -42,7 +42,7 @@ class PredictedDevice:
 
     `units` are multiprocessors or cores. `dispatch_s`: host, for one operator; `launch_s`: host, for one launch;
     `floor_s`: the least that a kernel takes. `unit_bytes_per_s`: what one core of a CPU reads from memory, 0 of a GPU.
-    `measured`: peaks and bandwidths are roofs that a run measured, and no figures on paper.
+    `winograd`: its library does a 3 x 3 in fp32 by Winograd's algorithm in one kernel. `measured`: peaks and bandwidths are roofs that a run measured, and no figures on paper.
     """
 
     name: str
@@ -59,6 +59,7 @@ class PredictedDevice:
     launch_s: float = LAUNCH_S
     floor_s: float = FLOOR_S
     unit_bytes_per_s: float = 0.0
+    winograd: bool = True
     measured: bool = False
     sources: dict[str, str] = field(default_factory=dict, hash=False)
     disagree: dict[str, str] = field(default_factory=dict, hash=False)
@@ -112,6 +113,9 @@ class _Entry(BaseModel):
     launch_s: _Time = LAUNCH_S
     floor_s: _Time = FLOOR_S
     unit_bytes_per_s: Annotated[float, Field(ge=0, lt=1e18, description="Write bytes/s that one core reads")] = 0.0
+    winograd: Annotated[
+        bool, Field(description="Write false if its library has no 3 x 3 by Winograd in one kernel")
+    ] = True
     sources: Annotated[dict[str, str], Field(description="Write where each figure is from")]
     disagree: Annotated[dict[str, str], Field(description="Write what other sources say")] = {}
 

@@ -103,6 +103,11 @@ class Engine(ABC):
         self.synchronize()
         self._captured, self._capture_broken = [], False
 
+    @property
+    def capturing(self) -> bool:
+        """Whether launches are noted for a graph."""
+        return self._captured is not None
+
     def end_capture(self) -> list[Kernel]:
         """What was noted; AcceleratorError where the host has waited for the device in between."""
         captured, self._captured = self._captured or [], None
@@ -142,7 +147,7 @@ class Engine(ABC):
 
     def refuse_in_capture(self) -> None:
         """AcceleratorError, now and as the capture ends, for what can't be noted for a graph."""
-        if self._captured is not None:
+        if self.capturing:
             self._capture_broken = True
             raise accelerator_error(CAPTURE_UNSUPPORTED, "operation not permitted when stream is capturing")
 

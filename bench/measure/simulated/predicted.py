@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -12,7 +13,7 @@ from torch import Tensor
 from bench.measure.devices import Call, Cpu, Launches, OwnTimes
 from bench.measure.memory import Peak
 from bench.measure.simulated.device import Simulated
-from bench.measure.simulated.machine import NAME
+from bench.measure.simulated.machine import MACHINE, NAME
 from bench.measure.simulated.module import Module, install
 from bench.measure.simulated.settings import Settings
 from bench.measure.simulated.tensor import tensors_of
@@ -118,7 +119,7 @@ class Autograd:
 
 
 class Costs:
-    """Seconds of torch's operators on a device, by the kernel model; each is asked once for its shapes."""
+    """Seconds of torch's operators on a device, by the kernel model, alone or noted for a graph; each is asked once for its shapes."""
 
     def __init__(self, model: PredictedDevice) -> None:
         self._model = model
@@ -128,25 +129,26 @@ class Costs:
         taken, made = list(tensors_of(args)), list(tensors_of(outputs))
         tf32 = torch.backends.cudnn.conv.fp32_precision == "tf32"  # type: ignore[attr-defined]
         sizes = tuple([(t.shape, t.stride(), t.dtype) for t in (*taken, *made)])
-        key = (name, sizes, tf32, _convolved(name, args))
+        key = (name, sizes, tf32, _convolved(name, args), MACHINE.engine.capturing)
         if key not in self._known:
             self._known[key] = self._seconds(name, args, taken, made, tf32)
         return self._known[key]
 
     def _seconds(self, name: str, args: tuple[Any, ...], taken: list[Tensor], made: list[Tensor], tf32: bool) -> float:
+        in_graph = MACHINE.engine.capturing
+        seconds = partial(kernel_seconds, self._model, in_graph=in_graph)
         if name == "aten::convolution":
             x, w, _, stride, _, _, transposed, _, groups = args[:9]
-            return kernel_seconds(self._model, _convolution(name, x, w, made[0], stride, transposed, groups, tf32))
+            return seconds(_convolution(name, x, w, made[0], stride, transposed, groups, tf32))
         if name == "aten::convolution_backward":
             gradient, x, w, _, stride, _, _, transposed, _, groups, wanted = args[:11]
             forward = _convolution(name, x, w, gradient, stride, transposed, groups, tf32)
-            return backward_seconds(self._model, forward) * (bool(wanted[0]) + bool(wanted[1])) / 2
+            return backward_seconds(self._model, forward, in_graph=in_graph) * (bool(wanted[0]) + bool(wanted[1])) / 2
         if name in ("aten::mm", "aten::addmm"):
             a, b = args[:2] if name == "aten::mm" else args[1:3]
-            return kernel_seconds(self._model, kernels.linear(name, a.shape[0], a.shape[1], b.shape[1], _word(a, tf32)))
+            return seconds(kernels.linear(name, a.shape[0], a.shape[1], b.shape[1], _word(a, tf32)))
         family: Family = next((f for word, f in _FAMILIES.items() if word in name), "elementwise")
-        moved = Kernel(name, family, "fp32", sum(map(_bytes, taken)), sum(map(_bytes, made)))
-        return kernel_seconds(self._model, moved)
+        return seconds(Kernel(name, family, "fp32", sum(map(_bytes, taken)), sum(map(_bytes, made))))
 
 
 def _convolved(name: str, args: tuple[Any, ...]) -> Any:
