@@ -88,6 +88,17 @@ def test_a_speedup_on_the_device_needs_both_clocks_and_the_proof_that_the_host_w
         assert device_speedup(base, other) is device_speedup(other, base) is None
 
 
+def test_what_events_take_between_the_layers_is_no_layers_time(measure):
+    """1 us an event, as long as a kernel: six of them beside a separable block's six kernels."""
+    seen = times(measure("virtual,launch=5e-6,kernel=1e-6,event=1e-6"))
+    separable = seen.loc[("eager", "separable")]
+    own_s = separable["device_time_median_s"]
+    assert own_s == pytest.approx(6e-6, rel=0.1), "of many calls at once the one event is next to nothing"
+    for part, layers in {"depthwise": 1, "pointwise": 1, "norm_act": 4}.items():
+        assert separable[f"time_in_{part}_s"] == pytest.approx(layers * own_s / 6, rel=0.02)
+    assert separable["time_in_gaps_s"] == pytest.approx(separable["time_median_s"] - own_s, rel=0.02)
+
+
 def test_a_device_bound_block_costs_its_kernels_and_first_calls_are_warmed_away(measure):
     seen = times(measure("virtual,launch=5e-6,kernel=20e-6,conv=200e-6,first_call=0.5"))
     for block, device_s in (("standard", 240e-6), ("separable", 480e-6)):

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from bench.analyse.results import read
@@ -107,6 +108,21 @@ def test_a_cards_whole_call_is_what_a_sample_has_and_a_long_one_is_walked_once()
         found = parts_ns(told, evaluation(trial()), 2)
     assert timed == [2, 2]
     assert found == {"whole": 1e9, "depthwise": 1e8, "pointwise": 1e8, "norm_act": 4e8}
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.floats(1, 1e6), min_size=6, max_size=6), st.floats(0, 1e5))
+def test_events_that_take_as_long_each_are_taken_off_every_layer(own: list[float], event: float) -> None:
+    told, _ = card(1e7, 0.0)
+    told.steps = lambda calls, times: [[event] * (len(calls) - 6) + [ns + event for ns in own]] * times
+    with torch.inference_mode():
+        one = evaluation(trial())
+        found = parts_ns(told, one, 1, own_ns=sum(own))
+        assert found is not None
+        assert sum(ns for part, ns in found.items() if part != "whole") == pytest.approx(sum(own), abs=1)
+        assert found["depthwise"] == pytest.approx(own[0], abs=0.2)
+        slower = parts_ns(told, one, 1, own_ns=2 * sum(own) + 6 * event)
+    assert slower["depthwise"] == pytest.approx(own[0] + event, abs=0.2), "what a walk saves is no layer's"
 
 
 def test_a_neighbour_that_takes_the_core_now_and_then_changes_no_share() -> None:

@@ -78,11 +78,14 @@ def part_of(module: nn.Module) -> Part:
     return "norm_act" if isinstance(module, nn.BatchNorm2d | nn.ReLU | nn.ReLU6) else "other"
 
 
-def parts_ns(device: Device, evaluation: Evaluation, evaluations: int) -> dict[str, float] | None:
+def parts_ns(
+    device: Device, evaluation: Evaluation, evaluations: int, own_ns: float | None = None
+) -> dict[str, float] | None:
     """Nanoseconds of one evaluation of a block of ours, `whole` and in each Part: the least over walks, as what disturbs a call only adds.
 
     On a CPU the whole call is timed alone beside each walk, so that whatever else runs is met by both alike. On a card it is what a sample
-    of so many `evaluations` takes each, by the host's clock, and the parts are the card's own times.
+    of so many `evaluations` takes each, by the host's clock, and the parts are the card's own times. The events between its steps take
+    time there too, each about the same: what the steps take beyond the whole call by itself, `own_ns`, is shared out among them.
 
     None where a call is no plain row of modules (in training, of a graph's replay, of compiled code), where it has too many steps, and
     on a device that can't time steps.
@@ -111,7 +114,8 @@ def parts_ns(device: Device, evaluation: Evaluation, evaluations: int) -> dict[s
             taken = [rest for _, *rest in taken]
         walks += taken
     found: dict[str, float] = {"whole": min(whole)}
-    for (part, _), *ns in zip(walk.steps, *walks, strict=True):
-        if part is not None:
-            found[part] = found.get(part, 0.0) + min(ns)
+    timed = [(part, min(ns)) for (part, _), *ns in zip(walk.steps, *walks, strict=True) if part is not None]
+    beyond = 0.0 if own_ns is None else max(0.0, sum(ns for _, ns in timed) - own_ns) / len(timed)
+    for part, ns in timed:
+        found[part] = found.get(part, 0.0) + max(0.0, ns - beyond)
     return {part: round(ns, 1) for part, ns in found.items()}

@@ -241,7 +241,8 @@ def _visit(trial: Trial, device: Device, job: dict[str, Any], watch: Watch | Non
             visit = sampling.sample([partial(device.time, e) for e in evaluations], timing, seed, device.clock, watch)
             sides = sampling.device_side(device, evaluations, 1 if device.predicted else 10)
             parts = [
-                _parts(device, e, a, s.evaluations) for a, e, s in zip(trial.arms, evaluations, visit.arms, strict=True)
+                _parts(device, e, a, s.evaluations, sides[i] if sides else None)
+                for i, (a, e, s) in enumerate(zip(trial.arms, evaluations, visit.arms, strict=True))
             ]
         finally:
             gc.enable()
@@ -283,12 +284,15 @@ def _visit(trial: Trial, device: Device, job: dict[str, Any], watch: Watch | Non
     }
 
 
-def _parts(device: Device, evaluation: Evaluation, arm: Arm, evaluations: int) -> dict[str, float] | None:
+def _parts(
+    device: Device, evaluation: Evaluation, arm: Arm, evaluations: int, side: sampling.DeviceSide | None
+) -> dict[str, float] | None:
     """Where the arm's time goes. A walk that fails costs its own columns alone, unless the device is lost."""
     if device.predicted or arm.choice.factory is not None:
         return None
     try:
-        return walk.parts_ns(device, evaluation, evaluations)
+        own = side.own if side else None
+        return walk.parts_ns(device, evaluation, evaluations, min(own.ns) if own and own.proven else None)
     except torch.AcceleratorError:
         raise
     except Exception:  # noqa: BLE001 (the arm's samples are there already)

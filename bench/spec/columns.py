@@ -123,7 +123,7 @@ COLUMNS: tuple[Column, ...] = (
     _own_time("m", "device_time_proven", "bool", "whether every such call was queued before the device reached it"),
     _c("m", "enqueue_time_median_s", "float", "time that the host takes to submit one evaluation", "s", empty="nothing was timed; on cpu"),
     _c("m", "bound", "str", "launch-bound: enqueue > 1.2 x device time; device-bound: the reverse; else balanced", empty="one of the two is empty"),
-    _part("m", "time_in_conv_s", "float", "the part of time_median_s, by walks layer by layer beside whole calls (the least of each): k x k, grouped, transposed convolutions (a card's by its own clock)", "s"),
+    _part("m", "time_in_conv_s", "float", "the part of time_median_s, by walks layer by layer beside whole calls (the least of each): k x k, grouped, transposed convolutions (a card's by its own clock, less what the events between layers take)", "s"),
     _part("m", "time_in_depthwise_s", "float", "the same: depthwise convolutions", "s"),
     _part("m", "time_in_pointwise_s", "float", "the same: 1 x 1 convolutions", "s"),
     _part("m", "time_in_norm_act_s", "float", "the same: batch norm and activations", "s"),

@@ -159,6 +159,10 @@ class Engine(ABC):
     def mark(self) -> Mark:
         """A mark at the end of the queue."""
 
+    def event(self) -> Mark:
+        """A mark that an event leaves there, which takes the device its own time where that is told."""
+        return self.mark()
+
     @abstractmethod
     def _enqueue(self, kernels: Sequence[Kernel]) -> None: ...
 
@@ -261,12 +265,18 @@ class VirtualEngine(Engine):
         self._launch_ns = nanoseconds(settings.launch)
         self._first_ns = nanoseconds(settings.first_call)
         self._gap_ns = nanoseconds(settings.gap)
+        self._event_ns = nanoseconds(settings.event)
 
     def clock_ns(self) -> int:
         return self.host_ns
 
     def mark(self) -> Mark:
         return Mark(max(self._free_ns, self.host_ns))
+
+    def event(self) -> Mark:
+        if self._event_ns:
+            self._free_ns = max(self._free_ns, self.host_ns) + self._event_ns
+        return self.mark()
 
     def _enqueue(self, kernels: Sequence[Kernel]) -> None:
         self.host_ns += self._launch_ns + sum(kernel.host_ns for kernel in kernels)

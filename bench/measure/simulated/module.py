@@ -37,7 +37,7 @@ class Event:
         """Put the event at the end of the queue."""
         del stream
         self._engine = MACHINE.engine
-        self._mark = self._engine.mark()
+        self._mark = self._engine.event()
 
     def query(self) -> bool:
         """Whether the device has got there; true where the event was never recorded."""

@@ -14,7 +14,7 @@ ENGINES = ("virtual", "threads")
 EXAMPLE = f"Write {ENVIRONMENT}=virtual,launch=5e-6,kernel=50e-6"
 
 _OF_ONE_ENGINE = {"extra": "threads"} | dict.fromkeys(
-    ("launch", "kernel", "conv", "gap", "first_call", "depth"), "virtual"
+    ("launch", "kernel", "conv", "gap", "event", "first_call", "depth"), "virtual"
 )
 _AT_LEAST = {"depth": 1, "memory": 1}
 
@@ -26,7 +26,7 @@ class Settings:
     `threads` computes on a thread of its own, each kernel `extra` seconds longer than it takes. `virtual` computes
     nothing and keeps two clocks: the host takes `launch` to submit a kernel, and `first_call` more for the first with
     its shapes, and waits where `depth` launches are queued; the device takes `conv` for a convolution and its backward
-    and `kernel` for any other, with `gap` between two. `serial` is `virtual` without a queue, for predicted processors.
+    and `kernel` for any other, with `gap` between two, and `event` for an event. `serial` is `virtual` without a queue, for predicted processors.
 
     The launch number `fail_at` faults, and so does a convolution that puts out `fail_channels` channels, which only
     some trials of a sweep have. `hang_at` and `hang_channels` likewise, and never end.
@@ -37,6 +37,7 @@ class Settings:
     kernel: float = 50e-6
     conv: float | None = None
     gap: float = 0.0
+    event: float = 0.0
     first_call: float = 0.0
     depth: int = 1024
     extra: float = 0.0
