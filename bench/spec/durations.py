@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from bench.spec.plan import Plan, Surroundings, Trial
 
 START_SECONDS = 3.0  # a fresh worker imports torch
-CARD_START_SECONDS = 8.0  # and loads an accelerator's libraries; a guess, as all of the CARD_ ones are
+CARD_START_SECONDS = 8.0  # and loads an accelerator's libraries; about as long as beside an H100
 CALLS_A_ROUND = 6  # of an arm: two samples of two evaluations each, and one that goes unmeasured before each sample
 CALLS_BESIDE = 7  # warm-up, checks and a walk layer by layer
 SETUP_SECONDS = 0.35  # building, warming up and calibrating one trial
-CARD_SETUP_SECONDS = 1.0  # and searching algorithms, and the device's own times after the rounds
+CARD_SETUP_SECONDS = 0.5  # and searching algorithms, and the device's own times after the rounds: 0.25 to 0.65 on an H100
 COMPILER_COLD_SECONDS = 20.0  # the first worker of a run that compiles builds what all kernels need
 COMPILER_START_SECONDS = 6.0  # every such worker loads the compiler
 COMPILE_SECONDS = 4.0  # one arm for the first time, twice in training; 2 to 6 on one core of a server
@@ -32,7 +32,7 @@ OPINION_EVALUATIONS = 12  # the fewest that the two make of an arm together
 ROOF_SECONDS = 1.5  # measuring the roofs of one dtype
 ROOF_PROCESSES = 3  # the first so many processes do
 GUESSED_FLOP_PER_S = 2e10  # of one CPU thread, for the estimate of long trials alone
-CARD_FLOP_PER_S = 4e12
+CARD_FLOP_PER_S = 4e12  # the same of a card
 PREDICTED_SECONDS = 0.4  # of a trial in virtual time, whatever its size; inspection apart
 
 
