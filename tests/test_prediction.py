@@ -117,6 +117,32 @@ def test_our_own_runs_are_held_against_the_fit_as_the_file_says(folder):
                 assert mine[what][way] == pytest.approx(theirs[what][way], abs=2e-3)
 
 
+def test_the_side_of_1x_is_told_as_the_runs_and_the_fits_have_it():
+    parameters = {kind: model_parameters.fitted() for kind in prediction.KINDS}
+    apart = {left: model_parameters.fitted_without(left) for left in told()["without"]}
+    sources = list(dict.fromkeys(score["source"] for score in told()["checks"]))
+    found = [side for name in sources for side in prediction.sides(results.read(REFERENCE / name), parameters, apart)]
+    assert found == told()["sides"]
+    for side in found:
+        assert 0 < side["right"][NO_DEVICE] <= side["pairs"]
+    said = "\n".join(prediction_report.markdown(told()).splitlines()[:60])
+    for kind, name in (("gpu", "GPUs"), ("cpu", "CPUs")):
+        mine = [side for side in found if side["kind"] == kind]
+        pairs, right = sum(s["pairs"] for s in mine), sum(s["right"][NO_DEVICE] for s in mine)
+        assert f"{name}, the side of 1x: of {pairs} pairs" in said
+        assert f"{right} ({100 * right / pairs:.0f} %) are predicted so" in said
+
+
+def test_a_speedup_on_the_wrong_side_of_1x_is_counted_as_wrong():
+    run = results.read(REFERENCE / "xeon-2-cores")
+    decided = run.pairs[run.pairs["verdict"].isin(["faster", "slower"])]
+    shipped = model_parameters.fitted()
+    slow = {name: value / 1e6 if name == "cpu.compute.dense.plain" else value for name, value in shipped.items()}
+    (side,) = prediction.sides(run, dict.fromkeys(prediction.KINDS, slow), {})
+    assert side["pairs"] == len(decided)
+    assert side["right"][NO_DEVICE] == (decided["verdict"] == "faster").sum(), "by these, separable always wins"
+
+
 def test_the_model_is_nearer_to_our_own_runs_than_the_unfitted_roofline():
     for score in told()["checks"]:
         for what in ("times", "speedups"):

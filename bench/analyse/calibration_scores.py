@@ -91,6 +91,16 @@ def of_speedups(rows: Sequence[Observed], errors: Floats) -> Floats:
     return np.array(found)
 
 
+def ratios(rows: Sequence[Observed], seconds: Floats) -> dict[str, float]:
+    """The speedup of each arm of a run that has a baseline, by its arm_id."""
+    base = {row.group: s for row, s in zip(rows, seconds.tolist(), strict=True) if row.baseline}
+    return {
+        str(row.extra["row"]["arm_id"]): base[row.group] / s
+        for row, s in zip(rows, seconds.tolist(), strict=True)
+        if not row.baseline and row.group in base
+    }
+
+
 PARTS: Mapping[str, Callable[[Observed], str]] = {
     NO_DEVICE: lambda row: row.device.name,
     NO_SOURCE: lambda row: row.source,

@@ -90,6 +90,7 @@ def calibrate(folder: Path, runs: Sequence[Run]) -> dict[str, Any]:
         "summary_with_ours": {kind: _summary([s for s in every_score if s.kind == kind]) for kind in KINDS},
         "scores": [score.to_dict() for score in scores],
         "checks": [score.to_dict() for score in checks],
+        "sides": [side for run in runs for side in sides(run, parameters, apart)],
         "published": list(of_published(parameters)),
     }  # fmt: skip
 
@@ -142,9 +143,34 @@ def of_run(run: Run, parameters: Mapping[str, Parameters], apart: Mapping[str, P
                     if (r.device.kind, str(r.extra["row"]["mode"]), r.training) == (kind, mode, training)
                 ]
                 if mine:
-                    ways = {NO_DEVICE: calibration_runs.part(mine[0], run), NO_SOURCE: OURS}
-                    fits = {way: {**parameters[kind], **apart.get(name, {})} for way, name in ways.items()}
+                    fits = _unseen(mine, run, parameters[kind], apart)
                     yield _check(mine, f"{mode}, {'training' if training else 'inference'}, {clock}", fits)
+
+
+def sides(run: Run, parameters: Mapping[str, Parameters], apart: Mapping[str, Parameters]) -> Iterator[dict[str, Any]]:
+    """By kind of device how many pairs of a run of ours were measured faster or slower, and how many of them each way has on that side of 1x."""
+    verdicts = dict(zip(run.pairs["arm_id"], run.pairs["verdict"], strict=True))
+    rows = calibration_runs.of_run(run)
+    for kind in KINDS:
+        mine = [row for row in rows if row.device.kind == kind]
+        if not mine:
+            continue
+        table = calibration.tabulate(mine)
+        fits = _unseen(mine, run, parameters[kind], apart)
+        seconds = {ROOFLINE: unfitted_roofline.seconds(mine)}
+        seconds |= {way: calibration.seconds(table, p) for way, p in fits.items()}
+        found = {way: scoring.ratios(mine, s) for way, s in seconds.items()}
+        decided = [arm for arm in found[ROOFLINE] if verdicts.get(arm) in ("faster", "slower")]
+        right = {way: sum((of[arm] > 1) == (verdicts[arm] == "faster") for arm in decided) for way, of in found.items()}
+        yield {"source": run.folder.name, "kind": kind, "pairs": len(decided), "right": right}
+
+
+def _unseen(
+    rows: Sequence[Observed], run: Run, parameters: Parameters, apart: Mapping[str, Parameters]
+) -> dict[str, Parameters]:
+    """The fits without the machine or card of these rows, and without any run of ours."""
+    ways = {NO_DEVICE: calibration_runs.part(rows[0], run), NO_SOURCE: OURS}
+    return {way: {**parameters, **apart.get(name, {})} for way, name in ways.items()}
 
 
 def _check(rows: Sequence[Observed], table: str, ways: Mapping[str, Parameters]) -> Score:

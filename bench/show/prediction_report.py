@@ -45,7 +45,7 @@ def _parts(told: Told) -> Iterator[Iterator[str] | Sequence[str]]:
         "",
         *_goals(told),
         "",
-        *(f"- {line}" for kind in WORDS for line in _own_runs(told, kind)),
+        *(f"- {line}" for kind in WORDS for line in (*_own_runs(told, kind), *_sides(told, kind))),
         "",
     ]
     yield [*_ERRORS.strip().splitlines(), ""]
@@ -114,6 +114,20 @@ def _own_runs(told: Told, kind: str) -> Iterator[str]:
         f"{WORDS[kind]}, our own runs of blocks and networks, eager, by the wall, each predicted by a fit without its machine or card: the median "
         f"error of the speedup is {ways[NO_DEVICE]} {runs}{without}; the unfitted roofline's {ways[ROOFLINE]}."
     )
+
+
+def _sides(told: Told, kind: str) -> Iterator[str]:
+    """How often the question is answered right: is the block faster, or slower?"""
+    mine = [side for side in told["sides"] if side["kind"] == kind and side["pairs"]]
+    if mine:
+        pairs = sum(side["pairs"] for side in mine)
+        right = {way: sum(side["right"][way] for side in mine) for way in (NO_DEVICE, NO_SOURCE, ROOFLINE)}
+        worst = min(mine, key=lambda side: side["right"][NO_DEVICE] / side["pairs"])
+        yield (
+            f"{WORDS[kind]}, the side of 1x: of {pairs} pairs of our own runs that were measured faster or slower, in all modes, {right[NO_DEVICE]} ({_percent(right[NO_DEVICE] / pairs)}) "
+            f"are predicted so by a fit without their machine or card, {right[NO_SOURCE]} ({_percent(right[NO_SOURCE] / pairs)}) without any run of ours, {right[ROOFLINE]} "
+            f"({_percent(right[ROOFLINE] / pairs)}) by the unfitted roofline; worst is `{worst['source']}`, {worst['right'][NO_DEVICE]} of {worst['pairs']}."
+        )
 
 
 def _met(goal: bool) -> str:

@@ -19,7 +19,9 @@ CARD_START_SECONDS = 8.0  # and loads an accelerator's libraries; about as long 
 CALLS_A_ROUND = 6  # of an arm: two samples of two evaluations each, and one that goes unmeasured before each sample
 CALLS_BESIDE = 7  # warm-up, checks and a walk layer by layer
 SETUP_SECONDS = 0.35  # building, warming up and calibrating one trial
-CARD_SETUP_SECONDS = 0.5  # and searching algorithms, and the device's own times after the rounds: 0.25 to 0.65 on an H100
+CARD_SETUP_SECONDS = (
+    0.5  # and searching algorithms, and the device's own times after the rounds: 0.25 to 0.65 on an H100
+)
 COMPILER_COLD_SECONDS = 20.0  # the first worker of a run that compiles builds what all kernels need
 COMPILER_START_SECONDS = 6.0  # every such worker loads the compiler
 COMPILE_SECONDS = 4.0  # one arm for the first time, twice in training; 2 to 6 on one core of a server
