@@ -59,7 +59,7 @@ MUTANTS: tuple[tuple[str, str, str, str, str], ...] = (
     ("absence of evidence taken for equality", "bench/analyse/rules.py", "above(mean, margin), same(mean, margin))", "above(mean, margin), 0.0 if above(mean, margin) > 0.05 else 1.0)", "tests/test_claims.py"),
     ("every row of a comparison tested alone", "bench/analyse/comparison.py", "adjusted = iter(_ADJUST[correction](every))", "adjusted = iter(every)", "tests/test_compare.py::test_pairs_of_runs_that_differ_by_nothing_are_seldom_called_changed"),
     ("steps without proof", ACCELERATOR, "            if ahead:\n", "            if True:\n", "tests/test_accelerator.py"),
-    ("a part's last layer for all of it", "bench/measure/walk.py", "found.get(part, 0.0) + min(ns)", "min(ns)", "tests/test_walk.py::test_each_step_has_the_time_that_passed_in_it"),
+    ("a part's last layer for all of it", "bench/measure/walk.py", "found.get(part, 0.0) + max(0.0, ns - beyond)", "max(0.0, ns - beyond)", "tests/test_walk.py::test_each_step_has_the_time_that_passed_in_it"),
     ("a crash passes the gate", "bench/analyse/gate.py", " or m.lost)", ")", "tests/test_compare_promises.py::test_a_row_that_ran_out_of_memory_in_b_alone_closes_the_gate"),
     ("a neighbour's load taken for a change", "bench/analyse/comparison.py", "and not _minima_agree(a, b, log.mean, edge)", "and False", "tests/test_compare.py::test_medians_that_move_alone_are_ambiguous"),
     ("a failed trial tried again", "bench/run/progress.py", '            return "failed"\n', "            return None\n", "tests/test_runner.py::test_a_failed_trial_is_not_tried_again_on_resume"),

@@ -1,7 +1,7 @@
 """Rows of our own runs as the kernel model is held against them: the device, the kernels of each arm, and its time.
 
 A CPU's device is made of the run's own measured roofs; an accelerator's is looked for in the table by the name that torch
-gives it. A wall time is the fastest sample, as in a table of observations. What of the runs tells of a device, and not of its
+gives it. Times are medians, as a predicted row's is. What of the runs tells of a device, and not of its
 host, is a source of the fit too, each machine or card a device of it.
 """
 
@@ -22,9 +22,10 @@ from bench.spec.kernels import of_block
 from bench.spec.predicted_devices import PredictedDevice, known, of_roofs
 
 Clock = Literal["wall", "device"]
-COLUMNS: dict[Clock, str] = {"wall": "time_min_s", "device": "device_time_median_s"}
+COLUMNS: dict[Clock, str] = {"wall": "time_median_s", "device": "device_time_median_s"}
 OURS = "this harness"
 """The source that our own runs are."""
+MANY = 64  # images at once, from which on a card's own work decides
 _PLAIN = {"allocator": "retain", "waiting": "default"}
 
 
@@ -103,6 +104,21 @@ def _of_card(row: Observed, mode: str) -> bool:
 def part(row: Observed, run: Run) -> str:
     """What of ours a row is left out with: the machine of its CPU, or its card."""
     return machine(run) if row.device.kind == "cpu" else row.device.name
+
+
+def sort_of(row: Observed) -> str:
+    """What a row of a run asks of the model, by what it is farthest from being a plain call of few images."""
+    told = row.extra["row"]
+    found = {
+        "training": row.training,
+        "torch.compile": told["mode"] == "compile",
+        "bf16, fp16, TF32": row.dtype != "fp32",
+        "channels_last": told["layout"] == "channels_last",
+        f"eager, {MANY} images and more": told["mode"] == "eager" and row.batch >= MANY,
+        f"CUDA graphs, {MANY} images and more": told["mode"] == "graph" and row.batch >= MANY,
+        f"CUDA graphs, fewer than {MANY} images": told["mode"] == "graph",
+    }
+    return next((sort for sort, fits in found.items() if fits), f"eager, fewer than {MANY} images")
 
 
 def device_of(run: Run, device: str, threads: int, dtype: str, title: str) -> PredictedDevice | None:

@@ -124,7 +124,7 @@ def scores(rows: Sequence[Observed], fitted: Parameters, left: Without) -> Itera
     """Every table's score, of rows of one kind of device; `fitted` to all of them."""
     observed = np.array([row.time_s for row in rows])
     errors = {
-        ROOFLINE: np.log(unfitted_roofline.seconds(rows) / observed),
+        ROOFLINE: np.log(unfitted_roofline.seconds(rows, "cpu") / observed),
         OTHER: np.log(unfitted_roofline.seconds(rows, "gpu") / observed),
         FITTED: calibration.errors(calibration.tabulate(rows), fitted),
     }

@@ -11,7 +11,7 @@ from bench.analyse.theory import Row, promise_columns, theory_columns
 from bench.spec.columns import PREDICTED
 from bench.spec.interval import Interval
 from bench.spec.plan import Trial
-from bench.spec.predictions import OBSERVATIONS, Prediction
+from bench.spec.predictions import OBSERVATIONS
 
 
 def rows_of(trial: Trial, history: History, setting: Setting) -> tuple[list[Row], list[Row]]:
@@ -29,25 +29,25 @@ def rows_of(trial: Trial, history: History, setting: Setting) -> tuple[list[Row]
         }
     base, *others = trial.arms
     taken = {a.arm_id: v.arms[a.arm_id] for v in history.visits for a in trial.arms}
+    error = said.of(trial.pass_ == "training") if said else None
     rows, pairs = [], []
     for arm in trial.arms:
         row: Row = {"arm_id": arm.arm_id, "block": arm.choice.label}
         row |= theory_columns(trial, arm, history.inspected.get(arm.arm_id))
         if taken:
-            row |= _times(taken[arm.arm_id], row, said)
+            row |= _times(taken[arm.arm_id], row, math.exp(error[0]) if error else None)
         rows.append(row | common | status)
     for arm in others:
         row = {"arm_id": arm.arm_id, "block": arm.choice.label}
         row |= promise_columns(trial, arm, history.inspected)
         if taken:
-            row |= _speedup(taken[base.arm_id], taken[arm.arm_id], row, said)
+            row |= _speedup(taken[base.arm_id], taken[arm.arm_id], row, error[1] if error else None)
         pairs.append(row | common | status)
     return rows, pairs
 
 
-def _times(taken: Taken, theory: Row, said: Prediction | None) -> Row:
+def _times(taken: Taken, theory: Row, error: float | None) -> Row:
     middle, least = statistics.median(taken.time_s), statistics.minimum(taken.time_s)
-    error = math.exp(said.time) if said else None
     row: Row = {
         "time_median_s": middle,
         "time_ci_low_s": middle / error if error else None,
@@ -60,16 +60,16 @@ def _times(taken: Taken, theory: Row, said: Prediction | None) -> Row:
     return row
 
 
-def _speedup(base: Taken, other: Taken, promise: Row, said: Prediction | None) -> Row:
+def _speedup(base: Taken, other: Taken, promise: Row, error: float | None) -> Row:
     log = statistics.paired(base.time_s, other.time_s)
-    interval = Interval(log, said.speedup if said else math.inf, OBSERVATIONS if said else 1)
+    interval = Interval(log, error or math.inf, OBSERVATIONS if error else 1)
     ratio = promise.get("mac_ratio")
     return {
         "speedup": math.exp(log),
-        "speedup_ci_low": math.exp(interval.low) if said else None,
-        "speedup_ci_high": math.exp(interval.high) if said else None,
+        "speedup_ci_low": math.exp(interval.low) if error else None,
+        "speedup_ci_high": math.exp(interval.high) if error else None,
         "device_speedup": device_speedup([base], [other]),
         "verdict": families.verdict(interval, 0.0),
         "delivered_share": math.exp(log) / ratio if ratio else None,  # type: ignore[operator]
-        "precision": said.speedup if said else None,
+        "precision": error,
     }

@@ -16,7 +16,7 @@ import numpy as np
 from bench.analyse import calibration, calibration_runs, calibration_tables, unfitted_roofline
 from bench.analyse import calibration_scores as scoring
 from bench.analyse.calibration_runs import OURS
-from bench.analyse.calibration_scores import NO_DEVICE, NO_SOURCE, ROOFLINE, WAYS, Score
+from bench.analyse.calibration_scores import NO_DEVICE, NO_SOURCE, OTHER, ROOFLINE, WAYS, Score
 from bench.analyse.calibration_tables import AMP, Observed
 from bench.analyse.evidence import Published, published
 from bench.analyse.records import Floats
@@ -26,6 +26,7 @@ from bench.spec.model_parameters import PRIOR, Parameters, prior
 from bench.spec.predicted_devices import known
 
 KINDS = ("gpu", "cpu")
+ROOFLINES = {ROOFLINE: "cpu", OTHER: "gpu"}  # the kind of device on which tiles are dealt out
 VERSION = 1
 JOURNAL = "journal.jsonl"
 DIGITS = 4  # of a fitted parameter: more would be the machine's own
@@ -90,6 +91,7 @@ def calibrate(folder: Path, runs: Sequence[Run]) -> dict[str, Any]:
         "summary_with_ours": {kind: _summary([s for s in every_score if s.kind == kind]) for kind in KINDS},
         "scores": [score.to_dict() for score in scores],
         "checks": [score.to_dict() for score in checks],
+        "where": list(where(runs, parameters, apart)),
         "sides": [side for run in runs for side in sides(run, parameters, apart)],
         "published": list(of_published(parameters)),
     }  # fmt: skip
@@ -103,7 +105,7 @@ def write(found: Mapping[str, Any], path: Path) -> None:
 def errors_of(scores: Sequence[Score], checks: Sequence[Score]) -> dict[str, float]:
     """Half-widths in ln that hold 95 % of the errors of what a wall clock shows, on data left out.
 
-    These are published tables whose whole source was left out, and runs of ours with all of ours left out; each table and
+    In training by itself, of which no table was published. These are published tables whose whole source was left out, and runs of ours with all of ours left out; each table and
     each run weighs alike. Where no speedup was left out, its error is taken for that of a time.
     """
     runs: dict[str, list[Score]] = {}
@@ -115,7 +117,14 @@ def errors_of(scores: Sequence[Score], checks: Sequence[Score]) -> dict[str, flo
         *([(s.times.get(NO_SOURCE), s.speedups.get(NO_SOURCE)) for s in run] for run in runs.values()),
     ]
     times, speedups = (scoring.covering([_joined([pair[i] for pair in table]) for table in left]) for i in (0, 1))
-    return {"time": round(times, 3), "speedup": round(times if math.isnan(speedups) else speedups, 3)}
+    found = {"time": times, "speedup": times if math.isnan(speedups) else speedups}
+    trained = [check for check in checks if check.table == "eager, training, wall"]
+    if trained:  # few rows, and far off: all of them are to lie within
+        found["training_time"] = scoring.covering([check.times[NO_SOURCE] for check in trained], 1.0)
+        found["training_speedup"] = scoring.covering(
+            [check.speedups.get(NO_SOURCE, np.empty(0)) for check in trained], 1.0
+        )
+    return {name: round(size, 3) for name, size in found.items() if not math.isnan(size)}
 
 
 def _joined(parts: Sequence[Floats | None]) -> Floats:
@@ -157,12 +166,31 @@ def sides(run: Run, parameters: Mapping[str, Parameters], apart: Mapping[str, Pa
             continue
         table = calibration.tabulate(mine)
         fits = _unseen(mine, run, parameters[kind], apart)
-        seconds = {ROOFLINE: unfitted_roofline.seconds(mine)}
+        seconds = {way: unfitted_roofline.seconds(mine, tiled) for way, tiled in ROOFLINES.items()}
         seconds |= {way: calibration.seconds(table, p) for way, p in fits.items()}
         found = {way: scoring.ratios(mine, s) for way, s in seconds.items()}
         decided = [arm for arm in found[ROOFLINE] if verdicts.get(arm) in ("faster", "slower")]
         right = {way: sum((of[arm] > 1) == (verdicts[arm] == "faster") for arm in decided) for way, of in found.items()}
         yield {"source": run.folder.name, "kind": kind, "pairs": len(decided), "right": right}
+
+
+def where(
+    runs: Sequence[Run], parameters: Mapping[str, Parameters], apart: Mapping[str, Parameters]
+) -> Iterator[dict[str, Any]]:
+    """By kind of device and of row, how far the fit without any run of ours is off on all of them, by the wall."""
+    rows = [row for run in runs for row in calibration_runs.of_run(run)]
+    groups: dict[tuple[str, str], list[Observed]] = {}
+    for row in rows:
+        groups.setdefault((row.device.kind, calibration_runs.sort_of(row)), []).append(row)
+    for (kind, sort), mine in sorted(groups.items()):
+        p = {**parameters[kind], **apart.get(OURS, {})}
+        times = calibration.errors(calibration.tabulate(mine), p)
+        speedups = scoring.of_speedups(mine, times)
+        told = {
+            "times": scoring.spread(times).to_dict(),
+            "speedups": scoring.spread(speedups).to_dict() if len(speedups) else {},
+        }
+        yield {"kind": kind, "sort": sort, **told}
 
 
 def _unseen(
@@ -175,7 +203,7 @@ def _unseen(
 
 def _check(rows: Sequence[Observed], table: str, ways: Mapping[str, Parameters]) -> Score:
     observed = np.array([row.time_s for row in rows])
-    errors = {ROOFLINE: np.log(unfitted_roofline.seconds(rows) / observed)}
+    errors = {way: np.log(unfitted_roofline.seconds(rows, tiled) / observed) for way, tiled in ROOFLINES.items()}
     errors |= {way: calibration.errors(calibration.tabulate(rows), p) for way, p in ways.items()}
     paired = {way: scoring.of_speedups(rows, found) for way, found in errors.items()}
     device = rows[0].device
@@ -192,14 +220,14 @@ def of_published(parameters: Mapping[str, Parameters]) -> Iterator[dict[str, Any
             continue
         kind = rows[0].device.kind
         sides = calibration.seconds(calibration.tabulate(rows), parameters[kind])
-        roofs = unfitted_roofline.seconds(rows)
+        roofs = {way: unfitted_roofline.seconds(rows, tiled) for way, tiled in ROOFLINES.items()}
         yield {
             "id": one.id,
             "seen": one.id.startswith("timm-") and one.mode == ("compile" if kind == "cpu" else "eager")
             and one.pass_ == "inference",
             "speedup": one.speedup,
             "predicted": round(float(sides[0] / sides[1]), 3),
-            "roofline": round(float(roofs[0] / roofs[1]), 3),
+            **{way: round(float(s[0] / s[1]), 3) for way, s in roofs.items()},
         }  # fmt: skip
 
 

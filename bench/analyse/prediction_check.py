@@ -28,7 +28,7 @@ from bench.spec.columns import PREDICTED
 from bench.spec.errors import UserError
 from bench.spec.model_parameters import PRIOR, Parameters, fitted_without, machines_seen
 
-RATE, ROOFLINE, SHIPPED, HALF = "MACs at the other half's rate", "unfitted roofline", "model as shipped", "model fitted to the other half"  # fmt: skip
+RATE, ROOFLINE, SHIPPED, HALF = "MACs at the other half's rate", "unfitted roofline", "model without this machine", "model fitted to the other half"  # fmt: skip
 WAYS = (RATE, ROOFLINE, SHIPPED, HALF)
 FEWEST_SHAPES = 4
 DISPATCH_SPREAD = 0.5  # of its logarithm: hosts differ by more than published tables could tell

@@ -62,10 +62,10 @@ def _finding(one: Check) -> str:
 def _fitted(one: Check) -> str:
     """The parameters that a half has moved."""
     moved = {n: v for n, v in one.parameters.items() if max(abs(math.log(x / v[0])) for x in v[1:]) > MOVED}
-    changed = [f"{name} {a:.2g} and {b:.2g} (shipped {was:.2g})" for name, (was, a, b) in moved.items()]
+    changed = [f"{name} {a:.2g} and {b:.2g} (without this machine {was:.2g})" for name, (was, a, b) in moved.items()]
     still = len(one.parameters) - len(moved)
     words = [f"fitted to either half: {', '.join(changed)}"] if changed else []
-    return "; ".join([*words, f"{still} more stay as shipped"] if still else words)
+    return "; ".join([*words, f"{still} more stay as they are"] if still else words)
 
 
 def _factor(error: float) -> str:

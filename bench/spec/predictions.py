@@ -18,11 +18,19 @@ OBSERVATIONS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A model's name, and the half-widths in ln of the 95 % intervals of its times and speedups."""
+    """A model's name, and the half-widths in ln of the 95 % intervals of its times and speedups, in training if wider there."""
 
     model: str
     time: float
     speedup: float
+    training_time: float = 0.0
+    training_speedup: float = 0.0
+
+    def of(self, training: bool) -> tuple[float, float]:
+        """Of a time and of a speedup."""
+        if not training:
+            return self.time, self.speedup
+        return max(self.time, self.training_time), max(self.speedup, self.training_speedup)
 
     def to_dict(self) -> dict[str, Any]:
         """For environment.json."""
@@ -31,8 +39,7 @@ class Prediction:
 
 def prediction_of(device: PredictedDevice) -> Prediction:
     """The model and its errors for a kind of device."""
-    errors = told().get("errors", {}).get(device.kind, UNFITTED)
-    return Prediction(model_name(), float(errors["time"]), float(errors["speedup"]))
+    return Prediction(model_name(), **told().get("errors", {}).get(device.kind, UNFITTED))
 
 
 def model_name() -> str:
