@@ -328,6 +328,47 @@ def test_plan_and_a_dry_run_print_the_same_and_measure_nothing(bench, tmp_path, 
     assert [p.name for p in tmp_path.iterdir()] == ["x.yaml"]
 
 
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        (("threads=900",), "t: every trial is skipped: 900 threads on "),
+        (("mode=graph",), "t: every trial is skipped: cpu has no graphs to replay. Change the axes or the device; bench plan lists"),
+        (("mode=graph,eager", "threads=900,901", "pass=training"), "t: every trial is skipped: cpu has no graphs to replay, and 2 more reasons. Change"),
+        (("mode=graph", "visit_seconds=1e-9"), "t: every trial is skipped: cpu has no graphs to replay. Change"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("config", [CONFIG, CONFIG.replace("standard, separable", "resnet18")])
+def test_a_plan_of_nothing_is_shown_and_ends_like_the_run(bench, tmp_path, monkeypatch, settings, line, config):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.yaml").write_text(config)
+    given = ["x.yaml", *(word for text in settings for word in ("--set", text))]
+    status, out, err = bench("run", *given)
+    assert (status, out) == (2, "")
+    assert line in err
+    assert len(err.splitlines()) == 1
+    status, out, told = bench("plan", *given)
+    assert (status, told) == (2, err)
+    assert "t on cpu: 0 trials to measure" in out
+    assert bench("run", *given, "--dry-run") == (2, out, err)
+    status, out, told = bench("plan", *given, "--json")
+    assert (status, json.loads(out)["counts"]["to_measure"], told) == (2, 0, err)
+    assert [p.name for p in tmp_path.iterdir()] == ["x.yaml"]
+
+
+def test_a_plan_that_a_guess_leaves_empty_is_no_mistake_as_the_run_may_measure_it(bench, tmp_path):
+    (tmp_path / "x.yaml").write_text(CONFIG)
+    status, out, err = bench("plan", tmp_path / "x.yaml", "--set", "visit_seconds=1e-9")
+    assert (status, err) == (0, "")
+    assert out.endswith("time: none by the guessed speed; bench run measures it first and may skip less\n")
+
+
+def test_an_aa_test_of_skipped_pairs_alone_says_why(bench, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = bench("aa", "--set", "threads=900")
+    assert (status, out, list(tmp_path.iterdir())) == (2, "", [])
+    assert "aa: every trial is skipped: 900 threads on " in err
+
+
 def test_an_interrupt_ends_with_130(bench, tmp_path, monkeypatch):
     def interrupted(*_: object, **__: object) -> str:
         raise KeyboardInterrupt

@@ -121,11 +121,15 @@ def plan(
     import gc
 
     from bench.spec import outline
+    from bench.spec.plan import not_all_skipped
+    from bench.spec.sizing import sized
 
     gc.disable()  # a large plan is many small objects, none in a cycle; to look for them takes a tenth of the time
     try:
-        checked, planned = _planned(config, device, set_)
+        checked, asked = _planned(config, device, set_)
+        planned = sized(asked)
         say(outline.as_json(checked, planned) if json_ else outline.text(checked, planned, everything=all_))
+        not_all_skipped(asked)  # by what is sure: what a guessed speed skips, a run may measure
     finally:
         gc.enable()
 
@@ -134,11 +138,10 @@ def _planned(config: Path, device: list[str] | None, overrides: list[str] | None
     from bench.run.machine import usable_cores
     from bench.spec.config import load
     from bench.spec.plan import make
-    from bench.spec.sizing import sized
 
     wanted = devices(device)
     checked, _ = load(config, overrides or ())
-    return checked, sized(make(checked, wanted, usable_cores()))
+    return checked, make(checked, wanted, usable_cores())
 
 
 def cost(

@@ -24,7 +24,7 @@ from bench.spec.columns import SCHEMA_VERSION
 from bench.spec.config import load
 from bench.spec.device_names import is_predicted, slug
 from bench.spec.errors import UserError
-from bench.spec.plan import Plan, make
+from bench.spec.plan import Plan, make, not_all_skipped
 from bench.spec.sizing import sized, speeds
 
 RESULTS = Path("results")
@@ -39,7 +39,7 @@ def run(
     """
     config, data = load(config_path, overrides)
     plan = make(config, devices, usable_cores())
-    _not_all_skipped(plan)
+    not_all_skipped(plan)
     return measure(plan, data, devices, out, command, tell)
 
 
@@ -55,7 +55,7 @@ def measure(
     found = [] if all(map(is_predicted, devices)) else environment.ambers(folder)
     facts = _probe(plan)
     plan = sized(plan, speeds(facts))
-    _not_all_skipped(plan)
+    not_all_skipped(plan)
     warnings = [f"{device}: {line}" for device, told in facts.items() for line in told.get("warnings", ())]
     ambers = [*(check.line for check in found), *warnings]
     try:
@@ -103,12 +103,6 @@ def resume(folder: Path, tell: Tell) -> Outcome:
 def _made_with(facts: dict[str, Any]) -> Any:
     """What has to stay the same on a device while a run goes on: torch, or the model that predicts."""
     return facts["prediction"]["model"] if facts.get("prediction") else facts.get("torch")
-
-
-def _not_all_skipped(plan: Plan) -> None:
-    if not plan.active:
-        reason = plan.trials[0].skip if plan.trials else "the plan is empty"
-        raise UserError(plan.name, f"every trial is skipped: {reason}", "Change the axes, or see bench plan.")
 
 
 def _probe(plan: Plan) -> dict[str, dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.spec.config import overridden
 from bench.spec.errors import UserError
-from bench.spec.plan import Plan, make
+from bench.spec.plan import Plan, make, not_all_skipped
 
 NAME = "aa"
 BLOCKS = ("standard", "separable")
@@ -38,6 +38,7 @@ def draw(device: str, cores: int, pairs: int, overrides: Sequence[str] = ()) -> 
     """
     config, told = overridden(data(), "bench aa", overrides)
     made = make(config, [device], cores)
+    not_all_skipped(made)
     active = made.active
     if not 2 <= pairs <= len(active):
         rule = f"from 2 to {len(active)} pairs can be drawn from these axes"

@@ -18,6 +18,7 @@ from bench.spec.device_names import in_words
 from bench.spec.errors import UserError
 from bench.spec.interval import fewest
 from bench.spec.plan import Plan, Trial, idle_axes, shape_words
+from bench.spec.sizing import GUESSED
 
 SHAPES_SHOWN = 20
 REASONS_SHOWN = 10
@@ -225,7 +226,8 @@ def _time(plan: Plan) -> str:
     timing = plan.timing
     low, high = (plan.seconds(n) / 60 for n in (timing.processes_min, timing.processes_max))
     if not plan.active:
-        return "time: none, as nothing is to be measured"
+        guessed = any((t.skip or "").endswith(GUESSED) for t in plan.trials)
+        return f"time: none{f' {GUESSED}; bench run measures it first and may skip less' if guessed else ', as nothing is to be measured'}"
     if all(t.predicted for t in plan.active):
         return f"time: about {_minutes(low)} minutes, as each trial is looked at once, in virtual time"
     limit = plan.limit_s / 60

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
@@ -220,6 +221,14 @@ def make(config: SweepConfig, devices: Sequence[str], cores: int) -> Plan:
                 notes += [f"{name} on {in_words(device)}: {words} {why}; one value is kept"] if words else []
     unique = {t.trial_id: t for t in trials}  # a value that stands twice on an axis is one trial
     return Plan(config.name, tuple(unique.values()), config.timing, tuple(notes))
+
+
+def not_all_skipped(plan: Plan) -> None:
+    """UserError, with the reason that most trials have, for a plan of which nothing can be measured."""
+    if not plan.active:
+        (reason, _), *others = Counter(t.skip for t in plan.trials).most_common()
+        more = f", and {len(others)} more reason{'s' if len(others) > 1 else ''}" if others else ""
+        raise UserError(plan.name, f"every trial is skipped: {reason}{more}", "Change the axes or the device; bench plan lists the reasons")  # fmt: skip
 
 
 def idle_axes(device: str) -> tuple[str, ...]:

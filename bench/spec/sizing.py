@@ -10,6 +10,7 @@ from bench.spec.config import Timing
 from bench.spec.durations import fewest_calls, flop_of, guessed_flop_per_s
 from bench.spec.plan import Plan, Trial
 
+GUESSED = "by the guessed speed"  # how the reason of such a skip ends
 REACHED = 0.4  # of a dense convolution's speed is what whole networks reached on one thread of a server
 
 
@@ -43,5 +44,5 @@ def _judged(trial: Trial, timing: Timing, flop_per_s: Mapping[str, float]) -> Tr
     speed = REACHED * flop_per_s[place.device] * threads if measured else guessed_flop_per_s(place)
     if fewest_calls(timing) * flop_of(trial) <= limit * speed:
         return trial
-    how = "measured" if measured else "guessed"
-    return replace(trial, skip=f"its fewest rounds would take over visit_seconds, {limit:g} s, by the {how} speed")
+    how = "by the measured speed" if measured else GUESSED
+    return replace(trial, skip=f"its fewest rounds would take over visit_seconds, {limit:g} s, {how}")
