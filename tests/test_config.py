@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from bench.spec import plan
 from bench.spec.axes import Axes
 from bench.spec.blocks import BlockChoice
-from bench.spec.config import MOST_TRIALS, Timing, check, load
+from bench.spec.config import MOST_TRIALS, Experiment, SweepConfig, Timing, check, load
 from bench.spec.errors import UserError
 
 VALID = """\
@@ -315,6 +315,17 @@ def test_a_block_that_takes_no_notice_of_the_kernel_may_have_an_even_one(write):
             "--set kernel=[3,: one of its brackets is missing. Write --set kernel=value,value, or in quotes",
         ),
         ("kernel=3]", "one of its brackets is missing"),
+        ("blocks=separable", "--set blocks=separable: blocks is neither an axis nor a timing key. Write blocks: [standard, separable] in a config file, in each experiment."),
+        ("block=separable", "block is neither an axis nor a timing key. Write blocks: [standard"),
+        ("experiments=a", "experiments is neither an axis nor a timing key. Write them in a config file: --set changes axes in all"),
+        ("name=mine", "name is neither an axis nor a timing key. Write name: at the top of a config file; bench run --out DIR"),
+        ("description=x", "description is neither an axis nor a timing key. Write description: in a config file"),
+        ("together=kernel", "together is neither an axis nor a timing key. Write together: [kernel, channels] in a config file"),
+        ("timing=0.1", "timing is neither an axis nor a timing key. Name one of its keys: --set precision=0.1."),
+        ("axes=3", "axes is neither an axis nor a timing key. Name the axis itself: --set kernel=3,5."),
+        ("devices=cuda", "devices is neither an axis nor a timing key. Write --device cpu,cuda:0."),
+        ("timing.precision=0.1", "--set timing.precision=0.1: no such axis or timing key. Did you mean precision?"),
+        ("experiments.a.axes.kernel=7", "no such axis or timing key. Did you mean kernel?"),
         ("=3", "--set =3: no such axis"),
         ("", "--set : no such axis"),
         ("kernel=4", "x.yaml --set kernel=4: experiments.a.axes.kernel[0]: 4: padding same needs an odd kernel"),
@@ -326,9 +337,16 @@ def test_a_block_that_takes_no_notice_of_the_kernel_may_have_an_even_one(write):
         ("precision=0.1,0.2", "timing.precision: [0.1, 0.2]: it is not a number."),
         ("processes_min=99", "timing: processes_min 99 is above processes_max 12."),
     ],
-)
+)  # fmt: skip
 def test_a_setting_that_does_not_hold_is_one_line(write, setting, line):
     assert line in refusal(write(VALID), setting)
+
+
+@pytest.mark.parametrize("name", sorted({*SweepConfig.model_fields, *Experiment.model_fields}))
+def test_what_a_config_has_besides_axes_and_timing_keys_is_said_with_where_it_goes(write, name):
+    line = refusal(write(VALID), f"{name}=x")
+    assert f"{name} is neither an axis nor a timing key. " in line
+    assert "Known: " not in line
 
 
 def test_a_setting_told_twice_is_refused_as_one_would_hide_the_other(write):

@@ -23,6 +23,17 @@ from bench.spec.source import read
 MOST_TRIALS = 50_000
 MOST_BYTES = 1 << 38  # 256 GiB: beyond any machine this is meant for, so a slip of the pen
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"  # of a config or an experiment: it becomes part of a folder's and a trial's
+_ELSEWHERE = {
+    "name": "Write name: at the top of a config file; bench run --out DIR names a folder",
+    "description": "Write description: in a config file, at its top or in an experiment",
+    "experiments": "Write them in a config file: --set changes axes in all of them",
+    "blocks": "Write blocks: [standard, separable] in a config file, in each experiment",
+    "together": "Write together: [kernel, channels] in a config file, in an experiment",
+    "axes": "Name the axis itself: --set kernel=3,5",
+    "timing": "Name one of its keys: --set precision=0.1",
+    "device": "Write --device cpu,cuda:0",
+}
+"""How to set what is neither an axis nor a timing key."""
 _NUMBER = re.compile(r"^[-+]?[0-9]{1,18}$")
 
 
@@ -277,8 +288,13 @@ def _setting(text: str) -> tuple[str, str, list[object]]:
     """`kernel=3,5` or `kernel=[3, 5]` as text, name and values. UserError where it cannot be one."""
     name, equals, values = (part.strip() for part in text.partition("="))
     known = [f.alias or n for n, f in Axes.model_fields.items()] + list(Timing.model_fields)
+    where = next(
+        (remedy for key, remedy in _ELSEWHERE.items() if key.removesuffix("s") == name.removesuffix("s")), None
+    )
+    if where is not None:
+        raise UserError(f"--set {text}", f"{name} is neither an axis nor a timing key", where)
     if name not in known:
-        raise UserError(f"--set {text}", "no such axis or timing key", nearest(name, known, "Known"))
+        raise UserError(f"--set {text}", "no such axis or timing key", nearest(name.rpartition(".")[2], known, "Known"))
     if values.startswith("[") != values.endswith("]"):
         raise UserError(f"--set {text}", "one of its brackets is missing", f"Write --set {name}=value,value, or in quotes --set '{name}=[value, value]'.")  # fmt: skip
     pieces = [piece.strip() for piece in values.removeprefix("[").removesuffix("]").split(",")]
