@@ -24,6 +24,7 @@ from bench.analyse.results import Run
 from bench.analyse.sites import BLOCKS, Cell, Rows, Setup, Site, primary
 from bench.analyse.sweeps import Place, Point, Sweep
 from bench.analyse.verdict import Verdicts, corrected, judge
+from bench.show import verdict as words
 from bench.spec.interval import Interval, t_interval
 from bench.spec.plan import Plan
 from tests import worlds
@@ -199,6 +200,32 @@ def test_memory_counts_bytes_and_mixed_cells_decide_nothing() -> None:
         (v,) = judge([replace(run, measurements=arms)]).of("memory")
         assert (v.answer, v.p) == (answer, None), factors
     assert v.cells.surely == 3
+
+
+def test_memory_counts_every_run_of_a_cell_and_says_where_they_differ() -> None:
+    def counted(*by_run: Sequence[float]) -> Verdicts:
+        runs = []
+        for name, factors in zip("ab", by_run, strict=False):
+            run = run_of(planned(shapes=worlds.shapes()), compute, run_id=name)
+            arms = run.measurements.copy()
+            arms["memory_peak_bytes"] = pd.array([b for f in factors for b in (round(1e6 * f), 10**6)], dtype="Int64")
+            runs.append(replace(run, measurements=arms))
+        assert judge(runs).verdicts == judge(runs[::-1]).verdicts
+        return judge(runs)
+
+    alone, alike, apart = counted([2.0] * 4), counted([2.0] * 4, [2.0] * 4), counted([2.0] * 4, [2.0, 2, 2, 0.5])
+    answers = [(v.answer, v.runs, v.cells.n, v.cells.surely, v.cells.surely_not) for found in (alone, alike, apart) for v in found.of("memory")]  # fmt: skip
+    assert answers == [("SUPPORTED", ("a",), 4, 4, 0), ("SUPPORTED", ("a", "b"), 4, 4, 0), ("UNDECIDED", ("a", "b"), 4, 3, 0)]  # fmt: skip
+    assert alone.of("memory")[0].notes == ()
+    taken = "2 runs of one machine, or of machines alike, taken together; 4 cells of 4 measured again, "
+    assert alike.of("memory")[0].notes == (f"{taken}with the same ratio",)
+    (note,) = apart.of("memory")[0].notes
+    assert note.startswith(f"{taken}and in 1 the ratio differs, by up to 4.00x")
+    effect = apart.of("memory")[0].effect
+    assert effect is not None
+    assert (effect.value, effect.low, effect.high) == (pytest.approx((2**3 * 1) ** 0.25), 0.5, 2.0)
+    (said,) = [line for line in words.of_several(apart) if line.startswith("Weaker here: ")]
+    assert "memory (separable against standard, cpu, 1 thread, contiguous) is SUPPORTED by a alone and UNDECIDED here" in said  # fmt: skip
 
 
 # ---------------------------------------------------------------- what must not change an answer

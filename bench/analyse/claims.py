@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bench.analyse import leading, rules
+from bench.analyse import leading, peaks, rules
 from bench.analyse.families import MARGIN
 from bench.analyse.judgement import BELOW, DEEP, FLAT, PROMISED, SPEEDUP, STEEP, Verdict
 from bench.analyse.sites import Rows
@@ -153,12 +153,12 @@ CLAIMS: tuple[Claim, ...] = (
         id="memory",
         statement="A separable block needs less memory while it runs.",
         cells="trials of separable against standard whose peaks were both measured",
-        rule="peak of standard / peak of separable is above 1 + margin in every cell (SUPPORTED), in none (REFUTED), or within ±margin in all (EQUIVALENT); bytes repeat, so there is no test",
+        rule="peak of standard / peak of separable is above 1 + margin in every cell (SUPPORTED), in none (REFUTED), or within ±margin in all (EQUIVALENT), each time it was measured; bytes are counted, so there is no test",
         alternatives=("buffers of the library's algorithm for the standard convolution", "the middle map that a separable block writes", "an allocator that rounds up"),
         device_kind="any",
         margin=MARGIN,
         to_measure="no trial of separable against standard with peaks of memory: make bench",
-        judge=rules.memory,
+        judge=peaks.memory,
     ),
 )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""The rules of the claims on arithmetic, speed and memory: from rows to verdicts, site by site."""
+"""The rules of the claims on arithmetic and speed: from rows to verdicts, site by site."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ from typing import Any
 import numpy as np
 
 from bench.analyse import statistics
-from bench.analyse.families import MARGIN
 from bench.analyse.judgement import (
     BELOW,
     PROMISED,
     SPEEDUP,
-    Answer,
     Count,
     Effect,
     Ruling,
@@ -32,7 +30,6 @@ from bench.analyse.judgement import (
 from bench.analyse.regimes import bought, regime_of
 from bench.analyse.sites import BLOCKS, NETWORKS, TWINS, WORKLOAD, Cell, Rows, Site, by_site, contest_of, primary
 from bench.analyse.summary import Record, times
-from bench.spec.columns import MEASURED
 from bench.spec.interval import Interval
 
 MOST_NAMED = 4  # shapes in a sentence
@@ -169,7 +166,7 @@ def _between(rows: Rows, a: Site, b: Site, ours: Sequence[Cell], theirs: Sequenc
     site = replace(a, device=f"{a.device} and {b.device}", device_name=" and ".join(filter(None, (a.device_name, b.device_name))) or None)  # fmt: skip
     return Verdict(
         claim="device_by_block", site=site, runs=runs_of([*cpu, *gpu]), about=about(ours[0].contest), answer=ruling.answer,
-        why=f"over the same {_cells(len(keys))} the block buys {times(math.exp(means[0].mean))} on {a.label} and {times(math.exp(means[1].mean))} on {b.label}",
+        why=f"over the same {cell_count(len(keys))} the block buys {times(math.exp(means[0].mean))} on {a.label} and {times(math.exp(means[1].mean))} on {b.label}",
         regime=f"{regime_of(rows, a, cpu).word} and {regime_of(rows, b, gpu).word}",
         effect=Effect.ratio("speedup on the CPU / on the accelerator", ratio, within(margin)), p=ruling.p,
         cells=Count(len(keys), math.exp(min(each)), math.exp(max(each)), words=where),
@@ -238,7 +235,7 @@ def _over_threads(rows: Rows, site: Site, by: Mapping[int, Sequence[Cell]]) -> V
     told = " and ".join(f"{times(math.exp(m.mean))} with {t} thread{'s' if t != 1 else ''}" for t, m in zip(counts, means, strict=True))  # fmt: skip
     return Verdict(
         claim="parallelism", site=site, runs=runs_of(everything), about=about(everything[0].contest), answer=ruling.answer,
-        why=f"over the same {_cells(len(keys))} the block buys {told}: {steepness.mean:+.2f} for each e-fold of threads",
+        why=f"over the same {cell_count(len(keys))} the block buys {told}: {steepness.mean:+.2f} for each e-fold of threads",
         effect=Effect.ratio(f"speedup with {most} threads / with {few}", ratio, within(margin)), p=ruling.p,
         cells=Count(len(keys), math.exp(min(each)), math.exp(max(each)), words=f"at {', '.join(map(str, counts))} threads"),
         notes=notes(everything, _margin(margin), _other_kernels(rows, cells[few], cells[most], most, few)),
@@ -249,47 +246,13 @@ def _other_kernels(rows: Rows, few: Sequence[Cell], most: Sequence[Cell], thread
     """In how many workloads the library runs a block by another kernel with more threads, which is no matter of parallelism."""
     one, other = ({c.workload: _kernels(rows, c) for c in cells} for cells in (few, most))
     changed = sum(one[key] != other[key] for key in one if None not in (one[key], other[key]))
-    return f"In {changed} of {_cells(len(one))} the library runs another kernel with {threads} threads than with {fewest} (column backends)" if changed else ""  # fmt: skip
+    return f"In {changed} of {cell_count(len(one))} the library runs another kernel with {threads} threads than with {fewest} (column backends)" if changed else ""  # fmt: skip
 
 
 def _kernels(rows: Rows, cell: Cell) -> tuple[str, ...] | None:
     twins = rows.twins(cell.site, cell.row)
     told = [arm["backends"] for arm in twins or ()]
     return tuple(map(str, told)) if told and None not in told else None
-
-
-# ---------------------------------------------------------------- memory
-
-
-def memory(rows: Rows) -> list[Verdict]:
-    """Per site: the bytes that an evaluation holds at its peak, standard over separable."""
-    groups: dict[Site, dict[tuple[Any, ...], tuple[Record, Record]]] = {}
-    for site, row in rows.pairs:
-        twins = rows.twins(site, row) if contest_of(row) == BLOCKS and row["status"] in MEASURED else None
-        if twins is not None and all(a["memory_peak_bytes"] for a in twins):
-            groups.setdefault(site, {}).setdefault(tuple(row[name] for name in WORKLOAD), twins)  # bytes repeat
-    confirmed = primary(groups)
-    return [replace(_peaks(site, [*groups[site].values()], rows), confirmatory=site in confirmed) for site in sorted(groups, key=Site.order)]  # fmt: skip
-
-
-def _peaks(site: Site, twins: Sequence[tuple[Record, Record]], rows: Rows) -> Verdict:
-    logs = [math.log(base["memory_peak_bytes"] / thin["memory_peak_bytes"]) for base, thin in twins]
-    less = sum(x > MARGIN for x in logs)
-    answer: Answer = "UNDECIDED"
-    if all(abs(x) <= MARGIN for x in logs):
-        answer = "EQUIVALENT"
-    elif less in (0, len(logs)):
-        answer = "SUPPORTED" if less else "REFUTED"
-    params = [math.log(base["params"] / thin["params"]) for base, thin in twins if base["params"] and thin["params"]]
-    beside = f" beside {times(math.exp(math.fsum(params) / len(params)))} fewer params" if params else ""
-    mean = math.fsum(logs) / len(logs)
-    return Verdict(
-        claim="memory", site=site, runs=tuple(sorted({a["run_id"] for pair in twins for a in pair})), about=about(BLOCKS),
-        answer=answer, regime=regime_of(rows, site).word,
-        why=f"standard holds {times(math.exp(mean))} as much at its peak{beside}, and {_cells(less)} of {len(logs)} hold less by over 3 %: the maps between layers count, weights and input don't",
-        effect=Effect("peak of standard / peak of separable", math.exp(mean), math.exp(min(logs)), math.exp(max(logs)), "ratio; its range over cells", within(MARGIN)),
-        cells=Count(len(logs), math.exp(min(logs)), math.exp(max(logs)), less, len(logs) - less, "a count of bytes has no sampling interval"),
-    )  # fmt: skip
 
 
 # ---------------------------------------------------------------- words
@@ -309,7 +272,7 @@ def runs_of(cells: Sequence[Cell]) -> tuple[str, ...]:
 def counted(cells: Sequence[Cell], surely: int, surely_not: int, line: str) -> Count:
     """Cells with their range and in how many the claim holds; a mean hides both."""
     values = [math.exp(c.log.mean) for c in cells]
-    words = f"{line} surely in {surely} of {_cells(len(cells))}, surely not in {surely_not}"
+    words = f"{line} surely in {surely} of {cell_count(len(cells))}, surely not in {surely_not}"
     return Count(len(cells), min(values), max(values), surely, surely_not, words)
 
 
@@ -350,5 +313,6 @@ def _margin(margin: float) -> str:
     return f"Margin ±{margin * 100:.2g} %"
 
 
-def _cells(count: int) -> str:
+def cell_count(count: int) -> str:
+    """1 -> '1 cell', 3 -> '3 cells'."""
     return f"{count} cell{'s' if count != 1 else ''}"

@@ -67,14 +67,17 @@ def of_several(found: Verdicts, names: Mapping[str, str] | None = None) -> list[
         return []
     alone = [judge([run]) for run in found.runs]
     changed = [
-        f"{now.claim} ({place(now)}) is {was.answer} by {(names or {}).get(was.runs[0], was.runs[0])} alone (p {p_words(was.p_told)}) and {now.answer} here (p {p_words(now.p_told)})"
+        f"{now.claim} ({place(now)}) is {was.answer} by {(names or {}).get(was.runs[0], was.runs[0])} alone{_p(was)} and {now.answer} here{_p(now)}"
         for was, now in weaker(found, alone)
-        if was.p_told is not None and now.p_told is not None
     ]
     most = max(one.tests for one in alone)
     larger = LARGER.format(n=found.tests, most=most) + ("" if changed else "; none is")
     said = [larger] if found.tests > most else []
     return [*said, f"Weaker here: {'; '.join(changed)}"] if changed else said
+
+
+def _p(v: Verdict) -> str:
+    return "" if v.p_told is None else f" (p {p_words(v.p_told)})"
 
 
 def place(v: Verdict) -> str:
