@@ -13,8 +13,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from bench import cli
-from bench.analyse import results
+from bench.analyse import results, verdict
 from bench.analyse.results import Run
+from bench.analyse.sites import Rows, gather
 from bench.analyse.summary import records_of
 from bench.analyse.together import short, together
 from bench.analyse.verdict import judge
@@ -326,6 +327,23 @@ def test_two_runs_get_their_own_pages_and_one_of_both(runs: list[Run], tmp_path:
     assert run("report", *folders, "--out", "elsewhere/both.html", "--format", "html") == 0
     assert capsys.readouterr().out == "elsewhere/both.html\n"
     assert Path("elsewhere/both.html").is_file()
+
+
+@pytest.mark.usefixtures("sketched")
+def test_two_runs_are_each_judged_once_and_the_page_still_says_what_each_says_alone(runs: list[Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    judged: list[list[str]] = []
+
+    def gathered(asked: Sequence[Run], predicted: bool = False) -> Rows:
+        judged.append([r.run_id for r in asked])
+        return gather(asked, predicted)
+
+    said = words.of_several(judge(runs), together(runs).letters())
+    monkeypatch.setattr(verdict, "gather", gathered)
+    assert run("report", *(r.folder for r in runs), "--out", tmp_path / "both.html") == 0
+    assert judged == [["run-laptop"], ["run-card"], ["run-laptop", "run-card"]]
+    told = Parsed((tmp_path / "both.html").read_text(encoding="utf-8")).text
+    assert said
+    assert all(line in told for line in said)
 
 
 @pytest.mark.parametrize(

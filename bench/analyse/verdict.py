@@ -20,11 +20,13 @@ from bench.spec.device_names import is_predicted
 class Verdicts:
     """What runs say of the claims, in the order of CLAIMS; of each at least one verdict, if only that it was not measured.
 
-    Behind them stands what a model says of the devices that were predicted.
+    Behind them stands what a model says of the devices that were predicted. `alone` is what each of several runs says by
+    itself, where that was found before.
     """
 
     runs: tuple[Run, ...]
     verdicts: tuple[Verdict, ...]
+    alone: tuple[Verdicts, ...] = ()
 
     @property
     def tests(self) -> int:
@@ -46,8 +48,8 @@ class Verdicts:
         }
 
 
-def judge(runs: Sequence[Run]) -> Verdicts:
-    """The verdicts of all claims. The order of rows and of runs changes nothing. UserError for a run given twice.
+def judge(runs: Sequence[Run], alone: Sequence[Verdicts] = ()) -> Verdicts:
+    """The verdicts of all claims, with those of each run `alone` that are known. The order of rows and of runs changes nothing. UserError for a run given twice.
 
     Predicted rows change no verdict on what was measured: theirs are found apart, and hold measured rows only where a
     predicted device is set beside a measured one. What is exact needs no clock, so a plan that was but predicted has it.
@@ -55,14 +57,15 @@ def judge(runs: Sequence[Run]) -> Verdicts:
     rows = gather(runs)
     if not any(is_predicted(d) for run in runs for d in run.pairs["device"].unique()):
         found = [v for claim in CLAIMS for v in _asked(claim, claim.judge(rows))]
-        return Verdicts(tuple(runs), tuple(corrected(found)))
-    every = {claim.id: claim.judge(gather(runs, predicted=True)) for claim in CLAIMS}
+        return Verdicts(tuple(runs), tuple(corrected(found)), tuple(alone))
+    with_predicted = gather(runs, predicted=True)
+    every = {claim.id: claim.judge(with_predicted) for claim in CLAIMS}
     found = []
     for claim in CLAIMS:
         exact = [] if rows.pairs else [v for v in every[claim.id] if v.regime == "exact"]
         found += _asked(claim, [*claim.judge(rows), *exact])
     would = [_would_be(v) for claim in CLAIMS for v in every[claim.id] if v.site.predicted and v.own]
-    return Verdicts(tuple(runs), (*corrected(found), *would))
+    return Verdicts(tuple(runs), (*corrected(found), *would), tuple(alone))
 
 
 def weaker(found: Verdicts, alone: Sequence[Verdicts]) -> tuple[tuple[Verdict, Verdict], ...]:

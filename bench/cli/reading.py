@@ -12,7 +12,7 @@ from bench.cli.output import as_typed, readers_may_leave, say
 from bench.spec.errors import UserError
 
 if TYPE_CHECKING:
-    from bench.analyse.results import Run
+    from bench.analyse.verdict import Verdicts
 
 
 def report(
@@ -58,8 +58,8 @@ def report(
     page = write.page_of(folders, file_of("--out", out))
     written = _views(folders, quiet=format_ == "html", alone=page is None)
     if page is not None:
-        joined = together(written)
-        _, *pictures = write.write_together(joined, page)
+        joined = together([run for own in written for run in own.runs])
+        _, *pictures = write.write_together(joined, page, written)
         if format_ is None:
             from bench.show import together as words
 
@@ -73,17 +73,17 @@ def report(
         say(str(page or folders[0] / "report.html"))
 
 
-def _views(folders: list[Path], quiet: bool, alone: bool) -> list[Run]:
-    """Write all views of each run, and tell of them unless `quiet`, in full of one `alone`; the runs without their samples."""
+def _views(folders: list[Path], quiet: bool, alone: bool) -> list[Verdicts]:
+    """Write all views of each run, and tell of them unless `quiet`, in full of one `alone`; their verdicts, the runs without samples."""
     from dataclasses import replace
 
     from bench.show import drivers as words
     from bench.show import parts_picture, second_opinion, terminal, write
 
-    runs = []
+    found = []
     for folder in folders:
         views = write.write_views(folder)
-        runs.append(replace(views.run, samples=None))
+        found.append(replace(views.verdicts, runs=(replace(views.run, samples=None),)))
         if quiet:
             continue
         if alone:
@@ -95,7 +95,7 @@ def _views(folders: list[Path], quiet: bool, alone: bool) -> list[Run]:
         if alone and views.noise is not None:
             say("\n".join(views.noise.sentences()))
         say(f"written: {len(views.tables)} tables, {len(views.pictures)} pictures and {views.page.name} in {folder}")
-    return runs
+    return found
 
 
 def verdict(

@@ -65,7 +65,7 @@ def of_several(found: Verdicts, names: Mapping[str, str] | None = None) -> list[
     """What is to be known of answers of several runs beside those of each alone; `names` by run_id are what to call them."""
     if len(found.runs) < 2:
         return []
-    alone = [judge([run]) for run in found.runs]
+    alone = found.alone or [judge([run]) for run in found.runs]
     changed = [
         f"{now.claim} ({place(now)}) is {was.answer} by {(names or {}).get(was.runs[0], was.runs[0])} alone{_p(was)} and {now.answer} here{_p(now)}"
         for was, now in weaker(found, alone)

@@ -104,12 +104,12 @@ def page_of(folders: Sequence[Path], out: Path | None) -> Path | None:
     return Path("results") / f"report-{'-'.join([*names[:2], *more])}.html"
 
 
-def write_together(joined: Together, path: Path) -> tuple[Path, ...]:
+def write_together(joined: Together, path: Path, alone: Sequence[Verdicts] = ()) -> tuple[Path, ...]:
     """Write one page of several runs to `path`, and its pictures into the folder beside it that is named like it.
 
-    Returns the page and the pictures.
+    `alone` are the verdicts of each run, if they are known. Returns the page and the pictures.
     """
-    found = judge([m.run for m in joined.members])
+    found = judge([m.run for m in joined.members], alone)
     into, whole = path.with_suffix(""), joined.whole
     drawn = devices_picture.draw(whole, into)
     drawn += plots.draw(whole, into, but=("speedup",) if drawn else ())
