@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from io import StringIO
 from typing import Any
 
 import numpy as np
@@ -432,6 +433,29 @@ def test_sweeps_that_disagree_support_nothing_and_refute_nothing() -> None:
         swapped = (*(ladder(t, site=CPU) for t in macs), *(ladder(t, site=CPU, grows="macs") for t in layers))
         (v,) = leading.led_by_compute(drawn([], {CPU: swapped}))
         assert v.answer == answer, (layers, macs)
+
+
+@pytest.mark.parametrize(("claim", "device"), [("gpu_led_by_layers", "cuda:0"), ("cpu_led_by_compute", "cpu")])
+@pytest.mark.parametrize(("on_layers", "on_macs"), [(0.45, 0.45), (0.6, 0.4), (0.4, 0.6)])
+def test_a_refusal_beside_a_difference_that_says_nothing_tells_what_was_tested(claim: str, device: str, on_layers: float, on_macs: float) -> None:  # fmt: skip
+    """Time goes with a power of both: no elasticity is steep, so the claim fails, whichever of them is the larger."""
+
+    def both(trial: Any, arm: Any) -> float:
+        cost = trial.cost(arm)
+        return 1e-6 * cost.layers**on_layers * (cost.macs / 1e4) ** on_macs
+
+    found = judge([run_of(planned((device,), **worlds.ladders()), both, sd=0.05)])
+    (v,) = [v for v in found.of(claim) if v.own]
+    assert v.answer == "REFUTED"
+    assert v.effect is not None
+    (why,) = [note for note in v.notes if note.startswith("Refuted since ")]
+    steep, agrees = ("layers", (v.effect.low or 0) > 0) if device != "cpu" else ("MACs", (v.effect.high or 0) < 0)
+    assert why.startswith(f"Refuted since no elasticity on {steep} reaches 0.7")
+    assert agrees == ((on_layers, on_macs) == ((0.4, 0.6) if device != "cpu" else (0.6, 0.4)))
+    assert why.endswith("; the difference of elasticities was not tested, and alone would refute nothing") != agrees
+    out = StringIO()
+    words.show(Verdicts(found.runs, (v,)), out)
+    assert ("E_M - E_L is shown and not tested: each elasticity is held against 0.3 or 0.7" in out.getvalue()) != agrees
 
 
 # ---------------------------------------------------------------- how often they err

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TextIO
 
 from bench.analyse.claims import CLAIMS
-from bench.analyse.judgement import Effect, Verdict, p_words
+from bench.analyse.judgement import FLAT, STEEP, Effect, Verdict, p_words
+from bench.analyse.leading import refutes_alone
 from bench.analyse.summary import apart, capital, spanned, times
 from bench.analyse.verdict import Verdicts, judge, weaker
 from bench.show.terminal import console_on, named, print_table
@@ -23,6 +24,7 @@ SHORT = {
 CONFIRMED = "p is Holm's over the tests in this table ({n}); exact and counted answers have none"
 LARGER = "The family of questions is larger here ({n} tests) than in any of these runs alone ({most} at the most), so an answer may be weaker than on that run's own page"
 PREDICTED = "Predicted, not measured: what a model says of devices that nothing was run on; intervals are its error, so there is no test"
+NOT_TESTED = "E_M - E_L is shown and not tested: each elasticity is held against {flat:g} or {steep:g}, so REFUTED may stand beside any difference"
 EXPLORED = "Explored: other ways to run them and other devices, p as it is; among so many some answers are luck"
 
 
@@ -33,6 +35,10 @@ def show(found: Verdicts, file: TextIO | None = None) -> None:
     def say(line: str) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
+    def beside(told: Sequence[Verdict]) -> None:
+        if any(v.answer.endswith("REFUTED") and not refutes_alone(v.claim, v.effect) for v in told):
+            say(NOT_TESTED.format(flat=FLAT, steep=STEEP))
+
     several = len({v.runs for v in found.verdicts if v.runs}) > 1 and len(found.runs) > 1
     first = [v for v in found.verdicts if v.confirmatory]
     rest = [v for v in found.verdicts if not v.confirmatory and not v.predicted]
@@ -42,6 +48,7 @@ def show(found: Verdicts, file: TextIO | None = None) -> None:
     print_table(console, HEAD, [_line(v, several) for v in first], len(HEAD))
     if found.tests:
         say(CONFIRMED.format(n=found.tests))
+    beside(first)
     for line in of_several(found):
         say(line)
     for claim in CLAIMS:
@@ -59,6 +66,7 @@ def show(found: Verdicts, file: TextIO | None = None) -> None:
             print_table(console, HEAD, [_line(v, several) for v in some[:MOST_EXPLORED]], len(HEAD))
             if len(some) > MOST_EXPLORED:
                 say(f"{len(some) - MOST_EXPLORED} more with --json")
+            beside(some[:MOST_EXPLORED])
 
 
 def of_several(found: Verdicts, names: Mapping[str, str] | None = None) -> list[str]:
