@@ -240,12 +240,22 @@ def test_what_is_refuted_never_reads_as_the_threshold_itself() -> None:
     assert [p_words(p) for p in (0.0496, 0.05, 0.0504)] == ["0.0496", "0.05", "0.0504"]
 
 
+def test_what_lies_hard_by_a_threshold_says_on_which_side_in_few_digits() -> None:
+    assert words.effect(Effect("s", 3.0002, 2.71, 3.4, lines=(3.0,))) == ">3.0x [2.7, 3.4]"
+    assert words.effect(Effect("s", 3.0002, 2.96, 3.04, lines=(3.0,))) == ">3.00x [2.96, 3.04]"
+    assert words.effect(Effect("s", 2.8412, 2.731, 2.99999, lines=(3.0,))) == "2.8x [2.7, <3.0]"
+    assert words.effect(Effect("e", -0.0002, -0.1, 0.1, "difference of elasticities", (0.0,))) == "<0.00 [-0.10, +0.10]"
+    assert words.effect(Effect("e", 0.70001, None, None, "elasticity", (0.3, 0.7))) == ">+0.70"
+    assert words.effect(Effect("s", 1.03049, 1.01, 1.05, lines=(0.97045, 1.03045))) == "1.031x [1.010, 1.050]", "no round line"  # fmt: skip
+    assert [p_words(p) for p in (0.04998, 0.05002)] == ["<0.050", ">0.050"]
+
+
 @st.composite
 def held_against(draw: st.DrawFn) -> Effect:
     """Effects of every kind with their thresholds; many an end lies hard by one."""
     slopes = draw(st.booleans())
     lines = draw(st.sampled_from([(0.0,), (0.3, 0.7)] if slopes else [(1.0,), (3.0,), (9.0,), (math.exp(-0.03), math.exp(0.03))]))  # fmt: skip
-    near = st.builds(lambda t, d, sign: t + sign * d, st.sampled_from(lines), st.floats(1e-7, 0.3), st.sampled_from([-1, 1]))  # fmt: skip
+    near = st.builds(lambda t, d, sign: t + sign * 10**d, st.sampled_from(lines), st.floats(-8.5, -0.5), st.sampled_from([-1, 1]))  # fmt: skip
     low, value, high = sorted(draw(st.tuples(*[near | st.floats(-2 if slopes else 0.05, 40)] * 3)))
     known = draw(st.booleans())
     return Effect("e", value, low if known else None, high if known else None, "elasticity" if slopes else "ratio", lines)  # fmt: skip
@@ -253,14 +263,28 @@ def held_against(draw: st.DrawFn) -> Effect:
 
 @given(held_against())
 def test_no_number_is_printed_on_a_threshold_or_beyond_it_that_it_does_not_reach(e: Effect) -> None:
-    printed = [float(x) for x in re.findall(r"[-+]?[0-9.]+", words.effect(e))]
+    printed = re.findall(r"([<>]?)([-+]?[0-9.]+)", words.effect(e))
     real = [x for x in (e.value, e.low, e.high) if x is not None]
     assert len(printed) == len(real)
-    for told, is_ in zip(printed, real, strict=True):
+    for (mark, digits), is_ in zip(printed, real, strict=True):
+        told = float(digits) + {"<": -1e-9, "": 0, ">": 1e-9}[mark]
         for line in e.lines:
             meant = line if math.isclose(is_, line, rel_tol=1e-9, abs_tol=1e-9) else is_  # nearer, it lies on the line
             assert (told < line) == (meant < line)
             assert (told > line) == (meant > line)
+        decimals = len(digits.partition(".")[2])
+        assert decimals <= (3 if is_ >= 0.1 or "elasticit" in e.unit else 4), "no digits that its like has not"
+        assert abs(told - is_) <= 10**-decimals * 1.001
+        assert not mark or any(math.isclose(float(digits), line) for line in e.lines)
+
+
+@given(st.floats(0.001, 1) | st.builds(lambda d, sign: 0.05 + sign * 10**d, st.floats(-8.5, -1.5), st.sampled_from([-1, 1])))  # fmt: skip
+def test_no_p_is_printed_on_the_level_that_is_not(p: float) -> None:
+    mark, digits = re.fullmatch(r"([<>]?)([0-9.]+)", p_words(p)).groups()  # type: ignore[union-attr]
+    told = float(digits) + {"<": -1e-9, "": 0, ">": 1e-9}[mark]
+    meant = 0.05 if math.isclose(p, 0.05) else p
+    assert ((told < 0.05), (told > 0.05)) == ((meant < 0.05), (meant > 0.05))
+    assert len(digits.partition(".")[2]) <= 4
 
 
 # ---------------------------------------------------------------- the document

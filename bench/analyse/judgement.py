@@ -16,7 +16,7 @@ import numpy as np
 from bench.analyse.families import MARGIN, equivalent, p_value
 from bench.analyse.records import Floats
 from bench.analyse.sites import Cell, Site
-from bench.analyse.summary import apart
+from bench.analyse.summary import apart, marked
 from bench.analyse.sweeps import CONFIDENCE, combined
 from bench.spec.interval import Interval, t_quantile
 
@@ -152,11 +152,13 @@ def sure_of(p: float) -> bool:
 
 
 def p_words(p: float) -> str:
-    """0.0004 -> '<0.001'; two digits, or as many more as tell it from ALPHA."""
+    """0.0004 -> '<0.001'; two digits, or by ALPHA up to four, and '<0.050' or '>0.050' where those are not enough."""
     if p < 0.001:
         return "<0.001"
     short = f"{p:.2g}" if p < 0.995 else "1"
-    return f"{p:.{apart((p,), (ALPHA,), 2)}f}" if math.isclose(float(short), ALPHA) else short
+    if not math.isclose(float(short), ALPHA) or math.isclose(p, ALPHA):
+        return short
+    return marked(p, (ALPHA,), apart((p,), (ALPHA,), 3))
 
 
 def ruled(support: float, refute: float, same: float = 1.0) -> Ruling:

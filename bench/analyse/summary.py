@@ -232,8 +232,8 @@ def place_label(row: Record, but: Sequence[str] = ()) -> str:
 
 
 def times(ratio: float, half_width: float = 0.05, lines: Sequence[float] = ()) -> str:
-    """A ratio with the digits that its half-width (of its logarithm) justifies: 4.1x, 0.85x, 12x; more by `apart`."""
-    return f"{ratio:.{apart((ratio,), lines, _decimals(ratio, half_width))}f}x"
+    """A ratio with the digits that its half-width (of its logarithm) justifies: 4.1x, 0.85x, 12x; beside a line by `apart` and `marked`."""
+    return f"{marked(ratio, lines, apart((ratio,), lines, _decimals(ratio, half_width)))}x"
 
 
 def _decimals(ratio: float, half_width: float) -> int:
@@ -250,23 +250,53 @@ def interval(log: Interval) -> str:
 
 
 def spanned(ratio: float, low: float, high: float, half_width: float, lines: Sequence[float] = ()) -> str:
-    """`4.1x [3.8, 4.4]`, all three with the same decimals, of which there may be more by `apart`."""
+    """`4.1x [3.8, 4.4]`, all three with the same decimals; beside a line by `apart` and `marked`: `2.8x [2.6, <3.0]`."""
     d = apart((ratio, low, high), lines, _decimals(ratio, half_width))
-    return f"{ratio:.{d}f}x [{low:.{d}f}, {high:.{d}f}]"
+    value, least, most = (marked(x, lines, d) for x in (ratio, low, high))
+    return f"{value}x [{least}, {most}]"
 
 
 def apart(values: Sequence[float], lines: Sequence[float], decimals: int) -> int:
-    """The fewest decimals, from `decimals` up, at which no value is printed like a line that it is not.
+    """So many decimals; one more where fewer values are then printed like a line that they are not, or that line is not round.
 
-    A line is a threshold that an answer hangs on: 2.96 beside "at least 3" is no 3.0. As rounding keeps the order, no value
-    is printed beyond such a line either. What differs from it by less than 1e-9 of it is taken to lie on it.
+    A line is a threshold that an answer hangs on: 2.96 beside "at least 3" is no 3.0. No value is printed like two of them.
     """
-    near = [
-        (v, t) for v in values for t in lines if math.isfinite(v) and not math.isclose(v, t, rel_tol=1e-9, abs_tol=1e-9)
-    ]
-    while any(float(f"{v:.{decimals}f}") == float(f"{t:.{decimals}f}") for v, t in near):
+
+    def hidden(d: int) -> list[float]:
+        return [t for v in values for t in lines if _hidden(v, t, d)]
+
+    while any(sum(_hidden(v, t, decimals) for t in lines) > 1 for v in values):
         decimals += 1
-    return decimals
+    now = hidden(decimals)
+    more = len(hidden(decimals + 1)) < len(now) or not all(_round(t, decimals) for t in now)
+    return decimals + more
+
+
+def marked(value: float, lines: Sequence[float], decimals: int, sign: str = "") -> str:
+    """A value at the decimals of `apart`, on its own side of each line: `2.96`, or where it would read as the line `<3.0` or `>3.0`.
+
+    Beside a line that is not round, which those digits do not name, it is rounded away from it: 1.0305 beside 1.03045 to 1.031.
+    As rounding keeps the order, no value is printed beyond a line that it does not reach. `sign` as in a format.
+    """
+    line = next((t for t in lines if _hidden(value, t, decimals)), None)
+    if line is None:
+        return f"{value:{sign}.{decimals}f}"
+    if not _round(line, decimals):
+        away = math.floor if value < line else math.ceil
+        return f"{away(value * 10**decimals) / 10**decimals:{sign}.{decimals}f}"
+    return f"{'<' if value < line else '>'}{line:{sign if line else ''}.{decimals}f}"
+
+
+def _round(line: float, decimals: int) -> bool:
+    """Whether so many decimals name a line."""
+    return math.isclose(float(f"{line:.{decimals}f}"), line, rel_tol=1e-9, abs_tol=1e-9)
+
+
+def _hidden(value: float, line: float, decimals: int) -> bool:
+    """Whether a value is printed like a line; what differs from it by less than 1e-9 of it is taken to lie on it."""
+    if not math.isfinite(value) or math.isclose(value, line, rel_tol=1e-9, abs_tol=1e-9):
+        return False
+    return float(f"{value:.{decimals}f}") == float(f"{line:.{decimals}f}")
 
 
 def percent(value: float) -> str:

@@ -10,7 +10,7 @@ from typing import TextIO
 from bench.analyse.claims import CLAIMS
 from bench.analyse.judgement import FLAT, STEEP, Effect, Verdict, p_words
 from bench.analyse.leading import refutes_alone
-from bench.analyse.summary import apart, capital, spanned, times
+from bench.analyse.summary import apart, capital, marked, spanned, times
 from bench.analyse.verdict import Verdicts, judge, weaker
 from bench.show.terminal import console_on, named, print_table
 
@@ -132,13 +132,13 @@ def cells(v: Verdict) -> str:
 
 
 def effect(e: Effect | None) -> str:
-    """The effect with the digits that its interval justifies, and more where fewer would read as what it is held against."""
+    """The effect with the digits that its interval justifies; what would read as the threshold says on which side it lies."""
     if e is None or e.value is None:
         return ""
     if "elasticit" in e.unit:
         d = apart([x for x in (e.value, e.low, e.high) if x is not None], e.lines, 2)
-        ends = "" if e.low is None or e.high is None else f" [{e.low:+.{d}f}, {e.high:+.{d}f}]"
-        return f"{e.value:+.{d}f}{ends}"
+        value, *ends = (marked(x, e.lines, d, "+") for x in (e.value, e.low, e.high) if x is not None)
+        return f"{value} [{', '.join(ends)}]" if len(ends) == 2 else value
     if e.low is None or e.high is None or not e.low > 0 or "range" in e.unit:
         return times(e.value, lines=e.lines)
     return spanned(e.value, e.low, e.high, max(math.log(e.high / e.low) / 2, 1e-6), e.lines)
