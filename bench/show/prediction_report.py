@@ -405,7 +405,7 @@ _FAILS = """
   Before any fit stands the one published figure, 0.4 us of a V100's kernel (NVIDIA's blog, Getting Started with CUDA Graphs: 3.8 us one by one, 3.4 us in a graph).
 - **channels_last in fp32** has the same kernels as contiguous in the model. On the H100 cuDNN's took a third to a half longer.
 - **Winograd's algorithm in fp32.** On an H100 small 3 x 3 convolutions take what direct ones take; large batches run five kernels a convolution and reach twice the
-  card's peak: in batches of 256 a separable block was 1.4 times as fast there with 256 channels and 1.05 times with 128, and is predicted at 2.7 and 1.7. Which card and which shape gets which is told of no other card here: `winograd` in a device's entry says whether a 3 x 3 is done so in one kernel. Passes of
+  card's peak: in batches of 256 a separable block was 1.4 times as fast there with 256 channels and 1.05 times with 128, and is predicted at 2.6 and 1.7. Which card and which shape gets which is told of no other card here: `winograd` in a device's entry says whether a 3 x 3 is done so in one kernel. Passes of
   their own were tried for the large ones and are not in: no fit found them where the H100 had them and not where it did not.
 - **The M60's dense convolutions** are predicted a quarter to a half too fast by all others: its table is of PyTorch in 2021, on a card that is guessed.
 - **CPUs from data sheets, sources left out.** Three tables are published: a library's single layers on 68 slow cores, and two of the same publisher's compiled networks. Without
