@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.path import Path as Outline
 
 from bench.analyse import results
 from bench.analyse.summary import records_of
@@ -192,6 +193,28 @@ def test_an_interval_without_bounds_does_not_flatten_the_picture(tmp_path: Path)
     points = run.pairs["speedup"]
     assert low > min(1.0, points.min()) / 3
     assert high < points.max() * 3
+
+
+def arrows(figure: Figure | None) -> list[tuple[float, float, str]]:
+    """Where an interval is marked as cut: its place, its height, its colour."""
+    assert figure is not None
+    ends = [line for a in figure.axes for line in a.lines if isinstance(line.get_marker(), Outline)]
+    return [(float(np.ravel(e.get_xdata())[0]), float(np.ravel(e.get_ydata())[0]), str(e.get_markeredgecolor())) for e in ends]  # fmt: skip
+
+
+def test_an_interval_beyond_the_axis_ends_in_an_arrow_and_the_legend_says_so(tmp_path: Path, calm: results.Run) -> None:
+    run = made(tmp_path / "wide", Story(processes=2, wide={0: 3.0}))
+    wide = run.pairs.loc[run.pairs["speedup_ci_high"].idxmax()]
+    for picture in (plots.speedup(run), plots.delivery(run)):
+        assert picture is not None
+        low, high = picture.axes[0].get_ylim()
+        assert wide["speedup_ci_low"] < low
+        assert wide["speedup_ci_high"] > high
+        assert sorted(y for _, y, _ in arrows(picture)) == [low, high]
+        assert style.CUT in texts(picture)
+    for picture in (plots.speedup(calm), plots.delivery(calm)):
+        assert not arrows(picture)
+        assert style.CUT not in texts(picture)
 
 
 def test_the_same_run_makes_the_same_file(calm: results.Run, tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ def spread(found: Comparison, compared: Table | None = None) -> Figure | None:
     for x, m in enumerate(matches):
         marker, colour = _MARKS[m.verdict]
         if m.ends is not None:
-            axis.plot([x, x], m.ends, color=colour, lw=1.2 if size > 4 else 0.8, alpha=0.6, zorder=2, solid_capstyle="butt")  # fmt: skip
+            style.interval(axis, x, m.ends, colour, 1.2 if size > 4 else 0.8, 0.6, 2)
         fill = "white" if m.verdict == "AMBIGUOUS" else colour
         axis.plot([x], [m.ratio or math.nan], marker=marker, ms=size, color=colour, mfc=fill, mew=1.1, zorder=3)
     axis.set_xlim(-1, len(matches))
@@ -270,7 +270,7 @@ def _draw_ratios(axis: Axes, one: _Series, laid: _Layout) -> None:
     for m in one.matches:
         x = laid.channels.beside(m.a, one.place, one.count)
         if m.ends is not None:
-            axis.plot([x, x], m.ends, color=one.look.colour, lw=1.2, zorder=3, solid_capstyle="butt")
+            style.interval(axis, x, m.ends, one.look.colour)
         fill = "white" if m.verdict == "AMBIGUOUS" else one.look.colour
         axis.plot([x], [m.ratio or math.nan], marker=one.look.marker, ms=5.5, color=one.look.colour, mfc=fill, mew=1.3, zorder=4)  # fmt: skip
         marked.append((m, x, {"ratio": m.ratio}))

@@ -157,7 +157,7 @@ def _line(axis: Axes, sweep: Sweep, seen: style.Look) -> None:
     for count, value, point in zip(counts, values, sweep.points, strict=True):
         if math.isfinite(point.log_time.half_width):
             ends = [math.exp(point.log_time.low), math.exp(point.log_time.high)]
-            axis.plot([count] * 2, ends, color=seen.colour, lw=1.2, zorder=3, solid_capstyle="butt")
+            style.interval(axis, count, ends, seen.colour)
         axis.plot([count], [value], marker=seen.marker, ms=5.5, color=seen.colour, mfc="white" if point.noisy else seen.colour, mew=1.3, zorder=4)  # fmt: skip
 
 

@@ -77,7 +77,7 @@ def bar(axis: Axes, row: Record, x: float, seen: style.Look, thin: bool = False,
     value, low, high = (row[name] for name in of)
     empty = doubtful(row) if hollow is None else hollow
     if low is not None:
-        axis.plot([x, x], [low, high], color=seen.colour, lw=0.9 if thin else 1.2, alpha=0.5 if thin else 1, zorder=3, solid_capstyle="butt")  # fmt: skip
+        style.interval(axis, x, (low, high), seen.colour, 0.9 if thin else 1.2, 0.5 if thin else 1)
     axis.plot(
         [x], [value], marker=seen.marker, ms=5.5, color=seen.colour, mfc="white" if empty else seen.colour, mew=1.3, zorder=4
     )  # fmt: skip

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from xml.sax.saxutils import escape
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis
@@ -21,6 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.path import Path as Outline
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from bench.analyse.results import write_text, write_whole
@@ -34,6 +36,9 @@ VIOLET = ("#5B2A86", "#9457B8", "#2E1A47")  # what was predicted, whatever its s
 INK, FAINT, GRID = "#222222", "#767676", "#e4e4e4"
 DPI = 150
 FOOTER = "footer"  # the name of the words below the panels, in an SVG file too
+CUT = "arrow: the interval goes on beyond the axis"
+_INTERVAL = "_interval"  # the label of a line that `frame` is to mark where an axis cuts it; it is in no legend
+_UP, _DOWN = (Outline([(0, -2 * s), (0, 0), (-0.6, -s), (0, 0), (0.6, -s)]) for s in (1, -1))  # the tip at its point
 _MARGIN = 0.12  # inches
 _BOUND = "\u00a0"
 _HATCHED: dict[str, Any] = {"facecolor": "white", "edgecolor": "#E3D6EE", "hatch": "///", "linewidth": 0}
@@ -93,6 +98,11 @@ def error_band(axis: Axes, xs: Sequence[float], low: Sequence[float], high: Sequ
     axis.fill_between(xs, low, high, facecolor="none", edgecolor=colour, hatch="\\\\\\", alpha=0.18, linewidth=0, zorder=1)  # fmt: skip
 
 
+def interval(axis: Axes, at: float, ends: Sequence[float], colour: str, width: float = 1.2, alpha: float = 1, above: float = 3) -> None:  # fmt: skip
+    """The upright line of an interval; `frame` puts an arrow where the axis ends before it does."""
+    axis.plot([at] * 2, ends, color=colour, lw=width, alpha=alpha, zorder=above, solid_capstyle="butt", label=_INTERVAL)
+
+
 def predicted_handle(predicted: bool) -> list[Artist]:
     """The legend entry for that, where there is any."""
     words = "violet and hatched: predicted, nothing was measured"
@@ -115,8 +125,9 @@ def frame(figure: Figure, title: str, footer: str, handles: Sequence[Artist], mo
     """Put the title and the legend above the panels and the footer below, each as wide as the figure and no wider.
 
     The panels' share of the figure keeps its size: the figure grows by what the words need. `more` is a line under
-    the legend, for what could not be drawn.
+    the legend, for what could not be drawn. The panels' scales are set by now: intervals that they cut get their arrows.
     """
+    handles = [*handles, *_mark_cut(figure)]
     width, height = (float(v) for v in figure.get_size_inches())
     with mpl.rc_context(_STYLE):
         heading = figure.suptitle(_wrapped(title, width, 13 * 0.60), fontsize=13, fontweight="bold", color=INK, ha="left", va="top", linespacing=1.25)  # fmt: skip
@@ -163,6 +174,20 @@ def save(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
     return png, svg
 
 
+def _mark_cut(figure: Figure) -> list[Artist]:
+    """An arrow at the edge of a panel for each interval that goes on beyond it; the legend entry, where there is one."""
+    found = False
+    for axis in figure.axes:
+        low, high = axis.get_ylim()
+        for line in [line for line in axis.lines if line.get_label() == _INTERVAL]:
+            at, ends = float(np.asarray(line.get_xdata())[0]), np.asarray(line.get_ydata(), dtype=float)
+            for edge, marker, beyond in ((low, _DOWN, ends.min() < low), (high, _UP, ends.max() > high)):
+                if beyond:
+                    axis.plot([at], [edge], marker=marker, ms=14, mew=1.3, mfc="none", mec=line.get_color(), ls="", clip_on=False, zorder=5)  # fmt: skip
+                    found = True
+    return [proxy(CUT, FAINT, Outline(_UP.vertices + np.array([0, 1])))] if found else []
+
+
 def _described(svg: str, words: str) -> str:
     """The picture with a description after its title, for those who hear it."""
     title = "</title>"
@@ -179,7 +204,7 @@ def _numbered(svg: str) -> str:
     return re.sub(r"\b(" + "|".join(numbers) + r")\b", lambda m: numbers[m[0]], svg) if numbers else svg
 
 
-def proxy(text: str, colour: str = INK, marker: str = "", line: object = "", hollow: bool = False) -> Line2D:
+def proxy(text: str, colour: str = INK, marker: str | Outline = "", line: object = "", hollow: bool = False) -> Line2D:
     """A legend entry."""
     return Line2D(
         [], [], color=colour, marker=marker, linestyle=line, markersize=5.5, linewidth=1.4, label=text,  # type: ignore[arg-type]
