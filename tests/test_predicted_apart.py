@@ -259,6 +259,10 @@ def test_on_one_page_of_several_runs_a_predicted_device_keeps_its_word_and_its_c
     assert foretold
     assert foretold <= {*style.VIOLET}
     assert not {colour for text, colour in words.items() if text.startswith(("cpu", "cuda"))} & {*style.VIOLET}
+    dashes = {text.get_text(): str(line._dash_pattern) for text, line in zip(figure.legends[0].get_texts(), figure.legends[0].get_lines(), strict=False)}  # type: ignore[attr-defined]  # fmt: skip
+    ours = {d for text, d in dashes.items() if text.startswith("predicted ")}
+    assert len(ours) == 1, "in greyscale one pattern says predicted"
+    assert not {d for text, d in dashes.items() if text.startswith(("cpu", "cuda"))} & ours
     assert is_cpu("cpu (Xeon, A)")
     assert not is_cpu("cuda:0 (H100)")
 

@@ -153,7 +153,7 @@ def _line(axis: Axes, sweep: Sweep, seen: style.Look) -> None:
     for slope, dashes in _RAYS:
         ends = [values[0] * (c / counts[0]) ** slope for c in (counts[0], counts[-1])]
         axis.plot([counts[0], counts[-1]], ends, color=seen.colour, lw=1.0, ls=dashes, alpha=0.55, zorder=1.5)
-    axis.plot(counts, values, color=seen.colour, ls="-", lw=1.6, zorder=3)
+    axis.plot(counts, values, color=seen.colour, ls=seen.line if sweep.place.predicted else "-", lw=1.6, zorder=3)
     for count, value, point in zip(counts, values, sweep.points, strict=True):
         if math.isfinite(point.log_time.half_width):
             ends = [math.exp(point.log_time.low), math.exp(point.log_time.high)]

@@ -85,5 +85,6 @@ def _looks(shown: Sequence[Line], devices: Sequence[str]) -> dict[Line, style.Lo
         foretold = [d for d in devices if is_predicted(d)]
         colours, own = (style.VIOLET, foretold) if is_predicted(line[0]) else (style.COLOURS, [d for d in devices if d not in foretold])  # fmt: skip
         colour = colours[own.index(line[0]) % len(colours)]
-        looks[line] = style.Look(colour, style.MARKERS[place % len(style.MARKERS)], style.LINES[place % len(style.LINES)])  # fmt: skip
+        drawn = style.PREDICTED_LINE if is_predicted(line[0]) else style.LINES[place % len(style.LINES)]
+        looks[line] = style.Look(colour, style.MARKERS[place % len(style.MARKERS)], drawn)
     return looks

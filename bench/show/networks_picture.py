@@ -97,7 +97,7 @@ def _times(row: Record) -> str:
 def _handles(rows: Sequence[Record]) -> list[Artist]:
     handles: list[Artist] = [
         *(
-            style.proxy("network, with its speedup", style.look(0, p).colour, "o")
+            style.proxy(f"network, with its {'predicted ' if p else ''}speedup", style.look(0, p).colour, "o")
             for p in sorted({drawing.predicted([r]) for r in rows})
         ),
         style.proxy("baseline", style.INK, "o"),

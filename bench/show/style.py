@@ -33,6 +33,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#2
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 LINES: tuple[str | tuple[int, tuple[float, ...]], ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
 VIOLET = ("#5B2A86", "#9457B8", "#2E1A47")  # what was predicted, whatever its series
+PREDICTED_LINE = (0, (4, 1, 1, 1, 1, 1))  # its line, which no measured one has: it is read without colours
 INK, FAINT, GRID = "#222222", "#767676", "#e4e4e4"
 DPI = 150
 FOOTER = "footer"  # the name of the words below the panels, in an SVG file too
@@ -60,10 +61,11 @@ class Look:
 
 
 def look(index: int, predicted: bool = False) -> Look:
-    """The look of the series at this place; of a predicted one in a colour that no measured one has."""
+    """The look of the series at this place; of a predicted one in a colour and with a line that no measured one has."""
     turn = index // len(COLOURS)
     colours = VIOLET if predicted else COLOURS
-    return Look(colours[index % len(colours)], MARKERS[index % len(MARKERS)], LINES[(index + turn) % len(LINES)])
+    line = PREDICTED_LINE if predicted else LINES[(index + turn) % len(LINES)]
+    return Look(colours[index % len(colours)], MARKERS[index % len(MARKERS)], line)
 
 
 def panels(count: int, columns: int, share_y: Literal["all", "none"] = "all", square: bool = False) -> tuple[Figure, list[Axes]]:  # fmt: skip
