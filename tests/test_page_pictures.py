@@ -58,6 +58,19 @@ def test_a_map_without_a_border_says_so(tmp_path: Path) -> None:
     assert said == "Separable is faster in 4 of 6 cells, and from no number of channels on throughout; it is slower in 2 of 6 cells, at up to 64 channels"  # fmt: skip
 
 
+def test_a_map_of_three_devices_counts_on_each_in_a_title_of_three_lines(tmp_path: Path) -> None:
+    def truth(trial: Trial, arm: Arm) -> float:
+        return grid(trial, arm) if trial.surroundings.device == "cpu" else 0.5
+
+    figure = map_picture.picture(made(tmp_path, Story(speedup=truth), devices=("cpu", "cuda:0", "cuda:1")))
+    assert title(figure) == (
+        "On cpu separable is faster in 4 of 6 cells (in all from 64 channels on), slower in 2; "
+        "on cuda:0 it is in 0 of 6, slower in 6; on cuda:1 it is in 0 of 6, slower in 6"
+    )
+    assert figure is not None
+    assert figure.get_suptitle().count("\n") < 3
+
+
 def test_what_is_not_known_is_hatched_and_what_failed_is_named(tmp_path: Path) -> None:
     story = Story(speedup=lambda t, a: 1.0 if t.shape.c_in == 16 else 1.06, wide={4: 0.2, 5: 0.2}, fails={2: (1, "oom", "no memory")}, process_sd=0.002)  # fmt: skip
     figure = map_picture.picture(made(tmp_path, story))

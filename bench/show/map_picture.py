@@ -151,11 +151,15 @@ def _handles(rows: Sequence[Record]) -> list[Artist]:
 
 
 def _title(rows: Sequence[Record]) -> str:
-    """From how many channels the first block is faster throughout, and up to how many it is slower, on each device."""
+    """From how many channels the first block is faster throughout, and up to how many it is slower; of several devices the counts."""
     block = rows[0]["block"] if rows else ""
     mine = [r for r in rows if r["block"] == block]
     devices = list(dict.fromkeys(str(r["device"]) for r in mine))
-    said = [_found([r for r in mine if r["device"] == d], block, f"on {in_words(d)} " if len(devices) > 1 or is_predicted(d) else "") for d in devices]  # fmt: skip
+    on = {d: [r for r in mine if r["device"] == d] for d in devices}
+    if len(devices) > 1:
+        said = [f"on {in_words(d)} {_counted(some, '' if i else block)}" for i, (d, some) in enumerate(on.items())]
+    else:
+        said = [_found(some, block, f"on {in_words(d)} " if is_predicted(d) else "") for d, some in on.items()]
     return capital("; ".join(said)) if said else "No cell was measured"
 
 
@@ -166,13 +170,29 @@ def _found(rows: Sequence[Record], block: str, where: str) -> str:
     verb = "would be" if drawing.predicted(rows) else "is"
     if len(faster) == len(rows) or len(slower) == len(rows):
         return f"{where}{block} {verb} {'faster' if faster else 'slower'} in {'all ' if len(rows) > 1 else ''}{many}"
-    doubtful = [_wide(r) for r in rows if r["verdict"] != "faster"]
-    throughout = sorted({w for r in rows if (w := _wide(r)) > max(doubtful)})
+    throughout = _throughout(rows)
     upto = f", at up to {max(_wide(r) for r in slower)} channels" if slower else ""
     loses = f"slower in {len(slower)} of {many}{upto}" if slower else f"slower in none of {many}"
     if throughout:
-        return f"{where}from {throughout[0]} channels on {block} {verb} faster throughout; it {verb} {loses}"
+        return f"{where}from {throughout} channels on {block} {verb} faster throughout; it {verb} {loses}"
     return f"{where}{block} {verb} faster in {len(faster)} of {many}, and from no number of channels on throughout; it {verb} {loses}"  # fmt: skip
+
+
+def _counted(rows: Sequence[Record], block: str) -> str:
+    """One device among several: in how many cells the block (`it`, where it was named before) is faster and slower."""
+    faster, slower = (sum(r["verdict"] == side for r in rows) for side in ("faster", "slower"))
+    verb = "would be" if drawing.predicted(rows) else "is"
+    cells = " cells" if block else ""
+    whole = _throughout(rows) if 0 < faster < len(rows) else None
+    every = f" (in all from {whole} channels on)" if whole else ""
+    said = f"{block} {verb} faster" if block else f"it {verb}"
+    return f"{said} in {faster} of {len(rows)}{cells}{every}, slower in {slower}"
+
+
+def _throughout(rows: Sequence[Record]) -> int | None:
+    """From how many channels on every cell is faster."""
+    doubtful = [_wide(r) for r in rows if r["verdict"] != "faster"]
+    return min((w for r in rows if (w := _wide(r)) > max(doubtful, default=0)), default=None)
 
 
 def _wide(row: Record) -> int:
