@@ -191,6 +191,22 @@ def test_page_and_document_open_with_it(foretold: tuple[Path, str]):
     assert "Measured on" not in section
 
 
+def test_the_first_screen_answers_what_was_not_measured_as_a_prediction(foretold: tuple[Path, str]):
+    page = (foretold[0] / "report.html").read_text()
+    first = page[page.index('id="verdicts"') : page.index('<nav aria-label="Contents"')]
+    section = (foretold[0] / "reproduction.md").read_text().split("## 1.")[0]
+    claims = json.loads((foretold[0] / "verdict.json").read_text())["claims"]
+    for claim in (c for c in claims if c["id"] in ("cpu_3x", "gpu_no_gain", "gpu_led_by_layers", "device_by_block")):
+        group = re.findall(rf"<tbody>(?:(?!</tbody>).)*{re.escape(claim['statement'])}.*?</tbody>", first, re.DOTALL)
+        assert len(group) == 1, claim["id"]
+        assert group[0].index("NOT MEASURED") < group[0].index('class="answer would-be">WOULD BE ')
+        assert f"| {claim['statement']} | WOULD BE " in section
+    assert "WOULD BE is what a model predicts" in first
+    assert section.count("**WOULD BE") == 0, "no prediction looks like a measured answer"
+    (title,) = re.findall(r"<figcaption>(By arithmetic alone .*?)</figcaption>", page)
+    assert re.search(r"\d+ more only predicted$", title)
+
+
 def test_a_measured_half_stays_measured_beside_a_predicted_one(workers: None, tmp_path: Path, sketched, capsys):
     (tmp_path / "c.yaml").write_text(
         "name: both\ntiming: {processes_min: 2, processes_max: 2, seconds: 0.01, warmup_seconds: 0.01}\n"

@@ -96,6 +96,7 @@ class Verdict:
     p_adjusted: float | None = None
     confirmatory: bool = False
     own: bool = True  # False: asked of the other kind of device, out of curiosity
+    foremost: bool = False  # a predicted answer that would confirm, had its rows been measured
     cells: Count = field(default_factory=lambda: Count(0))
     notes: tuple[str, ...] = ()
 

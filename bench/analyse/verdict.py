@@ -37,6 +37,12 @@ class Verdicts:
         """The verdicts on one claim."""
         return tuple(v for v in self.verdicts if v.claim == claim)
 
+    def first(self, claim: str) -> tuple[Verdict, ...]:
+        """What is told of a claim before all else: what confirms, and where it was not measured what a model would answer there."""
+        own = [v for v in self.of(claim) if v.confirmatory]
+        unmeasured = all(v.answer == "NOT MEASURED" for v in own)
+        return (*own, *(v for v in self.of(claim) if v.foremost and unmeasured))
+
     def to_dict(self) -> dict[str, Any]:
         """For verdict.json and --json: numbers with all their digits, null where there is none."""
         return {
@@ -82,7 +88,14 @@ def weaker(found: Verdicts, alone: Sequence[Verdicts]) -> tuple[tuple[Verdict, V
 def _would_be(v: Verdict) -> Verdict:
     """A verdict on predicted rows, as such: the model's error is no sampling error, so there is no test and no p."""
     answer = cast("Answer", f"{WOULD_BE}{v.answer}")
-    return replace(v, answer=answer, why=f"by the model, not by measurement: {v.why}", p=None, confirmatory=False)
+    return replace(
+        v,
+        answer=answer,
+        why=f"by the model, not by measurement: {v.why}",
+        p=None,
+        confirmatory=False,
+        foremost=v.confirmatory,
+    )
 
 
 def corrected(verdicts: Sequence[Verdict]) -> list[Verdict]:

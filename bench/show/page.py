@@ -16,7 +16,7 @@ from bench.analyse.verdict import Verdicts
 from bench.show import page_facts, page_rows, terminal, titles
 from bench.show.html import MOST_BYTES, inlined, render
 from bench.show.inline import Letters
-from bench.show.page_parts import SPARE, Topic, answer, sections, sources
+from bench.show.page_parts import SPARE, Topic, answer, firsts, sections, sources
 
 NAME = "report.html"
 _TEMPLATE = "report.html.j2"
@@ -52,6 +52,7 @@ def text(run: Run, found: Verdicts, noise: Noise | None, pictures: Iterable[Path
         "noise": noise.sentences() if noise else [],
         "is_aa": own,
         "answers": [] if own else [answer(v) for v in found.verdicts],
+        "first": {} if own else firsts(found),
         "claims": () if own else CLAIMS,
         "above": above,
         "memory": memory,

@@ -10,6 +10,7 @@ from bench.analyse.claims import CLAIMS, Claim
 from bench.analyse.evidence import Published
 from bench.analyse.judgement import Verdict, p_words
 from bench.analyse.summary import times
+from bench.analyse.verdict import Verdicts
 from bench.show.claims_picture import where
 from bench.show.inline import Inlined
 from bench.show.verdict import cells, effect
@@ -99,6 +100,11 @@ def answer(v: Verdict, letters: Mapping[str, str] | None = None) -> Answer:
         confirmatory=v.confirmatory,
         predicted=v.predicted,
     )
+
+
+def firsts(found: Verdicts, letters: Mapping[str, str] | None = None) -> dict[str, list[Answer]]:
+    """By claim what the first screen says of it."""
+    return {c.id: [answer(v, letters) for v in found.first(c.id)] for c in CLAIMS}
 
 
 def sources() -> list[tuple[Claim, list[Source]]]:

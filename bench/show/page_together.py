@@ -17,7 +17,7 @@ from bench.show import page, page_facts, page_rows, terminal
 from bench.show import verdict as words
 from bench.show.html import MOST_BYTES, inlined, render
 from bench.show.inline import Letters
-from bench.show.page_parts import SPARE, Topic, answer, sections, sources
+from bench.show.page_parts import SPARE, Topic, answer, firsts, sections, sources
 from bench.show.titles import of_runs
 from bench.spec.device_names import in_words
 
@@ -63,6 +63,7 @@ def text(joined: Together, found: Verdicts, pictures: Iterable[Path]) -> str:
         "finding": page.finding(joined.whole),
         "unswept": unswept(joined),
         "answers": [answer(v, letters) for v in found.verdicts],
+        "first": firsts(found, letters),
         "claims": CLAIMS,
         "of_several": words.of_several(found, letters),
         "above": above,

@@ -194,16 +194,17 @@ def _table(found: Verdicts) -> Iterator[str]:
     yield "| claim | here | where | effect | p | cells |"
     yield "|---|---|---|---|---|---|"
     for claim in BY_ID.values():
-        for v in found.of(claim.id):
-            if v.confirmatory:
-                noisy = next((note for note in v.notes if "noisy" in note), "")
-                told = "; ".join(filter(None, (cells(v) if v.answer != "NOT MEASURED" else "", noisy)))
-                p = "" if v.p_told is None else p_words(v.p_told)
-                yield f"| {claim.statement} | **{v.answer}** | {place(v)} | {_effect(v)} | {p} | {told} |"
+        for v in found.first(claim.id):
+            noisy = next((note for note in v.notes if "noisy" in note), "")
+            told = "; ".join(filter(None, (cells(v) if v.answer != "NOT MEASURED" else "", noisy)))
+            p = "" if v.p_told is None else p_words(v.p_told)
+            answer = v.answer if v.predicted else f"**{v.answer}**"
+            yield f"| {claim.statement} | {answer} | {place(v)} | {_effect(v)} | {p} | {told} |"
     yield ""
+    would = " WOULD BE is a model's prediction where nothing was measured: no test, and it confirms nothing." if any(v.predicted for v in found.verdicts) else ""  # fmt: skip
     yield (
         "SUPPORTED, REFUTED and EQUIVALENT are answers that survive Holm's correction over all tests in this table, at "
-        "5 % (p; exact and counted answers have none); UNDECIDED is no answer. `docs/CLAIMS.md` has each claim's rule, `verdict.json` every figure."
+        f"5 % (p; exact and counted answers have none); UNDECIDED is no answer.{would} `docs/CLAIMS.md` has each claim's rule, `verdict.json` every figure."
     )
     yield ""
     yield from (f"- *{word}*: {meaning}" for word, meaning in WORDS)
