@@ -101,6 +101,29 @@ def test_noise_that_hides_everything_leaves_all_undecided_but_what_is_counted() 
     assert set(answers(found, "memory")) <= set(DECIDED)
 
 
+def test_rows_of_one_process_never_decide_and_what_confirms_says_why() -> None:
+    found = judge([run_of(both(), by_device(compute, card), processes=1)])
+    several = found_in(by_device(compute, card))
+    for claim in TESTED:
+        own = [v for v in found.of(claim) if v.confirmatory]
+        assert {v.site for v in own} == {v.site for v in several.of(claim) if v.confirmatory}, claim
+        assert {(v.answer, v.p) for v in found.of(claim)} == {("UNDECIDED", None)}, claim
+    for claim in ("cpu_3x", "gpu_no_gain", "device_by_block", "parallelism"):
+        assert {v.why for v in found.of(claim) if v.confirmatory} == {rules.NO_INTERVAL}
+
+
+def test_a_batch_that_more_processes_measured_does_not_take_the_place_of_the_smallest() -> None:
+    plan = planned(shapes=worlds.shapes(batch=[1, 8]))
+    run = run_of(plan, compute)
+    few = run.pairs["batch"] == 1
+    ends = ["speedup_ci_low", "speedup_ci_high"]
+    pairs = run.pairs.assign(
+        processes=run.pairs["processes"].where(~few, 1), **{e: run.pairs[e].where(~few) for e in ends}
+    )
+    (v,) = [v for v in judge([replace(run, pairs=pairs)]).of("cpu_3x") if v.confirmatory]
+    assert (v.site.batch, v.answer) == (1, "UNDECIDED")
+
+
 def test_more_threads_that_have_to_meet_gain_less() -> None:
     (v,) = [v for v in found_in(by_device(server, card)).of("parallelism") if v.confirmatory]
     assert v.answer == "SUPPORTED"
@@ -328,14 +351,6 @@ def test_an_answer_that_does_not_survive_holm_says_so() -> None:
 
 
 # ---------------------------------------------------------------- what decides, and what does not
-
-
-def test_rows_of_one_process_never_decide() -> None:
-    found = judge([run_of(both(), by_device(compute, card), processes=1)])
-    for claim in ("cpu_3x", "gpu_no_gain", "gpu_led_by_layers", "cpu_led_by_compute"):
-        assert {v.answer for v in found.of(claim)} == {"UNDECIDED"}, claim
-        assert {v.p for v in found.of(claim)} == {None}
-    assert answers(found, "parallelism") == ["NOT MEASURED"]
 
 
 def test_noisy_rows_count_and_are_said() -> None:

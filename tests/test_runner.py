@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -124,6 +125,9 @@ def test_no_process_begins_that_would_end_after_the_minutes_and_the_first_always
     assert (outcome.measured, outcome.failed) == (6, 0)
     assert set(visits(outcome.folder)) == {(t.trial_id, 1) for t in read(outcome.folder).plan.trials}
     assert {r["why"] for r in records(outcome.folder, "settled")} == {"time"}
+    left = [int(m[1]) for line in said if (m := re.search(r"about (\d+) s left", line))]
+    assert len(left) == 1, "the process that runs, and no trial that ends with what it has"
+    assert all(s > 0 for s in left), "the first processes run whatever the limit"
     assert any("minutes are over: 6 trials end" in line for line in said)
     assert (outcome.folder / "DONE").exists()
     with pytest.raises(UserError, match="complete"):

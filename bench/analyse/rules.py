@@ -114,7 +114,7 @@ def _speed(claim: str, rows: Rows, kind: str, threshold: float | None, rule: Cal
     for contest in TWINS:
         cells = [c for c in rows.cells if c.contest == contest and c.site.kind == kind and promised(c)]
         groups = by_site(cells)
-        confirmed = primary(site for site, own in groups.items() if any(c.known for c in own))
+        confirmed = primary(groups)
         for site, own in groups.items():
             v = _at_site(claim, rows, site, own, threshold, rule)
             found.append(replace(v, confirmatory=site in confirmed))
@@ -145,11 +145,12 @@ def device_by_block(rows: Rows) -> list[Verdict]:
     """Per pair of a CPU site and an accelerator's: the ratio of their speedups over the cells that both have."""
     found: list[tuple[tuple[Site, Site], Verdict]] = []
     for contest in TWINS:
-        groups = by_site(c for c in rows.cells if c.contest == contest and c.known)
+        groups = by_site(c for c in rows.cells if c.contest == contest)
         both = [(a, b) for a in groups if a.kind == "cpu" for b in groups if b.kind == "gpu" and _alike(a, b) and _shared(groups[a], groups[b])]  # fmt: skip
         confirmed = (primary(a for a, _ in both), primary(b for _, b in both))
         for a, b in both:
-            v = _between(rows, a, b, groups[a], groups[b])
+            ours, theirs = _known(groups[a]), _known(groups[b])
+            v = _between(rows, a, b, *((ours, theirs) if _shared(ours, theirs) else (groups[a], groups[b])))
             found.append(((a, b), replace(v, confirmatory=a in confirmed[0] and b in confirmed[1])))
     return [v for _, v in found]
 
@@ -159,14 +160,17 @@ def _between(rows: Rows, a: Site, b: Site, ours: Sequence[Cell], theirs: Sequenc
     cpu, gpu = ([c for c in cells if c.workload in keys] for cells in (ours, theirs))
     means = _level(cpu), _level(gpu)
     ratio, margin = statistics.difference(means[1], means[0]), margin_of([*cpu, *gpu])
-    ruling = ruled(above(ratio, margin), below(ratio, -margin), same(ratio, margin))
+    sure = math.isfinite(ratio.half_width)
+    ruling = (
+        ruled(above(ratio, margin), below(ratio, -margin), same(ratio, margin)) if sure else Ruling("UNDECIDED", None)
+    )
     machines = "Within one machine" if a.setup and b.setup and a.setup.machine == b.setup.machine else "Across machines"
     each = [(x.log.mean - y.log.mean) for x in cpu for y in gpu if x.workload == y.workload]
     where = f"{a.label} and {b.device}" + (f" ({b.device_name})" if b.device_name else "")
     site = replace(a, device=f"{a.device} and {b.device}", device_name=" and ".join(filter(None, (a.device_name, b.device_name))) or None)  # fmt: skip
     return Verdict(
         claim="device_by_block", site=site, runs=runs_of([*cpu, *gpu]), about=about(ours[0].contest), answer=ruling.answer,
-        why=f"over the same {cell_count(len(keys))} the block buys {times(math.exp(means[0].mean))} on {a.label} and {times(math.exp(means[1].mean))} on {b.label}",
+        why=f"over the same {cell_count(len(keys))} the block buys {times(math.exp(means[0].mean))} on {a.label} and {times(math.exp(means[1].mean))} on {b.label}" if sure else NO_INTERVAL,
         regime=f"{regime_of(rows, a, cpu).word} and {regime_of(rows, b, gpu).word}",
         effect=Effect.ratio("speedup on the CPU / on the accelerator", ratio, within(margin)), p=ruling.p,
         cells=Count(len(keys), math.exp(min(each)), math.exp(max(each)), words=where),
@@ -181,6 +185,10 @@ def _alike(a: Site, b: Site) -> bool:
 
 def _shared(ours: Sequence[Cell], theirs: Sequence[Cell]) -> set[tuple[Any, ...]]:
     return {c.workload for c in ours} & {c.workload for c in theirs}
+
+
+def _known(cells: Sequence[Cell]) -> list[Cell]:
+    return [c for c in cells if c.known]
 
 
 def _level(cells: Sequence[Cell]) -> Interval:
@@ -204,16 +212,22 @@ def parallelism(rows: Rows) -> list[Verdict]:
     """Per CPU site apart from its threads: how the speedup goes with the number of threads, over the cells that all have."""
     found: list[Verdict] = []
     for contest in TWINS:
-        groups: dict[Site, dict[int, list[Cell]]] = {}
-        for site, cells in by_site(c for c in rows.cells if c.contest == contest and c.site.kind == "cpu" and c.known).items():  # fmt: skip
-            if site.threads:
-                groups.setdefault(replace(site, threads=None), {})[site.threads] = cells
-        several = {site: by for site, by in groups.items() if len(by) > 1 and _everywhere(by)}
+        own = [c for c in rows.cells if c.contest == contest and c.site.kind == "cpu"]
+        several = _by_threads(own) | _by_threads(_known(own))
         confirmed = primary(several)
         found += [
             replace(_over_threads(rows, site, by), confirmatory=site in confirmed) for site, by in several.items()
         ]
     return found
+
+
+def _by_threads(cells: Sequence[Cell]) -> dict[Site, dict[int, list[Cell]]]:
+    """By site apart from its threads, and then by them, where cells are the same at two numbers of threads or more."""
+    groups: dict[Site, dict[int, list[Cell]]] = {}
+    for site, own in by_site(cells).items():
+        if site.threads:
+            groups.setdefault(replace(site, threads=None), {})[site.threads] = own
+    return {site: by for site, by in groups.items() if len(by) > 1 and _everywhere(by)}
 
 
 def _everywhere(by: Mapping[int, Sequence[Cell]]) -> set[tuple[Any, ...]]:
@@ -228,14 +242,17 @@ def _over_threads(rows: Rows, site: Site, by: Mapping[int, Sequence[Cell]]) -> V
     steepness = slope(np.log(np.array(counts, dtype=np.float64)), means)
     ratio, margin = statistics.difference(means[0], means[-1]), margin_of([c for t in counts for c in cells[t]])
     far = abs(ratio.mean) > margin
-    ruling = ruled(below(steepness, 0) if far else 1.0, above(steepness, 0) if far else 1.0, same(ratio, margin))
+    sure = math.isfinite(steepness.half_width)
+    ruling = Ruling("UNDECIDED", None)
+    if sure:
+        ruling = ruled(below(steepness, 0) if far else 1.0, above(steepness, 0) if far else 1.0, same(ratio, margin))
     most, few = counts[-1], counts[0]
     each = [y.log.mean - x.log.mean for x in cells[few] for y in cells[most] if x.workload == y.workload]
     everything = [c for t in counts for c in cells[t]]
     told = " and ".join(f"{times(math.exp(m.mean))} with {t} thread{'s' if t != 1 else ''}" for t, m in zip(counts, means, strict=True))  # fmt: skip
     return Verdict(
         claim="parallelism", site=site, runs=runs_of(everything), about=about(everything[0].contest), answer=ruling.answer,
-        why=f"over the same {cell_count(len(keys))} the block buys {told}: {steepness.mean:+.2f} for each e-fold of threads",
+        why=f"over the same {cell_count(len(keys))} the block buys {told}: {steepness.mean:+.2f} for each e-fold of threads" if sure else NO_INTERVAL,
         effect=Effect.ratio(f"speedup with {most} threads / with {few}", ratio, within(margin)), p=ruling.p,
         cells=Count(len(keys), math.exp(min(each)), math.exp(max(each)), words=f"at {', '.join(map(str, counts))} threads"),
         notes=notes(everything, _margin(margin), _other_kernels(rows, cells[few], cells[most], most, few)),

@@ -60,19 +60,23 @@ class Progress:
             return None
         return "precision" if self._widest(trial, timing) <= timing.precision else None
 
-    def seconds_left(self, plan: Plan, visit_s: float | None) -> float:
+    def seconds_left(self, plan: Plan, visit_s: float | None, limit_s: float = math.inf, replicate: int = 1) -> float:
         """Estimated seconds until each trial is settled: by the processes that its interval still needs, where three told.
 
-        `visit_s` is what a visit took so far; without one, the plan's estimate.
+        `visit_s` is what a visit took so far; without one, the plan's estimate. After `limit_s` more seconds no process is begun,
+        save those up to number `replicate` of each trial, which run whatever the limit.
         """
-        seconds = 0.0
+        seconds = due = 0.0
         starts: dict[Surroundings, int] = {}
+        begun: set[Surroundings] = set()
         for trial in plan.active:
             if trial.trial_id in self.settled:
                 continue
             if trial.predicted:
                 seconds += PREDICTED_SECONDS
+                due += PREDICTED_SECONDS
                 starts[trial.surroundings] = 1
+                begun.add(trial.surroundings)
                 continue
             timing = plan.timing
             n = self.processes(trial)
@@ -81,9 +85,14 @@ class Progress:
                 widest = self._widest(trial, timing)
                 least = max(2, timing.processes_min)
                 need = fewest(widest, n, timing.precision, timing.confidence, least, timing.processes_max)
-            seconds += max(1, need - n) * (visit_s or visit_seconds(trial, timing))
+            visit = visit_s or visit_seconds(trial, timing)
+            seconds += max(1, need - n) * visit
             starts[trial.surroundings] = max(starts.get(trial.surroundings, 0), need - n)
-        return seconds + sum(start_seconds(place) * n for place, n in starts.items())
+            if n < replicate:
+                due += visit
+                begun.add(trial.surroundings)
+        seconds += sum(start_seconds(place) * n for place, n in starts.items())
+        return max(due + sum(map(start_seconds, begun)), min(seconds, limit_s))
 
     def _widest(self, trial: Trial, timing: Timing) -> float:
         return max(i.half_width for i in self.intervals(trial, timing.confidence))

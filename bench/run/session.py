@@ -56,6 +56,7 @@ class Session:
             self.progress.note(record)
             self.before_s += record["wall_s"] if record["type"] in ("end", "interrupt") else 0.0
         self.a_process_s = 0.0  # of a trial, its share of the worker's start included
+        self.replicate = 1  # the number of the processes that run now
         self.begun = time.monotonic()
         self.timed_before = self.progress.timed_s
         self.compiled: Path | None = None  # where torch.compile keeps what it made, for this session's workers
@@ -137,6 +138,7 @@ class Session:
 
     def _replicate(self, replicate: int) -> None:
         """One fresh worker for each surroundings, in an order of their own, over the trials that need one more."""
+        self.replicate = replicate
         coin = random.Random(f"{self.plan.timing.seed}/{replicate}")
         places = list(self.plan.surroundings())
         coin.shuffle(places)
@@ -235,7 +237,8 @@ class Session:
         if why == "failed":
             return
         done = f"[{len(self.progress.settled):>{len(str(len(self.plan.active)))}}/{len(self.plan.active)}]"
-        self.tell(f"{done} {trial.trial_id}: {self._reading(trial)}, {self._left()}")
+        left = "" if why == otherwise else f", {self._left()}"  # out of time all end at once
+        self.tell(f"{done} {trial.trial_id}: {self._reading(trial)}{left}")
 
     def _reading(self, trial: Trial) -> str:
         """Such as `separable 2.10x ±3.1 % in 5 processes`."""
@@ -256,8 +259,10 @@ class Session:
     def _left(self) -> str:
         """The time left, from what visits took so far."""
         measured = sum(self.visit_walls) / len(self.visit_walls) if self.visit_walls else None
-        seconds = self.progress.seconds_left(self.plan, measured)
-        seconds = max(0.0, min(seconds, self.plan.limit_s - self._spent())) + opinions_seconds(self._unasked())
+        limit = self.plan.limit_s - self._spent()
+        seconds = self.progress.seconds_left(self.plan, measured, limit, self.replicate) + opinions_seconds(
+            self._unasked()
+        )
         return f"about {_duration(seconds)} left"
 
 
