@@ -207,6 +207,41 @@ def test_the_first_screen_answers_what_was_not_measured_as_a_prediction(foretold
     assert re.search(r"\d+ more only predicted$", title)
 
 
+def test_what_only_a_measurement_has_is_not_told_of_a_prediction(foretold: tuple[Path, str]):
+    folder, _ = foretold
+    page = (folder / "report.html").read_text()
+    assert "torch" not in re.findall(r'<p class="run">(.*?)</p>', page)[0]
+    assert "roofs that were measured" not in page
+    for picture in (folder / "plots").glob("*.svg"):
+        assert "minimum time" not in picture.read_text(), picture.name
+        assert "torch 2" not in picture.read_text(), picture.name
+    about = page[page.index('id="machine"') : page.index('id="rows"')]
+    assert "No block ran on it or on what was predicted." in about
+    assert "Math Kernel Library" not in about, "the host's libraries are none of the card's"
+    assert "OMP_NUM_THREADS" not in about
+    assert "would make this page too large" not in page
+    section = (folder / "reproduction.md").read_text()
+    assert "measured beside its baseline" not in section
+    assert "this machine's measured FLOP/s" not in section
+    assert "## How it was measured" not in section
+
+
+def test_the_page_says_how_far_off_the_model_was_and_where_it_is_worse(foretold: tuple[Path, str]):
+    folder, _ = foretold
+    page = (folder / "report.html").read_text()
+    trust = page[page.index('id="quality"') : page.index('id="machine"')]
+    assert trust.count("was measured:") == 1, "that nothing was measured is said once"
+    devices = json.loads((folder / "environment.json").read_text())["devices"]
+    for device, kind in (("sim:h100", "GPU"), ("sim:server_cpu", "CPU")):
+        said = devices[device]["prediction"]
+        time, speedup = (f"x/÷ {math.exp(said[name]):.2f}" for name in ("time", "speedup"))
+        assert f"Of {kind}s 95 % of the model&#39;s times lay within {time} " in trust
+        assert f"and of its speedups within {speedup}, in data that was left out of its fit" in trust
+    for worse in ("in training and under torch.compile", "channels_last at fp32", "large batches of many channels"):
+        assert worse in trust
+    assert "docs/PREDICTION.md" in trust
+
+
 def test_a_measured_half_stays_measured_beside_a_predicted_one(workers: None, tmp_path: Path, sketched, capsys):
     (tmp_path / "c.yaml").write_text(
         "name: both\ntiming: {processes_min: 2, processes_max: 2, seconds: 0.01, warmup_seconds: 0.01}\n"

@@ -20,7 +20,7 @@ from bench.show.titles import of_runs
 from bench.spec.columns import MEASURED, PREDICTED, SPEEDUP, TOLD
 from bench.spec.device_names import is_cpu, is_predicted
 
-MEASURING = ("process", "within rounds")  # words of a footer that no prediction can have
+MEASURING = ("process", "within rounds", "minimum time")  # words of a footer that no prediction can have
 
 
 def measured(row: Record) -> bool:
@@ -208,7 +208,7 @@ def footer(run: Run, rows: Sequence[Record], how: str = "") -> str:
         how += f" · of predicted cells {bars}" if True in told else ""
     plural = "" if counts == [1] else "es"
     spent = f"{processes} process{plural} a cell" if counts[-1] else ""
-    where = [", ".join(names), *_fixed(rows), f"torch {torch}" if torch else "", spent]
+    where = [", ".join(names), *_fixed(rows), f"torch {torch}" if torch and told != {True} else "", spent]
     unfinished = "INCOMPLETE RUN" if any(r.from_journal and not (r.folder / "DONE").exists() for r in runs) else ""
     return " · ".join(filter(None, [unfinished, *where, how, date, f"run {_said(r.run_id for r in runs)}"]))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ ABOVE = (
     Topic("roofline", "How near to what the device can do", "FLOP/s that blocks reach, under the roofs that were measured beside them; and against channels.", ("roofline", "throughput")),
     Topic("parts", "Where the time goes", "Each block walked layer by layer: depthwise and pointwise layers, norm and activation, and the gaps between, as shares of the standard block's time. On a card layers are timed by its own clock, and the gaps are mostly waiting for the host.", ("parts",)),
 )  # fmt: skip
+THROUGHPUT = Topic("throughput", "What the blocks reach", "FLOP/s that blocks reach, against channels; no roof was measured beside them.", ("throughput",))  # fmt: skip
 MEMORY = Topic("memory", "Memory", "The most that one evaluation held beyond input and weights, against what must live at once.", ("memory",))  # fmt: skip
 FOREST = Topic("claims", "The claims", "Every verdict with its effect.", ("claims",))  # fmt: skip
 
@@ -40,7 +41,7 @@ def text(run: Run, found: Verdicts, noise: Noise | None, pictures: Iterable[Path
     """The page. The tables must be in the run's folder by now; `pictures` are files, of which the SVG ones are taken."""
     letters = Letters()
     drawn = inlined(pictures, letters)
-    above, memory, forest = (sections(topics, drawn) for topics in (ABOVE, (MEMORY,), (FOREST,)))
+    above, memory, forest = (sections(topics, drawn) for topics in (apt(ABOVE, drawn), (MEMORY,), (FOREST,)))
     own = aa.is_aa(run)
     told: dict[str, Any] = {
         "run": run,
@@ -61,6 +62,7 @@ def text(run: Run, found: Verdicts, noise: Noise | None, pictures: Iterable[Path
         "evidence": [] if own else sources(),
         "quality": page_facts.quality(run),
         "machine": page_facts.machine(run),
+        "only_predicted": page_facts.only_predicted(run),
         "command": str(run.environment.get("command") or "bench run"),
         "config": page_facts.config_of(run),
         "table": page_rows.table(run),
@@ -70,6 +72,11 @@ def text(run: Run, found: Verdicts, noise: Noise | None, pictures: Iterable[Path
     body = render(_TEMPLATE, letters, **told)
     told["downloads"], told["left_out"] = page_facts.downloads([("", run)], MOST_BYTES - SPARE - len(body.encode()))
     return render(_TEMPLATE, letters, **told)
+
+
+def apt(topics: Sequence[Topic], drawn: Collection[str]) -> list[Topic]:
+    """The topics, of roofs only where roofs were drawn."""
+    return [THROUGHPUT if t.id == "roofline" and "roofline" not in drawn else t for t in topics]
 
 
 def finding(run: Run) -> str:

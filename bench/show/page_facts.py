@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,8 @@ from bench.show.depth_picture import describe
 from bench.show.drivers import seconds
 from bench.show.facets import told_apart
 from bench.spec.columns import FAILED, FILES, MEASURED, PREDICTED, STATUSES, TOLD
+from bench.spec.device_names import is_cpu, is_predicted
+from bench.spec.predictions import WORSE
 
 MOST_REASONS = 24
 UNMEASURABLE = ("skipped", "unsupported")
@@ -70,7 +73,7 @@ def quality(run: Run) -> Quality:
     counts = Counter(str(r["status"]) for r in rows)
     order = [*STATUSES, *sorted(set(counts) - set(STATUSES))]
     return Quality(
-        sentences=(*_sentences(run, measured), *([told] if (told := predicted(run)) else [])),
+        sentences=(*_sentences(run, measured), *_foretold(run)),
         statuses=tuple((s, counts[s]) for s in order if counts[s]),
         skips=_reasons(r["status_detail"] for r in rows if r["status"] in UNMEASURABLE),
         failures=_reasons(r["status_detail"] for r in rows if r["status"] not in (*TOLD, *UNMEASURABLE)),
@@ -81,7 +84,8 @@ def quality(run: Run) -> Quality:
 
 def _sentences(run: Run, measured: Sequence[Record]) -> Iterator[str]:
     if not measured:
-        yield "Nothing was measured."
+        if not predicted(run):
+            yield "Nothing was measured."
         return
     summary, many = summarise(run), len(measured)
     noisy, missed = (sum(r["status"] == "noisy" for r in measured), sum(not r["precision_reached"] for r in measured))
@@ -108,6 +112,27 @@ def _sentences(run: Run, measured: Sequence[Record]) -> Iterator[str]:
     if summary.timed_share is not None:
         yield f"{share(summary.timed_share)} of {duration(run.wall_s)} went into samples, the rest into starting processes, warming up and looking at the machine."
     yield "The intervals cover what fresh processes of this one run differ by, minutes apart; another day may differ by more."
+
+
+def _foretold(run: Run) -> Iterator[str]:
+    """Of a run that holds predicted pairs: that, how far off the model was where it could be checked, and where it is worse."""
+    if told := predicted(run):
+        yield told
+    seen = _object(run.environment.get("devices"))
+    kinds = {d: "cpu" if is_cpu(d) else "gpu" for d in seen if is_predicted(d)} if told else {}
+    for kind in dict.fromkeys(kinds.values()):
+        facts = next(_object(_object(seen[d]).get("prediction")) for d, k in kinds.items() if k == kind)
+        if {"time", "speedup"} <= facts.keys():
+            time, speedup = (f"x/÷ {math.exp(facts[name]):.2f}" for name in ("time", "speedup"))
+            yield f"Of {kind.upper()}s 95 % of the model's times lay within {time} of what was measured, and of its speedups within {speedup}, in data that was left out of its fit."
+        yield f"It is known to be worse {WORSE[kind]}."
+    if kinds:
+        yield "docs/PREDICTION.md sets it beside what was measured, table by table."
+
+
+def only_predicted(run: Run) -> bool:
+    """Whether all that the run tells is a model's word."""
+    return bool(predicted(run)) and not run.pairs["status"].isin(MEASURED).any()
 
 
 def measured(run: Run) -> str:
@@ -156,11 +181,11 @@ def _reasons(texts: Any) -> tuple[tuple[str, int], ...]:
 
 
 def made_on(run: Run) -> str:
-    """`Intel(R) Xeon(R) Processor (cpu), torch 2.13.0, 2026-11-22`."""
+    """`Intel(R) Xeon(R) Processor (cpu), torch 2.13.0, 2026-11-22`; no torch where it ran nothing."""
     rows = records_of(run.pairs)
     names = dict.fromkeys((str(r["device_name"] or ""), str(r["device"])) for r in rows)
     words = [f"{name} ({device})" if name else device for name, device in names]
-    torch = run.environment.get("torch")
+    torch = None if only_predicted(run) else run.environment.get("torch")
     return ", ".join(filter(None, [*words, f"torch {torch}" if torch else "", str(run.environment.get("started_utc") or "")[:10]]))  # fmt: skip
 
 
@@ -174,11 +199,15 @@ def machine(run: Run) -> tuple[tuple[Fact, ...], tuple[tuple[str, tuple[Fact, ..
     devices = []
     for name, seen in ((n, _object(v)) for n, v in _object(told.get("devices")).items()):
         facts.append((f"device {name}", str(seen.get("name") or "unknown")))
+        if is_predicted(name):
+            continue  # what torch said is of this host
         more = [(str(k), str(v)) for part in ("switches", "properties") for k, v in _object(seen.get(part)).items()]
         more += [("instructions", str(seen["cpu_capability"]))] if seen.get("cpu_capability") else []
         more += [("parallel", " ".join(str(line).split())) for line in seen.get("torch_parallel") or ()]
         devices.append((str(name), tuple(more)))
-    for where, variables in ((n, _object(v)) for n, v in _object(told.get("worker_environment")).items()):
+    for where, variables in (
+        (n, _object(v)) for n, v in _object(told.get("worker_environment")).items() if not n.startswith("predicted ")
+    ):
         devices.append((f"worker's environment: {where}", tuple((str(k), str(v)) for k, v in variables.items())))
     return tuple(f for f in facts if f[1]), tuple(d for d in devices if d[1])
 
@@ -243,7 +272,8 @@ def download(name: str, held: bytes) -> Download:
 def downloads(runs: Sequence[tuple[str, Run]], room: int) -> tuple[tuple[Download, ...], tuple[str, ...]]:
     """The tables as addresses of at most `room` letters together, and the names of those that are too large.
 
-    Each run comes with what its files' names begin with. All runs' pairs.csv come first, and their samples are always too many.
+    Each run comes with what its files' names begin with. All runs' pairs.csv come first, and their samples are always too many;
+    of a run that was only predicted there are none.
     """
     fits, left = [], []
     for name, begins, run in ((FILES[k], begins, run) for k in _TABLES for begins, run in runs):
@@ -256,5 +286,7 @@ def downloads(runs: Sequence[tuple[str, Run]], room: int) -> tuple[tuple[Downloa
             fits.append(one)
         else:
             left.append(begins + name)
-    left += [begins + FILES["s"] for begins, run in runs if (run.folder / FILES["s"]).is_file()]
+    left += [
+        begins + FILES["s"] for begins, run in runs if (run.folder / FILES["s"]).is_file() and not only_predicted(run)
+    ]
     return tuple(fits), tuple(left)

@@ -55,7 +55,9 @@ def text(joined: Together, found: Verdicts, pictures: Iterable[Path]) -> str:
     """The page. `pictures` are files, of which the SVG ones are taken; verdicts are those over all the runs."""
     outlines, letters = Letters(), joined.letters()
     drawn = inlined(pictures, outlines)
-    above, memory, forest = (sections(topics, drawn) for topics in (ABOVE, (page.MEMORY,), (page.FOREST,)))
+    above, memory, forest = (
+        sections(topics, drawn) for topics in (page.apt(ABOVE, drawn), (page.MEMORY,), (page.FOREST,))
+    )
     runs = [m.run for m in joined.members]
     told: dict[str, Any] = {
         "title": TITLE,

@@ -12,6 +12,11 @@ from bench.spec.predicted_devices import PredictedDevice
 
 UNFITTED = {"time": 1.5, "speedup": 1.0}
 """ln: what is taken for the error of a model that no fit has been made of."""
+WORSE = {
+    "gpu": "in training and under torch.compile (small blocks take longer than predicted), in channels_last at fp32 (the same as contiguous to the model, slower on an H100) and in large batches of many channels at fp32 (where the library changes its algorithm, the separable block gains less than predicted)",
+    "cpu": "in training and under torch.compile, of small blocks (how long the host takes for a call is told by no data sheet) and of large contiguous maps (laying them out anew takes longer than predicted on few cores)",
+}
+"""By kind of device where the model is known to be further off; docs/PREDICTION.md, "Where it fails, and why", has the figures."""
 OBSERVATIONS = 1000
 """Behind an error that is taken as known: a t-interval with so many degrees of freedom is a normal one."""
 
