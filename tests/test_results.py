@@ -17,7 +17,7 @@ from scipy.stats import trim_mean
 from bench.analyse import results
 from bench.analyse.summary import duration, interval, percent, records_of, sentences, summarise, times
 from bench.analyse.theory import Row
-from bench.show import drawing, terminal, titles
+from bench.show import drawing, map_picture, terminal, titles
 from bench.show.write import write_views
 from bench.spec.columns import FILES, columns_of
 from bench.spec.errors import UserError
@@ -412,6 +412,15 @@ def test_one_process_each_is_said_to_read_not_to_be(tmp_path: Path) -> None:
     assert titles.finding(records_of(run.pairs)).startswith(
         "Separable reads faster in 12 of 12 cells, with one process each"
     )
+
+
+def test_the_map_of_one_process_each_agrees_with_the_headline(tmp_path: Path) -> None:
+    truth = {16: 0.5, 64: 1.5, 256: 3.0}
+    write_run(tmp_path, Story(processes=1, speedup=lambda t, a: truth[t.shape.c_in]), config({"threads": 1}))
+    run = results.read(tmp_path)
+    assert titles.finding(records_of(run.pairs)).startswith("Separable reads faster in 4 of 6 cells")
+    svg = next(p for p in map_picture.draw(run, tmp_path / "plots") if p.suffix == ".svg").read_text()
+    assert "From 64 channels on separable reads faster throughout; it reads slower in 2 of 6 cells, at up to 16 channels, with one process each and so no interval" in svg  # fmt: skip
 
 
 def test_numbers_show_the_digits_that_their_spread_justifies() -> None:

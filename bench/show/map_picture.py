@@ -164,35 +164,54 @@ def _title(rows: Sequence[Record]) -> str:
 
 
 def _found(rows: Sequence[Record], block: str, where: str) -> str:
-    faster = [r for r in rows if r["verdict"] == "faster"]
-    slower = [r for r in rows if r["verdict"] == "slower"]
+    sides = _sides(rows)
+    faster, slower = ([r for r, s in zip(rows, sides, strict=True) if s == side] for side in ("faster", "slower"))
     many = f"{len(rows)} cell{'s' if len(rows) != 1 else ''}"
-    verb = "would be" if drawing.predicted(rows) else "is"
+    verb, alone = _verb(rows)
     if len(faster) == len(rows) or len(slower) == len(rows):
-        return f"{where}{block} {verb} {'faster' if faster else 'slower'} in {'all ' if len(rows) > 1 else ''}{many}"
+        return f"{where}{block} {verb} {'faster' if faster else 'slower'} in {'all ' if len(rows) > 1 else ''}{many}{alone}"
     throughout = _throughout(rows)
     upto = f", at up to {max(_wide(r) for r in slower)} channels" if slower else ""
     loses = f"slower in {len(slower)} of {many}{upto}" if slower else f"slower in none of {many}"
     if throughout:
-        return f"{where}from {throughout} channels on {block} {verb} faster throughout; it {verb} {loses}"
-    return f"{where}{block} {verb} faster in {len(faster)} of {many}, and from no number of channels on throughout; it {verb} {loses}"  # fmt: skip
+        return f"{where}from {throughout} channels on {block} {verb} faster throughout; it {verb} {loses}{alone}"
+    return f"{where}{block} {verb} faster in {len(faster)} of {many}, and from no number of channels on throughout; it {verb} {loses}{alone}"  # fmt: skip
 
 
 def _counted(rows: Sequence[Record], block: str) -> str:
     """One device among several: in how many cells the block (`it`, where it was named before) is faster and slower."""
-    faster, slower = (sum(r["verdict"] == side for r in rows) for side in ("faster", "slower"))
-    verb = "would be" if drawing.predicted(rows) else "is"
+    faster, slower = (_sides(rows).count(side) for side in ("faster", "slower"))
+    verb, alone = _verb(rows)
     cells = " cells" if block else ""
     whole = _throughout(rows) if 0 < faster < len(rows) else None
     every = f" (in all from {whole} channels on)" if whole else ""
     said = f"{block} {verb} faster" if block else f"it {verb}"
-    return f"{said} in {faster} of {len(rows)}{cells}{every}, slower in {slower}"
+    return f"{said} in {faster} of {len(rows)}{cells}{every}, slower in {slower}{alone}"
 
 
 def _throughout(rows: Sequence[Record]) -> int | None:
     """From how many channels on every cell is faster."""
-    doubtful = [_wide(r) for r in rows if r["verdict"] != "faster"]
+    doubtful = [_wide(r) for r, side in zip(rows, _sides(rows), strict=True) if side != "faster"]
     return min((w for r in rows if (w := _wide(r)) > max(doubtful, default=0)), default=None)
+
+
+def _reads(rows: Sequence[Record]) -> bool:
+    """Whether one process measured each row, so that none has a verdict and what it reads is all there is."""
+    return all(r["speedup_ci_low"] is None for r in rows)
+
+
+def _sides(rows: Sequence[Record]) -> list[str]:
+    """Each row's verdict, or the side of 1x that it reads on."""
+    if _reads(rows):
+        return ["faster" if r["speedup"] > 1 else "slower" for r in rows]
+    return [str(r["verdict"]) for r in rows]
+
+
+def _verb(rows: Sequence[Record]) -> tuple[str, str]:
+    """`is`, `would be` or `reads`, and what is to be added to the last, as titles.finding has it."""
+    if drawing.predicted(rows):
+        return "would be", ""
+    return ("reads", ", with one process each and so no interval") if _reads(rows) else ("is", "")
 
 
 def _wide(row: Record) -> int:
