@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -134,3 +135,19 @@ def test_a_predicted_device_beside_a_measured_one_would_deliver(tmp_path: Path) 
     said = titles.finding([*rows, *foretold])
     assert re.search(r"; on predicted h100 separable would be faster in . of 3 cells and would deliver .* of the promised ratio$", said)  # fmt: skip
     assert "of 3 cells, delivering " in said
+
+
+def test_a_prediction_goes_with_its_error(tmp_path: Path) -> None:
+    rows = pairs(tmp_path)
+    error = {"precision": math.log(1.8), "verdict": "undecided", "device": "sim:h100", "status": "predicted"}
+    foretold = [{**r, **error} for r in rows]
+    said = titles.finding(foretold)
+    assert "would be faster in 0 of 3 cells, undecided within the model's error in 3; it would deliver 50 % [28, 90] of" in said  # fmt: skip
+    assert titles.delivery(foretold).startswith(
+        "On predicted h100 separable would deliver 50 % [28, 90] of the promised "
+    )
+    beside, after = titles.speedup(foretold), titles.speedup([*foretold, *rows])
+    assert beside.endswith(" as fast as standard, within the model's error, a factor of 1.8 either way")
+    assert re.search(r"either way; on cpu separable is \S+ \(.*\)$", after), "no measured range gets the model's error"
+    arms = [{**r, "device": "sim:h100"} for r in records_of(results.read(tmp_path).measurements)]
+    assert titles.throughput(arms, ["standard", "separable"]).endswith(", cell by cell, within the model's error")

@@ -42,16 +42,39 @@ def _finding(blocks: dict[str, list[_Part]], devices: int, predicted: bool) -> s
         reads = all(p.tally.unsure == p.tally.measured for p in parts)
         verb = "" if words else " would be faster" if predicted else " reads faster" if reads else " is faster"
         words.append(f"{block}{verb} in {_counts(parts, reads, not words, devices > MOST_DELIVERING)}")
+        words[-1] += _undecided(parts) if predicted else ""
         if len(blocks) == 1 and reads:
             words[0] += ", with one process each and so no interval"
     text = ("; " if any(len(parts) > 1 for parts in blocks.values()) else ", ").join(words)
     parts = next(iter(blocks.values()))
     if len(blocks) == 1 and devices <= MOST_DELIVERING and promises(_largest(parts)):
-        arrived = _spread(_main(parts), lambda p: share(p.tally.delivered), lambda p: p.tally.delivered, _alike(parts))
+        arrived = _spread(_main(parts), lambda p: _delivered(p.tally), lambda p: p.tally.delivered, _alike(parts))
         alone = "; it would deliver" if predicted else "; it delivers"
         among = " and would deliver" if predicted else ", delivering"
         text += f"{alone if devices == 1 else among} {arrived} of the promised ratio"
     return text
+
+
+def _undecided(parts: Sequence[_Part]) -> str:
+    """Of predicted cells how many the model's error leaves open; nothing where it leaves none."""
+    undecided, total = sum(p.tally.undecided for p in parts), sum(p.tally.measured for p in parts)
+    whole = f" of all {total}" if len(parts) > 1 else ""
+    return f", undecided within the model's error in {undecided}{whole}" if undecided else ""
+
+
+def _delivered(t: Tally) -> str:
+    """The share of the promise that arrived; of what was predicted with the model's error."""
+    if not t.predicted or not math.isfinite(t.mean.half_width):
+        return share(t.delivered)
+    low, high = (math.exp(end) / t.promised for end in (t.mean.low, t.mean.high))
+    return f"{share(t.delivered)} [{low * 100:.0f}, {high * 100:.0f}]"
+
+
+def _give_or_take(rows: Sequence[Record]) -> str:
+    """What a range of values leaves unsaid, all of which were predicted; nothing where some were measured."""
+    errors = [r["precision"] for r in rows if r.get("precision")]
+    of = f", a factor of {math.exp(max(errors)):.2g} either way" if errors else ""
+    return f", within the model's error{of}" if rows and all(is_predicted(r["device"]) for r in rows) else ""
 
 
 def of_runs(counts: Mapping[str, int]) -> str:
@@ -81,16 +104,19 @@ def _as_fast(rows: Sequence[Record], word: Callable[[Sequence[Record]], str]) ->
     rival = baselines.pop() if len(baselines) == 1 else "their baselines"
     reads = all(r["speedup_ci_low"] is None for r in told)
     words: list[str] = []
+    before = ""
     for device, mine in by_device.items():
         blocks = list(_by(mine, "block").items())[:MOST_BLOCKS]
         verb = "would be" if is_predicted(device) else "reads" if reads else "is"
         named = [
             f"{block} {word(some)}" if i else f"{block} {verb} {word(some)}" for i, (block, some) in enumerate(blocks)
         ]
-        again = len(blocks) == 1 and words and verb == "is"
+        again = len(blocks) == 1 and verb == before == "is"
+        before = verb
         said = word(blocks[0][1]) if again else ", ".join(named)
         words.append(f"{_at(device, len(by_device))}{said}{'' if words else f' as fast as {rival}'}")
-    alone = ", with one process each and so no interval" if reads and told else ""
+        words[-1] += "" if _give_or_take(told) else _give_or_take(mine)  # all at once, or each by itself
+    alone = ", with one process each and so no interval" if reads and told else _give_or_take(told)
     return capital("; ".join(words)) + alone if words else "Nothing was measured"
 
 
@@ -117,7 +143,7 @@ def delivery(rows: Sequence[Record]) -> str:
         for block, parts in _blocks(mine).items():
             if not promises(_largest(parts)):
                 continue
-            arrived = _spread(_main(parts), lambda p: share(p.tally.delivered), lambda p: p.tally.delivered)
+            arrived = _spread(_main(parts), lambda p: _delivered(p.tally), lambda p: p.tally.delivered)
             promised = {times(p.tally.promised) for p in _main(parts)}
             what = f"the promised {promised.pop()}" if len(promised) == 1 else "what was promised"
             cells = [
@@ -149,7 +175,10 @@ def throughput(rows: Sequence[Record], blocks: Sequence[str]) -> str:
             words.append(
                 f"{_at(device, len(devices))}a multiplication {verb} {', '.join(told[:MOST_BLOCKS])} as long as {base}, cell by cell"
             )
-    return capital("; ".join(words)) if words else f"No cell of {base} stands beside another block's"
+            words[-1] += "" if _give_or_take(rows) else _give_or_take(mine)
+    return (
+        capital("; ".join(words)) + _give_or_take(rows) if words else f"No cell of {base} stands beside another block's"
+    )
 
 
 def roofline(rows: Sequence[Record]) -> str:
