@@ -226,6 +226,35 @@ def test_what_only_a_measurement_has_is_not_told_of_a_prediction(foretold: tuple
     assert "## How it was measured" not in section
 
 
+def test_what_rests_on_the_assumed_host_says_so(foretold: tuple[Path, str]):
+    folder, _ = foretold
+    arms = pd.read_csv(folder / "measurements.csv")
+    there = arms[
+        (arms["device"] == "sim:h100") & (arms["mode"] == "eager") & (arms["batch"] == 1) & arms["bound"].notna()
+    ]
+    waiting = there[there["bound"] == "launch-bound"]
+    assert len(waiting) > 0
+    host = f"{len(waiting)} of {len(there)} arms last as long as the host needs to submit them, an assumed 15 us an operator"
+    claims = json.loads((folder / "verdict.json").read_text())["claims"]
+    every = [
+        (c["id"], v["place"]["label"], v["why"])
+        for c in claims
+        for v in c["verdicts"]
+        if v["answer"].startswith("WOULD")
+    ]
+    assert any(host in why for claim, _, why in every if claim == "gpu_no_gain")
+    for claim, label, why in every:
+        assert "the host needs" not in why or claim not in ("cpu_3x", "cpu_led_by_compute", "parallelism"), label
+        assert "us an operator" not in why or "graph" not in label, "a replay is one call"
+    page, section = (folder / "report.html").read_text(), (folder / "reproduction.md").read_text()
+    assert host in page[: page.index('id="evidence"')]
+    for text in (
+        page[page.index('id="layers"') : page.index('id="claims"')],
+        section.split("## 6.")[1].split("## 7.")[0],
+    ):
+        assert re.search(r"\d+ of \d+ arms last as long as the host needs to submit them", text)
+
+
 def test_the_page_says_how_far_off_the_model_was_and_where_it_is_worse(foretold: tuple[Path, str]):
     folder, _ = foretold
     page = (folder / "report.html").read_text()

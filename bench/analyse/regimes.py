@@ -15,7 +15,7 @@ from bench.analyse.sites import Cell, Rows, Site
 from bench.analyse.summary import Record, share, times
 from bench.analyse.sweeps import Sweep
 from bench.spec.columns import TOLD
-from bench.spec.device_names import in_words
+from bench.spec.device_names import in_words, is_predicted
 
 ATTAINED = 0.5  # share of the roof from which on the roof is what binds
 HALF = 0.5  # share of the time that makes it what the time goes to
@@ -122,6 +122,20 @@ def _obstacle(twins: tuple[Record, Record], site: Site, sweeps: Sequence[Sweep])
         mine, theirs = share(thin["attainable_share"]), share(base["attainable_share"])
         return f"{where} {thin['block']}{at} attains {mine} of what the measured roofs allow where {base['block']} attains {theirs}"  # fmt: skip
     return ""
+
+
+def of_the_host(arms: Sequence[Record]) -> str:
+    """How many arms of predicted accelerators last as long as the host is assumed to need for submitting them; empty where none does.
+
+    The host's share is no figure of the card: a device entry holds it (docs/PREDICTION.md).
+    """
+    asked = [a for a in arms if is_predicted(a["device"]) and a["bound"] is not None]
+    waiting = [a for a in asked if a["bound"] == "launch-bound"]
+    plain = [a["enqueue_time_median_s"] / a["ops"] for a in waiting if (a["mode"], a["pass"]) == ("eager", "inference")]
+    if not waiting:
+        return ""
+    each = f"an assumed {seconds(_median(plain))} an operator" if plain else "which is assumed"
+    return f"{len(waiting)} of {len(asked)} arms last as long as the host needs to submit them, {each}: another host moves them, whatever the card"
 
 
 def seconds(value: float) -> str:

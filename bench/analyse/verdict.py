@@ -9,8 +9,9 @@ from typing import Any, cast
 from bench.analyse.claims import CLAIMS, Claim
 from bench.analyse.families import MARGIN, holm
 from bench.analyse.judgement import DECIDED, WOULD_BE, Answer, Verdict, p_words, sure_of
+from bench.analyse.regimes import of_the_host
 from bench.analyse.results import Run
-from bench.analyse.sites import Site, gather
+from bench.analyse.sites import Rows, Site, gather
 from bench.analyse.sweeps import CONFIDENCE
 from bench.spec.columns import SCHEMA_VERSION
 from bench.spec.device_names import is_predicted
@@ -70,7 +71,7 @@ def judge(runs: Sequence[Run], alone: Sequence[Verdicts] = ()) -> Verdicts:
     for claim in CLAIMS:
         exact = [] if rows.pairs else [v for v in every[claim.id] if v.regime == "exact"]
         found += _asked(claim, [*claim.judge(rows), *exact])
-    would = [_would_be(v) for claim in CLAIMS for v in every[claim.id] if v.site.predicted and v.own]
+    would = [_would_be(v, with_predicted) for claim in CLAIMS for v in every[claim.id] if v.site.predicted and v.own]
     return Verdicts(tuple(runs), (*corrected(found), *would), tuple(alone))
 
 
@@ -85,17 +86,18 @@ def weaker(found: Verdicts, alone: Sequence[Verdicts]) -> tuple[tuple[Verdict, V
     return tuple((was, now) for was, now in pairs if now is not None and now.answer == "UNDECIDED")
 
 
-def _would_be(v: Verdict) -> Verdict:
+def _would_be(v: Verdict, rows: Rows) -> Verdict:
     """A verdict on predicted rows, as such: the model's error is no sampling error, so there is no test and no p."""
     answer = cast("Answer", f"{WOULD_BE}{v.answer}")
-    return replace(
-        v,
-        answer=answer,
-        why=f"by the model, not by measurement: {v.why}",
-        p=None,
-        confirmatory=False,
-        foremost=v.confirmatory,
-    )
+    where = [s for s in rows.arms if s.device in str(v.site.device).split(" and ") and _way(s) == _way(v.site)]
+    host = of_the_host([arm for s in where for arm in rows.arms[s]])
+    why = f"by the model, not by measurement: {v.why}{f'; {host}' if host else ''}"
+    return replace(v, answer=answer, why=why, p=None, confirmatory=False, foremost=v.confirmatory)
+
+
+def _way(site: Site) -> tuple[Any, ...]:
+    """How blocks were run at a site, whatever the device and its threads."""
+    return (site.dtype, site.layout, site.mode, site.pass_, site.batch, site.allocator, site.waiting, site.cudnn_benchmark)  # fmt: skip
 
 
 def corrected(verdicts: Sequence[Verdict]) -> list[Verdict]:

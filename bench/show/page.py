@@ -59,6 +59,7 @@ def text(run: Run, found: Verdicts, noise: Noise | None, pictures: Iterable[Path
         "memory": memory,
         "forest": forest,
         "layer_costs": page_facts.layer_costs(run),
+        "layers_of_host": page_facts.layers_of_host(run),
         "evidence": [] if own else sources(),
         "quality": page_facts.quality(run),
         "machine": page_facts.machine(run),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.analyse.implied import implied
+from bench.analyse.regimes import of_the_host
 from bench.analyse.results import Run
 from bench.analyse.summary import Record, duration, percent, records_of, share, summarise
 from bench.analyse.sweeps import Sweep, find
@@ -229,6 +230,14 @@ def config_of(run: Run) -> str:
     """The config as it was run; nothing where it was not kept."""
     path = run.folder / "config.yaml"
     return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+def layers_of_host(run: Run) -> str:
+    """What is to be known of a layer's time on a predicted accelerator: how much of it is the host's, which is assumed."""
+    arms = records_of(run.measurements)
+    swept = {p.arm_id for s in find(arms) if s.grows == "layers" for p in s.points}
+    said = of_the_host([a for a in arms if a["arm_id"] in swept])
+    return f"Of what was predicted {said}. A layer with its norm and activation is three operators" if said else ""
 
 
 def layer_costs(run: Run) -> tuple[LayerCost, ...]:

@@ -72,6 +72,7 @@ def text(joined: Together, found: Verdicts, pictures: Iterable[Path]) -> str:
         "memory": memory,
         "forest": forest,
         "layer_costs": page_facts.layer_costs(joined.whole),
+        "layers_of_host": page_facts.layers_of_host(joined.whole),
         "evidence": sources(),
         "qualities": [(m.letter, page_facts.quality(m.run)) for m in joined.members],
         "sides": side_by_side(runs),

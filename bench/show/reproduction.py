@@ -19,6 +19,7 @@ from bench.analyse.results import Run
 from bench.analyse.summary import duration, records_of, times
 from bench.analyse.sweeps import find
 from bench.analyse.verdict import Verdicts
+from bench.show.page_facts import layers_of_host
 from bench.show.verdict import cells, effect, place
 from bench.spec.columns import MEASURED, PREDICTED
 from bench.spec.device_names import is_cpu, is_predicted
@@ -39,8 +40,11 @@ class Sentence:
 
 
 def _accelerators(run: Run) -> Iterator[str]:
-    """The designed sweeps on accelerators."""
-    return _slopes(run, "gpu")
+    """The designed sweeps on accelerators, and of predicted ones how much of it is the host's."""
+    yield from _slopes(run, "gpu")
+    if said := layers_of_host(run):
+        yield ""
+        yield f"{said}."
 
 
 def _cpus(run: Run) -> Iterator[str]:
