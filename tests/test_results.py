@@ -17,7 +17,7 @@ from scipy.stats import trim_mean
 from bench.analyse import results
 from bench.analyse.summary import duration, interval, percent, records_of, sentences, summarise, times
 from bench.analyse.theory import Row
-from bench.show import drawing, map_picture, terminal, titles
+from bench.show import drawing, map_picture, page_facts, terminal, titles
 from bench.show.write import write_views
 from bench.spec.columns import FILES, columns_of
 from bench.spec.errors import UserError
@@ -412,6 +412,13 @@ def test_one_process_each_is_said_to_read_not_to_be(tmp_path: Path) -> None:
     assert titles.finding(records_of(run.pairs)).startswith(
         "Separable reads faster in 12 of 12 cells, with one process each"
     )
+
+
+def test_the_page_of_one_process_each_tells_no_width(tmp_path: Path) -> None:
+    write_run(tmp_path, Story(processes=1))
+    said = " ".join(page_facts.quality(results.read(tmp_path)).sentences)
+    assert "12 pairs were measured, each in 1 fresh process; one process each gives no interval." in said
+    assert "inf" not in said
 
 
 def test_the_map_of_one_process_each_agrees_with_the_headline(tmp_path: Path) -> None:

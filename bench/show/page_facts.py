@@ -92,7 +92,8 @@ def _sentences(run: Run, measured: Sequence[Record]) -> Iterator[str]:
     noisy, missed = (sum(r["status"] == "noisy" for r in measured), sum(not r["precision_reached"] for r in measured))
     processes = sorted({int(r["processes"]) for r in measured if r["processes"]})
     span = f"{processes[0]} to {processes[-1]}" if len(processes) > 1 else str(processes[0]) if processes else "no"
-    yield f"{many} pairs were measured, each in {span} fresh processes; half of their intervals are narrower than ±{percent(summary.median_half_width)}."
+    narrow = f"half of their intervals are narrower than ±{percent(summary.median_half_width)}" if math.isfinite(summary.median_half_width) else "one process each gives no interval"  # fmt: skip
+    yield f"{many} pairs were measured, each in {span} fresh process{'' if span == '1' else 'es'}; {narrow}."
     if not missed and not noisy:
         yield f"All of them are as precise as asked (±{percent(run.timing.precision)}), and none is noisy."
     else:
