@@ -1,5 +1,7 @@
 """The table of devices that times are predicted for, and what a user's own file may say."""
 
+import re
+
 import pytest
 
 from bench.spec import predicted_devices
@@ -61,6 +63,40 @@ def test_a_file_of_the_users_adds_devices(mine):
         ("clock_hz: a page, ", "", "a figure has no source. Write it under sources, or the word estimate: clock_hz."),
         ("clock_hz: a page", "clock_hz: a page, glock: x", "glock is no figure of this device."),
         ("fp16: 8e12", "int8: 8e12", "mine.yaml:7: devices.mine.peak.int8"),
+        ("100e9", "450", "mine.yaml:8: devices.mine.memory_bytes_per_s: 450: it is below 1e8. Write bytes/s, as 450e9"),
+        ("100e9", "450e3", "450000.0: it is below 1e8. Write bytes/s, as 450e9 for 450 GB/s."),
+        ("400e9", "1270", "devices.mine.cache_bytes_per_s: 1270: it is below 1e8. Write bytes/s, as 450e9"),
+        (
+            "1e12",
+            "20",
+            "mine.yaml:7: devices.mine.peak.fp32: 20: it is below 1e8. Write FLOP/s by dtype, as {fp32: 20e12}",
+        ),
+        (
+            "8e12",
+            "65000",
+            "devices.mine.peak.fp16: 65000: it is below 1e8. Write FLOP/s by dtype, as {fp32: 20e12} for 20",
+        ),
+        ("1e9", "1800", "mine.yaml:6: devices.mine.clock_hz: 1800: it is below 1e7. Write Hz, as 1.8e9 for 1,800 MHz."),
+        ("1e9", "1.8", "devices.mine.clock_hz: 1.8: it is below 1e7. Write Hz"),
+        ("8e9", "12", "devices.mine.memory_bytes: 12: it is below 1e8. Write bytes, as 12e9 for 12 GB."),
+        ("8e9", "24576", "devices.mine.memory_bytes: 24576: it is below 1e8. Write bytes"),
+        ("2e6", "4", "devices.mine.cache_bytes: 4: it is below 100000. Write bytes, as 4e6 for 4 MB."),
+        ("2e6", "40960", "devices.mine.cache_bytes: 40960: it is below 100000. Write bytes"),
+        (
+            "    sources: {",
+            "    launch_s: 5\n    sources: {launch_s: a page, ",
+            "launch_s: 5: it is not below 0.002. Write seconds, as",
+        ),
+        (
+            "    sources: {",
+            "    floor_s: 0.005\n    sources: {floor_s: a page, ",
+            "floor_s: 0.005: it is not below 0.002. Write",
+        ),
+        (
+            "    sources: {",
+            "    unit_bytes_per_s: 14\n    sources: {unit_bytes_per_s: a page, ",
+            "14: it is below 1e8. Write bytes/s",
+        ),
     ],
 )
 def test_a_mistake_in_the_file_is_one_line_that_names_its_place(mine, old, new, told):
@@ -69,6 +105,23 @@ def test_a_mistake_in_the_file_is_one_line_that_names_its_place(mine, old, new, 
         predicted_devices.named(f"sim:{mine(MINE.replace(old, new))}#mine")
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "figures",
+    [
+        "921e6 {fp32:236e9} 25.6e9 4e9 256e3 60e9",  # NVIDIA Jetson Nano
+        "1.5e9 {fp32:48e9} 4e9 1e9 1e6 20e9",  # Raspberry Pi 4
+        "1e9 {fp32:1e9} 1.5e9 512e6 128e3 2e9",  # Raspberry Pi Zero
+    ],
+)
+def test_small_boards_that_run_torch_are_taken(mine, figures):
+    text = MINE
+    keys = ("clock_hz", "peak", "memory_bytes_per_s", "memory_bytes", "cache_bytes", "cache_bytes_per_s")
+    for key, figure in zip(keys, figures.split(), strict=True):
+        text = re.sub(rf"(?m)^    {key}: .*", f"    {key}: {figure.replace(':', ': ')}", text)
+    device = predicted_devices.named(f"sim:{mine(text)}#mine")
+    assert f"{device.memory_bytes:g}" == f"{float(figures.split()[3]):g}"
 
 
 @pytest.mark.parametrize(

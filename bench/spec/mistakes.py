@@ -69,7 +69,7 @@ def first_mistake(error: ValidationError, root: type[BaseModel], place: Place) -
     errors = error.errors(include_url=False)
     first = min(errors, key=lambda e: e["type"] != "extra_forbidden")  # `block:` explains why `blocks:` is missing
     kind, loc, context = first["type"], tuple(p for p in first["loc"] if p != "[key]"), first.get("ctx", {})
-    context = {k: int(v) if isinstance(v, float) and v.is_integer() else v for k, v in context.items()}
+    context = {k: _bound(v) if isinstance(v, float) else v for k, v in context.items()}
     model, found = _field_at(root, loc)
     rule = RULES[kind].format(**context) if kind in RULES else first["msg"]
     remedy = context.get("remedy") or (found and found.description) or "See configs/default.yaml"
@@ -92,6 +92,12 @@ def first_mistake(error: ValidationError, root: type[BaseModel], place: Place) -
     end = "" if remedy.endswith(("?", ".")) else "."
     more = f" ({others} more {'mistake' if others == 1 else 'mistakes'} after it.)" if others else ""
     return UserError(where, rule, f"{remedy}{end}{more}", value)
+
+
+def _bound(value: float) -> str:
+    """A bound as people write it: 3600, 0.5, 1e8, 1e-5."""
+    short = f"{value:.0f}" if value.is_integer() and abs(value) < 1e6 else f"{value:g}"
+    return short.replace("e+", "e").replace("e0", "e").replace("e-0", "e-")
 
 
 def _field_at(model: type[BaseModel], loc: Loc) -> tuple[type[BaseModel], FieldInfo | None]:

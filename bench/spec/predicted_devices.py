@@ -32,8 +32,10 @@ UNKNOWN_MEMORY = float(1 << 40)  # bytes of a processor of which only roofs are 
 NO_SOURCE_NEEDED = ("title", "kind", "sources", "disagree")
 DISPATCH_S, LAUNCH_S, FLOOR_S = 10e-6, 5e-6, 2e-6
 
-_Rate = Annotated[float, Field(gt=0, lt=1e18, description="Write a number above 0 in SI units, as 936e9")]
-_Time = Annotated[float, Field(ge=0, lt=1, description="Write seconds, as 5e-6")]
+# Least figures are below any board that runs torch, as a Raspberry Pi Zero, and above the same figure in GB, TFLOP/s or MHz.
+_Bandwidth = Annotated[float, Field(ge=1e8, lt=1e18, description="Write bytes/s, as 450e9 for 450 GB/s")]
+_Peak = Annotated[float, Field(ge=1e8, lt=1e18)]
+_Time = Annotated[float, Field(ge=0, lt=2e-3, description="Write seconds, as 5e-6 for 5 us")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,18 +103,23 @@ class _Entry(BaseModel):
     title: Annotated[str, Field(min_length=1, description="Write the device's full name")]
     kind: Annotated[Literal["gpu", "cpu"], Field(description="Write gpu or cpu")]
     units: Annotated[int, Field(ge=1, le=100_000, description="Write how many multiprocessors or cores it has")]
-    clock_hz: _Rate
+    clock_hz: Annotated[float, Field(ge=1e7, lt=1e12, description="Write Hz, as 1.8e9 for 1,800 MHz")]
     peak: Annotated[
-        dict[DtypeWord, _Rate], Field(description=f"Write FLOP/s by dtype, fp32 at least: {', '.join(ITEM_BYTES)}")
+        dict[DtypeWord, _Peak],
+        Field(
+            description=f"Write FLOP/s by dtype, as {{fp32: 20e12}} for 20 TFLOP/s; fp32 at least, of {', '.join(ITEM_BYTES)}"
+        ),
     ]
-    memory_bytes_per_s: _Rate
-    memory_bytes: _Rate
-    cache_bytes: _Rate
-    cache_bytes_per_s: _Rate
+    memory_bytes_per_s: _Bandwidth
+    memory_bytes: Annotated[float, Field(ge=1e8, lt=1e18, description="Write bytes, as 12e9 for 12 GB")]
+    cache_bytes: Annotated[float, Field(ge=1e5, lt=1e18, description="Write bytes, as 4e6 for 4 MB")]
+    cache_bytes_per_s: _Bandwidth
     dispatch_s: _Time = DISPATCH_S
     launch_s: _Time = LAUNCH_S
     floor_s: _Time = FLOOR_S
-    unit_bytes_per_s: Annotated[float, Field(ge=0, lt=1e18, description="Write bytes/s that one core reads")] = 0.0
+    unit_bytes_per_s: Annotated[
+        float, Field(ge=1e8, lt=1e18, description="Write bytes/s that one core reads, as 14e9; of a GPU leave it out")
+    ] = 0.0
     winograd: Annotated[
         bool, Field(description="Write false if its library has no 3 x 3 by Winograd in one kernel")
     ] = True
