@@ -125,7 +125,12 @@ def test_small_boards_that_run_torch_are_taken(mine, figures):
 
 
 @pytest.mark.parametrize(
-    ("word", "told"), [("sim:h10", "Did you mean sim:h100?"), ("sim:zzz", "Known devices: sim:t4, sim:v100")]
+    ("word", "told"),
+    [
+        ("sim:h10", "Did you mean sim:h100?"),
+        ("sim:H100", "Did you mean sim:h100?"),
+        ("sim:zzz", "Known devices: sim:t4, sim:v100"),
+    ],
 )
 def test_a_device_that_is_not_known_is_answered_with_those_that_are(word, told):
     with pytest.raises(UserError, match="no such device") as caught:
@@ -147,6 +152,34 @@ def test_a_dtype_without_a_peak_is_refused_and_tf32_falls_back():
     assert v100.rate("fp32-tf32") == v100.rate("fp32")
     with pytest.raises(UserError, match="no peak is known for bf16"):
         v100.rate("bf16")
+
+
+def test_a_file_or_folder_without_the_name_of_a_device_is_answered_with_the_names_in_it(mine, tmp_path):
+    path = mine(MINE + MINE.replace("devices:\n", "").replace("  mine:", "  other:"))
+    with pytest.raises(UserError, match="it does not say which of its devices") as caught:
+        predicted_devices.named(f"sim:{path}")
+    assert str(caught.value).endswith(f"Write sim:{path}#mine or sim:{path}#other.")
+    (tmp_path / "roofs.csv").write_text(ROOFS, encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        predicted_devices.named(f"sim:{tmp_path}")
+    assert str(caught.value).endswith(f"Write sim:{tmp_path}#cpu.")
+
+
+@pytest.mark.parametrize("word", ["sim:nope.yaml#card", "sim:nope.yaml", "sim:results/nothing#cpu"])
+def test_what_is_not_there_is_no_config(word):
+    with pytest.raises(UserError, match="there is no such file of devices and no such results folder") as caught:
+        predicted_devices.named(word)
+    assert "Write sim:FILE.yaml#NAME or sim:RESULTS_FOLDER#cpu" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "devices: {}\n", b"\xff\xfe\x00"])
+def test_a_file_without_devices_is_no_config_either(tmp_path, text):
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(UserError) as caught:
+        predicted_devices.named(f"sim:{path}#mine")
+    assert "config" not in str(caught.value)
+    assert "devices" in str(caught.value)
 
 
 ROOFS = """\

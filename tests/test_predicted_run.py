@@ -307,6 +307,7 @@ def test_what_a_device_cannot_hold_is_a_row_that_says_so(workers: None, tmp_path
             r"predicted device: 'sim:foo': no such device\. Known devices: sim:t4, .*sim:h100",
         ),
         (["plan", "c.yaml", "--device", "cpu,sim:h10"], r"'sim:h10': no such device\. Did you mean sim:h100\?"),
+        (["run", "c.yaml", "--device", "my.yaml#card"], r"no such device\. Did you mean sim:my\.yaml#card\?"),
         (["run", "c.yaml", "--device", "h100"], r"no such device\. Did you mean sim:h100\?"),
         (["aa", "--device", "sim:h100"], r"sim:h100: a prediction has no noise to test"),
         (["run", "--resume", "run", "--device", "sim:h100"], r"--resume run: a run goes on as it was planned"),

@@ -327,3 +327,6 @@ def test_a_mistake_is_one_line_and_status_2(capsys, words, line):
     assert (status, said) == (2, "")
     assert line in error
     assert error.count("\n") == 1
+        (["crossover", "--device", "my.yaml#card"], "it is no predicted device. Write sim:my.yaml#card, or measure"),
+        (["crossover", "--device", "H100"], "it is no predicted device. Write sim:h100, or measure"),
+        (["crossover", "--device", "sim:a100,sim:h100"], "a map is of one device. Write one, as sim:a100."),

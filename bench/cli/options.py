@@ -42,8 +42,8 @@ def devices(given: list[str] | str | None) -> list[str]:
             continue
         match = re.fullmatch(r"cpu|mps|(cuda|xpu)(?::([0-9]{1,3}))?", name)
         if match is None:
-            near = _near(name)
-            hint = f"Did you mean {near}?" if near else _DEVICES
+            meant = near(name)
+            hint = f"Did you mean {meant}?" if meant else _DEVICES
             raise UserError(f"--device {text}", "no such device", hint, value=name)
         found.append(f"{match[1]}:{int(match[2] or 0)}" if match[1] else name)
     return list(dict.fromkeys(found))
@@ -60,13 +60,15 @@ def _predicted(name: str) -> str:
     return name
 
 
-def _near(name: str) -> str | None:
+def near(name: str) -> str | None:
     """The device that a word may have meant: torch calls AMD's cards cuda too."""
     import difflib
 
     from bench.spec.predicted_devices import known
 
     lower = name.lower()
+    if "#" in name:  # a device of the user's own file
+        return f"{PREDICTED}{name}"
     foretold = lower.removeprefix("sim").lstrip(":-_ ")
     if foretold in known():
         return f"{PREDICTED}{foretold}"

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import Json, file_of
+from bench.cli.options import Json, file_of, near
 from bench.cli.output import say
 from bench.spec.device_names import PREDICTED, is_predicted
 from bench.spec.errors import UserError
@@ -108,7 +108,11 @@ def crossover(
 
     if not is_predicted(device):
         rule = "it is no predicted device" if device else "it is missing"
-        raise UserError("--device", rule, f"Write {PREDICTED}a100, or measure by bench run", device or None)
+    if "," in device:
+        raise UserError("--device", "a map is of one device", f"Write one, as {device.partition(',')[0]}", device)
+        meant = near(device) or ""
+        example = meant if is_predicted(meant) else f"{PREDICTED}a100"
+        raise UserError("--device", rule, f"Write {example}, or measure by bench run", device or None)
     if layout not in ("contiguous", "channels_last"):
         raise UserError("--layout", "no such layout", "Write contiguous or channels_last", layout)
     found = predicted_crossover.mapped(

@@ -58,10 +58,14 @@ class Place:
 
 
 def nearest(word: str, known: Iterable[str], otherwise: str, before: str = "") -> str:
-    """A remedy for a word that is not known: the nearest known one, or all of them after `otherwise`, with `before` before each."""
-    words = list(known)
-    near = difflib.get_close_matches(word, words, 1)
-    return f"Did you mean {before}{near[0]}?" if near else f"{otherwise}: {', '.join(before + w for w in words)}."
+    """A remedy for a word that is not known: the nearest known one, whatever its case, or all of them after `otherwise`; `before` stands before each."""
+    words = {w.casefold(): w for w in known}
+    near = difflib.get_close_matches(word.casefold(), words, 1)
+    return (
+        f"Did you mean {before}{words[near[0]]}?"
+        if near
+        else f"{otherwise}: {', '.join(before + w for w in words.values())}."
+    )
 
 
 def first_mistake(error: ValidationError, root: type[BaseModel], place: Place) -> UserError:

@@ -147,7 +147,9 @@ class _Entry(BaseModel):
 class _Table(BaseModel):
     model_config = STRICT
 
-    devices: Annotated[dict[str, _Entry], Field(description="Write devices: and the names of devices below it")]
+    devices: Annotated[
+        dict[str, _Entry], Field(min_length=1, description="Write devices: and the names of devices below it")
+    ]
 
 
 @cache
@@ -159,7 +161,7 @@ def known() -> dict[str, PredictedDevice]:
 
 def load(path: Path) -> dict[str, PredictedDevice]:
     """The devices of a file, by name. UserError, with the line, for a mistake in it."""
-    data, place = read(path)
+    data, place = read(path, "file of devices", "devices:", f"bench/spec/{TABLE}")
     try:
         table = _Table.model_validate(data)
     except ValidationError as error:
@@ -224,6 +226,16 @@ def named(text: str) -> PredictedDevice:
     file, hash_, name = word.rpartition("#")
     devices = _of_place(Path(file)) if hash_ else known()
     found = devices.get(name)
+    if (
+        found is None
+        and name
+        and not hash_
+        and (Path(word).exists() or Path(word).name != word or Path(word).suffix in (".yaml", ".yml"))
+    ):
+        inside = [f"{PREDICTED}{word}#{one}" for one in _of_place(Path(word))]
+        raise UserError(
+            "predicted device", "it does not say which of its devices", f"Write {' or '.join(inside)}", text
+        )
     if found is None:
         rule = "no such device" if name else "it names no device"
         remedy = nearest(name, devices, "Known devices", PREDICTED + file + hash_)
@@ -232,4 +244,7 @@ def named(text: str) -> PredictedDevice:
 
 
 def _of_place(place: Path) -> dict[str, PredictedDevice]:
+    if not place.exists():
+        remedy = f"Write {PREDICTED}FILE.yaml#NAME or {PREDICTED}RESULTS_FOLDER#{CPU}, or a name, as {PREDICTED}a100"
+        raise UserError(str(place), "there is no such file of devices and no such results folder", remedy)
     return {CPU: of_run(place)} if place.is_dir() else load(place)

@@ -31,15 +31,18 @@ for _kind, _pattern, _first in (
     _Loader.add_implicit_resolver(_TAG + _kind, re.compile(f"^(?:{_pattern})$"), _first)
 
 
-def read(path: Path) -> tuple[dict[str, Any], Place]:
-    """A YAML file's mapping, and where its keys stand. UserError where it can't be read or hides a value."""
+def read(
+    path: Path, kind: str = "config", keys: str = "name: and experiments:", example: str = "configs/default.yaml"
+) -> tuple[dict[str, Any], Place]:
+    """A YAML file's mapping, and where its keys stand. UserError where it can't be read or hides a value.
+
+    What such a file is called, which keys it has and where there is one stand in the remedy.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise UserError(
-            str(path), f"the config can't be read: {why}", "Name a YAML file, as configs/default.yaml."
-        ) from None
+        raise UserError(str(path), f"the {kind} can't be read: {why}", f"Name a YAML file, as {example}.") from None
     lines: dict[Loc, int] = {}
     try:
         loader = _Loader(text)
@@ -63,7 +66,7 @@ def read(path: Path) -> tuple[dict[str, Any], Place]:
         ) from None
     if not isinstance(data, dict):
         rule = "it is empty" if data is None else "it is not a mapping of keys"
-        raise UserError(str(path), rule, "A config has name: and experiments:, as configs/default.yaml.", value=data)
+        raise UserError(str(path), rule, f"A {kind} has {keys}, as {example}.", value=data)
     return cast("dict[str, Any]", data), Place(str(path), lines)
 
 
