@@ -297,6 +297,28 @@ def test_crossover_says_that_it_is_predicted_in_words_data_and_picture(tmp_path,
     }
 
 
+def test_a_map_of_a_processor_has_no_graph_and_refuses_one_in_the_words_of_a_run(capsys):
+    asked = ["crossover", "--device", "sim:server_cpu", "--channels", "8", "--batch", "1"]
+    _, text, _ = bench(capsys, *asked, "--json")
+    assert [cell["mode"] for cell in json.loads(text)["cells"]] == ["eager"]
+    status, said, error = bench(capsys, *asked, "--mode", "eager,graph")
+    assert (status, said) == (2, "")
+    assert error == "bench: --mode: 'graph': predicted server_cpu has no graphs to replay. Take eager or compile.\n"
+
+
+@pytest.mark.parametrize(
+    ("device", "mode", "warned"),
+    [("a100", "compile", True), ("a100", "eager,compile", True), ("a100", "", False), ("server_cpu", "compile", False)],
+)
+def test_a_map_of_compiled_calls_on_a_gpu_says_how_far_off_it_is(tmp_path, capsys, device, mode, warned):
+    asked = ["crossover", "--device", f"sim:{device}", "--channels", "8", "--batch", "1", "--out", str(tmp_path)]
+    _, said, _ = bench(capsys, *asked, *(["--mode", mode] if mode else []))
+    assert ("\ncompile: on a GPU small blocks are predicted three times too fast" in said) is warned
+    svg = (tmp_path / f"predicted-crossover-{device}.svg").read_text(encoding="utf-8")
+    assert ("three times too fast" in " ".join(re.sub("<[^>]*>", "", svg).split())) is warned
+    assert not warned or "is predicted three times too fast for small blocks" in prediction_report.markdown(told())
+
+
 def test_a_cell_within_the_models_error_is_undecided():
     found = predicted_crossover.mapped(named("a100"))
     assert found.error == told()["errors"]["gpu"]["speedup"]
@@ -313,6 +335,9 @@ def test_a_cell_within_the_models_error_is_undecided():
         (["crossover", "--device", "sim:a10"], "'sim:a10': no such device. Did you mean sim:a100?"),
         (["crossover"], "--device: it is missing. Write sim:a100, or measure by bench run."),
         (["crossover", "--device", "cuda"], "--device: 'cuda': it is no predicted device."),
+        (["crossover", "--device", "my.yaml#card"], "it is no predicted device. Write sim:my.yaml#card, or measure"),
+        (["crossover", "--device", "H100"], "it is no predicted device. Write sim:h100, or measure"),
+        (["crossover", "--device", "sim:a100,sim:h100"], "a map is of one device. Write one, as sim:a100."),
         (["crossover", "--device", "sim:a100", "--mode", "egar"], "--mode: 'egar': no such mode."),
         (["crossover", "--device", "sim:t4", "--dtype", "bf16"], "sim:t4: no peak is known for bf16."),
         (["crossover", "--device", "sim:a100", "--channels", "8,x"], "--channels: '8,x': these are no whole numbers."),
@@ -327,6 +352,3 @@ def test_a_mistake_is_one_line_and_status_2(capsys, words, line):
     assert (status, said) == (2, "")
     assert line in error
     assert error.count("\n") == 1
-        (["crossover", "--device", "my.yaml#card"], "it is no predicted device. Write sim:my.yaml#card, or measure"),
-        (["crossover", "--device", "H100"], "it is no predicted device. Write sim:h100, or measure"),
-        (["crossover", "--device", "sim:a100,sim:h100"], "a map is of one device. Write one, as sim:a100."),

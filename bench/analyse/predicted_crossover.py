@@ -17,6 +17,7 @@ from bench.spec.kernel_model import Mode
 from bench.spec.kernels import of_block
 from bench.spec.predicted_devices import PredictedDevice
 from bench.spec.predictions import prediction_of
+from bench.spec.skips import unpredicted
 
 State = Literal["faster", "slower", "undecided"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -70,7 +71,7 @@ class Map:
 
 def mapped(
     device: PredictedDevice,
-    modes: Sequence[str] = ("eager", "graph"),
+    modes: Sequence[str] = (),
     channels: Sequence[int] = CHANNELS,
     batches: Sequence[int] = BATCHES,
     kernel: int = 3,
@@ -78,11 +79,14 @@ def mapped(
     dtype: str = "fp32",
     layout: str = "contiguous",
 ) -> Map:
-    """The map. UserError for a mode or a dtype that the device has not, or a shape out of bounds."""
+    """The map, unless told in eager mode and of a GPU in a graph. UserError for a mode or a dtype that the device has not, or a shape out of bounds."""
+    modes = modes or (("eager", "graph") if device.kind == "gpu" else ("eager",))
     unknown = next((mode for mode in modes if mode not in MODES), None)
     if unknown is not None:
         raise UserError("--mode", "no such mode", f"Take {', '.join(MODES)}", value=unknown)
     device.rate(dtype)
+    if "graph" in modes and (why := unpredicted(f"predicted {device.name}", device, dtype, "graph", "inference")):
+        raise UserError("--mode", why, "Take eager or compile", value="graph")
     for what, numbers in (("channels", channels), ("batch", batches), ("kernel", [kernel]), ("size", [size])):
         low, high = BOUNDS[what]
         wrong = next((n for n in numbers if not low <= n <= high), None)

@@ -90,7 +90,9 @@ def crossover(
             metavar="sim:NAME", help="sim:a100, sim:FILE.yaml#NAME, or sim:RESULTS_FOLDER#cpu: the CPU of a run."
         ),
     ] = "",
-    mode: Annotated[str, typer.Option(metavar="LIST", help="eager, graph, compile, with commas.")] = "eager,graph",
+    mode: Annotated[
+        str, typer.Option(metavar="LIST", help="eager, graph, compile, with commas; default: eager, of a GPU graph too.")
+    ] = "",
     channels: Annotated[str, typer.Option(metavar="LIST", help="Channels in and out, with commas.")] = "",
     batch: Annotated[str, typer.Option(metavar="LIST", help="Images of a call, with commas.")] = "",
     kernel: Annotated[int, typer.Option(metavar="N", help="Height and width of the filter.")] = 3,
@@ -106,10 +108,10 @@ def crossover(
     from bench.analyse import predicted_crossover
     from bench.spec.predicted_devices import named
 
-    if not is_predicted(device):
-        rule = "it is no predicted device" if device else "it is missing"
     if "," in device:
         raise UserError("--device", "a map is of one device", f"Write one, as {device.partition(',')[0]}", device)
+    if not is_predicted(device):
+        rule = "it is no predicted device" if device else "it is missing"
         meant = near(device) or ""
         example = meant if is_predicted(meant) else f"{PREDICTED}a100"
         raise UserError("--device", rule, f"Write {example}, or measure by bench run", device or None)
@@ -117,7 +119,7 @@ def crossover(
         raise UserError("--layout", "no such layout", "Write contiguous or channels_last", layout)
     found = predicted_crossover.mapped(
         named(device),
-        [word.strip() for word in mode.split(",")],
+        [word.strip() for word in mode.split(",")] if mode else [],
         _numbers("--channels", channels) or predicted_crossover.CHANNELS,
         _numbers("--batch", batch) or predicted_crossover.BATCHES,
         kernel, size, dtype, layout,

@@ -46,6 +46,8 @@ def show(found: Map, file: TextIO | None = None) -> None:
     say("")
     hosts = f"; {_HOST}" if _of_host(found) else ""
     say(f"?: the model's error could turn it{hosts}. {doubt(found)}")
+    if compiled(found):
+        say(compiled(found))
 
 
 def draw(found: Map, folder: Path) -> tuple[Path, ...]:
@@ -57,7 +59,9 @@ def draw(found: Map, folder: Path) -> tuple[Path, ...]:
             _panel(axis, found.of(mode))
             style.name_panel(axis, f"predicted, {mode}")
         axes[0].set_ylabel("batch")
-        how = f"{where(found)} · speedup: time of standard / time of separable · heavy line: 1x · {doubt(found)}"
+        how = " · ".join(filter(None, [
+            where(found), "speedup: time of standard / time of separable", "heavy line: 1x", doubt(found), compiled(found)
+        ]))  # fmt: skip
         style.frame(figure, title(found), f"Predicted by bench's kernel model, not measured · {how}", _handles(found))
         return style.save(figure, folder, f"predicted-crossover-{found.device.name}")
 
@@ -71,6 +75,12 @@ def doubt(found: Map) -> str:
     """How far off the model may be."""
     share = math.exp(found.error)
     return f"95 % of speedups left out of the fit lay within a factor of {share:.2g} of what was predicted"
+
+
+def compiled(found: Map) -> str:
+    """What is known to be wrong of compiled calls on a GPU; nothing of a CPU's, whose compiled tables are fitted."""
+    told = "compile: on a GPU small blocks are predicted three times too fast (docs/PREDICTION.md)"
+    return told if found.device.kind == "gpu" and "compile" in found.modes() else ""
 
 
 def title(found: Map) -> str:
