@@ -297,6 +297,25 @@ def test_crossover_says_that_it_is_predicted_in_words_data_and_picture(tmp_path,
     }
 
 
+def test_a_device_of_ones_own_named_as_a_built_in_one_has_pictures_of_its_own(tmp_path, capsys):
+    figures = "units: 9, clock_hz: 1e9, peak: {fp32: 1e12}, memory_bytes_per_s: 1e11, memory_bytes: 8e9, cache_bytes: 2e6, cache_bytes_per_s: 4e11"
+    keys = [pair.split(":")[0] for pair in figures.split(", ")]
+    sources = ", ".join(f"{key}: a page" for key in keys)
+    path = tmp_path / "my.yaml"
+    path.write_text(f"devices: {{a100: {{title: A card, kind: gpu, {figures}, sources: {{{sources}}}}}}}\n")
+    asked = ["crossover", "--channels", "8", "--batch", "1", "--out", str(tmp_path), "--device"]
+    for device, picture, title in (
+        ("sim:a100", "predicted-crossover-a100", "NVIDIA A100 SXM4 40 GB"),
+        (f"sim:{path}#a100", "predicted-crossover-my-a100", "A card (a100 of my.yaml)"),
+    ):
+        _, said, _ = bench(capsys, *asked, device)
+        assert f"PREDICTED for {title}: nothing was measured" in said
+        assert said.endswith(f"picture: {tmp_path / picture}.png\n")
+        assert f"Predicted for {title}, not measured." in " ".join((tmp_path / f"{picture}.svg").read_text().split())
+    _, text, _ = bench(capsys, *asked, f"sim:{path}#a100", "--json")
+    assert (json.loads(text)["device"], json.loads(text)["device_origin"]) == ("a100", "my.yaml")
+
+
 def test_a_map_of_a_processor_has_no_graph_and_refuses_one_in_the_words_of_a_run(capsys):
     asked = ["crossover", "--device", "sim:server_cpu", "--channels", "8", "--batch", "1"]
     _, text, _ = bench(capsys, *asked, "--json")

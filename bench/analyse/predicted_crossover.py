@@ -63,6 +63,7 @@ class Map:
         return {
             "status": "predicted",
             "device": self.device.name,
+            "device_origin": self.device.origin or None,
             "device_title": self.device.title,
             **{name: getattr(self, name) for name in ("kernel", "size", "dtype", "layout", "error")},
             "cells": [asdict(cell) for cell in self.cells],

@@ -91,7 +91,8 @@ def crossover(
         ),
     ] = "",
     mode: Annotated[
-        str, typer.Option(metavar="LIST", help="eager, graph, compile, with commas; default: eager, of a GPU graph too.")
+        str,
+        typer.Option(metavar="LIST", help="eager, graph, compile, with commas; default: eager, of a GPU graph too."),
     ] = "",
     channels: Annotated[str, typer.Option(metavar="LIST", help="Channels in and out, with commas.")] = "",
     batch: Annotated[str, typer.Option(metavar="LIST", help="Images of a call, with commas.")] = "",

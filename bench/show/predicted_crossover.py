@@ -32,7 +32,7 @@ def show(found: Map, file: TextIO | None = None) -> None:
     def say(line: str) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    say(f"PREDICTED for {found.device.title}: nothing was measured. {where(found)}")
+    say(f"PREDICTED for {found.device.called}: nothing was measured. {where(found)}")
     say("Speedup of the separable block: time of standard / time of separable; above 1x separable would be faster.")
     for mode in found.modes():
         cells = found.of(mode)
@@ -51,7 +51,7 @@ def show(found: Map, file: TextIO | None = None) -> None:
 
 
 def draw(found: Map, folder: Path) -> tuple[Path, ...]:
-    """Write predicted-crossover-DEVICE.png and .svg into `folder`."""
+    """Write predicted-crossover-DEVICE.png and .svg into `folder`; DEVICE begins with its file's or run's name where it is not of the table."""
     modes = found.modes()
     with mpl.rc_context({"hatch.linewidth": 0.6}):
         figure, axes = style.panels(len(modes), min(2, len(modes)))
@@ -63,7 +63,7 @@ def draw(found: Map, folder: Path) -> tuple[Path, ...]:
             where(found), "speedup: time of standard / time of separable", "heavy line: 1x", doubt(found), compiled(found)
         ]))  # fmt: skip
         style.frame(figure, title(found), f"Predicted by bench's kernel model, not measured · {how}", _handles(found))
-        return style.save(figure, folder, f"predicted-crossover-{found.device.name}")
+        return style.save(figure, folder, f"predicted-crossover-{found.device.slug}")
 
 
 def where(found: Map) -> str:
@@ -86,7 +86,7 @@ def compiled(found: Map) -> str:
 def title(found: Map) -> str:
     """The finding: from how many channels on separable would be faster beyond the model's error, mode by mode."""
     said = "; ".join(f"{mode}: {_from(found.of(mode))}" for mode in found.modes())
-    return f"Predicted for {found.device.title}, not measured. Separable would pay, {said}"
+    return f"Predicted for {found.device.called}, not measured. Separable would pay, {said}"
 
 
 def _from(cells: dict[tuple[int, int], Cell]) -> str:

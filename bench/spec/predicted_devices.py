@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -45,6 +46,7 @@ class PredictedDevice:
     `units` are multiprocessors or cores. `dispatch_s`: host, for one operator; `launch_s`: host, for one launch;
     `floor_s`: the least that a kernel takes. `unit_bytes_per_s`: what one core of a CPU reads from memory, 0 of a GPU.
     `winograd`: its library does a 3 x 3 in fp32 by Winograd's algorithm in one kernel. `measured`: peaks and bandwidths are roofs that a run measured, and no figures on paper.
+    `origin`: the name of the user's file or the run's folder that it is of; none of the repository's table.
     """
 
     name: str
@@ -65,6 +67,19 @@ class PredictedDevice:
     measured: bool = False
     sources: dict[str, str] = field(default_factory=dict, hash=False)
     disagree: dict[str, str] = field(default_factory=dict, hash=False)
+    origin: str = ""
+
+    @property
+    def called(self) -> str:
+        """Its title, with its name and place where it is not of the repository's table: `My card (a100 of my.yaml)`."""
+        return f"{self.title} ({self.name} of {self.origin})" if self.origin else self.title
+
+    @property
+    def slug(self) -> str:
+        """Its name in a file's name, which no device of the table has where it is not of that: `my-a100`."""
+        return re.sub(
+            r"[^\w.-]+", "_", f"{self.origin.removesuffix('.yaml')}-{self.name}" if self.origin else self.name
+        )
 
     def on(self, threads: int) -> PredictedDevice:
         """The same CPU with so many threads, at most one a core: peaks and caches by their share. A GPU as it is."""
@@ -247,4 +262,5 @@ def _of_place(place: Path) -> dict[str, PredictedDevice]:
     if not place.exists():
         remedy = f"Write {PREDICTED}FILE.yaml#NAME or {PREDICTED}RESULTS_FOLDER#{CPU}, or a name, as {PREDICTED}a100"
         raise UserError(str(place), "there is no such file of devices and no such results folder", remedy)
-    return {CPU: of_run(place)} if place.is_dir() else load(place)
+    found = {CPU: of_run(place)} if place.is_dir() else load(place)
+    return {name: replace(device, origin=place.resolve().name) for name, device in found.items()}
