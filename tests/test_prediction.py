@@ -267,7 +267,11 @@ def test_calibrate_writes_a_file_that_says_where_all_of_it_is_from(tmp_path, cap
     (data / "timm").mkdir()
     (data / i9).write_text("model,infer_img_size,infer_samples_per_sec,infer_batch_size\nresnet18,224,126.23,1\n")
     out = tmp_path / "found.json"
-    status, said, _ = bench(capsys, "calibrate", str(data), "--out", str(out))
+    status, said, progress = bench(capsys, "calibrate", str(data), "--out", str(out))
+    (line,) = progress.splitlines()
+    assert line.endswith(
+        f"fitting to tables in {data} and 0 own runs, with and without each source and device: minutes"
+    )
     assert status == 0
     assert f"written: {out}" in said
     found = json.loads(out.read_text())
@@ -295,6 +299,11 @@ def test_crossover_says_that_it_is_predicted_in_words_data_and_picture(tmp_path,
     assert {(c["mode"], c["batch"], c["channels"]) for c in data["cells"]} == {
         (mode, b, c) for mode in ("eager", "graph") for b in (1, 64) for c in (16, 256)
     }
+
+
+def test_calibrates_help_says_that_a_gpus_own_rows_are_fitted_too(capsys):
+    _, said, _ = bench(capsys, "calibrate", "--help")
+    assert "its rows are fitted, and scored without that machine or card" in " ".join(said.split())
 
 
 def test_a_device_of_ones_own_named_as_a_built_in_one_has_pictures_of_its_own(tmp_path, capsys):

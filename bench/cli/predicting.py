@@ -35,7 +35,7 @@ def calibrate(
         list[Path] | None,
         typer.Option(
             metavar="DIR",
-            help="A measured run: rows of a CPU are fitted, and scored without that machine; those of a GPU only check. May be repeated.",
+            help="A measured run: its rows are fitted, and scored without that machine or card. May be repeated.",
         ),
     ] = None,
     out: Annotated[
@@ -44,10 +44,15 @@ def calibrate(
 ) -> None:
     """Fit the model to published times, leave sources and devices out in turn, write parameters and errors."""
     from bench.analyse import prediction, results
+    from bench.run.runner import stderr_line
     from bench.show import prediction_report
     from bench.spec import model_parameters
 
     target = file_of("--out", out) or Path(str(files("bench.spec") / model_parameters.FILE))
+    if data.is_dir():
+        stderr_line(
+            f"fitting to tables in {data} and {len(own or ())} own runs, with and without each source and device: minutes"
+        )
     found = prediction.calibrate(data, [results.read(folder) for folder in own or ()])
     prediction.write(found, target)
     say("\n".join([*prediction_report.brief(found), f"written: {target}"]))
