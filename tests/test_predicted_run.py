@@ -14,8 +14,10 @@ import pandas as pd
 import pytest
 
 from bench import cli
+from bench.analyse import results
 from bench.measure import simulated
 from bench.run import launch, runner
+from bench.show import export
 from bench.spec.errors import UserError
 from bench.spec.predicted_devices import named
 from bench.spec.predictions import prediction_of
@@ -185,6 +187,11 @@ def test_page_and_document_open_with_it(foretold: tuple[Path, str]):
     assert alarm[1].startswith("Nothing here was measured: all pairs of predicted ")
     assert "status-predicted" in page
     assert "predicted, not measured</summary>" in page
+    (document,) = [
+        line for line in export.text([results.read(foretold[0])], "md").splitlines() if "Nothing here" in line
+    ]
+    assert document.startswith("**Nothing here was measured: all ")
+    assert "are a model's word" in document
     section = (foretold[0] / "reproduction.md").read_text()
     assert "**Predicted, not measured: predicted NVIDIA H100" in section
     assert "No GPU was measured in this run." in section
@@ -288,15 +295,40 @@ def test_a_measured_half_stays_measured_beside_a_predicted_one(workers: None, tm
     assert "2 rows measured" in said
     assert "2 rows predicted, none of it measured" in said
     assert "Nothing was measured in the columns called predicted" in said
+    assert bench("report", str(tmp_path / "run"), "--format", "md") == 0
+    said = capsys.readouterr().out
+    assert re.search(r"\n\*\*2 pairs of predicted NVIDIA A100 SXM4 40 GB \(.*\) are a model's word\.", said)
+    assert "Nothing here was measured" not in said
 
 
-def test_what_a_device_cannot_hold_is_a_row_that_says_so(workers: None, tmp_path: Path, sketched):
+def test_what_a_device_cannot_hold_is_a_row_that_says_so(workers: None, tmp_path: Path, sketched, capsys):
     (tmp_path / "c.yaml").write_text(
         "name: big\nexperiments: {a: {blocks: [standard, separable], axes: {channels: 512, size: 224, batch: [1, 512]}}}\n"
     )
     assert bench("run", str(tmp_path / "c.yaml"), "--device", "sim:t4", "--out", str(tmp_path / "run")) == 1
     pairs = pd.read_csv(tmp_path / "run" / "pairs.csv").set_index("batch")
     assert pairs["status"].to_dict() == {1: "predicted", 512: "oom"}
+    assert "oom: it is predicted that the device could not hold it: Tried" in capsys.readouterr().err
+    assert pairs["status_detail"][512].startswith(
+        "it is predicted that the device could not hold it: Tried to allocate "
+    )
+    assert "simgpu" not in pairs["status_detail"][512]
+    assert "measured" not in pairs["status_detail"][512]
+
+
+def test_a_run_that_a_predicted_device_could_not_hold_is_marked_as_unmeasured(
+    workers: None, tmp_path: Path, sketched, capsys
+):
+    (tmp_path / "c.yaml").write_text(
+        "name: big\nexperiments: {a: {blocks: [standard, separable], axes: {channels: 512, size: 224, batch: [256, 512]}}}\n"
+    )
+    assert bench("run", str(tmp_path / "c.yaml"), "--device", "sim:t4", "--out", str(tmp_path / "run")) == 1
+    alarm = re.search(r'<p class="alarm">(.*?)</p>', (tmp_path / "run" / "report.html").read_text())
+    assert alarm is not None
+    assert alarm[1].startswith("Nothing here was measured: 2 pairs of predicted NVIDIA T4 (")
+    capsys.readouterr()
+    assert bench("report", str(tmp_path / "run"), "--format", "md") == 0
+    assert "**Nothing here was measured: 2 pairs of predicted NVIDIA T4 (" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

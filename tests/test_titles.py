@@ -124,7 +124,7 @@ def test_shares_of_roofs_range_over_cells_and_networks_are_told_as_one() -> None
 def test_one_predicted_pair_is_no_pairs(tmp_path: Path) -> None:
     pairs(tmp_path)
     run = results.read(tmp_path)
-    one, two = (replace(run, pairs=run.pairs.head(n).assign(status="predicted", device_name="predicted NVIDIA H100")) for n in (1, 2))  # fmt: skip
+    one, two = (replace(run, pairs=run.pairs.head(n).assign(status="predicted", device="sim:h100", device_name="predicted NVIDIA H100")) for n in (1, 2))  # fmt: skip
     assert page_facts.predicted(one) == "Nothing here was measured: the only pair of predicted NVIDIA H100 is a model's word. Its interval is the model's error on data that it was not fitted to, and no verdict counts it as measured."  # fmt: skip
     assert "all pairs of predicted NVIDIA H100 are a model's word" in page_facts.predicted(two)
 

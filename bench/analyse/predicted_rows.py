@@ -27,6 +27,8 @@ def rows_of(trial: Trial, history: History, setting: Setting) -> tuple[list[Row]
             "status": PREDICTED,
             "status_detail": f"by the {said.model if said else 'model'}: nothing was measured",
         }
+    elif status["status"] == "oom" and history.failure is not None:
+        status["status_detail"] = history.failure.detail  # in no process, and none measured
     base, *others = trial.arms
     taken = {a.arm_id: v.arms[a.arm_id] for v in history.visits for a in trial.arms}
     error = said.of(trial.pass_ == "training") if said else None

@@ -112,6 +112,9 @@ def _serve(device: Device, job: dict[str, Any], answer: Answer) -> None:
             "opinion": (partial(_second_opinions, trial, device, job["threads"]), "opinion"),
         }[job["kind"]]
         told = _guarded(work)
+        if device.predicted and told.get("status") == "oom":
+            why = told["status_detail"].rpartition("out of memory. ")[2]
+            told["status_detail"] = f"it is predicted that the device could not hold it: {why}"
         answer({"type": kind, "trial_id": trial.trial_id, **told, "wall_s": round(perf_counter() - start, 6)})
         if device.spoilt or told.get("status_detail", "").startswith("device fault"):
             return  # the device's context is dead, or may still be capturing: only a fresh process can go on

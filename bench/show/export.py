@@ -70,7 +70,7 @@ def _run(run: Run) -> list[str]:
     lines = "\n".join(f"- {_plain(line)}" for line in sentences(summarise(run)))
     return [
         f"## {_plain(run.run_id)}",
-        *([f"**{_plain(unfinished)}**"] if unfinished else []),
+        *(f"**{_plain(alarm)}**" for alarm in (unfinished, page_facts.predicted(run)) if alarm),
         _plain(page_facts.made_on(run)),
         f"**{_plain(page.finding(run))}**",
         "Speedup: time of standard / time of the block; above 1x the block is faster. "

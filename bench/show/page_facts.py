@@ -19,7 +19,7 @@ from bench.show.depth_picture import describe
 from bench.show.drivers import seconds
 from bench.show.facets import told_apart
 from bench.spec.columns import FAILED, FILES, MEASURED, PREDICTED, STATUSES, TOLD
-from bench.spec.device_names import is_cpu, is_predicted
+from bench.spec.device_names import in_words, is_cpu, is_predicted
 from bench.spec.predictions import WORSE
 
 MOST_REASONS = 24
@@ -157,12 +157,19 @@ def noisy(run: Run) -> str:
 
 
 def predicted(run: Run) -> str:
-    """What must be known of a run that holds predicted pairs; nothing of any other."""
-    rows = run.pairs[run.pairs["status"] == PREDICTED]
-    if not len(rows):
+    """What must be known of a run that holds pairs of predicted devices; nothing of any other."""
+    pairs = run.pairs[[is_predicted(device) for device in run.pairs["device"]]]
+    if not len(pairs):
         return ""
-    names = ", ".join(dict.fromkeys(str(n) for n in rows["device_name"].dropna()))
-    every = len(rows) == len(run.pairs[run.pairs["status"].isin(TOLD)])
+    told = pairs[pairs["status"] == PREDICTED]
+    rows = told if len(told) else pairs
+    names = ", ".join(dict.fromkeys(str(n) for n in rows["device_name"].fillna(rows["device"].map(in_words))))
+    every = not run.pairs["status"].isin(MEASURED).any()
+    if not len(told):
+        many = "Nothing here was measured: " if every else ""
+        if len(rows) == 1:
+            return f"{many}1 pair of {names} was to be predicted and has no time. Its row says why."
+        return f"{many}{len(rows)} pairs of {names} were to be predicted, and none has a time. Their rows say why."
     if len(rows) == 1:
         many = "Nothing here was measured: the only" if every else "1"
         return f"{many} pair of {names} is a model's word. Its interval is the model's error on data that it was not fitted to, and no verdict counts it as measured."
