@@ -368,11 +368,6 @@ def test_what_could_not_be_fitted_is_told_and_not_drawn(tmp_path: Path):
     assert list(words.brief(found)) == []
 
 
-def test_numbers_are_written_in_units_that_read_well():
-    written = [words.seconds(v, 3) for v in (0, 4.2e-13, 6.73e-5, 0.00999951, 1.5, 2.17e-9)]
-    assert written == ["0 s", "0.42 ps", "67.3 us", "10 ms", "1.5 s", "2.17 ns"]
-
-
 def drawn(found: Drivers) -> tuple[str, list[str]]:
     figure = drivers_picture.picture(found)
     assert figure is not None

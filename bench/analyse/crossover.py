@@ -27,6 +27,7 @@ from bench.analyse.records import Floats
 from bench.analyse.summary import Record
 from bench.analyse.sweeps import Place, Sweep
 from bench.spec.columns import MEASURED
+from bench.spec.figures import digits
 
 BASELINE, BLOCK = "standard", "separable"
 FEWEST_CHANNELS = 3  # of a row, or it crosses anywhere
@@ -189,7 +190,7 @@ def found_words(f: Found) -> str:
 def _whole(channels: float) -> str:
     if math.isinf(channels):
         return "never"
-    return f"{channels:.2g}" if channels < 1 else f"{channels:.0f}"
+    return digits(channels, 2) if channels < 1 else f"{channels:.0f}"
 
 
 def _sources(sweeps: Iterable[Sweep]) -> dict[Place, tuple[Sweep, Sweep]]:

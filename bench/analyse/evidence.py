@@ -17,6 +17,7 @@ from functools import cache
 from importlib.resources import files
 
 from bench.analyse import claims
+from bench.spec.figures import digits
 
 CLAIMS = {claim.id: claim.statement for claim in claims.CLAIMS}
 """The claims that rows speak of, for or against, by id."""
@@ -92,7 +93,7 @@ def _section(claim: str) -> Iterator[str]:
 
 
 def _times(ratio: float | None) -> str:
-    return "" if ratio is None else f"{ratio:.3g}x" if ratio >= 10 else f"{ratio:.2f}x"
+    return "" if ratio is None else f"{digits(ratio, 3)}x" if ratio >= 10 else f"{ratio:.2f}x"
 
 
 def _row(cells: dict[str, str]) -> Published:

@@ -30,6 +30,7 @@ from bench.analyse.regimes import regime_of, seconds
 from bench.analyse.sites import Rows, Site, primary
 from bench.analyse.summary import capital
 from bench.analyse.sweeps import Sweep
+from bench.spec.figures import digits
 from bench.spec.interval import Interval
 
 LAYERS, COMPUTE = "gpu_led_by_layers", "cpu_led_by_compute"
@@ -237,7 +238,7 @@ def _notes(claim: str, slopes: Slopes, sweeps: Sequence[Sweep]) -> list[str]:
         factors = [_growth(s) for s in sweeps if s.grows == grows]
         if factors and max(factors) > 1.05:
             what = "layers" if grows == "layers" else "MACs"
-            said.append(f"Activations grow up to {max(factors):.2g} fold as {what} grow at fixed {held}")
+            said.append(f"Activations grow up to {digits(max(factors), 2)} fold as {what} grow at fixed {held}")
     noisy = sum(p.noisy for s in sweeps for p in s.points)
     return [*said, f"{noisy} points of the sweeps are noisy"] if noisy else said
 

@@ -16,6 +16,7 @@ from bench.analyse.summary import Record, share, times
 from bench.analyse.sweeps import Sweep
 from bench.spec.columns import TOLD
 from bench.spec.device_names import in_words, is_predicted
+from bench.spec.figures import in_seconds, unit_of
 
 ATTAINED = 0.5  # share of the roof from which on the roof is what binds
 HALF = 0.5  # share of the time that makes it what the time goes to
@@ -139,11 +140,10 @@ def of_the_host(arms: Sequence[Record]) -> str:
 
 
 def seconds(value: float) -> str:
-    """2.1e-05 -> '21 us'."""
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
-        if value >= size:
-            return f"{value / size:.{2 if value < 10 * size else 3}g} {unit}"
-    return f"{value * 1e9:.2g} ns" if value >= 1e-11 else "nothing"
+    """2.1e-05 -> '21 us'; a cost below 10 ps is none."""
+    if value < 1e-11:
+        return "nothing"
+    return in_seconds(value, 2 if value < 10 * unit_of(value, 2)[1] else 3)
 
 
 def _geometric(values: Sequence[float]) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 
 from bench.analyse.matching import kind
 from bench.analyse.results import Run
+from bench.spec.figures import digits
 
 FACTS = (
     ("torch", "torch"),
@@ -115,7 +116,7 @@ def _brief(uuids: str) -> str:
 
 def _word(fact: Any, path: str = "") -> str:
     if path.endswith("_bytes") and isinstance(fact, int | float):
-        return f"{fact / (1 << 30):.3g} GiB"
+        return f"{digits(fact / (1 << 30), 3)} GiB"
     return "unknown" if fact is None else str(fact)
 
 

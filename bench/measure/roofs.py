@@ -24,6 +24,7 @@ from bench.measure.modules import DTYPES, FORMATS
 from bench.measure.sampling import sample
 from bench.spec.config import Timing
 from bench.spec.errors import first_line
+from bench.spec.figures import digits
 
 TIMING = Timing(seconds=0.3, sample_seconds=0.005, warmup_seconds=0.1, rounds_min=3, precision=1e-9)
 CALL_NS = 2.5e6  # a call that takes as long is large enough, unless a larger one is faster by GAIN
@@ -259,4 +260,4 @@ def _probed(device: Device, load: Load) -> float:
 
 
 def _mebibytes(size: int) -> str:
-    return f"{size / (1 << 20):.3g} MiB"
+    return f"{digits(size / (1 << 20), 3)} MiB"

@@ -12,6 +12,7 @@ from typing import Literal
 
 from bench.run.launch import ignored, swaying
 from bench.run.machine import Machine, number, quota
+from bench.spec.figures import digits
 
 State = Literal["grey", "green", "amber", "red"]
 
@@ -296,7 +297,7 @@ def _cpu_list(text: str) -> frozenset[int]:
 
 
 def _gib(size: int) -> str:
-    return f"{size / (1 << 30):.3g} GiB"
+    return f"{digits(size / (1 << 30), 3)} GiB"
 
 
 CHECKS = (

@@ -20,6 +20,7 @@ from bench.run.progress import Progress
 from bench.spec.device_names import is_predicted
 from bench.spec.durations import ROOF_PROCESSES, opinions_seconds, timeout_seconds
 from bench.spec.errors import UserError
+from bench.spec.figures import digits, in_seconds
 from bench.spec.plan import Plan, Surroundings, Trial
 
 Tell = Callable[[str], None]
@@ -246,14 +247,14 @@ class Session:
         words = []
         intervals = self.progress.intervals(trial, timing.confidence)
         if trial.predicted:
-            told = ", ".join(f"{a.choice.label} {math.exp(i.mean):.3g}x" for a, i in zip(trial.arms[1:], intervals, strict=False))  # fmt: skip
-            return f"predicted {told or f'{math.exp(intervals[0].mean) / 1e6:.4g} ms'}"
+            told = ", ".join(f"{a.choice.label} {digits(math.exp(i.mean), 3)}x" for a, i in zip(trial.arms[1:], intervals, strict=False))  # fmt: skip
+            return f"predicted {told or in_seconds(math.exp(intervals[0].mean) / 1e9, 4)}"
         for arm, interval in zip(trial.arms[1:], intervals, strict=False):
             width = f"±{interval.half_width:.1%}" if interval.n > 1 else "one process, no interval"
             missed = "" if interval.half_width <= timing.precision else " !"
-            words.append(f"{arm.choice.label} {math.exp(interval.mean):.3g}x {width}{missed}")
+            words.append(f"{arm.choice.label} {digits(math.exp(interval.mean), 3)}x {width}{missed}")
         if len(trial.arms) == 1:
-            words.append(f"{trial.arms[0].choice.label} {math.exp(intervals[0].mean) / 1e6:.4g} ms")
+            words.append(f"{trial.arms[0].choice.label} {in_seconds(math.exp(intervals[0].mean) / 1e9, 4)}")
         return f"{', '.join(words)}, {self.progress.processes(trial)} processes"
 
     def _left(self) -> str:

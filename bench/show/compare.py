@@ -12,10 +12,10 @@ from bench.analyse.families import equivalent
 from bench.analyse.gate import Gate
 from bench.analyse.matching import Record
 from bench.analyse.summary import percent, spanned, times
-from bench.show.drivers import seconds
 from bench.show.terminal import cell, console_on, named, print_table
 from bench.spec.columns import MEASURED
 from bench.spec.device_names import in_words
+from bench.spec.figures import in_seconds
 from bench.spec.interval import Interval
 
 MOST_ROWS = {"speedup": 30, "time": 12}
@@ -286,7 +286,7 @@ def _ratio(m: Match) -> str:
 def _time(row: Record) -> str:
     if row["status"] not in MEASURED or row["time_median_s"] is None:
         return str(row["status"])
-    return seconds(row["time_median_s"], 3)
+    return in_seconds(row["time_median_s"], 3)
 
 
 def _rows(count: int) -> str:

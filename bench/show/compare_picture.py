@@ -22,8 +22,8 @@ from bench.analyse.regression import listed
 from bench.analyse.summary import times
 from bench.show import drawing, style
 from bench.show.compare import direction, headline, widened
-from bench.show.drivers import seconds
 from bench.show.facets import Channels, Facets, lay_out
+from bench.spec.figures import digits, in_seconds
 
 NAMES: dict[Quantity, tuple[str, str, str]] = {
     "speedup": ("compare", "ratio", "spread"),
@@ -115,7 +115,7 @@ def picture(found: Comparison, compared: Table | None = None) -> Figure | None:
             axis.axhline(1, color=style.FAINT, lw=1.2, zorder=1)
             style.ratio_axis(axis.yaxis, *bounds)
         else:
-            style.log_axis(axis.yaxis, *bounds, style.decade_ticks(*bounds), lambda v: seconds(v, 3))
+            style.log_axis(axis.yaxis, *bounds, style.decade_ticks(*bounds), lambda v: in_seconds(v, 3))
 
     words = "speedup (above 1x: faster)" if quantity == "speedup" else "time of one evaluation, median"
     handles: list[Artist] = [style.proxy("A", style.FAINT, "o", hollow=True), style.proxy("B", style.FAINT, "o")]
@@ -239,7 +239,7 @@ def _scale_ratios(axis: Axes, matches: Sequence[Match], edge: float) -> None:
     bounds = style.limits([m.ratio for m in matches if m.ratio], ends, always, room=1.05)
     axis.axhspan(math.exp(-edge), math.exp(edge), color=style.FAINT, alpha=0.2, lw=0, zorder=0)
     axis.axhline(1, color=style.FAINT, lw=1.2, zorder=1)
-    style.log_axis(axis.yaxis, *bounds, round_ticks(*bounds), lambda v: f"{v:.3g}x")
+    style.log_axis(axis.yaxis, *bounds, round_ticks(*bounds), lambda v: f"{digits(v, 3)}x")
 
 
 def _margin(compared: Table) -> Patch:

@@ -11,8 +11,8 @@ from bench.analyse.matching import Record
 from bench.analyse.summary import times
 from bench.show import page_rows
 from bench.show.compare import ranked, reason, widened
-from bench.show.drivers import seconds
 from bench.show.page_rows import Cell, Column, Line
+from bench.spec.figures import in_seconds
 
 _TIPS = {
     "run": ("run B", "the run that is compared with A"),
@@ -111,7 +111,7 @@ def _value(row: Record, quantity: Quantity) -> Cell:
     value = row[VALUES[quantity][0]]
     if value is None:
         return Cell(str(row["status"]))
-    return Cell(times(value, 0.01) if quantity == "speedup" else seconds(value, 3), f"{value:.6g}")
+    return Cell(times(value, 0.01) if quantity == "speedup" else in_seconds(value, 3), f"{value:.6g}")
 
 
 def _ratio(value: float | None) -> Cell:

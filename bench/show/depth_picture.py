@@ -16,9 +16,9 @@ from bench.analyse.results import Run
 from bench.analyse.summary import capital, records_of, times
 from bench.analyse.sweeps import Place, Sweep, find
 from bench.show import drawing, style
-from bench.show.drivers import seconds
 from bench.show.facets import told_apart
 from bench.spec.device_names import in_words, is_predicted
+from bench.spec.figures import digits, in_seconds, unit_of
 
 MOST_ACROSS = 2  # panels side by side: with more the words are too small on a page
 MOST_PLACES = 8
@@ -28,7 +28,6 @@ LABEL_INCHES = 1.4  # beside the lines, for their words
 KNOWN = 0.25  # half-width of a slope that a title may lean on
 _LEAD = 8.6  # points from one line of words to the next
 _RAYS = ((1.0, (0, (5, 2))), (0.0, (0, (1, 2))))  # slope and line of what the sweeps are held against
-_UNITS = (("s", 1.0), ("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9))
 
 Row = tuple[str, ...]  # what a row of panels shows: of one experiment, kernel and kind of sweep
 
@@ -175,7 +174,7 @@ def _scales(axis: Axes, row: Sequence[Sweep], upright: tuple[float, float], firs
     upright_ticks = style.decade_ticks(*upright)
     if len(upright_ticks) > 6:
         upright_ticks = [t for t in upright_ticks if round(math.log10(t), 6).is_integer()]
-    style.log_axis(axis.yaxis, *upright, upright_ticks, seconds)
+    style.log_axis(axis.yaxis, *upright, upright_ticks, in_seconds)
     axis.spines["bottom"].set_bounds(low, high)
     axis.set_xlabel("layers of an evaluation" if grows == "layers" else "MACs of an evaluation")
     axis.tick_params(labelleft=first)
@@ -222,8 +221,8 @@ def said(sweep: Sweep) -> tuple[str, str, str]:
 def _cost(each: Estimate, size: float) -> str:
     """`12 us [10, 14]`: a cost of so many units at two digits; its interval in the same unit of time, where they show it."""
     values = [v * size for v in (each.value, each.low, each.high) if v is not None]
-    unit, second = next(((u, s) for u, s in _UNITS if max(values) >= 0.995 * s), _UNITS[-1])
-    first, *ends = [f"{float(f'{v / second:.2g}'):g}" for v in values]
+    unit, second = unit_of(values[0] if values[0] > 0 else max(values), 2)
+    first, *ends = [digits(v / second, 2) for v in values]
     return f"{first} {unit}" + (f" [{', '.join(ends)}]" if {first} != {first, *ends} else "")
 
 
@@ -281,11 +280,11 @@ def _span(words: Sequence[str]) -> str:
 
 
 def _count(value: float) -> str:
-    return f"{value:.0f}x" if value >= 10 else f"{value:.2g}x"
+    return f"{value:.0f}x" if value >= 10 else f"{digits(value, 2)}x"
 
 
 def _macs(value: float) -> str:
     for unit, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if value >= 0.9995 * size:
-            return f"{value / size:.3g} {unit}"
-    return f"{value:.3g}"
+            return f"{digits(value / size, 3)} {unit}"
+    return digits(value, 3)

@@ -12,6 +12,7 @@ from bench.analyse.drivers import GROUPED, WORDS, Drivers, Group
 from bench.analyse.regression import Regression
 from bench.analyse.summary import percent, share
 from bench.show.terminal import console_on, print_table
+from bench.spec.figures import in_seconds
 from bench.spec.interval import Interval
 
 MOST_TABLED = 12  # groups in the table; --json has all
@@ -88,16 +89,6 @@ def scope(found: Drivers) -> str:
     return " · ".join([f"{found.rows} rows{groups}{skipped}", *filter(None, same)])
 
 
-def seconds(value: float, digits: int = 6) -> str:
-    """0.0000673 -> '67.3 us'."""
-    if value == 0:
-        return "0 s"
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9)):
-        if value >= 0.9995 * size:
-            return f"{value / size:.{digits}g} {unit}"
-    return f"{value / 1e-12:.{digits}g} ps"
-
-
 def two(value: float) -> str:
     """Two decimals, or a dash for no number."""
     return f"{value:.2f}" if math.isfinite(value) else "-"
@@ -130,7 +121,7 @@ def _summed(term: Term | None) -> tuple[str, str, str]:
     if term is None:
         return "", "", ""
     unit, size = _PER[term.names[0]]
-    return f"{seconds(term.seconds_each * size, 3)} per {unit}", _spread(term.median), _spread(term.total)
+    return f"{in_seconds(term.seconds_each * size, 3)} per {unit}", _spread(term.median), _spread(term.total)
 
 
 def _verdict(group: Group) -> str:

@@ -23,8 +23,9 @@ from bench.analyse.regression import listed
 from bench.analyse.summary import capital, share
 from bench.analyse.together import short
 from bench.show import style
-from bench.show.drivers import label, scope, seconds, two
+from bench.show.drivers import label, scope, two
 from bench.show.facets import MOST_GROUPS
+from bench.spec.figures import in_seconds
 
 MOST_WORDED = 3  # groups whose shares are written out
 SURE = 0.95  # of resamples that name the same regime, or the title says how many do
@@ -132,7 +133,7 @@ def _points(axis: Axes, count: str, shown: Sequence[Group]) -> None:
         ends = np.array([x.min(), x.max()])
         axis.plot(ends, np.exp(start) * ends**slope, color=style.INK, lw=1.0, ls=seen.line, zorder=4)
     style.log_axis(axis.xaxis, *across, _ticks(*across), _si)
-    style.log_axis(axis.yaxis, *upright, _ticks(*upright), seconds)
+    style.log_axis(axis.yaxis, *upright, _ticks(*upright), in_seconds)
     axis.set(xlabel=f"{WORDS[count]} of an evaluation", ylabel="time of an evaluation")
     alone = [two(g.regression.alone[count]) for g in mine if g.regression]
     style.name_panel(axis, f"{WORDS[count]} alone: R2 {_span(alone)}")

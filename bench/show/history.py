@@ -22,6 +22,7 @@ from bench.show import style
 from bench.show.compare import WAYS
 from bench.show.compare_picture import round_ticks
 from bench.show.terminal import console_on, print_table
+from bench.spec.figures import digits
 
 QUANTITY: dict[Quantity, str] = {"speedup": "speedup", "time": "median time"}
 MOST_SHIFTS = 8
@@ -97,7 +98,7 @@ def picture(found: History) -> Figure:
     for change in found.changes:
         axis.axvline(change.at - 0.5, color=style.COLOURS[1], lw=1.4, ls=(0, (4, 2)), zorder=3)
     low, high = style.limits(ratios.ravel().tolist(), always=[math.exp(-1.6 * edge), math.exp(1.6 * edge)], room=1.03)
-    style.log_axis(axis.yaxis, low, high, round_ticks(low, high), lambda v: f"{v:.3g}x")
+    style.log_axis(axis.yaxis, low, high, round_ticks(low, high), lambda v: f"{digits(v, 3)}x")
     kept = list(range(0, count, math.ceil(count / MOST_LABELS)))
     axis.set_xlim(-0.5, count - 0.5)
     axis.xaxis.set_major_locator(FixedLocator(kept))

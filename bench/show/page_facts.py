@@ -16,10 +16,10 @@ from bench.analyse.results import Run
 from bench.analyse.summary import Record, duration, percent, records_of, share, summarise
 from bench.analyse.sweeps import Sweep, find
 from bench.show.depth_picture import describe
-from bench.show.drivers import seconds
 from bench.show.facets import told_apart
 from bench.spec.columns import FAILED, FILES, MEASURED, PREDICTED, STATUSES, TOLD
 from bench.spec.device_names import in_words, is_cpu, is_predicted
+from bench.spec.figures import digits, in_seconds
 from bench.spec.predictions import WORSE
 
 MOST_REASONS = 24
@@ -230,7 +230,7 @@ def _plain(key: str, value: Any) -> str:
     if value is None:
         return ""
     if key == "memory_bytes":
-        return f"{value / (1 << 30):.3g} GiB" if isinstance(value, int | float) else str(value)
+        return f"{digits(value / (1 << 30), 3)} GiB" if isinstance(value, int | float) else str(value)
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
@@ -260,7 +260,7 @@ def layer_costs(run: Run) -> tuple[LayerCost, ...]:
 def _cost(sweep: Sweep, where: str, kernel: str) -> LayerCost:
     line = implied(sweep)
     each, rest, counts = line.each, line.constant.value, sweep.counts()
-    low_high = f" [{seconds(each.low, 3)}, {seconds(each.high, 3)}]" if each.low is not None and each.high is not None else ""  # fmt: skip
+    low_high = f" [{in_seconds(each.low, 3)}, {in_seconds(each.high, 3)}]" if each.low is not None and each.high is not None else ""  # fmt: skip
 
     def part(layers: float) -> str:
         own = each.value * layers
@@ -268,7 +268,7 @@ def _cost(sweep: Sweep, where: str, kernel: str) -> LayerCost:
 
     known = all(each.value * c + rest > 0 for c in counts)
     return LayerCost(
-        where, sweep.block, describe(sweep) + kernel, f"{seconds(each.value, 3)}{low_high}",
+        where, sweep.block, describe(sweep) + kernel, f"{in_seconds(each.value, 3)}{low_high}",
         f"{part(float(counts[0]))} to {part(float(counts[-1]))}" if known else "",
     )  # fmt: skip
 

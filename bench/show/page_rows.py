@@ -9,8 +9,8 @@ from typing import Any
 
 from bench.analyse.results import Run
 from bench.analyse.summary import Record, percent, records_of, share, times
-from bench.show.drivers import seconds
 from bench.spec.columns import BY_NAME
+from bench.spec.figures import in_seconds
 
 SHAPE = "experiment block c_in c_out kernel height width batch depth stride padding dilation groups".split()
 WAY = "device threads dtype mode layout pass allocator waiting cudnn_benchmark baseline".split()
@@ -147,6 +147,6 @@ _WORDS: Mapping[str, Callable[[Any], str]] = {
     "delivered_share": share,
     "precision": percent,
     "flagged_share": percent,
-    "baseline_time_s": lambda v: seconds(v, 3),
-    "block_time_s": lambda v: seconds(v, 3),
+    "baseline_time_s": lambda v: in_seconds(v, 3),
+    "block_time_s": lambda v: in_seconds(v, 3),
 }

@@ -17,6 +17,7 @@ from bench.analyse.summary import Record, records_of
 from bench.show import drawing, style, titles
 from bench.show.facets import MOST_GROUPS
 from bench.spec.columns import MEASURED
+from bench.spec.figures import digits
 
 _GIGA = 1e9
 _MOST_POINTS, _LEAST_POINTS = 9.0, 4.0  # the size of a marker
@@ -81,7 +82,7 @@ def _counted(keys: Sequence[Key], roofs: Mapping[Key, Record]) -> str:
     ratios = {
         key: conv / matmul for key in keys for matmul, conv in [[roofs[key][n] for n in RATES[:2]]] if matmul and conv
     }
-    above = [f"{_words(key, keys)} {ratio:.2g}x".strip() for key, ratio in ratios.items() if ratio > _FASTER]
+    above = [f"{_words(key, keys)} {digits(ratio, 2)}x".strip() for key, ratio in ratios.items() if ratio > _FASTER]
     if not above:
         return ""
     return (
@@ -185,7 +186,7 @@ def _tick(value: float) -> str:
 
 def _number(value: float) -> str:
     """Three digits, and no exponent."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return f"{value:,.0f}" if value >= 100 else digits(value, 3)
 
 
 def _handles(rows: Sequence[Record], blocks: Sequence[str]) -> list[Artist]:

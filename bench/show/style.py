@@ -27,6 +27,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from bench.analyse.results import write_text, write_whole
 from bench.show.inline import HEADING
+from bench.spec.figures import digits
 
 # Okabe and Ito's palette without its yellow, which is too pale for a line: told apart by all common colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#222222")
@@ -216,7 +217,7 @@ def proxy(text: str, colour: str = INK, marker: str | Outline = "", line: object
 
 def ratio_axis(axis: Axis, low: float, high: float) -> None:
     """A log2 axis of ratios from low to high, its ticks written 0.5x, 1x, 2x."""
-    log_axis(axis, low, high, ratio_ticks(low, high), lambda v: f"{v:.3g}x")
+    log_axis(axis, low, high, ratio_ticks(low, high), lambda v: f"{digits(v, 3)}x")
 
 
 def log_axis(axis: Axis, low: float, high: float, ticks: Sequence[float], word: Callable[[float], str]) -> None:

@@ -11,6 +11,7 @@ from bench.analyse.results import Run
 from bench.analyse.summary import SERIES, Record, place_label, records_of, sentences, summarise, times
 from bench.spec.columns import FAILED, MEASURED, PREDICTED, TOLD
 from bench.spec.device_names import is_predicted
+from bench.spec.figures import digits
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -136,7 +137,7 @@ def _ranged(row: Record) -> str:
     """`0.5x [0.18, 1.4]`: the model's error is too wide for a half-width in per cent."""
     if row["speedup_ci_low"] is None:
         return times(row["speedup"])
-    return f"{row['speedup']:.2g}x [{row['speedup_ci_low']:.2g}, {row['speedup_ci_high']:.2g}]"
+    return f"{digits(row['speedup'], 2)}x [{digits(row['speedup_ci_low'], 2)}, {digits(row['speedup_ci_high'], 2)}]"
 
 
 def _tables(pairs: Sequence[Record]) -> dict[str, Grid]:

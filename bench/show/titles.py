@@ -12,6 +12,7 @@ from bench.analyse.summary import Record, Tally, capital, percent, promises, sha
 from bench.show.facets import ways
 from bench.spec.columns import TOLD
 from bench.spec.device_names import in_words, is_predicted
+from bench.spec.figures import digits
 
 MOST_NAMED = 3  # ways to run a block that a title names one by one
 MOST_BLOCKS = 4
@@ -164,7 +165,7 @@ def throughput(rows: Sequence[Record], blocks: Sequence[str]) -> str:
         for device, mine in devices.items():
             reached = [float(r["achieved_flop_per_s"]) / 1e9 for r in mine]
             verb = "would reach" if is_predicted(device) else "reaches"
-            words.append(f"{_at(device, len(devices))}{base} {verb} {_range(reached, lambda v: f'{v:.3g}')} GFLOP/s")
+            words.append(f"{_at(device, len(devices))}{base} {verb} {_range(reached, lambda v: digits(v, 3))} GFLOP/s")
         return capital("; ".join(words))
     for device, mine in devices.items():
         rate = {(r["trial_id"], r["block"]): float(r["achieved_flop_per_s"]) for r in mine}
@@ -286,4 +287,4 @@ def _part(value: float) -> str:
 
 def _rough(ratio: float) -> str:
     """At two digits: an end of a range over many cells."""
-    return f"{ratio:.2g}x" if ratio < 10 else f"{ratio:.0f}x"
+    return f"{digits(ratio, 2)}x" if ratio < 10 else f"{ratio:.0f}x"

@@ -14,6 +14,7 @@ from bench.spec import network_table
 from bench.spec.blocks import BLOCKS, BOUNDS, CLASSES, IMAGE_CHANNELS, Block, BlockChoice, Layer, Shape, build
 from bench.spec.costs import ITEM_BYTES, PASSES_TRAINING, Cost, LayerCost, conv_params, cost
 from bench.spec.errors import UserError
+from bench.spec.figures import digits
 
 MOST_LAYERS_SHOWN = 6
 BLOCK_FIELDS = ("c_in", "c_out", "kernel", "stride", "padding", "dilation", "depth")
@@ -317,8 +318,8 @@ def _sum(parts: list[int], total: int) -> str:
 def _ratio(ratio: Fraction) -> str:
     if ratio in (0, 1):
         return f"{ratio}"
-    times = f"{float(1 / ratio):.3g} times fewer" if ratio < 1 else f"{float(ratio):.3g} times as many"
-    return f"{_exact(ratio)} = {float(ratio):.4g}, {times}"
+    times = f"{digits(float(1 / ratio), 3)} times fewer" if ratio < 1 else f"{digits(float(ratio), 3)} times as many"
+    return f"{_exact(ratio)} = {digits(float(ratio), 4)}, {times}"
 
 
 def _exact(ratio: Fraction) -> str:

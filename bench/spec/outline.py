@@ -16,6 +16,7 @@ from bench.spec.config import Experiment, SweepConfig
 from bench.spec.costs import Cost, layer_ratio, mac_ratio
 from bench.spec.device_names import in_words
 from bench.spec.errors import UserError
+from bench.spec.figures import digits
 from bench.spec.interval import fewest
 from bench.spec.plan import Plan, Trial, idle_axes, shape_words
 from bench.spec.sizing import GUESSED
@@ -217,7 +218,7 @@ def _theory_row(trial: Trial, count: int) -> list[str]:
         row += [
             "?" if c is None else _si(c.macs),
             "-" if promise is None else f"{promise:.2f}",
-            "-" if price is None else f"{price:.3g}",
+            "-" if price is None else digits(price, 3),
         ]
     return row
 
@@ -264,7 +265,7 @@ def _minutes(minutes: float) -> str:
 def _si(value: int) -> str:
     for power, letter in ((12, "T"), (9, "G"), (6, "M"), (3, "k")):
         if value >= 10**power:
-            return f"{value / 10**power:.3g} {letter}"
+            return f"{digits(value / 10**power, 3)} {letter}"
     return str(value)
 
 
