@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from bench.spec.device_names import PREDICTED, is_cpu
+from bench.spec.device_names import PREDICTED, in_words, is_cpu
 from bench.spec.errors import UserError
 
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file, such as configs/default.yaml.")]
@@ -46,7 +46,12 @@ def devices(given: list[str] | str | None) -> list[str]:
             hint = f"Did you mean {meant}?" if meant else _DEVICES
             raise UserError(f"--device {text}", "no such device", hint, value=name)
         found.append(f"{match[1]}:{int(match[2] or 0)}" if match[1] else name)
-    return list(dict.fromkeys(found))
+    each = list(dict.fromkeys(found))
+    for i, name in enumerate(each):
+        if in_words(name) in map(in_words, each[:i]):  # rows and trials are told apart by these words
+            rule = f"two of them would be called {in_words(name)}"
+            raise UserError(f"--device {text}", rule, "Rename one in its file, or run them apart.", value=name)
+    return each
 
 
 def _predicted(name: str) -> str:
