@@ -396,7 +396,7 @@ _FAILS = """
 - **The host is the machine's, not the card's.** An operator's dispatch and launch are taken to be 15 us. At small batches in eager mode they are all that counts,
   and the hosts of the two H100s took 23 and 24 us (medians of small blocks of one image), in bf16 and fp16 26 and 34. Speedups bear it, as both blocks do. Put your own
   host's figure into a device file.
-- **torch.compile on a GPU** is predicted over three times too fast for small blocks, although a compiled call's guards and wrapper are counted as published
+- **torch.compile on a GPU** is predicted three times too fast for small blocks (3.4 at the median), although a compiled call's guards and wrapper are counted as published
   (35 us a call and 8 us a kernel on a GB200's host, tritonbench pull request 1017): of one image the H100s' hosts took 175 and 230 us a call.
 - **Training**: the backward pass has one factor for each family, from one card's published figures. Autograd's part of the host is
   counted as published (pytorch issues 41383, 44484, 122029, 157407), and small blocks in eager mode take nearly three times as long as predicted. So a predicted row of
