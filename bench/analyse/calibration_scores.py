@@ -120,12 +120,16 @@ def without(rows: Sequence[Observed]) -> Without:
     return {way: {one: fit(part, one) for one in dict.fromkeys(map(part, rows))} for way, part in PARTS.items()}
 
 
+def rooflines(rows: Sequence[Observed]) -> dict[str, Floats]:
+    """Seconds of each row by the unfitted roofline, with its tiles either way."""
+    return {ROOFLINE: unfitted_roofline.seconds(rows), OTHER: unfitted_roofline.seconds(rows, "gpu")}
+
+
 def scores(rows: Sequence[Observed], fitted: Parameters, left: Without) -> Iterator[Score]:
     """Every table's score, of rows of one kind of device; `fitted` to all of them."""
     observed = np.array([row.time_s for row in rows])
     errors = {
-        ROOFLINE: np.log(unfitted_roofline.seconds(rows, "cpu") / observed),
-        OTHER: np.log(unfitted_roofline.seconds(rows, "gpu") / observed),
+        **{way: np.log(seconds / observed) for way, seconds in rooflines(rows).items()},
         FITTED: calibration.errors(calibration.tabulate(rows), fitted),
     }
     yield from by_table(rows, errors | {way: left_out(rows, part, left[way]) for way, part in PARTS.items()})

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from bench.analyse import calibration, calibration_runs, calibration_tables, unfitted_roofline
+from bench.analyse import calibration, calibration_runs, calibration_tables
 from bench.analyse import calibration_scores as scoring
 from bench.analyse.calibration_runs import OURS
-from bench.analyse.calibration_scores import NO_DEVICE, NO_SOURCE, OTHER, ROOFLINE, WAYS, Score
+from bench.analyse.calibration_scores import NO_DEVICE, NO_SOURCE, ROOFLINE, WAYS, Score
 from bench.analyse.calibration_tables import AMP, Observed
 from bench.analyse.evidence import Published, published
 from bench.analyse.records import Floats
@@ -26,7 +26,6 @@ from bench.spec.model_parameters import PRIOR, Parameters, prior
 from bench.spec.predicted_devices import known
 
 KINDS = ("gpu", "cpu")
-ROOFLINES = {ROOFLINE: "cpu", OTHER: "gpu"}  # the kind of device on which tiles are dealt out
 VERSION = 1
 JOURNAL = "journal.jsonl"
 DIGITS = 4  # of a fitted parameter: more would be the machine's own
@@ -166,7 +165,7 @@ def sides(run: Run, parameters: Mapping[str, Parameters], apart: Mapping[str, Pa
             continue
         table = calibration.tabulate(mine)
         fits = _unseen(mine, run, parameters[kind], apart)
-        seconds = {way: unfitted_roofline.seconds(mine, tiled) for way, tiled in ROOFLINES.items()}
+        seconds = scoring.rooflines(mine)
         seconds |= {way: calibration.seconds(table, p) for way, p in fits.items()}
         found = {way: scoring.ratios(mine, s) for way, s in seconds.items()}
         decided = [arm for arm in found[ROOFLINE] if verdicts.get(arm) in ("faster", "slower")]
@@ -203,7 +202,7 @@ def _unseen(
 
 def _check(rows: Sequence[Observed], table: str, ways: Mapping[str, Parameters]) -> Score:
     observed = np.array([row.time_s for row in rows])
-    errors = {way: np.log(unfitted_roofline.seconds(rows, tiled) / observed) for way, tiled in ROOFLINES.items()}
+    errors = {way: np.log(seconds / observed) for way, seconds in scoring.rooflines(rows).items()}
     errors |= {way: calibration.errors(calibration.tabulate(rows), p) for way, p in ways.items()}
     paired = {way: scoring.of_speedups(rows, found) for way, found in errors.items()}
     device = rows[0].device
@@ -220,7 +219,7 @@ def of_published(parameters: Mapping[str, Parameters]) -> Iterator[dict[str, Any
             continue
         kind = rows[0].device.kind
         sides = calibration.seconds(calibration.tabulate(rows), parameters[kind])
-        roofs = {way: unfitted_roofline.seconds(rows, tiled) for way, tiled in ROOFLINES.items()}
+        roofs = scoring.rooflines(rows)
         yield {
             "id": one.id,
             "seen": one.id.startswith("timm-") and one.mode == ("compile" if kind == "cpu" else "eager")

@@ -97,11 +97,10 @@ def _goals(told: Told) -> Iterator[str]:
             model = summary[way]
             less, pooled = (stronger[n] / model[n] for n in ("times", "times_pooled"))
             off = math.expm1(model.get("speedups", math.nan))
-            beside = ("speedups", "speedups_pooled") if "speedups" in model else ()
             cells = (
                 f"{WORDS[kind]}, {OF[part]}", what, f"{model['times']:.2f}", f"{stronger['times']:.2f}",
                 f"{less:.2f}, {_met(less >= GOAL_TIMES)}", f"{pooled:.2f}",
-                *((f"{_percent(off)}, {_met(off < GOAL_SPEEDUPS)}", _error(stronger["speedups"]), f"{_error(model['speedups_pooled'])}, {_error(stronger['speedups_pooled'])}") if beside else ("", "", "")),
+                *((f"{_percent(off)}, {_met(off < GOAL_SPEEDUPS)}", _error(stronger["speedups"]), f"{_error(model['speedups_pooled'])}, {_error(stronger['speedups_pooled'])}") if "speedups" in model else ("", "", "")),
             )  # fmt: skip
             yield f"| {' | '.join(cells)} |"
 
@@ -151,7 +150,7 @@ def _errors(told: Told) -> Iterator[str]:
 
 
 def _where(told: Told) -> Iterator[str]:
-    """By kind of row, the error's typical size and side, and how many lie within the interval that such rows carry."""
+    """By kind of row, the error's typical size and side, and the shares within a factor of 1.5 and 2."""
     yield "| of | rows | times are typically off by | within 1.5x, 2x | pairs | speedups are typically off by | within 1.5x, 2x |"
     yield f"|{'---|' * 7}"
     for one in told["where"]:
@@ -166,7 +165,7 @@ def _where(told: Told) -> Iterator[str]:
 
 
 def _off(found: Told) -> str:
-    """`1.25x, too fast`: the median factor, with the side where most of the errors are on it."""
+    """`1.25x, too low`: the median factor, with the side where most of the errors are on it."""
     size, bias = math.exp(found["median"]), found["bias"]
     side = "" if abs(bias) < found["median"] / 2 else ", too low" if bias < 0 else ", too high"
     return f"{size:.2f}x{side}"
