@@ -24,7 +24,12 @@ import torch
 import torchvision
 from torch.utils._python_dispatch import TorchDispatchMode
 
-TORCHVISION = ("mobilenet_v2", "resnet18", "vgg16", "shufflenet_v2_x1_0", "squeezenet1_1", "alexnet", "resnext50_32x4d")
+TORCHVISION = (
+    "mobilenet_v2", "resnet18", "vgg16", "shufflenet_v2_x1_0", "squeezenet1_1", "alexnet", "resnext50_32x4d",
+    "mnasnet0_5", "mnasnet0_75", "mnasnet1_0", "mnasnet1_3", "resnet34", "resnet50", "densenet121", "densenet161", "densenet169",
+    "densenet201", "squeezenet1_0", "vgg11", "vgg11_bn", "vgg13", "vgg13_bn", "vgg16_bn", "vgg19", "vgg19_bn",
+    "shufflenet_v2_x0_5", "shufflenet_v2_x1_5", "shufflenet_v2_x2_0",
+)  # fmt: skip
 BESIDES = (("regnety_016", 224),)  # of timm, in pytorch/benchmark and in no table of layers
 POOLS = ("mean", "max_pool2d_with_indices", "avg_pool2d", "sum")
 MATRICES = ("addmm", "mm", "bmm", "baddbmm")

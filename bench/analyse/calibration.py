@@ -33,7 +33,7 @@ class Table:
     """Rows as columns: for each kernel of each row what it asks of its device, its row and how often it runs.
 
     `names`: parameters, and which of them each kernel takes. `host`: what each row asks of its host, a column for each
-    field of HostDemand; `dispatch_s` and `launch_s` are its device's.
+    field of HostDemand; `dispatch_s` and `launch_s` are its device's. `copied_s`: of the time, what no kernel takes.
     """
 
     rows: tuple[Observed, ...]
@@ -45,6 +45,7 @@ class Table:
     host: HostDemand
     dispatch_s: Floats
     launch_s: Floats
+    copied_s: Floats
     observed_s: Floats
 
     @property
@@ -103,7 +104,7 @@ def tabulate(rows: Sequence[Observed]) -> Table:
         {name: _indexed(values) for name, values in names.items()},
         HostDemand(*(np.array(column, float) for column in zip(*host, strict=True))),
         np.array([row.device.dispatch_s for row in rows]), np.array([row.device.launch_s for row in rows]),
-        np.array([row.time_s for row in rows]),
+        np.array([row.copied_s for row in rows]), np.array([row.time_s for row in rows]),
     )  # fmt: skip
 
 
@@ -159,7 +160,7 @@ def seconds(table: Table, p: Parameters) -> Floats:
     device_s = np.bincount(table.row, kernel_seconds(table, p) * table.count, minlength=len(table.rows))
     host_s = host_seconds(table.kind, table.dispatch_s, table.launch_s, table.host, p)
     found: Floats = device_s + host_s if table.kind == "cpu" else np.maximum(device_s, host_s)
-    return found
+    return found + table.copied_s
 
 
 def errors(table: Table, p: Parameters) -> Floats:

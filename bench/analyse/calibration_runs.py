@@ -69,7 +69,7 @@ def of_run(run: Run, clock: Clock = "wall") -> tuple[Observed, ...]:
             Observed(
                 run.folder.name, run.folder.name, device, trial.dtype, mode, str(record["block"]), s.batch,
                 tuple((kernel, 1) for kernel in kernels), float(record[COLUMNS[clock]]), str(record["trial_id"]),
-                arm is trial.arms[0], trial.pass_ == "training", key[1], {"row": record},
+                arm is trial.arms[0], trial.pass_ == "training", key[1], extra={"row": record},
             )
         )  # fmt: skip
     if not found:

@@ -1,8 +1,9 @@
 """Published times that the kernel model is held against: of single layers and of whole networks, with their kernels.
 
-Most tables stay outside of the repository. A folder of them has up to three parts, each read if it is there:
-`deepbench/DEVICE_DTYPE.csv` (a convolution a row), `timm/benchmark-infer-*.csv` (a network a row, as timm publishes
-them) and `torchbench/*.csv` (a network and batch a row). What kernels a network runs stands in
+Tables stand in a folder outside of the repository, and as excerpts in published_tables, whose README says what may enter. A folder
+has up to four parts, each read if it is there: `deepbench/DEVICE_DTYPE.csv` (a convolution a row), `timm/benchmark-infer-*.csv` (a
+network a row, as timm publishes them), `torchbench/*.csv` (a network and batch a row) and `openbayes/SITE-DEVICE-DTYPE.csv` (a
+network a column, a sample a row). What kernels a network runs stands in
 network_kernels.json.gz, which tools/network_kernels.py counts from its authors' code; networks that it lacks are passed over.
 """
 
@@ -10,7 +11,8 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Iterator, Mapping
+import statistics
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import as_file, files
@@ -35,11 +37,25 @@ DEVICES = {
     "rtx4090": "rtx4090",
     "i7_12700h": "laptop_cpu",
     "i9_10940x": "desktop_cpu",
+    "5090": "rtx5090",
+    "pro6000maxq": "rtx_pro_6000_blackwell_max_q",
+    "t4": "t4",
+    "p100": "p100",
+    "titanv": "titan_v",
+    "v100pcie": "v100_pcie",
+    "rtx2080": "rtx2080",
 }
 """The tables' words for devices, and ours. Tables of other devices are passed over."""
 AMP = "fp16"  # what autocast computes convolutions in
 UNNAMED = "m60"
 """The card of pytorch/benchmark's tables, which is not named there: a guess of ours, from rates that fit no other of 2021."""
+COPIED_BYTES_PER_S = 6e9
+"""At which a batch is taken to be copied to a card, from pageable memory over PCIe 3.0: a round figure."""
+SAMPLED_BATCH, SAMPLED_SIZE = 12, 224  # of every table of openbayes (its benchmark_models.py)
+HELD_UP, OF_SITE = (
+    1.3,
+    0.25,
+)  # samples that differ by more, in more than this share of a site's networks, tell of its host
 _HELP = "Name a folder with deepbench/, timm/ or torchbench/ in it (docs/PREDICTION.md)."
 
 Counted = tuple[tuple[Kernel, int], ...]
@@ -51,7 +67,8 @@ class Observed:
 
     `source` is whose table, `table` which of them. `mode`: eager, graph, compile, or library where a kernel was called
     without any framework, so that no host counts. `separable`: it has depthwise convolutions. `group` and `baseline`:
-    rows of one group are compared, those that are no baseline with those that are.
+    rows of one group are compared, those that are no baseline with those that are. `copied_s`: of the time, what copying the
+    batch to the card takes.
     """
 
     source: str
@@ -67,23 +84,19 @@ class Observed:
     baseline: bool = False
     training: bool = False
     threads: int = 0
+    copied_s: float = 0.0
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read(folder: Path) -> tuple[Observed, ...]:
     """All rows of a folder's tables, in the order of their names, then those of ours. UserError where there are none, or for a bad cell."""
-    readers: tuple[tuple[str, Callable[[Path], Iterator[Observed]]], ...] = (
-        ("deepbench/*.csv", _deepbench),
-        ("timm/benchmark-infer-*.csv", _timm),
-        ("torchbench/*.csv", _torchbench),
-    )
     if not folder.is_dir():
         raise UserError(str(folder), "there is no such folder", _HELP)
-    found = [row for pattern, reader in readers for path in sorted(folder.glob(pattern)) for row in reader(path)]
+    found = _read(folder)
     if not found:
         raise UserError(str(folder), "no table in it can be read", _HELP)
     with as_file(files("bench.analyse") / TABLES) as ours:
-        more = [row for pattern, reader in readers for path in sorted(ours.glob(pattern)) for row in reader(path)]
+        more = _read(ours)
     read_already = {(row.source, row.table) for row in found}
     return (*found, *(row for row in more if (row.source, row.table) not in read_already))
 
@@ -184,6 +197,55 @@ def _torchbench(path: Path) -> Iterator[Observed]:
             "torchbench", path.stem, known()[UNNAMED], "fp32", "eager", row["model"], batch, counted, time_s, f"{batch}",
             not separable(counted), extra={"dispatch_s": host_s},
         )  # fmt: skip
+
+
+def _openbayes(paths: Iterable[Path]) -> Iterator[Observed]:
+    """Of each card and dtype a network's median sample, at the median of the sites where it was not held up."""
+    tables: dict[str, dict[str, Mapping[str, list[float]]]] = {}
+    for path in paths:
+        samples = _samples(path)
+        apart = [max(times) > HELD_UP * min(times) for times in samples.values()]
+        if sum(apart) <= OF_SITE * len(apart):
+            tables.setdefault(path.stem.partition("-")[2], {})[path.stem] = samples
+    for table, sites in tables.items():
+        word, _, dtype = table.rpartition("-")
+        if word not in DEVICES or dtype not in ITEM_BYTES or not known()[DEVICES[word]].computes(dtype):
+            continue
+        copied = SAMPLED_BATCH * 3 * SAMPLED_SIZE**2 * ITEM_BYTES[dtype] / COPIED_BYTES_PER_S
+        for name in next(iter(sites.values())):
+            counted = network(f"torchvision/{name}", SAMPLED_SIZE, SAMPLED_BATCH, dtype)
+            medians = [statistics.median(samples[name]) for samples in sites.values() if name in samples]
+            if counted is not None:
+                yield Observed(
+                    "openbayes", table, known()[DEVICES[word]], dtype, "eager", name, SAMPLED_BATCH, counted,
+                    statistics.median(medians) / 1e3, table, not separable(counted), copied_s=copied,
+                    extra={"files": tuple(sites)},
+                )  # fmt: skip
+
+
+def _samples(path: Path) -> dict[str, list[float]]:
+    """Milliseconds by network."""
+    lines = [(line, row) for line, row in cells.lines(path, _HELP) if line > 1]
+    return (
+        {name: [_number(row, name, f"{path}:{line}") for line, row in lines] for name in lines[0][1]} if lines else {}
+    )
+
+
+def _each(reader: Callable[[Path], Iterator[Observed]]) -> Callable[[Iterable[Path]], Iterator[Observed]]:
+    return lambda paths: (row for path in paths for row in reader(path))
+
+
+READERS: Mapping[str, Callable[[Iterable[Path]], Iterator[Observed]]] = {
+    "deepbench/*.csv": _each(_deepbench),
+    "timm/benchmark-infer-*.csv": _each(_timm),
+    "torchbench/*.csv": _each(_torchbench),
+    "openbayes/*.csv": _openbayes,
+}
+"""What reads a folder's files of a name."""
+
+
+def _read(folder: Path) -> list[Observed]:
+    return [row for pattern, reader in READERS.items() for row in reader(sorted(folder.glob(pattern)))]
 
 
 def separable(counted: Counted) -> bool:

@@ -276,7 +276,9 @@ def _data(
         for name, (title, path) in sorted(found.items()):
 
             def of(row: Observed, source: str = name.parts[0], stem: str = name.stem) -> bool:
-                return row.source == source and stem.endswith(row.table)
+                return row.source == source and stem in row.extra.get(
+                    "files", (row.table, f"benchmark-infer-{row.table}")
+                )
 
             yield _file(title, path, sum(map(of, every)), sum(map(of, fitted)))
     for run in runs:
