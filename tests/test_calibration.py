@@ -2,7 +2,9 @@
 
 import csv
 import math
+import statistics
 from dataclasses import replace
+from functools import cache
 from importlib.resources import as_file, files
 
 import numpy as np
@@ -223,20 +225,91 @@ def test_an_excerpt_of_the_package_is_read_where_the_folder_has_no_such_table(tm
     name = "benchmark-infer-fp32-nchw-pt240-cpu-i9_10940x-dynamo.csv"
     write(tmp_path / "timm" / name.replace("i9_10940x", "i7_12700h"), f"{head}resnet18,224,100,10,1\n")
     other, *excerpt = calibration_tables.read(tmp_path)
-    assert (other.device.name, {row.device.name for row in excerpt}) == ("laptop_cpu", {"desktop_cpu"})
-    (r18,) = [row for row in excerpt if row.name == "resnet18"]
+    assert other.device.name == "laptop_cpu"
+    assert {row.source for row in excerpt} == {"timm", "openbayes"}
+    (r18,) = [row for row in excerpt if (row.name, row.device.name) == ("resnet18", "desktop_cpu")]
     assert r18.time_s == pytest.approx(1 / 126.23)
     write(tmp_path / "timm" / name, f"{head}resnet18,224,50,20,1\n")
-    assert [row.time_s for row in calibration_tables.read(tmp_path)] == [0.01, 0.02]
+    cpus = [row for row in calibration_tables.read(tmp_path) if row.device.kind == "cpu"]
+    assert [row.time_s for row in cpus] == [0.01, 0.02]
+
+
+def excerpts(part):
+    with as_file(files("bench.analyse") / calibration_tables.TABLES) as folder:
+        return {
+            file.stem: list(csv.DictReader(file.open(encoding="utf-8")))
+            for file in sorted(folder.glob(f"{part}/*.csv"))
+        }
 
 
 def test_the_excerpts_two_figures_of_each_network_agree():
+    found = excerpts("timm")
+    assert [len(rows) for rows in found.values()] == [203, 203, 203, 204, 204]
+    for name, rows in found.items():
+        assert len({(row["model"], row["infer_img_size"]) for row in rows}) == len(rows), name
+        for row in rows:
+            batch = float(row["infer_samples_per_sec"]) * float(row["infer_step_time"]) / 1000
+            assert batch == pytest.approx(float(row["infer_batch_size"]), rel=5e-3), (name, row)
+
+
+@cache
+def rows_of_excerpts():
     with as_file(files("bench.analyse") / calibration_tables.TABLES) as folder:
-        (file,) = folder.rglob("*.csv")
-        rows = list(csv.DictReader(file.open(encoding="utf-8")))
-    assert len({(row["model"], row["infer_img_size"]) for row in rows}) == len(rows) == 204
-    for row in rows:
-        assert float(row["infer_samples_per_sec"]) * float(row["infer_step_time"]) == pytest.approx(1000, rel=5e-3), row
+        return calibration_tables.read(folder)
+
+
+def of_checked(table=""):
+    """The rows of the excerpts that are never fitted."""
+    return [r for r in rows_of_excerpts() if r.source == "openbayes" and r.table.startswith(table)]
+
+
+def test_a_site_whose_samples_a_busy_host_spoilt_is_left_out():
+    sites = {file for row in of_checked() for file in row.extra["files"]}
+    assert sites < set(excerpts("openbayes"))
+    for name, samples in excerpts("openbayes").items():
+        networks = [[float(row[network]) for row in samples] for network in samples[0]]
+        spoilt = sum(max(times) / min(times) > 1.3 for times in networks) / len(networks)
+        assert (name in sites) == (spoilt <= 0.25), (name, spoilt)
+
+
+def test_the_four_shufflenets_take_one_time_on_every_card_and_so_tell_of_its_host():
+    tables = {row.table for row in of_checked()}
+    assert len(tables) == 8
+    for table in tables:
+        rows = {row.name: row for row in of_checked(table)}
+        nets = [rows[f"shufflenet_v2_x{width}"] for width in ("0_5", "1_0", "1_5", "2_0")]
+        times = [row.time_s for row in nets]
+        assert max(times) < 4 / 3 * min(times), table  # of 3.6 times the MACs between the narrowest and the widest
+        calls = sum(count for _, count in nets[0].kernels)
+        operator_s = statistics.median((row.time_s - row.copied_s) / calls for row in nets)
+        assert nets[0].device.dispatch_s + nets[0].device.launch_s == pytest.approx(operator_s)
+        assert 40e-6 < operator_s < 65e-6
+        assert not {row.name for row in calibration_scores.usable(list(rows.values()))} & {row.name for row in nets}
+        stranger = calibration_tables.on_unknown_host(nets[0])
+        assert (stranger.device, stranger.extra.get("dispatch_s")) == (known()[nets[0].device.name], None)
+
+
+def test_what_is_never_fitted_is_scored_by_the_fit_to_all_the_rest():
+    checked = of_checked("t4")
+    rows = [r for r in rows_of_excerpts() if "nhwc" in r.table and r.name.startswith(("resnet", "mobilenet"))]
+    p = calibration.fit(calibration.tabulate(rows))
+    held = [*rows, *checked]
+    left = calibration_scores.unseen(calibration_scores.without(rows), held, p)
+    (score,) = [s for s in calibration_scores.scores(held, p, left) if s.source == "openbayes"]
+    own = calibration.errors(calibration.tabulate(checked), p)
+    for way in (calibration_scores.FITTED, calibration_scores.NO_DEVICE, calibration_scores.NO_SOURCE):
+        assert score.times[way] == pytest.approx(own)
+
+
+def test_the_copy_of_a_batch_is_counted_by_the_model_and_by_the_roofline():
+    row = of_checked("t4")[0]
+    bare = replace(row, copied_s=0.0)
+    assert row.copied_s == pytest.approx(12 * 3 * 224 * 224 * 4 / 6e9)
+    for seconds in (
+        lambda r: calibration.seconds(calibration.tabulate([r]), prior()),
+        lambda r: unfitted_roofline.seconds([r]),
+    ):
+        assert float(seconds(row)[0] - seconds(bare)[0]) == pytest.approx(row.copied_s)
 
 
 def test_a_folder_without_tables_is_a_mistake_told_in_a_line(tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench import cli
-from bench.analyse import calibration_runs, predicted_crossover, prediction, results
+from bench.analyse import calibration_runs, calibration_tables, predicted_crossover, prediction, results
 from bench.analyse.calibration_scores import FITTED, NO_DEVICE, NO_SOURCE, OTHER, ROOFLINE
 from bench.show import prediction_report
 from bench.spec import kernel_model, model_parameters
@@ -95,7 +95,7 @@ def test_the_file_holds_the_parameters_that_are_free_and_no_others():
 def test_no_share_of_a_peak_or_of_a_bandwidth_is_beyond_all_of_it():
     for name, value in told()["parameters"].items():
         if ".move." in name or ".cache.share" in name or ".compute." in name:
-            assert value < 1.1, name  # a little above 1 where a card's clock is above that of its peak
+            assert value <= 1.1, name  # a little above 1 where a card's clock is above that of its peak
 
 
 def test_the_intervals_are_no_narrower_than_what_was_left_out_asks_for():
@@ -210,7 +210,9 @@ def test_the_page_is_what_the_command_prints():
 
 def test_the_page_says_of_each_goal_whether_it_is_met():
     goals = [line.split("|") for line in prediction_report.brief(told()) if line.startswith(("| GPUs", "| CPUs"))]
-    assert len(goals) == 8, "two kinds of device, two kinds of data, two things left out"
+    assert len(goals) == 9, (
+        "two kinds of device, two kinds of data, two things left out; and hosts of which nothing is told"
+    )
     for cells in goals:
         model, roofline, (less, times) = float(cells[3]), float(cells[4]), cells[5].split(",")
         assert float(less) == pytest.approx(roofline / model, rel=0.05)
@@ -240,10 +242,25 @@ def test_a_cards_name_is_found_in_what_torch_calls_it():
         "Tesla T4": "t4",
         "NVIDIA GeForce RTX 4090": "rtx4090",
         "NVIDIA A100-SXM4-40GB": "a100",
+        "NVIDIA GeForce RTX 2080": "rtx2080",
+        "NVIDIA GeForce RTX 2080 Ti": "rtx2080ti",
+        "Tesla V100-SXM2-16GB": "v100",
+        "Tesla V100-PCIE-32GB": "v100_pcie",
+        "NVIDIA TITAN V": "titan_v",
+        "NVIDIA RTX PRO 6000 Blackwell Max-Q Workstation Edition": "rtx_pro_6000_blackwell_max_q",
     }
     for title, name in names.items():
         assert calibration_runs.like(title).name == name
-    assert calibration_runs.like("NVIDIA GeForce GTX 980") is None
+    others = (
+        "GTX 980",
+        "RTX 2080 SUPER",
+        "RTX 3090 Ti",
+        "RTX 4090 D",
+        "RTX 4090 Laptop GPU",
+        "RTX PRO 6000 Blackwell Workstation Edition",
+    )
+    for title in (*(f"NVIDIA GeForce {other}" for other in others), "NVIDIA H100 PCIe", "NVIDIA H100 NVL"):
+        assert calibration_runs.like(title) is None, title
 
 
 # ---------------------------------------------------------------- bench predict
@@ -267,6 +284,7 @@ def test_calibrate_writes_a_file_that_says_where_all_of_it_is_from(tmp_path, cap
     (data / "timm").mkdir()
     (data / i9).write_text("model,infer_img_size,infer_samples_per_sec,infer_batch_size\nresnet18,224,126.23,1\n")
     out = tmp_path / "found.json"
+    monkeypatch.setattr(calibration_tables, "TABLES", "no_excerpts")
     status, said, progress = bench(capsys, "calibrate", str(data), "--out", str(out))
     (line,) = progress.splitlines()
     assert line.endswith(

@@ -7,6 +7,7 @@ So a parameter that no table speaks of stays what it was. CPUs and GPUs share no
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from bench.spec.model_parameters import PRIOR, Parameters, prior
 
 ERROR = 0.15  # of ln time, beyond which an error counts linearly
 WEIGHT = 60  # rows that a table counts as, however many it has
+MOST = 1.1  # of a peak or a bandwidth on paper, which a card's clock may be above
 STEPS = 60  # evaluations of all derivatives at most; a fit takes 10 to 30
 
 
@@ -195,5 +197,7 @@ def fit(
         huber = np.sign(off) * np.sqrt(2 * (np.sqrt(1 + off**2) - 1))
         return np.concatenate([huber * weights, (logs - middle) / spread])
 
-    found: Any = least_squares(residuals, middle, max_nfev=STEPS)
+    shares = [any(word in name for word in (".compute.", ".move.", ".cache.share")) for name in names]
+    most = np.maximum(np.where(shares, math.log(MOST), math.inf), middle + 1e-9)
+    found: Any = least_squares(residuals, middle, bounds=(-math.inf, most), max_nfev=STEPS)
     return {**centre, **dict(zip(names, np.exp(found.x).tolist(), strict=True))}

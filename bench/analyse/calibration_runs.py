@@ -25,6 +25,8 @@ Clock = Literal["wall", "device"]
 COLUMNS: dict[Clock, str] = {"wall": "time_median_s", "device": "device_time_median_s"}
 OURS = "this harness"
 """The source that our own runs are."""
+ANOTHER = r"ti|super|laptop|maxq|mobile|nvl|dv?\d*$"
+"""What after a card's name makes it another card."""
 MANY = 64  # images at once, from which on a card's own work decides
 _PLAIN = {"allocator": "retain", "waiting": "default"}
 
@@ -132,9 +134,17 @@ def device_of(run: Run, device: str, threads: int, dtype: str, title: str) -> Pr
 
 
 def like(title: str) -> PredictedDevice | None:
-    """The device of the table whose name stands in torch's word for a card: `NVIDIA H100 80GB HBM3` is h100."""
+    """The device of the table whose name stands in torch's word for a card: `NVIDIA H100 80GB HBM3` is h100.
+
+    A card whose name goes on in a way that makes it another one is none: `RTX 3090 Ti`, `RTX 4090 Laptop GPU`, `H100 PCIe`.
+    """
     plain = re.sub(r"[^a-z0-9]", "", title.lower())
-    names = [name for name, device in known().items() if device.kind == "gpu" and name.replace("_", "") in plain]
+
+    def fits(name: str) -> bool:
+        _, found, rest = plain.partition(name.replace("_", ""))
+        return bool(found) and not re.match(ANOTHER, rest) and not (name == "h100" and rest.startswith("pcie"))
+
+    names = [name for name, device in known().items() if device.kind == "gpu" and fits(name)]
     return known()[max(names, key=len)] if names else None
 
 

@@ -17,7 +17,7 @@ from bench.analyse import calibration, calibration_runs, calibration_tables
 from bench.analyse import calibration_scores as scoring
 from bench.analyse.calibration_runs import OURS
 from bench.analyse.calibration_scores import NO_DEVICE, NO_SOURCE, ROOFLINE, WAYS, Score
-from bench.analyse.calibration_tables import AMP, Observed
+from bench.analyse.calibration_tables import AMP, CHECKED, Observed
 from bench.analyse.evidence import Published, published
 from bench.analyse.records import Floats
 from bench.analyse.results import Run
@@ -49,11 +49,13 @@ CARDS = {
 def calibrate(folder: Path, runs: Sequence[Run]) -> dict[str, Any]:
     """Everything that model_parameters.json holds.
 
-    `runs` are ours: fitted, and held against fits without their machine or card and without any run of ours. Published speedups of
-    other tables only check the fit. UserError where the folder lacks a kind of device.
+    `runs` are ours: fitted, and held against fits without their machine or card and without any run of ours. Tables of CHECKED and
+    published speedups of others only check the fit. UserError where the folder lacks a kind of device.
     """
     every = calibration_tables.read(folder)
-    published_rows = scoring.usable(every)
+    usable = scoring.usable(every)
+    published_rows = tuple(row for row in usable if row.source not in CHECKED)
+    checked = [row for row in usable if row.source in CHECKED]
     ours = {run.folder.name: calibration_runs.of_source(run) for run in runs}
     rows = (*published_rows, *(row for mine in ours.values() for row in mine))
     parameters: dict[str, Parameters] = {}
@@ -68,12 +70,12 @@ def calibrate(folder: Path, runs: Sequence[Run]) -> dict[str, Any]:
     tables = [
         replace(row, table=row.device.name) if row.source == OURS else row for row in rows
     ]  # all runs of a machine are one
-    every_score = [
-        score
-        for kind in KINDS
-        for score in scoring.scores([r for r in tables if r.device.kind == kind], parameters[kind], left[kind])
-    ]
+    every_score: list[Score] = []
+    for kind in KINDS:
+        held = [row for row in (*tables, *checked) if row.device.kind == kind]
+        every_score += scoring.scores(held, parameters[kind], scoring.unseen(left[kind], held, parameters[kind]))
     scores = [score for score in every_score if score.source != OURS]
+    strangers = list(_on_unknown_hosts([row for row in every if row.source in CHECKED], parameters))
     apart: dict[str, dict[str, float]] = {}
     for row in (row for mine in ours.values() for row in mine):
         for way, name in ((NO_DEVICE, row.device.name), (NO_SOURCE, OURS)):
@@ -84,16 +86,33 @@ def calibrate(folder: Path, runs: Sequence[Run]) -> dict[str, Any]:
         "version": VERSION,
         "parameters": {name: parameters[kind][name] for kind in KINDS for name in _free(kind)},
         "without": apart,
-        "errors": {kind: errors_of([s for s in scores if s.kind == kind], [s for s in checks if s.kind == kind]) for kind in KINDS},
+        "errors": {kind: errors_of(_of(kind, scores), _of(kind, checks)) for kind in KINDS},
         "data": list(_data(folder, every, published_rows, runs, ours)),
-        "summary": {kind: _summary([s for s in scores if s.kind == kind]) for kind in KINDS},
-        "summary_with_ours": {kind: _summary([s for s in every_score if s.kind == kind]) for kind in KINDS},
-        "scores": [score.to_dict() for score in scores],
+        "summary": {kind: _summary(_of(kind, scores)) for kind in KINDS},
+        "summary_on_unknown_hosts": {kind: _summary(_of(kind, strangers)) for kind in KINDS},
+        "summary_with_ours": {kind: _summary(_of(kind, every_score)) for kind in KINDS},
+        "scores": [{**score.to_dict(), "fitted": score.source not in CHECKED} for score in scores],
+        "on_unknown_hosts": [score.to_dict() for score in strangers],
         "checks": [score.to_dict() for score in checks],
         "where": list(where(runs, parameters, apart)),
         "sides": [side for run in runs for side in sides(run, parameters, apart)],
         "published": list(of_published(parameters)),
     }  # fmt: skip
+
+
+def _on_unknown_hosts(rows: Sequence[Observed], parameters: Mapping[str, Parameters]) -> Iterator[Score]:
+    """Every row of tables that were never fitted, by the fit and the roofline, on the host that a card is given where none is known."""
+    for kind in KINDS:
+        mine = [calibration_tables.on_unknown_host(row) for row in rows if row.device.kind == kind]
+        if mine:
+            observed = np.array([row.time_s for row in mine])
+            errors = {way: np.log(seconds / observed) for way, seconds in scoring.rooflines(mine).items()}
+            errors[NO_SOURCE] = calibration.errors(calibration.tabulate(mine), parameters[kind])
+            yield from scoring.by_table(mine, errors)
+
+
+def _of(kind: str, scores: Sequence[Score]) -> list[Score]:
+    return [score for score in scores if score.kind == kind]
 
 
 def write(found: Mapping[str, Any], path: Path) -> None:
@@ -104,18 +123,23 @@ def write(found: Mapping[str, Any], path: Path) -> None:
 def errors_of(scores: Sequence[Score], checks: Sequence[Score]) -> dict[str, float]:
     """Half-widths in ln that hold 95 % of the errors of what a wall clock shows, on data left out.
 
-    In training by itself, of which no table was published. These are published tables whose whole source was left out, and runs of ours with all of ours left out; each table and
-    each run weighs alike. Where no speedup was left out, its error is taken for that of a time.
+    Of published tables whose whole source was left out, on hosts as far as they are told, and of runs of ours with all of ours left
+    out, each table and each run weighing alike: the wider of the two. In training by itself, of which no table was published. Where no
+    speedup was left out, its error is taken for that of a time.
     """
     runs: dict[str, list[Score]] = {}
     for check in checks:
         if check.table.endswith("wall"):
             runs.setdefault(check.source, []).append(check)
-    left = [
-        *([(s.times.get(NO_SOURCE), s.speedups.get(NO_SOURCE))] for s in scores),
-        *([(s.times.get(NO_SOURCE), s.speedups.get(NO_SOURCE)) for s in run] for run in runs.values()),
-    ]
-    times, speedups = (scoring.covering([_joined([pair[i] for pair in table]) for table in left]) for i in (0, 1))
+
+    def widest(what: str) -> float:
+        sizes = [
+            scoring.covering([_joined([getattr(score, what).get(NO_SOURCE) for score in one]) for one in group])
+            for group in ([[score] for score in scores], list(runs.values()))
+        ]
+        return max((size for size in sizes if not math.isnan(size)), default=math.nan)
+
+    times, speedups = widest("times"), widest("speedups")
     found = {"time": times, "speedup": times if math.isnan(speedups) else speedups}
     trained = [check for check in checks if check.table == "eager, training, wall"]
     if trained:  # few rows, and far off: all of them are to lie within
@@ -304,4 +328,4 @@ def _summary(scores: Sequence[Score]) -> dict[str, dict[str, float]]:
             "speedups_pooled": scoring.pooled_median(scores, way, speedups=True),
         }
         found[way] = {name: round(number, 4) for name, number in numbers.items() if not math.isnan(number)}
-    return found
+    return {way: told for way, told in found.items() if told}

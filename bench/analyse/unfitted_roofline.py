@@ -31,6 +31,7 @@ def _call(row: Observed, tiled: str) -> float:
     if row.mode == "library":
         return device_s
     host_s = LAUNCH_S * (1 if row.mode == "graph" else sum(count for _, count in row.kernels))
+    host_s = float(row.extra.get("dispatch_s", host_s))  # where the model is told of the host, so is the roofline
     return device_s + host_s if row.device.kind == "cpu" else max(device_s, host_s)
 
 
