@@ -75,6 +75,18 @@ def foretold(workers: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
     return folder / "run", out.getvalue()
 
 
+def of_a_slower_host(folder: Path, row: dict[str, object], slower: float) -> float:
+    """What a host so many times slower would change of a row's time, or of a pair's speedup, in ln: by the columns of its arms."""
+    arms = pd.read_csv(folder / "measurements.csv")
+    arms = arms[arms["trial_id"] == row["trial_id"]].set_index("arm_id")
+    if arms["enqueue_time_median_s"].isna().all():
+        return 0.0
+    longer = (slower * arms["enqueue_time_median_s"] / arms["time_median_s"]).clip(lower=1)
+    mine = float(longer[row["arm_id"]])
+    base = float(longer.iloc[0]) if "speedup" in row else 1.0
+    return abs(math.log(mine / base))
+
+
 def test_every_row_is_predicted_within_the_models_error_or_says_why_not(foretold: tuple[Path, str]):
     folder, _ = foretold
     for name, width, ends in (
@@ -94,12 +106,19 @@ def test_every_row_is_predicted_within_the_models_error_or_says_why_not(foretold
         for device in ("sim:h100", "sim:server_cpu"):
             mine = rows[rows["device"] == device]
             said = prediction_of(named(device))
-            factors = [math.exp(said.of(word == "training")[width]) for word in mine["pass"]]
+            errors = [said.of(word == "training")[width] for word in mine["pass"]]
+            besides = [of_a_slower_host(folder, row, said.host) for row in mine.to_dict("records")]
+            factors = [math.exp(error + more) for error, more in zip(errors, besides, strict=True)]
             middle, low, high = (mine[c] for c in ends)
             assert (middle / low).tolist() == pytest.approx(factors)
             assert (high / middle).tolist() == pytest.approx(factors)
-            if device == "sim:h100" and width == 0:
-                assert len(set(factors)) == 2, "training is farther off"
+            if device == "sim:h100":
+                assert said.host == 4
+                assert max(besides) > 0, "small eager calls wait for the host"
+                if width == 0:
+                    assert len(set(errors)) == 2, "training is farther off"
+            else:
+                assert max(besides) == 0, "a processor is its own host"
     arms = pd.read_csv(folder / "measurements.csv")
     for column in ("memory_peak_bytes", "launches", "backends", "samples", "flagged_share", "quality_notes"):
         assert arms[column].isna().all(), column
@@ -119,7 +138,7 @@ def test_the_journal_marks_what_its_clock_made_up(foretold: tuple[Path, str]):
     assert not [r for r in records if r["type"] in ("roof", "opinion")]
     devices = json.loads((folder / "environment.json").read_text())["devices"]
     assert {d: set(f["prediction"]) for d, f in devices.items()} == {
-        d: {"model", "time", "speedup", "training_time", "training_speedup"} for d in ("sim:h100", "sim:server_cpu")
+        d: {"model", "time", "speedup", "training_time", "training_speedup", "host"} for d in ("sim:h100", "sim:server_cpu")
     }
 
 

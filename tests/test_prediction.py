@@ -366,13 +366,40 @@ def test_a_map_of_compiled_calls_on_a_gpu_says_how_far_off_it_is(tmp_path, capsy
 
 
 def test_a_cell_within_the_models_error_is_undecided():
-    found = predicted_crossover.mapped(named("a100"))
-    assert found.error == told()["errors"]["gpu"]["speedup"]
+    told_host = predicted_crossover.on_host(named("a100"), 15)
+    found = predicted_crossover.mapped(told_host)
+    assert (found.error, found.host) == (told()["errors"]["gpu"]["speedup"], 1)
     for cell in found.cells:
         beyond = abs(math.log(cell.speedup)) > found.error
         assert (cell.state == "undecided") is not beyond
         if beyond:
             assert cell.state == ("faster" if cell.speedup > 1 else "slower")
+
+
+@pytest.mark.parametrize("name", ["t4", "rtx5090", "h100"])
+def test_no_cell_is_decided_that_a_host_of_15_to_60_us_an_operator_would_turn(name):
+    usual = predicted_crossover.mapped(named(name))
+    assert usual.host == 4
+    for us in (15, 30, 45, 60):
+        there = predicted_crossover.mapped(predicted_crossover.on_host(named(name), us))
+        for mine, other in zip(usual.cells, there.cells, strict=True):
+            assert (mine.mode, mine.batch, mine.channels) == (other.mode, other.batch, other.channels)
+            if mine.state != "undecided":
+                assert mine.state == ("faster" if other.speedup > 1 else "slower")
+                assert abs(math.log(other.speedup)) > 0.5, "nor brought near to 1x"
+    asked = {c.state for c in predicted_crossover.mapped(predicted_crossover.on_host(named(name), 15)).cells}
+    assert asked == {"faster", "slower", "undecided"}
+
+
+def test_a_host_that_is_told_is_said_and_allows_for_no_other(tmp_path, capsys):
+    asked = ["crossover", "--device", "sim:t4", "--channels", "256", "--batch", "1", "--out", str(tmp_path)]
+    _, said, _ = bench(capsys, *asked)
+    assert "host: 15 us an operator, and ? allows for up to 60: give yours by --host-us" in said
+    _, said, _ = bench(capsys, *asked, "--host-us", "50")
+    assert "host: 50 us an operator\n" in said
+    assert "0.56x h" in said
+    _, text, _ = bench(capsys, *asked, "--host-us", "50", "--json")
+    assert (json.loads(text)["host_us_per_operator"], json.loads(text)["host_may_be_slower"]) == (50, 1)
 
 
 @pytest.mark.parametrize(
@@ -387,6 +414,8 @@ def test_a_cell_within_the_models_error_is_undecided():
         (["crossover", "--device", "sim:a100", "--mode", "egar"], "--mode: 'egar': no such mode."),
         (["crossover", "--device", "sim:t4", "--dtype", "bf16"], "sim:t4: no peak is known for bf16."),
         (["crossover", "--device", "sim:a100", "--channels", "8,x"], "--channels: '8,x': these are no whole numbers."),
+        (["crossover", "--device", "sim:a100", "--host-us", "0"], "--host-us: 0.0: it is not from 0.5 to 2000."),
+        (["crossover", "--device", "sim:server_cpu", "--host-us", "9"], "--host-us: 9.0: a CPU is its own host."),
         (["crossover", "--device", "sim:a100", "--kernel", "4"], "--kernel: 4: it is even"),
         (["crossover", "--device", "sim:a100", "--batch", "0"], "--batch: 0: it is not from 1 to 65536."),
         (["crossover", "--device", "sim:a100", "--layout", "nchw"], "--layout: 'nchw': no such layout."),

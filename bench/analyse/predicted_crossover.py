@@ -1,13 +1,14 @@
 """From how many channels and images on a separable block would pay on a named device: a map of what to measure.
 
-Nothing here is measured. A cell is undecided where the model's error, on data that it was not fitted to, could turn it.
+Nothing here is measured. A cell is undecided where the model's error, on data that it was not fitted to, could turn it, or a host as
+slow as one of which nothing is told may be.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 from bench.spec import kernel_model
@@ -40,7 +41,10 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Map:
-    """Cells by mode, batch and channels, and what they hold for. `error`: ln, half of a 95 % interval of a speedup."""
+    """Cells by mode, batch and channels, and what they hold for.
+
+    `error`: ln, half of a 95 % interval of a speedup; `host`: how many times slower than assumed the host may be.
+    """
 
     device: PredictedDevice
     kernel: int
@@ -48,6 +52,7 @@ class Map:
     dtype: str
     layout: str
     error: float
+    host: float
     cells: tuple[Cell, ...]
 
     def of(self, mode: str) -> dict[tuple[int, int], Cell]:
@@ -58,6 +63,11 @@ class Map:
         """The modes in the order in which they were asked for."""
         return list(dict.fromkeys(c.mode for c in self.cells))
 
+    @property
+    def operator_us(self) -> float:
+        """What a GPU's host is taken to need for an operator, in us."""
+        return round((self.device.dispatch_s + self.device.launch_s) * 1e6, 3)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
         return {
@@ -66,8 +76,21 @@ class Map:
             "device_origin": self.device.origin or None,
             "device_title": self.device.title,
             **{name: getattr(self, name) for name in ("kernel", "size", "dtype", "layout", "error")},
+            "host_us_per_operator": self.operator_us if self.device.kind == "gpu" else None,
+            "host_may_be_slower": self.host,
             "cells": [asdict(cell) for cell in self.cells],
         }
+
+
+def on_host(device: PredictedDevice, operator_us: float) -> PredictedDevice:
+    """The same GPU beside a host that takes so long for an operator. UserError for a CPU, or for no such time."""
+    if device.kind == "cpu":
+        raise UserError("--host-us", "a CPU is its own host", "Leave it out", value=operator_us)
+    if not 0.5 <= operator_us <= 2000:
+        raise UserError("--host-us", "it is not from 0.5 to 2000", "Write microseconds, as 23", value=operator_us)
+    launch_s = min(device.launch_s, operator_us * 1e-6)
+    told = {**device.sources, "dispatch_s": "asked for", "launch_s": "asked for"}
+    return replace(device, dispatch_s=operator_us * 1e-6 - launch_s, launch_s=launch_s, sources=told)
 
 
 def mapped(
@@ -97,7 +120,7 @@ def mapped(
         raise UserError(
             "--kernel", "it is even, and its map would shift by half a pixel", "Take an odd one", value=kernel
         )
-    error = prediction_of(device).speedup
+    said = prediction_of(device)
     cells = []
     for mode in modes:
         for batch in batches:
@@ -112,7 +135,10 @@ def mapped(
                     for name in ("standard", "separable")
                 )
                 log = math.log(standard.wall_s / separable.wall_s)
-                state: State = "undecided" if abs(log) <= error else "faster" if log > 0 else "slower"
+                slower = math.log(standard.on_host(said.host) / separable.on_host(said.host))
+                state: State = (
+                    "undecided" if abs(log) <= said.speedup + abs(slower - log) else "faster" if log > 0 else "slower"
+                )
                 bound = "host" if separable.host_s > separable.device_s and device.kind == "gpu" else "device"
                 cells.append(Cell(mode, batch, c, math.exp(log), standard.device_s / separable.device_s, bound, state))
-    return Map(device, kernel, size, dtype, layout, error, tuple(cells))
+    return Map(device, kernel, size, dtype, layout, said.speedup, said.host, tuple(cells))

@@ -1,4 +1,7 @@
-"""Rows of what was predicted and not measured: the same columns, with the model's error for an interval."""
+"""Rows of what was predicted and not measured: the same columns, with the model's error for an interval.
+
+An interval is as much wider as a host would move the value that is as slow as one of which nothing is told may be.
+"""
 
 from __future__ import annotations
 
@@ -32,20 +35,30 @@ def rows_of(trial: Trial, history: History, setting: Setting) -> tuple[list[Row]
     base, *others = trial.arms
     taken = {a.arm_id: v.arms[a.arm_id] for v in history.visits for a in trial.arms}
     error = said.of(trial.pass_ == "training") if said else None
+    slower = {arm_id: _slower(one, said.host if said else 1.0) for arm_id, one in taken.items()}
     rows, pairs = [], []
     for arm in trial.arms:
         row: Row = {"arm_id": arm.arm_id, "block": arm.choice.label}
         row |= theory_columns(trial, arm, history.inspected.get(arm.arm_id))
         if taken:
-            row |= _times(taken[arm.arm_id], row, math.exp(error[0]) if error else None)
+            row |= _times(taken[arm.arm_id], row, math.exp(error[0] + slower[arm.arm_id]) if error else None)
         rows.append(row | common | status)
     for arm in others:
         row = {"arm_id": arm.arm_id, "block": arm.choice.label}
         row |= promise_columns(trial, arm, history.inspected)
         if taken:
-            row |= _speedup(taken[base.arm_id], taken[arm.arm_id], row, error[1] if error else None)
+            moved = abs(slower[base.arm_id] - slower[arm.arm_id])
+            row |= _speedup(taken[base.arm_id], taken[arm.arm_id], row, error[1] + moved if error else None)
         pairs.append(row | common | status)
     return rows, pairs
+
+
+def _slower(taken: Taken, host: float) -> float:
+    """ln of how much longer the arm takes on a host so many times slower; 0 on a CPU, which is its own host."""
+    if taken.enqueue_s is None:
+        return 0.0
+    wall, submitting = (statistics.median(series) for series in (taken.time_s, taken.enqueue_s))
+    return max(0.0, math.log(host * submitting / wall))
 
 
 def _times(taken: Taken, theory: Row, error: float | None) -> Row:

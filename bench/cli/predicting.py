@@ -105,6 +105,10 @@ def crossover(
     size: Annotated[int, typer.Option(metavar="N", help="Pixels in height and width.")] = 28,
     dtype: Annotated[str, typer.Option(help="fp32, fp32-tf32, bf16, fp16 or fp64.")] = "fp32",
     layout: Annotated[str, typer.Option(help="contiguous or channels_last.")] = "contiguous",
+    host_us: Annotated[
+        float | None,
+        typer.Option(metavar="US", help="What your host takes for an operator beside a GPU: its dispatch and launch."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="For the picture; default: results/predicted.")
     ] = None,
@@ -123,8 +127,9 @@ def crossover(
         raise UserError("--device", rule, f"Write {example}, or measure by bench run", device or None)
     if layout not in ("contiguous", "channels_last"):
         raise UserError("--layout", "no such layout", "Write contiguous or channels_last", layout)
+    asked = named(device)
     found = predicted_crossover.mapped(
-        named(device),
+        asked if host_us is None else predicted_crossover.on_host(asked, host_us),
         [word.strip() for word in mode.split(",")] if mode else [],
         _numbers("--channels", channels) or predicted_crossover.CHANNELS,
         _numbers("--batch", batch) or predicted_crossover.BATCHES,

@@ -127,6 +127,8 @@ def _foretold(run: Run) -> Iterator[str]:
         if {"time", "speedup"} <= facts.keys():
             time, speedup = (f"x/÷ {math.exp(facts[name]):.2f}" for name in ("time", "speedup"))
             yield f"Of {kind.upper()}s 95 % of the model's times lay within {time} of what was measured, and of its speedups within {speedup}, in data that was left out of its fit."
+        if (slower := float(facts.get("host", 1.0))) > 1:
+            yield f"How fast a host submits operators is no figure of a card: it is assumed, and intervals allow for one {slower:.3g} times slower besides."
         yield f"It is known to be worse {WORSE[kind]}."
     if kinds:
         yield "docs/PREDICTION.md sets it beside what was measured, table by table."

@@ -45,7 +45,9 @@ def show(found: Map, file: TextIO | None = None) -> None:
         print_table(console, ("batch", *(f"{c} ch" for c in channels)), lines, 1)
     say("")
     hosts = f"; {_HOST}" if _of_host(found) else ""
-    say(f"?: the model's error could turn it{hosts}. {doubt(found)}")
+    say(f"?: the model's error could turn it{_or_host(found)}{hosts}. {doubt(found)}")
+    if found.device.kind == "gpu":
+        say(host(found))
     if compiled(found):
         say(compiled(found))
 
@@ -60,7 +62,7 @@ def draw(found: Map, folder: Path) -> tuple[Path, ...]:
             style.name_panel(axis, f"predicted, {mode}")
         axes[0].set_ylabel("batch")
         how = " · ".join(filter(None, [
-            where(found), "speedup: time of standard / time of separable", "heavy line: 1x", doubt(found), compiled(found)
+            where(found), "speedup: time of standard / time of separable", "heavy line: 1x", doubt(found), host(found), compiled(found)
         ]))  # fmt: skip
         style.frame(figure, title(found), f"Predicted by bench's kernel model, not measured · {how}", _handles(found))
         return style.save(figure, folder, f"predicted-crossover-{found.device.slug}")
@@ -77,6 +79,22 @@ def doubt(found: Map) -> str:
     return f"95 % of speedups left out of the fit lay within a factor of {share:.2g} of what was predicted"
 
 
+def host(found: Map) -> str:
+    """What is assumed of a GPU's host; nothing of a CPU, which is its own."""
+    if found.device.kind != "gpu":
+        return ""
+    more = (
+        f", and ? allows for up to {found.host * found.operator_us:.3g}: give yours by --host-us"
+        if found.host > 1
+        else ""
+    )
+    return f"host: {found.operator_us:.3g} us an operator{more}"
+
+
+def _or_host(found: Map) -> str:
+    return f", or a host {found.host:.3g} times slower" if found.host > 1 else ""
+
+
 def compiled(found: Map) -> str:
     """What is known to be wrong of compiled calls on a GPU; nothing of a CPU's, whose compiled tables are fitted."""
     told = "compile: on a GPU small blocks are predicted three times too fast (docs/PREDICTION.md)"
@@ -84,7 +102,7 @@ def compiled(found: Map) -> str:
 
 
 def title(found: Map) -> str:
-    """The finding: from how many channels on separable would be faster beyond the model's error, mode by mode."""
+    """The finding: from how many channels on separable would be faster beyond all doubt that is allowed for, mode by mode."""
     said = "; ".join(f"{mode}: {_from(found.of(mode))}" for mode in found.modes())
     return f"Predicted for {found.device.called}, not measured. Separable would pay, {said}"
 
@@ -148,6 +166,6 @@ def _handles(found: Map) -> Sequence[Artist]:
     shades = ((0.25, "0.25x: would be slower"), (1.0, "1x"), (4.0, "4x: would be faster"))
     return [
         *(Patch(facecolor=colour_of(v), edgecolor=style.FAINT, lw=0.6, label=words) for v, words in shades),
-        Patch(facecolor=EVEN, edgecolor=style.FAINT, hatch=HATCHES["undecided"], lw=0.6, label="?  undecided, within the model's error"),
+        Patch(facecolor=EVEN, edgecolor=style.FAINT, hatch=HATCHES["undecided"], lw=0.6, label=f"?  undecided: the model's error{_or_host(found)} could turn it"),
         *[Patch(facecolor="none", edgecolor="none", label="h  the host would decide")] * _of_host(found),
     ]  # fmt: skip

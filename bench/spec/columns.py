@@ -110,8 +110,8 @@ COLUMNS: tuple[Column, ...] = (
     _cost("m", "intensity_flop_per_byte", "float", "flops / bytes_min", "FLOP/byte"),
     # time
     _timed("mo", "time_median_s", "float", "median over samples in each process, geometric mean over processes", "s"),
-    _spread("m", "time_ci_low_s", "float", "lower end of its interval over processes, or within the model's error", "s"),
-    _spread("m", "time_ci_high_s", "float", "upper end of its interval over processes, or within the model's error", "s"),
+    _spread("m", "time_ci_low_s", "float", "lower end of its interval over processes, or within the model's error and what a slower host would change", "s"),
+    _spread("m", "time_ci_high_s", "float", "upper end of its interval over processes, or within the model's error and what a slower host would change", "s"),
     _c("mo", "time_min_s", "float", "minimum over samples in each process, geometric mean over processes", "s", empty="nothing was timed; torch.utils.benchmark, which tells none"),
     _c("o", "time_iqr_s", "float", "the middle half of the tool's samples: upper less lower quartile", "s", empty="nothing was timed"),
     _timed("m", "time_p10_s", "float", "10th percentile over samples of all processes", "s"),
@@ -140,8 +140,8 @@ COLUMNS: tuple[Column, ...] = (
     _c("m", "backends", "str", "the library that runs each convolution, in order", empty="it was not inspected, or holds no convolution"),
     # pairs
     _c("po", "speedup", "float", "time of the baseline / time of the block: above 1 the block is faster", empty="nothing was timed; in the baseline's own row"),
-    _spread("p", "speedup_ci_low", "float", "lower end of its interval over processes, or within the model's error"),
-    _spread("p", "speedup_ci_high", "float", "upper end of its interval over processes, or within the model's error"),
+    _spread("p", "speedup_ci_low", "float", "lower end of its interval over processes, or within the model's error and what a slower host would change"),
+    _spread("p", "speedup_ci_high", "float", "upper end of its interval over processes, or within the model's error and what a slower host would change"),
     _timed("p", "speedup_of_minima", "float", "ratio of each process's minima, geometric mean: a second opinion"),
     _timed("p", "speedup_of_medians", "float", "ratio of each process's medians, geometric mean: a third"),
     _c("p", "device_speedup", "float", "the same by the device's own time, device_time_median_s of both: speedup without what the host takes; it has no interval", empty="nothing was timed; on cpu and mps; a call of either was not proven to be queued"),
@@ -153,7 +153,7 @@ COLUMNS: tuple[Column, ...] = (
     _timed("p", "rounds", "int", "rounds in all processes"),
     _c("mpr", "processes", "int", "fresh processes that measured the trial: 0 of a predicted one"),
     _c("p", "precision_target", "float", "asked half-width of the interval of ln(speedup)", empty="the row is predicted"),
-    _spread("p", "precision", "float", "half-width of the interval of ln(speedup): the one reached, or the model's error"),
+    _spread("p", "precision", "float", "half-width of the interval of ln(speedup): the one reached, or the model's error and what a slower host would change"),
     # quality
     _timed("mp", "precision_reached", "bool", "whether the interval is as narrow as asked"),
     _timed("mp", "flagged_share", "float", "share of samples that the counters flag as disturbed"),

@@ -70,6 +70,10 @@ class CallTime:
     host_s: float
     wall_s: float
 
+    def on_host(self, slower: float) -> float:
+        """What the wall would see beside a host so many times slower."""
+        return max(self.wall_s, slower * self.host_s)
+
 
 @lru_cache(maxsize=65536)
 def demand(device: PredictedDevice, kernel: Kernel) -> Demand:
