@@ -4,12 +4,13 @@ import json
 import math
 import re
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from bench import cli
-from bench.analyse import calibration_runs, calibration_tables, predicted_crossover, prediction, results
+from bench.analyse import calibration_runs, calibration_tables, predicted_crossover, prediction_held, results
 from bench.analyse.calibration_scores import FITTED, NO_DEVICE, NO_SOURCE, OTHER, ROOFLINE
 from bench.show import prediction_report
 from bench.spec import kernel_model, model_parameters
@@ -29,6 +30,12 @@ def block(device, name, channels, size, batch, mode, dtype="fp32"):
 
 def told():
     return model_parameters.told()
+
+
+@cache
+def own(folder):
+    """A reference run, read once for all tests."""
+    return calibration_runs.read(results.read(REFERENCE / folder))
 
 
 def speedup(device, *shape, **how):
@@ -107,9 +114,9 @@ def test_the_intervals_are_no_narrower_than_what_was_left_out_asks_for():
 
 @pytest.mark.parametrize("folder", list(dict.fromkeys(score["source"] for score in told()["checks"])))
 def test_our_own_runs_are_held_against_the_fit_as_the_file_says(folder):
-    parameters = {kind: model_parameters.fitted() for kind in prediction.KINDS}
+    parameters = {kind: model_parameters.fitted() for kind in prediction_held.KINDS}
     apart = {left: model_parameters.fitted_without(left) for left in told()["without"]}
-    found = [score.to_dict() for score in prediction.of_run(results.read(REFERENCE / folder), parameters, apart)]
+    found = [score.to_dict() for score in prediction_held.of_run(own(folder), parameters, apart)]
     written = [score for score in told()["checks"] if score["source"] == folder]
     for mine, theirs in zip(found, written, strict=True):
         for what in ("times", "speedups"):
@@ -118,10 +125,10 @@ def test_our_own_runs_are_held_against_the_fit_as_the_file_says(folder):
 
 
 def test_the_side_of_1x_is_told_as_the_runs_and_the_fits_have_it():
-    parameters = {kind: model_parameters.fitted() for kind in prediction.KINDS}
+    parameters = {kind: model_parameters.fitted() for kind in prediction_held.KINDS}
     apart = {left: model_parameters.fitted_without(left) for left in told()["without"]}
     sources = list(dict.fromkeys(score["source"] for score in told()["checks"]))
-    found = [side for name in sources for side in prediction.sides(results.read(REFERENCE / name), parameters, apart)]
+    found = [side for name in sources for side in prediction_held.sides(own(name), parameters, apart)]
     assert found == told()["sides"]
     for side in found:
         assert 0 < side["right"][NO_DEVICE] <= side["pairs"]
@@ -134,11 +141,11 @@ def test_the_side_of_1x_is_told_as_the_runs_and_the_fits_have_it():
 
 
 def test_a_speedup_on_the_wrong_side_of_1x_is_counted_as_wrong():
-    run = results.read(REFERENCE / "xeon-2-cores")
-    decided = run.pairs[run.pairs["verdict"].isin(["faster", "slower"])]
+    mine = own("xeon-2-cores")
+    decided = mine.run.pairs[mine.run.pairs["verdict"].isin(["faster", "slower"])]
     shipped = model_parameters.fitted()
     slow = {name: value / 1e6 if name == "cpu.compute.dense.plain" else value for name, value in shipped.items()}
-    (side,) = prediction.sides(run, dict.fromkeys(prediction.KINDS, slow), {})
+    (side,) = prediction_held.sides(mine, dict.fromkeys(prediction_held.KINDS, slow), {})
     assert side["pairs"] == len(decided)
     assert side["right"][NO_DEVICE] == (decided["verdict"] == "faster").sum(), "by these, separable always wins"
 
@@ -152,17 +159,17 @@ def test_the_model_is_nearer_to_our_own_runs_than_the_unfitted_roofline():
 
 
 def test_no_run_of_ours_is_said_by_a_fit_that_has_seen_its_machine_or_card():
-    runs = {score["source"]: results.read(REFERENCE / score["source"]) for score in told()["checks"]}
-    parts = {calibration_runs.part(row, run) for run in runs.values() for row in calibration_runs.of_run(run)}
+    runs = [own(folder) for folder in {score["source"] for score in told()["checks"]}]
+    parts = {calibration_runs.part(row, mine.run) for mine in runs for row in mine.rows["wall"]}
     assert set(told()["without"]) == {*parts, calibration_runs.OURS}
     for score in told()["checks"]:
         assert set(score["times"]) == {ROOFLINE, OTHER, NO_DEVICE, NO_SOURCE}
 
 
 def test_of_a_card_only_what_tells_of_it_and_not_of_its_host_is_fitted():
-    run = results.read(REFERENCE / "h100-16-cores-speed-thinking")
-    walls = {row.extra["row"]["arm_id"]: row for row in calibration_runs.of_run(run)}
-    fitted = calibration_runs.of_source(run)
+    mine = own("h100-16-cores-speed-thinking")
+    walls = {row.extra["row"]["arm_id"]: row for row in mine.rows["wall"]}
+    fitted = calibration_runs.of_source(mine)
     modes = {row.extra["row"]["mode"] for row in fitted}
     assert modes == {"eager", "graph"}
     for row in fitted:
@@ -173,31 +180,31 @@ def test_of_a_card_only_what_tells_of_it_and_not_of_its_host_is_fitted():
             assert (row.time_s, row.mode) == (wall, "graph")
         else:
             assert (row.time_s, row.mode) == (told["device_time_median_s"], "library"), "no host is counted"
-    assert {row.extra["row"]["mode"] for row in calibration_runs.of_run(run, "device")} >= {"eager", "compile"} - modes
-    assert "graph" not in {row.extra["row"]["mode"] for row in calibration_runs.of_run(run, "device")}
+    clocked = {row.extra["row"]["mode"] for row in mine.rows["device"]}
+    assert clocked == {"eager", "compile"}, "of a graph's replay the wall shows the same"
 
 
 def test_a_run_on_a_cpu_is_held_against_the_fits_without_its_machine_and_without_ours():
-    run = results.read(REFERENCE / "xeon-2-cores")
+    mine = own("xeon-2-cores")
     shipped = model_parameters.fitted()
     slow = {
         **shipped,
         **{f"cpu.compute.{f}.plain": shipped[f"cpu.compute.{f}.plain"] / 1e6 for f in ("dense", "pointwise")},
     }
-    parameters = dict.fromkeys(prediction.KINDS, shipped)
+    parameters = dict.fromkeys(prediction_held.KINDS, shipped)
 
     def bias(apart):
-        (score,) = prediction.of_run(run, parameters, apart)
+        (score,) = prediction_held.of_run(mine, parameters, apart)
         return {way: score.to_dict()["times"][way]["bias"] > 5 for way in (NO_DEVICE, NO_SOURCE)}
 
-    assert bias({calibration_runs.machine(run): slow}) == {NO_DEVICE: True, NO_SOURCE: False}
+    assert bias({calibration_runs.machine(mine.run): slow}) == {NO_DEVICE: True, NO_SOURCE: False}
     assert bias({calibration_runs.OURS: slow}) == {NO_DEVICE: False, NO_SOURCE: True}
     assert bias({"another machine": slow}) == {NO_DEVICE: False, NO_SOURCE: False}
 
 
 def test_published_speedups_are_predicted_as_the_file_says():
-    parameters = {kind: {**model_parameters.prior(), **told()["parameters"]} for kind in prediction.KINDS}
-    found = list(prediction.of_published(parameters))
+    parameters = {kind: {**model_parameters.prior(), **told()["parameters"]} for kind in prediction_held.KINDS}
+    found = list(prediction_held.of_published(parameters))
     assert [row["id"] for row in found] == [row["id"] for row in told()["published"]]
     for mine, theirs in zip(found, told()["published"], strict=True):
         assert mine["predicted"] == pytest.approx(theirs["predicted"], rel=2e-3)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from bench.analyse.calibration_tables import Observed
@@ -29,6 +30,24 @@ ANOTHER = r"ti|super|laptop|maxq|mobile|nvl|dv?\d*$"
 """What after a card's name makes it another card."""
 MANY = 64  # images at once, from which on a card's own work decides
 _PLAIN = {"allocator": "retain", "waiting": "default"}
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """A run of ours and its rows by clock; by the device's own there are none where it has no clock."""
+
+    run: Run
+    rows: Mapping[Clock, tuple[Observed, ...]]
+
+
+def read(run: Run) -> Own:
+    """The run with its rows by every clock. UserError as of_run has it by the wall."""
+    walls = of_run(run)
+    try:
+        own = of_run(run, "device")
+    except UserError:  # a CPU has no clock of its own
+        own = ()
+    return Own(run, {"wall": walls, "device": own})
 
 
 def of_run(run: Run, clock: Clock = "wall") -> tuple[Observed, ...]:
@@ -85,17 +104,13 @@ def machine(run: Run) -> str:
     return f"{host.get('cpu_model')}, {host.get('physical_cores')} cores"
 
 
-def of_source(run: Run) -> tuple[Observed, ...]:
+def of_source(own: Own) -> tuple[Observed, ...]:
     """The run's rows as a source of the fit: all of a CPU; of a card in inference, graphs by the wall and eager calls by its own clock."""
-    name = machine(run)
-    walls = of_run(run)
-    try:
-        own = of_run(run, "device")
-    except UserError:  # a CPU has no clock of its own
-        own = ()
+    name = machine(own.run)
+    walls = own.rows["wall"]
     cpu = [replace(row, device=replace(row.device, name=name)) for row in walls if row.device.kind == "cpu"]
     card = [row for row in walls if _of_card(row, "graph")]
-    card += [row for row in own if _of_card(row, "eager") and row.extra["row"]["device_time_proven"]]
+    card += [row for row in own.rows["device"] if _of_card(row, "eager") and row.extra["row"]["device_time_proven"]]
     return tuple(replace(row, source=OURS) for row in (*cpu, *card))
 
 

@@ -125,13 +125,15 @@ def rooflines(rows: Sequence[Observed]) -> dict[str, Floats]:
     return {ROOFLINE: unfitted_roofline.seconds(rows), OTHER: unfitted_roofline.seconds(rows, "gpu")}
 
 
+def roofline_errors(rows: Sequence[Observed]) -> dict[str, Floats]:
+    """ln(predicted / observed) of each row by the unfitted roofline, either way."""
+    observed = np.array([row.time_s for row in rows])
+    return {way: np.log(seconds / observed) for way, seconds in rooflines(rows).items()}
+
+
 def scores(rows: Sequence[Observed], fitted: Parameters, left: Without) -> Iterator[Score]:
     """Every table's score, of rows of one kind of device; `fitted` to all of them."""
-    observed = np.array([row.time_s for row in rows])
-    errors = {
-        **{way: np.log(seconds / observed) for way, seconds in rooflines(rows).items()},
-        FITTED: calibration.errors(calibration.tabulate(rows), fitted),
-    }
+    errors = roofline_errors(rows) | {FITTED: calibration.errors(calibration.tabulate(rows), fitted)}
     yield from by_table(rows, errors | {way: left_out(rows, part, left[way]) for way, part in PARTS.items()})
 
 

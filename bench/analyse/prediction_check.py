@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.analyse import calibration, calibration_runs, unfitted_roofline
-from bench.analyse.calibration_runs import COLUMNS, Clock
+from bench.analyse.calibration_runs import COLUMNS, Clock, Own
 from bench.analyse.calibration_scores import Spread, of_speedups, spread
 from bench.analyse.calibration_tables import Observed
 from bench.analyse.records import Floats
@@ -83,7 +83,8 @@ def check(run: Run, worst: int = 3) -> tuple[Check, ...]:
         raise UserError(
             str(run.folder), "nothing of it was measured", "Name a measured run, such as one of make bench."
         )
-    found = [one for clock in COLUMNS for one in _by_clock(run, clock, worst)]
+    own = calibration_runs.read(run)
+    found = [one for clock in COLUMNS for one in _by_clock(own, clock, worst)]
     if not found:
         raise UserError(str(run.folder), f"fewer than {FEWEST_SHAPES} shapes of it can be predicted", "Name a run of more shapes, such as one of make bench.")  # fmt: skip
     return tuple(found)
@@ -97,17 +98,12 @@ def halves(rows: Sequence[Observed]) -> npt.NDArray[np.bool_]:
     return np.array([shape in first for shape in shapes])
 
 
-def _by_clock(run: Run, clock: Clock, worst: int) -> Iterator[Check]:
-    try:
-        rows = calibration_runs.of_run(run, clock)
-    except UserError:
-        if clock == "wall":
-            raise
-        return  # a CPU has no clock of its own
+def _by_clock(own: Own, clock: Clock, worst: int) -> Iterator[Check]:
+    rows = own.rows[clock]
     for kind in dict.fromkeys(row.device.kind for row in rows):
         mine = [row for row in rows if row.device.kind == kind]
         if len({_shape(row) for row in mine}) >= FEWEST_SHAPES:
-            yield _checked(mine, kind, clock, worst, calibration_runs.part(mine[0], run))
+            yield _checked(mine, kind, clock, worst, calibration_runs.part(mine[0], own.run))
 
 
 def _checked(rows: Sequence[Observed], kind: str, clock: Clock, worst: int, machine: str) -> Check:
