@@ -1,4 +1,4 @@
-"""The fit of the kernel model: columns agree with the scalar model, parameters that made the data are found, and what is left out is left out."""
+"""The fit of the kernel model: columns agree with single kernels, parameters that made the data are found, and what is left out is left out."""
 
 import csv
 import math

@@ -21,6 +21,7 @@ from bench.analyse.calibration_tables import Counted, Observed
 from bench.analyse.records import Floats
 from bench.spec import kernel_model
 from bench.spec.host_model import HostDemand, host_demand, host_seconds
+from bench.spec.kernel_model import Demand, Takes
 from bench.spec.kernels import Kernel
 from bench.spec.model_parameters import PRIOR, Parameters, prior
 
@@ -34,16 +35,18 @@ STEPS = 60  # evaluations of all derivatives at most; a fit takes 10 to 30
 class Table:
     """Rows as columns: for each kernel of each row what it asks of its device, its row and how often it runs.
 
-    `names`: parameters, and which of them each kernel takes. `host`: what each row asks of its host, a column for each
-    field of HostDemand; `dispatch_s` and `launch_s` are its device's. `copied_s`: of the time, what no kernel takes.
+    `takes`: for each field of Takes the parameters' names, and which of them each kernel takes. `training`: of kernels with
+    their backward 1. `host`: what each row asks of its host; `dispatch_s` and `launch_s` are its device's. `copied_s`: of the
+    time, what no kernel takes.
     """
 
     rows: tuple[Observed, ...]
     kind: str
     row: npt.NDArray[np.intp]
     count: Floats
-    numbers: Mapping[str, Floats]
-    names: Mapping[str, tuple[tuple[str, ...], npt.NDArray[np.intp]]]
+    asked: Demand
+    takes: Takes
+    training: Floats
     host: HostDemand
     dispatch_s: Floats
     launch_s: Floats
@@ -61,7 +64,7 @@ class Table:
 def tabulate(rows: Sequence[Observed]) -> Table:
     """Rows of one kind of device as columns."""
     (kind,) = {row.device.kind for row in rows}
-    place, count, asked, device, training, in_graph, backward, host = [], [], [], [], [], [], [], []
+    place, count, asked, takes, training, host = [], [], [], [], [], []
     for i, row in enumerate(rows):
         run = row.kernels
         if row.mode == "compile":
@@ -71,39 +74,12 @@ def tabulate(rows: Sequence[Observed]) -> Table:
             place.append(i)
             count.append(n)
             asked.append(kernel_model.demand(row.device, kernel))
-            device.append(row.device)
+            takes.append(kernel_model.takes(row.device, kernel, row.mode == "graph"))
             training.append(row.training)
-            in_graph.append(row.mode == "graph")
-            backward.append(kernel_model.backward_name(row.device, kernel))
-    numbers = {
-        "waves": [a.waves for a in asked],
-        "wave_s": [a.wave_s for a in asked],
-        "moved": [a.moved for a in asked],
-        "again": [a.again for a in asked],
-        "weights": [a.weights for a in asked],
-        "passes": [1 + a.passes for a in asked],
-        "paper": [not d.measured for d in device],
-        "fast": [a.fast for a in asked],
-        "generic": [a.generic for a in asked],
-        "contraction": [a.arm == "contraction" for a in asked],
-        "memory": [d.memory_bytes_per_s for d in device],
-        "cache": [d.cache_bytes for d in device],
-        "cache_rate": [d.cache_bytes_per_s for d in device],
-        "floor": [d.floor_s for d in device],
-        "training": training,
-        "in_graph": in_graph,
-        "doublings": [np.log2(d.units) for d in device],
-    }
-    names = {
-        "lane": [f"{kind}.compute.{a.lane}" if a.lane else "" for a in asked],
-        "arm": [f"{kind}.move.{a.arm}" for a in asked],
-        "backward": backward,
-        "reorder": [a.reorder for a in asked],
-    }
     return Table(
         tuple(rows), kind, np.array(place), np.array(count, float),
-        {name: np.array(values, float) for name, values in numbers.items()},
-        {name: _indexed(values) for name, values in names.items()},
+        Demand(*(np.array(column, float) for column in zip(*asked, strict=True))),
+        Takes(*(_indexed(column) for column in zip(*takes, strict=True))), np.array(training, float),
         HostDemand(*(np.array(column, float) for column in zip(*host, strict=True))),
         np.array([row.device.dispatch_s for row in rows]), np.array([row.device.launch_s for row in rows]),
         np.array([row.copied_s for row in rows]), np.array([row.time_s for row in rows]),
@@ -121,33 +97,10 @@ def fused(counted: Counted) -> Counted:
 
 
 def kernel_seconds(table: Table, p: Parameters) -> Floats:
-    """Of every kernel of a table, with its backward where that is asked: as kernel_model has them, all at once."""
-    kind, n = table.kind, table.numbers
-    looked_up = {
-        what: np.array([p[name] if name else 1.0 for name in known])[which]
-        for what, (known, which) in table.names.items()
-    }
-    share = looked_up["lane"] * np.where(n["paper"], p[f"{kind}.paper"], 1.0)
-    share = share * np.where(n["fast"], p[f"{kind}.winograd"], 1.0) * np.where(n["generic"], p[f"{kind}.generic"], 1.0)
-    computing = n["waves"] * (n["wave_s"] / share + n["contraction"] * p[f"{kind}.wave_s"])
-    memory = n["memory"] * np.where(n["paper"], p[f"{kind}.paper.memory"], 1.0)
-
-    def moving_s(moved: Floats, bandwidth: Floats | float) -> Floats:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            found = np.minimum(1.0, n["cache"] * p[f"{kind}.cache.share"] / moved) ** 2
-        cache_s, memory_s = moved / (n["cache_rate"] * p[f"{kind}.cache.rate"]), moved / (memory * bandwidth)
-        seconds: Floats = np.where(moved > 0, np.maximum(cache_s, found * cache_s + (1 - found) * memory_s), 0.0)
-        return seconds
-
-    moving = moving_s(n["moved"], looked_up["arm"])
-    anew = n["again"] * looked_up["reorder"] + n["weights"] * p[f"{kind}.reorder.weights"]
-    longer, corner = np.maximum(computing, moving), p[f"{kind}.corner"]
-    near = np.divide(np.minimum(computing, moving), longer, out=np.zeros_like(longer), where=longer > 0)
-    floor = p[f"{kind}.floor"] * np.where(n["in_graph"], p[f"{kind}.graph"], 1.0)
-    idle = n["passes"] * (n["floor"] * floor + n["doublings"] * p[f"{kind}.sync_s"])
-    forward: Floats = idle + n["contraction"] * p[f"{kind}.setup_s"] + longer * (1 + near**corner) ** (1 / corner)
-    forward = forward + moving_s(anew, p[f"{kind}.move.elementwise"])
-    whole: Floats = forward * (1 + n["training"] * looked_up["backward"])
+    """Of every kernel of a table, with its backward where that is asked."""
+    taken = Takes(*(np.take([p[name] if name else 1.0 for name in known], which) for known, which in table.takes))
+    forward = kernel_model.forward_seconds(table.kind, table.asked, taken, p, np.maximum, np.minimum)
+    whole: Floats = forward * (1 + table.training * taken.backward)
     return whole
 
 

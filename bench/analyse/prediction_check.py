@@ -140,8 +140,8 @@ def _checked(rows: Sequence[Observed], kind: str, clock: Clock, worst: int, mach
 
 def _free(rows: Sequence[Observed], kind: str) -> list[str]:
     """Dispatch, and the shares of peak and bandwidth of the families that the rows have."""
-    table = calibration.tabulate(rows)
-    used = {name for what in ("lane", "arm") for name in table.names[what][0]}
+    takes = calibration.tabulate(rows).takes
+    used = {*takes.compute[0], *takes.move[0]}
     return [name for name in PRIOR if name in used or name == f"{kind}.dispatch"]
 
 

@@ -10,9 +10,10 @@ parameter (model_parameters.py; docs/PREDICTION.md). What the host takes stands 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any, NamedTuple
 
 from bench.spec.host_model import Mode, host_demand, host_seconds
 from bench.spec.kernels import CONTRACTIONS, Kernel, fused
@@ -21,8 +22,8 @@ from bench.spec.model_parameters import Parameters, fitted
 from bench.spec.predicted_devices import PredictedDevice
 
 __all__ = [
-    "PARAMETERS", "CallTime", "Demand", "Mode", "backward_name", "backward_seconds", "call_seconds", "demand", "fitted", "kernel_seconds",
-    "laid_out",
+    "PARAMETERS", "CallTime", "Demand", "Mode", "Takes", "backward_seconds", "call_seconds", "demand", "fitted", "forward_seconds",
+    "kernel_seconds", "laid_out", "takes",
 ]  # fmt: skip
 
 TILES = {
@@ -36,30 +37,45 @@ STRIP = {"gpu": 1024, "cpu": 256}  # outputs of a depthwise convolution that one
 ALIGNED = 8  # channels of fp16 that matrix units take together; fewer are filled up
 WAVE_S = 2e-6  # of a wave that computes nothing, by which tiles are chosen (the fitted one decides what they cost)
 UNROLLED = ((1, 1), (3, 3), (5, 5))  # filters that PyTorch's own depthwise kernel is compiled for
+NOTHING_S = 1e-300  # instead of 0 s, as a divisor
 SMALL_BYTES, FEW_IMAGES = 20480 * 4, 16  # of an input, and of a batch, below which ATen may do without oneDNN
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
-    """What a kernel asks of a device, before any parameter.
+class Demand(NamedTuple):
+    """What a kernel asks of a device, and that device's figures, before any parameter. Numbers, or columns of them.
 
-    `lane`, `arm` and `reorder` name the parameters of computing (none where nothing is multiplied), moving and laying maps
-    out anew; `wave_s`: seconds of one wave at the peak; `moved`, `again` and `weights`: bytes at the least, those of maps
-    and those of weights that are laid out anew, on a CPU in so many `passes`.
+    `wave_s`: seconds of one wave at the peak; `moved`, `again` and `weights`: bytes at the least, those of maps and those of
+    weights that are laid out anew, on a CPU in so many `passes` beside the kernel's own. `contraction`: 1 for a product of
+    matrices. Of the device bytes per second of `memory` and of its `cache` of so many bytes, seconds of its `floor`, and how
+    often its units `doubled` from one.
     """
 
-    lane: str
-    arm: str
-    family: str
-    waves: int
-    wave_s: float
-    moved: float
-    again: float = 0.0
-    weights: float = 0.0
-    passes: int = 0
-    reorder: str = ""
-    fast: bool = False  # a dense 3 x 3 of stride 1 on plain arithmetic, which Winograd's algorithm can do
-    generic: bool = False  # a depthwise filter that no kernel is unrolled for
+    waves: Any
+    wave_s: Any
+    moved: Any
+    again: Any
+    weights: Any
+    passes: Any
+    contraction: Any
+    memory: Any
+    cache: Any
+    cache_rate: Any
+    floor_s: Any
+    doubled: Any
+
+
+class Takes(NamedTuple):
+    """Which parameters a kernel takes that not all take: their names, empty for none; or their values, 1 for none, or columns."""
+
+    compute: Any
+    paper: Any
+    winograd: Any  # a dense 3 x 3 of stride 1 on plain arithmetic
+    generic: Any  # a depthwise filter that no kernel is unrolled for
+    move: Any
+    paper_memory: Any
+    reorder: Any
+    graph: Any
+    backward: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,36 +94,48 @@ class CallTime:
 @lru_cache(maxsize=65536)
 def demand(device: PredictedDevice, kernel: Kernel) -> Demand:
     """What the kernel asks of the device. UserError for a dtype that it has no peak for."""
-    kind, family = device.kind, kernel.family
+    waves, wave_s, again, weights = 0, 0.0, 0.0, 0.0
+    if kernel.macs:
+        waves, wave_s = (_tiled if kernel.family in CONTRACTIONS else _strips)(device, kernel)
+        again, weights = _anew(device, kernel)
+    passes = (2 * bool(again) + bool(weights)) * (device.kind == "cpu")
+    return Demand(
+        waves, wave_s, float(kernel.moved), again, weights, passes, bool(kernel.macs) and kernel.family in CONTRACTIONS,
+        device.memory_bytes_per_s, device.cache_bytes, device.cache_bytes_per_s, device.floor_s, math.log2(device.units),
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=65536)
+def takes(device: PredictedDevice, kernel: Kernel, in_graph: bool = False) -> Takes:
+    """The names of the parameters that the kernel takes on the device; `in_graph`: replayed, not launched alone."""
+    kind, family, tensor = device.kind, kernel.family, device.tensor(kernel.dtype)
     if not kernel.macs:
-        return Demand("", family, family, 0, 0.0, float(kernel.moved))
-    again, weights = _anew(device, kernel)
-    passes = (2 * bool(again) + bool(weights)) * (kind == "cpu")
-    reorder = f"{kind}.reorder.pointwise" if family == "pointwise" and kind == "gpu" else f"{kind}.reorder"
-    if family not in CONTRACTIONS:
-        outputs = kernel.rows * kernel.groups * kernel.columns
-        rate = device.rate("fp64" if kernel.dtype == "fp64" else "fp32") / device.units
-        strip_s = 2 * kernel.depth * min(STRIP[kind], outputs) / rate
-        waves = math.ceil(math.ceil(outputs / STRIP[kind]) / device.units)
-        generic = kind == "gpu" and kernel.taps not in UNROLLED
-        return Demand(
-            "depthwise",
-            "depthwise",
-            family,
-            waves,
-            strip_s,
-            kernel.moved,
-            again,
-            weights,
-            passes,
-            reorder,
-            generic=generic,
-        )
-    tensor = device.tensor(kernel.dtype)
-    waves, wave_s = _tiled(device, kernel, tensor)
+        lane, arm, backward = "", str(family), "moving"
+    elif family in CONTRACTIONS:
+        lane, arm, backward = f"compute.{family}.{'tensor' if tensor else 'plain'}", "contraction", "contraction"
+    else:
+        half = "half" if kernel.dtype in ("fp16", "bf16") else "plain"
+        lane, arm, backward = "compute.depthwise", "depthwise", f"depthwise.{half}"
     fast = device.winograd and not tensor and family == "dense" and kernel.taps == (3, 3) and kernel.stride == 1
-    lane = f"{family}.{'tensor' if tensor else 'plain'}"
-    return Demand(lane, "contraction", family, waves, wave_s, kernel.moved, again, weights, passes, reorder, fast=fast)
+    named = Takes(
+        compute=lane,
+        paper=not device.measured and "paper",
+        winograd=fast and "winograd",
+        generic=kind == "gpu" and arm == "depthwise" and kernel.taps not in UNROLLED and "generic",
+        move=f"move.{arm}",
+        paper_memory=not device.measured and "paper.memory",
+        reorder="reorder.pointwise" if kind == "gpu" and family == "pointwise" else "reorder",
+        graph=in_graph and "graph",
+        backward=f"backward.{backward}",
+    )
+    return Takes(*(f"{kind}.{name}" if name else "" for name in named))
+
+
+def _strips(device: PredictedDevice, kernel: Kernel) -> tuple[int, float]:
+    """Waves, and seconds of one at the peak, of a depthwise convolution's strips of outputs."""
+    outputs, strip = kernel.rows * kernel.groups * kernel.columns, STRIP[device.kind]
+    rate = device.rate("fp64" if kernel.dtype == "fp64" else "fp32") / device.units
+    return math.ceil(math.ceil(outputs / strip) / device.units), 2 * kernel.depth * min(strip, outputs) / rate
 
 
 def _anew(device: PredictedDevice, kernel: Kernel) -> tuple[float, float]:
@@ -136,10 +164,10 @@ def laid_out(device: PredictedDevice, kernel: Kernel) -> Kernel:
     return replace(kernel, channels_last=True) if device.kind == "cpu" else kernel
 
 
-def _tiled(device: PredictedDevice, kernel: Kernel, tensor: bool) -> tuple[int, float]:
+def _tiled(device: PredictedDevice, kernel: Kernel) -> tuple[int, float]:
     """Waves, and seconds of one at the peak, of the tiles that are done soonest."""
     kind, units, depth = device.kind, device.units, kernel.depth
-    if tensor:
+    if device.tensor(kernel.dtype):
         area = math.prod(kernel.taps)
         depth = area * ALIGNED * math.ceil(depth / area / ALIGNED)
     rate = device.rate(kernel.dtype) / units
@@ -160,33 +188,40 @@ def kernel_seconds(
 ) -> float:
     """Seconds on the device itself, without the host; `in_graph`: replayed, not launched alone. UserError for a dtype that it has no peak for."""
     p = fitted() if parameters is None else parameters
-    asked, kind = demand(device, kernel), device.kind
-    computing = 0.0
-    if asked.lane:
-        share = p[f"{kind}.compute.{asked.lane}"]
-        share *= p[f"{kind}.winograd"] if asked.fast else 1.0
-        share *= p[f"{kind}.generic"] if asked.generic else 1.0
-        share *= 1.0 if device.measured else p[f"{kind}.paper"]
-        computing = asked.waves * (asked.wave_s / share + (p[f"{kind}.wave_s"] if asked.arm == "contraction" else 0.0))
-    moving = _moving_s(device, asked.moved, asked.arm, p)
-    anew = asked.again * p[asked.reorder] + asked.weights * p[f"{kind}.reorder.weights"] if asked.reorder else 0.0
-    longer, corner = max(computing, moving), p[f"{kind}.corner"]
-    work = longer * (1 + (min(computing, moving) / longer) ** corner) ** (1 / corner) if longer else 0.0
-    floor = p[f"{kind}.floor"] * (p[f"{kind}.graph"] if in_graph else 1.0)
-    idle = device.floor_s * floor + p[f"{kind}.sync_s"] * math.log2(device.units)
-    setup = p[f"{kind}.setup_s"] if asked.arm == "contraction" else 0.0
-    return (1 + asked.passes) * idle + setup + work + _moving_s(device, anew, "elementwise", p)
+    taken = Takes(*(p[name] if name else 1.0 for name in takes(device, kernel, in_graph)))
+    return float(forward_seconds(device.kind, demand(device, kernel), taken, p))
 
 
-def _moving_s(device: PredictedDevice, moved: float, arm: str, p: Parameters) -> float:
-    """Seconds to move so many bytes, from the cache as far as they lie in it."""
-    if not moved:
-        return 0.0
-    paper = 1.0 if device.measured else p[f"{device.kind}.paper.memory"]
-    found = min(1.0, device.cache_bytes * p[f"{device.kind}.cache.share"] / moved) ** 2
-    cache_s = moved / (device.cache_bytes_per_s * p[f"{device.kind}.cache.rate"])
-    memory_s = moved / (device.memory_bytes_per_s * paper * p[f"{device.kind}.move.{arm}"])
-    return max(cache_s, found * cache_s + (1 - found) * memory_s)
+def forward_seconds(
+    kind: str,
+    asked: Demand,
+    taken: Takes,
+    p: Parameters,
+    larger: Callable[..., Any] = max,
+    smaller: Callable[..., Any] = min,
+) -> Any:
+    """Seconds of a kernel on a kind of device, or of columns of kernels, by the values of what they take.
+
+    `larger` and `smaller`: of two, those of numpy for columns.
+    """
+    memory, cache = asked.memory * taken.paper_memory, asked.cache * p[f"{kind}.cache.share"]
+    cache_rate = asked.cache_rate * p[f"{kind}.cache.rate"]
+
+    def moving_s(moved: Any, share: Any) -> Any:
+        """From the cache as far as they lie in it, the rest from memory; no time for no bytes."""
+        found = smaller(1.0, cache / larger(moved, 1.0)) ** 2
+        cache_s, memory_s = moved / cache_rate, moved / (memory * share)
+        return larger(cache_s, found * cache_s + (1 - found) * memory_s)
+
+    share = taken.compute * taken.paper * taken.winograd * taken.generic
+    computing = asked.waves * (asked.wave_s / share + asked.contraction * p[f"{kind}.wave_s"])
+    moving = moving_s(asked.moved, taken.move)
+    anew = asked.again * taken.reorder + asked.weights * p[f"{kind}.reorder.weights"]
+    longer, corner = larger(computing, moving), p[f"{kind}.corner"]
+    near = smaller(computing, moving) / larger(longer, NOTHING_S)
+    idle = asked.floor_s * (p[f"{kind}.floor"] * taken.graph) + asked.doubled * p[f"{kind}.sync_s"]
+    alone = (1 + asked.passes) * idle + asked.contraction * p[f"{kind}.setup_s"]
+    return alone + longer * (1 + near**corner) ** (1 / corner) + moving_s(anew, p[f"{kind}.move.elementwise"])
 
 
 def backward_seconds(
@@ -194,14 +229,7 @@ def backward_seconds(
 ) -> float:
     """Seconds of a kernel's backward: gradients of its input and its weights."""
     p = fitted() if parameters is None else parameters
-    return kernel_seconds(device, kernel, p, in_graph) * p[backward_name(device, kernel)]
-
-
-def backward_name(device: PredictedDevice, kernel: Kernel) -> str:
-    """The parameter that says how many times longer than a kernel its backward takes."""
-    half = kernel.dtype in ("fp16", "bf16")
-    family = "moving" if not kernel.macs else "contraction" if kernel.family in CONTRACTIONS else "depthwise"
-    return f"{device.kind}.backward.{family}" + (f".{'half' if half else 'plain'}" if family == "depthwise" else "")
+    return kernel_seconds(device, kernel, p, in_graph) * p[takes(device, kernel, in_graph).backward]
 
 
 def call_seconds(
