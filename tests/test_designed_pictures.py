@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -12,7 +16,16 @@ from matplotlib.figure import Figure
 from bench.analyse import results
 from bench.analyse.designs import doses, sweep_of_shapes
 from bench.analyse.summary import Record, records_of, times
-from bench.show import doses_picture, networks_picture, plots
+from bench.show import (
+    crossover_picture,
+    depth_picture,
+    devices_picture,
+    doses_picture,
+    map_picture,
+    networks_picture,
+    plots,
+    titles,
+)
 from tests import designed
 from tests.test_plots import row, texts, ticks, title
 
@@ -187,3 +200,67 @@ def test_a_run_without_networks_or_doses_has_no_such_picture(run: results.Run):
     alone = replace(run, pairs=run.pairs[run.pairs["experiment"] == "channels_by_kernel"])
     assert networks_picture.picture(alone) is None
     assert doses_picture.picture(alone) is None
+
+
+# ---------------------------------------------------------------- one process, and a model, beside each other
+
+Make = Callable[[results.Run], Figure | None]
+TITLED: list[Make] = [plots.speedup, plots.delivery, map_picture.picture, networks_picture.picture, doses_picture.picture]  # fmt: skip
+
+
+def foretold(run: results.Run) -> results.Run:
+    """The same rows as a model's word for a card."""
+    pairs = run.pairs.assign(device="sim:a100", status="predicted", precision=math.log(1.8))
+    pairs = pairs.assign(speedup_ci_low=pairs["speedup"] / 1.8, speedup_ci_high=pairs["speedup"] * 1.8)
+    return replace(run, pairs=pairs, measurements=run.measurements.assign(device="sim:a100", status="predicted"))
+
+
+def beside(one: results.Run, other: results.Run) -> results.Run:
+    pairs, arms = (pd.concat([getattr(r, name) for r in (one, other)], ignore_index=True) for name in ("pairs", "measurements"))  # fmt: skip
+    return replace(one, pairs=pairs, measurements=arms)
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> results.Run:
+    """A CPU, each cell measured by one process."""
+    only = ("channels_by_kernel", "depth", "networks", "dose_batch")
+    return designed.run(tmp_path_factory.mktemp("once"), designed.story(processes=1), only=only, axes={"threads": 1})
+
+
+@pytest.mark.parametrize("make", [*TITLED, devices_picture.picture])
+def test_a_title_of_one_process_beside_a_model_claims_neither(once: results.Run, make: Make):
+    said = title(make(beside(once, foretold(once))))
+    assert said.count(titles.ALONE) == 1, said
+    _, of_the_model = said.split(titles.ALONE)
+    assert " would " in of_the_model, said
+    assert " on predicted a100" in of_the_model, said
+    assert not re.search(r"\b(is|reads|delivers|moves)\b", of_the_model), said
+    assert not re.search(r"\bis\b", said), said
+
+
+@pytest.mark.parametrize("make", [*TITLED, depth_picture.picture])
+def test_a_title_of_one_process_alone_says_so_once(once: results.Run, make: Make):
+    said = title(make(once))
+    assert said.endswith(titles.ALONE), said
+    assert said.count(titles.ALONE) == 1
+
+
+@pytest.mark.parametrize("make", TITLED)
+def test_a_title_of_a_model_alone_would(once: results.Run, make: Make):
+    said = title(make(foretold(once)))
+    assert titles.ALONE not in said
+    assert " would " in said
+    assert not re.search(r"\bis\b|\breads\b|delivers", said), said
+
+
+def test_networks_are_told_with_a_verb_for_each_kind(once: results.Run):
+    few = replace(once, pairs=once.pairs[once.pairs["batch"] == 1])
+    said = title(networks_picture.picture(beside(few, foretold(few))))
+    assert re.fullmatch(r"Against mobilenet_v1_standard, \S+ has \S+ (fewer|the) MACs and reads \S+x as fast on cpu, with one process each and so no interval; it would be \S+x \[\S+, \S+\] on predicted a100", said)  # fmt: skip
+    more = replace(once, pairs=foretold(once).pairs)
+    assert title(networks_picture.picture(more)).endswith(" on predicted a100, within the model's error, a factor of 1.8 either way")  # fmt: skip
+
+
+def test_where_nothing_has_an_interval_none_is_said_to_overlap(once: results.Run):
+    said = title(crossover_picture.picture(once))
+    assert re.fullmatch(r"Where separable starts to win: the prediction from what layers and MACs cost is \S+x off at the median of \d rows, without intervals", said)  # fmt: skip

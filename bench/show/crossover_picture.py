@@ -120,8 +120,10 @@ def _title(found: Sequence[Crossover]) -> str:
     if not off:
         return "From how many channels separable wins: no row can be held against its prediction"
     median = off[len(off) // 2]
-    overlap = sum(bool(c.agrees) for c in found)
     rows = f"{len(found)} row{'s' if len(found) != 1 else ''}"
+    if all(c.agrees is None for c in found):
+        return f"Where separable starts to win: the prediction from what layers and MACs cost is {times(median)} off at the median of {rows}, without intervals"
+    overlap = sum(bool(c.agrees) for c in found)
     if math.isinf(median):
         apart = "; in half of them only one of the two has separable win"
     else:

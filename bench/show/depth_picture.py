@@ -15,7 +15,7 @@ from bench.analyse.implied import Estimate, implied
 from bench.analyse.results import Run
 from bench.analyse.summary import capital, records_of, times
 from bench.analyse.sweeps import Place, Sweep, find
-from bench.show import drawing, style
+from bench.show import drawing, style, titles
 from bench.show.facets import told_apart
 from bench.spec.device_names import in_words, is_predicted
 from bench.spec.figures import digits, in_seconds, unit_of
@@ -266,7 +266,8 @@ def _title(mine: Sequence[Sweep]) -> str:
                 )
         word = (", " if len(devices) > 1 else "; ").join(parts)
         words.append(f"on {in_words(device)} {word}" if len(devices) > 1 or is_predicted(device) else word)
-    return capital("; ".join(words))
+    alone = all(math.isinf(s.elasticity().half_width) for s in mine)
+    return capital("; ".join(words)) + (titles.ALONE if alone else "")
 
 
 def _growth(sweeps: Sequence[Sweep]) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from bench.analyse.designs import NUMBERS, Dose, doses
 from bench.analyse.regression import listed
 from bench.analyse.results import Run
 from bench.analyse.summary import Record, capital, records_of, times
-from bench.show import drawing, style
+from bench.show import drawing, style, titles
 from bench.show.facets import word_of
 from bench.spec.device_names import in_words, is_predicted
 
@@ -144,7 +144,7 @@ def _handles(rows: Sequence[Record]) -> list[Artist]:
 def _title(shown: Sequence[Dose]) -> str:
     """The dose that moves the speedup most, and the one that moves it least, on each device."""
     devices = list(dict.fromkeys(d.device for d in shown))
-    words = []
+    words, of = [], []
     for device in devices:
         mine = sorted((d for d in shown if d.device == device), key=lambda d: math.log(_ends(d)[1] / _ends(d)[0]))
         at = f"on {in_words(device)} " if len(devices) > 1 or is_predicted(device) else ""
@@ -152,6 +152,7 @@ def _title(shown: Sequence[Dose]) -> str:
         verb = "would move" if is_predicted(device) else "moves" if len(most.factors) == 1 else "move"
         said = f"{at}{_factors(most)} {verb} the speedup most, {_span(most)}"
         words.append(said + (f", and {_factors(least)} least, {_span(least)}" if len(mine) > 1 else ""))
+        of.append([r for d in mine for r in d.rows])
     shape = {(r["c_in"], r["kernel"]) for d in shown for r in d.rows}
     at = "At {} channels, kernel {}: ".format(*next(iter(shape))) if len(shape) == 1 else ""
-    return capital(at + "; ".join(words))
+    return capital(at + titles.joined(words, of))

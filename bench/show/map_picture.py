@@ -15,7 +15,7 @@ from matplotlib.patches import Patch, Rectangle
 from bench.analyse.designs import sweep_of_shapes
 from bench.analyse.results import Run
 from bench.analyse.summary import Record, capital, records_of, times
-from bench.show import drawing, style
+from bench.show import drawing, style, titles
 from bench.show.facets import MOST_GROUPS, Channels, words_of
 from bench.spec.columns import FAILED
 from bench.spec.device_names import in_words, is_predicted
@@ -167,7 +167,8 @@ def _found(rows: Sequence[Record], block: str, where: str) -> str:
     sides = _sides(rows)
     faster, slower = ([r for r, s in zip(rows, sides, strict=True) if s == side] for side in ("faster", "slower"))
     many = f"{len(rows)} cell{'s' if len(rows) != 1 else ''}"
-    verb, alone = _verb(rows)
+    verb = titles.verb(rows)
+    alone = titles.ALONE if verb == "reads" else ""
     if len(faster) == len(rows) or len(slower) == len(rows):
         return f"{where}{block} {verb} {'faster' if faster else 'slower'} in {'all ' if len(rows) > 1 else ''}{many}{alone}"
     throughout = _throughout(rows)
@@ -181,7 +182,8 @@ def _found(rows: Sequence[Record], block: str, where: str) -> str:
 def _counted(rows: Sequence[Record], block: str) -> str:
     """One device among several: in how many cells the block (`it`, where it was named before) is faster and slower."""
     faster, slower = (_sides(rows).count(side) for side in ("faster", "slower"))
-    verb, alone = _verb(rows)
+    verb = titles.verb(rows)
+    alone = titles.ALONE if verb == "reads" else ""
     cells = " cells" if block else ""
     whole = _throughout(rows) if 0 < faster < len(rows) else None
     every = f" (in all from {whole} channels on)" if whole else ""
@@ -195,23 +197,11 @@ def _throughout(rows: Sequence[Record]) -> int | None:
     return min((w for r in rows if (w := _wide(r)) > max(doubtful, default=0)), default=None)
 
 
-def _reads(rows: Sequence[Record]) -> bool:
-    """Whether one process measured each row, so that none has a verdict and what it reads is all there is."""
-    return all(r["speedup_ci_low"] is None for r in rows)
-
-
 def _sides(rows: Sequence[Record]) -> list[str]:
     """Each row's verdict, or the side of 1x that it reads on."""
-    if _reads(rows):
+    if titles.verb(rows) == "reads":
         return ["faster" if r["speedup"] > 1 else "slower" for r in rows]
     return [str(r["verdict"]) for r in rows]
-
-
-def _verb(rows: Sequence[Record]) -> tuple[str, str]:
-    """`is`, `would be` or `reads`, and what is to be added to the last, as titles.finding has it."""
-    if drawing.predicted(rows):
-        return "would be", ""
-    return ("reads", ", with one process each and so no interval") if _reads(rows) else ("is", "")
 
 
 def _wide(row: Record) -> int:

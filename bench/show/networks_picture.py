@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from bench.analyse.results import Run
 from bench.analyse.statistics import log_interval
 from bench.analyse.summary import Record, interval, records_of, times
-from bench.show import drawing, style
+from bench.show import drawing, style, titles
 from bench.show.facets import MOST_GROUPS, words_of
 from bench.spec.columns import SPEEDUP
 from bench.spec.device_names import in_words, is_predicted
@@ -112,14 +112,23 @@ def _title(rows: Sequence[Record]) -> str:
     lead = max(rows, key=lambda r: (r["mac_ratio"], r["block"]))
     mine = [r for r in rows if (r["block"], r["baseline"]) == (lead["block"], lead["baseline"])]
     devices = list(dict.fromkeys(str(r["device"]) for r in mine))
+    on = {d: sorted((r for r in mine if r["device"] == d), key=lambda r: float(r["speedup"])) for d in devices}
     words: list[str] = []
-    for device in devices:
-        some = sorted((r for r in mine if r["device"] == device), key=lambda r: float(r["speedup"]))
+    before = ""
+    for device, some in on.items():
         least, most = some[0], some[-1]
         said = interval(log_interval(least, SPEEDUP)) if len(some) == 1 else f"{_times(least)} to {_times(most)}"
-        named = len(devices) > 1 or is_predicted(device)
-        words.append(said + ("" if words else " as fast") + (f" on {in_words(device)}" if named else ""))
-    verb = "would be" if all(map(is_predicted, devices)) else "is"
+        verb = titles.verb(some)
+        named = f" on {in_words(device)}" if len(devices) > 1 or is_predicted(device) else ""
+        again = "" if verb == before else f"it {verb} " if words else f"{verb} "
+        words.append(again + said + ("" if words else " as fast") + named)
+        before = verb
+    between = "; " if len({titles.verb(some) for some in on.values()}) > 1 else ", "
     ratio = float(lead["mac_ratio"])
     macs = f"{times(ratio)} fewer MACs" if ratio > 1 else f"{times(1 / ratio)} the MACs"
-    return f"Against {lead['baseline']}, {lead['block']} has {macs} and {verb} {', '.join(words)}"
+    return f"Against {lead['baseline']}, {lead['block']} has {macs} and {titles.joined(words, list(on.values()), _doubt, between)}"
+
+
+def _doubt(rows: Sequence[Record]) -> str:
+    """A lone prediction has its error in brackets."""
+    return titles.doubt(rows) if len(rows) > 1 or titles.verb(rows) == "reads" else ""

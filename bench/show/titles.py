@@ -17,6 +17,7 @@ from bench.spec.figures import digits
 MOST_NAMED = 3  # ways to run a block that a title names one by one
 MOST_BLOCKS = 4
 LEAST = 0.001  # a share that is written out
+ALONE = ", with one process each and so no interval"
 MOST_DELIVERING = 2  # devices of which a title says the share of the promise, and each way to run the block
 
 
@@ -45,7 +46,7 @@ def _finding(blocks: dict[str, list[_Part]], devices: int, predicted: bool) -> s
         words.append(f"{block}{verb} in {_counts(parts, reads, not words, devices > MOST_DELIVERING)}")
         words[-1] += _undecided(parts) if predicted else ""
         if len(blocks) == 1 and reads:
-            words[0] += ", with one process each and so no interval"
+            words[0] += ALONE
     text = ("; " if any(len(parts) > 1 for parts in blocks.values()) else ", ").join(words)
     parts = next(iter(blocks.values()))
     if len(blocks) == 1 and devices <= MOST_DELIVERING and promises(_largest(parts)):
@@ -78,6 +79,31 @@ def _give_or_take(rows: Sequence[Record]) -> str:
     return f", within the model's error{of}" if rows and all(is_predicted(r["device"]) for r in rows) else ""
 
 
+def verb(rows: Sequence[Record]) -> str:
+    """`would be` of one device's predicted rows, `reads` where one process measured each, so that none has an interval, else `is`."""
+    return "would be" if is_predicted(rows[0]["device"]) else "reads" if _reads(rows) else "is"
+
+
+def doubt(rows: Sequence[Record]) -> str:
+    """What goes after a range of speedups: that one process measured each, or the model's error of what was predicted."""
+    return ALONE if rows and _reads(rows) else _give_or_take(rows)
+
+
+def _reads(rows: Sequence[Record]) -> bool:
+    return all(r["speedup_ci_low"] is None for r in rows)
+
+
+def joined(
+    said: Sequence[str],
+    rows: Sequence[Sequence[Record]],
+    unsure: Callable[[Sequence[Record]], str] = doubt,
+    between: str = "; ",
+) -> str:
+    """What was said of each group of rows, each with its doubt, or with that of all at once where all share it."""
+    whole = unsure([r for some in rows for r in some])
+    return between.join(text + ("" if whole else unsure(some)) for text, some in zip(said, rows, strict=True)) + whole
+
+
 def of_runs(counts: Mapping[str, int]) -> str:
     """`run A's 12 rows and run B's 1 row`, of how many of each run's rows are meant."""
     return listed([f"run {letter}'s {n} row{'s' if n != 1 else ''}" for letter, n in counts.items()])
@@ -103,22 +129,16 @@ def _as_fast(rows: Sequence[Record], word: Callable[[Sequence[Record]], str]) ->
     told = [r for r in rows if r["status"] in TOLD and r["speedup"] is not None]
     by_device, baselines = _by(told, "device"), {str(r["baseline"]) for r in told}
     rival = baselines.pop() if len(baselines) == 1 else "their baselines"
-    reads = all(r["speedup_ci_low"] is None for r in told)
     words: list[str] = []
     before = ""
     for device, mine in by_device.items():
         blocks = list(_by(mine, "block").items())[:MOST_BLOCKS]
-        verb = "would be" if is_predicted(device) else "reads" if reads else "is"
-        named = [
-            f"{block} {word(some)}" if i else f"{block} {verb} {word(some)}" for i, (block, some) in enumerate(blocks)
-        ]
-        again = len(blocks) == 1 and verb == before == "is"
-        before = verb
+        named = [f"{block} {word(some)}" if i else f"{block} {verb(mine)} {word(some)}" for i, (block, some) in enumerate(blocks)]  # fmt: skip
+        again = len(blocks) == 1 and verb(mine) == before == "is"
+        before = verb(mine)
         said = word(blocks[0][1]) if again else ", ".join(named)
         words.append(f"{_at(device, len(by_device))}{said}{'' if words else f' as fast as {rival}'}")
-        words[-1] += "" if _give_or_take(told) else _give_or_take(mine)  # all at once, or each by itself
-    alone = ", with one process each and so no interval" if reads and told else _give_or_take(told)
-    return capital("; ".join(words)) + alone if words else "Nothing was measured"
+    return capital(joined(words, list(by_device.values()))) if words else "Nothing was measured"
 
 
 def _ends(rows: Sequence[Record]) -> str:
@@ -138,8 +158,8 @@ def _against_1(ratio: float) -> str:
 
 def delivery(rows: Sequence[Record]) -> str:
     """What share of each block's promise arrived on each device, and from which to which share single cells range."""
-    devices = _by(rows, "device")
-    words = []
+    devices = _by([r for r in rows if r["status"] in TOLD and r["speedup"] is not None], "device")
+    words, of = [], []
     for device, mine in devices.items():
         for block, parts in _blocks(mine).items():
             if not promises(_largest(parts)):
@@ -151,35 +171,38 @@ def delivery(rows: Sequence[Record]) -> str:
                 float(r["delivered_share"]) for r in mine if r["block"] == block and r["delivered_share"] is not None
             ]
             single = f" (single cells {_range(cells, share)})" if len(cells) > 1 else ""
-            verb = "would deliver" if is_predicted(device) else "delivers"
-            words.append(f"{_at(device, len(devices))}{block} {verb} {arrived} of {what}{single}")
-    return capital("; ".join(words)) if words else "No block promises fewer multiplications than its baseline"
+            delivers = "would deliver" if is_predicted(device) else "delivers"
+            words.append(f"{_at(device, len(devices))}{block} {delivers} {arrived} of {what}{single}")
+            of.append([r for r in mine if r["block"] == block])
+    return (
+        capital(joined(words, of, lambda some: ALONE if _reads(some) else ""))
+        if words
+        else "No block promises fewer multiplications than its baseline"
+    )
 
 
 def throughput(rows: Sequence[Record], blocks: Sequence[str]) -> str:
     """How much longer than the first block's a multiplication of each other block takes, cell by cell, on each device."""
     base, *others = blocks
     devices = _by(rows, "device")
-    words = []
+    words, of = [], []
     if not others:
         for device, mine in devices.items():
             reached = [float(r["achieved_flop_per_s"]) / 1e9 for r in mine]
-            verb = "would reach" if is_predicted(device) else "reaches"
-            words.append(f"{_at(device, len(devices))}{base} {verb} {_range(reached, lambda v: digits(v, 3))} GFLOP/s")
+            reaches = "would reach" if is_predicted(device) else "reaches"
+            words.append(
+                f"{_at(device, len(devices))}{base} {reaches} {_range(reached, lambda v: digits(v, 3))} GFLOP/s"
+            )
         return capital("; ".join(words))
     for device, mine in devices.items():
         rate = {(r["trial_id"], r["block"]): float(r["achieved_flop_per_s"]) for r in mine}
         slower = {b: [rate[t, base] / v for (t, c), v in rate.items() if c == b and (t, base) in rate] for b in others}
         told = [f"{b} {_range(ratios, _rough)}" for b, ratios in slower.items() if ratios]
-        verb = "would take" if is_predicted(device) else "takes"
+        takes = "would take" if is_predicted(device) else "takes"
         if told:
-            words.append(
-                f"{_at(device, len(devices))}a multiplication {verb} {', '.join(told[:MOST_BLOCKS])} as long as {base}, cell by cell"
-            )
-            words[-1] += "" if _give_or_take(rows) else _give_or_take(mine)
-    return (
-        capital("; ".join(words)) + _give_or_take(rows) if words else f"No cell of {base} stands beside another block's"
-    )
+            words.append(f"{_at(device, len(devices))}a multiplication {takes} {', '.join(told[:MOST_BLOCKS])} as long as {base}, cell by cell")  # fmt: skip
+            of.append(mine)
+    return capital(joined(words, of, _give_or_take)) if words else f"No cell of {base} stands beside another block's"
 
 
 def roofline(rows: Sequence[Record]) -> str:
