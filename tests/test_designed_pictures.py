@@ -202,6 +202,19 @@ def test_a_run_without_networks_or_doses_has_no_such_picture(run: results.Run):
     assert doses_picture.picture(alone) is None
 
 
+def test_the_baselines_name_stays_in_its_panel_where_no_network_has_more_macs(networks: Figure, run: results.Run):
+    less = run.pairs[run.pairs["block"] == "mobilenet_v1"]
+    for figure in (networks, networks_picture.picture(replace(run, pairs=less))):
+        assert figure is not None
+        figure.draw_without_rendering()
+        renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+        for axis in figure.axes:
+            name = next((t for t in axis.texts if t.get_text() == "mobilenet_v1_standard"), None)
+            if name is not None:
+                assert axis.bbox.x0 <= name.get_window_extent(renderer).x0
+                assert name.get_window_extent(renderer).x1 <= axis.bbox.x1
+
+
 # ---------------------------------------------------------------- one process, and a model, beside each other
 
 Make = Callable[[results.Run], Figure | None]

@@ -71,9 +71,9 @@ def _labels(axis: Axes, rows: Sequence[Record]) -> None:
     for x, y, text, colour in sorted(marks, key=lambda m: m[1]):
         base = colour == style.INK
         at = axis.transData.transform((x, y)) * 72 / figure.dpi
-        edge = axis.transAxes.transform((1, 0))[0] * 72 / figure.dpi
+        first, last = axis.transAxes.transform([(0, 0), (1, 0)])[:, 0] * 72 / figure.dpi
         length = 4.3 * len(text)
-        right = not base and at[0] + 9 + length <= edge
+        right = at[0] + 9 + length <= last and not (base and at[0] - 7 - length >= first)
         start = at[0] + 7 if right else at[0] - 7 - length
         height = at[1] + (_LINE if base else 0)  # clear of the line at 1x, where few networks lie
         while any(a < start + length and start < b and abs(height - h) < _LINE for a, b, h in placed):
