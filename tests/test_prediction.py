@@ -339,7 +339,7 @@ def test_a_device_of_ones_own_named_as_a_built_in_one_has_pictures_of_its_own(tm
     asked = ["crossover", "--channels", "8", "--batch", "1", "--out", str(tmp_path), "--device"]
     for device, picture, title in (
         ("sim:a100", "predicted-crossover-a100", "NVIDIA A100 SXM4 40 GB"),
-        (f"sim:{path}#a100", "predicted-crossover-my-a100", "A card (a100 of my.yaml)"),
+        (f"sim:{path}#a100", f"predicted-crossover-{named(f'{path}#a100').slug}", "A card (a100 of my.yaml)"),
     ):
         _, said, _ = bench(capsys, *asked, device)
         assert f"PREDICTED for {title}: nothing was measured" in said
@@ -347,6 +347,14 @@ def test_a_device_of_ones_own_named_as_a_built_in_one_has_pictures_of_its_own(tm
         assert f"Predicted for {title}, not measured." in " ".join((tmp_path / f"{picture}.svg").read_text().split())
     _, text, _ = bench(capsys, *asked, f"sim:{path}#a100", "--json")
     assert (json.loads(text)["device"], json.loads(text)["device_origin"]) == ("a100", "my.yaml")
+    other = tmp_path / "other" / "my.yaml"
+    other.parent.mkdir()
+    other.write_text(path.read_text().replace("memory_bytes_per_s: 1e11", "memory_bytes_per_s: 2e11"))
+    again, first, second = (bench(capsys, *asked, f"sim:{p}#a100")[1].splitlines()[-1] for p in (path, path, other))
+    assert again == first
+    assert re.fullmatch(r"picture: .*/predicted-crossover-my-a100-[0-9a-f]{6}\.png", second)
+    assert first != second, "a file of one name in another folder would overwrite its picture"
+    assert all(Path(line.removeprefix("picture: ")).is_file() for line in (first, second))
 
 
 def test_a_map_of_a_processor_has_no_graph_and_refuses_one_in_the_words_of_a_run(capsys):

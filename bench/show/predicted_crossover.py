@@ -53,7 +53,7 @@ def show(found: Map, file: TextIO | None = None) -> None:
 
 
 def draw(found: Map, folder: Path) -> tuple[Path, ...]:
-    """Write predicted-crossover-DEVICE.png and .svg into `folder`; DEVICE begins with its file's or run's name where it is not of the table."""
+    """Write predicted-crossover-DEVICE.png and .svg into `folder`; DEVICE begins with its file's or run's name, and ends in a hash of its figures, where it is not of the table."""
     modes = found.modes()
     with mpl.rc_context({"hatch.linewidth": 0.6}):
         figure, axes = style.panels(len(modes), min(2, len(modes)))

@@ -7,10 +7,12 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import json
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -76,10 +78,12 @@ class PredictedDevice:
 
     @property
     def slug(self) -> str:
-        """Its name in a file's name, which no device of the table has where it is not of that: `my-a100`."""
-        return re.sub(
-            r"[^\w.-]+", "_", f"{self.origin.removesuffix('.yaml')}-{self.name}" if self.origin else self.name
-        )
+        """Its name in a file's name; where it is not of the table with its place, and with a hash of its title and figures, as folders hold files of one name: `my-a100-3f9c2a`."""
+        if not self.origin:
+            return self.name
+        figures = {key: value for key, value in asdict(self).items() if key not in ("sources", "disagree")}
+        hashed = hashlib.sha256(json.dumps(figures, sort_keys=True).encode()).hexdigest()[:6]
+        return re.sub(r"[^\w.-]+", "_", f"{self.origin.removesuffix('.yaml')}-{self.name}-{hashed}")
 
     def on(self, threads: int) -> PredictedDevice:
         """The same CPU with so many threads, at most one a core: peaks and caches by their share. A GPU as it is."""
