@@ -289,16 +289,12 @@ def test_the_four_shufflenets_take_one_time_on_every_card_and_so_tell_of_its_hos
         assert (stranger.device, stranger.extra.get("dispatch_s")) == (known()[nets[0].device.name], None)
 
 
-def test_what_is_never_fitted_is_scored_by_the_fit_to_all_the_rest():
-    checked = of_checked("t4")
-    rows = [r for r in rows_of_excerpts() if "nhwc" in r.table and r.name.startswith(("resnet", "mobilenet"))]
-    p = calibration.fit(calibration.tabulate(rows))
-    held = [*rows, *checked]
-    left = calibration_scores.unseen(calibration_scores.without(rows), held, p)
-    (score,) = [s for s in calibration_scores.scores(held, p, left) if s.source == "openbayes"]
-    own = calibration.errors(calibration.tabulate(checked), p)
-    for way in (calibration_scores.FITTED, calibration_scores.NO_DEVICE, calibration_scores.NO_SOURCE):
-        assert score.times[way] == pytest.approx(own)
+def test_the_roofline_is_told_of_a_host_where_the_model_is():
+    row = next(r for r in of_checked("v100-fp32") if r.name == "densenet121")
+    told_s = row.extra["dispatch_s"]
+    assert told_s > 15e-3, "430 operators"
+    assert float(unfitted_roofline.seconds([row])[0]) == pytest.approx(told_s + row.copied_s)
+    assert float(unfitted_roofline.seconds([calibration_tables.on_unknown_host(row)])[0]) < 0.8 * told_s
 
 
 def test_the_copy_of_a_batch_is_counted_by_the_model_and_by_the_roofline():

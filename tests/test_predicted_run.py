@@ -138,7 +138,8 @@ def test_the_journal_marks_what_its_clock_made_up(foretold: tuple[Path, str]):
     assert not [r for r in records if r["type"] in ("roof", "opinion")]
     devices = json.loads((folder / "environment.json").read_text())["devices"]
     assert {d: set(f["prediction"]) for d, f in devices.items()} == {
-        d: {"model", "time", "speedup", "training_time", "training_speedup", "host"} for d in ("sim:h100", "sim:server_cpu")
+        d: {"model", "time", "speedup", "training_time", "training_speedup", "host"}
+        for d in ("sim:h100", "sim:server_cpu")
     }
 
 

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shutil
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -10,7 +11,14 @@ from pathlib import Path
 import pytest
 
 from bench import cli
-from bench.analyse import calibration_runs, calibration_tables, predicted_crossover, prediction_held, results
+from bench.analyse import (
+    calibration_runs,
+    calibration_tables,
+    predicted_crossover,
+    prediction,
+    prediction_held,
+    results,
+)
 from bench.analyse.calibration_scores import FITTED, NO_DEVICE, NO_SOURCE, OTHER, ROOFLINE
 from bench.show import prediction_report
 from bench.spec import kernel_model, model_parameters
@@ -306,6 +314,36 @@ def test_calibrate_writes_a_file_that_says_where_all_of_it_is_from(tmp_path, cap
     assert set(found["without"]) == {calibration_runs.machine(own(run).run), calibration_runs.OURS}
     assert {score["source"] for score in found["checks"]} == {run}
     assert sum(row["times"]["n"] for row in found["where"]) == len(own(run).rows["wall"])
+
+
+def convolutions(path, ms):
+    """A table as DeepBench's, of three convolutions."""
+    lines = "".join(f"28,28,{c},8,{c},3,3,{8 * c * c * 9 * 784},1,{ms * c / 64}\n" for c in (32, 64, 128))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"W,H,C,N,K,S_w,R_h,macs,bytes_fp32,fwd_ms\n{lines}")
+
+
+def test_what_is_held_against_moves_no_parameter_and_what_is_left_out_is_not_seen(tmp_path, monkeypatch):
+    for word, ms in (("v100_fp32", 0.2), ("gtx1080ti_fp32", 0.9), ("knl7250_fp32", 0.6)):
+        convolutions(tmp_path / "deepbench" / f"{word}.csv", ms)
+    excerpts = Path(calibration_tables.__file__).parent / calibration_tables.TABLES / "openbayes"
+    monkeypatch.setattr(calibration_tables, "TABLES", "no_excerpts")
+    alone = prediction.calibrate(tmp_path, [])
+    assert (alone["on_told_hosts"], alone["summary_on_unknown_hosts"]) == ([], {"gpu": {}, "cpu": {}})
+    (tmp_path / "openbayes").mkdir()
+    shutil.copy(excerpts / "openbayes-v100-fp32.csv", tmp_path / "openbayes")
+    beside = prediction.calibrate(tmp_path, [])
+    for same in ("parameters", "scores", "summary", "summary_with_ours"):
+        assert beside[same] == alone[same], same
+    for part, rows in (("on_told_hosts", 11), ("on_unknown_hosts", 26)):
+        (score,) = beside[part]
+        assert (score["source"], score["times"][NO_SOURCE]["n"]) == ("openbayes", rows)
+    convolutions(tmp_path / "deepbench" / "v100_fp32.csv", 2.0)
+    slow = prediction.calibrate(tmp_path, [])
+    assert slow["parameters"] != alone["parameters"]
+    before, after = (next(s["times"] for s in one["scores"] if s["device"] == "v100") for one in (alone, slow))
+    assert after[NO_DEVICE]["bias"] == pytest.approx(before[NO_DEVICE]["bias"] - math.log(10), abs=2e-4)
+    assert after[FITTED]["bias"] > after[NO_DEVICE]["bias"] + 0.1
 
 
 def test_crossover_says_that_it_is_predicted_in_words_data_and_picture(tmp_path, capsys):

@@ -147,19 +147,12 @@ def by_table(rows: Sequence[Observed], errors: Mapping[str, Floats]) -> Iterator
         yield Score(*label, times, {way: found for way, found in paired.items() if len(found)})
 
 
-def unseen(left: Without, rows: Sequence[Observed], fitted: Parameters) -> Without:
-    """`left` with the fit to everything for whatever parts of these rows it has never seen."""
-    return {way: dict.fromkeys(map(part, rows), fitted) | dict(left[way]) for way, part in PARTS.items()}
-
-
 def left_out(rows: Sequence[Observed], part: Callable[[Observed], str], fits: Mapping[str, Parameters]) -> Floats:
     """Errors where each part of the rows is predicted by the fit without it."""
     parts = np.array([part(row) for row in rows])
     found = np.zeros(len(rows))
     for one, p in fits.items():
         here = parts == one
-        if not here.any():
-            continue
         found[here] = calibration.errors(calibration.tabulate([r for r, out in zip(rows, here, strict=True) if out]), p)
     return found
 

@@ -38,7 +38,6 @@ def calibrate(folder: Path, runs: Sequence[Run]) -> dict[str, Any]:
     every = calibration_tables.read(folder)
     usable = scoring.usable(every)
     published_rows = tuple(row for row in usable if row.source not in CHECKED)
-    checked = [row for row in usable if row.source in CHECKED]
     ours = [calibration_runs.read(run) for run in runs]
     fitted = [calibration_runs.of_source(own) for own in ours]
     rows = (*published_rows, *(row for mine in fitted for row in mine))
@@ -56,10 +55,11 @@ def calibrate(folder: Path, runs: Sequence[Run]) -> dict[str, Any]:
     ]  # all runs of a machine are one
     every_score: list[Score] = []
     for kind in KINDS:
-        held = [row for row in (*tables, *checked) if row.device.kind == kind]
-        every_score += scoring.scores(held, parameters[kind], scoring.unseen(left[kind], held, parameters[kind]))
+        every_score += scoring.scores([r for r in tables if r.device.kind == kind], parameters[kind], left[kind])
     scores = [score for score in every_score if score.source != OURS]
-    strangers = list(prediction_held.on_unknown_hosts([row for row in every if row.source in CHECKED], parameters))
+    checked = list(prediction_held.by_the_fit([r for r in usable if r.source in CHECKED], parameters))
+    unknown = [calibration_tables.on_unknown_host(row) for row in every if row.source in CHECKED]
+    strangers = list(prediction_held.by_the_fit(unknown, parameters))
     apart: dict[str, dict[str, float]] = {}
     for row in (row for mine in fitted for row in mine):
         for way, name in ((NO_DEVICE, row.device.name), (NO_SOURCE, OURS)):
@@ -71,12 +71,15 @@ def calibrate(folder: Path, runs: Sequence[Run]) -> dict[str, Any]:
         "version": VERSION,
         "parameters": {name: parameters[kind][name] for kind in KINDS for name in _free(kind)},
         "without": apart,
-        "errors": {kind: errors_of(_of(kind, scores), _of(kind, checks)) for kind in KINDS},
+        "errors": {kind: errors_of(_of(kind, (*scores, *checked)), _of(kind, checks)) for kind in KINDS},
         "data": list(_data(folder, every, published_rows, sizes)),
         "summary": {kind: _summary(_of(kind, scores)) for kind in KINDS},
+        "summary_on_told_hosts": {kind: _summary(_of(kind, checked)) for kind in KINDS},
         "summary_on_unknown_hosts": {kind: _summary(_of(kind, strangers)) for kind in KINDS},
         "summary_with_ours": {kind: _summary(_of(kind, every_score)) for kind in KINDS},
-        "scores": [{**score.to_dict(), "fitted": score.source not in CHECKED} for score in scores],
+        "scores": [score.to_dict() for score in scores],
+        "own_scores": [score.to_dict() for score in every_score if score.source == OURS],
+        "on_told_hosts": [score.to_dict() for score in checked],
         "on_unknown_hosts": [score.to_dict() for score in strangers],
         "checks": [score.to_dict() for score in checks],
         "where": list(prediction_held.where(ours, parameters, apart)),

@@ -21,8 +21,18 @@ WORDS = {"gpu": "GPUs", "cpu": "CPUs"}
 OF = {
     "summary_with_ours": "published tables and our runs",
     "summary": "published tables alone",
-    "summary_on_unknown_hosts": "openbayes alone, all rows, its hosts unknown",
+    "summary_on_told_hosts": "never fitted: openbayes, its hosts read from its own rows",
+    "summary_on_unknown_hosts": "never fitted: openbayes, all rows, its hosts unknown",
 }
+FIRST_TABLES = (
+    "gtx1080ti_fp32",
+    "v100_fp16",
+    "v100_fp32",
+    "amp-nchw-pt240-cu124-rtx3090",
+    "amp-nchw-pt240-cu124-rtx4090",
+    "batch_sweep_eval_2021",
+)
+"""Of GPUs, those that were there when the first look was taken."""
 _WAYS = (ROOFLINE, FITTED, NO_DEVICE, NO_SOURCE)
 _WITHOUT = {NO_DEVICE: "without its machine", NO_SOURCE: "without any of ours"}
 
@@ -50,6 +60,10 @@ def _parts(told: Told) -> Iterator[Iterator[str] | Sequence[str]]:
         *words.SHORT.strip().splitlines(),
         "",
         *_goals(told),
+        "",
+        *words.BY_SOURCE.strip().splitlines(),
+        "",
+        *_by_source(told),
         "",
         *(f"- {line}" for kind in WORDS for line in (*_own_runs(told, kind), *_sides(told, kind))),
         "",
@@ -200,8 +214,6 @@ def _table(told: Told, what: str) -> Iterator[str]:
         if found:
             ways = (_nearer(told, score["kind"], what), *_WAYS[1:])
             cells = [_cell(found[way]) for way in ways]
-            if not score["fitted"]:
-                cells[1] = "never fitted"
             yield f"| {score['source']}, {score['table']} | {score['device']} | {found[FITTED]['n']:,} | {' | '.join(cells)} |"
 
 
@@ -209,15 +221,32 @@ def _unseen(told: Told) -> Iterator[str]:
     """Tables that are never fitted, with what is told of their hosts and without."""
     yield "| table | rows that tell of the card | times: roofline | times: model | speedups: roofline | speedups: model | all rows, host unknown | times: roofline | times: model | speedups: roofline | speedups: model |"
     yield f"|{'---|' * 11}"
-    on_its_host = {(score["source"], score["table"]): score for score in told["scores"] if not score["fitted"]}
-    for strange in told["on_unknown_hosts"]:
-        cells = [f"{strange['source']}, {strange['table']}"]
-        for score in (on_its_host[strange["source"], strange["table"]], strange):
+    for known_host, unknown in zip(told["on_told_hosts"], told["on_unknown_hosts"], strict=True):
+        cells = [f"{unknown['source']}, {unknown['table']}"]
+        for score in (known_host, unknown):
             cells.append(f"{score['times'][NO_SOURCE]['n']}")
             for what in ("times", "speedups"):
                 ways = (_nearer(told, score["kind"], what), NO_SOURCE)
                 cells += [_cell(score[what][way]) if score[what] else "" for way in ways]
         yield f"| {' | '.join(cells)} |"
+
+
+def _by_source(told: Told) -> Iterator[str]:
+    """Where the model is nearer than the roofline, and where it is not: by kind of device and source."""
+    yield "| of | source | tables | times: model, devices left out | sources left out | roofline | times less |"
+    yield f"|{'---|' * 7}"
+    every = [*told["scores"], *told["own_scores"], *told["on_told_hosts"]]
+    for kind, source in dict.fromkeys((score["kind"], score["source"]) for score in every):
+        mine = [score["times"] for score in every if (score["kind"], score["source"]) == (kind, source)]
+
+        def mean(way: str, of: Sequence[Told] = mine) -> float:
+            return sum(float(times[way]["median"]) for times in of) / len(of)
+
+        roofline = mean(_nearer(told, kind, "times"))
+        ways = [way for way in (NO_DEVICE, NO_SOURCE) if way in mine[0]]
+        models = [f"{mean(way):.2f}" if way in ways else "" for way in (NO_DEVICE, NO_SOURCE)]
+        less = " and ".join(f"{roofline / mean(way):.2f}" for way in ways)
+        yield f"| {WORDS[kind]} | {source} | {len(mine)} | {' | '.join(models)} | {roofline:.2f} | {less} |"
 
 
 def _nearest(told: Told, kind: str) -> list[Told]:
@@ -262,13 +291,14 @@ def first_look() -> Told:
 
 def _since(told: Told) -> Iterator[str]:
     """What the changes since did to the published GPU tables that are left out."""
-    then, now = first_look()["summary"]["gpu"], told["summary"]["gpu"]
+    then = first_look()["summary"]["gpu"]
+    same = [score["times"] for score in told["scores"] if score["table"] in FIRST_TABLES]
     said = [
-        f"from {then[way]['times']:.3f} to {now[way]['times']:.3f} with whole {what} left out"
+        f"from {then[way]['times']:.3f} to {sum(times[way]['median'] for times in same) / len(same):.3f} with whole {what} left out"
         for way, what in ((NO_DEVICE, "devices"), (NO_SOURCE, "sources"))
     ]
     yield ""
-    yield f"On the published GPU tables the changes since take the median |ln error|, averaged over the tables, {' and '.join(said)}."
+    yield f"On the {len(same)} GPU tables that were there then, the changes and the data since take the median |ln error|, averaged over them, {' and '.join(said)}."
 
 
 def _cell(found: Told) -> str:
