@@ -232,3 +232,32 @@ def test_the_page_has_its_section_only_where_blocks_were_walked(tmp_path: Path) 
         write_run(tmp_path / name, Story(parts=parts), config())
         page = write_views(tmp_path / name).page.read_text(encoding="utf-8")
         assert ('id="parts"' in page) is (name == "walked")
+
+
+def test_networks_are_drawn_as_bars_as_long_as_their_time_over_the_baselines(tmp_path: Path) -> None:
+    """Their parts add up to the whole, all panels have one scale, and blocks stay in their own picture."""
+    nets = {"blocks": ["mobilenet_v1_standard", "mobilenet_v1"], "axes": {"size": 32, "batch": [1, 4], "threads": 1}}
+    blocks = {"blocks": ["standard", "separable"], "axes": {"channels": [16, 64], "threads": 1}}
+
+    def told(trial: Trial, arm: Arm) -> dict[str, float]:
+        return {"conv": 0.9} if "standard" in arm.choice.name else {"depthwise": 0.25, "pointwise": 0.5}
+
+    write_run(tmp_path, Story(speedup=lambda *_: 4.0, parts=told), config(experiments={"nets": nets, "sweep": blocks}))
+    run = read(tmp_path)
+    figure = parts_picture.of_networks(run)
+    assert figure is not None
+    assert [axis.get_title(loc="left") for axis in figure.axes] == ["batch 1", "batch 4"]
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["mobilenet_v1_standard", "mobilenet_v1"]
+    assert len({axis.get_xlim() for axis in figure.axes}) == 1
+    for axis in figure.axes:
+        ends = [0.0, 0.0]
+        for bar in axis.patches:
+            ends[round(bar.get_y() + bar.get_height() / 2)] += bar.get_width()
+        assert ends == pytest.approx([1.0, 0.25], rel=0.05)
+    assert figure.get_suptitle().replace("\n", " ").startswith("Where the time of mobilenet_v1 goes (medians of cells): pointwise ")  # fmt: skip
+    made = parts_picture.picture(run)
+    assert made is not None
+    assert "mobilenet" not in made.get_suptitle()
+    only = config(experiments={"sweep": blocks})
+    write_run(tmp_path / "blocks", Story(parts=told), only)
+    assert [path.name for path in parts_picture.draw(read(tmp_path / "blocks"), tmp_path)] == ["parts.png", "parts.svg"]

@@ -17,9 +17,7 @@ from bench.show.facets import MOST_GROUPS, words_of
 from bench.spec.columns import SPEEDUP
 from bench.spec.device_names import in_words, is_predicted
 
-_APART = (
-    "experiment baseline device threads layout dtype mode cudnn_benchmark pass allocator waiting batch size".split()
-)
+APART = "experiment baseline device threads layout dtype mode cudnn_benchmark pass allocator waiting batch size".split()
 _LINE = 10.5  # points from one label to the next
 _BACKED = {"facecolor": "white", "edgecolor": "none", "pad": 0.4, "alpha": 0.8}
 
@@ -35,7 +33,7 @@ def picture(run: Run) -> Figure | None:
     rows = [r for r in records_of(run.pairs) if r["kernel"] is None and r["mac_ratio"] and drawing.measured(r)]
     if not rows:
         return None
-    words = words_of(rows, _APART)
+    words = words_of(rows, APART)
     groups = list(dict.fromkeys(words))
     shown = groups[:MOST_GROUPS]
     across = drawing.columns([(g, 0) for g in shown])

@@ -30,7 +30,7 @@ ABOVE = (
     Topic("doses", "What else moves the answer", "The speedup at one shape as threads, batch, precision, layout and so on vary.", ("doses",)),
     Topic("drivers", "What explains time", "An additive model of time in operators, multiplications and activations, and time against each of them. Association, not cause. A claim's regime is told of its own cells by roofs and the layers' own cost (docs/CLAIMS.md), so it may have another name than the model of all rows here.", ("drivers",)),
     Topic("roofline", "How near to what the device can do", "FLOP/s that blocks reach, under the roofs that were measured beside them; and against channels.", ("roofline", "throughput")),
-    Topic("parts", "Where the time goes", "Each block walked layer by layer: depthwise and pointwise layers, norm and activation, and the gaps between, as shares of the standard block's time. On a card layers are timed by its own clock, and the gaps are mostly waiting for the host.", ("parts",)),
+    Topic("parts", "Where the time goes", "Each block or network walked layer by layer: depthwise and pointwise layers, norm and activation, and the gaps between, as shares of its baseline's time. On a card layers are timed by its own clock, and the gaps are mostly waiting for the host.", ("parts", "network_parts")),
 )  # fmt: skip
 THROUGHPUT = Topic("throughput", "What the blocks reach", "FLOP/s that blocks reach, against channels; no roof was measured beside them.", ("throughput",))  # fmt: skip
 MEMORY = Topic("memory", "Memory", "The most that one evaluation held beyond input and weights, against what must live at once.", ("memory",))  # fmt: skip
