@@ -1,10 +1,12 @@
 """The table of devices that times are predicted for, and what a user's own file may say."""
 
 import re
+from importlib.resources import as_file, files
 
 import pytest
 
 from bench.spec import predicted_devices
+from bench.spec.device_entries import TABLE
 from bench.spec.errors import UserError
 
 MINE = """\
@@ -107,21 +109,115 @@ def test_a_mistake_in_the_file_is_one_line_that_names_its_place(mine, old, new, 
     assert "\n" not in str(caught.value)
 
 
+CARD = """\
+devices:
+  card:
+    title: RTX 4070
+    kind: gpu
+    units: 46
+    clock_hz: 2.475e9
+    peak: {fp32: 29.1e12, fp16: 58.2e12}
+    memory_bytes_per_s: 504e9
+    memory_bytes: 12e9
+    cache_bytes: 36e6
+    cache_bytes_per_s: 1.8e12
+    sources: {units: p, clock_hz: p, peak: p, memory_bytes_per_s: p, memory_bytes: p, cache_bytes: p, cache_bytes_per_s: p}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (
+            "units: 46",
+            "units: 5888",
+            (
+                "mine.yaml:5: devices.card.units: 5888: that makes 2.0 FLOP a clock and unit in fp32, where known GPUs have 127 to 256. "
+                "Units are a GPU's multiprocessors (SMs), not its cores; of a CPU they are its cores."
+            ),
+        ),
+        (
+            "29.1e12",
+            "29.1e9",
+            (
+                "mine.yaml:7: devices.card.peak.fp32: 29100000000.0: that makes 0.26 FLOP a clock and unit in fp32, where known "
+                "GPUs have 127 to 256. Write FLOP/s by dtype, as {fp32: 20e12} for 20 TFLOP/s."
+            ),
+        ),
+        ("29.1e12", "29.1e15", "devices.card.peak.fp32: 2.91e+16: that makes 255,599 FLOP a clock and unit"),
+        ("2.475e9", "2.475e7", "mine.yaml:6: devices.card.clock_hz: 24750000.0: that makes 25,560 FLOP a clock"),
+        (
+            "504e9",
+            "504e6",
+            (
+                "mine.yaml:8: devices.card.memory_bytes_per_s: 504000000.0: the cache's rate is 3,571 times the memory's rate, "
+                "where known GPUs have 1.2 to 6.0. Write bytes/s, as 450e9 for 450 GB/s."
+            ),
+        ),
+        ("504e9", "504e10", "mine.yaml:8: devices.card.memory_bytes_per_s: 5040000000000.0: the cache's rate is 0.36"),
+        ("1.8e12", "1.8e9", "mine.yaml:11: devices.card.cache_bytes_per_s: 1800000000.0: the cache's rate is 0.0036"),
+        ("1.8e12", "1.8e15", "mine.yaml:11: devices.card.cache_bytes_per_s: 1800000000000000.0: the cache's rate is"),
+        (
+            "58.2e12",
+            "58.2e9",
+            "mine.yaml:7: devices.card.peak.fp16: 58200000000.0: it is 0.0020 times the peak of fp32.",
+        ),
+        ("36e6", "36e9", "mine.yaml:10: devices.card.cache_bytes: 36000000000.0: its cache is not smaller than its"),
+    ],
+)
+def test_figures_that_no_device_has_together_are_one_line_that_names_the_wrong_one(mine, old, new, told):
+    assert predicted_devices.named(f"sim:{mine(CARD)}#card").units == 46
+    path = mine(CARD.replace(old, new))
+    with pytest.raises(UserError) as caught:
+        predicted_devices.named(f"sim:{path}#card")
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_processors_giga_for_tera_is_found_too(mine):
+    text = CARD.replace("gpu", "cpu").replace("46", "16").replace("29.1e12, fp16: 58.2e12", "2e9")
+    with pytest.raises(
+        UserError, match=r"peak\.fp32: 2000000000\.0: that makes 0\.051 FLOP .* known CPUs have 32 to 64\."
+    ):
+        predicted_devices.named(f"sim:{mine(text)}#card")
+
+
+def test_the_tables_own_devices_are_possible():
+    with as_file(files("bench.spec") / TABLE) as path:
+        assert set(predicted_devices.load(path)) == set(predicted_devices.known())
+
+
 @pytest.mark.parametrize(
     "figures",
     [
-        "921e6 {fp32:236e9} 25.6e9 4e9 256e3 60e9",  # NVIDIA Jetson Nano
-        "1.5e9 {fp32:48e9} 4e9 1e9 1e6 20e9",  # Raspberry Pi 4
-        "1e9 {fp32:1e9} 1.5e9 512e6 128e3 2e9",  # Raspberry Pi Zero
+        "gpu 1 921e6 {fp32:236e9} 25.6e9 4e9 256e3 60e9",  # NVIDIA Jetson Nano
+        "cpu 4 1.5e9 {fp32:48e9} 4e9 1e9 1e6 20e9",  # Raspberry Pi 4
+        "cpu 1 1e9 {fp32:1e9} 1.5e9 512e6 128e3 2e9",  # Raspberry Pi Zero
+        "gpu 8 500e6 {fp32:32e9} 4e9 4e9 128e3 8e9",  # its VideoCore VI
+        "gpu 304 2.1e9 {fp32:163.4e12} 5.3e12 192e9 256e6 17e12",  # AMD MI300X
+        "gpu 148 1.965e9 {fp32:75e12} 8e12 180e9 126e6 20e12",  # NVIDIA B200
+        "gpu 512 2.1e9 {fp32:17.2e12} 560e9 16e9 16e6 4e12",  # Intel A770, by its vector engines
+        "cpu 10 3.2e9 {fp32:2.9e12} 400e9 64e9 48e6 900e9",  # Apple M1 Max, with AMX
+        "cpu 192 3.5e9 {fp32:43e12} 576e9 768e9 384e6 40e12",  # EPYC 9965
+        "cpu 8 1.6e9 {fp32:4.9e12} 1.53e12 48e9 16e6 3e12",  # NEC SX-Aurora
     ],
 )
-def test_small_boards_that_run_torch_are_taken(mine, figures):
-    text = MINE
-    keys = ("clock_hz", "peak", "memory_bytes_per_s", "memory_bytes", "cache_bytes", "cache_bytes_per_s")
+def test_a_device_that_there_is_is_taken_however_small_or_odd(mine, figures):
+    text = MINE.replace(", fp16: 8e12", "")
+    keys = (
+        "kind",
+        "units",
+        "clock_hz",
+        "peak",
+        "memory_bytes_per_s",
+        "memory_bytes",
+        "cache_bytes",
+        "cache_bytes_per_s",
+    )
     for key, figure in zip(keys, figures.split(), strict=True):
         text = re.sub(rf"(?m)^    {key}: .*", f"    {key}: {figure.replace(':', ': ')}", text)
     device = predicted_devices.named(f"sim:{mine(text)}#mine")
-    assert f"{device.memory_bytes:g}" == f"{float(figures.split()[3]):g}"
+    assert f"{device.memory_bytes:g}" == f"{float(figures.split()[5]):g}"
 
 
 @pytest.mark.parametrize(

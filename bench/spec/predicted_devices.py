@@ -14,31 +14,16 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
-from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
-
-from bench.spec.costs import ITEM_BYTES
+from bench.spec.device_entries import DISPATCH_S, FLOOR_S, LAUNCH_S, Entry, in_file, in_table
 from bench.spec.device_names import PREDICTED
-from bench.spec.entries import STRICT
 from bench.spec.errors import UserError
-from bench.spec.mistakes import first_mistake, nearest
-from bench.spec.source import read
+from bench.spec.mistakes import nearest
 
-TABLE = "predicted_devices.yaml"
-DtypeWord = Literal["fp64", "fp32", "fp32-tf32", "bf16", "fp16"]
 ROOFS, CPU = "roofs.csv", "cpu"
 UNKNOWN_MEMORY = float(1 << 40)  # bytes of a processor of which only roofs are known: no trial is refused for it
-NO_SOURCE_NEEDED = ("title", "kind", "sources", "disagree")
-DISPATCH_S, LAUNCH_S, FLOOR_S = 10e-6, 5e-6, 2e-6
-
-# Least figures are below any board that runs torch, as a Raspberry Pi Zero, and above the same figure in GB, TFLOP/s or MHz.
-_Bandwidth = Annotated[float, Field(ge=1e8, lt=1e18, description="Write bytes/s, as 450e9 for 450 GB/s")]
-_Peak = Annotated[float, Field(ge=1e8, lt=1e18)]
-_Time = Annotated[float, Field(ge=0, lt=2e-3, description="Write seconds, as 5e-6 for 5 us")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,80 +99,21 @@ class PredictedDevice:
         return self.peak.get(dtype, self.peak["fp32"])
 
 
-class _Entry(BaseModel):
-    """A device as the file writes it."""
-
-    model_config = STRICT
-
-    title: Annotated[str, Field(min_length=1, description="Write the device's full name")]
-    kind: Annotated[Literal["gpu", "cpu"], Field(description="Write gpu or cpu")]
-    units: Annotated[int, Field(ge=1, le=100_000, description="Write how many multiprocessors or cores it has")]
-    clock_hz: Annotated[float, Field(ge=1e7, lt=1e12, description="Write Hz, as 1.8e9 for 1,800 MHz")]
-    peak: Annotated[
-        dict[DtypeWord, _Peak],
-        Field(
-            description=f"Write FLOP/s by dtype, as {{fp32: 20e12}} for 20 TFLOP/s; fp32 at least, of {', '.join(ITEM_BYTES)}"
-        ),
-    ]
-    memory_bytes_per_s: _Bandwidth
-    memory_bytes: Annotated[float, Field(ge=1e8, lt=1e18, description="Write bytes, as 12e9 for 12 GB")]
-    cache_bytes: Annotated[float, Field(ge=1e5, lt=1e18, description="Write bytes, as 4e6 for 4 MB")]
-    cache_bytes_per_s: _Bandwidth
-    dispatch_s: _Time = DISPATCH_S
-    launch_s: _Time = LAUNCH_S
-    floor_s: _Time = FLOOR_S
-    unit_bytes_per_s: Annotated[
-        float, Field(ge=1e8, lt=1e18, description="Write bytes/s that one core reads, as 14e9; of a GPU leave it out")
-    ] = 0.0
-    winograd: Annotated[
-        bool, Field(description="Write false if its library has no 3 x 3 by Winograd in one kernel")
-    ] = True
-    sources: Annotated[dict[str, str], Field(description="Write where each figure is from")]
-    disagree: Annotated[dict[str, str], Field(description="Write what other sources say")] = {}
-
-    @model_validator(mode="after")
-    def _told(self) -> _Entry:
-        if "fp32" not in self.peak:
-            raise PydanticCustomError("fp32", "peak has no fp32", {"remedy": "Write peak: {fp32: 1e13}"})
-        figures = [name for name in type(self).model_fields if name in self.model_fields_set - {*NO_SOURCE_NEEDED}]
-        bare = [name for name in figures if not self.sources.get(name)]
-        if bare:
-            remedy = f"Write it under sources, or the word estimate: {', '.join(bare)}"
-            raise PydanticCustomError("source", "a figure has no source", {"remedy": remedy})
-        stray = [name for name in (*self.sources, *self.disagree) if name not in figures]
-        if stray:
-            remedy = nearest(stray[0], figures, "Figures here")
-            raise PydanticCustomError(
-                "stray", "{name} is no figure of this device", {"name": stray[0], "remedy": remedy}
-            )
-        return self
-
-
-class _Table(BaseModel):
-    model_config = STRICT
-
-    devices: Annotated[
-        dict[str, _Entry], Field(min_length=1, description="Write devices: and the names of devices below it")
-    ]
-
-
 @cache
 def known() -> dict[str, PredictedDevice]:
     """The devices of the repository's own table, by name."""
-    with as_file(files("bench.spec") / TABLE) as path:
-        return load(path)
+    return _devices(in_table())
 
 
 def load(path: Path) -> dict[str, PredictedDevice]:
     """The devices of a file, by name. UserError, with the line, for a mistake in it."""
-    data, place = read(path, "file of devices", "devices:", f"bench/spec/{TABLE}")
-    try:
-        table = _Table.model_validate(data)
-    except ValidationError as error:
-        raise first_mistake(error, _Table, place) from None
+    return _devices(in_file(path))
+
+
+def _devices(entries: Mapping[str, Entry]) -> dict[str, PredictedDevice]:
     return {
         name: PredictedDevice(name, **{**entry.model_dump(), "peak": {str(k): v for k, v in entry.peak.items()}})
-        for name, entry in table.devices.items()
+        for name, entry in entries.items()
     }
 
 
