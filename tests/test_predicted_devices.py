@@ -1,6 +1,7 @@
 """The table of devices that times are predicted for, and what a user's own file may say."""
 
 import re
+import statistics
 from importlib.resources import as_file, files
 
 import pytest
@@ -180,6 +181,44 @@ def test_a_processors_giga_for_tera_is_found_too(mine):
         UserError, match=r"peak\.fp32: 2000000000\.0: that makes 0\.051 FLOP .* known CPUs have 32 to 64\."
     ):
         predicted_devices.named(f"sim:{mine(text)}#card")
+
+
+def untold(text):
+    return text.replace("    cache_bytes_per_s: 1.8e12\n", "").replace(", cache_bytes_per_s: p", "")
+
+
+@pytest.mark.parametrize(("kind", "bytes_a_clock"), [("gpu", 16), ("cpu", 12)])
+def test_a_cache_whose_rate_is_not_told_is_taken_to_have_what_known_ones_have(mine, kind, bytes_a_clock):
+    card = predicted_devices.named(f"sim:{mine(untold(CARD).replace('gpu', kind))}#card")
+    assert card.cache_bytes_per_s == pytest.approx(bytes_a_clock * 46 * 2.475e9)
+    assert card.sources["cache_bytes_per_s"] == f"estimate, {bytes_a_clock} bytes a clock and unit"
+    have = [d.cache_bytes_per_s / d.units / d.clock_hz for d in predicted_devices.known().values() if d.kind == kind]
+    assert min(have) < bytes_a_clock < max(have)
+    assert bytes_a_clock == pytest.approx(statistics.median(have), rel=0.2)
+
+
+def test_a_wrong_clock_is_named_where_the_caches_rate_rests_on_it(mine):
+    with pytest.raises(UserError, match=r"mine\.yaml:6: devices\.card\.clock_hz: 24750000\.0: that makes"):
+        predicted_devices.named(f"sim:{mine(untold(CARD).replace('2.475e9', '2.475e7'))}#card")
+
+
+def test_an_estimated_cache_is_no_slower_than_memory_and_a_memory_far_faster_is_refused(mine):
+    fast = predicted_devices.named(f"sim:{mine(untold(CARD).replace('504e9', '3e12'))}#card")
+    assert fast.cache_bytes_per_s == 3e12
+    assert fast.sources["cache_bytes_per_s"] == "estimate, as its memory (16 bytes a clock and unit would be less)"
+    for wrong, told in (
+        ("504e10", "5040000000000.0: it is 2.8 times what its cache is taken to have, 16 bytes a clock and unit."),
+        ("504e6", "504000000.0: the cache's rate is 3,614 times the memory's rate"),
+    ):
+        with pytest.raises(UserError) as caught:
+            predicted_devices.named(f"sim:{mine(untold(CARD).replace('504e9', wrong))}#card")
+        assert f"mine.yaml:8: devices.card.memory_bytes_per_s: {told}" in str(caught.value)
+    told = (
+        untold(CARD)
+        .replace("504e9", "504e10")
+        .replace("    sources: {", "    cache_bytes_per_s: 9e12\n    sources: {cache_bytes_per_s: p, ")
+    )
+    assert predicted_devices.named(f"sim:{mine(told)}#card").cache_bytes_per_s == 9e12
 
 
 def test_the_tables_own_devices_are_possible():

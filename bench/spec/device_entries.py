@@ -25,6 +25,10 @@ A_CLOCK = {"gpu": (6, 4096), "cpu": (0.25, 1024)}
 """FLOP in fp32 a clock and unit that a device may have: a unit of a VideoCore VI does 8, a multiprocessor or compute unit up to 256. A
 CUDA core does 2, a stream processor of RDNA 3 does 4. A CPU's core without vectors does 1 or 2, with all its share of AMX 120."""
 CACHE_OVER_MEMORY = (1, 100)
+CACHE_A_CLOCK = {"gpu": 16, "cpu": 12}
+"""Bytes a clock and unit of a cache whose rate is not told, as data sheets do not tell it. Known GPUs have 15 to 40, half of them below
+19 and those of Ada and Blackwell 15 or 16; known CPUs have 10 to 19, half of them below 12."""
+NOT_ESTIMATED = 2.5  # times that estimate, a memory that the cache's rate has to be told beside: known ones have 1.15 at most, H20 1.9
 OVER_FP32 = (1 / 128, 128)  # a dtype's peak: fp64 has 1/64 on a GeForce, bf16 32 times on a Xeon with AMX
 
 # Least figures are below any board that runs torch, as a Raspberry Pi Zero, and above the same figure in GB, TFLOP/s or MHz.
@@ -57,7 +61,7 @@ class Entry(BaseModel):
     memory_bytes_per_s: _Bandwidth
     memory_bytes: Annotated[float, Field(ge=1e8, lt=1e18, description="Write bytes, as 12e9 for 12 GB")]
     cache_bytes: Annotated[float, Field(ge=1e5, lt=1e18, description="Write bytes, as 4e6 for 4 MB")]
-    cache_bytes_per_s: _Bandwidth
+    cache_bytes_per_s: _Bandwidth = 0.0
     dispatch_s: _Time = DISPATCH_S
     launch_s: _Time = LAUNCH_S
     floor_s: _Time = FLOOR_S
@@ -106,9 +110,7 @@ def in_table() -> dict[str, Entry]:
 def in_file(path: Path) -> dict[str, Entry]:
     """The entries of a file, by name. UserError, with the line, for a mistake or for figures that no device has together."""
     found, place = _read(path)
-    for name, entry in found.items():
-        _possible(entry, place, ("devices", name))
-    return found
+    return {name: _possible(entry, place, ("devices", name)) for name, entry in found.items()}
 
 
 def _read(path: Path) -> tuple[dict[str, Entry], Place]:
@@ -117,6 +119,24 @@ def _read(path: Path) -> tuple[dict[str, Entry], Place]:
         return _Table.model_validate(data).devices, place
     except ValidationError as error:
         raise first_mistake(error, _Table, place) from None
+
+
+def _with_cache(entry: Entry, place: Place, loc: Loc) -> Entry:
+    """With an estimate of the cache's rate, at least the memory's, where none is told. UserError for a memory far above it."""
+    if entry.cache_bytes_per_s:
+        return entry
+    told = f"{CACHE_A_CLOCK[entry.kind]} bytes a clock and unit"
+    estimate = CACHE_A_CLOCK[entry.kind] * entry.units * entry.clock_hz
+    over = entry.memory_bytes_per_s / estimate
+    if over > NOT_ESTIMATED:
+        rule = f"it is {_few(over)} times what its cache is taken to have, {told}"
+        remedy = f"{_remedy('memory_bytes_per_s')}, or tell cache_bytes_per_s, with its source"
+        raise UserError(place.of((*loc, "memory_bytes_per_s")), rule, remedy, entry.memory_bytes_per_s)
+    source = f"estimate, {told}" if over <= 1 else f"estimate, as its memory ({told} would be less)"
+    rate = max(estimate, entry.memory_bytes_per_s)
+    return entry.model_copy(
+        update={"cache_bytes_per_s": rate, "sources": {**entry.sources, "cache_bytes_per_s": source}}
+    )
 
 
 _FIGURES: dict[str, Callable[[Entry], float]] = {
@@ -131,15 +151,15 @@ _FIGURES: dict[str, Callable[[Entry], float]] = {
 """By a key or by what a message calls it; rates a clock and unit, as then devices of all sizes are alike."""
 
 
-def _possible(entry: Entry, place: Place, loc: Loc) -> None:
-    """UserError for what no device does in a clock, and for a cache that is slower than memory or far faster."""
+def _possible(entry: Entry, place: Place, loc: Loc) -> Entry:
+    """The entry with its cache's rate. UserError for what no device does in a clock, or a cache slower than memory or far faster."""
     what = "FLOP a clock and unit in fp32"
     found, (low, high) = _FIGURES[what](entry), A_CLOCK[entry.kind]
     if not low <= found <= high:
         cores = entry.kind == "gpu" and 1 <= found < low
         suspects = ["units"] if cores else _farthest(entry, ["peak", "units", "clock_hz"])
         raise _impossible(entry, place, loc, suspects, f"that makes {_few(found)} {what}", what)
-    what = "times the memory's rate"
+    entry, what = _with_cache(entry, place, loc), "times the memory's rate"
     found, (low, high) = _FIGURES[what](entry), CACHE_OVER_MEMORY
     if not low <= found <= high:
         suspects = _farthest(entry, ["cache_bytes_per_s", "memory_bytes_per_s"])
@@ -151,6 +171,7 @@ def _possible(entry: Entry, place: Place, loc: Loc) -> None:
     if entry.cache_bytes >= entry.memory_bytes:
         rule = "its cache is not smaller than its memory"
         raise UserError(place.of((*loc, "cache_bytes")), rule, _remedy("cache_bytes"), entry.cache_bytes)
+    return entry
 
 
 def _impossible(entry: Entry, place: Place, loc: Loc, suspects: list[str], rule: str, what: str) -> UserError:
