@@ -2,6 +2,7 @@
 
 import re
 import statistics
+from dataclasses import replace
 from importlib.resources import as_file, files
 
 import pytest
@@ -219,6 +220,78 @@ def test_an_estimated_cache_is_no_slower_than_memory_and_a_memory_far_faster_is_
         .replace("    sources: {", "    cache_bytes_per_s: 9e12\n    sources: {cache_bytes_per_s: p, ")
     )
     assert predicted_devices.named(f"sim:{mine(told)}#card").cache_bytes_per_s == 9e12
+
+
+LIKE = """\
+devices:
+  our_host:
+    like: rtx5090
+    dispatch_s: 30e-6
+    sources: {dispatch_s: measured}
+"""
+
+
+def test_a_device_like_one_of_the_table_differs_by_what_it_says_itself(mine):
+    ours, theirs = predicted_devices.named(f"sim:{mine(LIKE)}#our_host"), predicted_devices.named("rtx5090")
+    assert ours.sources.pop("dispatch_s") == "measured"
+    assert ours == replace(
+        theirs, name="our_host", title="NVIDIA GeForce RTX 5090, as our_host", dispatch_s=30e-6, origin="mine.yaml"
+    )
+    titled = predicted_devices.named(f"sim:{mine(LIKE.replace('like', 'title: Ours' + chr(10) + '    like'))}#our_host")
+    assert titled.title == "Ours"
+    only = predicted_devices.named(f"sim:{mine('devices: {it: {like: t4}}')}#it")
+    assert (only.units, only.peak) == (40, predicted_devices.named("t4").peak)
+
+
+def test_a_peak_of_ones_own_replaces_all_of_the_tables(mine):
+    text = LIKE.replace("dispatch_s: 30e-6", "peak: {fp32: 110e12}").replace("dispatch_s: m", "peak: m")
+    card = predicted_devices.named(f"sim:{mine(text)}#our_host")
+    assert (card.peak, card.sources["peak"]) == ({"fp32": 110e12}, "measured")
+    assert "peak" not in card.disagree
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("rtx5090", "rtx509", "mine.yaml:3: devices.our_host.like: 'rtx509': no such device. Did you mean rtx5090?"),
+        ("rtx5090", "zzz", "mine.yaml:3: devices.our_host.like: 'zzz': no such device. Known devices: t4, v100,"),
+        ("like: rtx5090", "like: [a]", "mine.yaml:3: devices.our_host.like: ['a']: no such device."),
+        (
+            "    like",
+            "    kind: cpu\n    like",
+            "mine.yaml:3: devices.our_host.kind: 'cpu': rtx5090 is a gpu. Take kind",
+        ),
+        ("{dispatch_s: measured}", "{}", "a figure has no source. Write it under sources, or the word estimate: dispa"),
+        (
+            "{dispatch_s: measured}",
+            "none",
+            "mine.yaml:5: devices.our_host.sources: 'none': it is not a mapping of keys.",
+        ),
+        (
+            "{dispatch_s",
+            "{units: p, dispatch_s",
+            "mine.yaml:5: devices.our_host.sources.units: it is no figure of this",
+        ),
+        ("dispatch_s: 30e-6", "dispatch_s: 30", "mine.yaml:4: devices.our_host.dispatch_s: 30: it is not below 0.002."),
+        ("like", "lke", "mine.yaml:3: devices.our_host.lke: no such key. Did you mean like?"),
+        (
+            "dispatch_s: 30e-6\n    sources: {dispatch_s",
+            "units: 21760\n    sources: {units",
+            "mine.yaml:4: devices.our_host.units: 21760: that makes 2.0 FLOP a clock and unit",
+        ),
+        (
+            "dispatch_s: 30e-6\n    sources: {dispatch_s",
+            "clock_hz: 2e7\n    sources: {clock_hz",
+            "mine.yaml:4: devices.our_host.clock_hz: 20000000.0: that makes 30,824 FLOP a clock and unit",
+        ),
+    ],
+)
+def test_a_mistake_in_a_device_like_another_is_one_line_too(mine, old, new, told):
+    assert old in LIKE
+    with pytest.raises(UserError) as caught:
+        predicted_devices.named(f"sim:{mine(LIKE.replace(old, new))}#our_host")
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_the_tables_own_devices_are_possible():

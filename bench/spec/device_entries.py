@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -19,7 +19,7 @@ from bench.spec.source import read
 
 TABLE = "predicted_devices.yaml"
 DtypeWord = Literal["fp64", "fp32", "fp32-tf32", "bf16", "fp16"]
-NO_SOURCE_NEEDED = ("title", "kind", "sources", "disagree")
+NO_SOURCE_NEEDED = ("like", "title", "kind", "sources", "disagree")
 DISPATCH_S, LAUNCH_S, FLOOR_S = 10e-6, 5e-6, 2e-6
 A_CLOCK = {"gpu": (6, 4096), "cpu": (0.25, 1024)}
 """FLOP in fp32 a clock and unit that a device may have: a unit of a VideoCore VI does 8, a multiprocessor or compute unit up to 256. A
@@ -43,6 +43,7 @@ class Entry(BaseModel):
 
     model_config = STRICT
 
+    like: Annotated[str, Field(description="Write the name of one in the repository's table, as rtx5090")] = ""
     title: Annotated[str, Field(min_length=1, description="Write the device's full name")]
     kind: Annotated[Literal["gpu", "cpu"], Field(description="Write gpu or cpu")]
     units: Annotated[
@@ -115,10 +116,42 @@ def in_file(path: Path) -> dict[str, Entry]:
 
 def _read(path: Path) -> tuple[dict[str, Entry], Place]:
     data, place = read(path, "file of devices", "devices:", f"bench/spec/{TABLE}")
+    if isinstance(data.get("devices"), dict):
+        likes = {name: _over(own, place, ("devices", name)) for name, own in data["devices"].items()}
+        data = {**data, "devices": likes}
     try:
         return _Table.model_validate(data).devices, place
     except ValidationError as error:
         raise first_mistake(error, _Table, place) from None
+
+
+def _over(own: Any, place: Place, loc: Loc) -> Any:
+    """An entry's own keys over those of the table's device that it is `like`; `peak` is replaced as a whole. Others as they are.
+
+    Each figure keeps the source of where it is from. UserError for a name that the table has not, another kind, or a source
+    of a figure that is not the entry's own.
+    """
+    if not isinstance(own, dict) or "like" not in own:
+        return own
+    name = own["like"]
+    if not isinstance(name, str) or name not in in_table():
+        raise UserError(
+            place.of((*loc, "like")), "no such device", nearest(str(name), in_table(), "Known devices"), name
+        )
+    found = in_table()[name].model_dump(exclude_unset=True)
+    if own.get("kind", found["kind"]) != found["kind"]:
+        raise UserError(place.of((*loc, "kind")), f"{name} is a {found['kind']}", "Take kind out", own["kind"])
+    whole = {**found, "title": f"{found['title']}, as {loc[-1]}", **own}
+    for word in ("sources", "disagree"):
+        mine = own.get(word, {})
+        if not isinstance(mine, dict):
+            continue
+        stray = [key for key in mine if key not in own]
+        if stray:
+            remedy = nearest(stray[0], [key for key in own if key not in NO_SOURCE_NEEDED], "Figures of its own")
+            raise UserError(place.of((*loc, word, stray[0])), "it is no figure of this entry's own", remedy)
+        whole[word] = {**{key: told for key, told in found.get(word, {}).items() if key not in own}, **mine}
+    return whole
 
 
 def _with_cache(entry: Entry, place: Place, loc: Loc) -> Entry:

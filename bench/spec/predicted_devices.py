@@ -112,7 +112,9 @@ def load(path: Path) -> dict[str, PredictedDevice]:
 
 def _devices(entries: Mapping[str, Entry]) -> dict[str, PredictedDevice]:
     return {
-        name: PredictedDevice(name, **{**entry.model_dump(), "peak": {str(k): v for k, v in entry.peak.items()}})
+        name: PredictedDevice(
+            name, **{**entry.model_dump(exclude={"like"}), "peak": {str(k): v for k, v in entry.peak.items()}}
+        )
         for name, entry in entries.items()
     }
 
