@@ -23,6 +23,7 @@ from bench.analyse.calibration_scores import FITTED, NO_DEVICE, NO_SOURCE, OTHER
 from bench.show import prediction_report
 from bench.spec import kernel_model, model_parameters
 from bench.spec.blocks import BlockChoice, Shape, build
+from bench.spec.device_entries import DISPATCH_S, FLOOR_S, LAUNCH_S
 from bench.spec.kernels import of_block
 from bench.spec.predicted_devices import named
 
@@ -234,11 +235,25 @@ def test_the_page_says_of_each_goal_whether_it_is_met():
         assert speedups.strip() == ("met" if float(off.removesuffix(" %")) < 25 else "missed")
 
 
-def test_the_example_of_the_page_is_a_device(tmp_path):
+def test_the_examples_of_the_page_are_devices(tmp_path):
     page = (ROOT / "docs" / "PREDICTION.md").read_text(encoding="utf-8")
     file = tmp_path / "my_devices.yaml"
     file.write_text(re.search(r"```yaml\n(.*?)```", page, re.DOTALL)[1], encoding="utf-8")
-    assert named(f"sim:{file}#my_card").title == "The card in our lab"
+    card, host = named(f"sim:{file}#my_card"), named(f"sim:{file}#our_host")
+    assert card.title == "The card in our lab"
+    assert (card.dispatch_s, card.launch_s, card.floor_s) == (DISPATCH_S, LAUNCH_S, FLOOR_S), "what the page says"
+    assert f'"{host.title}"' in page
+    assert (host.units, host.dispatch_s) == (named("rtx5090").units, 25e-6)
+
+
+def test_the_page_reads_a_host_off_a_run(capsys):
+    page = (ROOT / "docs" / "PREDICTION.md").read_text(encoding="utf-8")
+    code = re.search(r"```python\n(.*?)```", page, re.DOTALL)[1]
+    assert "results/latest" in code
+    exec(
+        code.replace("results/latest", str(ROOT / "results" / "reference" / "h100-16-cores")), {}
+    )  # the page's own lines
+    assert float(capsys.readouterr().out) == pytest.approx(21e-6, rel=0.1)
 
 
 def test_what_was_first_said_of_a_gpu_stays_as_it_was_said():

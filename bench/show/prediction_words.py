@@ -109,7 +109,7 @@ FAILS = """
 - **The host is the machine's, not the card's.** An operator's dispatch and launch are taken to be 15 us. At small batches in eager mode they are all
   that counts, and the hosts of the two H100s took 23 and 24 us (medians of small blocks of one image), in bf16 and fp16 26 and 34; openbayes's seven
   of 2020 45 to 60, pytorch/benchmark's of 2021 92. Between two blocks of one run both bear it; between a network of few operators and one of many it
-  decides. Put your own host's figure into a device file.
+  decides. Put your own host's figure into a device file (below).
 - **torch.compile on a GPU** is predicted three times too fast for small blocks (3.4 at the median), although a compiled call's guards and wrapper are
   counted as published (35 us a call and 8 us a kernel on a GB200's host, tritonbench pull request 1017): of one image the H100s' hosts took 175 and
   230 us a call.
@@ -178,10 +178,35 @@ devices:
     memory_bytes_per_s: 450e9
     memory_bytes: 12e9
     cache_bytes: 4e6
-    cache_bytes_per_s: 1.6e12
-    dispatch_s: 15e-6
+    dispatch_s: 10e-6
+    launch_s: 5e-6
     sources: {units: its data sheet, clock_hz: its data sheet, peak: its data sheet, memory_bytes_per_s: its data sheet, memory_bytes: its data sheet,
-      cache_bytes: torch's device properties, cache_bytes_per_s: estimate, dispatch_s: measured on our host}
+      cache_bytes: torch's device properties, dispatch_s: measured on our host, launch_s: estimate}
+  our_host:
+    like: rtx5090
+    dispatch_s: 25e-6
+    sources: {dispatch_s: measured on our host}
+```
+
+`units` are multiprocessors (SMs), not CUDA cores. Peaks are dense (data sheets often count sparsity, which doubles them), and of fp16 and bf16 with
+fp32 accumulation. Without `cache_bytes_per_s`, which no data sheet has, a cache is taken to have 16 bytes a clock and unit, a CPU's 12, and no less
+than the memory. Figures that no device has together are refused, with what known devices have.
+
+Beside a card `dispatch_s` and `launch_s` add to what the host takes for an operator. Without them they are 10 and 5 us, of no host in particular, and
+without `dispatch_s` intervals allow for a host that is up to four times slower. `floor_s` (2 us) is the least that a kernel takes on the device. A CPU is
+its own host and launches nothing, so that its `launch_s` counts for nothing.
+
+`like` stands for every figure of a device of the table that the entry does not have itself: of `our_host` above the card is the table's, and the host
+its own. A `peak` of its own replaces the table's for all dtypes. Without a title it is called "NVIDIA GeForce RTX 5090, as our_host". What one's host
+takes for an operator, any run on any card behind it tells: `enqueue_time_median_s` over `ops` in its measurements.csv ([COLUMNS.md](COLUMNS.md)),
+where calls are eager and waited for the host. In microseconds it is what `--host-us` of `bench predict crossover` takes, without any file.
+
+```python
+import pandas
+
+rows = pandas.read_csv("results/latest/measurements.csv")
+rows = rows[(rows["mode"] == "eager") & (rows["pass"] == "inference") & (rows["bound"] == "launch-bound")]
+print((rows["enqueue_time_median_s"] / rows["ops"]).median())  # seconds; less launch_s, that is dispatch_s
 ```
 
 `sim:results/latest#cpu` is the processor of a run of yours, as the run's own roofs.csv measured it.
