@@ -19,7 +19,7 @@ from bench.measure import simulated
 from bench.run import launch, runner
 from bench.show import export
 from bench.spec.errors import UserError
-from bench.spec.predicted_devices import named
+from bench.spec.predicted_devices import known, named
 from bench.spec.predictions import prediction_of
 from tests import warm_worker
 
@@ -296,6 +296,10 @@ def test_the_page_says_how_far_off_the_model_was_and_where_it_is_worse(foretold:
     for worse in ("in training and under torch.compile", "channels_last at fp32", "large batches of many channels"):
         assert worse in trust
     assert "docs/PREDICTION.md" in trust
+    for device in ("h100", "server_cpu"):
+        for figure, other in known()[device].disagree.items():
+            assert f"<li>Sources disagree on the {figure} of predicted {device}: {other}.</li>" in trust
+    assert trust.count("Sources disagree") == 3
 
 
 def test_a_measured_half_stays_measured_beside_a_predicted_one(workers: None, tmp_path: Path, sketched, capsys):

@@ -370,9 +370,12 @@ def test_crossover_says_that_it_is_predicted_in_words_data_and_picture(tmp_path,
     svg = (tmp_path / "predicted-crossover-a100.svg").read_text(encoding="utf-8")
     assert "not measured" in svg
     assert (tmp_path / "predicted-crossover-a100.png").stat().st_size > 10_000
+    memory = "the 80 GB card has 2,039 GB/s"
+    assert f"\nSources disagree on the memory_bytes_per_s of NVIDIA A100 SXM4 40 GB: {memory}.\n" in said
     _, text, _ = bench(capsys, *asked, "--json")
     data = json.loads(text)
     assert data["status"] == "predicted"
+    assert data["disagree"]["memory_bytes_per_s"] == memory
     assert {(c["mode"], c["batch"], c["channels"]) for c in data["cells"]} == {
         (mode, b, c) for mode in ("eager", "graph") for b in (1, 64) for c in (16, 256)
     }

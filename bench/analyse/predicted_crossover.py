@@ -75,6 +75,7 @@ class Map:
             "device": self.device.name,
             "device_origin": self.device.origin or None,
             "device_title": self.device.title,
+            "disagree": self.device.disagree,
             **{name: getattr(self, name) for name in ("kernel", "size", "dtype", "layout", "error")},
             "host_us_per_operator": self.operator_us if self.device.kind == "gpu" else None,
             "host_may_be_slower": self.host,

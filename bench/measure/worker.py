@@ -81,7 +81,8 @@ def main() -> None:
         asked = [] if device.predicted else selfcheck.warnings(device)
         facts["warnings"] = [*asked, *([card.lack] if card is not None and card.lack else [])]
         if device.predicted:
-            facts["prediction"] = prediction_of(named(job["device"])).to_dict()
+            model = named(job["device"])
+            facts |= {"prediction": prediction_of(model).to_dict(), "disagree": model.disagree}
     answer({"type": "ready", "pid": os.getpid(), "facts": facts})
     if job["kind"] != "probe":
         _serve(device, job, answer)

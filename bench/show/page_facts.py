@@ -20,7 +20,7 @@ from bench.show.facets import told_apart
 from bench.spec.columns import FAILED, FILES, MEASURED, PREDICTED, STATUSES, TOLD
 from bench.spec.device_names import in_words, is_cpu, is_predicted
 from bench.spec.figures import digits, in_seconds
-from bench.spec.predictions import WORSE
+from bench.spec.predictions import WORSE, disagreements
 
 MOST_REASONS = 24
 UNMEASURABLE = ("skipped", "unsupported")
@@ -117,7 +117,7 @@ def _sentences(run: Run, measured: Sequence[Record]) -> Iterator[str]:
 
 
 def _foretold(run: Run) -> Iterator[str]:
-    """Of a run that holds predicted pairs: that, how far off the model was where it could be checked, and where it is worse."""
+    """Of a run that holds predicted pairs: that, how far off the model was where it could be checked, where it is worse, and where sources disagree."""
     if told := predicted(run):
         yield told
     seen = _object(run.environment.get("devices"))
@@ -132,6 +132,8 @@ def _foretold(run: Run) -> Iterator[str]:
         yield f"It is known to be worse {WORSE[kind]}."
     if kinds:
         yield "docs/PREDICTION.md sets it beside what was measured, table by table."
+    for d in kinds:
+        yield from disagreements(in_words(d), _object(_object(seen[d]).get("disagree")))
 
 
 def only_predicted(run: Run) -> bool:

@@ -19,6 +19,7 @@ from bench.analyse.summary import percent
 from bench.show import style
 from bench.show.map_picture import EVEN, HATCHES, colour_of, luminance
 from bench.show.terminal import console_on, print_table
+from bench.spec.predictions import disagreements
 
 _DARK = 0.21
 MARKS = {"faster": "", "slower": "", "undecided": " ?"}
@@ -48,8 +49,8 @@ def show(found: Map, file: TextIO | None = None) -> None:
     say(f"?: the model's error could turn it{_or_host(found)}{hosts}. {doubt(found)}")
     if found.device.kind == "gpu":
         say(host(found))
-    if compiled(found):
-        say(compiled(found))
+    for line in filter(None, [compiled(found), *disagreements(found.device.called, found.device.disagree)]):
+        say(line)
 
 
 def draw(found: Map, folder: Path) -> tuple[Path, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from typing import Any
@@ -65,3 +66,8 @@ def model_name() -> str:
 def device_name(device: PredictedDevice) -> str:
     """What rows call the device: `predicted NVIDIA H100 SXM5 80 GB (model 3f9c2a)`."""
     return f"predicted {device.title} ({model_name()})"
+
+
+def disagreements(name: str, disagree: Mapping[str, str]) -> list[str]:
+    """A line for each figure of a device of which other sources say other things: `disagree` of its entry."""
+    return [f"Sources disagree on the {figure} of {name}: {said.rstrip('.')}." for figure, said in disagree.items()]
