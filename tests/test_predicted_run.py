@@ -205,6 +205,10 @@ def test_page_and_document_open_with_it(foretold: tuple[Path, str]):
     alarm = re.search(r'<p class="alarm">(.*?)</p>', page)
     assert alarm is not None
     assert alarm[1].startswith("Nothing here was measured: all pairs of predicted ")
+    model = json.loads((foretold[0] / "environment.json").read_text())["devices"]["sim:h100"]["prediction"]["model"]
+    assert model not in page[page.index("<body") : page.index('<nav aria-label="Contents"')]
+    assert f"A name such as {model} is a fit&#39;s, by the hash of its parameters." in page
+    assert f"<dd>predicted NVIDIA H100 SXM5 80 GB ({model})</dd>" in page
     assert "status-predicted" in page
     assert "predicted, not measured</summary>" in page
     (document,) = [
@@ -349,7 +353,7 @@ def test_a_run_that_a_predicted_device_could_not_hold_is_marked_as_unmeasured(
     assert bench("run", str(tmp_path / "c.yaml"), "--device", "sim:t4", "--out", str(tmp_path / "run")) == 1
     alarm = re.search(r'<p class="alarm">(.*?)</p>', (tmp_path / "run" / "report.html").read_text())
     assert alarm is not None
-    assert alarm[1].startswith("Nothing here was measured: 2 pairs of predicted NVIDIA T4 (")
+    assert alarm[1].startswith("Nothing here was measured: 2 pairs of predicted NVIDIA T4 were to be predicted")
     capsys.readouterr()
     assert bench("report", str(tmp_path / "run"), "--format", "md") == 0
     assert "**Nothing here was measured: 2 pairs of predicted NVIDIA T4 (" in capsys.readouterr().out

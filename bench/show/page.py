@@ -17,6 +17,7 @@ from bench.show import page_facts, page_rows, terminal, titles
 from bench.show.html import MOST_BYTES, inlined, render
 from bench.show.inline import Letters
 from bench.show.page_parts import SPARE, Topic, answer, firsts, sections, sources
+from bench.spec.predictions import without_model
 
 NAME = "report.html"
 _TEMPLATE = "report.html.j2"
@@ -45,11 +46,11 @@ def text(run: Run, found: Verdicts, noise: Noise | None, pictures: Iterable[Path
     own = aa.is_aa(run)
     told: dict[str, Any] = {
         "run": run,
-        "devices": page_facts.made_on(run),
+        "devices": without_model(page_facts.made_on(run)),
         "finding": finding(run),
         "noisy": page_facts.noisy(run),
         "unfinished": terminal.incomplete(run),
-        "predicted": page_facts.predicted(run),
+        "predicted": without_model(page_facts.predicted(run)),
         "noise": noise.sentences() if noise else [],
         "is_aa": own,
         "answers": [] if own else [answer(v) for v in found.verdicts],

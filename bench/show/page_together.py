@@ -20,6 +20,7 @@ from bench.show.inline import Letters
 from bench.show.page_parts import SPARE, Topic, answer, firsts, sections, sources
 from bench.show.titles import of_runs
 from bench.spec.device_names import in_words
+from bench.spec.predictions import without_model
 
 DEVICES = Topic("speedup", "Speedup", "Time of the standard block / time of the separable one, against channels, per kernel, all devices on the same axes: above 1x the separable one is faster.", ("devices", "speedup"))  # fmt: skip
 ABOVE = (DEVICES, *(t for t in page.ABOVE if t.id not in ("speedup", "drivers")))
@@ -113,7 +114,7 @@ def head(m: Member) -> Head:
         when=str(told.get("started_utc") or "")[:10],
         measured=page_facts.measured(m.run),
         unfinished=terminal.incomplete(m.run),
-        predicted=page_facts.predicted(m.run),
+        predicted=without_model(page_facts.predicted(m.run)),
     )
 
 

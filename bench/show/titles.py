@@ -34,34 +34,59 @@ def finding(rows: Sequence[Record]) -> str:
     parts = {d: blocks for d, mine in _by(rows, "device").items() if (blocks := _blocks(mine))}
     if not parts:
         return "Nothing was measured"
-    many = len(parts)
-    return capital("; ".join(_at(d, many) + _finding(blocks, many, is_predicted(d)) for d, blocks in parts.items()))
+    said: list[str] = []
+    before: tuple[list[str], str] | None = None
+    for d, blocks in parts.items():
+        beginning = (list(blocks), _verb(next(iter(blocks.values())), is_predicted(d)))
+        said.append(_at(d, len(parts)) + _finding(blocks, len(parts), is_predicted(d), beginning == before))
+        before = beginning
+    return capital("; ".join(said))
 
 
-def _finding(blocks: dict[str, list[_Part]], devices: int, predicted: bool) -> str:
+def _finding(blocks: dict[str, list[_Part]], devices: int, predicted: bool, again: bool) -> str:
+    """`again`: the device before had the same blocks and verb, so that both go unsaid of a lone block."""
     words: list[str] = []
+    again = again and len(blocks) == 1
     for block, parts in blocks.items():
-        reads = all(p.tally.unsure == p.tally.measured for p in parts)
-        verb = "" if words else " would be faster" if predicted else " reads faster" if reads else " is faster"
-        words.append(f"{block}{verb} in {_counts(parts, reads, not words, devices > MOST_DELIVERING)}")
-        words[-1] += _undecided(parts) if predicted else ""
+        reads = _bare(parts)
+        named = "" if again else f"{block} " if words else f"{block} {_verb(parts, predicted)} "
+        words.append(f"{named}in {_counts(parts, reads, not words, devices > MOST_DELIVERING)}")
+        words[-1] += "" if reads else _others(parts)
         if len(blocks) == 1 and reads:
             words[0] += ALONE
-    text = ("; " if any(len(parts) > 1 for parts in blocks.values()) else ", ").join(words)
+    commas = any(len(parts) > 1 for parts in blocks.values()) or any(", " in w for w in words)
+    text = ("; " if commas else ", ").join(words)
     parts = next(iter(blocks.values()))
     if len(blocks) == 1 and devices <= MOST_DELIVERING and promises(_largest(parts)):
         arrived = _spread(_main(parts), lambda p: _delivered(p.tally), lambda p: p.tally.delivered, _alike(parts))
         alone = "; it would deliver" if predicted else "; it delivers"
-        among = " and would deliver" if predicted else ", delivering"
-        text += f"{alone if devices == 1 else among} {arrived} of the promised ratio"
+        among = ", and would deliver" if predicted else ", delivering"
+        text += f"{alone if devices == 1 else among} {arrived} of {'it' if again else 'the promised ratio'}"
     return text
 
 
-def _undecided(parts: Sequence[_Part]) -> str:
-    """Of predicted cells how many the model's error leaves open; nothing where it leaves none."""
-    undecided, total = sum(p.tally.undecided for p in parts), sum(p.tally.measured for p in parts)
-    whole = f" of all {total}" if len(parts) > 1 else ""
-    return f", undecided within the model's error in {undecided}{whole}" if undecided else ""
+def _verb(parts: Sequence[_Part], predicted: bool) -> str:
+    return "would be faster" if predicted else "reads faster" if _bare(parts) else "is faster"
+
+
+def _bare(parts: Sequence[_Part]) -> bool:
+    """Whether one process each measured all cells, so that none has an interval."""
+    return all(p.tally.unsure == p.tally.measured for p in parts)
+
+
+def _others(parts: Sequence[_Part]) -> str:
+    """In how many cells the block is slower, unless it is faster in all, and how many the model's error leaves undecided."""
+    total = sum(p.tally.measured for p in parts)
+
+    def counted(each: Sequence[int]) -> str:
+        if len(parts) == 1 or _alike(parts) or not any(each):
+            return str(sum(each) or "none")
+        alike = len({(p.tally.measured, n) for p, n in zip(parts, each, strict=True)}) == 1
+        return f"{each[0]} each" if alike else f"{sum(each)} of all {total}"
+
+    lost, left = [p.tally.slower for p in parts], [p.tally.undecided * p.tally.predicted for p in parts]
+    slower = f", slower in {counted(lost)}" if sum(p.tally.faster for p in parts) < total else ""
+    return slower + (f", undecided within the model's error in {counted(left)}" if any(left) else "")
 
 
 def _delivered(t: Tally) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.resources import files
@@ -66,6 +67,11 @@ def model_name() -> str:
 def device_name(device: PredictedDevice) -> str:
     """What rows call the device: `predicted NVIDIA H100 SXM5 80 GB (model 3f9c2a)`."""
     return f"predicted {device.title} ({model_name()})"
+
+
+def without_model(text: str) -> str:
+    """What was said of devices by `device_name`, but for the model's name, which is for those who look for details."""
+    return re.sub(r" \((unfitted model|model [0-9a-f]{6})\)", "", text)
 
 
 def disagreements(name: str, disagree: Mapping[str, str]) -> list[str]:
