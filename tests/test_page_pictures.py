@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -55,7 +56,22 @@ def test_a_map_of_one_side_says_so(tmp_path: Path, speedup: float, said: str) ->
 def test_a_map_without_a_border_says_so(tmp_path: Path) -> None:
     truth = {16: 2.0, 32: 2.0, 64: 0.5}
     said = title(map_picture.picture(made(tmp_path, Story(speedup=lambda t, a: truth[t.shape.c_in]))))
-    assert said == "Separable is faster in 4 of 6 cells, and from no number of channels on throughout; it is slower in 2 of 6 cells, at up to 64 channels"  # fmt: skip
+    assert said == "Separable is faster in 4 of 6 cells and slower in 2, even at 64 channels"
+
+
+@pytest.mark.parametrize(
+    ("truth", "said"),
+    [
+        ({16: 0.5, 32: 2.0, 64: 1.0}, "On predicted t4 separable would be faster in 2 of 6 cells and slower in 2, at up to 16 channels"),
+        ({16: 0.5, 32: 1.0, 64: 0.5}, "On predicted t4 separable would be faster in none of 6 cells and slower in 4, even at 64 channels"),
+        ({16: 2.0, 32: 1.0, 64: 1.0}, "On predicted t4 separable would be faster in 2 of 6 cells and slower in none"),
+    ],
+)  # fmt: skip
+def test_a_predicted_map_counts_both_sides(tmp_path: Path, truth: dict[int, float], said: str) -> None:
+    run = made(tmp_path, Story(speedup=lambda t, a: truth[t.shape.c_in]))
+    verdicts = run.pairs["c_in"].map({c: "faster" if s > 1 else "slower" if s < 1 else "undecided" for c, s in truth.items()})  # fmt: skip
+    foretold = run.pairs.assign(device="sim:t4", status="predicted", verdict=verdicts)
+    assert title(map_picture.picture(replace(run, pairs=foretold))) == said
 
 
 def test_a_map_of_three_devices_counts_on_each_in_a_title_of_three_lines(tmp_path: Path) -> None:

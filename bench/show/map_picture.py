@@ -172,11 +172,11 @@ def _found(rows: Sequence[Record], block: str, where: str) -> str:
     if len(faster) == len(rows) or len(slower) == len(rows):
         return f"{where}{block} {verb} {'faster' if faster else 'slower'} in {'all ' if len(rows) > 1 else ''}{many}{alone}"
     throughout = _throughout(rows)
-    upto = f", at up to {max(_wide(r) for r in slower)} channels" if slower else ""
-    loses = f"slower in {len(slower)} of {many}{upto}" if slower else f"slower in none of {many}"
+    last, widest = max(map(_wide, slower), default=0), max(map(_wide, rows))
+    upto = f", {'even at' if last == widest else 'at up to'} {last} channels" if slower else ""
     if throughout:
-        return f"{where}from {throughout} channels on {block} {verb} faster throughout; it {verb} {loses}{alone}"
-    return f"{where}{block} {verb} faster in {len(faster)} of {many}, and from no number of channels on throughout; it {verb} {loses}{alone}"  # fmt: skip
+        return f"{where}from {throughout} channels on {block} {verb} faster throughout; it {verb} slower in {len(slower) or 'none'} of {many}{upto}{alone}"  # fmt: skip
+    return f"{where}{block} {verb} faster in {len(faster) or 'none'} of {many} and slower in {len(slower) or 'none'}{upto}{alone}"  # fmt: skip
 
 
 def _counted(rows: Sequence[Record], block: str) -> str:
