@@ -27,7 +27,7 @@ from bench.measure.devices import set_switches
 from bench.measure.modules import Evaluation
 from bench.run import doctor
 from bench.show import compare, devices_picture, style, titles
-from bench.spec import outline
+from bench.spec import outline, skips
 from bench.spec import plan as planning
 from bench.spec.config import check
 from bench.spec.device_names import in_words, is_cpu, is_predicted, slug
@@ -160,7 +160,7 @@ def test_a_predicted_device_is_planned_by_its_own_figures(tmp_path: Path):
     assert skipped[("predicted a100", "graph", "fp32-tf32")] is None
     assert skipped[("predicted t4", "eager", "bf16")] == "the model knows no peak of predicted t4 in bf16"
     assert skipped[("predicted t4", "eager", "fp32-tf32")] is None, "fp32, as torch computes there"
-    assert skipped[("predicted a100", "compile", "fp32")] == "the model knows no compiler"
+    assert skipped[("predicted a100", "compile", "fp32")] == skips.COMPILES_NOTHING
     assert (
         skipped[("predicted server_cpu, 40 threads", "graph", "fp32")] == "predicted server_cpu has no graphs to replay"
     )

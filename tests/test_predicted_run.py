@@ -18,6 +18,7 @@ from bench.analyse import results
 from bench.measure import simulated
 from bench.run import launch, runner
 from bench.show import export
+from bench.spec import skips
 from bench.spec.errors import UserError
 from bench.spec.predicted_devices import known, named
 from bench.spec.predictions import prediction_of
@@ -96,7 +97,7 @@ def test_every_row_is_predicted_within_the_models_error_or_says_why_not(foretold
         table = pd.read_csv(folder / name)
         assert set(table["status"]) == {"predicted", "skipped"}
         assert set(table.loc[table["status"] == "skipped", "status_detail"]) == {
-            "the model knows no compiler",
+            skips.COMPILES_NOTHING,
             "predicted server_cpu has no graphs to replay",
         }
         rows = table[table["status"] == "predicted"]
@@ -155,6 +156,9 @@ def test_the_terminal_says_predicted_and_would_be_and_counts_nothing_as_measured
     assert means
     assert all(line.startswith("predicted ") and " would be faster in " in line for line in means)
     assert "rows measured" not in told
+    assert "nothing measured" not in told
+    (idle,) = [line for line in told.splitlines() if line.startswith("nothing predicted in ")]
+    assert idle.endswith(f"rows were skipped: {skips.COMPILES_NOTHING}; predicted server_cpu has no graphs to replay")
     assert "went into samples" not in told
     (count,) = re.findall(r"(\d+) rows predicted, none of it measured", told)
     assert int(count) > 20

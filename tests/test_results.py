@@ -380,7 +380,10 @@ def test_the_sentences_count_what_went_wrong(eventful: results.Run) -> None:
     text = "\n".join(sentences(summarise(eventful)))
     assert "1 crash" in text
     assert "1 oom" in text
-    assert "cpu, 4 threads, contiguous: separable: nothing measured (6 skipped)" in text
+    assert (
+        "cpu, 4 threads, contiguous: separable: nothing measured (6 skipped: 4 threads on 2 physical cores would measure the scheduler)"
+        in text
+    )
     assert "3 noisy" in text
 
 

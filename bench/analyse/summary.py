@@ -20,6 +20,7 @@ from bench.spec.interval import Interval
 SERIES = ("device", "threads", "layout", "dtype", "mode", "pass", "allocator", "waiting")
 """How a block is run, apart from its shape: a series of a plot, a column of the table, a line of the summary."""
 
+MOST_REASONS = 2  # why rows were skipped that a sentence gives; pairs.csv has them all
 _USUAL = {"dtype": "fp32", "mode": "eager", "pass": "inference", "allocator": "retain", "waiting": "default"}
 Record = Mapping[str, Any]
 
@@ -30,7 +31,7 @@ class Tally:
 
     faster, slower, same and undecided are the rows' verdicts; `unsure` rows have none, as one process measured them.
     `promised` is the geometric mean of the MAC ratios; `missed` counts rows less precise than asked. Of a `predicted`
-    group `measured` counts predicted rows and half-widths are the model's error.
+    group `measured` counts predicted rows and half-widths are the model's error. `reasons` is why rows were skipped, each once.
     """
 
     place: str
@@ -51,6 +52,7 @@ class Tally:
     promised: float
     median_half_width: float
     predicted: bool = False
+    reasons: tuple[str, ...] = ()
 
     @property
     def delivered(self) -> float:
@@ -126,6 +128,7 @@ def tally(rows: Sequence[Record], place: str) -> Tally:
     widths = [math.inf if r["precision"] is None else r["precision"] for r in measured]
     ratios = [math.log(r["mac_ratio"]) for r in measured if r["mac_ratio"] is not None]
     known = [r["precision"] for r in sure]
+    skipped = [r for r in rows if r["status"] in ("skipped", "unsupported")]
     return Tally(
         place=place,
         block=rows[0]["block"],
@@ -140,11 +143,12 @@ def tally(rows: Sequence[Record], place: str) -> Tally:
         missed=0 if predicted else sum(not r["precision_reached"] for r in measured),
         noisy=sum(r["status"] == "noisy" for r in measured),
         failed=Counter(r["status"] for r in rows if r["status"] in FAILED),
-        skipped=sum(r["status"] in ("skipped", "unsupported") for r in rows),
+        skipped=len(skipped),
         mean=statistics.geometric_mean(logs, widths),
         promised=math.exp(sum(ratios) / len(ratios)) if ratios else math.nan,
         median_half_width=statistics.median(np.asarray(known, dtype=np.float64)) if known else math.inf,
         predicted=predicted,
+        reasons=tuple(dict.fromkeys(str(r["status_detail"]) for r in skipped)),
     )
 
 
@@ -154,9 +158,10 @@ def sentences(summary: Summary) -> list[str]:
     said = [_verdict(t) for t in summary.places if t not in idle or len(idle) == 1]
     if len(idle) > 1:
         count = sum(t.skipped for t in idle)
-        said.append(
-            f"nothing measured in {len(idle)} more settings, whose {count} rows were skipped: pairs.csv says why"
-        )
+        why = dict.fromkeys(reason for t in idle for reason in t.reasons)
+        reason = "; ".join(why) if len(why) <= MOST_REASONS else "pairs.csv says why"
+        done = "predicted" if all(t.predicted for t in idle) else "measured"
+        said.append(f"nothing {done} in {len(idle)} more settings, whose {count} rows were skipped: {reason}")
     return said + _rows(summary) + _time(summary)
 
 
@@ -175,7 +180,8 @@ def _verdict(t: Tally) -> str:
     failed = ", ".join(f"{count} {status}" for status, count in t.failed.items())
     rest = ", ".join(w for w in (failed, skipped) if w)
     if not t.measured:
-        return f"{t.place}: {t.block}: nothing measured ({rest})"
+        why = f": {'; '.join(t.reasons)}" if 0 < len(t.reasons) <= MOST_REASONS else ""
+        return f"{t.place}: {t.block}: nothing {'predicted' if t.predicted else 'measured'} ({rest}{why})"
     would = " would be" if t.predicted else ""
     if t.unsure == t.measured and not t.predicted:
         counted = f"{t.block} reads faster in {t.read_faster} of {shapes(t.measured)} (one process, so no interval)"

@@ -10,6 +10,8 @@ from bench.spec.device_names import is_cpu
 from bench.spec.errors import UserError
 from bench.spec.predicted_devices import PredictedDevice
 
+COMPILES_NOTHING = "a simulated run compiles nothing (bench predict crossover --mode compile predicts single blocks)"
+
 
 def unfit(choices: Iterable[BlockChoice], shape: Shape) -> str | None:
     """Why this shape cannot be built by every block, or None."""
@@ -60,7 +62,7 @@ def unsupported(device: str, dtype: str, mode: str, pass_: str) -> str | None:
 def unpredicted(device: str, model: PredictedDevice, dtype: str, mode: str, pass_: str) -> str | None:
     """Why the model says nothing of such a trial on this device, or None."""
     if mode == "compile":
-        return "the model knows no compiler"
+        return COMPILES_NOTHING
     if mode == "graph" and model.kind == "cpu":
         return f"{device} has no graphs to replay"
     if mode == "graph" and pass_ == "training":
