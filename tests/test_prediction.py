@@ -376,6 +376,8 @@ def test_crossover_says_that_it_is_predicted_in_words_data_and_picture(tmp_path,
     data = json.loads(text)
     assert data["status"] == "predicted"
     assert data["disagree"]["memory_bytes_per_s"] == memory
+    assert data["error_of"] == "ln(speedup), half of its 95 % interval"
+    assert f"within a factor of {math.exp(data['error']):.2g} of what was predicted" in said
     assert {(c["mode"], c["batch"], c["channels"]) for c in data["cells"]} == {
         (mode, b, c) for mode in ("eager", "graph") for b in (1, 64) for c in (16, 256)
     }
@@ -489,6 +491,13 @@ def test_a_host_that_is_told_is_said_and_allows_for_no_other(tmp_path, capsys):
         (["crossover", "--device", "sim:server_cpu", "--host-us", "9"], "--host-us: 9.0: a CPU is its own host."),
         (["crossover", "--device", "sim:a100", "--kernel", "4"], "--kernel: 4: it is even"),
         (["crossover", "--device", "sim:a100", "--batch", "0"], "--batch: 0: it is not from 1 to 65536."),
+        (["crossover", "--device", "3090"], "it is no predicted device. Write sim:rtx3090, or measure"),
+        (["crossover", "--device", "100"], "it is no predicted device. Write sim:a100, or measure"),
+        (
+            ["crossover", "--device", "sim:t4", "--dtype", "half"],
+            "--dtype: 'half': no such dtype. Known dtypes: fp64, fp32, fp32-tf32, bf16, fp16.",
+        ),
+        (["crossover", "--device", "sim:t4", "--dtype", "FP16"], "--dtype: 'FP16': no such dtype. Did you mean fp16?"),
         (["crossover", "--device", "sim:a100", "--layout", "nchw"], "--layout: 'nchw': no such layout."),
         (["calibrate", "nowhere"], "nowhere: there is no such folder."),
     ],

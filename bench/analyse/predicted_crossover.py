@@ -77,6 +77,7 @@ class Map:
             "device_title": self.device.title,
             "disagree": self.device.disagree,
             **{name: getattr(self, name) for name in ("kernel", "size", "dtype", "layout", "error")},
+            "error_of": "ln(speedup), half of its 95 % interval",
             "host_us_per_operator": self.operator_us if self.device.kind == "gpu" else None,
             "host_may_be_slower": self.host,
             "cells": [asdict(cell) for cell in self.cells],

@@ -77,6 +77,9 @@ def near(name: str) -> str | None:
     foretold = lower.removeprefix("sim").lstrip(":-_ ")
     if foretold in known():
         return f"{PREDICTED}{foretold}"
+    numbered = [card for card in known() if re.fullmatch(r"[a-z]+" + re.escape(foretold), card)]
+    if foretold[:1].isdigit() and len(numbered) == 1:  # 3090 for rtx3090, of 100 there are several
+        return f"{PREDICTED}{numbered[0]}"
     match = re.fullmatch(r"([a-z]+?)s?[ _:.-]?([0-9]{1,3})?", lower)
     if match is not None:
         word, index = match[1], match[2]

@@ -11,8 +11,10 @@ import typer
 
 from bench.cli.options import Json, file_of, near
 from bench.cli.output import say
+from bench.spec.costs import ITEM_BYTES
 from bench.spec.device_names import PREDICTED, is_predicted
 from bench.spec.errors import UserError
+from bench.spec.mistakes import nearest
 
 app = typer.Typer(
     help="What devices that aren't here would do, by a model whose error is known. Never a measurement.",
@@ -128,6 +130,8 @@ def crossover(
     if layout not in ("contiguous", "channels_last"):
         raise UserError("--layout", "no such layout", "Write contiguous or channels_last", layout)
     asked = named(device)
+    if dtype not in ITEM_BYTES:
+        raise UserError("--dtype", "no such dtype", nearest(dtype, ITEM_BYTES, "Known dtypes"), dtype)
     found = predicted_crossover.mapped(
         asked if host_us is None else predicted_crossover.on_host(asked, host_us),
         [word.strip() for word in mode.split(",")] if mode else [],
