@@ -242,7 +242,7 @@ def _by_source(told: Told) -> Iterator[str]:
         def mean(way: str, of: Sequence[Told] = mine) -> float:
             return sum(float(times[way]["median"]) for times in of) / len(of)
 
-        roofline = mean(_nearer(told, kind, "times"))
+        roofline = min(mean(ROOFLINE), mean(OTHER))
         ways = [way for way in (NO_DEVICE, NO_SOURCE) if way in mine[0]]
         models = [f"{mean(way):.2f}" if way in ways else "" for way in (NO_DEVICE, NO_SOURCE)]
         less = " and ".join(f"{roofline / mean(way):.2f}" for way in ways)
