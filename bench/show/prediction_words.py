@@ -194,8 +194,8 @@ fp32 accumulation. Without `cache_bytes_per_s`, which no data sheet has, a cache
 than the memory. Figures that no device has together are refused, with what known devices have.
 
 Beside a card `dispatch_s` and `launch_s` add to what the host takes for an operator. Without them they are 10 and 5 us, of no host in particular, and
-without `dispatch_s` intervals allow for a host that is up to four times slower. `floor_s` (2 us) is the least that a kernel takes on the device. A CPU is
-its own host and launches nothing, so that its `launch_s` counts for nothing.
+without `dispatch_s` intervals allow for a host that is up to four times slower. `floor_s` (2 us) is the least that a kernel takes on the device. A
+CPU is its own host and launches nothing, so that its `launch_s` counts for nothing.
 
 `like` stands for every figure of a device of the table that the entry does not have itself: of `our_host` above the card is the table's, and the host
 its own. A `peak` of its own replaces the table's for all dtypes. Without a title it is called "NVIDIA GeForce RTX 5090, as our_host". What one's host
