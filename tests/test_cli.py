@@ -98,6 +98,11 @@ def test_help_is_quick_and_imports_nothing_heavy():
     assert "Usage: bench" in light_within(0.3, 3, "--help")
 
 
+def test_help_reads_no_models_of_files():
+    code = "import sys\ntry:\n    from bench.cli import main; main()\nfinally:\n    print('pydantic' in sys.modules, file=sys.stderr)"
+    assert process("--help", code=code).stderr.split() == ["False"]
+
+
 def test_ten_thousand_trials_are_planned_at_once_and_without_anything_heavy(tmp_path):
     path = tmp_path / "large.yaml"
     path.write_text(TEN_THOUSAND)

@@ -11,10 +11,8 @@ import typer
 
 from bench.cli.options import Json, file_of, near
 from bench.cli.output import say
-from bench.spec.costs import ITEM_BYTES
 from bench.spec.device_names import PREDICTED, is_predicted
 from bench.spec.errors import UserError
-from bench.spec.mistakes import nearest
 
 app = typer.Typer(
     help="What devices that aren't here would do, by a model whose error is known. Never a measurement.",
@@ -118,6 +116,8 @@ def crossover(
 ) -> None:
     """Map where separable would start to pay on a device, over batch and channels, as a table and a picture."""
     from bench.analyse import predicted_crossover
+    from bench.spec.costs import ITEM_BYTES
+    from bench.spec.mistakes import nearest
     from bench.spec.predicted_devices import named
 
     if "," in device:
