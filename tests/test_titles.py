@@ -166,6 +166,8 @@ def test_a_prediction_goes_with_its_error(tmp_path: Path) -> None:
     )
     beside, after = titles.speedup(foretold), titles.speedup([*foretold, *rows])
     assert beside.endswith(" as fast as standard, within the model's error, a factor of 1.8 either way")
+    slower = [{**foretold[0], "precision": math.log(7.1)}, *foretold[1:]]
+    assert titles.speedup(slower).endswith(", within the model's error and what a slower host would change, a factor of 1.8 to 7.1 either way")  # fmt: skip
     assert re.search(r"either way; on cpu separable is \S+ \(.*\)$", after), "no measured range gets the model's error"
     arms = [{**r, "device": "sim:h100"} for r in records_of(results.read(tmp_path).measurements)]
     assert titles.throughput(arms, ["standard", "separable"]).endswith(", cell by cell, within the model's error")

@@ -99,9 +99,13 @@ def _delivered(t: Tally) -> str:
 
 def _give_or_take(rows: Sequence[Record]) -> str:
     """What a range of values leaves unsaid, all of which were predicted; nothing where some were measured."""
-    errors = [r["precision"] for r in rows if r.get("precision")]
-    of = f", a factor of {math.exp(max(errors)):.2g} either way" if errors else ""
-    return f", within the model's error{of}" if rows and all(is_predicted(r["device"]) for r in rows) else ""
+    if not rows or not all(is_predicted(r["device"]) for r in rows):
+        return ""
+    factors = list(dict.fromkeys(f"{math.exp(r['precision']):.2g}" for r in rows if r.get("precision")))
+    ends = sorted({min(factors, key=float), max(factors, key=float)}, key=float) if factors else []
+    besides = " and what a slower host would change" if len(ends) > 1 else ""
+    of = f", a factor of {' to '.join(ends)} either way" if ends else ""
+    return f", within the model's error{besides}{of}"
 
 
 def verb(rows: Sequence[Record]) -> str:
