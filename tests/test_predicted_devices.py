@@ -58,6 +58,15 @@ def test_a_file_of_the_users_adds_devices(mine):
     assert (device.title, device.units, device.tensor("fp16"), device.tensor("fp32")) == ("My card", 10, True, False)
 
 
+def refused_in_a_line(mine, text, old, new, name, told):
+    """That the file with `new` for `old` is refused, and in which words."""
+    assert old in text
+    with pytest.raises(UserError) as caught:
+        predicted_devices.named(f"sim:{mine(text.replace(old, new))}#{name}")
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
@@ -104,11 +113,7 @@ def test_a_file_of_the_users_adds_devices(mine):
     ],
 )
 def test_a_mistake_in_the_file_is_one_line_that_names_its_place(mine, old, new, told):
-    assert old in MINE
-    with pytest.raises(UserError) as caught:
-        predicted_devices.named(f"sim:{mine(MINE.replace(old, new))}#mine")
-    assert told in str(caught.value)
-    assert "\n" not in str(caught.value)
+    refused_in_a_line(mine, MINE, old, new, "mine", told)
 
 
 CARD = """\
@@ -287,11 +292,7 @@ def test_a_peak_of_ones_own_replaces_all_of_the_tables(mine):
     ],
 )
 def test_a_mistake_in_a_device_like_another_is_one_line_too(mine, old, new, told):
-    assert old in LIKE
-    with pytest.raises(UserError) as caught:
-        predicted_devices.named(f"sim:{mine(LIKE.replace(old, new))}#our_host")
-    assert told in str(caught.value)
-    assert "\n" not in str(caught.value)
+    refused_in_a_line(mine, LIKE, old, new, "our_host", told)
 
 
 def test_the_tables_own_devices_are_possible():

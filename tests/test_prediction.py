@@ -299,13 +299,17 @@ def bench(capsys, *words):
     return left.value.code, told.out, told.err
 
 
+def convolutions(path, ms):
+    """A table as DeepBench's, of three convolutions."""
+    lines = "".join(f"28,28,{c},8,{c},3,3,{8 * c * c * 9 * 784},1,{ms * c / 64}\n" for c in (32, 64, 128))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"W,H,C,N,K,S_w,R_h,macs,bytes_fp32,fwd_ms\n{lines}")
+
+
 def test_calibrate_writes_a_file_that_says_where_all_of_it_is_from(tmp_path, capsys, monkeypatch):
     data = tmp_path / "data"
-    (data / "deepbench").mkdir(parents=True)
-    head = "W,H,C,N,K,S_w,R_h,macs,bytes_fp32,fwd_ms\n"
     for word, ms in (("v100_fp32", 0.2), ("gtx1080ti_fp32", 0.5), ("knl7250_fp32", 0.6)):
-        lines = "".join(f"28,28,{c},8,{c},3,3,{8 * c * c * 9 * 784},1,{ms * c / 64}\n" for c in (32, 64, 128))
-        (data / "deepbench" / f"{word}.csv").write_text(head + lines)
+        convolutions(data / "deepbench" / f"{word}.csv", ms)
     i9 = "timm/benchmark-infer-fp32-nchw-pt240-cpu-i9_10940x-dynamo.csv"
     (data / "timm").mkdir()
     (data / i9).write_text("model,infer_img_size,infer_samples_per_sec,infer_batch_size\nresnet18,224,126.23,1\n")
@@ -327,13 +331,6 @@ def test_calibrate_writes_a_file_that_says_where_all_of_it_is_from(tmp_path, cap
     assert set(found["without"]) == {calibration_runs.machine(own(run).run), calibration_runs.OURS}
     assert {score["source"] for score in found["checks"]} == {run}
     assert sum(row["times"]["n"] for row in found["where"]) == len(own(run).rows["wall"])
-
-
-def convolutions(path, ms):
-    """A table as DeepBench's, of three convolutions."""
-    lines = "".join(f"28,28,{c},8,{c},3,3,{8 * c * c * 9 * 784},1,{ms * c / 64}\n" for c in (32, 64, 128))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"W,H,C,N,K,S_w,R_h,macs,bytes_fp32,fwd_ms\n{lines}")
 
 
 def test_what_is_held_against_moves_no_parameter_and_what_is_left_out_is_not_seen(tmp_path, monkeypatch):

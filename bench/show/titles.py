@@ -101,8 +101,8 @@ def _give_or_take(rows: Sequence[Record]) -> str:
     """What a range of values leaves unsaid, all of which were predicted; nothing where some were measured."""
     if not rows or not all(is_predicted(r["device"]) for r in rows):
         return ""
-    factors = list(dict.fromkeys(f"{math.exp(r['precision']):.2g}" for r in rows if r.get("precision")))
-    ends = sorted({min(factors, key=float), max(factors, key=float)}, key=float) if factors else []
+    factors = sorted({f"{math.exp(r['precision']):.2g}" for r in rows if r.get("precision")}, key=float)
+    ends = factors if len(factors) < 2 else [factors[0], factors[-1]]
     besides = " and what a slower host would change" if len(ends) > 1 else ""
     of = f", a factor of {' to '.join(ends)} either way" if ends else ""
     return f", within the model's error{besides}{of}"
