@@ -31,7 +31,7 @@ def brief_look(monkeypatch: pytest.MonkeyPatch) -> None:
 def sketched(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures are composed and laid out, and their files are empty: writing them is half of the time, or more."""
 
-    from bench.show import style  # most tests need no matplotlib
+    from bench.show.plots import style  # most tests need no matplotlib
 
     def save(figure, folder: Path, name: str) -> tuple[Path, Path]:
         figure.draw_without_rendering()

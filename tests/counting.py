@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.measure.modules import Sum, build_module
-from bench.spec.layers import Block
+from bench.spec.blocks.layers import Block
 
 MOVERS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.MaxPool2d, nn.AdaptiveAvgPool2d)
 NO_WORK = ("view", "_unsafe_view", "t", "detach", "empty")  # another look at a tensor, or room for one

@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from bench.analyse import results
-from bench.spec.plan import Arm, Trial
+from bench.analyse.runs import run_folder
+from bench.spec.plan.plan import Arm, Trial
 from tests.synthetic import Story, write_run
 
 LAYER_S = 12e-6
@@ -67,13 +67,13 @@ def data(**kept: Any) -> dict[str, Any]:
     return {"name": "designed", "experiments": experiments}
 
 
-def run(folder: Path, told: Story | None = None, devices: tuple[str, ...] = ("cpu",), **kept: Any) -> results.Run:
+def run(folder: Path, told: Story | None = None, devices: tuple[str, ...] = ("cpu",), **kept: Any) -> run_folder.Run:
     """Such a run, read back."""
     write_run(folder, told or story(), data(**kept), devices)
-    return whole(results.read(folder))
+    return whole(run_folder.read(folder))
 
 
-def whole(read: results.Run) -> results.Run:
+def whole(read: run_folder.Run) -> run_folder.Run:
     """The run with the experiments of a depth each put together again."""
 
     def together(frame: pd.DataFrame) -> pd.DataFrame:

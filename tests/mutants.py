@@ -17,7 +17,7 @@ import pytest
 
 HEAVY = ("torch", "pandas", "scipy.stats", "hypothesis")  # imported once; what is tested is not among them
 ROOT = Path(__file__).parents[1]
-ACCELERATOR, SAMPLING = "bench/measure/accelerator.py", "bench/measure/sampling.py"
+ACCELERATOR, SAMPLING = "bench/measure/device/accelerator.py", "bench/measure/sampling.py"
 TIME = """            call()
         self.synchronize()
         return clock() - start
@@ -38,31 +38,31 @@ MUTANTS: tuple[tuple[str, str, str, str, str], ...] = (
     ("no proof that the host was ahead", ACCELERATOR, "ahead = not first.query()", "ahead = True", "tests/test_accelerator.py"),
     ("milliseconds taken for seconds", ACCELERATOR, "* 1e6 / at_once", "* 1e9 / at_once", "tests/test_accelerator.py"),
     ("flush inside the timed part", ACCELERATOR, FLUSH, FLUSH.replace("            if cold:\n                self._flush()\n", "") + "            if cold:\n                self._flush()\n", "tests/test_accelerator.py"),
-    ("memory peak not reset", "bench/measure/memory.py", "    module.reset_peak_memory_stats(device)\n", "", "tests/test_accelerator.py"),
-    ("annotations counted as kernels", "bench/measure/launches.py", ' and _is_kernel(e)', "", "tests/test_accelerator.py"),
+    ("memory peak not reset", "bench/measure/device/memory.py", "    module.reset_peak_memory_stats(device)\n", "", "tests/test_accelerator.py"),
+    ("annotations counted as kernels", "bench/measure/device/kernel_counts.py", ' and _is_kernel(e)', "", "tests/test_accelerator.py"),
     ("warm-up inside the timed part", SAMPLING, "arms = [ArmSamples(_evaluations(s, timing), s) for s in series]", "arms = [ArmSamples(_evaluations(s, timing), s, list(s[:2])) for s in series]", "tests/test_sampling.py"),
     ("no unmeasured evaluation after a switch", SAMPLING, "            if i != last:\n                timers[i](1)\n", "", "tests/test_sampling.py"),
     ("arms not interleaved back", SAMPLING, "order += order[::-1]", "order += order", "tests/test_sampling.py"),
     ("a sample not divided by its evaluations", SAMPLING, "arms[i].times.append(wall / arms[i].evaluations)", "arms[i].times.append(wall)", "tests/test_sampling.py"),
     ("stops as soon as it looks precise", SAMPLING, "elapsed_s < t.seconds / 2 or ", "", "tests/test_sampling.py"),
     ("speedup upside down", "bench/spec/interval.py", "math.log(min(b, c) / min(o, p))", "math.log(min(o, p) / min(b, c))", "tests/test_statistics.py"),
-    ("samples of one process pooled as independent", "bench/analyse/statistics.py", "return t_interval([reading(b, o) for b, o in zip(baseline, other, strict=True)], confidence)", "return t_interval([float(r) for b, o in zip(baseline, other, strict=True) for r in np.log(b) - np.log(o)], confidence)", "tests/test_statistics.py"),
+    ("samples of one process pooled as independent", "bench/analyse/stats/estimators.py", "return t_interval([reading(b, o) for b, o in zip(baseline, other, strict=True)], confidence)", "return t_interval([float(r) for b, o in zip(baseline, other, strict=True) for r in np.log(b) - np.log(o)], confidence)", "tests/test_statistics.py"),
     ("a kill loses the journal", "bench/run/journal.py", "        self._cut_torn_end()\n", "", "tests/test_runner.py::test_resume_goes_on_where_a_killed_run_stopped"),
-    ("a second opinion that does not wait for the device", "bench/measure/opinions.py", "        call()\n        wait()\n", "        call()\n", "tests/test_opinions.py::test_on_a_device_with_a_queue_the_wait_is_inside_the_timed_statement"),
+    ("a second opinion that does not wait for the device", "bench/measure/second_opinions.py", "        call()\n        wait()\n", "        call()\n", "tests/test_opinions.py::test_on_a_device_with_a_queue_the_wait_is_inside_the_timed_statement"),
     ("eager taken for compiled", "bench/measure/compiling.py", "    if graphs != 1:\n", "    if graphs > 1:\n", "tests/test_compile.py::test_what_runs_eagerly_is_a_failure_and_no_row"),
     ("the cache emptied by writing to it", ACCELERATOR, "self._flushing.sum()", "self._flushing.zero_()", "tests/test_capture.py"),
     ("on after a failed capture", "bench/measure/worker.py", "if device.spoilt or told.get", "if told.get", "tests/test_capture.py"),
-    ("cells counted as processes", "bench/analyse/judgement.py", "    return Interval(mean, error * _t(fewest), fewest)\n", "    return Interval(mean, error * _t(fewest) / len(intervals) ** 0.5, fewest)\n", "tests/test_claims.py"),
-    ("many questions, each at 5 %", "bench/analyse/verdict.py", "if verdict.answer not in DECIDED", "if verdict.answer in DECIDED", "tests/test_claims.py"),
-    ("layers lead though nothing shrinks", "bench/analyse/leading.py", "_all_below(slopes.macs, FLAT), shrinks)", "_all_below(slopes.macs, FLAT))", "tests/test_claims.py"),
-    ("one steep sweep is enough", "bench/analyse/leading.py", "return max((above(e, threshold) for e in slopes), default=1.0)", "return min((above(e, threshold) for e in slopes), default=1.0)", "tests/test_claims.py"),
-    ("absence of evidence taken for equality", "bench/analyse/rules.py", "above(mean, margin), same(mean, margin))", "above(mean, margin), 0.0 if above(mean, margin) > 0.05 else 1.0)", "tests/test_claims.py"),
-    ("every row of a comparison tested alone", "bench/analyse/comparison.py", "adjusted = iter(_ADJUST[correction](every))", "adjusted = iter(every)", "tests/test_compare.py::test_pairs_of_runs_that_differ_by_nothing_are_seldom_called_changed"),
+    ("cells counted as processes", "bench/analyse/claims/answers.py", "    return Interval(mean, error * _t(fewest), fewest)\n", "    return Interval(mean, error * _t(fewest) / len(intervals) ** 0.5, fewest)\n", "tests/test_claims.py"),
+    ("many questions, each at 5 %", "bench/analyse/claims/judge.py", "if verdict.answer not in DECIDED", "if verdict.answer in DECIDED", "tests/test_claims.py"),
+    ("layers lead though nothing shrinks", "bench/analyse/claims/rules_layers_or_macs.py", "_all_below(slopes.macs, FLAT), shrinks)", "_all_below(slopes.macs, FLAT))", "tests/test_claims.py"),
+    ("one steep sweep is enough", "bench/analyse/claims/rules_layers_or_macs.py", "return max((above(e, threshold) for e in slopes), default=1.0)", "return min((above(e, threshold) for e in slopes), default=1.0)", "tests/test_claims.py"),
+    ("absence of evidence taken for equality", "bench/analyse/claims/rules_speed.py", "above(mean, margin), same(mean, margin))", "above(mean, margin), 0.0 if above(mean, margin) > 0.05 else 1.0)", "tests/test_claims.py"),
+    ("every row of a comparison tested alone", "bench/analyse/compare/compare.py", "adjusted = iter(_ADJUST[correction](every))", "adjusted = iter(every)", "tests/test_compare.py::test_pairs_of_runs_that_differ_by_nothing_are_seldom_called_changed"),
     ("steps without proof", ACCELERATOR, "            if ahead:\n", "            if True:\n", "tests/test_accelerator.py"),
-    ("a part's last layer for all of it", "bench/measure/walk.py", "found.get(part, 0.0) + max(0.0, ns - beyond)", "max(0.0, ns - beyond)", "tests/test_walk.py::test_each_step_has_the_time_that_passed_in_it"),
-    ("a crash passes the gate", "bench/analyse/gate.py", " or m.lost)", ")", "tests/test_compare_promises.py::test_a_row_that_ran_out_of_memory_in_b_alone_closes_the_gate"),
-    ("a neighbour's load taken for a change", "bench/analyse/comparison.py", "and not _minima_agree(a, b, log.mean, edge)", "and False", "tests/test_compare.py::test_medians_that_move_alone_are_ambiguous"),
-    ("a failed trial tried again", "bench/run/progress.py", '            return "failed"\n', "            return None\n", "tests/test_runner.py::test_a_failed_trial_is_not_tried_again_on_resume"),
+    ("a part's last layer for all of it", "bench/measure/layer_timing.py", "found.get(part, 0.0) + max(0.0, ns - beyond)", "max(0.0, ns - beyond)", "tests/test_walk.py::test_each_step_has_the_time_that_passed_in_it"),
+    ("a crash passes the gate", "bench/analyse/compare/ci_gate.py", " or m.lost)", ")", "tests/test_compare_promises.py::test_a_row_that_ran_out_of_memory_in_b_alone_closes_the_gate"),
+    ("a neighbour's load taken for a change", "bench/analyse/compare/compare.py", "and not _minima_agree(a, b, log.mean, edge)", "and False", "tests/test_compare.py::test_medians_that_move_alone_are_ambiguous"),
+    ("a failed trial tried again", "bench/run/resume_state.py", '            return "failed"\n', "            return None\n", "tests/test_runner.py::test_a_failed_trial_is_not_tried_again_on_resume"),
 )  # fmt: skip
 
 

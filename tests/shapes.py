@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from bench.spec.blocks import BLOCKS, BlockChoice, Shape, build
+from bench.spec.blocks.blocks import BLOCKS, BlockChoice, Shape, build
 from bench.spec.errors import UserError
 
 ZOO = tuple(name for name, kind in BLOCKS.items() if not kind.network)

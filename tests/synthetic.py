@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from bench.spec import plan as planning
-from bench.spec.config import check
-from bench.spec.plan import Arm, Plan, Trial
+from bench.spec.config.config import check
+from bench.spec.plan import plan as planning
+from bench.spec.plan.plan import Arm, Plan, Trial
 
 Speedup = Callable[[Trial, Arm], float]
 Seconds = Callable[[Trial, Arm], float]

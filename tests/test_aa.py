@@ -12,14 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import cli
-from bench.analyse import aa, families
-from bench.analyse.results import Run, read
+from bench.analyse.runs import noise_floor
+from bench.analyse.runs.run_folder import Run, read
+from bench.analyse.stats import multiple_testing
 from bench.run import launch, runner
 from bench.run.environment import noise_bands
 from bench.show.write import write_views
-from bench.spec.aa import LEAST_PAIRS, draw
 from bench.spec.errors import UserError
 from bench.spec.interval import Interval
+from bench.spec.plan.aa import LEAST_PAIRS, draw
 from tests.synthetic import Story, config, write_run
 
 PAIRS = {
@@ -63,8 +64,8 @@ def test_an_impossible_number_of_pairs_is_one_line(pairs: int) -> None:
 
 
 def test_where_nothing_differs_the_rate_is_the_nominal_one(null: Run) -> None:
-    assert aa.is_aa(null)
-    noise = aa.judge(null)
+    assert noise_floor.is_aa(null)
+    noise = noise_floor.judge(null)
     assert noise.pairs == 300
     low, high = noise.false_positive_ci
     assert low <= 0.05 <= high
@@ -75,17 +76,17 @@ def test_where_nothing_differs_the_rate_is_the_nominal_one(null: Run) -> None:
 
 
 def test_a_pipeline_that_sees_differences_where_there_are_none_is_found_out(tmp_path: Path) -> None:
-    noise = aa.judge(read(null_run(tmp_path, effect=0.05)))
+    noise = noise_floor.judge(read(null_run(tmp_path, effect=0.05)))
     assert noise.false_positive_ci[0] > 0.05
     assert "NOT as it should be" in noise.sentences()[1]
 
 
 def test_the_smallest_effect_is_decided_four_times_of_five(null: Run, tmp_path: Path) -> None:
     """On the same machine's noise with that effect planted, by the verdict that rows get."""
-    noise = aa.judge(null)
+    noise = noise_floor.judge(null)
     planted = read(null_run(tmp_path / "planted", effect=noise.smallest_detectable_effect, seed=5))
     found = [
-        families.verdict(Interval(math.log(s), p, 6), noise.noise_band)
+        multiple_testing.verdict(Interval(math.log(s), p, 6), noise.noise_band)
         for s, p in zip(planted.pairs["speedup"], planted.pairs["precision"], strict=True)
     ]
     assert 0.7 <= found.count("faster") / len(found) <= 0.9
@@ -93,7 +94,7 @@ def test_the_smallest_effect_is_decided_four_times_of_five(null: Run, tmp_path: 
 
 def test_a_run_that_compares_two_blocks_is_no_aa_test(tmp_path: Path, sketched: None) -> None:
     write_run(tmp_path)
-    assert not aa.is_aa(read(tmp_path))
+    assert not noise_floor.is_aa(read(tmp_path))
     assert write_views(tmp_path).noise is None
     assert not (tmp_path / "aa.json").exists()
 
@@ -173,7 +174,7 @@ def test_the_latest_band_of_this_very_device_torch_and_number_of_threads_is_take
 def test_a_verdict_respects_interval_margin_and_band(
     mean: float, half_width: float, band: float, said: str | None
 ) -> None:
-    assert families.verdict(Interval(mean, half_width, 6), band) == said
+    assert multiple_testing.verdict(Interval(mean, half_width, 6), band) == said
 
 
 @given(st.floats(-1, 1), st.floats(1e-3, 1), st.floats(0, 0.5))
@@ -181,8 +182,8 @@ def test_a_verdict_turns_over_with_the_arms_and_never_speaks_within_the_band(
     mean: float, half: float, band: float
 ) -> None:
     turned = {"faster": "slower", "slower": "faster"}
-    said = families.verdict(Interval(mean, half, 6), band)
-    assert families.verdict(Interval(-mean, half, 6), band) == turned.get(str(said), said)
+    said = multiple_testing.verdict(Interval(mean, half, 6), band)
+    assert multiple_testing.verdict(Interval(-mean, half, 6), band) == turned.get(str(said), said)
     if abs(mean) <= max(band, half):
         assert said in ("same", "undecided")
 
@@ -191,7 +192,7 @@ def test_a_small_test_gives_a_wide_interval_of_the_rate(tmp_path: Path) -> None:
     axes = {"channels": [8, 16], "kernel": 3, "threads": 1}
     few = {"t": {"blocks": ["standard", {"name": "standard", "again": True}], "axes": axes}}
     write_run(tmp_path, Story(speedup=lambda *_: 1.0), config(experiments=few))
-    noise = aa.judge(read(tmp_path))
+    noise = noise_floor.judge(read(tmp_path))
     assert noise.false_positive_ci[1] - noise.false_positive_ci[0] > 0.5
     assert np.isfinite(noise.smallest_detectable_effect)
     assert "too few pairs to say" in noise.sentences()[1]

@@ -11,11 +11,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from bench.measure import accelerator, devices, diagnosis, launches, memory, selfcheck
-from bench.measure.telemetry import Nvml
-from bench.spec.config import check
+from bench.measure import selfcheck
+from bench.measure.device import accelerator, devices, diagnosis, kernel_counts, memory
+from bench.measure.device.telemetry import Nvml
+from bench.spec.config.config import check
 from bench.spec.errors import UserError
-from bench.spec.plan import make
+from bench.spec.plan.plan import make
 
 
 class FakeModule:
@@ -222,7 +223,7 @@ def test_only_kernels_are_launches():
         event("CPU", "cpu_op"),
         event("CPU", "kernel"),
     ]
-    assert launches.kernels(seen, "cuda") == 3
+    assert kernel_counts.kernels(seen, "cuda") == 3
 
 
 def test_only_kernels_are_launches_where_torch_does_not_tell_the_kind_of_an_event():
@@ -240,12 +241,12 @@ def test_only_kernels_are_launches_where_torch_does_not_tell_the_kind_of_an_even
         old("mine", ranged=True),
         old("aten::conv2d", kind="CPU"),
     ]
-    assert launches.kernels(seen, "cuda") == 1
+    assert kernel_counts.kernels(seen, "cuda") == 1
 
 
 def test_launches_are_not_counted_where_nothing_can_count_them():
-    assert launches.by_profiler(lambda: None, "mps", lambda: None) is None
-    assert launches.by_graph(lambda: None, "xpu", None) is None
+    assert kernel_counts.by_profiler(lambda: None, "mps", lambda: None) is None
+    assert kernel_counts.by_graph(lambda: None, "xpu", None) is None
 
 
 class FakeNvml:

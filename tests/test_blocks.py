@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from bench.measure.modules import build_module
-from bench.spec.blocks import BLOCKS, Block, BlockChoice, Shape, build
+from bench.spec.blocks.blocks import BLOCKS, Block, BlockChoice, Shape, build
+from bench.spec.blocks.layers import Residual
 from bench.spec.errors import UserError
-from bench.spec.layers import Residual
 from tests.shapes import buildable
 
 

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.analyse import calibration, calibration_scores, calibration_tables, unfitted_roofline
-from bench.analyse.calibration_scores import NO_DEVICE, NO_SOURCE
-from bench.analyse.calibration_tables import Observed
-from bench.spec import kernel_model
+from bench.spec.blocks.kernels import convolution, elementwise, linear, norm, pool
+from bench.spec.devices.predicted_devices import known
 from bench.spec.errors import UserError
-from bench.spec.kernels import convolution, elementwise, linear, norm, pool
-from bench.spec.model_parameters import PRIOR, prior
-from bench.spec.predicted_devices import known
+from bench.spec.model import kernel_model
+from bench.spec.model.model_parameters import PRIOR, prior
+from tools.model_fit import calibration, calibration_scores, calibration_tables, unfitted_roofline
+from tools.model_fit.calibration_scores import NO_DEVICE, NO_SOURCE
+from tools.model_fit.calibration_tables import Observed
 
 GPUS = [d for d in known().values() if d.kind == "gpu"]
 CPUS = [d for d in known().values() if d.kind == "cpu"]
@@ -235,7 +235,7 @@ def test_an_excerpt_of_the_package_is_read_where_the_folder_has_no_such_table(tm
 
 
 def excerpts(part):
-    with as_file(files("bench.analyse") / calibration_tables.TABLES) as folder:
+    with as_file(files("tools.model_fit") / calibration_tables.TABLES) as folder:
         return {
             file.stem: list(csv.DictReader(file.open(encoding="utf-8")))
             for file in sorted(folder.glob(f"{part}/*.csv"))
@@ -254,7 +254,7 @@ def test_the_excerpts_two_figures_of_each_network_agree():
 
 @cache
 def rows_of_excerpts():
-    with as_file(files("bench.analyse") / calibration_tables.TABLES) as folder:
+    with as_file(files("tools.model_fit") / calibration_tables.TABLES) as folder:
         return calibration_tables.read(folder)
 
 

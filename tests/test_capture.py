@@ -9,15 +9,16 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from bench.analyse.records import Inspected
-from bench.analyse.speedup import _odd
-from bench.measure import accelerator, devices, launches, memory, simulated, worker
-from bench.measure.devices import CaptureFailed, Cpu, Launches
+from bench.analyse.runs.journal import Inspected
+from bench.analyse.runs.measured_rows import _odd
+from bench.measure import simulated, worker
+from bench.measure.device import accelerator, devices, kernel_counts, memory
+from bench.measure.device.devices import CaptureFailed, Cpu, Launches
 from bench.measure.modules import Evaluation
 from bench.measure.simulated.module import Module
 from bench.run import launch
-from bench.spec.config import Timing, check
-from bench.spec.plan import Trial, make
+from bench.spec.config.config import Timing, check
+from bench.spec.plan.plan import Trial, make
 
 SIM = torch.device("simgpu")
 
@@ -184,16 +185,16 @@ def test_one_counter_that_fails_does_not_take_the_other_ones_count(device, monke
 
     for failing, expected in (("by_profiler", Launches(None, 5)), ("by_graph", Launches(5, None))):
         with monkeypatch.context() as patch:
-            patch.setattr(launches, "by_profiler", lambda *_: 5)
-            patch.setattr(launches, "by_graph", lambda *_: 5)
-            patch.setattr(launches, failing, broken)
+            patch.setattr(kernel_counts, "by_profiler", lambda *_: 5)
+            patch.setattr(kernel_counts, "by_graph", lambda *_: 5)
+            patch.setattr(kernel_counts, failing, broken)
             assert device.launches(lambda: None) == expected
     assert not device.spoilt
 
 
 def test_a_capture_that_fails_while_counting_is_a_missing_count_in_a_spoilt_process(device, monkeypatch):
-    monkeypatch.setattr(launches, "by_profiler", lambda *_: 5)
-    monkeypatch.setattr(launches, "by_graph", lambda call, kind, capture: capture(None, call))
+    monkeypatch.setattr(kernel_counts, "by_profiler", lambda *_: 5)
+    monkeypatch.setattr(kernel_counts, "by_graph", lambda call, kind, capture: capture(None, call))
 
     def call() -> None:
         raise coded(900)
@@ -219,15 +220,15 @@ class Runtime:
 
 
 def test_kernel_nodes_are_counted_and_an_error_of_cudas_is_no_count():
-    assert launches.kernel_nodes(1, Runtime(["kernel", "memset", "kernel", "empty"])) == 2
+    assert kernel_counts.kernel_nodes(1, Runtime(["kernel", "memset", "kernel", "empty"])) == 2
     with pytest.raises(RuntimeError, match="could not be read: 999"):
-        launches.kernel_nodes(1, Runtime(["kernel"], code=999))
+        kernel_counts.kernel_nodes(1, Runtime(["kernel"], code=999))
 
 
 def test_a_profiler_that_saw_nothing_has_not_counted(monkeypatch: pytest.MonkeyPatch):
     """Without CUPTI torch's profiler warns and gives no events; a call starts at least one kernel."""
-    monkeypatch.setattr(launches, "kernels", lambda *_: 0)
-    assert launches.by_profiler(lambda: None, "cuda", lambda: None) is None
+    monkeypatch.setattr(kernel_counts, "kernels", lambda *_: 0)
+    assert kernel_counts.by_profiler(lambda: None, "cuda", lambda: None) is None
 
 
 def test_two_counts_that_differ_are_told_plainly():

@@ -16,18 +16,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.analyse import leading, rules
-from bench.analyse.claims import BY_ID, CLAIMS
-from bench.analyse.families import MARGIN
-from bench.analyse.judgement import DECIDED, FLAT, SPEEDUP, STEEP, Verdict, above, below, mean_of, ruled
-from bench.analyse.regimes import regime
-from bench.analyse.results import Run
-from bench.analyse.sites import BLOCKS, Cell, Rows, Setup, Site, primary
-from bench.analyse.sweeps import Place, Point, Sweep
-from bench.analyse.verdict import Verdicts, corrected, judge
-from bench.show import verdict as words
+from bench.analyse.claims import rules_layers_or_macs, rules_speed
+from bench.analyse.claims.answers import DECIDED, FLAT, SPEEDUP, STEEP, Verdict, above, below, mean_of, ruled
+from bench.analyse.claims.bottleneck import regime
+from bench.analyse.claims.claims import BY_ID, CLAIMS
+from bench.analyse.claims.conditions import BLOCKS, Cell, Rows, Setup, Site, primary
+from bench.analyse.claims.judge import Verdicts, corrected, judge
+from bench.analyse.runs.run_folder import Run
+from bench.analyse.stats.multiple_testing import MARGIN
+from bench.analyse.sweeps.designed import Place, Point, Sweep
+from bench.show.text import claims as words
 from bench.spec.interval import Interval, t_interval
-from bench.spec.plan import Plan
+from bench.spec.plan.plan import Plan
 from tests import worlds
 from tests.synthetic import Seconds
 from tests.worlds import bandwidth, by_device, card, compute, equal, overhead, planned, run_of, server, speedup_of
@@ -109,7 +109,7 @@ def test_rows_of_one_process_never_decide_and_what_confirms_says_why() -> None:
         assert {v.site for v in own} == {v.site for v in several.of(claim) if v.confirmatory}, claim
         assert {(v.answer, v.p) for v in found.of(claim)} == {("UNDECIDED", None)}, claim
     for claim in ("cpu_3x", "gpu_no_gain", "device_by_block", "parallelism"):
-        assert {v.why for v in found.of(claim) if v.confirmatory} == {rules.NO_INTERVAL}
+        assert {v.why for v in found.of(claim) if v.confirmatory} == {rules_speed.NO_INTERVAL}
 
 
 def test_a_batch_that_more_processes_measured_does_not_take_the_place_of_the_smallest() -> None:
@@ -158,7 +158,7 @@ def test_without_graph_or_batch_layers_are_not_declared_to_lead() -> None:
     assert any("was not measured" in note for note in v.notes)
     (compute_led,) = [v for v in judge([run_of(plan, card)]).of("cpu_led_by_compute") if not v.own]
     assert (compute_led.answer, compute_led.confirmatory) == ("REFUTED", False)
-    assert leading.SWAPPED in compute_led.notes
+    assert rules_layers_or_macs.SWAPPED in compute_led.notes
 
 
 def test_one_kind_of_sweep_alone_can_refute_but_not_support() -> None:
@@ -443,10 +443,10 @@ def test_sweeps_that_disagree_support_nothing_and_refute_nothing() -> None:
         ([steep, steep], [steep, steep], "REFUTED"),
     ):
         here = (*(ladder(t) for t in layers), *(ladder(t, grows="macs") for t in macs))
-        (v,) = [v for v in leading.led_by_layers(drawn([], {GPU: here, graph: there})) if v.site == GPU]
+        (v,) = [v for v in rules_layers_or_macs.led_by_layers(drawn([], {GPU: here, graph: there})) if v.site == GPU]
         assert v.answer == answer, (layers, macs)
         swapped = (*(ladder(t, site=CPU) for t in macs), *(ladder(t, site=CPU, grows="macs") for t in layers))
-        (v,) = leading.led_by_compute(drawn([], {CPU: swapped}))
+        (v,) = rules_layers_or_macs.led_by_compute(drawn([], {CPU: swapped}))
         assert v.answer == answer, (layers, macs)
 
 
@@ -527,17 +527,19 @@ def wrong(draw: Callable[[np.random.Generator], list[Verdict]], *groups: Sequenc
 @pytest.mark.parametrize("shared", [0.0, 0.95])
 def test_at_a_threshold_of_speed_each_answer_is_wrong_in_five_percent_at_most(shared: float) -> None:
     def at_three(rng: np.random.Generator) -> list[Verdict]:
-        return rules.cpu_3x(drawn(cells_of(rng, CPU, math.log(SPEEDUP), shared)))
+        return rules_speed.cpu_3x(drawn(cells_of(rng, CPU, math.log(SPEEDUP), shared)))
 
     def at_the_margin(rng: np.random.Generator) -> list[Verdict]:
-        return rules.gpu_no_gain(drawn(cells_of(rng, GPU, MARGIN, shared)))
+        return rules_speed.gpu_no_gain(drawn(cells_of(rng, GPU, MARGIN, shared)))
 
     def apart_by_the_margin(rng: np.random.Generator) -> list[Verdict]:
-        return rules.device_by_block(drawn(cells_of(rng, CPU, 1.0 + MARGIN, shared) + cells_of(rng, GPU, 1.0, shared)))
+        return rules_speed.device_by_block(
+            drawn(cells_of(rng, CPU, 1.0 + MARGIN, shared) + cells_of(rng, GPU, 1.0, shared))
+        )
 
     def no_slope(rng: np.random.Generator) -> list[Verdict]:
         one = replace(CPU, threads=1)
-        return rules.parallelism(drawn(cells_of(rng, one, 1.0, shared) + cells_of(rng, CPU, 1.0, shared)))
+        return rules_speed.parallelism(drawn(cells_of(rng, one, 1.0, shared) + cells_of(rng, CPU, 1.0, shared)))
 
     decided = ["SUPPORTED", "REFUTED"]
     assert max(wrong(at_three, decided[:1], decided[1:])) <= MOST_WRONG
@@ -553,11 +555,13 @@ def test_at_a_threshold_of_what_leads_each_answer_is_wrong_in_five_percent_at_mo
 
     def by_layers(rng: np.random.Generator) -> list[Verdict]:
         here = (swept(rng, e_layers, GPU, "layers", shared), swept(rng, e_macs, GPU, "macs", shared))
-        return leading.led_by_layers(drawn([], {GPU: here, graph: (swept(rng, 0.2, graph, "layers", shared),)}))
+        return rules_layers_or_macs.led_by_layers(
+            drawn([], {GPU: here, graph: (swept(rng, 0.2, graph, "layers", shared),)})
+        )
 
     def by_compute(rng: np.random.Generator) -> list[Verdict]:
         steep, flat = swept(rng, e_layers, CPU, "macs", shared), swept(rng, e_macs, CPU, "layers", shared)
-        return leading.led_by_compute(drawn([], {CPU: (flat, steep)}))
+        return rules_layers_or_macs.led_by_compute(drawn([], {CPU: (flat, steep)}))
 
     for rule in (by_layers, by_compute):
         assert max(wrong(rule, ["SUPPORTED"], ["REFUTED"])) <= MOST_WRONG

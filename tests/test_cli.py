@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from bench import cli
-from bench.spec import outline
-from bench.spec.blocks import BLOCKS
+from bench.spec.blocks.blocks import BLOCKS
 from bench.spec.errors import UserError
+from bench.spec.plan import plan_text
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = ("torch", "pandas", "scipy", "matplotlib", "numpy")
@@ -379,7 +379,7 @@ def test_an_interrupt_ends_with_130(bench, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     (tmp_path / "x.yaml").write_text(CONFIG)
-    monkeypatch.setattr(outline, "text", interrupted)
+    monkeypatch.setattr(plan_text, "text", interrupted)
     status, _, err = bench("plan", tmp_path / "x.yaml")
     assert status == 130
     assert "Traceback" not in err

@@ -10,9 +10,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench.analyse import results
-from bench.analyse.comparison import compare
-from bench.show.compare_export import as_csv
+from bench.analyse.compare.compare import compare
+from bench.analyse.runs import run_folder
+from bench.show.export.compare import as_csv
 from bench.spec import columns_page
 from bench.spec.columns import COLUMNS, FILES, KEYS, MEASURED, columns_of
 from tests.synthetic import Story, config, write_run
@@ -29,16 +29,16 @@ FAILS = {0: (1, "oom", "no memory"), 1: (2, "crash", "it fell"), 2: (1, "unsuppo
 
 
 @pytest.fixture(scope="module", params=[*REFERENCES, None], ids=lambda folder: folder.name if folder else "made-up")
-def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> results.Run:
+def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> run_folder.Run:
     """A reference run, or one in which trials fail before and after their first process."""
     if request.param is not None:
-        return results.read(request.param, samples=True)
+        return run_folder.read(request.param, samples=True)
     folder = tmp_path_factory.mktemp("made-up")
     write_run(folder, Story(fails=FAILS, once=frozenset({3})), config({"threads": [1]}))
-    return results.read(folder, samples=True)
+    return run_folder.read(folder, samples=True)
 
 
-def tables(run: results.Run) -> list[tuple[str, pd.DataFrame]]:
+def tables(run: run_folder.Run) -> list[tuple[str, pd.DataFrame]]:
     frames = {"m": run.measurements, "p": run.pairs, "s": run.samples, "o": run.opinions, "r": run.roofs}
     return [(key, frame) for key, frame in frames.items() if frame is not None]
 
@@ -55,7 +55,7 @@ def test_the_page_shows_the_tables_that_the_command_prints():
 def test_the_columns_of_a_comparison_are_told(tmp_path: Path):
     for name in "ab":
         write_run(tmp_path / name, Story(run_id=name), config({"threads": [1]}))
-    compared = compare(*(results.read(tmp_path / name) for name in "ab"))
+    compared = compare(*(run_folder.read(tmp_path / name) for name in "ab"))
     header = as_csv([compared]).splitlines()[0].split(",")
     page = (ROOT / "docs" / "COLUMNS.md").read_text(encoding="utf-8")
     section = page.partition("## What `bench compare --csv` writes")[2].partition("\n## ")[0]
@@ -81,13 +81,13 @@ def test_a_committed_table_has_the_header_that_bench_report_writes(table: Path):
     assert header.split(",") == [c.name for c in columns_of(key)], f"bench report {table.parent.relative_to(ROOT)}"
 
 
-def test_a_column_that_is_never_empty_is_not(run: results.Run):
+def test_a_column_that_is_never_empty_is_not(run: run_folder.Run):
     for key, table in tables(run):
         for column in columns_of(key):  # type: ignore[arg-type]
             assert column.empty or table[column.name].notna().all(), (FILES[key], column.name)
 
 
-def test_a_column_is_empty_where_it_says_and_in_no_other_row(run: results.Run):
+def test_a_column_is_empty_where_it_says_and_in_no_other_row(run: run_folder.Run):
     for key, table in tables(run):
         if key not in "mp":
             continue

@@ -21,19 +21,19 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from bench import cli
-from bench.analyse import results
-from bench.analyse.comparison import CHANGED, Comparison, Match, Table, beyond, compare, compare_all, judge
-from bench.analyse.gate import Gate, gate
-from bench.show.compare import headline, overall, show
-from bench.show.compare_export import as_csv, to_dict, write_csv
-from bench.show.compare_picture import draw, picture, ratios, spread
+from bench.analyse.compare.ci_gate import Gate, gate
+from bench.analyse.compare.compare import CHANGED, Comparison, Match, Table, beyond, compare, compare_all, judge
+from bench.analyse.runs import run_folder
+from bench.show.export.compare import as_csv, to_dict, write_csv
+from bench.show.plots.compare import draw, picture, ratios, spread
+from bench.show.text.compare import headline, overall, show
 from bench.spec.errors import UserError
 from bench.spec.interval import Interval
-from bench.spec.plan import Arm, Trial
+from bench.spec.plan.plan import Arm, Trial
 from tests.synthetic import Story, by_ops_and_flops, config, half_the_promise, write_run
 
 DATA = config({"channels": [16, 32, 64, 128, 256]})
-Other = Callable[..., results.Run]
+Other = Callable[..., run_folder.Run]
 
 
 def planted(trial: Trial, arm: Arm) -> float:
@@ -42,15 +42,15 @@ def planted(trial: Trial, arm: Arm) -> float:
 
 
 @pytest.fixture(scope="module")
-def a(tmp_path_factory: pytest.TempPathFactory) -> results.Run:
+def a(tmp_path_factory: pytest.TempPathFactory) -> run_folder.Run:
     folder = tmp_path_factory.mktemp("a")
     write_run(folder, Story(run_id="a"), DATA)
-    return results.read(folder)
+    return run_folder.read(folder)
 
 
-def other(folder: Path, story: Story, **more: object) -> results.Run:
+def other(folder: Path, story: Story, **more: object) -> run_folder.Run:
     write_run(folder, story, more.pop("data", DATA), **more)  # type: ignore[arg-type]
-    return results.read(folder)
+    return run_folder.read(folder)
 
 
 def counted(found: Comparison) -> dict[str, int]:
@@ -60,7 +60,7 @@ def counted(found: Comparison) -> dict[str, int]:
 # ---------------------------------------------------------------- verdicts
 
 
-def test_a_run_against_itself_is_the_same_in_every_row(a: results.Run) -> None:
+def test_a_run_against_itself_is_the_same_in_every_row(a: run_folder.Run) -> None:
     found = compare(a, a)
     assert counted(found) == {"SAME": 20}
     assert found.times is not None
@@ -75,14 +75,14 @@ def test_a_run_of_one_process_is_the_same_as_itself(tmp_path: Path) -> None:
     assert counted(compare(one, one)) == {"SAME": 20}
 
 
-def test_a_second_run_of_the_same_truth_is_the_same(a: results.Run, tmp_path: Path) -> None:
+def test_a_second_run_of_the_same_truth_is_the_same(a: run_folder.Run, tmp_path: Path) -> None:
     found = compare(a, other(tmp_path, Story(run_id="b", seed=2)))
     assert counted(found) == {"SAME": 20}
     assert "of A: " in overall(found.speedups)
     assert "within" in overall(found.speedups)
 
 
-def test_a_planted_change_is_found_and_no_other(a: results.Run, tmp_path: Path) -> None:
+def test_a_planted_change_is_found_and_no_other(a: run_folder.Run, tmp_path: Path) -> None:
     found = compare(a, other(tmp_path, Story(planted, run_id="b", seed=2, processes=8)))
     slower = [m for m in found.speedups.matches if m.verdict == "SLOWER"]
     assert [(m.a["c_in"], m.a["kernel"]) for m in slower] == [(64, 3)] * 2
@@ -95,7 +95,7 @@ def test_a_planted_change_is_found_and_no_other(a: results.Run, tmp_path: Path) 
     )
 
 
-def test_what_is_planted_is_found_and_little_else_over_many_runs(a: results.Run) -> None:
+def test_what_is_planted_is_found_and_little_else_over_many_runs(a: run_folder.Run) -> None:
     """Ten pairs of 200 rows, 20 of them 10 % slower: most are found, and of what is called changed under 5 % is not."""
     rng = np.random.default_rng(5)
     found = missed = false = 0
@@ -111,7 +111,7 @@ def test_what_is_planted_is_found_and_little_else_over_many_runs(a: results.Run)
 
 
 @pytest.mark.parametrize("correction", ["benjamini-hochberg", "holm"])
-def test_pairs_of_runs_that_differ_by_nothing_are_seldom_called_changed(a: results.Run, correction: Any) -> None:
+def test_pairs_of_runs_that_differ_by_nothing_are_seldom_called_changed(a: run_folder.Run, correction: Any) -> None:
     """With hardly a margin, so that the correction alone stands guard: families with any false change are at most nominal."""
     rng = np.random.default_rng(6)
     wrong = sum(
@@ -120,7 +120,7 @@ def test_pairs_of_runs_that_differ_by_nothing_are_seldom_called_changed(a: resul
     assert wrong <= 10  # of 100 at 5 %: the 97.5 % point of the binomial
 
 
-def test_a_noise_band_holds_off_what_runs_differ_by(a: results.Run) -> None:
+def test_a_noise_band_holds_off_what_runs_differ_by(a: run_folder.Run) -> None:
     """Rows that shift by 4 % from run to run, which no process of a run knows of: the band, where recorded, is a floor."""
     rng = np.random.default_rng(7)
     plain = banded = 0
@@ -132,19 +132,19 @@ def test_a_noise_band_holds_off_what_runs_differ_by(a: results.Run) -> None:
     assert banded <= 0.05 * 1000
 
 
-def test_wide_intervals_are_ambiguous_not_the_same(a: results.Run, tmp_path: Path) -> None:
+def test_wide_intervals_are_ambiguous_not_the_same(a: run_folder.Run, tmp_path: Path) -> None:
     found = compare(a, other(tmp_path, Story(run_id="b", seed=2, process_sd=0.2)))
     assert found.speedups.counts["AMBIGUOUS"] >= 18
 
 
-def test_one_process_decides_nothing(a: results.Run, tmp_path: Path) -> None:
+def test_one_process_decides_nothing(a: run_folder.Run, tmp_path: Path) -> None:
     found = compare(a, other(tmp_path, Story(planted, run_id="b", processes=1)))
     assert counted(found) == {"AMBIGUOUS": 20}
     assert found.speedups.matches[0].ends is None
     assert "without an interval" in overall(found.speedups)
 
 
-def test_a_failed_row_is_not_measured_and_counts_nowhere(a: results.Run, tmp_path: Path) -> None:
+def test_a_failed_row_is_not_measured_and_counts_nowhere(a: run_folder.Run, tmp_path: Path) -> None:
     found = compare(a, other(tmp_path, Story(run_id="b", seed=2, fails={0: (1, "oom", "no memory")})))
     assert found.speedups.counts["NOT MEASURED"] == 1
     assert found.speedups.matches[0].ratio is None
@@ -167,7 +167,7 @@ def test_a_change_is_an_interval_beyond_the_margin_and_the_same_is_never_wider(
         assert abs(mean) < edge
 
 
-def test_the_margin_is_never_below_a_runs_noise_band(a: results.Run) -> None:
+def test_the_margin_is_never_below_a_runs_noise_band(a: run_folder.Run) -> None:
     found = compare(a, _with_band(_renamed(a), 0.12), margin=0.02)
     assert found.speedups.edge == pytest.approx(0.12)
     assert all(m.log is not None and m.log.half_width > 0.12 for m in found.speedups.matches)
@@ -177,7 +177,7 @@ def test_the_margin_is_never_below_a_runs_noise_band(a: results.Run) -> None:
         compare(a, a, margin=1.0)
 
 
-def test_a_noise_band_of_a_device_that_was_not_compared_is_no_part_of_the_comparison(a: results.Run) -> None:
+def test_a_noise_band_of_a_device_that_was_not_compared_is_no_part_of_the_comparison(a: run_folder.Run) -> None:
     on_card = a.pairs.assign(device="cuda:0", noise_band=0.2)
     b = replace(a, run_id="b", pairs=pd.concat([a.pairs, on_card], ignore_index=True))
     found = compare(a, b)
@@ -186,7 +186,7 @@ def test_a_noise_band_of_a_device_that_was_not_compared_is_no_part_of_the_compar
     assert "widened" not in _small_print(ratios(found))
 
 
-def test_a_row_is_held_against_the_band_of_its_own_threads(a: results.Run) -> None:
+def test_a_row_is_held_against_the_band_of_its_own_threads(a: run_folder.Run) -> None:
     few = a.pairs["threads"] == 1
     found = compare(a, replace(a, run_id="b", pairs=a.pairs.assign(noise_band=few.map({True: 0.12, False: None}))))
     assert {(m.a["threads"] == 1, round(math.expm1(m.edge), 3)) for m in found.speedups.judged} == {(True, 0.127), (False, 0.05)}  # fmt: skip
@@ -198,7 +198,7 @@ def test_a_row_is_held_against_the_band_of_its_own_threads(a: results.Run) -> No
     assert "no change that matters: within 5 %, of some rows 12.7 %" in named
 
 
-def test_runs_of_other_confidence_are_held_to_the_first_ones(a: results.Run, tmp_path: Path) -> None:
+def test_runs_of_other_confidence_are_held_to_the_first_ones(a: run_folder.Run, tmp_path: Path) -> None:
     timing = {"confidence": 0.8}
     found = compare(
         a, other(tmp_path, Story(run_id="b"), data=config({"channels": [16, 32, 64, 128, 256]}, timing=timing))
@@ -211,7 +211,7 @@ def test_runs_of_other_confidence_are_held_to_the_first_ones(a: results.Run, tmp
 # ---------------------------------------------------------------- the whole
 
 
-def test_the_mean_says_which_way_it_goes_and_leaves_out_what_is_confounded(a: results.Run, tmp_path: Path) -> None:
+def test_the_mean_says_which_way_it_goes_and_leaves_out_what_is_confounded(a: run_folder.Run, tmp_path: Path) -> None:
     less = other(tmp_path, Story(lambda t, arm: 0.8 * half_the_promise(t, arm), run_id="b", seed=2))
     found = compare(a, less)
     assert "20 % lower (geometric mean of 20 rows)" in overall(found.speedups)
@@ -221,7 +221,7 @@ def test_the_mean_says_which_way_it_goes_and_leaves_out_what_is_confounded(a: re
     assert mean.half_width >= np.mean(widths) > 0  # as if the rows' errors moved as one
 
 
-def test_the_mean_of_one_row_says_what_the_row_says(a: results.Run) -> None:
+def test_the_mean_of_one_row_says_what_the_row_says(a: run_folder.Run) -> None:
     found = compare(a, _renamed(a)).speedups
     edge = math.log(1.05)
     for half_width, said in ((0.055, "the same within 5 %"), (0.065, "neither higher nor lower for sure")):
@@ -232,7 +232,7 @@ def test_the_mean_of_one_row_says_what_the_row_says(a: results.Run) -> None:
         assert f"{said} (geometric mean of 1 row)" in overall(replace(found, matches=(row,)))
 
 
-def test_times_are_compared_on_one_machine_and_block_by_block(a: results.Run, tmp_path: Path) -> None:
+def test_times_are_compared_on_one_machine_and_block_by_block(a: run_folder.Run, tmp_path: Path) -> None:
     slow = Story(run_id="b", seed=2, base_s=lambda t: 1.2 * by_ops_and_flops(t))
     found = compare(a, other(tmp_path, slow))
     assert counted(found) == {"SAME": 20}  # a speedup has its machine on both sides
@@ -247,7 +247,7 @@ def test_times_are_compared_on_one_machine_and_block_by_block(a: results.Run, tm
     assert len(gate([found], quantity="time").failing) == 40
 
 
-def test_medians_that_move_alone_are_ambiguous(a: results.Run, tmp_path: Path) -> None:
+def test_medians_that_move_alone_are_ambiguous(a: run_folder.Run, tmp_path: Path) -> None:
     """A neighbour slows most samples down and not the fastest ones."""
     b = other(tmp_path, Story(run_id="b", seed=2, slow_median=frozenset(range(20))))
     found = compare(a, b)
@@ -264,7 +264,9 @@ def test_medians_that_move_alone_are_ambiguous(a: results.Run, tmp_path: Path) -
         ({"cpu_model": "Imaginary CPU @ 2.00GHz", "physical_cores": 2, "memory_bytes": 64 << 30}, "memory: "),
     ],
 )  # fmt: skip
-def test_times_of_two_machines_are_not_compared(a: results.Run, tmp_path: Path, host: dict[str, Any], why: str) -> None:
+def test_times_of_two_machines_are_not_compared(
+    a: run_folder.Run, tmp_path: Path, host: dict[str, Any], why: str
+) -> None:
     found = compare(a, other(tmp_path, Story(run_id="b", seed=2), environment={"host": host}))
     assert found.times is None
     assert why in found.apart
@@ -273,7 +275,7 @@ def test_times_of_two_machines_are_not_compared(a: results.Run, tmp_path: Path, 
         gate([found], quantity="time")
 
 
-def test_several_runs_are_one_family(a: results.Run, tmp_path: Path) -> None:
+def test_several_runs_are_one_family(a: run_folder.Run, tmp_path: Path) -> None:
     b = other(tmp_path / "b", Story(planted, run_id="b", seed=2, processes=8))
     c = other(tmp_path / "c", Story(run_id="c", seed=3, processes=8))
     found = compare_all([a, b, c], correction="holm")
@@ -285,7 +287,7 @@ def test_several_runs_are_one_family(a: results.Run, tmp_path: Path) -> None:
 # ---------------------------------------------------------------- what differs
 
 
-def test_what_differs_between_the_runs_is_named(a: results.Run, tmp_path: Path) -> None:
+def test_what_differs_between_the_runs_is_named(a: run_folder.Run, tmp_path: Path) -> None:
     facts = {"torch": "2.12.1", "host": {"cpu_model": "Another CPU", "physical_cores": 2, "memory_bytes": 8 << 30}}
     data = config({"channels": [16], "threads": [1]}, timing={"precision": 0.02})
     found = compare(a, other(tmp_path, Story(run_id="b"), data=data, environment=facts))
@@ -297,7 +299,7 @@ def test_what_differs_between_the_runs_is_named(a: results.Run, tmp_path: Path) 
     assert "differs: torch: 2.13.0 in A, 2.12.1 in B" in _shown(found)
 
 
-def test_a_cpu_and_a_gpu_are_compared_by_their_speedups(a: results.Run, tmp_path: Path) -> None:
+def test_a_cpu_and_a_gpu_are_compared_by_their_speedups(a: run_folder.Run, tmp_path: Path) -> None:
     gpu = other(tmp_path, Story(lambda t, arm: half_the_promise(t, arm) / 3, run_id="b"), devices=("cuda:0",))
     found = compare(a, gpu)
     assert found.across
@@ -307,7 +309,7 @@ def test_a_cpu_and_a_gpu_are_compared_by_their_speedups(a: results.Run, tmp_path
     assert found.times is None
 
 
-def test_the_words_tell_what_was_asked_of_the_rows(a: results.Run, tmp_path: Path) -> None:
+def test_the_words_tell_what_was_asked_of_the_rows(a: run_folder.Run, tmp_path: Path) -> None:
     found = compare(a, other(tmp_path, Story(planted, run_id="b", seed=2, processes=8)))
     text = _shown(found)
     lines = [line for line in text.splitlines() if line.startswith("sweep/")]
@@ -318,7 +320,7 @@ def test_the_words_tell_what_was_asked_of_the_rows(a: results.Run, tmp_path: Pat
     assert "\x1b" not in text
 
 
-def test_rows_of_one_run_only_are_listed(a: results.Run, tmp_path: Path) -> None:
+def test_rows_of_one_run_only_are_listed(a: run_folder.Run, tmp_path: Path) -> None:
     found = compare(a, other(tmp_path, Story(run_id="b"), data=config({"channels": [16, 32, 64, 512]})))
     assert len(found.speedups.matches) == 12
     assert {r["c_in"] for r in found.speedups.only_a} == {128, 256}
@@ -328,7 +330,7 @@ def test_rows_of_one_run_only_are_listed(a: results.Run, tmp_path: Path) -> None
     assert "only in B: 4 rows" in text
 
 
-def test_runs_without_a_common_row_are_said_to_have_none(a: results.Run, tmp_path: Path) -> None:
+def test_runs_without_a_common_row_are_said_to_have_none(a: run_folder.Run, tmp_path: Path) -> None:
     found = compare(a, other(tmp_path, Story(run_id="b"), data=config({"channels": [512]})))
     assert headline(found) == "No row is in both runs"
     assert picture(found) is ratios(found) is None
@@ -340,9 +342,9 @@ def test_runs_without_a_common_row_are_said_to_have_none(a: results.Run, tmp_pat
         gate([compare(a, half)])
 
 
-def test_reference_runs_without_plan_or_environment_compare(a: results.Run, tmp_path: Path) -> None:
-    results.write_tables(a, tmp_path)
-    found = compare(a, results.read(tmp_path))
+def test_reference_runs_without_plan_or_environment_compare(a: run_folder.Run, tmp_path: Path) -> None:
+    run_folder.write_tables(a, tmp_path)
+    found = compare(a, run_folder.read(tmp_path))
     assert counted(found) == {"SAME": 20}
     assert {"torch", "CPU model"} <= {d.name for d in found.differences}
 
@@ -350,7 +352,7 @@ def test_reference_runs_without_plan_or_environment_compare(a: results.Run, tmp_
 # ---------------------------------------------------------------- files, pictures, the verb
 
 
-def test_json_and_csv_hold_every_row(a: results.Run, tmp_path: Path) -> None:
+def test_json_and_csv_hold_every_row(a: run_folder.Run, tmp_path: Path) -> None:
     b = other(
         tmp_path / "b", Story(planted, run_id="b", seed=2, fails={0: (1, "oom", "no memory")}),
         data=config({"channels": [16, 32, 64, 128, 512]}),
@@ -371,7 +373,7 @@ def test_json_and_csv_hold_every_row(a: results.Run, tmp_path: Path) -> None:
     assert rows[0]["b_over_a"] == ""
 
 
-def test_the_pictures_name_the_finding_and_mark_it(a: results.Run, tmp_path: Path) -> None:
+def test_the_pictures_name_the_finding_and_mark_it(a: run_folder.Run, tmp_path: Path) -> None:
     found = compare(a, other(tmp_path / "b", Story(planted, run_id="b", seed=2, processes=8)))
     drawn = [make(found, t) for t in found.tables for make in (picture, ratios)]
     titles = [figure.get_suptitle().replace("\n", " ") for figure in drawn if figure]
@@ -385,7 +387,7 @@ def test_the_pictures_name_the_finding_and_mark_it(a: results.Run, tmp_path: Pat
         assert sum(np.size(line.get_xdata()) for line in rings) == 2
 
 
-def test_every_ratio_is_b_over_a_and_says_which_side_of_1_is_better(a: results.Run, tmp_path: Path) -> None:
+def test_every_ratio_is_b_over_a_and_says_which_side_of_1_is_better(a: run_folder.Run, tmp_path: Path) -> None:
     """B takes 1.25 times as long, and its separable block is worth 0.8 of what it was: the numbers that a reader expects."""
     slow = Story(lambda t, arm: 0.8 * half_the_promise(t, arm), run_id="b", seed=2, processes=8, base_s=lambda t: 1.25 * by_ops_and_flops(t))  # fmt: skip
     found = compare(a, other(tmp_path / "b", slow))
@@ -409,7 +411,7 @@ def test_every_ratio_is_b_over_a_and_says_which_side_of_1_is_better(a: results.R
     assert "A / B" not in text
 
 
-def test_times_have_a_panel_for_each_block_and_up_is_slower(a: results.Run, tmp_path: Path) -> None:
+def test_times_have_a_panel_for_each_block_and_up_is_slower(a: run_folder.Run, tmp_path: Path) -> None:
     slow = Story(run_id="b", seed=2, base_s=lambda t: 1.2 * by_ops_and_flops(t))
     found = compare(a, other(tmp_path / "b", slow))
     assert found.times is not None
@@ -422,7 +424,7 @@ def test_times_have_a_panel_for_each_block_and_up_is_slower(a: results.Run, tmp_
     assert figure.axes[0].get_ylabel() == "time in B / in A (above 1x: B is slower)"
 
 
-def test_a_comparison_of_two_machines_has_pictures_of_speedups_alone(a: results.Run, tmp_path: Path, sketched: None) -> None:  # fmt: skip
+def test_a_comparison_of_two_machines_has_pictures_of_speedups_alone(a: run_folder.Run, tmp_path: Path, sketched: None) -> None:  # fmt: skip
     gpu = other(tmp_path / "b", Story(run_id="b"), devices=("cuda:0",))
     kinds = [".png", ".svg"]
     names = ["compare", "ratio", "spread"]
@@ -431,7 +433,7 @@ def test_a_comparison_of_two_machines_has_pictures_of_speedups_alone(a: results.
     assert [p.name for p in draw(compare(a, a), tmp_path)] == [f"{n}{k}" for n in every for k in kinds]
 
 
-def test_every_judged_row_stands_in_the_spread_by_its_ratio(a: results.Run, tmp_path: Path) -> None:
+def test_every_judged_row_stands_in_the_spread_by_its_ratio(a: run_folder.Run, tmp_path: Path) -> None:
     found = compare(a, other(tmp_path / "b", Story(planted, run_id="b", seed=2, processes=8)))
     figure = spread(found)
     assert figure is not None
@@ -475,7 +477,7 @@ def bench(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, t
 
 
 def test_fail_on_is_status_1_where_a_row_is_slower_and_0_where_none_is(
-    bench: Any, a: results.Run, tmp_path: Path
+    bench: Any, a: run_folder.Run, tmp_path: Path
 ) -> None:
     b = other(tmp_path / "b", Story(planted, run_id="b", seed=2, processes=8))
     assert bench(a.folder, a.folder, "--fail-on", "changed")[0] == 0
@@ -497,7 +499,9 @@ def test_fail_on_is_status_1_where_a_row_is_slower_and_0_where_none_is(
     assert {r["run_b"] for r in csv.DictReader(Path("x.csv").read_text().splitlines())} == {"b", "a"}
 
 
-def test_an_open_gate_says_how_large_a_slow_down_it_can_have_missed(bench: Any, a: results.Run, tmp_path: Path) -> None:
+def test_an_open_gate_says_how_large_a_slow_down_it_can_have_missed(
+    bench: Any, a: run_folder.Run, tmp_path: Path
+) -> None:
     noisy = Story(run_id="b", seed=2, process_sd=0.2, fails={0: (1, "unsupported", "not here")})
     b = other(tmp_path / "b", noisy)
     told = json.loads(bench(a.folder, b.folder, "--fail-on", "slower", "--json")[1])
@@ -519,7 +523,7 @@ def test_an_open_gate_says_how_large_a_slow_down_it_can_have_missed(bench: Any, 
     assert json.loads(bench(a.folder, b.folder, "--json")[1])["gate"] is None
 
 
-def test_a_gate_over_rows_of_one_process_says_that_anything_can_have_passed(bench: Any, a: results.Run, tmp_path: Path) -> None:  # fmt: skip
+def test_a_gate_over_rows_of_one_process_says_that_anything_can_have_passed(bench: Any, a: run_folder.Run, tmp_path: Path) -> None:  # fmt: skip
     b = other(tmp_path / "b", Story(run_id="b", processes=1))
     last = bench(a.folder, b.folder, "--fail-on", "slower")[1].splitlines()[-1]
     assert last.endswith("20 AMBIGUOUS, of which 20 have no interval and may hide a slow-down of any size")
@@ -555,7 +559,7 @@ def test_what_a_gate_can_have_missed_is_alike_for_speedups_and_times(logs: list[
         ("--history {a} {a} {a} --html resluts/x.html", "bench: --html resluts/x.html: there is no folder resluts."),
     ],
 )  # fmt: skip
-def test_a_mistake_is_one_line(bench: Any, a: results.Run, words: str, line: str) -> None:
+def test_a_mistake_is_one_line(bench: Any, a: run_folder.Run, words: str, line: str) -> None:
     status, out, err = bench(*words.format(a=a.folder).split())
     assert (status, out) == (2, "")
     assert err.count("\n") == 1
@@ -577,9 +581,9 @@ def test_a_mistake_is_one_line(bench: Any, a: results.Run, words: str, line: str
     ids=["infinite", "negative", "negative width", "processes", "empty cells", "repeated", "no rows"],
 )
 def test_strange_tables_are_compared_or_refused_in_a_line(
-    bench: Any, a: results.Run, tmp_path: Path, spoil: Any, line: str
+    bench: Any, a: run_folder.Run, tmp_path: Path, spoil: Any, line: str
 ) -> None:
-    results.write_tables(a, tmp_path / "b")
+    run_folder.write_tables(a, tmp_path / "b")
     path = tmp_path / "b" / "pairs.csv"
     with path.open() as file:
         rows = list(csv.DictReader(file))
@@ -597,7 +601,7 @@ def test_strange_tables_are_compared_or_refused_in_a_line(
         assert err.count("\n") == bool(line)
 
 
-def test_environments_that_say_strange_things_are_compared_too(bench: Any, a: results.Run, tmp_path: Path) -> None:
+def test_environments_that_say_strange_things_are_compared_too(bench: Any, a: run_folder.Run, tmp_path: Path) -> None:
     b = tmp_path / "b"
     shutil.copytree(a.folder, b)
     facts = json.loads((b / "environment.json").read_text())
@@ -619,16 +623,16 @@ def _small_print(figure: Figure | None) -> str:
     return " ".join(" ".join(text.get_text() for text in figure.texts).split())
 
 
-def _renamed(run: results.Run) -> results.Run:
+def _renamed(run: run_folder.Run) -> run_folder.Run:
     return replace(run, run_id=f"{run.run_id} again")
 
 
-def _with_band(run: results.Run, band: float) -> results.Run:
+def _with_band(run: run_folder.Run, band: float) -> run_folder.Run:
     return replace(run, pairs=run.pairs.assign(noise_band=band))
 
 
 def _judged(
-    rng: np.random.Generator, like: results.Run, truth: np.ndarray, band: float | None = None, **how: Any
+    rng: np.random.Generator, like: run_folder.Run, truth: np.ndarray, band: float | None = None, **how: Any
 ) -> list[str]:
     """Verdicts on two runs whose speedups differ by `truth` (ln): six processes each, which spread by 2 %."""
     runs = []

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from bench.analyse import results
-from bench.analyse.comparison import compare
-from bench.analyse.history import read as read_history
-from bench.show import compare_write, history_page
+from bench.analyse.compare.change_points import read as read_history
+from bench.analyse.compare.compare import compare
+from bench.analyse.runs import run_folder
+from bench.show import compare_write
+from bench.show.pages import history as history_page
 from tests import browser
 from tests.synthetic import Story
 from tests.test_compare import other, planted
@@ -27,7 +28,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     a = other(folder / "a", Story(run_id="a"))
     b = other(folder / "b", Story(planted, run_id="b", seed=2, processes=8), environment={"torch": "2.14.0"})
     days = [written(folder / "days", d, Story(slower, run_id=f"day {d}", seed=d) if d >= 7 else Story(run_id=f"day {d}", seed=d)) for d in range(1, 13)]  # fmt: skip
-    _, history = history_page.write(read_history([results.read(d) for d in days]), "bench compare --history", folder)
+    _, history = history_page.write(read_history([run_folder.read(d) for d in days]), "bench compare --history", folder)
     return {"compare": compare_write.write([compare(a, b)], "bench compare a b", folder).page.as_uri(), "history": history.as_uri()}  # fmt: skip
 
 

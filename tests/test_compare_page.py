@@ -13,13 +13,15 @@ from pathlib import Path
 import pytest
 
 from bench import cli
-from bench.analyse import results
-from bench.analyse.comparison import Comparison, compare, compare_all
-from bench.analyse.history import read as read_history
-from bench.show import compare as words
-from bench.show import compare_page, compare_rows, compare_write, history_page
-from bench.show.compare_export import as_csv
-from bench.show.html import MOST_BYTES
+from bench.analyse.compare.change_points import read as read_history
+from bench.analyse.compare.compare import Comparison, compare, compare_all
+from bench.analyse.runs import run_folder
+from bench.show import compare_write
+from bench.show.export.compare import as_csv
+from bench.show.pages import compare as compare_page
+from bench.show.pages import compare_rows, history
+from bench.show.pages.frame import MOST_BYTES
+from bench.show.text import compare as words
 from bench.spec.interval import Interval
 from tests.synthetic import Story, config, write_run
 from tests.test_compare import other, planted
@@ -30,12 +32,12 @@ COMMAND = "bench compare a b"
 
 
 @pytest.fixture(scope="module")
-def a(tmp_path_factory: pytest.TempPathFactory) -> results.Run:
+def a(tmp_path_factory: pytest.TempPathFactory) -> run_folder.Run:
     return other(tmp_path_factory.mktemp("a"), Story(run_id="run a"))
 
 
 @pytest.fixture(scope="module")
-def found(a: results.Run, tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+def found(a: run_folder.Run, tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     """B: two rows slower, one that failed, two widths of its own, another torch and other thread counts."""
     data = config({"channels": [16, 32, 64, 128, 512], "threads": [1, 4]})
     story = Story(planted, run_id="run b", seed=2, processes=8, fails={0: (1, "oom", "no memory")})
@@ -90,8 +92,8 @@ def test_every_row_is_there_with_its_answer_and_why(found: Comparison, parsed: P
     assert set(head) == {f"answer {compare_rows.kind_of(a)}" for a in (*answers, "FASTER", "AMBIGUOUS")}
 
 
-def test_an_ambiguous_row_says_what_it_lacks(a: results.Run, tmp_path: Path) -> None:
-    def whys(b: results.Run, quantity: str = "speedup") -> set[str]:
+def test_an_ambiguous_row_says_what_it_lacks(a: run_folder.Run, tmp_path: Path) -> None:
+    def whys(b: run_folder.Run, quantity: str = "speedup") -> set[str]:
         table = compare_rows.table([compare(a, b)])
         at = {c.name: i for i, c in enumerate(table.columns)}
         lines = [c.cells for c in table.lines if c.cells[at["quantity"]].text == quantity]
@@ -141,14 +143,14 @@ def test_no_name_becomes_markup(tmp_path: Path) -> None:
     runs = []
     for name, told in (("a", {}), ("b", facts)):
         write_run(tmp_path / name, story, data, environment=told)
-        runs.append(results.read(tmp_path / name))
+        runs.append(run_folder.read(tmp_path / name))
     shown = page(compare(*runs))
     assert [t for t, _ in shown.elements if t == "img"] == []
     assert sum(t == "script" for t, _ in shown.elements) == 1
     assert re.sub(r"\s+", " ", HOSTILE) in shown.text
 
 
-def test_several_runs_are_one_page(a: results.Run, tmp_path: Path) -> None:
+def test_several_runs_are_one_page(a: run_folder.Run, tmp_path: Path) -> None:
     b = other(tmp_path / "b", Story(planted, run_id="run b", seed=2, processes=8))
     gpu = other(tmp_path / "g", Story(run_id="run g", seed=3), devices=("cuda:0",))
     shown = page(*compare_all([a, b, gpu]))
@@ -157,7 +159,7 @@ def test_several_runs_are_one_page(a: results.Run, tmp_path: Path) -> None:
     assert "B2: Times" not in shown.text
 
 
-def test_the_page_names_each_margin_that_rows_were_held_against(a: results.Run, tmp_path: Path) -> None:
+def test_the_page_names_each_margin_that_rows_were_held_against(a: run_folder.Run, tmp_path: Path) -> None:
     assert "lies beyond the margin (5 %), after" in page(compare(a, a)).text
     assert "noise band" not in Parsed(compare_page.text([compare(a, replace(a, run_id="plain"))], [()], COMMAND)).text.replace("records a noise band of what was compared", "")  # fmt: skip
     assert "correction over 20 rows of speedups, and over 40 rows of times" in page(compare(a, replace(a, run_id="plain"))).text  # fmt: skip
@@ -171,7 +173,7 @@ def test_the_page_names_each_margin_that_rows_were_held_against(a: results.Run, 
     assert "beyond the margin (5 %, 8 % for times of two cards of one model)" in page(compare(*cards)).text
 
 
-def test_a_run_beside_itself_and_runs_without_a_common_row_have_a_page(a: results.Run, tmp_path: Path) -> None:
+def test_a_run_beside_itself_and_runs_without_a_common_row_have_a_page(a: run_folder.Run, tmp_path: Path) -> None:
     assert "20 same of 20 rows" in page(compare(a, a)).text
     assert "A and B are the same run: nothing can differ." in page(compare(a, a)).text
     assert "Nothing that the runs record" in page(compare(a, a)).text
@@ -192,7 +194,7 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def test_a_history_marks_its_change_points(days: list[Path]) -> None:
-    shown = Parsed(history_page.text(read_history([results.read(d) for d in days]), (), "bench compare --history *"))
+    shown = Parsed(history.text(read_history([run_folder.read(d) for d in days]), (), "bench compare --history *"))
     assert "from day 7 on" in shown.text
     assert "2 SLOWER" in shown.text
     assert "torch, 2.13.0 before, 2.14.0 after" in shown.text
@@ -203,7 +205,7 @@ def test_a_history_marks_its_change_points(days: list[Path]) -> None:
 
 
 def test_a_short_history_says_that_it_cannot_tell(days: list[Path]) -> None:
-    shown = Parsed(history_page.text(read_history([results.read(d) for d in days[:3]]), (), "x"))
+    shown = Parsed(history.text(read_history([run_folder.read(d) for d in days[:3]]), (), "x"))
     assert "Fewer than 9 runs can't tell" in shown.text
 
 
@@ -211,7 +213,7 @@ def test_a_short_history_says_that_it_cannot_tell(days: list[Path]) -> None:
 
 
 def test_the_verb_writes_the_page_beside_the_pictures_or_where_it_is_told(
-    a: results.Run, days: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], sketched: None,
+    a: run_folder.Run, days: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], sketched: None,
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
     b = other(tmp_path / "b", Story(run_id="run b", seed=2))

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from bench import cli
-from bench.analyse import results
-from bench.analyse.comparison import Correction, Table, Verdict, compare
+from bench.analyse.compare.compare import Correction, Table, Verdict, compare
+from bench.analyse.runs import run_folder
 from bench.spec.columns import KEYS
 from tests.synthetic import Story, by_ops_and_flops, config, write_run
 from tests.test_matching import row
@@ -236,7 +236,7 @@ ROWS = st.lists(
 )  # fmt: skip
 
 
-def _run(name: str, told: list[Any], device: str, band: float | None) -> results.Run:
+def _run(name: str, told: list[Any], device: str, band: float | None) -> run_folder.Run:
     """A run whose rows have these widths, threads, dtypes, ln speedups, half-widths, processes and statuses."""
     rows = []
     for c, threads, dtype, log, width, processes, status in told:
@@ -244,7 +244,9 @@ def _run(name: str, told: list[Any], device: str, band: float | None) -> results
         ok = status != "oom"
         values = {"speedup": math.exp(log), "precision": width if processes > 1 else None, "processes": processes}
         rows.append({**there, "status": status, "trial_id": f"{c}-{threads}-{dtype}", "noise_band": band, **(values if ok else {})})  # fmt: skip
-    return results.Run(Path(name), name, results.frame([], "m"), results.frame(rows, "p"), None, {"torch": name}, None)
+    return run_folder.Run(
+        Path(name), name, run_folder.frame([], "m"), run_folder.frame(rows, "p"), None, {"torch": name}, None
+    )
 
 
 @pytest.mark.parametrize("correction", ["benjamini-hochberg", "holm"])

@@ -12,11 +12,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.spec import plan
-from bench.spec.axes import Axes
-from bench.spec.blocks import BlockChoice
-from bench.spec.config import MOST_TRIALS, Experiment, SweepConfig, Timing, check, load
+from bench.spec.blocks.blocks import BlockChoice
+from bench.spec.config.axes import Axes
+from bench.spec.config.config import MOST_TRIALS, Experiment, SweepConfig, Timing, check, load
 from bench.spec.errors import UserError
+from bench.spec.plan import plan
 
 VALID = """\
 name: tiny

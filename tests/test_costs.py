@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.spec.blocks import BOUNDS, BlockChoice, Shape, build
-from bench.spec.costs import ITEM_BYTES, Cost, cost, forward_macs
-from bench.spec.derivation import derive
+from bench.spec.blocks.blocks import BOUNDS, BlockChoice, Shape, build
+from bench.spec.blocks.costs import ITEM_BYTES, Cost, cost, forward_macs
+from bench.spec.blocks.derivation import derive
 from bench.spec.errors import UserError
 from tests.counting import counted
 from tests.shapes import buildable

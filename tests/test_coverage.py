@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.run.progress import Progress
-from bench.spec import plan as planning
-from bench.spec.config import Timing, check
+from bench.run.resume_state import Progress
+from bench.spec.config.config import Timing, check
 from bench.spec.interval import t_interval, t_quantile
+from bench.spec.plan import plan as planning
 
 DRAWS = 2000
 ROUNDS = 10

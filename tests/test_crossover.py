@@ -11,32 +11,32 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from bench.analyse import results
-from bench.analyse.crossover import Crossover, crossovers, found_words, observed, sentences, solved
-from bench.analyse.implied import Estimate
-from bench.analyse.summary import records_of
-from bench.analyse.sweeps import find
-from bench.show import crossover_picture
-from bench.spec.blocks import BlockChoice, Shape, build
-from bench.spec.costs import cost
+from bench.analyse.runs import run_folder
+from bench.analyse.runs.summary import records_of
+from bench.analyse.sweeps.crossover import Crossover, crossovers, found_words, observed, sentences, solved
+from bench.analyse.sweeps.designed import find
+from bench.analyse.sweeps.layer_cost import Estimate
+from bench.show.plots import crossover as crossover_picture
+from bench.spec.blocks.blocks import BlockChoice, Shape, build
+from bench.spec.blocks.costs import cost
 from tests import designed
 from tests.test_plots import texts, ticks, title
 from tests.test_together import made
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> results.Run:
+def run(tmp_path_factory: pytest.TempPathFactory) -> run_folder.Run:
     told = designed.story(process_sd=0.01)
     return designed.run(tmp_path_factory.mktemp("cross"), told, ("cpu", "cuda:0"), only=("channels", "depth_by_map"))
 
 
 @pytest.fixture(scope="module")
-def found(run: results.Run) -> tuple[Crossover, ...]:
+def found(run: run_folder.Run) -> tuple[Crossover, ...]:
     return crossovers(find(records_of(run.measurements)), records_of(run.pairs))
 
 
 @pytest.fixture(scope="module")
-def figure(run: results.Run) -> Figure:
+def figure(run: run_folder.Run) -> Figure:
     made = crossover_picture.picture(run)
     assert made is not None
     return made
@@ -94,11 +94,11 @@ def test_a_run_that_follows_the_model_is_predicted_and_found(found: tuple[Crosso
     assert sum(covered) >= 7
 
 
-def test_the_same_run_gives_the_same_prediction(run: results.Run, found: tuple[Crossover, ...]):
+def test_the_same_run_gives_the_same_prediction(run: run_folder.Run, found: tuple[Crossover, ...]):
     assert crossovers(find(records_of(run.measurements)), records_of(run.pairs)) == found
 
 
-def test_a_place_without_depth_sweeps_or_a_row_of_two_has_no_prediction(run: results.Run):
+def test_a_place_without_depth_sweeps_or_a_row_of_two_has_no_prediction(run: run_folder.Run):
     pairs, sweeps = records_of(run.pairs), find(records_of(run.measurements))
     assert crossovers([s for s in sweeps if s.block == "standard"], pairs) == ()
     assert crossovers(sweeps, [r for r in pairs if r["c_in"] in (8, 16)]) == ()

@@ -12,12 +12,12 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.analyse import results
-from bench.analyse.implied import drawn, implied, lines
-from bench.analyse.summary import records_of
-from bench.analyse.sweeps import Sweep, find
-from bench.show import depth_picture
-from bench.show.facets import told_apart
+from bench.analyse.runs import run_folder
+from bench.analyse.runs.summary import records_of
+from bench.analyse.sweeps.designed import Sweep, find
+from bench.analyse.sweeps.layer_cost import drawn, implied, lines
+from bench.show.plots import depth
+from bench.show.plots.facets import told_apart
 from tests import designed
 from tests.synthetic import config, write_run
 from tests.test_plots import texts, ticks, title
@@ -26,18 +26,18 @@ ONLY = ("depth", "macs")
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> results.Run:
+def run(tmp_path_factory: pytest.TempPathFactory) -> run_folder.Run:
     return designed.run(tmp_path_factory.mktemp("deep"), devices=("cpu", "cuda:0"), only=ONLY, mode=["eager", "graph"])
 
 
 @pytest.fixture(scope="module")
-def sweeps(run: results.Run) -> tuple[Sweep, ...]:
+def sweeps(run: run_folder.Run) -> tuple[Sweep, ...]:
     return find(records_of(run.measurements))
 
 
 @pytest.fixture(scope="module")
-def figure(run: results.Run) -> Figure:
-    made = depth_picture.picture(run)
+def figure(run: run_folder.Run) -> Figure:
+    made = depth.picture(run)
     assert made is not None
     return made
 
@@ -94,7 +94,7 @@ def test_each_line_is_named_with_its_slope_and_what_a_layer_costs(figure: Figure
 
 def test_a_slope_that_is_not_known_stays_out_of_the_title(tmp_path: Path):
     told = designed.story(wide={4 * place + 1: 2.5 for place in range(4)})  # of each depth, one thread at batch 1
-    figure = depth_picture.picture(designed.run(tmp_path, told, only=("depth_by_map",)))
+    figure = depth.picture(designed.run(tmp_path, told, only=("depth_by_map",)))
     assert "The title leaves out 1 of 4 sweeps, whose slopes are known less well than ±0.25." in texts(figure)
 
 
@@ -122,20 +122,20 @@ def test_lines_are_told_by_the_legend(figure: Figure):
 
 def test_a_run_without_such_sweeps_has_no_such_picture(tmp_path: Path):
     write_run(tmp_path, data=config())
-    assert depth_picture.draw(results.read(tmp_path), tmp_path / "plots") == ()
+    assert depth.draw(run_folder.read(tmp_path), tmp_path / "plots") == ()
 
 
-def test_places_beyond_the_room_are_counted(run: results.Run):
+def test_places_beyond_the_room_are_counted(run: run_folder.Run):
     mine = run.measurements[run.measurements["experiment"] == "depth_by_map"]
     frame = pd.concat([mine, mine.assign(allocator="default", arm_id=mine["arm_id"] + "again")])
-    crowded = depth_picture.picture(dataclasses.replace(run, measurements=frame))
+    crowded = depth.picture(dataclasses.replace(run, measurements=frame))
     assert crowded is not None
     assert "8 more places are not drawn" in texts(crowded)
 
 
 def test_a_sweep_of_one_process_has_points_and_a_slope_but_no_interval(tmp_path: Path):
     story = dataclasses.replace(designed.story(), processes=1)
-    figure = depth_picture.picture(designed.run(tmp_path, story, only=("depth_by_map",)))
+    figure = depth.picture(designed.run(tmp_path, story, only=("depth_by_map",)))
     assert figure is not None
     labels = [t.get_text() for a in drawn_axes(figure) for t in a.texts]
     assert len(labels) == 8

@@ -13,38 +13,31 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.analyse import results
-from bench.analyse.designs import doses, sweep_of_shapes
-from bench.analyse.summary import Record, records_of, times
-from bench.show import (
-    crossover_picture,
-    depth_picture,
-    devices_picture,
-    doses_picture,
-    map_picture,
-    networks_picture,
-    plots,
-    titles,
-)
+from bench.analyse.runs import run_folder
+from bench.analyse.runs.summary import Record, records_of, times
+from bench.analyse.sweeps.kinds import doses, sweep_of_shapes
+from bench.show.plots import crossover, depth, devices, settings, speedup, speedup_map
+from bench.show.plots import networks as networks_picture
+from bench.show.text import titles
 from tests import designed
 from tests.test_plots import row, texts, ticks, title
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> results.Run:
+def run(tmp_path_factory: pytest.TempPathFactory) -> run_folder.Run:
     return designed.run(tmp_path_factory.mktemp("designed"))
 
 
 @pytest.fixture(scope="module")
-def networks(run: results.Run) -> Figure:
+def networks(run: run_folder.Run) -> Figure:
     made = networks_picture.picture(run)
     assert made is not None
     return made
 
 
 @pytest.fixture(scope="module")
-def dosed(run: results.Run) -> Figure:
-    made = doses_picture.picture(run)
+def dosed(run: run_folder.Run) -> Figure:
+    made = settings.picture(run)
     assert made is not None
     return made
 
@@ -104,8 +97,8 @@ def test_a_sweep_of_shapes_is_known_among_other_experiments():
 # ---------------------------------------------------------------- pictures against channels and kernels
 
 
-def test_pictures_against_channels_show_the_sweep_alone_and_tell_of_the_rest(run: results.Run):
-    figure = plots.speedup(run)
+def test_pictures_against_channels_show_the_sweep_alone_and_tell_of_the_rest(run: run_folder.Run):
+    figure = speedup.speedup(run)
     assert names(figure) == ["kernel 3 x 3", "kernel 5 x 5", "kernel 7 x 7"]
     assert figure is not None
     assert ticks(figure.axes[0], "x") == ["8", "16", "32", "64", "128", "256"]
@@ -118,18 +111,18 @@ def test_pictures_against_channels_show_the_sweep_alone_and_tell_of_the_rest(run
     assert sum(len(markers(a)) for a in figure.axes) == len(rows)
 
 
-def test_memory_shows_every_block_and_names_two_in_its_title(run: results.Run):
-    assert re.match(r"Peak memory, measured over theory: medians from 1\.00x \(standard\) to [\d.]+x \(\w+\)", title(plots.memory(run)))  # fmt: skip
+def test_memory_shows_every_block_and_names_two_in_its_title(run: run_folder.Run):
+    assert re.match(r"Peak memory, measured over theory: medians from 1\.00x \(standard\) to [\d.]+x \(\w+\)", title(speedup.memory(run)))  # fmt: skip
 
 
 # ---------------------------------------------------------------- networks
 
 
-def network_rows(run: results.Run) -> list[Record]:
+def network_rows(run: run_folder.Run) -> list[Record]:
     return [r for r in records_of(run.pairs) if r["experiment"] == "networks"]
 
 
-def test_networks_stand_at_their_promise_and_their_speedup(networks: Figure, run: results.Run):
+def test_networks_stand_at_their_promise_and_their_speedup(networks: Figure, run: run_folder.Run):
     assert names(networks) == ["batch 1", "batch 8"]
     for axis, batch in zip(networks.axes, (1, 8), strict=True):
         mine = [r for r in network_rows(run) if r["batch"] == batch]
@@ -140,7 +133,7 @@ def test_networks_stand_at_their_promise_and_their_speedup(networks: Figure, run
         assert all(any(re.fullmatch(rf"{r['block']} [\d.]+x", words) for words in said) for r in mine)
 
 
-def test_the_title_of_networks_gives_the_twins_macs_and_speedups(networks: Figure, run: results.Run):
+def test_the_title_of_networks_gives_the_twins_macs_and_speedups(networks: Figure, run: run_folder.Run):
     mine = [r for r in network_rows(run) if r["block"] == "mobilenet_v1"]
     ratio = times(mine[0]["mac_ratio"])
     found = re.fullmatch(rf"Against mobilenet_v1_standard, mobilenet_v1 has {ratio} fewer MACs and is ([\d.]+)x to ([\d.]+)x as fast", title(networks))  # fmt: skip
@@ -155,7 +148,7 @@ def test_names_of_networks_stand_apart(networks: Figure):
 # ---------------------------------------------------------------- doses
 
 
-def test_each_dose_has_a_panel_with_its_span(dosed: Figure, run: results.Run):
+def test_each_dose_has_a_panel_with_its_span(dosed: Figure, run: run_folder.Run):
     found = {d.experiment: d for d in doses(records_of(run.pairs))}
     assert list(found) == ["dose_threads", "dose_batch", "dose_dtype_layout", "dose_allocator", "dose_mode", "passes"]
     assert [n.split(":")[0] for n in names(dosed)] == [
@@ -178,7 +171,7 @@ def test_doses_stand_by_size_or_by_word(dosed: Figure):
     assert allocator.get_xlabel() == "allocator"
 
 
-def test_the_promise_and_1x_are_drawn_and_named(dosed: Figure, run: results.Run):
+def test_the_promise_and_1x_are_drawn_and_named(dosed: Figure, run: run_folder.Run):
     (ratio,) = {round(r["mac_ratio"], 6) for d in doses(records_of(run.pairs)) for r in d.rows}
     for axis in [a for a in dosed.axes if a.axison]:
         level = [line.get_ydata()[0] for line in axis.lines if list(line.get_xdata()) == [0, 1] and len({*line.get_ydata()}) == 1]  # fmt: skip
@@ -194,15 +187,15 @@ def test_the_title_names_the_dose_that_moves_most(dosed: Figure):
     assert apart(dosed)
 
 
-def test_a_run_without_networks_or_doses_has_no_such_picture(run: results.Run):
+def test_a_run_without_networks_or_doses_has_no_such_picture(run: run_folder.Run):
     from dataclasses import replace
 
     alone = replace(run, pairs=run.pairs[run.pairs["experiment"] == "channels_by_kernel"])
     assert networks_picture.picture(alone) is None
-    assert doses_picture.picture(alone) is None
+    assert settings.picture(alone) is None
 
 
-def test_the_baselines_name_stays_in_its_panel_where_no_network_has_more_macs(networks: Figure, run: results.Run):
+def test_the_baselines_name_stays_in_its_panel_where_no_network_has_more_macs(networks: Figure, run: run_folder.Run):
     less = run.pairs[run.pairs["block"] == "mobilenet_v1"]
     for figure in (networks, networks_picture.picture(replace(run, pairs=less))):
         assert figure is not None
@@ -217,31 +210,31 @@ def test_the_baselines_name_stays_in_its_panel_where_no_network_has_more_macs(ne
 
 # ---------------------------------------------------------------- one process, and a model, beside each other
 
-Make = Callable[[results.Run], Figure | None]
-TITLED: list[Make] = [plots.speedup, plots.delivery, map_picture.picture, networks_picture.picture, doses_picture.picture]  # fmt: skip
+Make = Callable[[run_folder.Run], Figure | None]
+TITLED: list[Make] = [speedup.speedup, speedup.delivery, speedup_map.picture, networks_picture.picture, settings.picture]  # fmt: skip
 
 
-def foretold(run: results.Run) -> results.Run:
+def foretold(run: run_folder.Run) -> run_folder.Run:
     """The same rows as a model's word for a card."""
     pairs = run.pairs.assign(device="sim:a100", status="predicted", precision=math.log(1.8))
     pairs = pairs.assign(speedup_ci_low=pairs["speedup"] / 1.8, speedup_ci_high=pairs["speedup"] * 1.8)
     return replace(run, pairs=pairs, measurements=run.measurements.assign(device="sim:a100", status="predicted"))
 
 
-def beside(one: results.Run, other: results.Run) -> results.Run:
+def beside(one: run_folder.Run, other: run_folder.Run) -> run_folder.Run:
     pairs, arms = (pd.concat([getattr(r, name) for r in (one, other)], ignore_index=True) for name in ("pairs", "measurements"))  # fmt: skip
     return replace(one, pairs=pairs, measurements=arms)
 
 
 @pytest.fixture(scope="module")
-def once(tmp_path_factory: pytest.TempPathFactory) -> results.Run:
+def once(tmp_path_factory: pytest.TempPathFactory) -> run_folder.Run:
     """A CPU, each cell measured by one process."""
     only = ("channels_by_kernel", "depth", "networks", "dose_batch")
     return designed.run(tmp_path_factory.mktemp("once"), designed.story(processes=1), only=only, axes={"threads": 1})
 
 
-@pytest.mark.parametrize("make", [*TITLED, devices_picture.picture])
-def test_a_title_of_one_process_beside_a_model_claims_neither(once: results.Run, make: Make):
+@pytest.mark.parametrize("make", [*TITLED, devices.picture])
+def test_a_title_of_one_process_beside_a_model_claims_neither(once: run_folder.Run, make: Make):
     said = title(make(beside(once, foretold(once))))
     assert said.count(titles.ALONE) == 1, said
     _, of_the_model = said.split(titles.ALONE)
@@ -251,22 +244,22 @@ def test_a_title_of_one_process_beside_a_model_claims_neither(once: results.Run,
     assert not re.search(r"\bis\b", said), said
 
 
-@pytest.mark.parametrize("make", [*TITLED, depth_picture.picture])
-def test_a_title_of_one_process_alone_says_so_once(once: results.Run, make: Make):
+@pytest.mark.parametrize("make", [*TITLED, depth.picture])
+def test_a_title_of_one_process_alone_says_so_once(once: run_folder.Run, make: Make):
     said = title(make(once))
     assert said.endswith(titles.ALONE), said
     assert said.count(titles.ALONE) == 1
 
 
 @pytest.mark.parametrize("make", TITLED)
-def test_a_title_of_a_model_alone_would(once: results.Run, make: Make):
+def test_a_title_of_a_model_alone_would(once: run_folder.Run, make: Make):
     said = title(make(foretold(once)))
     assert titles.ALONE not in said
     assert " would " in said
     assert not re.search(r"\bis\b|\breads\b|delivers", said), said
 
 
-def test_networks_are_told_with_a_verb_for_each_kind(once: results.Run):
+def test_networks_are_told_with_a_verb_for_each_kind(once: run_folder.Run):
     few = replace(once, pairs=once.pairs[once.pairs["batch"] == 1])
     said = title(networks_picture.picture(beside(few, foretold(few))))
     assert re.fullmatch(r"Against mobilenet_v1_standard, \S+ has \S+ (fewer|the) MACs and reads \S+x as fast on cpu, with one process each and so no interval; it would be \S+x \[\S+, \S+\] on predicted a100", said)  # fmt: skip
@@ -274,6 +267,6 @@ def test_networks_are_told_with_a_verb_for_each_kind(once: results.Run):
     assert title(networks_picture.picture(more)).endswith(" on predicted a100, within the model's error, a factor of 1.8 either way")  # fmt: skip
 
 
-def test_where_nothing_has_an_interval_none_is_said_to_overlap(once: results.Run):
-    said = title(crossover_picture.picture(once))
+def test_where_nothing_has_an_interval_none_is_said_to_overlap(once: run_folder.Run):
+    said = title(crossover.picture(once))
     assert re.fullmatch(r"Where separable starts to win: the prediction from what layers and MACs cost is \S+x off at the median of \d rows, without intervals", said)  # fmt: skip

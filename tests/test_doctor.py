@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import cli
-from bench.measure import diagnosis, inventory
+from bench.measure.device import device_list, diagnosis
 from bench.run import checks, doctor, environment, launch, machine, runner
 from bench.run.checks import Check
 from bench.run.machine import Machine
-from bench.show import findings
+from bench.show.text import doctor as findings
 from bench.spec.errors import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -319,7 +319,7 @@ def test_the_oldest_tested_torch_is_what_the_project_asks_for():
 
 
 def test_a_worker_tells_which_devices_there_are_and_a_sick_driver_costs_one_answer(monkeypatch):
-    told = inventory.devices()
+    told = device_list.devices()
     assert set(told) == {"cpu", "cuda", "xpu", "mps"}
     assert told["cpu"].startswith("present: ")
     assert all("\n" not in line for line in told.values())
@@ -329,12 +329,12 @@ def test_a_worker_tells_which_devices_there_are_and_a_sick_driver_costs_one_answ
             raise RuntimeError("driver on fire\nand more")
         return UserError(name, "none", "Buy one")
 
-    monkeypatch.setattr(inventory, "why_not", sick)
-    monkeypatch.setattr(inventory.torch.version, "cuda", "13.0")
-    assert inventory.devices()["cuda"] == "torch fails to look at it: RuntimeError: driver on fire"
-    assert inventory.devices()["xpu"] == "none. Buy one"
-    assert inventory.cards() == {"cuda": {"why": "RuntimeError: driver on fire"}}
-    assert doctor.card("cuda", inventory.cards()["cuda"])[0].state == "grey"
+    monkeypatch.setattr(device_list, "why_not", sick)
+    monkeypatch.setattr(device_list.torch.version, "cuda", "13.0")
+    assert device_list.devices()["cuda"] == "torch fails to look at it: RuntimeError: driver on fire"
+    assert device_list.devices()["xpu"] == "none. Buy one"
+    assert device_list.cards() == {"cuda": {"why": "RuntimeError: driver on fire"}}
+    assert doctor.card("cuda", device_list.cards()["cuda"])[0].state == "grey"
 
 
 def test_cards_are_read_by_their_names_here(monkeypatch):
@@ -348,17 +348,17 @@ def test_cards_are_read_by_their_names_here(monkeypatch):
         def programs(self) -> int:
             return 1
 
-    monkeypatch.setattr(inventory, "Nvml", Card)
-    monkeypatch.setattr(inventory, "why_not", lambda name: None)
-    monkeypatch.setattr(inventory.torch.version, "cuda", "13.0")
-    monkeypatch.setattr(inventory.torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(inventory.torch.cuda, "get_device_properties", lambda i: ["first", "second"][i])
-    found = inventory.cards()
+    monkeypatch.setattr(device_list, "Nvml", Card)
+    monkeypatch.setattr(device_list, "why_not", lambda name: None)
+    monkeypatch.setattr(device_list.torch.version, "cuda", "13.0")
+    monkeypatch.setattr(device_list.torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(device_list.torch.cuda, "get_device_properties", lambda i: ["first", "second"][i])
+    found = device_list.cards()
     assert found["cuda:0"] == {"temperature_c": 40, "programs": 1, "why": None}
     assert found["cuda:1"]["why"] == "NVMLError: no"
-    monkeypatch.setattr(inventory.torch.version, "cuda", None)
-    assert inventory.cards() == {}
-    assert inventory.threading() == "OpenMP"
+    monkeypatch.setattr(device_list.torch.version, "cuda", None)
+    assert device_list.cards() == {}
+    assert device_list.threading() == "OpenMP"
     assert diagnosis.why_not("cpu") is None
 
 

@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench import cli
-from bench.analyse.drivers import Drivers, Group, explain
-from bench.analyse.observations import COUNTS, KEYS, Observation, Observations
-from bench.show import drivers as words
-from bench.show import drivers_picture
+from bench.analyse.drivers.explain import Drivers, Group, explain
+from bench.analyse.drivers.observations import COUNTS, KEYS, Observation, Observations
+from bench.show.plots import drivers
+from bench.show.text import drivers as words
 from bench.show.write import write_views
 from tests.published import DEEPBENCH, EVERY_TENTH, TORCHBENCH
 from tests.synthetic import Story, config, write_run
@@ -364,12 +364,12 @@ def test_several_groups_are_named_by_what_tells_them_apart():
 def test_what_could_not_be_fitted_is_told_and_not_drawn(tmp_path: Path):
     found = explain(Observations("test", tuple(in_world(lambda c: 1e-12 * c["macs"], 0.1, 1, 3))))
     assert "not fitted: 3 rows for 3 predictors" in told(found)
-    assert drivers_picture.draw(found, tmp_path) == ()
+    assert drivers.draw(found, tmp_path) == ()
     assert list(words.brief(found)) == []
 
 
 def drawn(found: Drivers) -> tuple[str, list[str]]:
-    figure = drivers_picture.picture(found)
+    figure = drivers.picture(found)
     assert figure is not None
     assert figure._suptitle is not None
     return figure._suptitle.get_text().replace("\n", " "), [a.get_title(loc="left") for a in figure.axes]
@@ -389,12 +389,12 @@ def test_long_names_keep_what_tells_groups_apart(device: str):
     world = in_world(lambda c: 1e-12 * c["macs"])
     places = [(d, layout) for d in (device.strip(), "A100") for layout in ("channels_last", "contiguous")]
     rows = tuple(observed(r.counts, r.time_s, device=d, layout=layout) for d, layout in places for r in world)
-    figure = drivers_picture.picture(explain(Observations("test", rows)))
+    figure = drivers.picture(explain(Observations("test", rows)))
     assert figure is not None
     (legend,) = figure.legends
     named = [t.get_text() for t in legend.get_texts() if re.search("channels_last|contiguous", t.get_text())]
     assert len(set(named)) == len(places)
-    assert max(map(len, named)) <= drivers_picture.MOST_LETTERS
+    assert max(map(len, named)) <= drivers.MOST_LETTERS
 
 
 def test_a_title_says_what_resamples_doubt_and_what_is_mixed():
@@ -408,7 +408,7 @@ def test_a_title_says_what_resamples_doubt_and_what_is_mixed():
 
 def test_the_same_table_makes_the_same_files(tmp_path: Path):
     found = explain(Observations("test", tuple(in_world(lambda c: 1e-12 * c["macs"]))))
-    first, second = (drivers_picture.draw(found, tmp_path / name) for name in ("one", "two"))
+    first, second = (drivers.draw(found, tmp_path / name) for name in ("one", "two"))
     assert [p.name for p in first] == ["drivers.png", "drivers.svg"]
     assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
 
@@ -458,7 +458,7 @@ def test_a_mistake_ends_with_status_2_and_one_line(tmp_path: Path, capsys: pytes
 
 
 def test_a_runs_own_drivers_stand_in_its_report_and_its_pictures(tmp_path: Path, sketched, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):  # fmt: skip
-    monkeypatch.setattr("bench.show.plots.draw", lambda run, folder: ())  # test_plots.py draws
+    monkeypatch.setattr("bench.show.plots.speedup.draw", lambda run, folder: ())  # test_plots.py draws
     write_run(tmp_path, data=config({"threads": [1], "layout": ["contiguous"]}))
     views = write_views(tmp_path)
     assert [p.name for p in views.pictures][-2:] == ["drivers.png", "drivers.svg"]
@@ -470,7 +470,7 @@ def test_a_runs_own_drivers_stand_in_its_report_and_its_pictures(tmp_path: Path,
 
 
 def test_a_run_of_which_nothing_was_measured_has_no_such_section(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):  # fmt: skip
-    monkeypatch.setattr("bench.show.plots.draw", lambda run, folder: ())
+    monkeypatch.setattr("bench.show.plots.speedup.draw", lambda run, folder: ())
     write_run(tmp_path, Story(fails=dict.fromkeys(range(12), (1, "oom", "no memory"))))
     views = write_views(tmp_path)
     words.show_brief(views.drivers)

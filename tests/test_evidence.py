@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.analyse import evidence
-from bench.analyse.evidence import CLAIMS, REGIMES, Published, about, published
+from bench.analyse.claims import published as evidence
+from bench.analyse.claims.published import CLAIMS, REGIMES, Published, about, published
 
 ROOT = Path(__file__).resolve().parents[1]
 FORMULA = re.compile(r"(speedup|mac_ratio) = ([0-9.+*/ ()]+?) \[")
@@ -80,7 +80,7 @@ def test_ids_are_unique_and_every_claim_has_rows_in_order():
 
 
 def test_the_columns_are_those_of_the_file_and_no_cell_is_missing():
-    header, *lines = (files("bench.analyse") / "published.csv").read_text(encoding="utf-8").splitlines()
+    header, *lines = (files("bench.analyse.claims") / "published.csv").read_text(encoding="utf-8").splitlines()
     assert tuple(header.split(",")) == evidence.COLUMNS
     assert len(lines) == len(published())
 
@@ -97,7 +97,7 @@ def test_one_network_has_one_number_of_macs_in_every_comparison():
 
 
 def test_the_page_shows_the_table_that_the_command_prints():
-    told = subprocess.run([sys.executable, "-m", "bench.analyse.evidence"], cwd=ROOT, capture_output=True, text=True, check=True)  # fmt: skip
+    told = subprocess.run([sys.executable, "-m", "bench.analyse.claims.published"], cwd=ROOT, capture_output=True, text=True, check=True)  # fmt: skip
     assert told.stdout == evidence.markdown()
     page = (ROOT / "docs" / "EVIDENCE.md").read_text(encoding="utf-8")
     assert page.endswith(evidence.markdown()), "print the tables with: python -m bench.analyse.evidence"

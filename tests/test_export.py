@@ -12,9 +12,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench.analyse import results
-from bench.analyse.verdict import judge
-from bench.show import export, index
+from bench.analyse.claims.judge import judge
+from bench.analyse.runs import run_folder
+from bench.show.export import report
+from bench.show.pages import index
 from bench.show.write import write_views
 from tests.synthetic import Story, config, write_run
 from tests.test_page import HOSTILE, REFERENCE, Parsed
@@ -24,10 +25,10 @@ from tests.test_together import run as verb
 SMALL = config({"channels": [16, 64], "kernel": [3, 5], "threads": [1]})
 
 
-def made(folder: Path, story: Story | None = None, **environment: object) -> results.Run:
+def made(folder: Path, story: Story | None = None, **environment: object) -> run_folder.Run:
     write_run(folder, story, SMALL, environment=environment)
-    run = results.read(folder)
-    results.write_tables(run)
+    run = run_folder.read(folder)
+    run_folder.write_tables(run)
     return run
 
 
@@ -46,8 +47,8 @@ def tables(text: str) -> list[list[list[str]]]:
 
 
 def test_markdown_has_a_table_of_speedups_and_one_of_verdicts() -> None:
-    run = results.read(REFERENCE)
-    told = export.markdown([run])
+    run = run_folder.read(REFERENCE)
+    told = report.markdown([run])
     speedups, verdicts = tables(told)
     assert speedups[0] == ["kernel", "channels", "contiguous", "channels_last"]
     assert speedups[1] == ["---", "---", "---:", "---:"]
@@ -59,7 +60,7 @@ def test_markdown_has_a_table_of_speedups_and_one_of_verdicts() -> None:
 
 
 def test_markdown_keeps_names_that_are_markup(tmp_path: Path) -> None:
-    told = export.markdown([made(tmp_path, Story(run_id=f"a|b *c* [d](e) {HOSTILE}"), torch=HOSTILE)])
+    told = report.markdown([made(tmp_path, Story(run_id=f"a|b *c* [d](e) {HOSTILE}"), torch=HOSTILE)])
     assert re.search(r"(?<!\\)[<*]", told.replace("**", "")) is None
     assert "](e)" not in told
     assert all(len(row) == len(table[0]) for table in tables(told) for row in table)
@@ -68,24 +69,24 @@ def test_markdown_keeps_names_that_are_markup(tmp_path: Path) -> None:
 def test_markdown_of_an_a_a_run_has_no_verdicts(tmp_path: Path) -> None:
     axes = {"channels": [16, 64], "kernel": [3], "threads": [1]}
     write_run(tmp_path, Story(speedup=lambda t, a: 1.0), config(axes, ["standard", {"name": "standard", "again": True}]))  # fmt: skip
-    told = export.markdown([results.read(tmp_path)])
+    told = report.markdown([run_folder.read(tmp_path)])
     assert "Verdicts" not in told
     assert len(tables(told)) == 1
 
 
 def test_csv_is_the_pairs_of_all_runs_under_one_header(tmp_path: Path) -> None:
     runs = [made(tmp_path / n, Story(run_id=n, seed=i)) for i, n in enumerate("ab")]
-    held = pd.read_csv(io.StringIO(export.csv(runs)))
+    held = pd.read_csv(io.StringIO(report.csv(runs)))
     assert held["run_id"].tolist() == ["a"] * 4 + ["b"] * 4
     assert held["speedup"].tolist() == [v for run in runs for v in run.pairs["speedup"]]  # to the last digit
     assert held.columns.tolist() == runs[0].pairs.columns.tolist()
-    assert export.csv(runs[:1]) == (tmp_path / "a" / "pairs.csv").read_text(encoding="utf-8")
+    assert report.csv(runs[:1]) == (tmp_path / "a" / "pairs.csv").read_text(encoding="utf-8")
 
 
 def test_json_is_one_document_with_rows_and_verdicts(tmp_path: Path) -> None:
     run = made(tmp_path, Story(fails={0: (1, "oom", "no memory")}))
     (tmp_path / "DONE").unlink()
-    told = json.loads(export.document([run]), parse_constant=lambda word: pytest.fail(word))
+    told = json.loads(report.document([run]), parse_constant=lambda word: pytest.fail(word))
     (one,) = told["runs"]
     assert (one["run_id"], one["complete"]) == (run.run_id, False)
     assert [row["status"] for row in one["pairs"]] == ["oom", "ok", "ok", "ok"]
@@ -129,7 +130,7 @@ def test_the_index_lists_every_run_with_its_page(tmp_path: Path) -> None:
     assert "2026-03-01 08:30" in row(told, "new")
     assert "Separable is faster in 4 of 4 cells" in row(told, "new")
     assert "4 of 4 synthetic 2.13.0 complete" in row(told, "new")
-    judged = judge([results.read(root / "new")]).verdicts
+    judged = judge([run_folder.read(root / "new")]).verdicts
     exact = [v for v in judged if v.regime == "exact"]
     assert f"; exact: {len(exact)} supported 4 of 4" in row(told, "new")
     assert f"{sum(v.confirmatory and v.answer == 'NOT MEASURED' for v in judged)} not measured; exact" in row(told, "new")  # fmt: skip
@@ -140,10 +141,10 @@ def test_the_index_lists_every_run_with_its_page(tmp_path: Path) -> None:
 def test_the_index_says_what_is_skipped_noisy_failed_or_only_predicted(tmp_path: Path) -> None:
     some = made(tmp_path / "some")
     statuses = ["noisy", "skipped", "oom", *some.pairs["status"][3:]]
-    results.write_tables(replace(some, pairs=some.pairs.assign(status=statuses)))
+    run_folder.write_tables(replace(some, pairs=some.pairs.assign(status=statuses)))
     told = replace(predicted(2, 0.5), folder=tmp_path / "told")
     told.folder.mkdir()
-    results.write_tables(told)
+    run_folder.write_tables(told)
     found = judge([told])
     (told.folder / "verdict.json").write_text(json.dumps(found.to_dict()))
     page = Parsed(index.write(tmp_path).read_text(encoding="utf-8"))

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from bench import cli
-from bench.analyse.evidence import published
-from bench.analyse.results import read
-from bench.analyse.summary import records_of
-from bench.spec.axes import Axes
+from bench.analyse.claims.published import published
+from bench.analyse.runs.run_folder import read
+from bench.analyse.runs.summary import records_of
 from bench.spec.columns import BY_NAME, MEASURED
-from bench.spec.config import Timing
+from bench.spec.config.axes import Axes
+from bench.spec.config.config import Timing
 
 ROOT = Path(__file__).resolve().parents[1]
 FAQ = (ROOT / "docs" / "FAQ.md").read_text(encoding="utf-8")

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
-from bench.show import page as report
-from bench.show import style, write
+from bench.show import write
+from bench.show.pages import report
+from bench.show.plots import style
 from tools import gallery
 from tools.gallery import Reference
 

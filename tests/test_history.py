@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from bench import cli
-from bench.analyse import results
-from bench.analyse.history import History, change_points, read
-from bench.show.history import picture, show, title, to_dict
+from bench.analyse.compare.change_points import History, change_points, read
+from bench.analyse.runs import run_folder
+from bench.show.text.history import picture, show, title, to_dict
 from bench.spec.errors import UserError
-from bench.spec.plan import Arm, Trial
+from bench.spec.plan.plan import Arm, Trial
 from tests.synthetic import Story, config, half_the_promise, write_run
 
 DATA = config({"channels": [16, 64], "threads": [1]})
@@ -88,17 +88,17 @@ def written(folder: Path, day: int, story: Story, **more: Any) -> Path:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> list[results.Run]:
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[run_folder.Run]:
     """Twelve days, the block of 64 channels 20 % slower from the seventh on; named in no order."""
     folder = tmp_path_factory.mktemp("history")
     days = [
         written(folder, d, Story(slower if d >= 7 else half_the_promise, run_id=f"day {d}", seed=d))
         for d in range(1, 13)
     ]
-    return [results.read(f) for f in reversed(days)]
+    return [run_folder.read(f) for f in reversed(days)]
 
 
-def test_the_change_is_named_with_its_rows_and_with_what_else_changed(runs: list[results.Run]) -> None:
+def test_the_change_is_named_with_its_rows_and_with_what_else_changed(runs: list[run_folder.Run]) -> None:
     found = read(runs)
     assert [r.run_id for r in found.runs] == [f"day {d}" for d in range(1, 13)]
     (change,) = found.changes
@@ -118,7 +118,7 @@ def test_the_change_is_named_with_its_rows_and_with_what_else_changed(runs: list
     assert "lower from 2026-01-07 00:00 on" in title(found)
 
 
-def test_times_have_a_history_too(runs: list[results.Run]) -> None:
+def test_times_have_a_history_too(runs: list[run_folder.Run]) -> None:
     found = read(runs, "time")
     (change,) = found.changes
     assert {s.row["block"] for s in change.shifts if s.verdict == "SLOWER"} == {"separable"}
@@ -128,7 +128,7 @@ def test_times_have_a_history_too(runs: list[results.Run]) -> None:
     assert to_dict(found)["better"] == "below 1"
 
 
-def test_the_picture_marks_the_change(runs: list[results.Run]) -> None:
+def test_the_picture_marks_the_change(runs: list[run_folder.Run]) -> None:
     found = read(runs)
     figure = picture(found)
     marks = [line for line in figure.axes[0].lines if list(line.get_xdata()) == [5.5, 5.5]]
@@ -136,24 +136,24 @@ def test_the_picture_marks_the_change(runs: list[results.Run]) -> None:
     assert figure.get_suptitle() == title(found)
 
 
-def test_a_history_without_a_change_says_so_and_how_many_runs_it_takes(runs: list[results.Run]) -> None:
+def test_a_history_without_a_change_says_so_and_how_many_runs_it_takes(runs: list[run_folder.Run]) -> None:
     found = read(runs[-4:])
     assert title(found) == "No change point in 4 runs"
     assert "no change point in 4 runs; from 9 runs on one can be told" in _shown(found)
     json.dumps(to_dict(found), allow_nan=False)
 
 
-def test_rows_that_a_run_lacks_are_left_out(runs: list[results.Run], tmp_path: Path) -> None:
-    failed = results.read(written(tmp_path, 13, Story(run_id="day 13", fails={0: (1, "oom", "no memory")})))
+def test_rows_that_a_run_lacks_are_left_out(runs: list[run_folder.Run], tmp_path: Path) -> None:
+    failed = run_folder.read(written(tmp_path, 13, Story(run_id="day 13", fails={0: (1, "oom", "no memory")})))
     found = read([*runs[-4:], failed])
     assert (len(found.rows), found.left_out) == (3, 1)
     assert "1 row is left out" in _shown(found)
 
 
-def test_other_machines_twins_and_undated_runs_are_refused(runs: list[results.Run], tmp_path: Path) -> None:
+def test_other_machines_twins_and_undated_runs_are_refused(runs: list[run_folder.Run], tmp_path: Path) -> None:
     host = {"cpu_model": "Imaginary CPU @ 2.00GHz", "physical_cores": 64, "memory_bytes": 8 << 30}
-    other = results.read(written(tmp_path, 14, Story(run_id="x"), facts={"host": host}))
-    undated = results.read(written(tmp_path, 15, Story(run_id="y"), facts={"started_utc": None}))
+    other = run_folder.read(written(tmp_path, 14, Story(run_id="x"), facts={"host": host}))
+    undated = run_folder.read(written(tmp_path, 15, Story(run_id="y"), facts={"started_utc": None}))
     for more, word in (
         (other, "physical cores: 2 in A, 64 in B"),
         (undated, "when the run was started"),
@@ -165,7 +165,7 @@ def test_other_machines_twins_and_undated_runs_are_refused(runs: list[results.Ru
         read(runs[:2])
 
 
-def test_the_verb_prints_it(runs: list[results.Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], sketched: None) -> None:  # fmt: skip
+def test_the_verb_prints_it(runs: list[run_folder.Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], sketched: None) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
 
     def bench(*words: str) -> tuple[int, str, str]:

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.spec import kernel_model, model_parameters, predicted_devices
-from bench.spec.blocks import BLOCKS, BlockChoice, Shape, build
-from bench.spec.costs import cost
-from bench.spec.kernels import convolution, elementwise, fused, of_block
+from bench.spec.blocks.blocks import BLOCKS, BlockChoice, Shape, build
+from bench.spec.blocks.costs import cost
+from bench.spec.blocks.kernels import convolution, elementwise, fused, of_block
+from bench.spec.devices import predicted_devices
+from bench.spec.model import kernel_model, model_parameters
 
 PRIOR = model_parameters.prior()
 DEVICES = st.sampled_from([d for d in predicted_devices.known().values() if d.kind == "gpu"])

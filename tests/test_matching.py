@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.analyse import results
-from bench.analyse.comparison import compare
-from bench.analyse.matching import CPU_ONLY, LOOSE, Matching, match, stands_for
-from bench.show.compare import headline, table
+from bench.analyse.compare.compare import compare
+from bench.analyse.compare.row_matching import CPU_ONLY, LOOSE, Matching, match, stands_for
+from bench.analyse.runs import run_folder
+from bench.show.text.compare import headline, table
 from bench.spec.columns import KEYS
-from bench.spec.device_names import is_predicted
+from bench.spec.devices.device_names import is_predicted
 
 ROW: dict[str, Any] = {
     "experiment": "e", "block": "separable", "baseline": "standard", "batch": 1, "c_in": 8, "c_out": 8, "height": 28,
@@ -151,10 +151,10 @@ def test_every_row_is_used_once_and_what_matches_outright_is_never_confounded(on
 # ---------------------------------------------------------------- in comparisons
 
 
-def _run(name: str, rows: list[dict[str, Any]]) -> results.Run:
+def _run(name: str, rows: list[dict[str, Any]]) -> run_folder.Run:
     measured = {"status": "ok", "speedup": 2.0, "speedup_ci_low": 1.99, "speedup_ci_high": 2.01, "precision": 0.005, "precision_reached": True, "processes": 6}  # fmt: skip
-    frame = results.frame([{**r, **measured, "trial_id": f"{r['c_in']}-{r['threads']}t"} for r in rows], "p")
-    return results.Run(Path(name), name, results.frame([], "m"), frame, None, {}, None)
+    frame = run_folder.frame([{**r, **measured, "trial_id": f"{r['c_in']}-{r['threads']}t"} for r in rows], "p")
+    return run_folder.Run(Path(name), name, run_folder.frame([], "m"), frame, None, {}, None)
 
 
 def test_a_confounded_row_is_shown_with_what_confounds_it_and_counted_nowhere() -> None:

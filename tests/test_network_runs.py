@@ -9,15 +9,19 @@ from typing import Any
 
 import pytest
 
-from bench.analyse import comparison, results
-from bench.analyse.summary import records_of
-from bench.measure import compiling, devices, worker
+from bench.analyse.compare import compare as comparison
+from bench.analyse.runs import run_folder
+from bench.analyse.runs.summary import records_of
+from bench.measure import compiling, worker
+from bench.measure.device import devices
 from bench.run import launch
-from bench.show import compare_picture, networks_picture, plots, terminal
+from bench.show.plots import compare as compare_picture
+from bench.show.plots import networks, speedup
+from bench.show.text import terminal
 from bench.show.write import write_views
-from bench.spec import outline
-from bench.spec.config import Timing, check
-from bench.spec.plan import OF_BLOCKS, Plan, Trial, make
+from bench.spec.config.config import Timing, check
+from bench.spec.plan import plan_text
+from bench.spec.plan.plan import OF_BLOCKS, Plan, Trial, make
 from tests.shapes import ZOO
 from tests.synthetic import Story, write_run
 
@@ -71,11 +75,11 @@ def test_a_plan_of_networks_and_options_survives_being_written_as_json():
 def test_the_outline_tells_networks_without_the_fields_that_they_have_not():
     conf = check(BOTH, "t")
     plan = make(conf, ["cpu"], 2)
-    text = outline.text(conf, plan)
+    text = plan_text.text(conf, plan)
     assert "nets: mobilenet_v1_standard (baseline), mobilenet_v1(width 0.5), mobilenet_v1" in text
     row = next(line.split() for line in text.splitlines() if line.strip().startswith("64px-b2"))
     assert row[:4] == ["64px-b2", "1", "797", "M"]
-    told = json.loads(outline.as_json(conf, plan))
+    told = json.loads(plan_text.as_json(conf, plan))
     first = told["trials"][0]
     assert {first[name] for name in OF_BLOCKS} == {None}
     assert (first["height"], first["batch"]) == (32, 1)
@@ -86,9 +90,9 @@ def test_the_outline_tells_networks_without_the_fields_that_they_have_not():
 def test_what_multiplies_nothing_has_no_ratio():
     conf = check(data(a=(["global_depthwise", "global_average_pool"], {"channels": 8, "size": 7})), "t")
     plan = make(conf, ["cpu"], 2)
-    row = next(line.split() for line in outline.text(conf, plan).splitlines() if "c8-k3-7px" in line)
+    row = next(line.split() for line in plan_text.text(conf, plan).splitlines() if "c8-k3-7px" in line)
     assert row == ["c8-k3-7px", "1", "392", "0", "-", "-"]
-    arm = json.loads(outline.as_json(conf, plan))["trials"][0]["arms"][1]
+    arm = json.loads(plan_text.as_json(conf, plan))["trials"][0]["arms"][1]
     assert (arm["macs"], arm["mac_ratio"], arm["layer_ratio"]) == (0, None, None)
 
 
@@ -151,13 +155,13 @@ def test_a_network_compiles_as_one_graph(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> results.Run:
+def run(tmp_path_factory: pytest.TempPathFactory) -> run_folder.Run:
     folder = tmp_path_factory.mktemp("both")
     write_run(folder, Story(processes=6), BOTH)
-    return results.read(folder)
+    return run_folder.read(folder)
 
 
-def test_network_rows_leave_the_fields_empty_that_they_have_not(run: results.Run):
+def test_network_rows_leave_the_fields_empty_that_they_have_not(run: run_folder.Run):
     for frame in (run.measurements, run.pairs):
         for row in records_of(frame):
             whole = row["experiment"] == "nets"
@@ -168,7 +172,7 @@ def test_network_rows_leave_the_fields_empty_that_they_have_not(run: results.Run
     assert thin["layer_ratio"] == pytest.approx(27 / 14)
 
 
-def test_every_view_of_a_run_with_networks_is_made(run: results.Run, sketched):
+def test_every_view_of_a_run_with_networks_is_made(run: run_folder.Run, sketched):
     out = io.StringIO()
     terminal.show(run, out)
     lines = out.getvalue().splitlines()
@@ -177,18 +181,18 @@ def test_every_view_of_a_run_with_networks_is_made(run: results.Run, sketched):
     assert lines[lines.index("zoo") + 1].split() == ["kernel", "channels", "cpu"]
     views = write_views(run.folder)
     assert {p.name for p in views.pictures} >= {"speedup.png", "delivery.png", "throughput.png", "memory.png"}
-    figure = plots.speedup(run)
+    figure = speedup.speedup(run)
     assert figure is not None
     assert not any("mobilenet" in axis.get_title() for axis in figure.axes)  # drawn against channels and kernels
 
 
 def test_a_run_of_networks_alone_is_shown_by_what_they_promise_and_deliver(tmp_path: Path):
     write_run(tmp_path, Story(processes=6), data(nets=(MOBILENETS, {"size": 32})))
-    run = results.read(tmp_path)
-    assert plots.speedup(run) is None
-    assert plots.throughput(run) is None
-    assert plots.delivery(run) is None
-    assert networks_picture.picture(run) is not None
+    run = run_folder.read(tmp_path)
+    assert speedup.speedup(run) is None
+    assert speedup.throughput(run) is None
+    assert speedup.delivery(run) is None
+    assert networks.picture(run) is not None
     out = io.StringIO()
     terminal.show(run, out)
     assert out.getvalue().splitlines()[1].split() == ["block", "cpu"]
@@ -202,7 +206,7 @@ def test_rows_that_multiply_nothing_break_no_view(tmp_path: Path, sketched):
         tmp_path, Story(lambda *_: 2.0, processes=6),
         data(a=(["global_depthwise", "global_average_pool"], {"channels": 8, "size": 7})),
     )  # fmt: skip
-    run = results.read(tmp_path)
+    run = run_folder.read(tmp_path)
     (pair,) = records_of(run.pairs)
     assert (pair["mac_ratio"], pair["layer_ratio"], pair["delivered_share"]) == (None, None, None)
     assert pair["speedup"] == pytest.approx(2, rel=0.1)

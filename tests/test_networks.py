@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bench.measure import memory
+from bench.measure.device import memory
 from bench.measure.modules import build_module
-from bench.spec.blocks import BLOCKS, BlockChoice, build
-from bench.spec.costs import Cost, cost, forward_macs
-from bench.spec.derivation import derive
+from bench.spec.blocks.blocks import BLOCKS, BlockChoice, build
+from bench.spec.blocks.costs import Cost, cost, forward_macs
+from bench.spec.blocks.derivation import derive
+from bench.spec.blocks.layers import Block, Layer, Residual
 from bench.spec.errors import UserError
-from bench.spec.layers import Block, Layer, Residual
 from tests.counting import counted
 from tests.shapes import NETWORKS, network_shape
 

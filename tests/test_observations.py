@@ -11,8 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench.analyse import observations, results
-from bench.analyse.observations import Observation, read
+from bench.analyse.drivers import observations
+from bench.analyse.drivers.observations import Observation, read
+from bench.analyse.runs import run_folder
 from bench.spec.errors import UserError
 from tests.synthetic import Story, config, write_run
 
@@ -118,8 +119,8 @@ def test_no_text_brings_it_down(tmp_path: Path, text: str, headed: bool):
 
 def test_a_run_and_its_measurements_say_the_same(tmp_path: Path):
     write_run(tmp_path, data=config({"pass": ["inference", "training"], "layout": ["contiguous", "channels_last"]}))
-    run = results.read(tmp_path)
-    results.write_tables(run)
+    run = run_folder.read(tmp_path)
+    run_folder.write_tables(run)
     by_folder, by_file = read(tmp_path), read(tmp_path / "measurements.csv")
     assert by_folder.rows == by_file.rows
     (first, *_) = by_folder.rows

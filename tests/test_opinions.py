@@ -9,12 +9,12 @@ import sys
 
 import pytest
 
-from bench.measure import opinions, simulated
-from bench.measure.devices import Cpu
+from bench.measure import second_opinions, simulated
+from bench.measure.device.devices import Cpu
 from bench.run import launch
 from bench.spec.columns import TOOLS
-from bench.spec.config import Timing, check
-from bench.spec.plan import Trial, make
+from bench.spec.config.config import Timing, check
+from bench.spec.plan.plan import Trial, make
 
 TORCH, PYTEST = TOOLS
 
@@ -51,13 +51,13 @@ def test_a_worker_hears_both_tools_and_goes_on_to_the_next_trial(warm):
 
 @pytest.mark.parametrize("missing", ["pytest", "pytest_benchmark"])
 def test_where_pytest_benchmark_is_not_installed_its_opinion_says_so_and_torchs_stands(monkeypatch, missing):
-    real = opinions.find_spec
-    monkeypatch.setattr(opinions, "find_spec", lambda name: None if name == missing else real(name))
-    monkeypatch.setattr(opinions, "by_timer", lambda call, *_: opinions.Opinion(TORCH, None, 1.0))
-    (both,) = opinions.ask(Cpu(), [lambda: None], 1)
+    real = second_opinions.find_spec
+    monkeypatch.setattr(second_opinions, "find_spec", lambda name: None if name == missing else real(name))
+    monkeypatch.setattr(second_opinions, "by_timer", lambda call, *_: second_opinions.Opinion(TORCH, None, 1.0))
+    (both,) = second_opinions.ask(Cpu(), [lambda: None], 1)
     assert both == (
-        opinions.Opinion(TORCH, None, 1.0),
-        opinions.Opinion(PYTEST, detail="pytest-benchmark is not installed"),
+        second_opinions.Opinion(TORCH, None, 1.0),
+        second_opinions.Opinion(PYTEST, detail="pytest-benchmark is not installed"),
     )
 
 
@@ -90,9 +90,9 @@ def test_torchs_timer_takes_the_workers_threads(monkeypatch):
         def blocked_autorange(self, min_run_time: float):
             return type("Measurement", (), {"median": 1.0, "iqr": 0.5})
 
-    monkeypatch.setattr(opinions, "Timer", Timer)
-    told = opinions.by_timer(lambda: None, 3, lambda: 0, None)
-    assert (seen, told) == ([3], opinions.Opinion(TORCH, None, 1.0, 0.5, None))
+    monkeypatch.setattr(second_opinions, "Timer", Timer)
+    told = second_opinions.by_timer(lambda: None, 3, lambda: 0, None)
+    assert (seen, told) == ([3], second_opinions.Opinion(TORCH, None, 1.0, 0.5, None))
 
 
 @pytest.mark.skipif(simulated.available() is not None, reason=str(simulated.available()))

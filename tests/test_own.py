@@ -10,20 +10,21 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from bench.analyse import results
-from bench.analyse.summary import records_of
-from bench.measure import devices, worker
+from bench.analyse.runs import run_folder
+from bench.analyse.runs.summary import records_of
+from bench.measure import worker
+from bench.measure.device import devices
 from bench.measure.modules import build_module
-from bench.measure.own import NotABlock, build_own, count
+from bench.measure.user_blocks import NotABlock, build_own, count
 from bench.run import launch, runner
 from bench.show.write import write_views
-from bench.spec import outline
-from bench.spec.blocks import BlockChoice, Shape, build
+from bench.spec.blocks.blocks import BlockChoice, Shape, build
+from bench.spec.blocks.costs import cost
 from bench.spec.columns import COUNTED
-from bench.spec.config import Timing, check
-from bench.spec.costs import cost
+from bench.spec.config.config import Timing, check
 from bench.spec.errors import UserError
-from bench.spec.plan import Plan, make
+from bench.spec.plan import plan_text
+from bench.spec.plan.plan import Plan, make
 from tests.shapes import NETWORKS, buildable, network_shape
 
 THIN, FULL, NET = (f"tests.own_blocks:{name}" for name in ("thin", "Functional", "Net"))
@@ -54,9 +55,9 @@ def test_a_path_is_a_block_by_its_own_name_or_another():
 def test_a_plan_shows_no_theory_for_it_and_needs_no_torch_to_say_so():
     conf = check(data(["standard", {"import": "no.such:thing"}, "separable"], channels=8), "t")
     plan = make(conf, ["cpu"], 2)
-    row = next(line.split() for line in outline.text(conf, plan).splitlines() if "c8-k3-28px" in line)
+    row = next(line.split() for line in plan_text.text(conf, plan).splitlines() if "c8-k3-28px" in line)
     assert row == ["c8-k3-28px", "1", "452", "k", "?", "-", "-", "107", "k", "4.24", "2"]
-    arms = json.loads(outline.as_json(conf, plan))["trials"][0]["arms"]
+    arms = json.loads(plan_text.as_json(conf, plan))["trials"][0]["arms"]
     assert [a["macs"] is None for a in arms] == [False, True, False]
     assert arms[1]["mac_ratio"] is None
 
@@ -176,7 +177,7 @@ def test_a_run_records_what_was_counted_and_says_so(tmp_path: Path):
     (tmp_path / "journal.jsonl").write_text(
         "".join(json.dumps(r) + "\n" for r in (begin, seen, {**timed, "replicate": 1}))
     )
-    run = results.read(tmp_path)
+    run = run_folder.read(tmp_path)
     formula, counted = records_of(run.measurements)
     assert (formula["cost_source"], counted["cost_source"]) == ("formula", "counted by hooks")
     twin = cost(build(BlockChoice("separable", norm=False, act=False), plan.trials[0].shape), 9, 9)
@@ -194,7 +195,7 @@ def test_what_was_never_inspected_has_no_theory(tmp_path: Path):
     (tmp_path / "plan.json").write_text(json.dumps(plan.to_dict()))
     begin = {"type": "run", "run_id": "own", "schema_version": 1}
     (tmp_path / "journal.jsonl").write_text(json.dumps(begin) + "\n")
-    run = results.read(tmp_path)
+    run = run_folder.read(tmp_path)
     _, row = records_of(run.measurements)
     assert (row["params"], row["cost_source"], row["status"]) == (None, None, "skipped")
     assert records_of(run.pairs)[0]["mac_ratio"] is None

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from bench.analyse import aa, results
-from bench.analyse.judgement import p_words
-from bench.analyse.verdict import judge
-from bench.show import page, page_facts, page_rows
-from bench.show.inline import Letters, inline
+from bench.analyse.claims.answers import p_words
+from bench.analyse.claims.judge import judge
+from bench.analyse.runs import noise_floor, run_folder
+from bench.show.pages import report, rows_table
+from bench.show.pages.svg import Letters, inline
+from bench.show.text import run_facts
 from bench.show.write import write_views
 from bench.spec.columns import BY_NAME
 from tests.synthetic import Story, config, write_run
@@ -74,17 +75,17 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def parsed(whole: Path) -> Parsed:
-    return Parsed((whole / page.NAME).read_text(encoding="utf-8"))
+    return Parsed((whole / report.NAME).read_text(encoding="utf-8"))
 
 
-def bare(run: results.Run, noise: aa.Noise | None = None) -> str:
+def bare(run: run_folder.Run, noise: noise_floor.Noise | None = None) -> str:
     """The page without pictures, which are slow to draw."""
-    results.write_tables(run)
-    return page.text(run, judge([run]), noise, ())
+    run_folder.write_tables(run)
+    return report.text(run, judge([run]), noise, ())
 
 
 def test_every_verdict_is_there_with_its_reason(whole: Path, parsed: Parsed) -> None:
-    found = judge([results.read(whole)])
+    found = judge([run_folder.read(whole)])
     for v in found.verdicts:
         assert v.answer in parsed.text
         assert re.sub(r"\s+", " ", v.why)[1:] in parsed.text, v.claim
@@ -97,13 +98,13 @@ def test_every_verdict_is_there_with_its_reason(whole: Path, parsed: Parsed) -> 
 
 
 def test_the_first_screen_has_the_corrected_p_of_what_was_tested(whole: Path) -> None:
-    text = (whole / page.NAME).read_text(encoding="utf-8")
+    text = (whole / report.NAME).read_text(encoding="utf-8")
     table = text[text.index('id="verdicts"') : text.index('<nav aria-label="Contents"')]
     shown = re.findall(r'<td class="p"><span>p </span>([^<]*|&lt;0.001)</td>', table)
-    told = [v.p_told for v in judge([results.read(whole)]).verdicts if v.confirmatory and v.p_told is not None]
+    told = [v.p_told for v in judge([run_folder.read(whole)]).verdicts if v.confirmatory and v.p_told is not None]
     assert [html.unescape(p) for p in shown] == [p_words(p) for p in told]
     assert shown
-    exact = [v for v in judge([results.read(whole)]).verdicts if v.regime == "exact"]
+    exact = [v for v in judge([run_folder.read(whole)]).verdicts if v.regime == "exact"]
     assert table.count("exact: by arithmetic") == len(exact) > 0
 
 
@@ -121,7 +122,7 @@ def test_it_loads_nothing(whole: Path, parsed: Parsed) -> None:
             value = attributes.get(name) or "#"
             fine = ("#", "data:", "https://", "http://") if tag == "a" else ("#", "data:,")
             assert value.startswith(fine), (tag, value)
-    text = (whole / page.NAME).read_text(encoding="utf-8")
+    text = (whole / report.NAME).read_text(encoding="utf-8")
     assert re.findall(r"url\((?!#)", text) == []
     assert "@import" not in text
     links = {str(a["href"]) for a in parsed.all("a") if (a.get("href") or "").startswith("http")}
@@ -133,10 +134,10 @@ def test_it_loads_nothing(whole: Path, parsed: Parsed) -> None:
 
 
 def test_it_can_be_mailed_and_is_the_same_each_time(whole: Path) -> None:
-    text = (whole / page.NAME).read_bytes()
-    assert len(text) < page.MOST_BYTES
-    run = results.read(whole)
-    again = page.text(run, judge([run]), None, sorted((whole / "plots").glob("*.svg")))
+    text = (whole / report.NAME).read_bytes()
+    assert len(text) < report.MOST_BYTES
+    run = run_folder.read(whole)
+    again = report.text(run, judge([run]), None, sorted((whole / "plots").glob("*.svg")))
     assert again.encode() == text
 
 
@@ -154,13 +155,13 @@ def test_names_that_are_markup_stay_names(tmp_path: Path) -> None:
 
 
 def test_all_pairs_are_in_the_table_with_tips_from_the_registry(whole: Path, parsed: Parsed) -> None:
-    laid = page_rows.table(results.read(whole))
+    laid = rows_table.table(run_folder.read(whole))
     tips = [a["title"] for a in parsed.all("th") if a.get("title")]
     assert tips == [c.tip for c in laid.columns]
     for column in laid.columns:
         if column.name in BY_NAME:
             assert BY_NAME[column.name].meaning in column.tip
-    assert len(laid.lines) == len(results.read(whole).pairs) == 30
+    assert len(laid.lines) == len(run_folder.read(whole).pairs) == 30
     shown = {c.name for c in laid.columns}
     assert {"kernel", "c_in", "layout", "speedup", "verdict"} <= shown
     assert not {"c_out", "width", "groups"} & shown  # they say what others say
@@ -170,8 +171,8 @@ def test_all_pairs_are_in_the_table_with_tips_from_the_registry(whole: Path, par
 
 
 def test_a_cell_is_sorted_by_its_number(whole: Path) -> None:
-    run = results.read(whole)
-    laid = page_rows.table(run)
+    run = run_folder.read(whole)
+    laid = rows_table.table(run)
     at = [c.name for c in laid.columns].index("speedup")
     for line, value in zip(laid.lines, run.pairs["speedup"], strict=True):
         assert float(line.cells[at].sort or 0) == pytest.approx(value, rel=1e-5)
@@ -185,26 +186,26 @@ def test_the_tables_travel_along_byte_for_byte(whole: Path, parsed: Parsed) -> N
 
 
 def test_what_is_too_large_stays_behind_and_is_named(whole: Path) -> None:
-    run = results.read(whole)
+    run = run_folder.read(whole)
     pairs = len((whole / "pairs.csv").read_bytes()) * 4 // 3 + 100
-    kept, left = page_facts.downloads([("", run)], pairs)
+    kept, left = run_facts.downloads([("", run)], pairs)
     assert [d.name for d in kept] == ["pairs.csv"]
     assert left == ("measurements.csv", "roofs.csv", "samples.csv")
-    assert page_facts.downloads([("", run)], 10) == ((), ("pairs.csv", "measurements.csv", "roofs.csv", "samples.csv"))
+    assert run_facts.downloads([("", run)], 10) == ((), ("pairs.csv", "measurements.csv", "roofs.csv", "samples.csv"))
 
 
 def test_an_unfinished_run_says_so_first(tmp_path: Path) -> None:
     write_run(tmp_path, Story(once=frozenset({0})), config({"channels": [16, 64], "kernel": [3], "threads": [1]}))
     (tmp_path / "DONE").unlink()
-    told = Parsed(bare(results.read(tmp_path))).text
+    told = Parsed(bare(run_folder.read(tmp_path))).text
     assert told.index("INCOMPLETE") < told.index("What the texts claim")
 
 
 @pytest.mark.parametrize(("some", "said"), [(6, "6 of 12 measured rows are noisy: read this as a try, not as a measurement."), (5, "")])  # fmt: skip
 def test_a_run_of_noisy_rows_says_so_under_its_finding(tmp_path: Path, some: int, said: str) -> None:
     write_run(tmp_path)
-    run = results.read(tmp_path)
-    results.write_tables(run)
+    run = run_folder.read(tmp_path)
+    run_folder.write_tables(run)
     rows = run.pairs.assign(status=["noisy"] * some + ["ok"] * (len(run.pairs) - some))
     told = Parsed(bare(replace(run, pairs=rows))).text
     assert ("read this as a try" in told) is bool(said)
@@ -213,7 +214,7 @@ def test_a_run_of_noisy_rows_says_so_under_its_finding(tmp_path: Path, some: int
 
 def test_each_verdict_has_its_count_of_cells_beside_its_place(parsed: Parsed, whole: Path) -> None:
     first = parsed.text.partition("SUPPORTED, REFUTED and EQUIVALENT survive")[0]
-    counted = [v.cells.surely for v in judge([results.read(whole)]).verdicts if v.confirmatory and v.cells.surely is not None and v.cells.low]  # fmt: skip
+    counted = [v.cells.surely for v in judge([run_folder.read(whole)]).verdicts if v.confirmatory and v.cells.surely is not None and v.cells.low]  # fmt: skip
     assert counted
     assert sorted(int(n) for n in re.findall(r"· (\d+) of \d+ cells? yes", first)) == sorted(counted)
 
@@ -226,8 +227,8 @@ def test_what_explains_time_says_why_a_claims_regime_may_differ(parsed: Parsed) 
 def test_failures_and_skips_are_counted_with_their_reasons(tmp_path: Path) -> None:
     story = Story(fails={0: (1, "oom", "no memory for 17 MiB"), 2: (1, "oom", "no memory for 68 MiB")})
     write_run(tmp_path, story, config({"channels": [16, 64], "kernel": [3, 5], "threads": [1, 64]}))
-    run = results.read(tmp_path)
-    found = page_facts.quality(run)
+    run = run_folder.read(tmp_path)
+    found = run_facts.quality(run)
     assert dict(found.statuses)["oom"] == 2
     ((failure, many),) = found.failures
     assert failure.startswith("no memory for … MiB")
@@ -251,8 +252,8 @@ def test_blocks_against_themselves_are_not_asked_about_claims(tmp_path: Path) ->
         {"channels": [16, 64], "kernel": [3], "threads": [1]}, blocks=["standard", {"name": "standard", "again": True}]
     )
     write_run(tmp_path, Story(speedup=lambda t, a: 1.0), data)
-    run = results.read(tmp_path)
-    told = Parsed(bare(run, aa.judge(run)))
+    run = run_folder.read(tmp_path)
+    told = Parsed(bare(run, noise_floor.judge(run)))
     assert "Blocks against themselves" in told.text
     assert "false positives" in told.text
     assert not {"claims", "evidence"} & {a["id"] for a in told.all("section")}
@@ -265,8 +266,8 @@ def test_what_a_layer_costs_is_told_where_sweeps_tell(tmp_path: Path) -> None:
         "together": ["channels", "depth"],
     }
     write_run(tmp_path, Story(seconds=lambda t, a: 1e-4 * t.cost(a).layers + t.cost(a).macs / 1e12), config(experiments={"deep": deep}))  # fmt: skip
-    run = results.read(tmp_path)
-    costs = page_facts.layer_costs(run)
+    run = run_folder.read(tmp_path)
+    costs = run_facts.layer_costs(run)
     assert [c.block for c in costs] == ["standard", "separable"]
     assert all(90 < float(c.each.split()[0]) < 110 for c in costs), costs
     assert "none of its blocks was walked layer by layer" in Parsed(bare(run)).text

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from bench.analyse import results
-from bench.analyse.together import together as join
-from bench.show import index
+from bench.analyse.runs import run_folder
+from bench.analyse.runs.merged import together as join
+from bench.show.pages import index
 from bench.show.write import write_together, write_views
 from tests import browser
 from tests.test_together import CARD, HOST, made
@@ -35,8 +35,8 @@ def pages(report: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, st
     root = tmp_path_factory.mktemp("pages")
     shutil.copytree(ROOT / "results" / "reference" / "xeon-2-cores", root / "server")
     card = made(root / "card", "cuda:0", 0.5, stacks=True, devices=CARD, host=HOST, torch="2.11.0+cu128")
-    results.write_tables(card)
-    (together, *_) = write_together(join([results.read(root / "server"), card]), root / "both.html")
+    run_folder.write_tables(card)
+    (together, *_) = write_together(join([run_folder.read(root / "server"), card]), root / "both.html")
     return {"one": report, "several": together.as_uri(), "index": index.write(root).as_uri()}
 
 
@@ -152,7 +152,7 @@ def test_the_index_filters_its_runs_and_leads_to_their_pages(window: browser.Tab
 
 def test_the_index_shows_its_last_column_beside_long_names(window: browser.Tab, tmp_path: Path) -> None:
     folder = tmp_path / "default_cpu_cuda_of_the_third_machine_in_the_cellar"
-    results.write_tables(
+    run_folder.write_tables(
         made(folder, "cuda:0", 0.5, devices=CARD, host=HOST, torch="2.11.0a0+git0123456789abcdef.nv25.11")
     )
     opened(window, index.write(tmp_path).as_uri())

@@ -11,10 +11,11 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from bench.analyse import results
-from bench.analyse.verdict import judge
-from bench.show import claims_picture, map_picture, plots, style
-from bench.spec.plan import Arm, Trial
+from bench.analyse.claims.judge import judge
+from bench.analyse.runs import run_folder
+from bench.show.plots import claims_forest, speedup_map, style
+from bench.show.plots import speedup as plots
+from bench.spec.plan.plan import Arm, Trial
 from tests.synthetic import Story, config, write_run
 from tests.test_page import REFERENCE
 
@@ -24,10 +25,10 @@ def grid(trial: Trial, arm: Arm) -> float:
     return 0.5 if trial.shape.c_in < 64 and trial.shape.kernel == 3 else 2.0
 
 
-def made(folder: Path, story: Story, channels: tuple[int, ...] = (16, 32, 64), kernels: tuple[int, ...] = (3, 5), threads: tuple[int, ...] = (1,), devices: tuple[str, ...] = ("cpu",)) -> results.Run:  # fmt: skip
+def made(folder: Path, story: Story, channels: tuple[int, ...] = (16, 32, 64), kernels: tuple[int, ...] = (3, 5), threads: tuple[int, ...] = (1,), devices: tuple[str, ...] = ("cpu",)) -> run_folder.Run:  # fmt: skip
     axes = {"channels": list(channels), "kernel": list(kernels), "threads": list(threads)}
     write_run(folder, story, config(axes), devices)
-    return results.read(folder)
+    return run_folder.read(folder)
 
 
 def title(figure: Figure | None) -> str:
@@ -40,7 +41,7 @@ def words(figure: Figure) -> list[str]:
 
 
 def test_the_map_says_from_where_on_the_block_wins(tmp_path: Path) -> None:
-    figure = map_picture.picture(made(tmp_path, Story(speedup=grid)))
+    figure = speedup_map.picture(made(tmp_path, Story(speedup=grid)))
     assert title(figure) == "From 64 channels on separable is faster throughout; it is slower in 2 of 6 cells, at up to 32 channels"  # fmt: skip
     assert figure is not None
     assert min(w for w in words(figure) if w.endswith("x")).startswith("0.5")
@@ -50,12 +51,12 @@ def test_the_map_says_from_where_on_the_block_wins(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("speedup", "said"), [(2.0, "Separable is faster in all 6 cells"), (0.5, "Separable is slower in all 6 cells")])  # fmt: skip
 def test_a_map_of_one_side_says_so(tmp_path: Path, speedup: float, said: str) -> None:
-    assert title(map_picture.picture(made(tmp_path, Story(speedup=lambda t, a: speedup)))) == said
+    assert title(speedup_map.picture(made(tmp_path, Story(speedup=lambda t, a: speedup)))) == said
 
 
 def test_a_map_without_a_border_says_so(tmp_path: Path) -> None:
     truth = {16: 2.0, 32: 2.0, 64: 0.5}
-    said = title(map_picture.picture(made(tmp_path, Story(speedup=lambda t, a: truth[t.shape.c_in]))))
+    said = title(speedup_map.picture(made(tmp_path, Story(speedup=lambda t, a: truth[t.shape.c_in]))))
     assert said == "Separable is faster in 4 of 6 cells and slower in 2, even at 64 channels"
 
 
@@ -71,14 +72,14 @@ def test_a_predicted_map_counts_both_sides(tmp_path: Path, truth: dict[int, floa
     run = made(tmp_path, Story(speedup=lambda t, a: truth[t.shape.c_in]))
     verdicts = run.pairs["c_in"].map({c: "faster" if s > 1 else "slower" if s < 1 else "undecided" for c, s in truth.items()})  # fmt: skip
     foretold = run.pairs.assign(device="sim:t4", status="predicted", verdict=verdicts)
-    assert title(map_picture.picture(replace(run, pairs=foretold))) == said
+    assert title(speedup_map.picture(replace(run, pairs=foretold))) == said
 
 
 def test_a_map_of_three_devices_counts_on_each_in_a_title_of_three_lines(tmp_path: Path) -> None:
     def truth(trial: Trial, arm: Arm) -> float:
         return grid(trial, arm) if trial.surroundings.device == "cpu" else 0.5
 
-    figure = map_picture.picture(made(tmp_path, Story(speedup=truth), devices=("cpu", "cuda:0", "cuda:1")))
+    figure = speedup_map.picture(made(tmp_path, Story(speedup=truth), devices=("cpu", "cuda:0", "cuda:1")))
     assert title(figure) == (
         "On cpu separable is faster in 4 of 6 cells (in all from 64 channels on), slower in 2; "
         "on cuda:0 it is in 0 of 6, slower in 6; on cuda:1 it is in 0 of 6, slower in 6"
@@ -89,34 +90,34 @@ def test_a_map_of_three_devices_counts_on_each_in_a_title_of_three_lines(tmp_pat
 
 def test_what_is_not_known_is_hatched_and_what_failed_is_named(tmp_path: Path) -> None:
     story = Story(speedup=lambda t, a: 1.0 if t.shape.c_in == 16 else 1.06, wide={4: 0.2, 5: 0.2}, fails={2: (1, "oom", "no memory")}, process_sd=0.002)  # fmt: skip
-    figure = map_picture.picture(made(tmp_path, story))
+    figure = speedup_map.picture(made(tmp_path, story))
     assert figure is not None
     hatches = [p.get_hatch() for p in figure.axes[0].patches if isinstance(p, Rectangle) and p.get_hatch()]
-    assert set(hatches) == set(map_picture.HATCHES.values())
+    assert set(hatches) == set(speedup_map.HATCHES.values())
     assert "oom" in words(figure)
     legend = [t.get_text() for g in figure.legends for t in g.get_texts()]
     assert any("undecided" in t for t in legend)
 
 
 def test_places_have_panels_and_a_run_of_one_kernel_has_no_map(tmp_path: Path) -> None:
-    figure = map_picture.picture(made(tmp_path / "a", Story(speedup=grid), threads=(1, 2)))
+    figure = speedup_map.picture(made(tmp_path / "a", Story(speedup=grid), threads=(1, 2)))
     assert figure is not None
     assert [a.get_title(loc="left") for a in figure.axes] == ["1 thread", "2 threads"]
-    assert map_picture.picture(made(tmp_path / "b", Story(), kernels=(3,))) is None
-    assert map_picture.picture(made(tmp_path / "c", Story(), channels=(16,))) is None
+    assert speedup_map.picture(made(tmp_path / "b", Story(), kernels=(3,))) is None
+    assert speedup_map.picture(made(tmp_path / "c", Story(), channels=(16,))) is None
 
 
 def test_colours_part_at_one_and_deepen_with_the_logarithm() -> None:
-    assert map_picture.colour_of(1.0) == "#ffffff"
-    assert map_picture.colour_of(8.0) == map_picture.FASTER.lower()
-    assert map_picture.colour_of(0.1) == map_picture.SLOWER.lower()
-    assert map_picture.colour_of(2.0) != map_picture.colour_of(0.5)
+    assert speedup_map.colour_of(1.0) == "#ffffff"
+    assert speedup_map.colour_of(8.0) == speedup_map.FASTER.lower()
+    assert speedup_map.colour_of(0.1) == speedup_map.SLOWER.lower()
+    assert speedup_map.colour_of(2.0) != speedup_map.colour_of(0.5)
 
 
 def test_each_verdict_has_its_row_with_answer_and_effect(tmp_path: Path) -> None:
     run = made(tmp_path, Story(), channels=(32, 64, 256), threads=(1, 2))
     found = judge([run])
-    figure = claims_picture.picture(run, found)
+    figure = claims_forest.picture(run, found)
     assert figure is not None
     labels = [t.get_text() for t in figure.axes[0].get_yticklabels()]
     first = [v for v in found.verdicts if v.confirmatory]
@@ -135,12 +136,12 @@ def test_an_a_a_run_has_no_claims(tmp_path: Path) -> None:
         {"channels": [16, 64], "kernel": [3], "threads": [1]}, blocks=["standard", {"name": "standard", "again": True}]
     )
     write_run(tmp_path, Story(speedup=lambda t, a: 1.0), data)
-    run = results.read(tmp_path)
-    assert claims_picture.draw(run, judge([run]), tmp_path) == ()
+    run = run_folder.read(tmp_path)
+    assert claims_forest.draw(run, judge([run]), tmp_path) == ()
 
 
 def test_an_svg_file_says_what_it_shows_and_brings_its_own_paper(tmp_path: Path) -> None:
-    figure = plots.speedup(results.read(REFERENCE))
+    figure = plots.speedup(run_folder.read(REFERENCE))
     assert figure is not None
     _, svg = style.save(figure, tmp_path, "speedup")
     root = ElementTree.fromstring(svg.read_text(encoding="utf-8"))

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from scipy import stats
 
-from bench.spec import outline
-from bench.spec.config import MOST_TRIALS, SweepConfig, check, load
-from bench.spec.durations import (
+from bench.spec.config.config import MOST_TRIALS, SweepConfig, check, load
+from bench.spec.errors import UserError
+from bench.spec.plan import plan_text
+from bench.spec.plan.durations import (
     CARD_START_SECONDS,
     COMPILE_SECONDS,
     COMPILER_COLD_SECONDS,
@@ -22,9 +23,8 @@ from bench.spec.durations import (
     timeout_seconds,
     visit_seconds,
 )
-from bench.spec.errors import UserError
-from bench.spec.plan import Plan, Surroundings, make, shape_words
-from bench.spec.sizing import sized, speeds
+from bench.spec.plan.plan import Plan, Surroundings, make, shape_words
+from bench.spec.plan.sizing import sized, speeds
 
 
 def config(*blocks: str, timing: dict[str, Any] | None = None, **axes: Any) -> SweepConfig:
@@ -211,9 +211,9 @@ def test_second_opinions_count_in_the_estimate_and_are_said():
     assert with_.seconds(5) - without.seconds(5) == pytest.approx(opinions_seconds(with_.trials))
     assert opinions_seconds(with_.trials) > 4 * 2 + START_SECONDS  # four arms, two tools, a second each
     asked = config(timing={"second_opinions": 1}, kernel=[3, 5])
-    assert "second opinions on 2 trials, by torch.utils.benchmark and pytest-benchmark" in outline.text(asked, with_)
-    assert json.loads(outline.as_json(asked, with_))["counts"]["second_opinions"] == 2
-    assert "second opinions" not in outline.text(asked, without)
+    assert "second opinions on 2 trials, by torch.utils.benchmark and pytest-benchmark" in plan_text.text(asked, with_)
+    assert json.loads(plan_text.as_json(asked, with_))["counts"]["second_opinions"] == 2
+    assert "second opinions" not in plan_text.text(asked, without)
 
 
 # ---------------------------------------------------------------- the outline
@@ -222,7 +222,7 @@ def test_second_opinions_count_in_the_estimate_and_are_said():
 def test_the_outline_shows_product_skips_theory_and_minutes():
     axes = {"channels": [64, 128], "kernel": [3, 5], "threads": [1, 9]}
     conf = config("standard", "separable", timing={"processes_min": 3, "processes_max": 6}, **axes)
-    text = outline.text(conf, make(conf, ["cpu"], 2))
+    text = plan_text.text(conf, make(conf, ["cpu"], 2))
     assert "t on cpu: 4 trials to measure, 8 arms, 4 skipped" in text
     assert "a: standard (baseline), separable\n  2 channels x 2 kernel x 2 threads = 8 trials a device" in text
     assert "  4  9 threads on 2 physical cores would measure the scheduler" in text
@@ -235,11 +235,11 @@ def test_the_outline_shows_product_skips_theory_and_minutes():
 def test_an_accelerator_has_no_threads_in_its_product_label_or_name():
     conf = config(threads=[1, 2], waiting=["active", "passive"], channels=[8, 16], cudnn_benchmark=["on", "off"])
     plan = make(conf, ["cuda:0"], 2)
-    text = outline.text(conf, plan)
+    text = plan_text.text(conf, plan)
     assert "  2 channels x 2 cudnn_benchmark = 4 trials a device" in text
     assert "  cuda:0: 4 trials\n" in text
     assert plan.trials[0].trial_id == "a/c8-k3-28px-nchw-cuda0"
-    both = outline.text(conf, make(conf, ["cpu", "cuda:0"], 2))
+    both = plan_text.text(conf, make(conf, ["cpu", "cuda:0"], 2))
     assert "  2 channels x 2 threads x 2 waiting = 8 trials on cpu\n" in both
     assert "  2 channels x 2 cudnn_benchmark = 4 trials on cuda:0\n" in both
 
@@ -247,16 +247,16 @@ def test_an_accelerator_has_no_threads_in_its_product_label_or_name():
 def test_the_theory_of_many_shapes_is_cut_and_all_of_it_is_to_be_had():
     conf = config(batch=list(range(1, 31)))
     plan = make(conf, ["cpu"], 2)
-    assert outline.text(conf, plan).count("c64-k3-28px") == outline.SHAPES_SHOWN
-    assert "and 10 more shapes: --all" in outline.text(conf, plan)
-    everything = outline.text(conf, plan, everything=True)
+    assert plan_text.text(conf, plan).count("c64-k3-28px") == plan_text.SHAPES_SHOWN
+    assert "and 10 more shapes: --all" in plan_text.text(conf, plan)
+    everything = plan_text.text(conf, plan, everything=True)
     assert everything.count("c64-k3-28px") == 30
     assert "--all" not in everything
 
 
 def test_training_stands_apart_in_the_theory_as_it_costs_three_times_as_much():
     conf = config("standard", **{"pass": ["inference", "training"]})
-    text = outline.text(conf, make(conf, ["cpu"], 2))
+    text = plan_text.text(conf, make(conf, ["cpu"], 2))
     assert "c64-k3-28px                1    28.9 M" in text
     assert "c64-k3-28px-training       1    86.7 M" in text
     assert "promise" not in text  # nothing is compared
@@ -264,7 +264,7 @@ def test_training_stands_apart_in_the_theory_as_it_costs_three_times_as_much():
 
 def test_a_plan_of_skips_alone_says_so():
     conf = config(threads=9)
-    text = outline.text(conf, make(conf, ["cpu"], 2))
+    text = plan_text.text(conf, make(conf, ["cpu"], 2))
     assert "0 trials to measure, 0 arms, 1 skipped" in text
     assert text.endswith("time: none, as nothing is to be measured")
 
@@ -272,7 +272,7 @@ def test_a_plan_of_skips_alone_says_so():
 def test_json_holds_every_trial_with_the_theory_of_its_arms():
     conf = config("standard", "depthwise", channels=[8, "8->16"], threads=[1, 9])
     plan = make(conf, ["cpu"], 2)
-    data = json.loads(outline.as_json(conf, plan))
+    data = json.loads(plan_text.as_json(conf, plan))
     assert data["counts"] == {"trials": 4, "to_measure": 1, "skipped": 3, "second_opinions": 0, "arms": 2}
     assert [row["trial_id"] for row in data["trials"]] == [t.trial_id for t in plan.trials]
     assert [row["skip"] for row in data["trials"]] == [t.skip for t in plan.trials]
@@ -299,11 +299,11 @@ def test_half_the_width_takes_the_fewest_processes_that_give_it(processes: int):
     def width(n: int) -> float:
         return stats.t.ppf(0.975, n - 1) / n**0.5
 
-    need = outline.processes_for_half(processes, 0.95)
+    need = plan_text.processes_for_half(processes, 0.95)
     assert width(need) <= width(processes) / 2 < width(need - 1)
 
 
 def test_the_outline_says_what_half_the_width_would_cost():
-    text = outline.text(config(), planned())
+    text = plan_text.text(config(), planned())
     assert "within half of that: about" in text
     assert "--set precision=0.025 --set processes_max=41" in text

@@ -14,22 +14,23 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.path import Path as Outline
 
-from bench.analyse import results
-from bench.analyse.summary import records_of
-from bench.show import plots, style, terminal
-from bench.show.facets import MOST_GROUPS, Channels, lay_out
+from bench.analyse.runs import run_folder
+from bench.analyse.runs.summary import records_of
+from bench.show.plots import speedup, style
+from bench.show.plots.facets import MOST_GROUPS, Channels, lay_out
+from bench.show.text import terminal
 from tests.synthetic import Story, config, half_the_promise, realistic, write_run
 
 SMALL = config({"channels": [16, 64, 256], "kernel": [3, 5], "threads": [1, 2], "layout": ["contiguous", "channels_last"]})  # fmt: skip
 
 
-def made(folder: Path, story: Story | None = None, data: dict[str, Any] | None = None, devices: tuple[str, ...] = ("cpu",)) -> results.Run:  # fmt: skip
+def made(folder: Path, story: Story | None = None, data: dict[str, Any] | None = None, devices: tuple[str, ...] = ("cpu",)) -> run_folder.Run:  # fmt: skip
     write_run(folder, story, data or SMALL, devices)
-    return results.read(folder)
+    return run_folder.read(folder)
 
 
 @pytest.fixture(scope="module")
-def calm(tmp_path_factory: pytest.TempPathFactory) -> results.Run:
+def calm(tmp_path_factory: pytest.TempPathFactory) -> run_folder.Run:
     return made(tmp_path_factory.mktemp("calm"))
 
 
@@ -59,13 +60,13 @@ def hollow(axis: Axes) -> int:
     return sum(line.get_markerfacecolor() == "white" for line in marked)
 
 
-def test_the_speedup_title_states_the_finding(calm: results.Run) -> None:
+def test_the_speedup_title_states_the_finding(calm: run_folder.Run) -> None:
     least, most = calm.pairs["speedup"].min(), calm.pairs["speedup"].max()
-    assert title(plots.speedup(calm)) == f"Separable is {least:.2g}x (16 channels) to {most:.2g}x (256) as fast as standard"  # fmt: skip
+    assert title(speedup.speedup(calm)) == f"Separable is {least:.2g}x (16 channels) to {most:.2g}x (256) as fast as standard"  # fmt: skip
 
 
-def test_there_is_a_panel_per_kernel_and_a_series_per_threads_and_layout(calm: results.Run) -> None:
-    figure = plots.speedup(calm)
+def test_there_is_a_panel_per_kernel_and_a_series_per_threads_and_layout(calm: run_folder.Run) -> None:
+    figure = speedup.speedup(calm)
     assert figure is not None
     assert [a.get_title(loc="left") for a in figure.axes] == ["kernel 3 x 3", "kernel 5 x 5"]
     words = texts(figure)
@@ -73,22 +74,22 @@ def test_there_is_a_panel_per_kernel_and_a_series_per_threads_and_layout(calm: r
         assert series in words
 
 
-def test_ticks_are_channel_numbers_and_ratios(calm: results.Run) -> None:
-    figure = plots.speedup(calm)
+def test_ticks_are_channel_numbers_and_ratios(calm: run_folder.Run) -> None:
+    figure = speedup.speedup(calm)
     assert figure is not None
     assert ticks(figure.axes[0], "x") == ["16", "64", "256"]
     assert set(ticks(figure.axes[0], "y")) >= {"1x", "2x", "4x", "8x"}
 
 
-def test_the_footer_says_how_it_was_measured(calm: results.Run) -> None:
-    footer = texts(plots.speedup(calm))
+def test_the_footer_says_how_it_was_measured(calm: run_folder.Run) -> None:
+    footer = texts(speedup.speedup(calm))
     for fact in ("Imaginary CPU @ 2.00GHz", "torch 2.13.0", "5 processes a cell", "95 % interval", "paired within rounds", "2026-01-01", calm.run_id):  # fmt: skip
         assert fact in footer
 
 
 def test_rows_that_missed_the_precision_are_hollow_and_failed_ones_crossed(tmp_path: Path) -> None:
     run = made(tmp_path, Story(wide={0: 0.09}, once=frozenset({1}), fails={2: (1, "oom", "no memory")}))
-    figure = plots.speedup(run)
+    figure = speedup.speedup(run)
     assert figure is not None
     assert sum(hollow(a) for a in figure.axes) == 2
     crosses = [line for a in figure.axes for line in a.lines if line.get_marker() == "x"]
@@ -97,8 +98,8 @@ def test_rows_that_missed_the_precision_are_hollow_and_failed_ones_crossed(tmp_p
     assert "failed" in texts(figure)
 
 
-def test_a_calm_run_needs_no_words_for_marks_that_it_lacks(calm: results.Run) -> None:
-    words = texts(plots.speedup(calm))
+def test_a_calm_run_needs_no_words_for_marks_that_it_lacks(calm: run_folder.Run) -> None:
+    words = texts(speedup.speedup(calm))
     assert "hollow" not in words
     assert "failed" not in words
 
@@ -107,15 +108,15 @@ def test_the_delivery_title_gives_the_share_and_its_spread(tmp_path: Path) -> No
     def truth(trial, arm):  # type: ignore[no-untyped-def]
         return half_the_promise(trial, arm) * (0.5 if trial.shape.kernel == 3 else 1.5)
 
-    said = title(plots.delivery(made(tmp_path, Story(speedup=truth))))
+    said = title(speedup.delivery(made(tmp_path, Story(speedup=truth))))
     assert said.startswith("Separable delivers 43 % of the promised")
     assert said.endswith("(single cells 25 % to 75 %)")
 
 
-def test_throughput_and_memory_say_what_they_found(calm: results.Run) -> None:
+def test_throughput_and_memory_say_what_they_found(calm: run_folder.Run) -> None:
     # half of the promise arrives, so a multiplication takes twice as long
-    assert title(plots.throughput(calm)).startswith("A multiplication takes separable 2x as long")
-    assert title(plots.memory(calm)) == "Peak memory, measured over theory: standard 1.00x, separable 1.30x (medians)"
+    assert title(speedup.throughput(calm)).startswith("A multiplication takes separable 2x as long")
+    assert title(speedup.memory(calm)) == "Peak memory, measured over theory: standard 1.00x, separable 1.30x (medians)"
 
 
 def test_several_devices_are_told_apart_in_title_and_panels(tmp_path: Path) -> None:
@@ -123,7 +124,7 @@ def test_several_devices_are_told_apart_in_title_and_panels(tmp_path: Path) -> N
         return 2.0 if trial.surroundings.device == "cpu" else 0.5
 
     run = made(tmp_path, Story(speedup=truth), SMALL, ("cpu", "cuda:0"))
-    figure = plots.speedup(run)
+    figure = speedup.speedup(run)
     assert title(figure) == "On cpu separable is 2x as fast as standard; on cuda:0 0.5x"
     assert figure is not None
     assert [a.get_title(loc="left") for a in figure.axes][::2] == ["cpu, kernel 3 x 3", "cuda:0, kernel 3 x 3"]
@@ -132,12 +133,12 @@ def test_several_devices_are_told_apart_in_title_and_panels(tmp_path: Path) -> N
 
 def test_a_card_is_not_said_to_run_on_the_hosts_threads(tmp_path: Path) -> None:
     run = made(tmp_path, data=config({"channels": [16, 64], "kernel": [3], "threads": [1]}), devices=("cuda:0",))
-    assert "thread" not in texts(plots.speedup(run))
+    assert "thread" not in texts(speedup.speedup(run))
 
 
 def test_several_blocks_get_panels_of_their_own(tmp_path: Path) -> None:
     data = config({"channels": [16, 64], "kernel": [3], "threads": [1]}, blocks=["standard", "separable", "depthwise"])
-    figure = plots.speedup(made(tmp_path, data=data))
+    figure = speedup.speedup(made(tmp_path, data=data))
     assert figure is not None
     assert re.fullmatch(r"Separable is [\d.]+x \(16 channels\) to [\d.]+x \(64\), depthwise [\d.]+x .* as fast as standard", title(figure))  # fmt: skip
     names = [a.get_title(loc="left") for a in figure.axes if a.get_title(loc="left")]
@@ -154,7 +155,7 @@ def test_several_blocks_get_panels_of_their_own(tmp_path: Path) -> None:
 )
 def test_small_uneven_and_fine_sweeps_are_drawn(tmp_path: Path, axes: dict[str, Any]) -> None:
     run = made(tmp_path, Story(processes=2), config(axes))
-    for make in (plots.speedup, plots.delivery, plots.throughput, plots.memory):
+    for make in (speedup.speedup, speedup.delivery, speedup.throughput, speedup.memory):
         figure = make(run)
         assert figure is not None
         assert 1 <= len(ticks(figure.axes[0], "x")) <= 16
@@ -163,7 +164,7 @@ def test_small_uneven_and_fine_sweeps_are_drawn(tmp_path: Path, axes: dict[str, 
 
 def test_each_picture_is_a_png_and_an_svg(tmp_path: Path) -> None:
     run = made(tmp_path, data=config({"channels": [16, 64], "kernel": [3], "threads": [1]}))
-    written = plots.draw(run, tmp_path / "plots")
+    written = speedup.draw(run, tmp_path / "plots")
     names = [f"{n}.{e}" for n in ("speedup", "delivery", "throughput", "memory") for e in ("png", "svg")]
     assert [p.name for p in written] == names
     for path in written:
@@ -175,19 +176,19 @@ def test_each_picture_is_a_png_and_an_svg(tmp_path: Path) -> None:
 
 def test_channels_that_change_are_named_in_and_out(tmp_path: Path) -> None:
     run = made(tmp_path, data=config({"channels": ["16->32", 32, "32->64"], "kernel": [3], "threads": [1]}))
-    figure = plots.speedup(run)
+    figure = speedup.speedup(run)
     assert figure is not None
     assert ticks(figure.axes[0], "x") == ["16→32", "32", "32→64"]
 
 
 def test_a_run_in_which_nothing_was_measured_draws_nothing(tmp_path: Path) -> None:
     run = made(tmp_path, Story(unreached=frozenset(range(99))))
-    assert plots.draw(run, tmp_path / "plots") == ()
+    assert speedup.draw(run, tmp_path / "plots") == ()
 
 
 def test_an_interval_without_bounds_does_not_flatten_the_picture(tmp_path: Path) -> None:
     run = made(tmp_path, Story(processes=2, wide={0: 3.0}))
-    figure = plots.speedup(run)
+    figure = speedup.speedup(run)
     assert figure is not None
     low, high = figure.axes[0].get_ylim()
     points = run.pairs["speedup"]
@@ -202,30 +203,32 @@ def arrows(figure: Figure | None) -> list[tuple[float, float, str]]:
     return [(float(np.ravel(e.get_xdata())[0]), float(np.ravel(e.get_ydata())[0]), str(e.get_markeredgecolor())) for e in ends]  # fmt: skip
 
 
-def test_an_interval_beyond_the_axis_ends_in_an_arrow_and_the_legend_says_so(tmp_path: Path, calm: results.Run) -> None:
+def test_an_interval_beyond_the_axis_ends_in_an_arrow_and_the_legend_says_so(
+    tmp_path: Path, calm: run_folder.Run
+) -> None:
     run = made(tmp_path / "wide", Story(processes=2, wide={0: 3.0}))
     wide = run.pairs.loc[run.pairs["speedup_ci_high"].idxmax()]
-    for picture in (plots.speedup(run), plots.delivery(run)):
+    for picture in (speedup.speedup(run), speedup.delivery(run)):
         assert picture is not None
         low, high = picture.axes[0].get_ylim()
         assert wide["speedup_ci_low"] < low
         assert wide["speedup_ci_high"] > high
         assert sorted(y for _, y, _ in arrows(picture)) == [low, high]
         assert style.CUT in texts(picture)
-    for picture in (plots.speedup(calm), plots.delivery(calm)):
+    for picture in (speedup.speedup(calm), speedup.delivery(calm)):
         assert not arrows(picture)
         assert style.CUT not in texts(picture)
 
 
-def test_the_same_run_makes_the_same_file(calm: results.Run, tmp_path: Path) -> None:
-    first, second = (style.save(plots.memory(calm), tmp_path / n, "memory") for n in "ab")  # type: ignore[arg-type]
+def test_the_same_run_makes_the_same_file(calm: run_folder.Run, tmp_path: Path) -> None:
+    first, second = (style.save(speedup.memory(calm), tmp_path / n, "memory") for n in "ab")  # type: ignore[arg-type]
     assert first[0].read_bytes() == second[0].read_bytes()
     assert first[1].read_bytes() == second[1].read_bytes()
 
 
 def test_words_stay_inside_the_figure_and_apart_from_the_panels(tmp_path: Path) -> None:
     run = made(tmp_path, Story(speedup=realistic, wide={0: 0.1}, fails={3: (1, "oom", "no memory")}))
-    for make in (plots.speedup, plots.delivery):
+    for make in (speedup.speedup, speedup.delivery):
         figure = make(run)
         assert figure is not None
         figure.draw_without_rendering()
@@ -320,7 +323,7 @@ def test_a_long_table_is_cut_and_says_so() -> None:
     assert terminal.notes([laid]) == ["30 more rows in pairs.csv"]
 
 
-def test_piped_output_is_plain(calm: results.Run) -> None:
+def test_piped_output_is_plain(calm: run_folder.Run) -> None:
     out = io.StringIO()
     terminal.show(calm, out)
     text = out.getvalue()

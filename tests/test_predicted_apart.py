@@ -13,28 +13,29 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.analyse import comparison
-from bench.analyse.drivers import explain
-from bench.analyse.gate import gate
-from bench.analyse.judgement import PREDICTED_ANSWERS
-from bench.analyse.observations import of_run
-from bench.analyse.results import Run
-from bench.analyse.summary import records_of, sentences, summarise
-from bench.analyse.together import together
-from bench.analyse.verdict import judge
+from bench.analyse.claims.answers import PREDICTED_ANSWERS
+from bench.analyse.claims.judge import judge
+from bench.analyse.compare import compare as comparison
+from bench.analyse.compare.ci_gate import gate
+from bench.analyse.drivers.explain import explain
+from bench.analyse.drivers.observations import of_run
+from bench.analyse.runs.merged import together
+from bench.analyse.runs.run_folder import Run
+from bench.analyse.runs.summary import records_of, sentences, summarise
 from bench.measure import simulated
-from bench.measure.devices import set_switches
+from bench.measure.device.devices import set_switches
 from bench.measure.modules import Evaluation
 from bench.run import doctor
-from bench.show import compare, devices_picture, style, titles
-from bench.spec import outline, skips
-from bench.spec import plan as planning
-from bench.spec.config import check
-from bench.spec.device_names import in_words, is_cpu, is_predicted, slug
+from bench.show.plots import devices, style
+from bench.show.text import compare, titles
+from bench.spec.blocks.kernels import of_block
+from bench.spec.config.config import check
+from bench.spec.devices.device_names import in_words, is_cpu, is_predicted, slug
+from bench.spec.devices.predicted_devices import named
 from bench.spec.errors import UserError
-from bench.spec.kernel_model import call_seconds
-from bench.spec.kernels import of_block
-from bench.spec.predicted_devices import named
+from bench.spec.model.kernel_model import call_seconds
+from bench.spec.plan import plan as planning
+from bench.spec.plan import plan_text, skips
 from tests import worlds
 
 DEVICES = ("sim:a100", "sim:server_cpu")
@@ -258,7 +259,7 @@ def test_training_in_virtual_time_takes_what_autograd_does_of_the_host(device: s
 
 def test_on_one_page_of_several_runs_a_predicted_device_keeps_its_word_and_its_colour(tmp_path: Path):
     both = together([measured(), predicted(2, 0.5, "other")])
-    figure = devices_picture.picture(both.whole)
+    figure = devices.picture(both.whole)
     assert figure is not None
     title = " ".join(figure.get_suptitle().split())
     assert "on predicted a100" in title
@@ -282,7 +283,7 @@ def test_a_plan_says_what_is_measured_and_what_is_predicted():
     config = check(
         {"name": "p", "experiments": {"a": {"blocks": ["standard", "separable"], "axes": {"threads": [1]}}}}, "p"
     )
-    both, foretold = (outline.text(config, planning.make(config, d, 2)) for d in (["cpu", "sim:t4"], ["sim:t4"]))
+    both, foretold = (plan_text.text(config, planning.make(config, d, 2)) for d in (["cpu", "sim:t4"], ["sim:t4"]))
     assert both.startswith("p on cpu, predicted t4: 1 trial to measure and 1 trial to predict, 4 arms\n")
     assert foretold.startswith("p on predicted t4: 1 trial to predict, 2 arms\n")
     assert foretold.splitlines()[-1].endswith("each trial is looked at once, in virtual time")

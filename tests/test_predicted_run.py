@@ -14,14 +14,14 @@ import pandas as pd
 import pytest
 
 from bench import cli
-from bench.analyse import results
+from bench.analyse.runs import run_folder
 from bench.measure import simulated
 from bench.run import launch, runner
-from bench.show import export
-from bench.spec import skips
+from bench.show.export import report
+from bench.spec.devices.predicted_devices import known, named
 from bench.spec.errors import UserError
-from bench.spec.predicted_devices import known, named
-from bench.spec.predictions import prediction_of
+from bench.spec.model.predictions import prediction_of
+from bench.spec.plan import skips
 from tests import warm_worker
 
 pytestmark = pytest.mark.skipif(simulated.available() is not None, reason=str(simulated.available()))
@@ -216,7 +216,7 @@ def test_page_and_document_open_with_it(foretold: tuple[Path, str]):
     assert "status-predicted" in page
     assert "predicted, not measured</summary>" in page
     (document,) = [
-        line for line in export.text([results.read(foretold[0])], "md").splitlines() if "Nothing here" in line
+        line for line in report.text([run_folder.read(foretold[0])], "md").splitlines() if "Nothing here" in line
     ]
     assert document.startswith("**Nothing here was measured: all ")
     assert "are a model's word" in document

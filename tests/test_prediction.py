@@ -11,21 +11,15 @@ from pathlib import Path
 import pytest
 
 from bench import cli
-from bench.analyse import (
-    calibration_runs,
-    calibration_tables,
-    predicted_crossover,
-    prediction,
-    prediction_held,
-    results,
-)
-from bench.analyse.calibration_scores import FITTED, NO_DEVICE, NO_SOURCE, OTHER, ROOFLINE
-from bench.show import prediction_report
-from bench.spec import kernel_model, model_parameters
-from bench.spec.blocks import BlockChoice, Shape, build
-from bench.spec.device_entries import DISPATCH_S, FLOOR_S, LAUNCH_S
-from bench.spec.kernels import of_block
-from bench.spec.predicted_devices import named
+from bench.analyse.predict import crossover_map
+from bench.analyse.runs import run_folder
+from bench.spec.blocks.blocks import BlockChoice, Shape, build
+from bench.spec.blocks.kernels import of_block
+from bench.spec.devices.device_entries import DISPATCH_S, FLOOR_S, LAUNCH_S
+from bench.spec.devices.predicted_devices import named
+from bench.spec.model import kernel_model, model_parameters
+from tools.model_fit import calibration_runs, calibration_tables, prediction, prediction_held, prediction_report
+from tools.model_fit.calibration_scores import FITTED, NO_DEVICE, NO_SOURCE, OTHER, ROOFLINE
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "results" / "reference"
@@ -44,7 +38,7 @@ def told():
 @cache
 def own(folder):
     """A reference run, read once for all tests."""
-    return calibration_runs.read(results.read(REFERENCE / folder))
+    return calibration_runs.read(run_folder.read(REFERENCE / folder))
 
 
 def speedup(device, *shape, **how):
@@ -433,8 +427,8 @@ def test_a_map_of_compiled_calls_on_a_gpu_says_how_far_off_it_is(tmp_path, capsy
 
 
 def test_a_cell_within_the_models_error_is_undecided():
-    told_host = predicted_crossover.on_host(named("a100"), 15)
-    found = predicted_crossover.mapped(told_host)
+    told_host = crossover_map.on_host(named("a100"), 15)
+    found = crossover_map.mapped(told_host)
     assert (found.error, found.host) == (told()["errors"]["gpu"]["speedup"], 1)
     assert {cell.state for cell in found.cells} == {"faster", "slower", "undecided"}
     for cell in found.cells:
@@ -446,16 +440,16 @@ def test_a_cell_within_the_models_error_is_undecided():
 
 @pytest.mark.parametrize("name", ["t4", "rtx5090", "h100"])
 def test_no_cell_is_decided_that_a_host_of_15_to_60_us_an_operator_would_turn(name):
-    usual = predicted_crossover.mapped(named(name))
+    usual = crossover_map.mapped(named(name))
     assert usual.host == 4
     for us in (15, 30, 45, 60):
-        there = predicted_crossover.mapped(predicted_crossover.on_host(named(name), us))
+        there = crossover_map.mapped(crossover_map.on_host(named(name), us))
         for mine, other in zip(usual.cells, there.cells, strict=True):
             assert (mine.mode, mine.batch, mine.channels) == (other.mode, other.batch, other.channels)
             if mine.state != "undecided":
                 assert mine.state == ("faster" if other.speedup > 1 else "slower")
                 assert abs(math.log(other.speedup)) > 0.5, "nor brought near to 1x"
-    asked = {c.state for c in predicted_crossover.mapped(predicted_crossover.on_host(named(name), 15)).cells}
+    asked = {c.state for c in crossover_map.mapped(crossover_map.on_host(named(name), 15)).cells}
     assert asked == {"faster", "slower", "undecided"}
 
 

@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 
 from bench import cli
-from bench.analyse import prediction_check as checking
-from bench.analyse.calibration_runs import of_run
-from bench.analyse.prediction_check import HALF, RATE, SHIPPED, check, halves
-from bench.analyse.results import read
+from bench.analyse.runs.run_folder import read
+from bench.spec.blocks.kernels import of_block
+from bench.spec.devices.predicted_devices import named
 from bench.spec.errors import UserError
-from bench.spec.kernel_model import call_seconds
-from bench.spec.kernels import of_block
-from bench.spec.model_parameters import PRIOR, fitted, fitted_without
-from bench.spec.plan import Arm, Trial
-from bench.spec.predicted_devices import named
+from bench.spec.model.kernel_model import call_seconds
+from bench.spec.model.model_parameters import PRIOR, fitted, fitted_without
+from bench.spec.plan.plan import Arm, Trial
 from tests.synthetic import Story, config, write_run
+from tools.model_fit import prediction_check as checking
+from tools.model_fit.calibration_runs import of_run
+from tools.model_fit.prediction_check import HALF, RATE, SHIPPED, check, halves
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "results" / "reference" / "xeon-2-cores"

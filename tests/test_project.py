@@ -14,7 +14,8 @@ import pytest
 import torch
 from importlinter.cli import lint_imports
 
-from bench.spec import config, plan
+from bench.spec.config import config
+from bench.spec.plan import plan
 from tools import python_fits
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.analyse import regression
-from bench.analyse.drivers import WORDS
-from bench.analyse.regression import redundant, regress, shapley, together, worths
+from bench.analyse.drivers.explain import WORDS
+from bench.analyse.stats import regression
+from bench.analyse.stats.regression import redundant, regress, shapley, together, worths
 
 TRUTH = {"macs": 0.6, "activations": 0.3, "conv_layers": 0.1}
 NAMES = list(TRUTH)

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from bench.analyse import evidence, results
-from bench.analyse.verdict import judge
-from bench.show import reproduction
-from bench.show.reproduction import SENTENCES
+from bench.analyse.claims import published
+from bench.analyse.claims.judge import judge
+from bench.analyse.runs import run_folder
+from bench.show.export import reproduction
+from bench.show.export.reproduction import SENTENCES
 from bench.show.write import write_views
 from tests.synthetic import Story, config, write_run
 
@@ -44,7 +45,7 @@ def told(folder: Path) -> list[dict[str, Any]]:
 def test_every_sentence_and_every_claim_stands_in_it_with_the_verdicts_of_the_run(folder: Path, text: str):
     for sentence in SENTENCES:
         assert f"{sentence.said}\n" in text
-    assert {c for s in SENTENCES for c in s.claims} == set(evidence.CLAIMS) == {c["id"] for c in told(folder)}
+    assert {c for s in SENTENCES for c in s.claims} == set(published.CLAIMS) == {c["id"] for c in told(folder)}
     for claim in told(folder):
         assert claim["statement"] in text
         for v in claim["verdicts"]:
@@ -88,7 +89,7 @@ def test_pictures_are_linked_once_and_are_there(folder: Path, text: str):
 def test_it_is_the_same_each_time_and_not_written_for_runs_that_cannot_tell_layers_from_macs(
     folder: Path, text: str, tmp_path: Path
 ):
-    run = results.read(folder)
+    run = run_folder.read(folder)
     assert reproduction.text(run, judge([run]), folder.glob("plots/*.png")) == text
     write_run(tmp_path, Story(processes=6))
     write_views(tmp_path)
@@ -97,7 +98,7 @@ def test_it_is_the_same_each_time_and_not_written_for_runs_that_cannot_tell_laye
 
 def test_a_run_of_an_accelerator_alone_says_that_the_cpu_is_missing(tmp_path: Path):
     write_run(tmp_path, Story(processes=6), config(experiments={"depth": EXPERIMENTS["depth"]}), devices=("cuda:0",))
-    run = results.read(tmp_path)
+    run = run_folder.read(tmp_path)
     text = reproduction.text(run, judge([run]), ())
     assert "**No CPU was measured in this run**" in text
     assert "No GPU was measured" not in text

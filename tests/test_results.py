@@ -14,10 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.stats import trim_mean
 
-from bench.analyse import results
-from bench.analyse.summary import duration, interval, percent, records_of, sentences, summarise, times
-from bench.analyse.theory import Row
-from bench.show import drawing, map_picture, page_facts, terminal, titles
+from bench.analyse.runs import run_folder
+from bench.analyse.runs.cost_columns import Row
+from bench.analyse.runs.summary import duration, interval, percent, records_of, sentences, summarise, times
+from bench.show.plots import panels, speedup_map
+from bench.show.text import run_facts, terminal, titles
 from bench.show.write import write_views
 from bench.spec.columns import FILES, columns_of
 from bench.spec.errors import UserError
@@ -37,27 +38,27 @@ EVENTFUL = Story(
 
 
 @pytest.fixture(scope="module")
-def calm(tmp_path_factory: pytest.TempPathFactory) -> results.Run:
+def calm(tmp_path_factory: pytest.TempPathFactory) -> run_folder.Run:
     folder = tmp_path_factory.mktemp("calm")
     write_run(folder)
-    return results.read(folder, samples=True)
+    return run_folder.read(folder, samples=True)
 
 
 @pytest.fixture(scope="module")
-def eventful(tmp_path_factory: pytest.TempPathFactory) -> results.Run:
+def eventful(tmp_path_factory: pytest.TempPathFactory) -> run_folder.Run:
     folder = tmp_path_factory.mktemp("eventful")
     write_run(folder, EVENTFUL, config({"threads": [1, 2, 4]}))
-    return results.read(folder, samples=True)
+    return run_folder.read(folder, samples=True)
 
 
-def row(run: results.Run, place: int) -> pd.Series:
+def row(run: run_folder.Run, place: int) -> pd.Series:
     assert run.plan is not None
     found = run.pairs[run.pairs["trial_id"] == run.plan.trials[place].trial_id]
     assert len(found) == 1
     return found.iloc[0]
 
 
-def test_frames_hold_the_registrys_columns_and_dtypes(calm: results.Run) -> None:
+def test_frames_hold_the_registrys_columns_and_dtypes(calm: run_folder.Run) -> None:
     for frame, file in ((calm.measurements, "m"), (calm.pairs, "p"), (calm.samples, "s")):
         assert frame is not None
         columns = columns_of(file)  # type: ignore[arg-type]
@@ -65,7 +66,7 @@ def test_frames_hold_the_registrys_columns_and_dtypes(calm: results.Run) -> None
         assert [str(d) for d in frame.dtypes] == [c.dtype for c in columns]
 
 
-def test_every_planned_arm_has_a_row_whatever_befell_it(eventful: results.Run) -> None:
+def test_every_planned_arm_has_a_row_whatever_befell_it(eventful: run_folder.Run) -> None:
     assert eventful.plan is not None
     arms = [a.arm_id for t in eventful.plan.trials for a in t.arms]
     assert list(eventful.measurements["arm_id"]) == arms
@@ -74,7 +75,7 @@ def test_every_planned_arm_has_a_row_whatever_befell_it(eventful: results.Run) -
     assert eventful.pairs[eventful.pairs["status"] != "ok"]["status_detail"].notna().all()
 
 
-def test_the_known_speedup_lies_in_the_interval(calm: results.Run) -> None:
+def test_the_known_speedup_lies_in_the_interval(calm: run_folder.Run) -> None:
     inside = [
         low <= truth <= high
         for low, truth, high in zip(calm.pairs["speedup_ci_low"], calm.pairs["mac_ratio"] / 2, calm.pairs["speedup_ci_high"], strict=True)
@@ -85,7 +86,7 @@ def test_the_known_speedup_lies_in_the_interval(calm: results.Run) -> None:
     assert calm.pairs["precision_reached"].all()
 
 
-def test_a_row_agrees_with_a_calculation_by_hand(calm: results.Run) -> None:
+def test_a_row_agrees_with_a_calculation_by_hand(calm: run_folder.Run) -> None:
     assert calm.samples is not None
     pair = calm.pairs.iloc[0]
     taken = calm.samples[(calm.samples["trial_id"] == pair["trial_id"]) & (calm.samples["round"] > 0)]
@@ -106,7 +107,7 @@ def test_a_row_agrees_with_a_calculation_by_hand(calm: results.Run) -> None:
     assert times_.loc["separable", "memory_peak_bytes"] == round(1.3 * times_.loc["separable", "memory_theory_bytes"])
 
 
-def test_samples_stand_in_the_order_in_which_they_were_taken(calm: results.Run) -> None:
+def test_samples_stand_in_the_order_in_which_they_were_taken(calm: run_folder.Run) -> None:
     assert calm.samples is not None
     one = calm.samples[(calm.samples["trial_id"] == calm.pairs.iloc[0]["trial_id"]) & (calm.samples["replicate"] == 2)]
     assert len(one) == 2 * (3 + 16)
@@ -121,7 +122,7 @@ def test_samples_stand_in_the_order_in_which_they_were_taken(calm: results.Run) 
     assert one[one["round"] == 0]["evaluations"].isna().all()
 
 
-def test_a_trial_that_failed_says_how_and_keeps_what_was_measured(eventful: results.Run) -> None:
+def test_a_trial_that_failed_says_how_and_keeps_what_was_measured(eventful: run_folder.Run) -> None:
     crashed, starved, unseen = (row(eventful, i) for i in (0, 1, 3))
     assert (crashed["status"], crashed["processes"]) == ("crash", 2)
     assert crashed["status_detail"] == "killed by signal 9 in process 3; 2 processes measured"
@@ -135,7 +136,7 @@ def test_a_trial_that_failed_says_how_and_keeps_what_was_measured(eventful: resu
     )
 
 
-def test_one_process_has_no_interval_and_no_precision(eventful: results.Run) -> None:
+def test_one_process_has_no_interval_and_no_precision(eventful: run_folder.Run) -> None:
     once = row(eventful, 4)
     assert (once["status"], once["processes"]) == ("ok", 1)
     assert once["speedup"] > 0
@@ -143,13 +144,13 @@ def test_one_process_has_no_interval_and_no_precision(eventful: results.Run) -> 
     assert not once["precision_reached"]
 
 
-def test_a_trial_not_reached_yet_says_how_to_go_on(eventful: results.Run) -> None:
+def test_a_trial_not_reached_yet_says_how_to_go_on(eventful: run_folder.Run) -> None:
     left = row(eventful, 6)
     assert left["status"] == "skipped"
     assert left["status_detail"] == f"not measured yet: bench run --resume {eventful.folder}"
 
 
-def test_a_skipped_trial_keeps_its_reason_and_its_theory(eventful: results.Run) -> None:
+def test_a_skipped_trial_keeps_its_reason_and_its_theory(eventful: run_folder.Run) -> None:
     skipped = eventful.measurements[eventful.measurements["threads"] == 4]
     assert (skipped["status"] == "skipped").all()
     assert skipped["status_detail"].str.contains("4 threads on 2 physical cores").all()
@@ -159,7 +160,7 @@ def test_a_skipped_trial_keeps_its_reason_and_its_theory(eventful: results.Run) 
 
 def test_a_block_that_cannot_be_built_has_a_row_without_theory(tmp_path: Path) -> None:
     write_run(tmp_path, data=config({"channels": ["16->32"], "kernel": [3]}, blocks=["standard", "depthwise"]))
-    pairs = results.read(tmp_path).pairs
+    pairs = run_folder.read(tmp_path).pairs
     assert (pairs["status"] == "skipped").all()
     assert pairs["mac_ratio"].isna().all()
 
@@ -172,7 +173,7 @@ def test_a_block_that_cannot_be_built_has_a_row_without_theory(tmp_path: Path) -
         (10, "times the ±5 % asked for"),
     ],
 )
-def test_a_noisy_row_says_why(eventful: results.Run, place: int, words: str) -> None:
+def test_a_noisy_row_says_why(eventful: run_folder.Run, place: int, words: str) -> None:
     noisy = row(eventful, place)
     assert noisy["status"] == "noisy"
     assert words in noisy["quality_notes"]
@@ -180,22 +181,22 @@ def test_a_noisy_row_says_why(eventful: results.Run, place: int, words: str) -> 
     assert (arms["status"] == "noisy").all()
 
 
-def test_disturbed_samples_are_counted_and_named(eventful: results.Run) -> None:
+def test_disturbed_samples_are_counted_and_named(eventful: run_folder.Run) -> None:
     assert row(eventful, 7)["flagged_share"] == pytest.approx(0.25)
     assert "preempted in 25 % of samples" in row(eventful, 7)["quality_notes"]
     assert eventful.samples is not None
     assert set(eventful.samples["flags"].dropna()) == {"preempted stalled"}
 
 
-def test_tables_are_read_by_pandas_alone_and_lose_nothing(eventful: results.Run, tmp_path: Path) -> None:
-    written = results.write_tables(eventful, tmp_path)
+def test_tables_are_read_by_pandas_alone_and_lose_nothing(eventful: run_folder.Run, tmp_path: Path) -> None:
+    written = run_folder.write_tables(eventful, tmp_path)
     assert [p.name for p in written] == ["measurements.csv", "pairs.csv", "samples.csv"]
     assert {p.name for p in tmp_path.iterdir()} == {FILES[f] for f in "mps"}  # no temporary file is left
     plain = pd.read_csv(tmp_path / "pairs.csv")
     assert list(plain.columns) == list(eventful.pairs.columns)
     assert plain["speedup"].dtype == float
     assert plain["speedup"].isna().sum() == eventful.pairs["speedup"].isna().sum()
-    again = results.read(tmp_path, samples=True)
+    again = run_folder.read(tmp_path, samples=True)
     pd.testing.assert_frame_equal(again.pairs, eventful.pairs, check_exact=True)
     pd.testing.assert_frame_equal(again.measurements, eventful.measurements, check_exact=True)
     assert again.samples is not None
@@ -207,40 +208,40 @@ def test_tables_are_read_by_pandas_alone_and_lose_nothing(eventful: results.Run,
 @given(st.lists(st.none() | st.floats(1e-300, 1e300), min_size=1), st.text("aé \n,;\"'→", min_size=1, max_size=8))
 def test_any_number_and_text_survives_a_table(tmp_path: Path, numbers: list[float | None], text: str) -> None:
     rows: list[Row] = [{"speedup": n, "block": "b" + text, "run_id": "r", "status": "ok"} for n in numbers]
-    frame = results.frame(rows, "p")
-    run = results.Run(tmp_path, "r", results.frame([], "m"), frame, None, {}, None)
-    results.write_tables(run)
-    pd.testing.assert_frame_equal(results.read(tmp_path).pairs, frame, check_exact=True)
+    frame = run_folder.frame(rows, "p")
+    run = run_folder.Run(tmp_path, "r", run_folder.frame([], "m"), frame, None, {}, None)
+    run_folder.write_tables(run)
+    pd.testing.assert_frame_equal(run_folder.read(tmp_path).pairs, frame, check_exact=True)
 
 
 def test_a_frame_refuses_a_column_that_the_registry_does_not_know() -> None:
     with pytest.raises(KeyError, match="speedupp"):
-        results.frame([{"speedupp": 1.0}], "p")
+        run_folder.frame([{"speedupp": 1.0}], "p")
 
 
-def test_a_reference_run_needs_no_journal_and_no_samples(calm: results.Run, tmp_path: Path) -> None:
-    results.write_tables(calm, tmp_path)
+def test_a_reference_run_needs_no_journal_and_no_samples(calm: run_folder.Run, tmp_path: Path) -> None:
+    run_folder.write_tables(calm, tmp_path)
     (tmp_path / "samples.csv").unlink()
-    run = results.read(tmp_path, samples=True)
+    run = run_folder.read(tmp_path, samples=True)
     assert (run.run_id, run.samples, run.plan, run.from_journal) == (calm.run_id, None, None, False)
     pd.testing.assert_frame_equal(run.pairs, calm.pairs)
     assert summarise(run).timed_share is None
 
 
-def test_a_table_of_an_older_bench_gets_its_new_columns_empty(calm: results.Run, tmp_path: Path) -> None:
-    results.write_tables(calm, tmp_path)
+def test_a_table_of_an_older_bench_gets_its_new_columns_empty(calm: run_folder.Run, tmp_path: Path) -> None:
+    run_folder.write_tables(calm, tmp_path)
     pd.read_csv(tmp_path / "pairs.csv").drop(columns="speedup_of_medians").to_csv(tmp_path / "pairs.csv", index=False)
-    pairs = results.read(tmp_path).pairs
+    pairs = run_folder.read(tmp_path).pairs
     assert pairs["speedup_of_medians"].isna().all()
     assert list(pairs.columns) == list(calm.pairs.columns)
 
 
 def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
     write_run(tmp_path)
-    before = results.read(tmp_path)
+    before = run_folder.read(tmp_path)
     with (tmp_path / "journal.jsonl").open("a") as journal:
         journal.write('{"type":"visit","trial_id":"sweep/c16')
-    pd.testing.assert_frame_equal(results.read(tmp_path).pairs, before.pairs)
+    pd.testing.assert_frame_equal(run_folder.read(tmp_path).pairs, before.pairs)
 
 
 def test_of_two_records_on_one_process_the_later_stands(tmp_path: Path) -> None:
@@ -254,7 +255,7 @@ def test_of_two_records_on_one_process_the_later_stands(tmp_path: Path) -> None:
     )  # fmt: skip
     with journal.open("a") as file:
         file.write(again + "\n")
-    pair = results.read(tmp_path).pairs.iloc[0]
+    pair = run_folder.read(tmp_path).pairs.iloc[0]
     assert (pair["status"], pair["processes"]) == ("ok", 5)
 
 
@@ -263,7 +264,7 @@ def test_a_run_cut_short_in_a_trial_says_so(tmp_path: Path) -> None:
     lines = (tmp_path / "journal.jsonl").read_text().splitlines()
     kept = [line for line in lines if json.loads(line)["type"] not in ("settled", "end")]
     (tmp_path / "journal.jsonl").write_text("\n".join(kept) + "\n")
-    run = results.read(tmp_path)
+    run = run_folder.read(tmp_path)
     assert len(run.pairs) == len(plan.trials)
     assert "only 2 of at least 6 processes yet: bench run --resume" in run.pairs.iloc[0]["quality_notes"]
 
@@ -289,47 +290,47 @@ def test_a_journal_broken_in_the_middle_names_the_line(tmp_path: Path, what: str
     write_run(tmp_path)
     _spoil(tmp_path, what)
     with pytest.raises(UserError, match=r"journal\.jsonl:5") as raised:
-        results.read(tmp_path)
+        run_folder.read(tmp_path)
     assert "\n" not in str(raised.value)
 
 
-def test_a_newer_schema_is_refused(tmp_path: Path, calm: results.Run) -> None:
+def test_a_newer_schema_is_refused(tmp_path: Path, calm: run_folder.Run) -> None:
     write_run(tmp_path, Story(schema_version=99))
     with pytest.raises(UserError, match=r"journal\.jsonl:1: 99: the newest schema"):
-        results.read(tmp_path)
+        run_folder.read(tmp_path)
     tables = tmp_path / "tables"
-    results.write_tables(calm, tables)
+    run_folder.write_tables(calm, tables)
     text = (tables / "pairs.csv").read_text().replace(",sweep,1,", ",sweep,99,")
     (tables / "pairs.csv").write_text(text)
     with pytest.raises(UserError, match=r"pairs\.csv: 99: the newest schema"):
-        results.read(tables)
+        run_folder.read(tables)
 
 
 def test_a_folder_that_is_no_run_is_said_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no such results folder"):
-        results.read(tmp_path / "nowhere")
+        run_folder.read(tmp_path / "nowhere")
     with pytest.raises(UserError, match=r"neither journal\.jsonl nor measurements\.csv"):
-        results.read(tmp_path)
+        run_folder.read(tmp_path)
     (tmp_path / "journal.jsonl").write_text("")
     with pytest.raises(UserError, match=r"plan\.json is missing"):
-        results.read(tmp_path)
+        run_folder.read(tmp_path)
     (tmp_path / "plan.json").write_text("{")
     with pytest.raises(UserError, match=r"plan\.json: this is not JSON"):
-        results.read(tmp_path)
+        run_folder.read(tmp_path)
     (tmp_path / "plan.json").write_text("{}")
     with pytest.raises(UserError, match=r"this is no plan"):
-        results.read(tmp_path)
+        run_folder.read(tmp_path)
     (tmp_path / "journal.jsonl").unlink()
     (tmp_path / "plan.json").unlink()
     (tmp_path / "measurements.csv").write_text("a,b\n1,2\n")
     with pytest.raises(UserError, match="'run_id': a column is missing"):
-        results.read(tmp_path)
+        run_folder.read(tmp_path)
 
 
 def test_a_run_with_an_empty_journal_has_all_its_rows(tmp_path: Path) -> None:
     plan = write_run(tmp_path)
     (tmp_path / "journal.jsonl").write_text("")
-    run = results.read(tmp_path, samples=True)
+    run = run_folder.read(tmp_path, samples=True)
     assert len(run.pairs) == len(plan.trials)
     assert (run.pairs["status"] == "skipped").all()
     assert run.samples is not None
@@ -338,15 +339,15 @@ def test_a_run_with_an_empty_journal_has_all_its_rows(tmp_path: Path) -> None:
 
 def test_a_gpus_own_time_is_kept_beside_the_hosts(tmp_path: Path) -> None:
     write_run(tmp_path, data=config({"channels": [64], "kernel": [3]}), devices=("cuda:0",))
-    run = results.read(tmp_path, samples=True)
+    run = run_folder.read(tmp_path, samples=True)
     ratio = run.measurements["device_time_median_s"] / run.measurements["time_median_s"]
     assert ratio.between(0.79, 0.81).all()
     assert set(run.measurements["device_name"]) == {"Imaginary GPU"}
 
 
-def test_writing_tables_twice_gives_the_same_bytes(calm: results.Run, tmp_path: Path) -> None:
-    first = {p.name: p.read_bytes() for p in results.write_tables(calm, tmp_path)}
-    assert {p.name: p.read_bytes() for p in results.write_tables(calm, tmp_path)} == first
+def test_writing_tables_twice_gives_the_same_bytes(calm: run_folder.Run, tmp_path: Path) -> None:
+    first = {p.name: p.read_bytes() for p in run_folder.write_tables(calm, tmp_path)}
+    assert {p.name: p.read_bytes() for p in run_folder.write_tables(calm, tmp_path)} == first
     assert oct((tmp_path / "pairs.csv").stat().st_mode & 0o777) == oct(0o644)
 
 
@@ -358,7 +359,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        results.write_whole(path, fail)
+        run_folder.write_whole(path, fail)
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["pairs.csv"]  # noqa: PTH208
 
@@ -366,7 +367,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- sentences
 
 
-def test_the_sentences_say_who_won_where_and_what_arrived(calm: results.Run) -> None:
+def test_the_sentences_say_who_won_where_and_what_arrived(calm: run_folder.Run) -> None:
     lines = sentences(summarise(calm))
     assert lines[0].startswith("cpu, 1 thread, contiguous: separable faster in 6 of 6 shapes, geometric mean 5.")
     assert "50 % of the promised 10.8x" in lines[0]
@@ -376,7 +377,7 @@ def test_the_sentences_say_who_won_where_and_what_arrived(calm: results.Run) -> 
     assert titles.finding(records_of(calm.pairs)) == "Separable is faster in 12 of 12 cells; it delivers 50 % of the promised ratio"  # fmt: skip
 
 
-def test_the_sentences_count_what_went_wrong(eventful: results.Run) -> None:
+def test_the_sentences_count_what_went_wrong(eventful: run_folder.Run) -> None:
     text = "\n".join(sentences(summarise(eventful)))
     assert "1 crash" in text
     assert "1 oom" in text
@@ -389,7 +390,7 @@ def test_the_sentences_count_what_went_wrong(eventful: results.Run) -> None:
 
 def test_undecided_rows_are_counted_as_such(tmp_path: Path) -> None:
     write_run(tmp_path, Story(speedup=lambda t, a: 1.0, process_sd=0.02, seed=4))
-    lone = summarise(results.read(tmp_path)).blocks[0]
+    lone = summarise(run_folder.read(tmp_path)).blocks[0]
     assert lone.undecided >= 4
     assert lone.same >= 4
     assert lone.faster + lone.slower + lone.same + lone.undecided == lone.measured == 12
@@ -397,20 +398,20 @@ def test_undecided_rows_are_counted_as_such(tmp_path: Path) -> None:
 
 def test_time_is_summed_over_sessions(tmp_path: Path) -> None:
     write_run(tmp_path, Story(sessions=2))
-    summary = summarise(results.read(tmp_path))
+    summary = summarise(run_folder.read(tmp_path))
     assert (summary.timed_s, summary.wall_s, summary.timed_share) == (120.0, 200.0, 0.6)
     assert sentences(summary)[-1] == "60 % of 3 min 20 s over 2 sessions went into samples"
 
 
 def test_a_slower_block_is_said_to_be_slower(tmp_path: Path) -> None:
     write_run(tmp_path, Story(speedup=lambda t, a: half_the_promise(t, a) if t.shape.kernel == 5 else 0.5))
-    lines = sentences(summarise(results.read(tmp_path)))
+    lines = sentences(summarise(run_folder.read(tmp_path)))
     assert "separable faster in 3 of 6 shapes, slower in 3" in lines[0]
 
 
 def test_one_process_each_is_said_to_read_not_to_be(tmp_path: Path) -> None:
     write_run(tmp_path, Story(processes=1))
-    run = results.read(tmp_path)
+    run = run_folder.read(tmp_path)
     assert "separable reads faster in 6 of 6 shapes (one process, so no interval)" in sentences(summarise(run))[0]
     assert titles.finding(records_of(run.pairs)).startswith(
         "Separable reads faster in 12 of 12 cells, with one process each"
@@ -419,7 +420,7 @@ def test_one_process_each_is_said_to_read_not_to_be(tmp_path: Path) -> None:
 
 def test_the_page_of_one_process_each_tells_no_width(tmp_path: Path) -> None:
     write_run(tmp_path, Story(processes=1))
-    said = " ".join(page_facts.quality(results.read(tmp_path)).sentences)
+    said = " ".join(run_facts.quality(run_folder.read(tmp_path)).sentences)
     assert "12 pairs were measured, each in 1 fresh process; one process each gives no interval." in said
     assert "inf" not in said
 
@@ -427,9 +428,9 @@ def test_the_page_of_one_process_each_tells_no_width(tmp_path: Path) -> None:
 def test_the_map_of_one_process_each_agrees_with_the_headline(tmp_path: Path) -> None:
     truth = {16: 0.5, 64: 1.5, 256: 3.0}
     write_run(tmp_path, Story(processes=1, speedup=lambda t, a: truth[t.shape.c_in]), config({"threads": 1}))
-    run = results.read(tmp_path)
+    run = run_folder.read(tmp_path)
     assert titles.finding(records_of(run.pairs)).startswith("Separable reads faster in 4 of 6 cells")
-    svg = next(p for p in map_picture.draw(run, tmp_path / "plots") if p.suffix == ".svg").read_text()
+    svg = next(p for p in speedup_map.draw(run, tmp_path / "plots") if p.suffix == ".svg").read_text()
     assert "From 64 channels on separable reads faster throughout; it reads slower in 2 of 6 cells, at up to 16 channels, with one process each and so no interval" in svg  # fmt: skip
 
 
@@ -443,7 +444,9 @@ def test_numbers_show_the_digits_that_their_spread_justifies() -> None:
 
 def test_views_of_a_folder_are_made_in_one_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_run(tmp_path, data=config({"channels": [16, 64], "kernel": [3], "threads": [1]}))
-    monkeypatch.setattr("bench.show.plots.draw", lambda run, folder: (folder / "speedup.png",))  # test_plots.py draws
+    monkeypatch.setattr(
+        "bench.show.plots.speedup.draw", lambda run, folder: (folder / "speedup.png",)
+    )  # test_plots.py draws
     views = write_views(tmp_path)
     assert [p.name for p in views.tables] == ["measurements.csv", "pairs.csv", "samples.csv"]
     assert [p.stem for p in views.pictures] == ["speedup", "claims", "claims"]
@@ -457,11 +460,11 @@ def test_views_of_a_folder_are_made_in_one_call(tmp_path: Path, monkeypatch: pyt
 def test_a_run_that_was_cut_short_says_so_first_and_in_its_pictures(tmp_path: Path) -> None:
     write_run(tmp_path, Story(processes=6, unreached=frozenset({2, 3})))
     (tmp_path / "DONE").unlink()
-    run = results.read(tmp_path)
+    run = run_folder.read(tmp_path)
     told = StringIO()
     terminal.show(run, told)
     assert "INCOMPLETE: 2 of 12 rows have fewer processes than asked" in told.getvalue()
-    assert "INCOMPLETE RUN" in drawing.footer(run, records_of(run.pairs))
+    assert "INCOMPLETE RUN" in panels.footer(run, records_of(run.pairs))
 
 
 def test_a_killed_sessions_time_is_not_known_and_not_claimed(tmp_path: Path) -> None:
@@ -469,7 +472,7 @@ def test_a_killed_sessions_time_is_not_known_and_not_claimed(tmp_path: Path) -> 
     journal = tmp_path / "journal.jsonl"
     first, *rest = journal.read_text().splitlines(keepends=True)
     journal.write_text(first + '{"type":"resume","utc":"2026-01-01T00:00:00Z"}\n' + "".join(rest))
-    assert summarise(results.read(tmp_path)).timed_share is None
+    assert summarise(run_folder.read(tmp_path)).timed_share is None
 
 
 def test_a_table_on_a_narrow_terminal_keeps_its_numbers(tmp_path: Path) -> None:
@@ -480,5 +483,5 @@ def test_a_table_on_a_narrow_terminal_keeps_its_numbers(tmp_path: Path) -> None:
             return True
 
     told = Terminal()
-    terminal.show(results.read(tmp_path), told)
+    terminal.show(run_folder.read(tmp_path), told)
     assert told.getvalue().count("±") >= 12

@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from bench.analyse import results
-from bench.analyse.roofline import RATES, TOLERANCE, Roof, above, attainable, working_set
-from bench.analyse.summary import percent
-from bench.show import plots, roofline
+from bench.analyse.runs import run_folder
+from bench.analyse.runs.roofline import RATES, TOLERANCE, Roof, above, attainable, working_set
+from bench.analyse.runs.summary import percent
+from bench.show.plots import roofline, speedup
 from bench.show.write import write_views
-from bench.spec.blocks import BlockChoice, Shape, build
+from bench.spec.blocks.blocks import BlockChoice, Shape, build
+from bench.spec.blocks.costs import cost
 from bench.spec.columns import columns_of
-from bench.spec.costs import cost
 from bench.spec.errors import UserError
 from tests.shapes import buildable
 from tests.synthetic import Story, config, half_the_promise, realistic, write_run
@@ -155,7 +155,7 @@ def roofed(folder: Path, roof: Roof = ROOF, data: dict | None = None, story: Sto
             }
             lines.insert(replicate, json.dumps(told))
     (folder / "journal.jsonl").write_text("\n".join(lines) + "\n")
-    return results.read(folder)
+    return run_folder.read(folder)
 
 
 def test_a_run_keeps_its_roofs_and_its_rows_their_share(tmp_path: Path):
@@ -170,19 +170,19 @@ def test_a_run_keeps_its_roofs_and_its_rows_their_share(tmp_path: Path):
     assert (m["attainable_share"] / share).between(1 - 1e-12, 1 + 1e-12).all()
     assert (m["attainable_flop_per_s"] <= 2e11 * SLACK).all()
     assert m["roof"].isin(["compute", "cache", "memory"]).all()
-    written = results.write_tables(run, tmp_path / "tables")
+    written = run_folder.write_tables(run, tmp_path / "tables")
     assert [p.name for p in written][-1] == "roofs.csv"
-    again = results.read(tmp_path / "tables")
+    again = run_folder.read(tmp_path / "tables")
     pd.testing.assert_frame_equal(again.roofs, run.roofs, check_exact=True)
     pd.testing.assert_frame_equal(again.measurements, m, check_exact=True)
 
 
 def test_a_run_without_roofs_leaves_their_columns_empty(tmp_path: Path):
     write_run(tmp_path)
-    run = results.read(tmp_path)
+    run = run_folder.read(tmp_path)
     assert run.roofs is None
     assert run.measurements[["attainable_flop_per_s", "attainable_share", "roof"]].isna().all().all()
-    assert "roofs.csv" not in [p.name for p in results.write_tables(run)]
+    assert "roofs.csv" not in [p.name for p in run_folder.write_tables(run)]
     assert roofline.roofline(run) is None
 
 
@@ -210,7 +210,7 @@ def test_a_roof_that_is_no_rate_names_the_line(tmp_path: Path):
     journal = tmp_path / "journal.jsonl"
     journal.write_text(journal.read_text().replace("200000000000.0", "-1"))
     with pytest.raises(UserError, match=r"journal\.jsonl:2: this record is not whole"):
-        results.read(tmp_path)
+        run_folder.read(tmp_path)
 
 
 # ---------------------------------------------------------------- the picture
@@ -288,7 +288,7 @@ def test_words_stay_inside_their_panels(tmp_path: Path):
 
 def test_it_is_written_with_the_other_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     roofed(tmp_path, data=config({"channels": [16, 64], "kernel": [3], "threads": [1]}, ["standard", "depthwise"]))
-    monkeypatch.setattr(plots, "draw", lambda run, folder: ())
+    monkeypatch.setattr(speedup, "draw", lambda run, folder: ())
     views = write_views(tmp_path)
     assert [p.name for p in views.pictures][:2] == ["roofline.png", "roofline.svg"]
     assert "roofs.csv" in [p.name for p in views.tables]

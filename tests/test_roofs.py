@@ -10,10 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.measure import capacity, roofs
-from bench.measure.devices import Cpu
-from bench.measure.roofs import Load, Roofs
-from bench.spec.config import Timing
+from bench.measure import peaks
+from bench.measure.device import cache_size
+from bench.measure.device.devices import Cpu
+from bench.measure.peaks import Load, Roofs
+from bench.spec.config.config import Timing
 from tests.test_worker import serve, trials
 
 QUICK = Timing(seconds=0.02, sample_seconds=0.001, warmup_seconds=0.005, rounds_min=1, precision=1e-9)
@@ -23,11 +24,11 @@ RATES = ("matmul_flop_per_s", "conv_flop_per_s", "cache_bytes_per_s", "memory_by
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Roofs of a few milliseconds, of a device with a small cache."""
-    monkeypatch.setattr(roofs, "TIMING", QUICK)
-    monkeypatch.setattr(roofs, "CALL_NS", 1e5)
-    monkeypatch.setattr(roofs, "PROBE_NS", 5e4)
-    monkeypatch.setattr(roofs, "LEAST_POOL", 4 << 20)
-    monkeypatch.setattr(roofs, "last_level_cache", lambda device: 1 << 20)
+    monkeypatch.setattr(peaks, "TIMING", QUICK)
+    monkeypatch.setattr(peaks, "CALL_NS", 1e5)
+    monkeypatch.setattr(peaks, "PROBE_NS", 5e4)
+    monkeypatch.setattr(peaks, "LEAST_POOL", 4 << 20)
+    monkeypatch.setattr(peaks, "last_level_cache", lambda device: 1 << 20)
 
 
 def test_a_worker_asked_for_roofs_tells_them_before_its_trials(warm):
@@ -55,26 +56,26 @@ def refuse(*_: object, **__: object) -> Tensor:
 
 def test_what_a_device_cannot_do_has_no_roof_but_a_reason(small: None, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(torch, "mm", refuse)
-    found = roofs.measure(Cpu(), "fp16")
+    found = peaks.measure(Cpu(), "fp16")
     assert found.matmul_flop_per_s is None
     assert found.detail["matmul_flop_per_s"] == "\"addmm_impl_cpu_\" not implemented for 'Half'"
     assert found.conv_flop_per_s
     assert found.memory_bytes_per_s
     monkeypatch.setattr(torch.nn.functional, "conv2d", refuse)
-    assert roofs.measure(Cpu(), "fp16").conv_flop_per_s is None
+    assert peaks.measure(Cpu(), "fp16").conv_flop_per_s is None
 
 
 def test_no_failure_of_a_part_is_the_callers(small: None, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(roofs, "_pool", refuse)
-    told = roofs.record(Cpu(), "fp32")
+    monkeypatch.setattr(peaks, "_pool", refuse)
+    told = peaks.record(Cpu(), "fp32")
     assert told["memory_bytes_per_s"] is told["cache_bytes_per_s"] is None
     assert told["detail"]["moving"].startswith('"addmm_impl_cpu_"')
     assert told["matmul_flop_per_s"] > 0
 
 
 def test_with_too_little_memory_to_get_beyond_the_cache_there_is_no_such_roof(small: None, monkeypatch):
-    monkeypatch.setattr(roofs, "room", lambda device: 6 << 20)
-    found = roofs.measure(Cpu(), "fp32")
+    monkeypatch.setattr(peaks, "room", lambda device: 6 << 20)
+    found = peaks.measure(Cpu(), "fp32")
     assert found.memory_bytes_per_s is None
     assert found.detail["memory_bytes_per_s"] == "6 MiB are free, too few to get beyond the cache"
     assert found.cache_bytes_per_s
@@ -82,7 +83,7 @@ def test_with_too_little_memory_to_get_beyond_the_cache_there_is_no_such_roof(sm
 
 def test_fp32_is_ieee_and_tf32_must_be_asked_for(small: None):
     for dtype, precision in (("fp32-tf32", "tf32"), ("fp32", "ieee")):
-        roofs.measure(Cpu(), dtype)
+        peaks.measure(Cpu(), dtype)
         assert torch.backends.cuda.matmul.fp32_precision == precision
         assert torch.backends.cudnn.conv.fp32_precision == precision
 
@@ -110,15 +111,15 @@ class Paced:
 
 
 def test_a_roof_is_the_fastest_sample():
-    rates = roofs._rates(Paced(), [Load("a", lambda: 1_000_000, 5e6), Load("b", lambda: 2_000_000, 5e6)])  # type: ignore[arg-type]
+    rates = peaks._rates(Paced(), [Load("a", lambda: 1_000_000, 5e6), Load("b", lambda: 2_000_000, 5e6)])  # type: ignore[arg-type]
     assert rates == [5e9, 2.5e9]
 
 
 def test_a_load_grows_until_a_call_is_long_enough():
     ladder = [Load(str(n), lambda n=n: 10_000 * n, float(n)) for n in (1, 4, 16, 64, 256, 1024, 4096)]
-    assert roofs._large_enough(Paced(), iter(ladder)).name == "1"  # all are as fast as each other: the first one  # type: ignore[arg-type]
+    assert peaks._large_enough(Paced(), iter(ladder)).name == "1"  # all are as fast as each other: the first one  # type: ignore[arg-type]
     growing = [Load(str(n), lambda n=n: 10_000 * n + 500_000, float(n)) for n in (1, 4, 16, 64, 256, 1024, 4096)]
-    assert roofs._large_enough(Paced(), iter(growing)).name == "1024"  # type: ignore[arg-type]
+    assert peaks._large_enough(Paced(), iter(growing)).name == "1024"  # type: ignore[arg-type]
 
 
 def test_a_load_that_finds_no_memory_ends_the_climb_and_the_first_one_says_so():
@@ -126,14 +127,14 @@ def test_a_load_that_finds_no_memory_ends_the_climb_and_the_first_one_says_so():
         raise torch.OutOfMemoryError("no room")
 
     ladder = [Load("fits", lambda: 1000, 1.0), Load("does not", full, 2.0)]
-    assert roofs._large_enough(Paced(), iter(ladder)).name == "fits"  # type: ignore[arg-type]
+    assert peaks._large_enough(Paced(), iter(ladder)).name == "fits"  # type: ignore[arg-type]
     with pytest.raises(torch.OutOfMemoryError):
-        roofs._large_enough(Paced(), iter(ladder[1:]))  # type: ignore[arg-type]
+        peaks._large_enough(Paced(), iter(ladder[1:]))  # type: ignore[arg-type]
 
 
 def test_memory_beyond_the_cache_is_taken_in_turn():
     pool = torch.arange(8 * 12, dtype=torch.float32)
-    copy, triad, read = roofs._in_turn(pool)
+    copy, triad, read = peaks._in_turn(pool)
     assert [load.amount for load in (copy, triad, read)] == [8.0 * 6, 12.0 * 4, 8.0 * 6]
     for part in range(8):
         before = pool.clone()
@@ -148,10 +149,10 @@ def test_a_device_with_graphs_is_not_asked_to_launch_each_call():
             return (lambda: "replayed"), call()
 
     seen = []
-    load = roofs._replayed(Graphs(), Load("x", lambda: seen.append(1) or torch.ones(1), 3.0))  # type: ignore[arg-type]
-    assert (load.amount, load.call(), len(seen)) == (3.0 * roofs.IN_A_GRAPH, "replayed", roofs.IN_A_GRAPH)
+    load = peaks._replayed(Graphs(), Load("x", lambda: seen.append(1) or torch.ones(1), 3.0))  # type: ignore[arg-type]
+    assert (load.amount, load.call(), len(seen)) == (3.0 * peaks.IN_A_GRAPH, "replayed", peaks.IN_A_GRAPH)
     plain = Load("x", lambda: None, 3.0)
-    assert roofs._replayed(Cpu(), plain) is plain
+    assert peaks._replayed(Cpu(), plain) is plain
 
 
 # ---------------------------------------------------------------- what the caches hold
@@ -169,19 +170,19 @@ def test_the_last_level_is_counted_once_for_each_that_threads_can_sit_beside(tmp
     for cpu in range(4):
         group = "0-1" if cpu < 2 else "2-3"
         caches(tmp_path, cpu, (1, "Data", "48K", str(cpu)), (1, "Instruction", "64M", str(cpu)), (3, "Unified", "32M", group))  # fmt: skip
-    assert capacity.cpu_cache(range(4), 1, tmp_path) == 32 << 20
-    assert capacity.cpu_cache(range(4), 4, tmp_path) == 64 << 20
-    assert capacity.cpu_cache({0, 1}, 4, tmp_path) == 32 << 20
-    assert capacity.cpu_cache({9}, 4, tmp_path) is None
+    assert cache_size.cpu_cache(range(4), 1, tmp_path) == 32 << 20
+    assert cache_size.cpu_cache(range(4), 4, tmp_path) == 64 << 20
+    assert cache_size.cpu_cache({0, 1}, 4, tmp_path) == 32 << 20
+    assert cache_size.cpu_cache({9}, 4, tmp_path) is None
 
 
 def test_a_cache_that_is_not_told_is_assumed_and_said(small: None, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(roofs, "last_level_cache", lambda device: None)
-    monkeypatch.setattr(roofs, "ASSUMED_CACHE", 1 << 20)
-    found: Roofs = roofs.measure(Cpu(), "fp32")
+    monkeypatch.setattr(peaks, "last_level_cache", lambda device: None)
+    monkeypatch.setattr(peaks, "ASSUMED_CACHE", 1 << 20)
+    found: Roofs = peaks.measure(Cpu(), "fp32")
     assert found.cache_bytes == 1 << 20
     assert "assumed" in found.detail["cache_bytes"]
 
 
 def test_this_machine_has_room():
-    assert capacity.room(Cpu()) > 64 << 20
+    assert cache_size.room(Cpu()) > 64 << 20

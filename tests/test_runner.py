@@ -16,12 +16,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench.analyse.results import read
+from bench.analyse.runs.run_folder import read
 from bench.run import launch, runner, session
 from bench.run.journal import Journal
-from bench.spec.config import load
+from bench.spec.config.config import load
 from bench.spec.errors import UserError
-from bench.spec.plan import Surroundings, make
+from bench.spec.plan.plan import Surroundings, make
 
 ROOT = Path(__file__).parents[1]
 CONFIG = """

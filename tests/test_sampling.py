@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.measure import sampling
-from bench.measure.health import FAULTS, PREEMPTED, STEAL, THROTTLED, WAIT, Reading
-from bench.spec.config import Timing
+from bench.measure.disturbance import FAULTS, PREEMPTED, STEAL, THROTTLED, WAIT, Reading
+from bench.spec.config.config import Timing
 
 
 class World:

@@ -9,11 +9,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench.analyse import results
-from bench.show import second_opinion, terminal
+from bench.analyse.runs import run_folder
+from bench.show.text import second_opinion, terminal
 from bench.spec.columns import TOOLS, columns_of
 from bench.spec.errors import UserError
-from bench.spec.plan import Plan, Trial
+from bench.spec.plan.plan import Plan, Trial
 from tests.synthetic import Story, config, write_run
 
 TORCH, PYTEST = TOOLS
@@ -34,22 +34,22 @@ def told(trial: Trial, **times: tuple[float | None, float | None]) -> dict:
 
 def a_run(
     folder: Path, records=lambda plan: [], axes=None, share: float = 1, story: Story | None = None
-) -> results.Run:
+) -> run_folder.Run:
     plan = write_run(
         folder, story, config({**ONE, **(axes or {})}, timing={"second_opinions": share, "processes_min": 5})
     )
     with (folder / "journal.jsonl").open("a") as journal:
         journal.writelines(json.dumps(record) + "\n" for record in records(plan))
-    return results.read(folder)
+    return run_folder.read(folder)
 
 
-def ours(run: results.Run) -> tuple[tuple[float, float], ...]:
+def ours(run: run_folder.Run) -> tuple[tuple[float, float], ...]:
     """Our minimum and median of each arm of the first trial."""
     rows = run.measurements.iloc[:2]
     return tuple(zip(rows["time_min_s"], rows["time_median_s"], strict=True))
 
 
-def shown(run: results.Run) -> str:
+def shown(run: run_folder.Run) -> str:
     out = StringIO()
     second_opinion.show(run, out)
     return out.getvalue()
@@ -144,15 +144,15 @@ def test_a_run_cut_short_before_its_second_opinions_says_so(tmp_path):
 def test_a_run_without_second_opinions_has_no_file_and_prints_nothing(tmp_path):
     run = a_run(tmp_path, share=0)
     assert run.opinions is None
-    assert "opinions.csv" not in [p.name for p in results.write_tables(run)]
+    assert "opinions.csv" not in [p.name for p in run_folder.write_tables(run)]
     assert shown(run) == ""
 
 
 def test_the_table_is_the_same_where_only_the_files_are_left(tmp_path):
     run = a_run(tmp_path, lambda plan: [told(plan.trials[0], torch=(4e-4, 1e-4), pytest=(None, None))])
-    assert [p.name for p in results.write_tables(run)] == ["measurements.csv", "pairs.csv", "opinions.csv"]
+    assert [p.name for p in run_folder.write_tables(run)] == ["measurements.csv", "pairs.csv", "opinions.csv"]
     (tmp_path / "journal.jsonl").unlink()
-    again = results.read(tmp_path)
+    again = run_folder.read(tmp_path)
     pd.testing.assert_frame_equal(again.opinions, run.opinions, check_exact=True)
     assert shown(again) == shown(run) != ""
 
@@ -162,7 +162,7 @@ def test_an_accelerators_table_says_that_every_call_was_waited_for(tmp_path):
     plan = write_run(tmp_path, data=data, devices=("cuda:0",))
     with (tmp_path / "journal.jsonl").open("a") as journal:
         journal.write(json.dumps(told(plan.trials[0], torch=(4e-4, 1e-4))) + "\n")
-    assert "on cuda:0 theirs wait for the device after every call" in shown(results.read(tmp_path))
+    assert "on cuda:0 theirs wait for the device after every call" in shown(run_folder.read(tmp_path))
 
 
 @pytest.mark.parametrize("wrong", [{"tool": "a stopwatch"}, {"arm_id": "another"}, {"time_median_s": -1.0}])

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.measure.modules import build_module
-from bench.spec.blocks import BlockChoice, Shape, build
+from bench.spec.blocks.blocks import BlockChoice, Shape, build
 from bench.spec.separability import LAPLACE, SOBEL, factors, rank, separable
 
 fractions = st.fractions(-9, 9, max_denominator=9)

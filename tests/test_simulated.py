@@ -11,15 +11,15 @@ import torch
 from torch import nn
 
 from bench.measure import simulated
-from bench.measure.accelerator import Accelerator
+from bench.measure.device.accelerator import Accelerator
 from bench.measure.modules import Evaluation
 from bench.measure.simulated import module as simulated_module
 from bench.measure.simulated.engines import Kernel, VirtualEngine
 from bench.measure.simulated.machine import MACHINE
 from bench.measure.simulated.module import Module
-from bench.spec.config import check
+from bench.spec.config.config import check
 from bench.spec.errors import UserError
-from bench.spec.plan import Trial, make
+from bench.spec.plan.plan import Trial, make
 
 SIM = torch.device("simgpu")
 ENGINES = ["virtual", "threads"]

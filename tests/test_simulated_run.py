@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.analyse.records import Taken
-from bench.analyse.results import Run, read
-from bench.analyse.speedup import device_speedup
-from bench.analyse.verdict import judge
+from bench.analyse.claims.judge import judge
+from bench.analyse.runs.journal import Taken
+from bench.analyse.runs.measured_rows import device_speedup
+from bench.analyse.runs.run_folder import Run, read
 from bench.measure import simulated
 from bench.run import launch, runner, session
 from bench.spec.columns import PARTS

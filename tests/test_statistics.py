@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.analyse import statistics
+from bench.analyse.stats import estimators
 from bench.spec.columns import SPEEDUP
 from bench.spec.interval import Interval, clean_rounds, midmean, t_interval
 
@@ -22,14 +22,14 @@ rounds = st.lists(st.tuples(seconds, seconds, seconds, seconds), min_size=1, max
 
 def test_minimum_and_median_are_what_they_say() -> None:
     values = np.array([3.0, 1.0, 2.0, 10.0])
-    assert statistics.minimum(values) == 1.0
-    assert statistics.median(values) == 2.5
+    assert estimators.minimum(values) == 1.0
+    assert estimators.median(values) == 2.5
 
 
 def test_a_speedup_is_the_baselines_time_over_the_others() -> None:
     slow = [np.array([8.0, 9.0]), np.array([8.0, 8.5])]
     fast = [np.array([2.0, 2.5]), np.array([2.2, 2.0])]
-    found = statistics.log_speedup(slow, fast)
+    found = estimators.log_speedup(slow, fast)
     assert math.exp(found.mean) == pytest.approx(4.0)
     assert found.n == 2
 
@@ -37,19 +37,19 @@ def test_a_speedup_is_the_baselines_time_over_the_others() -> None:
 @given(st.lists(rounds, min_size=1, max_size=6))
 def test_swapping_the_arms_turns_the_speedup_over(processes: list[np.ndarray]) -> None:
     a, b = [p[:, :2].ravel() for p in processes], [p[:, 2:].ravel() for p in processes]
-    there, back = statistics.log_speedup(a, b), statistics.log_speedup(b, a)
+    there, back = estimators.log_speedup(a, b), estimators.log_speedup(b, a)
     assert there.mean == pytest.approx(-back.mean, abs=1e-9)
     assert there.half_width == pytest.approx(back.half_width, rel=1e-9)
 
 
 @given(samples, st.floats(0.01, 100))
 def test_a_time_scales_with_its_samples(values: np.ndarray, factor: float) -> None:
-    once, scaled = statistics.log_time([values]).mean, statistics.log_time([values * factor]).mean
+    once, scaled = estimators.log_time([values]).mean, estimators.log_time([values * factor]).mean
     assert scaled - once == pytest.approx(math.log(factor), abs=1e-9)
 
 
 def test_one_process_gives_no_interval() -> None:
-    found = statistics.log_speedup([np.array([2.0, 2.1])], [np.array([1.0, 1.1])])
+    found = estimators.log_speedup([np.array([2.0, 2.1])], [np.array([1.0, 1.1])])
     assert found.mean == pytest.approx(math.log(2))
     assert math.isinf(found.half_width)
 
@@ -63,7 +63,7 @@ def test_the_interval_over_processes_covers_as_often_as_it_says() -> None:
         noise = 1 + rng.exponential(0.05, (2, 5, 20))
         base = 3.0 * np.exp(process[0])[:, None] * noise[0]
         other = np.exp(process[1])[:, None] * noise[1]
-        found = statistics.log_speedup(list(base), list(other))
+        found = estimators.log_speedup(list(base), list(other))
         covered += found.low <= truth <= found.high
     assert 0.91 <= covered / draws <= 0.99
 
@@ -73,7 +73,7 @@ def test_pooling_the_samples_of_one_process_would_have_lied() -> None:
     rng = np.random.default_rng(3)
     factors = np.exp(rng.normal(0, 0.1, 6))
     base = [1.0 * f + rng.uniform(0, 0.001, 50) for f in factors]
-    found = statistics.log_speedup(base, [np.full(50, 1.0)] * 6)
+    found = estimators.log_speedup(base, [np.full(50, 1.0)] * 6)
     assert found.half_width > 0.03
 
 
@@ -83,10 +83,10 @@ def test_stalled_rounds_are_passed_over_where_enough_others_remain() -> None:
     flags = np.zeros(16, dtype=int), np.zeros(16, dtype=int)
     other[:8] *= 100
     flags[1][:8] = 32
-    assert statistics.paired(base, other, flags) == pytest.approx(math.log(3))
-    assert statistics.paired(base, other) != pytest.approx(math.log(3), abs=0.5)
+    assert estimators.paired(base, other, flags) == pytest.approx(math.log(3))
+    assert estimators.paired(base, other) != pytest.approx(math.log(3), abs=0.5)
     flags[0][8:12] = 16  # throttled: two clean rounds are too few to speak for eight
-    assert statistics.paired(base, other, flags) == statistics.paired(base, other)
+    assert estimators.paired(base, other, flags) == estimators.paired(base, other)
 
 
 def test_one_sample_of_a_round_may_stall_and_waits_of_a_hundredth_are_kept() -> None:
@@ -94,14 +94,14 @@ def test_one_sample_of_a_round_may_stall_and_waits_of_a_hundredth_are_kept() -> 
     other[::2] = 50.0
     flags = np.full(8, 1), np.tile([32, 3], 4)
     assert clean_rounds(flags[0].tolist(), flags[1].tolist()) == [0, 1, 2, 3]
-    assert statistics.paired(base, other, flags) == pytest.approx(math.log(3))
+    assert estimators.paired(base, other, flags) == pytest.approx(math.log(3))
 
 
 @given(st.lists(st.tuples(seconds, seconds, seconds, seconds), min_size=3, max_size=12).map(np.array))
 def test_without_flags_or_with_none_set_every_round_counts(found: np.ndarray) -> None:
     a, b = found[:, :2].ravel(), found[:, 2:].ravel()
     none = np.zeros(a.size, dtype=int)
-    assert statistics.paired(a, b) == statistics.paired(a, b, (none, none))
+    assert estimators.paired(a, b) == estimators.paired(a, b, (none, none))
 
 
 def test_drift_from_round_to_round_and_bursts_within_one_leave_the_speedup_alone() -> None:
@@ -110,7 +110,7 @@ def test_drift_from_round_to_round_and_bursts_within_one_leave_the_speedup_alone
     base, other = 6.0 * drift, 2.0 * drift
     other[::8] *= 3
     base[4::16] *= 3
-    assert statistics.paired(base, other) == pytest.approx(math.log(3), abs=1e-12)
+    assert estimators.paired(base, other) == pytest.approx(math.log(3), abs=1e-12)
 
 
 def test_a_midmean_is_scipys_trimmed_mean() -> None:
@@ -121,18 +121,18 @@ def test_a_midmean_is_scipys_trimmed_mean() -> None:
 
 
 def test_a_geometric_mean_of_rows() -> None:
-    found = statistics.geometric_mean([math.log(2), math.log(8)], [0.02, 0.04])
+    found = estimators.geometric_mean([math.log(2), math.log(8)], [0.02, 0.04])
     assert math.exp(found.mean) == pytest.approx(4)
     assert found.half_width == pytest.approx(0.03)
-    assert math.isinf(statistics.geometric_mean([0.0, 0.0], [0.02, math.inf]).half_width)
-    assert math.isnan(statistics.geometric_mean([], []).mean)
+    assert math.isinf(estimators.geometric_mean([0.0, 0.0], [0.02, math.inf]).half_width)
+    assert math.isnan(estimators.geometric_mean([], []).mean)
 
 
 def test_a_difference_of_runs_is_welchs() -> None:
     rng = np.random.default_rng(5)
     a, b = rng.normal(1.0, 0.1, 6), rng.normal(1.2, 0.4, 9)
     welch = stats.ttest_ind(b, a, equal_var=False).confidence_interval(0.95)
-    found = statistics.difference(_interval(a), _interval(b))
+    found = estimators.difference(_interval(a), _interval(b))
     assert found.mean == pytest.approx(b.mean() - a.mean())
     # whole degrees of freedom, rounded down: never narrower, and by little wider
     assert welch.high - found.mean <= found.half_width <= 1.05 * (welch.high - found.mean)
@@ -140,11 +140,11 @@ def test_a_difference_of_runs_is_welchs() -> None:
 
 @pytest.mark.parametrize("other", [Interval(0.1, math.inf, 1), Interval(0.1, math.inf, 5)])
 def test_a_difference_needs_two_intervals(other: Interval) -> None:
-    assert math.isinf(statistics.difference(Interval(0.0, 0.1, 5), other).half_width)
+    assert math.isinf(estimators.difference(Interval(0.0, 0.1, 5), other).half_width)
 
 
 def test_two_runs_without_spread_differ_by_a_number() -> None:
-    assert statistics.difference(Interval(0.0, 0.0, 5), Interval(0.3, 0.0, 5)) == Interval(0.3, 0.0, 5)
+    assert estimators.difference(Interval(0.0, 0.0, 5), Interval(0.3, 0.0, 5)) == Interval(0.3, 0.0, 5)
 
 
 @pytest.mark.parametrize(
@@ -163,11 +163,11 @@ def test_two_runs_without_spread_differ_by_a_number() -> None:
 def test_what_makes_a_row_noisy(
     opinion: float, spoiled: float, unclean: int, half_width: float, words: tuple[str, ...]
 ) -> None:
-    assert statistics.doubts(Interval(0.0, half_width, 5), {"medians": opinion}, spoiled, unclean, 0.05) == words
+    assert estimators.doubts(Interval(0.0, half_width, 5), {"medians": opinion}, spoiled, unclean, 0.05) == words
 
 
 def test_all_doubts_are_said_at_once() -> None:
-    assert len(statistics.doubts(Interval(0.0, 1.0, 2), {"minima": 0.5, "medians": 0.1}, -0.5, 1, 0.05)) == 4
+    assert len(estimators.doubts(Interval(0.0, 1.0, 2), {"minima": 0.5, "medians": 0.1}, -0.5, 1, 0.05)) == 4
 
 
 def _interval(values: np.ndarray) -> Interval:
@@ -176,16 +176,16 @@ def _interval(values: np.ndarray) -> Interval:
 
 
 def test_the_normal_limit_of_a_difference() -> None:
-    found = statistics.difference(Interval(0.0, 0.1, 2000), Interval(0.0, 0.1, 2000))
+    found = estimators.difference(Interval(0.0, 0.1, 2000), Interval(0.0, 0.1, 2000))
     z = NormalDist().inv_cdf(0.975)
     assert found.half_width == pytest.approx(0.1 * math.sqrt(2), rel=0.01)
     assert z == pytest.approx(1.96, abs=0.01)
 
 
 def test_a_row_most_of_whose_samples_were_disturbed_is_doubted_but_not_for_its_own_page_faults() -> None:
-    assert statistics.crowded(np.array([2, 2, 0, 0]), 4) == ("50 % of its samples were disturbed",)
-    assert statistics.crowded(np.array([2, 0, 0, 0]), 4) == ()
-    assert statistics.crowded(np.array([4, 4, 4, 4]), 4) == ()
+    assert estimators.crowded(np.array([2, 2, 0, 0]), 4) == ("50 % of its samples were disturbed",)
+    assert estimators.crowded(np.array([2, 0, 0, 0]), 4) == ()
+    assert estimators.crowded(np.array([4, 4, 4, 4]), 4) == ()
 
 
 def test_a_speedup_that_moves_within_its_processes_never_settles() -> None:
@@ -196,26 +196,26 @@ def test_a_speedup_that_moves_within_its_processes_never_settles() -> None:
         return 3 * rng.normal(1, 0.01, 24), rounds * rng.normal(1, 0.01, 24)
 
     still, calm = [process(0.3) for _ in range(6)], [process(0.0) for _ in range(6)]
-    moved = statistics.movement(*zip(*still, strict=True))
+    moved = estimators.movement(*zip(*still, strict=True))
     assert moved.mean > 0.1
-    (doubt,) = statistics.restless(moved)
+    (doubt,) = estimators.restless(moved)
     assert "never settles" in doubt
     assert "higher in the second half" in doubt
-    assert statistics.restless(statistics.movement(*zip(*calm, strict=True))) == ()
+    assert estimators.restless(estimators.movement(*zip(*calm, strict=True))) == ()
 
 
 def test_drift_that_both_arms_share_is_no_movement() -> None:
     drift = np.repeat(np.linspace(2.0, 1.0, 12), 2)
-    moved = statistics.movement([3 * drift] * 4, [drift] * 4)
+    moved = estimators.movement([3 * drift] * 4, [drift] * 4)
     assert moved.mean == pytest.approx(0, abs=1e-12)
-    assert statistics.restless(moved) == ()
+    assert estimators.restless(moved) == ()
 
 
 def test_too_few_rounds_or_processes_say_nothing_of_movement() -> None:
     short = np.ones(6)
-    assert statistics.restless(statistics.movement([short] * 5, [short] * 5)) == ()
+    assert estimators.restless(estimators.movement([short] * 5, [short] * 5)) == ()
     long = np.repeat([9.0, 1.0], 8)
-    assert statistics.restless(statistics.movement([long], [np.ones(16)])) == ()
+    assert estimators.restless(estimators.movement([long], [np.ones(16)])) == ()
 
 
 # ---------------------------------------------------------------- intervals read back from tables
@@ -225,18 +225,18 @@ def test_too_few_rounds_or_processes_say_nothing_of_movement() -> None:
 def test_the_interval_that_a_table_holds_is_read_back_as_it_was_written(logs: list[float]) -> None:
     written = t_interval(logs)
     row = {"status": "ok", "speedup": math.exp(written.mean), "speedup_ci_low": math.exp(written.low), "speedup_ci_high": math.exp(written.high), "processes": len(logs)}  # fmt: skip
-    read = statistics.log_interval(row, SPEEDUP)
+    read = estimators.log_interval(row, SPEEDUP)
     assert read.mean == pytest.approx(written.mean, abs=1e-9)
     assert read.half_width == pytest.approx(written.half_width, abs=1e-9)
     assert read.n == len(logs)
-    assert math.isinf(statistics.log_interval({**row, "speedup_ci_low": None}, SPEEDUP).half_width)
+    assert math.isinf(estimators.log_interval({**row, "speedup_ci_low": None}, SPEEDUP).half_width)
 
 
 @given(st.lists(st.floats(-3, 3), min_size=2, max_size=8), st.sampled_from([0.8, 0.9, 0.95, 0.99]), st.sampled_from([0.8, 0.9, 0.95, 0.99]))  # fmt: skip
 def test_an_interval_at_another_confidence_is_the_one_that_the_values_have_there(logs: list[float], own: float, wanted: float) -> None:  # fmt: skip
-    found = statistics.at_confidence(t_interval(logs, own), own, wanted)
+    found = estimators.at_confidence(t_interval(logs, own), own, wanted)
     assert found.half_width == pytest.approx(t_interval(logs, wanted).half_width, rel=1e-9, abs=1e-12)
 
 
 def test_one_process_has_no_interval_at_any_confidence() -> None:
-    assert statistics.at_confidence(Interval(0.1, math.inf, 1), 0.8, 0.95) == Interval(0.1, math.inf, 1)
+    assert estimators.at_confidence(Interval(0.1, math.inf, 1), 0.8, 0.95) == Interval(0.1, math.inf, 1)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.analyse import sweeps
+from bench.analyse.sweeps import designed
 
 USUAL = {
     "status": "ok", "experiment": "e", "block": "standard", "kernel": 3, "run_id": "r", "device": "cpu", "device_name": "c",
@@ -36,7 +36,7 @@ def wide(seconds, **told: Any) -> list[dict[str, Any]]:
 
 def test_a_sweep_is_known_by_what_grows_and_what_is_held():
     rows = deep(lambda n: 1e-5 * n) + wide(lambda m: 1e-11 * m, experiment="w")
-    layers, macs = sweeps.find(rows[::-1])
+    layers, macs = designed.find(rows[::-1])
     assert (layers.grows, layers.drift, [p.layers for p in layers.points]) == ("layers", 1, [1, 4, 16, 64])
     assert (macs.grows, macs.drift, [p.c_in for p in macs.points]) == ("macs", 1, [8, 32, 128])
     assert layers.elasticity().mean == pytest.approx(1)
@@ -58,20 +58,20 @@ def test_a_sweep_is_known_by_what_grows_and_what_is_held():
     ],
 )
 def test_rows_that_hold_nothing_fixed_are_no_sweep(rows: list[dict[str, Any]]):
-    assert sweeps.find(rows) == ()
+    assert designed.find(rows) == ()
 
 
 def test_macs_that_whole_channels_let_drift_a_little_count_as_held():
     rows = [row(1e-3, layers=n, macs=m) for n, m in ((2, 132), (8, 137), (32, 147), (128, 165))]
-    (found,) = sweeps.find(rows)
+    (found,) = designed.find(rows)
     assert found.drift == pytest.approx(1.25)
     assert found.elasticity().mean == pytest.approx(0)
 
 
 def test_each_place_batch_block_and_kernel_is_a_sweep_of_its_own():
     rows = [r for told in ({}, {"batch": 8}, {"threads": 2}, {"block": "separable"}, {"kernel": 5}, {"mode": "graph"}) for r in deep(lambda n: n, **told)]  # fmt: skip
-    assert len(sweeps.find(rows)) == 6
-    assert {s.place.label for s in sweeps.find(rows)} == {
+    assert len(designed.find(rows)) == 6
+    assert {s.place.label for s in designed.find(rows)} == {
         "cpu, 1 thread, contiguous",
         "cpu, 1 thread, contiguous, batch 8",
         "cpu, 2 threads, contiguous",
@@ -81,9 +81,9 @@ def test_each_place_batch_block_and_kernel_is_a_sweep_of_its_own():
 
 @given(st.floats(1e-6, 1e-3), st.floats(1e-6, 1e-1), st.floats(0.1, 10))
 def test_the_line_is_found_whatever_the_scale(each: float, constant: float, scale: float):
-    (found,) = sweeps.find(deep(lambda n: scale * (each * n + constant)))
+    (found,) = designed.find(deep(lambda n: scale * (each * n + constant)))
     assert found.line() == pytest.approx((scale * each, scale * constant), rel=1e-6, abs=1e-12)
-    plain = sweeps.find(deep(lambda n: each * n + constant))[0].elasticity()
+    plain = designed.find(deep(lambda n: each * n + constant))[0].elasticity()
     assert found.elasticity().mean == pytest.approx(plain.mean)
     assert found.elasticity().half_width == pytest.approx(plain.half_width)
 
@@ -91,7 +91,7 @@ def test_the_line_is_found_whatever_the_scale(each: float, constant: float, scal
 def test_without_an_interval_of_every_point_the_slope_has_none():
     rows = deep(lambda n: n)
     rows[2] |= {"time_ci_low_s": None, "time_ci_high_s": None, "processes": 1}
-    (found,) = sweeps.find(rows)
+    (found,) = designed.find(rows)
     assert found.elasticity().mean == pytest.approx(1)
     assert found.elasticity().half_width == math.inf
 
@@ -105,6 +105,6 @@ def test_the_slopes_interval_covers_the_truth():
             logs = math.log(1e-5) + 0.4 * math.log(n) + sd * rng.standard_normal(processes)
             half = 2.5706 * logs.std(ddof=1) / math.sqrt(processes)
             rows.append(row(math.exp(logs.mean()), half, layers=n, depth=n))
-        slope = sweeps.find(rows)[0].elasticity()
+        slope = designed.find(rows)[0].elasticity()
         held += slope.low <= 0.4 <= slope.high
     assert 0.94 <= held / draws <= 1.0  # by the fewest degrees of freedom, so rather too wide

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from bench import cli
-from bench.analyse import timm
-from bench.analyse.drivers import explain
-from bench.analyse.observations import Observation, read
+from bench.analyse.drivers import timm_tables
+from bench.analyse.drivers.explain import explain
+from bench.analyse.drivers.observations import Observation, read
 from bench.spec.errors import UserError
 
 NAME = "benchmark-infer-amp-nchw-pt240-cu124-rtx4090.csv"
@@ -64,7 +64,7 @@ def test_a_row_is_the_evaluation_of_a_whole_batch(tmp_path: Path):
     ],
 )  # fmt: skip
 def test_the_name_of_a_file_says_where_it_was_measured(name: str, told: tuple[str, ...]):
-    keys = timm.keys_of(Path(f"{name}.csv"))
+    keys = timm_tables.keys_of(Path(f"{name}.csv"))
     assert tuple(keys[k] for k in ("device", "device_kind", "dtype", "layout", "mode", "pass")) == told
     assert bool(keys["source"]) == bool(told[0])
 

@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 
-from bench.analyse import results
-from bench.analyse.summary import records_of
-from bench.show import page_facts, titles
-from bench.spec.plan import Arm, Trial
+from bench.analyse.runs import run_folder
+from bench.analyse.runs.summary import records_of
+from bench.show.text import run_facts, titles
+from bench.spec.plan.plan import Arm, Trial
 from tests.synthetic import Story, config, half_the_promise, write_run
 
 
 def pairs(folder: Path, truth: Callable[[Trial, Arm], float] = half_the_promise, devices: tuple[str, ...] = ("cpu",), experiments: dict[str, Any] | None = None, **axes: Any) -> list[Any]:  # fmt: skip
     usual = {"channels": [16, 64, 256], "kernel": [3], "threads": [1]}
     write_run(folder, Story(speedup=truth), config({**usual, **axes}, experiments=experiments), devices)
-    return records_of(results.read(folder).pairs)
+    return records_of(run_folder.read(folder).pairs)
 
 
 def by_threads(trial: Trial, arm: Arm) -> float:
@@ -101,7 +101,7 @@ def test_a_multiplication_is_compared_cell_by_cell_and_device_by_device(tmp_path
         return trial.cost(trial.arms[0]).macs / trial.cost(arm).macs * share
 
     pairs(tmp_path, truth, ("cpu", "cuda:0"))
-    said = titles.throughput(records_of(results.read(tmp_path).measurements), ["standard", "separable"])
+    said = titles.throughput(records_of(run_folder.read(tmp_path).measurements), ["standard", "separable"])
     cpu, cuda = said.split("; ")
     assert cpu == "On cpu a multiplication takes separable 1x as long as standard, cell by cell"
     assert cuda == "on cuda:0 a multiplication takes separable 2x to 4x as long as standard, cell by cell"
@@ -127,10 +127,10 @@ def test_shares_of_roofs_range_over_cells_and_networks_are_told_as_one() -> None
 
 def test_one_predicted_pair_is_no_pairs(tmp_path: Path) -> None:
     pairs(tmp_path)
-    run = results.read(tmp_path)
+    run = run_folder.read(tmp_path)
     one, two = (replace(run, pairs=run.pairs.head(n).assign(status="predicted", device="sim:h100", device_name="predicted NVIDIA H100")) for n in (1, 2))  # fmt: skip
-    assert page_facts.predicted(one) == "Nothing here was measured: the only pair of predicted NVIDIA H100 is a model's word. Its interval is the model's error on data that it was not fitted to, and no verdict counts it as measured."  # fmt: skip
-    assert "all pairs of predicted NVIDIA H100 are a model's word" in page_facts.predicted(two)
+    assert run_facts.predicted(one) == "Nothing here was measured: the only pair of predicted NVIDIA H100 is a model's word. Its interval is the model's error on data that it was not fitted to, and no verdict counts it as measured."  # fmt: skip
+    assert "all pairs of predicted NVIDIA H100 are a model's word" in run_facts.predicted(two)
 
 
 def test_a_predicted_device_beside_a_measured_one_would_deliver(tmp_path: Path) -> None:
@@ -169,5 +169,5 @@ def test_a_prediction_goes_with_its_error(tmp_path: Path) -> None:
     slower = [{**foretold[0], "precision": math.log(7.1)}, *foretold[1:]]
     assert titles.speedup(slower).endswith(", within the model's error and what a slower host would change, a factor of 1.8 to 7.1 either way")  # fmt: skip
     assert re.search(r"either way; on cpu separable is \S+ \(.*\)$", after), "no measured range gets the model's error"
-    arms = [{**r, "device": "sim:h100"} for r in records_of(results.read(tmp_path).measurements)]
+    arms = [{**r, "device": "sim:h100"} for r in records_of(run_folder.read(tmp_path).measurements)]
     assert titles.throughput(arms, ["standard", "separable"]).endswith(", cell by cell, within the model's error")

@@ -13,15 +13,19 @@ import pytest
 from matplotlib.figure import Figure
 
 from bench import cli
-from bench.analyse import results, verdict
-from bench.analyse.results import Run
-from bench.analyse.sites import Rows, gather
-from bench.analyse.summary import records_of
-from bench.analyse.together import short, together
-from bench.analyse.verdict import judge
-from bench.show import depth_picture, devices_picture, page, page_rows, page_together, parts_picture, plots, terminal
-from bench.show import together as terminal_of_several
-from bench.show import verdict as words
+from bench.analyse.claims import judge as verdict
+from bench.analyse.claims.conditions import Rows, gather
+from bench.analyse.claims.judge import judge
+from bench.analyse.runs import run_folder
+from bench.analyse.runs.merged import short, together
+from bench.analyse.runs.run_folder import Run
+from bench.analyse.runs.summary import records_of
+from bench.show.pages import multi_run, report, rows_table
+from bench.show.plots import depth, devices, time_breakdown
+from bench.show.plots import speedup as plots
+from bench.show.text import claims as words
+from bench.show.text import multi_run as terminal_of_several
+from bench.show.text import terminal
 from bench.spec.errors import UserError
 from tests.synthetic import Story, config, write_run
 from tests.test_page import HOSTILE, Parsed
@@ -40,7 +44,7 @@ def made(folder: Path, device: str, speedup: float, threads: Sequence[int] = (1,
     base_s = 1e-3 if device == "cpu" else 1e-5
     story = Story(speedup=lambda t, a: speedup, base_s=lambda t: base_s * t.cost(t.arms[0]).layers, run_id=f"run-{folder.name}")  # fmt: skip
     write_run(folder, story, data, (device,), environment=environment)
-    return results.read(folder)
+    return run_folder.read(folder)
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +58,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
 def text(runs: Sequence[Run]) -> str:
     """The page without pictures, which are slow to draw."""
     for run in runs:
-        results.write_tables(run)
-    return page_together.text(together(runs), judge(runs), ())
+        run_folder.write_tables(run)
+    return multi_run.text(together(runs), judge(runs), ())
 
 
 def title(figure: Figure | None) -> str:
@@ -105,7 +109,7 @@ def test_the_page_says_what_more_questions_cost(runs: list[Run]) -> None:
 def test_a_run_that_is_no_sweep_beside_one_is_named_with_the_reason(runs: list[Run], tmp_path: Path) -> None:
     one = {"blocks": PAIR, "axes": {"channels": [48], "size": 20, "kernel": 3, "threads": 1}}
     write_run(tmp_path, Story(run_id="lone"), config(experiments={"sweep": one}), environment={"torch": "2.9.1"})
-    two = [results.read(tmp_path), runs[0]]
+    two = [run_folder.read(tmp_path), runs[0]]
     joined, out = together(two), StringIO()
     said = "run A's 1 row and run B's 3 rows"  # B's are stacks
     terminal_of_several.show(joined, out)
@@ -122,7 +126,7 @@ def test_a_run_that_is_no_sweep_beside_one_is_named_with_the_reason(runs: list[R
 def test_where_all_rows_are_of_sweeps_nothing_is_said_to_be_left_out(tmp_path: Path) -> None:
     joined, out = together([made(tmp_path / name, "cpu", 2.0, devices=CPU, torch=f"2.{name}") for name in "ab"]), StringIO()  # fmt: skip
     terminal_of_several.show(joined, out)
-    small = small_print(devices_picture.picture(joined.whole))
+    small = small_print(devices.picture(joined.whole))
     assert "Not " not in out.getvalue() + small
     assert "torch 2.a and 2.b" in small
     assert "run run-a and run-b" in small
@@ -177,14 +181,14 @@ def test_blocks_against_themselves_stand_beside_nothing(runs: list[Run], tmp_pat
     axes = {"channels": [16], "kernel": [3], "threads": [1]}
     write_run(tmp_path, Story(speedup=lambda t, a: 1.0), config(axes, ["standard", {"name": "standard", "again": True}]))  # fmt: skip
     with pytest.raises(UserError, match="an A/A test compares blocks with themselves"):
-        together([*runs, results.read(tmp_path)])
+        together([*runs, run_folder.read(tmp_path)])
 
 
 # ---------------------------------------------------------------- pictures
 
 
 def test_all_devices_share_the_axes_and_each_has_its_colour(runs: list[Run]) -> None:
-    figure = devices_picture.picture(together(runs).whole)
+    figure = devices.picture(together(runs).whole)
     assert title(figure) == "By geometric mean on cpu (Xeon) separable is 3x as fast as standard; on cuda:0 (H100 80GB HBM3) 0.5x"  # fmt: skip
     assert figure is not None
     assert [a.get_title(loc="left") for a in figure.axes] == ["kernel 3 x 3", "kernel 5 x 5"]
@@ -201,21 +205,21 @@ def test_all_devices_share_the_axes_and_each_has_its_colour(runs: list[Run]) -> 
 def test_a_run_of_two_devices_has_that_picture_of_its_own(tmp_path: Path) -> None:
     story = Story(speedup=lambda t, a: 3.0 if t.surroundings.device == "cpu" else 0.5)
     write_run(tmp_path, story, config(experiments={"sweep": SWEEP}), ("cpu", "cuda:0"))
-    run = results.read(tmp_path)
-    said = [title(devices_picture.picture(run)), title(plots.speedup(run)), page.finding(run)]
+    run = run_folder.read(tmp_path)
+    said = [title(devices.picture(run)), title(plots.speedup(run)), report.finding(run)]
     assert said[0] == "By geometric mean on cpu separable is 3x as fast as standard; on cuda:0 0.5x"
     assert said[2].startswith("On cpu separable is faster in 6 of 6 cells")
     assert len(set(said)) == 3, "a headline and two pictures each say their own"
 
 
 def test_one_device_has_nothing_beside_it(runs: list[Run]) -> None:
-    assert devices_picture.picture(runs[0]) is None
+    assert devices.picture(runs[0]) is None
 
 
 def test_what_was_run_in_few_cells_is_left_out_and_counted(tmp_path: Path, runs: list[Run]) -> None:
     few = {"blocks": PAIR, "axes": {"channels": [64, 256], "kernel": 3, "threads": 1, "pass": "training"}}
     write_run(tmp_path, Story(run_id="odd"), config(experiments={"sweep": SWEEP, "few": few}), ("cuda:0",), environment={"devices": CARD})  # fmt: skip
-    figure = devices_picture.picture(together([runs[0], results.read(tmp_path)]).whole)
+    figure = devices.picture(together([runs[0], run_folder.read(tmp_path)]).whole)
     assert figure is not None
     words = " ".join(t.get_text() for t in figure.texts).replace("\u00a0", " ")
     assert "1 more ways to run separable, with fewer cells, are not drawn" in words
@@ -223,7 +227,7 @@ def test_what_was_run_in_few_cells_is_left_out_and_counted(tmp_path: Path, runs:
 
 
 def test_sweeps_of_devices_stand_side_by_side_on_the_same_scales(runs: list[Run]) -> None:
-    figure = depth_picture.picture(together(runs).whole, devices_alike=True)
+    figure = depth.picture(together(runs).whole, devices_alike=True)
     assert figure is not None
     shown = [a for a in figure.axes if a.axison]
     headings = [a.get_title(loc="left") for a in shown]
@@ -235,7 +239,7 @@ def test_sweeps_of_devices_stand_side_by_side_on_the_same_scales(runs: list[Run]
 def test_where_the_time_goes_is_told_of_the_runs_that_were_walked(runs: list[Run], tmp_path: Path) -> None:
     story = Story(run_id="walked", parts=lambda t, a: {"conv" if a.choice.name == "standard" else "depthwise": 0.9})
     write_run(tmp_path, story, config(experiments={"sweep": SWEEP}), environment={"torch": "2.9.1", "devices": CPU})
-    figure = parts_picture.picture(together([runs[1], results.read(tmp_path)]).whole)
+    figure = time_breakdown.picture(together([runs[1], run_folder.read(tmp_path)]).whole)
     small = small_print(figure)
     assert figure is not None
     assert all(a.get_title(loc="left").startswith("cpu (Xeon), ") for a in figure.axes)
@@ -260,7 +264,7 @@ def test_verdicts_are_those_over_all_runs_and_name_whose_they_are(runs: list[Run
 
 
 def test_machines_stand_side_by_side_and_what_differs_is_marked(runs: list[Run]) -> None:
-    sides = {s.name: s for s in page_together.side_by_side(runs)}
+    sides = {s.name: s for s in multi_run.side_by_side(runs)}
     assert sides["CPU"].values == ("Imaginary CPU @ 2.00GHz", "AMD EPYC 9654")
     assert sides["torch"].differs
     assert not sides["Python"].differs
@@ -271,7 +275,7 @@ def test_machines_stand_side_by_side_and_what_differs_is_marked(runs: list[Run])
 
 
 def test_the_table_of_rows_tells_whose_each_is(runs: list[Run]) -> None:
-    laid = page_rows.table(together(runs).whole)
+    laid = rows_table.table(together(runs).whole)
     assert laid.columns[0].head == "run"
     assert {line.cells[0].text for line in laid.lines} == {"A", "B"}
     assert [(head, values) for at, head, values in laid.filters if at == 0] == [("run", ("A", "B"))]
@@ -288,7 +292,7 @@ def test_tables_of_all_runs_travel_along_under_their_letters(runs: list[Run]) ->
 def test_an_unfinished_run_is_named_first(runs: list[Run], tmp_path: Path) -> None:
     write_run(tmp_path, Story(once=frozenset({0}), run_id="half"), config(experiments={"sweep": SWEEP}), ("cuda:0",), environment={"devices": CARD})  # fmt: skip
     (tmp_path / "DONE").unlink()
-    told = Parsed(text([runs[0], results.read(tmp_path)])).text
+    told = Parsed(text([runs[0], run_folder.read(tmp_path)])).text
     assert "B: INCOMPLETE" in told
     assert told.index("B: INCOMPLETE") < told.index("What the texts claim")
 

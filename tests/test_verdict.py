@@ -17,12 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import cli
-from bench.analyse import results
-from bench.analyse.claims import CLAIMS
-from bench.analyse.judgement import ANSWERS, Effect, p_words
-from bench.analyse.sites import USUAL
-from bench.analyse.verdict import Verdicts, judge
-from bench.show import verdict as words
+from bench.analyse.claims.answers import ANSWERS, Effect, p_words
+from bench.analyse.claims.claims import CLAIMS
+from bench.analyse.claims.conditions import USUAL
+from bench.analyse.claims.judge import Verdicts, judge
+from bench.analyse.runs import run_folder
+from bench.show.text import claims as words
 from bench.show.write import write_views
 from tests import worlds
 from tests.synthetic import Story, config, write_run
@@ -61,7 +61,7 @@ def test_the_committed_run_is_judged_and_every_claim_is_answered(capsys: pytest.
 
 def test_the_committed_verdicts_are_those_of_the_committed_run() -> None:
     kept = json.loads((REFERENCE / "verdict.json").read_text())
-    made = json.loads(json.dumps(judge([results.read(REFERENCE)]).to_dict()))
+    made = json.loads(json.dumps(judge([run_folder.read(REFERENCE)]).to_dict()))
     assert like(made, kept)
 
 
@@ -131,7 +131,7 @@ def test_tables_alone_are_enough_and_may_lack_columns(tmp_path: Path) -> None:
         table = pd.read_csv(REFERENCE / f"{name}.csv")
         gone = [c for c in table if c.startswith(("roof", "attain", "noise", "bound", "memory", "activations", "params"))]  # fmt: skip
         table.drop(columns=gone).to_csv(tmp_path / f"{name}.csv", index=False)
-    found = judge([results.read(tmp_path)])
+    found = judge([run_folder.read(tmp_path)])
     (confirmed,) = [v for v in found.of("cpu_3x") if v.confirmatory]
     assert (confirmed.answer, confirmed.regime) == ("REFUTED", "unknown")
     assert [v.answer for v in found.of("memory")] == ["NOT MEASURED"]
@@ -139,7 +139,7 @@ def test_tables_alone_are_enough_and_may_lack_columns(tmp_path: Path) -> None:
 
 
 def test_cells_that_an_older_table_leaves_empty_count_as_usual() -> None:
-    run = results.read(REFERENCE)
+    run = run_folder.read(REFERENCE)
     frames = [frame.copy() for frame in (run.measurements, run.pairs)]
     for frame in frames:
         for name in set(USUAL) - {"layout"}:
@@ -150,8 +150,8 @@ def test_cells_that_an_older_table_leaves_empty_count_as_usual() -> None:
 
 @pytest.mark.parametrize("file", ["m", "p"])
 def test_a_run_without_rows_is_no_crash(file: str) -> None:
-    run = results.read(REFERENCE)
-    empty = results.frame([], "p"), results.frame([], "m")
+    run = run_folder.read(REFERENCE)
+    empty = run_folder.frame([], "p"), run_folder.frame([], "m")
     found = judge([replace(run, pairs=empty[0]) if file == "p" else replace(run, measurements=empty[1])])
     assert {c.id for c in CLAIMS} == {v.claim for v in found.verdicts}
     assert shown(found)
@@ -179,7 +179,7 @@ def test_no_column_that_may_be_empty_brings_it_down() -> None:
 
 def test_runs_of_which_nothing_was_measured_answer_only_what_is_exact(tmp_path: Path) -> None:
     write_run(tmp_path, Story(fails=dict.fromkeys(range(12), (1, "oom", "no memory"))))
-    found = judge([results.read(tmp_path)])
+    found = judge([run_folder.read(tmp_path)])
     answers = {v.claim: v.answer for v in found.verdicts}
     assert (answers.pop("fewer_flops"), answers.pop("below_9x")) == ("SUPPORTED", "SUPPORTED")
     assert set(answers.values()) == {"NOT MEASURED"}
@@ -206,7 +206,7 @@ def test_several_runs_are_told_apart_where_they_differ() -> None:
 
 
 def test_answers_that_more_questions_weaken_are_named_with_what_their_run_says_alone() -> None:
-    card, cpu = (results.read(REFERENCE.parent / name) for name in ("h100-16-cores", "xeon-2-cores"))
+    card, cpu = (run_folder.read(REFERENCE.parent / name) for name in ("h100-16-cores", "xeon-2-cores"))
     together = judge([card, cpu])
     alone = {v.site: v for v in judge([card]).of("cpu_3x")}
     weak = [v for v in together.of("cpu_3x") if v.confirmatory and v.answer == "UNDECIDED" and v.runs == (card.run_id,)]

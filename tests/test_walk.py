@@ -12,17 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from bench.analyse.results import read
-from bench.measure import walk
-from bench.measure.devices import Cpu
+from bench.analyse.runs.run_folder import read
+from bench.measure import layer_timing
+from bench.measure.device.devices import Cpu
+from bench.measure.layer_timing import Walk, part_of, parts_ns
 from bench.measure.modules import Evaluation, build_module
-from bench.measure.walk import Walk, part_of, parts_ns
-from bench.show import parts_picture
+from bench.show.plots import time_breakdown
 from bench.show.write import write_views
-from bench.spec.blocks import BlockChoice, Shape, build
+from bench.spec.blocks.blocks import BlockChoice, Shape, build
 from bench.spec.columns import PARTS
-from bench.spec.config import check
-from bench.spec.plan import Arm, Trial, make
+from bench.spec.config.config import check
+from bench.spec.plan.plan import Arm, Trial, make
 from tests.shapes import NETWORKS, buildable, network_shape
 from tests.synthetic import Story, config, write_run
 
@@ -148,11 +148,11 @@ def test_only_plain_eager_inference_of_a_fair_length_is_walked(monkeypatch: pyte
         two = evaluation(trial())
         two.call = lambda x: x
         assert parts_ns(device, two, 1) is None
-        monkeypatch.setattr(walk, "MOST_STEPS", 6)
+        monkeypatch.setattr(layer_timing, "MOST_STEPS", 6)
         assert parts_ns(device, evaluation(trial()), 1) is None
         unable, _ = card(1000, 1)
         unable.steps = lambda *_: None
-        monkeypatch.setattr(walk, "MOST_STEPS", 7)
+        monkeypatch.setattr(layer_timing, "MOST_STEPS", 7)
         assert parts_ns(unable, evaluation(trial()), 1) is None
 
 
@@ -178,12 +178,12 @@ def test_without_a_walk_in_every_process_the_columns_are_empty_and_nothing_is_dr
     write_run(tmp_path, Story(parts=shares, unwalked=frozenset({2})))
     run = read(tmp_path)
     assert run.measurements[COLUMNS].isna().all().all()
-    assert parts_picture.picture(run) is None
+    assert time_breakdown.picture(run) is None
 
 
 def test_the_title_tells_what_takes_a_tenth_of_the_time_the_most_first(tmp_path: Path) -> None:
     write_run(tmp_path, Story(parts=shares))
-    figure = parts_picture.picture(read(tmp_path))
+    figure = time_breakdown.picture(read(tmp_path))
     assert figure is not None
     title = figure.get_suptitle().replace("\n", " ")
     assert (
@@ -202,12 +202,12 @@ def test_noisy_cells_have_no_say_in_the_title_and_stand_pale(tmp_path: Path) -> 
     write_run(tmp_path / "one", Story(parts=odd, disturbed={0: 0.5}), told)
     run = read(tmp_path / "one")
     assert run.pairs["status"].tolist() == ["noisy", "ok"]
-    figure = parts_picture.picture(run)
+    figure = time_breakdown.picture(run)
     assert figure is not None
     assert "(medians of cells, 1 of 2 left out as noisy): depthwise 50 %" in figure.get_suptitle().replace("\n", " ")
     assert {bar.get_x() < 5 for bar in figure.axes[0].patches if bar.get_alpha() is not None} == {True}
     write_run(tmp_path / "both", Story(parts=shares, disturbed={0: 0.5, 1: 0.5}), told)
-    assert "all of them noisy" in parts_picture.title(parts_picture.walked(read(tmp_path / "both")))
+    assert "all of them noisy" in time_breakdown.title(time_breakdown.walked(read(tmp_path / "both")))
 
 
 def test_bars_stand_as_high_as_the_speedup_says(tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_bars_stand_as_high_as_the_speedup_says(tmp_path: Path) -> None:
     told = {"name": "t", "experiments": {"a": {"blocks": ["standard", "separable"], "axes": axes}}}
     write_run(tmp_path, Story(parts=shares), told)
     run = read(tmp_path)
-    figure = parts_picture.picture(run)
+    figure = time_breakdown.picture(run)
     assert figure is not None
     (axis,) = figure.axes
     tops: dict[float, float] = {}
@@ -244,7 +244,7 @@ def test_networks_are_drawn_as_bars_as_long_as_their_time_over_the_baselines(tmp
 
     write_run(tmp_path, Story(speedup=lambda *_: 4.0, parts=told), config(experiments={"nets": nets, "sweep": blocks}))
     run = read(tmp_path)
-    figure = parts_picture.of_networks(run)
+    figure = time_breakdown.of_networks(run)
     assert figure is not None
     assert [axis.get_title(loc="left") for axis in figure.axes] == ["batch 1", "batch 4"]
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["mobilenet_v1_standard", "mobilenet_v1"]
@@ -255,9 +255,12 @@ def test_networks_are_drawn_as_bars_as_long_as_their_time_over_the_baselines(tmp
             ends[round(bar.get_y() + bar.get_height() / 2)] += bar.get_width()
         assert ends == pytest.approx([1.0, 0.25], rel=0.05)
     assert figure.get_suptitle().replace("\n", " ").startswith("Where the time of mobilenet_v1 goes (medians of cells): pointwise ")  # fmt: skip
-    made = parts_picture.picture(run)
+    made = time_breakdown.picture(run)
     assert made is not None
     assert "mobilenet" not in made.get_suptitle()
     only = config(experiments={"sweep": blocks})
     write_run(tmp_path / "blocks", Story(parts=told), only)
-    assert [path.name for path in parts_picture.draw(read(tmp_path / "blocks"), tmp_path)] == ["parts.png", "parts.svg"]
+    assert [path.name for path in time_breakdown.draw(read(tmp_path / "blocks"), tmp_path)] == [
+        "parts.png",
+        "parts.svg",
+    ]

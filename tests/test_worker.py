@@ -11,12 +11,13 @@ import sys
 import pytest
 import torch
 
-from bench.measure import devices, memory, worker
-from bench.measure.health import Watch
+from bench.measure import worker
+from bench.measure.device import devices, memory
+from bench.measure.disturbance import Watch
 from bench.measure.modules import Evaluation
 from bench.run import launch
-from bench.spec.config import Timing, check
-from bench.spec.plan import Trial, make
+from bench.spec.config.config import Timing, check
+from bench.spec.plan.plan import Trial, make
 
 CPU = torch.device("cpu")
 

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from bench.analyse.results import Run, frame
-from bench.analyse.theory import Row
-from bench.spec import plan as planning
-from bench.spec.config import Timing, check
-from bench.spec.costs import layer_ratio, mac_ratio
+from bench.analyse.runs.cost_columns import Row
+from bench.analyse.runs.run_folder import Run, frame
+from bench.spec.blocks.costs import layer_ratio, mac_ratio
+from bench.spec.config.config import Timing, check
 from bench.spec.interval import t_interval
-from bench.spec.plan import Arm, Plan, Trial
+from bench.spec.plan import plan as planning
+from bench.spec.plan.plan import Arm, Plan, Trial
 from tests.synthetic import Seconds
 
 HOST = {"cpu_model": "Imaginary CPU @ 2.00GHz", "physical_cores": 4, "memory_bytes": 8 << 30}

@@ -15,13 +15,13 @@ import typer
 from bench.cli.options import Config, Device, Json, Set, devices, one_of, pixels_of
 from bench.cli.output import readers_may_leave, say
 from bench.cli.reading import report
-from bench.spec.device_names import is_predicted
+from bench.spec.devices.device_names import is_predicted
 from bench.spec.errors import UserError
 
 if TYPE_CHECKING:
     from bench.run.session import Outcome
-    from bench.spec.config import SweepConfig
-    from bench.spec.plan import Plan
+    from bench.spec.config.config import SweepConfig
+    from bench.spec.plan.plan import Plan
 
 
 def run(
@@ -86,8 +86,9 @@ def aa(
 
     from bench.run import runner
     from bench.run.machine import usable_cores
-    from bench.show import index, write
-    from bench.spec.aa import draw
+    from bench.show import write
+    from bench.show.pages import index
+    from bench.spec.plan.aa import draw
 
     (wanted, *others) = devices(device)
     if others:
@@ -120,15 +121,15 @@ def plan(
     """Print what a config would measure: the trials, the skips, the theory and the minutes."""
     import gc
 
-    from bench.spec import outline
-    from bench.spec.plan import not_all_skipped
-    from bench.spec.sizing import sized
+    from bench.spec.plan import plan_text
+    from bench.spec.plan.plan import not_all_skipped
+    from bench.spec.plan.sizing import sized
 
     gc.disable()  # a large plan is many small objects, none in a cycle; to look for them takes a tenth of the time
     try:
         checked, asked = _planned(config, device, set_)
         planned = sized(asked)
-        say(outline.as_json(checked, planned) if json_ else outline.text(checked, planned, everything=all_))
+        say(plan_text.as_json(checked, planned) if json_ else plan_text.text(checked, planned, everything=all_))
         not_all_skipped(asked)  # by what is sure: what a guessed speed skips, a run may measure
     finally:
         gc.enable()
@@ -136,8 +137,8 @@ def plan(
 
 def _planned(config: Path, device: list[str] | None, overrides: list[str] | None) -> tuple[SweepConfig, Plan]:
     from bench.run.machine import usable_cores
-    from bench.spec.config import load
-    from bench.spec.plan import make
+    from bench.spec.config.config import load
+    from bench.spec.plan.plan import make
 
     wanted = devices(device)
     checked, _ = load(config, overrides or ())
@@ -177,9 +178,9 @@ def cost(
     """
     import json
 
-    from bench.spec.blocks import BlockChoice, kind_of
-    from bench.spec.costs import ITEM_BYTES
-    from bench.spec.derivation import asked_shape, derive
+    from bench.spec.blocks.blocks import BlockChoice, kind_of
+    from bench.spec.blocks.costs import ITEM_BYTES
+    from bench.spec.blocks.derivation import asked_shape, derive
 
     whole = kind_of(block).network > 0
     if padding is not None:
@@ -204,7 +205,7 @@ def doctor(device: Device = None, json_: Json = False) -> None:
 
     from bench.run import checks
     from bench.run import doctor as examination
-    from bench.show import findings
+    from bench.show.text import doctor as findings
 
     found = examination.examine(devices(device), Path("results"))
     if json_:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from bench.spec.device_names import PREDICTED, in_words, is_cpu
+from bench.spec.devices.device_names import PREDICTED, in_words, is_cpu
 from bench.spec.errors import UserError
 
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file, such as configs/default.yaml.")]
@@ -56,7 +56,7 @@ def devices(given: list[str] | str | None) -> list[str]:
 
 def _predicted(name: str) -> str:
     """`sim:NAME` as it is. UserError, with those that are known, where no such device can be predicted."""
-    from bench.spec.predicted_devices import named
+    from bench.spec.devices.predicted_devices import named
 
     model = named(name)
     if (model.kind == "cpu") != is_cpu(name):  # rows are read by names alone
@@ -69,7 +69,7 @@ def near(name: str) -> str | None:
     """The device that a word may have meant: torch calls AMD's cards cuda too."""
     import difflib
 
-    from bench.spec.predicted_devices import known
+    from bench.spec.devices.predicted_devices import known
 
     lower = name.lower()
     if "#" in name:  # a device of the user's own file

@@ -11,7 +11,7 @@ import typer
 
 from bench.cli.options import Json, file_of, near
 from bench.cli.output import say
-from bench.spec.device_names import PREDICTED, is_predicted
+from bench.spec.devices.device_names import PREDICTED, is_predicted
 from bench.spec.errors import UserError
 
 app = typer.Typer(
@@ -43,17 +43,17 @@ def calibrate(
     ] = None,
 ) -> None:
     """Fit the model to published times, leave sources and devices out in turn, write parameters and errors."""
-    from bench.analyse import prediction, results
+    from bench.analyse.runs import run_folder
     from bench.run.runner import stderr_line
-    from bench.show import prediction_report
-    from bench.spec import model_parameters
+    from bench.spec.model import model_parameters
+    from tools.model_fit import prediction, prediction_report
 
-    target = file_of("--out", out) or Path(str(files("bench.spec") / model_parameters.FILE))
+    target = file_of("--out", out) or Path(str(files("bench.spec.model") / model_parameters.FILE))
     if data.is_dir():
         stderr_line(
             f"fitting to tables in {data} and {len(own or ())} own runs, with and without each source and device: minutes"
         )
-    found = prediction.calibrate(data, [results.read(folder) for folder in own or ()])
+    found = prediction.calibrate(data, [run_folder.read(folder) for folder in own or ()])
     prediction.write(found, target)
     say("\n".join([*prediction_report.brief(found), f"written: {target}"]))
 
@@ -64,13 +64,14 @@ def check(
     json_: Json = False,
 ) -> None:
     """Fit the model to one half of a measured run, predict the other half, and say how far it is off."""
-    from bench.analyse import prediction_check, results
+    from bench.analyse.runs import run_folder
+    from tools.model_fit import prediction_check
 
-    found = prediction_check.check(results.read(folder))
+    found = prediction_check.check(run_folder.read(folder))
     if json_:
         say(json.dumps({"run": folder.name, "checks": [one.to_dict() for one in found]}, indent=2, allow_nan=False))
         return
-    from bench.show import prediction_check as words
+    from tools.model_fit import prediction_check_text as words
 
     words.show(found, str(folder))
 
@@ -78,8 +79,8 @@ def check(
 @app.command(short_help="Print how far the model is off: docs/PREDICTION.md")
 def report() -> None:
     """Print docs/PREDICTION.md: predicted against published, fitted and left out apart."""
-    from bench.show import prediction_report
-    from bench.spec import model_parameters
+    from bench.spec.model import model_parameters
+    from tools.model_fit import prediction_report
 
     told = model_parameters.told()
     if not told:
@@ -115,10 +116,10 @@ def crossover(
     json_: Json = False,
 ) -> None:
     """Map where separable would start to pay on a device, over batch and channels, as a table and a picture."""
-    from bench.analyse import predicted_crossover
-    from bench.spec.costs import ITEM_BYTES
-    from bench.spec.mistakes import nearest
-    from bench.spec.predicted_devices import named
+    from bench.analyse.predict import crossover_map
+    from bench.spec.blocks.costs import ITEM_BYTES
+    from bench.spec.config.validation_errors import nearest
+    from bench.spec.devices.predicted_devices import named
 
     if "," in device:
         raise UserError("--device", "a map is of one device", f"Write one, as {device.partition(',')[0]}", device)
@@ -132,17 +133,17 @@ def crossover(
     asked = named(device)
     if dtype not in ITEM_BYTES:
         raise UserError("--dtype", "no such dtype", nearest(dtype, ITEM_BYTES, "Known dtypes"), dtype)
-    found = predicted_crossover.mapped(
-        asked if host_us is None else predicted_crossover.on_host(asked, host_us),
+    found = crossover_map.mapped(
+        asked if host_us is None else crossover_map.on_host(asked, host_us),
         [word.strip() for word in mode.split(",")] if mode else [],
-        _numbers("--channels", channels) or predicted_crossover.CHANNELS,
-        _numbers("--batch", batch) or predicted_crossover.BATCHES,
+        _numbers("--channels", channels) or crossover_map.CHANNELS,
+        _numbers("--batch", batch) or crossover_map.BATCHES,
         kernel, size, dtype, layout,
     )  # fmt: skip
     if json_:
         say(json.dumps(found.to_dict(), indent=2))
         return
-    from bench.show import predicted_crossover as words
+    from bench.show.text import crossover_map as words
 
     words.show(found)
     say(f"picture: {words.draw(found, out or Path('results') / 'predicted')[0]}")

@@ -12,7 +12,7 @@ from bench.cli.output import as_typed, readers_may_leave, say
 from bench.spec.errors import UserError
 
 if TYPE_CHECKING:
-    from bench.analyse.verdict import Verdicts
+    from bench.analyse.claims.judge import Verdicts
 
 
 def report(
@@ -35,9 +35,11 @@ def report(
     ] = False,
 ) -> None:
     """Write a run's tables, plots and page from its journal, and print its summary; of several runs also one page."""
-    from bench.analyse.results import read
-    from bench.analyse.together import together
-    from bench.show import export, index, write
+    from bench.analyse.runs.merged import together
+    from bench.analyse.runs.run_folder import read
+    from bench.show import write
+    from bench.show.export import report as export
+    from bench.show.pages import index
 
     if index_:
         if format_ is not None or out is not None or len(folders or ()) > 1:
@@ -61,7 +63,7 @@ def report(
         joined = together([run for own in written for run in own.runs])
         _, *pictures = write.write_together(joined, page, written)
         if format_ is None:
-            from bench.show import together as words
+            from bench.show.text import multi_run as words
 
             with readers_may_leave():
                 words.show(joined)
@@ -77,8 +79,10 @@ def _views(folders: list[Path], quiet: bool, alone: bool) -> list[Verdicts]:
     """Write all views of each run, and tell of them unless `quiet`, in full of one `alone`; their verdicts, the runs without samples."""
     from dataclasses import replace
 
-    from bench.show import drivers as words
-    from bench.show import parts_picture, second_opinion, terminal, write
+    from bench.show import write
+    from bench.show.plots import time_breakdown
+    from bench.show.text import drivers as words
+    from bench.show.text import second_opinion, terminal
 
     found = []
     for folder in folders:
@@ -90,7 +94,7 @@ def _views(folders: list[Path], quiet: bool, alone: bool) -> list[Verdicts]:
             with readers_may_leave():
                 terminal.show(views.run)
                 second_opinion.show(views.run)
-                parts_picture.show(views.run)
+                time_breakdown.show(views.run)
                 words.show_brief(views.drivers)
         if alone and views.noise is not None:
             say("\n".join(views.noise.sentences()))
@@ -107,10 +111,10 @@ def verdict(
     """Judge the claims of the texts by one or several runs: supported, refuted, equivalent, undecided, not measured."""
     import json
 
-    from bench.analyse.aa import is_aa
-    from bench.analyse.results import read
-    from bench.analyse.verdict import judge
-    from bench.show import verdict as words
+    from bench.analyse.claims.judge import judge
+    from bench.analyse.runs.noise_floor import is_aa
+    from bench.analyse.runs.run_folder import read
+    from bench.show.text import claims as words
 
     runs = [read(folder) for folder in folders]
     if all(is_aa(run) for run in runs):
@@ -157,11 +161,11 @@ def compare(
     """Set runs side by side, row by row and on the same axes: faster, slower, the same, or not to be told."""
     import json
 
-    from bench.analyse import comparison
-    from bench.analyse.gate import gate
-    from bench.analyse.results import read
-    from bench.show import compare as words
-    from bench.show import compare_export
+    from bench.analyse.compare import compare as comparison
+    from bench.analyse.compare.ci_gate import gate
+    from bench.analyse.runs.run_folder import read
+    from bench.show.export import compare as compare_export
+    from bench.show.text import compare as words
 
     share = share_of("--margin", margin)
     one_of("--by", by, ("speedups", "times"))
@@ -218,9 +222,9 @@ def _history(folders: list[Path], margin: str, by: str, out: Path | None, html: 
     """Runs of one machine in time, in words or as JSON, and as a picture and a page."""
     import json
 
-    from bench.analyse import history as analysis
-    from bench.analyse.results import read
-    from bench.show import history as words
+    from bench.analyse.compare import change_points as analysis
+    from bench.analyse.runs.run_folder import read
+    from bench.show.text import history as words
 
     share = share_of("--margin", margin)
     found = analysis.read([read(folder) for folder in folders], "time" if by == "times" else "speedup", share)
@@ -231,7 +235,7 @@ def _history(folders: list[Path], margin: str, by: str, out: Path | None, html: 
     else:
         with readers_may_leave():
             words.show(found)
-    from bench.show import history_page
+    from bench.show.pages import history as history_page
 
     command = as_typed(
         "compare", folders, {"margin": margin, "by": by if by == "times" else None, "out": out, "html": html}
@@ -258,15 +262,15 @@ def drivers(
     """Say what explains time in any table of observations: MACs, activations or layers, and the regime."""
     import json
 
-    from bench.analyse import drivers as analysis
-    from bench.analyse import observations
+    from bench.analyse.drivers import explain as analysis
+    from bench.analyse.drivers import observations
 
     found = analysis.explain(observations.read(table, layers))
     if json_:
         say(json.dumps(found.to_dict(), indent=2))
         return
-    from bench.show import drivers as words
-    from bench.show import drivers_picture
+    from bench.show.plots import drivers as drivers_picture
+    from bench.show.text import drivers as words
 
     with readers_may_leave():
         words.show(found)

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from bench.measure import compiling
-from bench.measure.own import build_own
-from bench.spec.layers import Block, Layer
-from bench.spec.plan import Arm, Trial
+from bench.measure.user_blocks import build_own
+from bench.spec.blocks.layers import Block, Layer
+from bench.spec.plan.plan import Arm, Trial
 
 DTYPES = {
     "fp64": torch.float64,

@@ -6,9 +6,9 @@ import math
 
 import torch
 
-from bench.measure.devices import Call, Device
+from bench.measure.device.devices import Call, Device
 from bench.measure.modules import build_module
-from bench.spec.blocks import BlockChoice, Shape, build
+from bench.spec.blocks.blocks import BlockChoice, Shape, build
 from bench.spec.errors import named
 
 APART = 0.1  # of each other, at most, for the two clocks on a long call

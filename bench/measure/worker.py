@@ -23,19 +23,20 @@ from typing import Any, TextIO
 
 import torch
 
-from bench.measure import compiling, inventory, opinions, roofs, sampling, selfcheck, walk
-from bench.measure.devices import CaptureFailed, Device, Launches, open_device, set_switches
-from bench.measure.diagnosis import too_old
-from bench.measure.health import Watch
-from bench.measure.memory import Peak
+from bench.measure import compiling, layer_timing, peaks, sampling, second_opinions, selfcheck
+from bench.measure.device import device_list
+from bench.measure.device.devices import CaptureFailed, Device, Launches, open_device, set_switches
+from bench.measure.device.diagnosis import too_old
+from bench.measure.device.memory import Peak
+from bench.measure.device.telemetry import Nvml
+from bench.measure.disturbance import Watch
 from bench.measure.modules import Evaluation
-from bench.measure.own import NotABlock, count, factory_of
-from bench.measure.telemetry import Nvml
-from bench.spec.config import Timing
+from bench.measure.user_blocks import NotABlock, count, factory_of
+from bench.spec.config.config import Timing
+from bench.spec.devices.predicted_devices import named
 from bench.spec.errors import UserError, first_line
-from bench.spec.plan import Arm, Trial
-from bench.spec.predicted_devices import named
-from bench.spec.predictions import prediction_of
+from bench.spec.model.predictions import prediction_of
+from bench.spec.plan.plan import Arm, Trial
 
 LACKING = (  # what torch.compile may miss, in inductor's and Triton's words
     "No working C++ compiler",
@@ -74,10 +75,10 @@ def main() -> None:
     torch.set_num_threads(1 if device.predicted else job["threads"])
     facts = _facts(device)
     if job["kind"] == "probe":
-        facts |= {"devices": inventory.devices(), "cards": inventory.cards(), "threading": inventory.threading()}
+        facts |= {"devices": device_list.devices(), "cards": device_list.cards(), "threading": device_list.threading()}
         card = _card(device)
         if job["timing"]["visit_seconds"] is not None and not device.predicted:
-            facts["conv_flop_per_s"] = roofs.speed(device)
+            facts["conv_flop_per_s"] = peaks.speed(device)
         asked = [] if device.predicted else selfcheck.warnings(device)
         facts["warnings"] = [*asked, *([card.lack] if card is not None and card.lack else [])]
         if device.predicted:
@@ -96,7 +97,7 @@ def _serve(device: Device, job: dict[str, Any], answer: Answer) -> None:
     if job.get("roofs") and device.clock is perf_counter_ns:
         for dtype in dict.fromkeys(trial["dtype"] for trial in job["trials"]):
             asked = {key: job[key] for key in ("device", "threads", "replicate")} | {"dtype": dtype}
-            answer({"type": "roof", **asked, **roofs.record(device, dtype)})
+            answer({"type": "roof", **asked, **peaks.record(device, dtype)})
             if device.spoilt:
                 return
     if any(trial["mode"] == "compile" for trial in job["trials"]):
@@ -296,7 +297,7 @@ def _parts(
         return None
     try:
         own = side.own if side else None
-        return walk.parts_ns(device, evaluation, evaluations, min(own.ns) if own and own.proven else None)
+        return layer_timing.parts_ns(device, evaluation, evaluations, min(own.ns) if own and own.proven else None)
     except torch.AcceleratorError:
         raise
     except Exception:  # noqa: BLE001 (the arm's samples are there already)
@@ -309,7 +310,7 @@ def _second_opinions(trial: Trial, device: Device, threads: int) -> dict[str, An
     with _built(trial, device, 0) as evaluations:
         for arm, evaluation in zip(trial.arms, evaluations, strict=True):
             _check(trial, arm, evaluation)
-        told = opinions.ask(device, evaluations, threads)
+        told = second_opinions.ask(device, evaluations, threads)
     pairs = zip(trial.arms, told, strict=True)
     return {"status": "ok", "arms": [{"arm_id": arm.arm_id, **asdict(o)} for arm, both in pairs for o in both]}
 

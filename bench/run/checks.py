@@ -12,7 +12,7 @@ from typing import Literal
 
 from bench.run.launch import ignored, swaying
 from bench.run.machine import Machine, number, quota
-from bench.spec.figures import digits
+from bench.spec.format import digits
 
 State = Literal["grey", "green", "amber", "red"]
 

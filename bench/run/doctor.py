@@ -15,10 +15,10 @@ from bench.run.checks import Check, local, worst
 from bench.run.environment import cpu_model
 from bench.run.launch import probe
 from bench.run.machine import Machine, look
-from bench.spec.config import Timing
-from bench.spec.device_names import in_words, is_predicted
+from bench.spec.config.config import Timing
+from bench.spec.devices.device_names import in_words, is_predicted
 from bench.spec.errors import UserError
-from bench.spec.plan import Surroundings
+from bench.spec.plan.plan import Surroundings
 
 OLDEST_TORCH = (2, 13)  # tested; pyproject.toml says the same
 ACCELERATORS = ("cuda", "xpu", "mps")

@@ -13,7 +13,7 @@ import psutil
 import bench
 from bench.run.checks import Check, chosen, local
 from bench.run.machine import look, quota, read, usable_cores
-from bench.spec.aa import LEAST_PAIRS
+from bench.spec.plan.aa import LEAST_PAIRS
 
 
 def host() -> dict[str, Any]:

@@ -17,10 +17,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.spec.config import Timing
-from bench.spec.device_names import is_predicted
+from bench.spec.config.config import Timing
+from bench.spec.devices.device_names import is_predicted
 from bench.spec.errors import UserError
-from bench.spec.plan import Surroundings, Trial
+from bench.spec.plan.plan import Surroundings, Trial
 
 _RETAIN = {
     "MALLOC_TRIM_THRESHOLD_": "1000000000",

@@ -19,13 +19,13 @@ from bench.run.journal import Journal
 from bench.run.launch import probe, recorded, worker_environment
 from bench.run.machine import usable_cores
 from bench.run.session import START_TIMEOUT_S, Outcome, Session, Tell, utc
-from bench.spec import aa
 from bench.spec.columns import SCHEMA_VERSION
-from bench.spec.config import load
-from bench.spec.device_names import is_predicted, slug
+from bench.spec.config.config import load
+from bench.spec.devices.device_names import is_predicted, slug
 from bench.spec.errors import UserError
-from bench.spec.plan import Plan, make, not_all_skipped
-from bench.spec.sizing import sized, speeds
+from bench.spec.plan import aa
+from bench.spec.plan.plan import Plan, make, not_all_skipped
+from bench.spec.plan.sizing import sized, speeds
 
 RESULTS = Path("results")
 

@@ -16,12 +16,12 @@ from typing import Any
 
 from bench.run.journal import Journal
 from bench.run.launch import Silent, Worker, how_it_ended, job
-from bench.run.progress import Progress
-from bench.spec.device_names import is_predicted
-from bench.spec.durations import ROOF_PROCESSES, opinions_seconds, timeout_seconds
+from bench.run.resume_state import Progress
+from bench.spec.devices.device_names import is_predicted
 from bench.spec.errors import UserError
-from bench.spec.figures import digits, in_seconds
-from bench.spec.plan import Plan, Surroundings, Trial
+from bench.spec.format import digits, in_seconds
+from bench.spec.plan.durations import ROOF_PROCESSES, opinions_seconds, timeout_seconds
+from bench.spec.plan.plan import Plan, Surroundings, Trial
 
 Tell = Callable[[str], None]
 START_TIMEOUT_S = 300.0  # a cold import of torch from a network disk

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.analyse.comparison import Comparison
-from bench.analyse.results import write_text
-from bench.show import compare_page, compare_picture
+from bench.analyse.compare.compare import Comparison
+from bench.analyse.runs.run_folder import write_text
+from bench.show.pages import compare as compare_page
+from bench.show.plots import compare as compare_picture
 
 RESULTS = Path("results")
 

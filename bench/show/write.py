@@ -8,42 +8,43 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.analyse import aa, observations, sweeps
-from bench.analyse.aa import Noise
-from bench.analyse.drivers import Drivers, explain
-from bench.analyse.results import Run, read, write_tables, write_text
-from bench.analyse.summary import records_of
-from bench.analyse.together import Together
-from bench.analyse.verdict import Verdicts, judge
-from bench.show import (
-    claims_picture,
-    crossover_picture,
-    depth_picture,
-    devices_picture,
-    doses_picture,
-    drivers_picture,
-    map_picture,
-    networks_picture,
-    page,
-    page_together,
-    parts_picture,
-    plots,
-    reproduction,
+from bench.analyse.claims.judge import Verdicts, judge
+from bench.analyse.drivers import observations
+from bench.analyse.drivers.explain import Drivers, explain
+from bench.analyse.runs import noise_floor
+from bench.analyse.runs.merged import Together
+from bench.analyse.runs.noise_floor import Noise
+from bench.analyse.runs.run_folder import Run, read, write_tables, write_text
+from bench.analyse.runs.summary import records_of
+from bench.analyse.sweeps import designed
+from bench.show.export import reproduction
+from bench.show.pages import multi_run, report
+from bench.show.plots import (
+    claims_forest,
+    crossover,
+    depth,
+    devices,
+    networks,
     roofline,
+    settings,
+    speedup,
+    speedup_map,
     style,
+    time_breakdown,
 )
+from bench.show.plots import drivers as drivers_picture
 from bench.spec.errors import UserError
 
 _PICTURES = (
-    plots,
-    devices_picture,
-    map_picture,
-    depth_picture,
-    crossover_picture,
-    networks_picture,
-    doses_picture,
+    speedup,
+    devices,
+    speedup_map,
+    depth,
+    crossover,
+    networks,
+    settings,
     roofline,
-    parts_picture,
+    time_breakdown,
 )
 
 
@@ -67,20 +68,20 @@ def write_views(folder: Path) -> Views:
     """
     run = read(folder, samples=True)
     tables = write_tables(run) if run.from_journal else ()
-    noise = aa.judge(run) if aa.is_aa(run) and (folder / "DONE").exists() else None
+    noise = noise_floor.judge(run) if noise_floor.is_aa(run) and (folder / "DONE").exists() else None
     if noise is not None:
         _write_json(folder / "aa.json", noise.to_dict())
     verdicts = judge([run])
-    if not aa.is_aa(run):
+    if not noise_floor.is_aa(run):
         _write_json(folder / "verdict.json", verdicts.to_dict())
     drivers = explain(observations.of_run(run))
     into = folder / "plots"
     pictures = tuple(path for made in _PICTURES for path in made.draw(run, into))
-    pictures += claims_picture.draw(run, verdicts, into) + drivers_picture.draw(drivers, into)
-    if any(sweep.grows == "layers" for sweep in sweeps.find(records_of(run.measurements))):
+    pictures += claims_forest.draw(run, verdicts, into) + drivers_picture.draw(drivers, into)
+    if any(sweep.grows == "layers" for sweep in designed.find(records_of(run.measurements))):
         write_text(folder / "reproduction.md", reproduction.text(run, verdicts, pictures))
-    write_text(folder / page.NAME, page.text(run, verdicts, noise, pictures))
-    return Views(run, noise, drivers, verdicts, tables, pictures, folder / page.NAME)
+    write_text(folder / report.NAME, report.text(run, verdicts, noise, pictures))
+    return Views(run, noise, drivers, verdicts, tables, pictures, folder / report.NAME)
 
 
 def page_of(folders: Sequence[Path], out: Path | None) -> Path | None:
@@ -111,16 +112,16 @@ def write_together(joined: Together, path: Path, alone: Sequence[Verdicts] = ())
     """
     found = judge([m.run for m in joined.members], alone)
     into, whole = path.with_suffix(""), joined.whole
-    drawn = devices_picture.draw(whole, into)
-    drawn += plots.draw(whole, into, but=("speedup",) if drawn else ())
-    makers = (map_picture, crossover_picture, networks_picture, doses_picture, roofline, parts_picture)
+    drawn = devices.draw(whole, into)
+    drawn += speedup.draw(whole, into, but=("speedup",) if drawn else ())
+    makers = (speedup_map, crossover, networks, settings, roofline, time_breakdown)
     drawn += tuple(p for made in makers for p in made.draw(whole, into))
     for name, figure in (
-        ("depth", depth_picture.picture(whole, devices_alike=True)),
-        ("claims", claims_picture.picture(whole, found, joined.letters())),
+        ("depth", depth.picture(whole, devices_alike=True)),
+        ("claims", claims_forest.picture(whole, found, joined.letters())),
     ):
         drawn += () if figure is None else style.save(figure, into, name)
-    write_text(path, page_together.text(joined, found, drawn))
+    write_text(path, multi_run.text(joined, found, drawn))
     return (path, *drawn)
 
 

@@ -7,8 +7,8 @@ import re
 import pytest
 import torch
 
-from bench.measure import devices
-from bench.measure.diagnosis import too_old, why_not
+from bench.measure.device import devices
+from bench.measure.device.diagnosis import too_old, why_not
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

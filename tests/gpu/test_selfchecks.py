@@ -13,11 +13,12 @@ from time import perf_counter_ns
 import pytest
 import torch
 
-from bench.measure import compiling, devices
+from bench.measure import compiling
+from bench.measure.device import devices
+from bench.measure.device.telemetry import Nvml
 from bench.measure.modules import Evaluation
-from bench.measure.telemetry import Nvml
-from bench.spec.config import check
-from bench.spec.plan import Trial, make
+from bench.spec.config.config import check
+from bench.spec.plan.plan import Trial, make
 
 
 def trials(**axes) -> tuple[Trial, ...]:

@@ -19,7 +19,7 @@ from typing import Any
 from bench.run import environment
 from bench.run.launch import worker_environment
 from bench.run.machine import usable_cores
-from bench.spec.plan import Surroundings
+from bench.spec.plan.plan import Surroundings
 
 HERE = Path(__file__).resolve().parent
 SEED = 20261122

@@ -23,13 +23,14 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.analyse import speedup, statistics
-from bench.analyse.aa import is_aa
-from bench.analyse.records import Floats, Ints, Taken, read_journal
-from bench.analyse.results import read
+from bench.analyse.runs import measured_rows
+from bench.analyse.runs.journal import Floats, Ints, Taken, read_journal
+from bench.analyse.runs.noise_floor import is_aa
+from bench.analyse.runs.run_folder import read
+from bench.analyse.stats import estimators
 from bench.measure.sampling import StoppingRule
 from bench.spec.columns import SPOILED
-from bench.spec.config import Timing
+from bench.spec.config.config import Timing
 from bench.spec.interval import clean_rounds, midmean, t_interval
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "METHOD.md"
@@ -103,7 +104,7 @@ RULES: dict[str, Rule] = {
     "rounds: median of the ratios of means": partial(_rounds, np.mean, lambda v: float(np.median(v))),
     "rounds: median of the ratios of faster samples": partial(_rounds, np.min, lambda v: float(np.median(v))),
     "rounds: midmean of the ratios of faster samples": partial(_rounds, np.min, midmean),
-    "the same over clean rounds (ours)": lambda p: statistics.paired(p[0], p[1], (p[2], p[3])),
+    "the same over clean rounds (ours)": lambda p: estimators.paired(p[0], p[1], (p[2], p[3])),
 }
 OURS = "the same over clean rounds (ours)"
 
@@ -324,7 +325,7 @@ def marks_table(study: Study, truth: dict[Key, float]) -> str:
             for _ in range(40):
                 drawn = coin.sample(built, min(6, len(built)))
                 base, other = ([_taken(p[i] / 1e9, p[i + 2]) for p in drawn] for i in (0, 1))
-                found = speedup.contrast(base, other, timing)
+                found = measured_rows.contrast(base, other, timing)
                 readings += 1
                 holds += found.decided.low <= quiet <= found.decided.high
                 bad = abs(found.decided.mean - quiet) > OFF

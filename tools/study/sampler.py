@@ -13,11 +13,12 @@ import torch
 from torch.utils.benchmark import Timer
 
 from bench.measure import sampling
-from bench.measure.devices import Cpu, set_switches
-from bench.measure.health import Watch
+from bench.measure.device.devices import Cpu, set_switches
+from bench.measure.disturbance import Watch
 from bench.measure.modules import Evaluation
-from bench.spec import config, plan
-from bench.spec.config import Timing
+from bench.spec.config import config
+from bench.spec.config.config import Timing
+from bench.spec.plan import plan
 
 
 def main() -> None:

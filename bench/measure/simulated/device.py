@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from bench.measure.accelerator import Accelerator
-from bench.measure.devices import Call, Launches
+from bench.measure.device.accelerator import Accelerator
+from bench.measure.device.devices import Call, Launches
 from bench.measure.simulated.machine import NAME
 from bench.measure.simulated.module import CUDAGraph, Module, install
 

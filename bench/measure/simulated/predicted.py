@@ -10,20 +10,20 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from bench.measure.devices import Call, Cpu, Launches, OwnTimes
-from bench.measure.memory import Peak
+from bench.measure.device.devices import Call, Cpu, Launches, OwnTimes
+from bench.measure.device.memory import Peak
 from bench.measure.simulated.device import Simulated
 from bench.measure.simulated.machine import MACHINE, NAME
 from bench.measure.simulated.module import Module, install
 from bench.measure.simulated.settings import Settings
 from bench.measure.simulated.tensor import tensors_of
-from bench.spec import kernels
-from bench.spec.host_model import HostDemand, host_seconds
-from bench.spec.kernel_model import backward_seconds, kernel_seconds
-from bench.spec.kernels import Family, Kernel
-from bench.spec.model_parameters import fitted
-from bench.spec.predicted_devices import PredictedDevice, named
-from bench.spec.predictions import device_name
+from bench.spec.blocks import kernels
+from bench.spec.blocks.kernels import Family, Kernel
+from bench.spec.devices.predicted_devices import PredictedDevice, named
+from bench.spec.model.host_model import HostDemand, host_seconds
+from bench.spec.model.kernel_model import backward_seconds, kernel_seconds
+from bench.spec.model.model_parameters import fitted
+from bench.spec.model.predictions import device_name
 
 _WORDS = {torch.float64: "fp64", torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 _FAMILIES: dict[str, Family] = {"batch_norm": "norm", "pool2d": "pool", "aten::mean": "pool"}

@@ -1,0 +1,1 @@
+"""From rows to answers: the claims, their rules, the conditions they are judged under."""

@@ -1,0 +1,216 @@
+"""What a claim may answer, the thresholds it answers by, and how an interval becomes an answer with its p.
+
+p-values are two-sided, so that one is at most ALPHA just where the interval at 95 % leaves the threshold out; half of
+that level is left for the other side, so an answer that may come about in two ways still errs in 5 % of cases at most.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from bench.analyse.claims.conditions import Cell, Site
+from bench.analyse.runs.journal import Floats
+from bench.analyse.runs.summary import apart, marked
+from bench.analyse.stats.multiple_testing import MARGIN, equivalent, p_value
+from bench.analyse.sweeps.designed import CONFIDENCE, combined
+from bench.spec.interval import Interval, t_quantile
+
+Answer = Literal[
+    "SUPPORTED", "REFUTED", "EQUIVALENT", "UNDECIDED", "NOT MEASURED",
+    "WOULD BE SUPPORTED", "WOULD BE REFUTED", "WOULD BE EQUIVALENT", "WOULD BE UNDECIDED",
+]  # fmt: skip
+ANSWERS: tuple[Answer, ...] = ("SUPPORTED", "REFUTED", "EQUIVALENT", "UNDECIDED", "NOT MEASURED")
+WOULD_BE = "WOULD BE "
+PREDICTED_ANSWERS: tuple[Answer, ...] = (
+    "WOULD BE SUPPORTED", "WOULD BE REFUTED", "WOULD BE EQUIVALENT", "WOULD BE UNDECIDED",
+)  # fmt: skip
+"""By what a model says: never confirmatory, and in no count of the others."""
+DECIDED: tuple[Answer, ...] = ("SUPPORTED", "REFUTED", "EQUIVALENT")
+
+ALPHA = 1 - CONFIDENCE
+SPEEDUP = 3.0  # what the texts say a CPU gains, at the least
+BELOW = 9.0  # multiplications of a 3 x 3 kernel
+PROMISED = 7.0  # least MAC ratio of a cell that was promised 8 to 9: 3 x 3 from 32 channels on
+STEEP = 0.7  # least elasticity that is about linear
+FLAT = 0.3  # most that is about flat
+DEEP = 8  # layers of a stack in which a layer's own cost would show
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """A number with its interval, on the scale that people read; None where there is none. `unit` in words.
+
+    `lines` are the thresholds that it is held against, on the same scale.
+    """
+
+    name: str
+    value: float | None
+    low: float | None
+    high: float | None
+    unit: str = "ratio"
+    lines: tuple[float, ...] = ()
+
+    @classmethod
+    def ratio(cls, name: str, log: Interval, lines: tuple[float, ...]) -> Effect:
+        """Of an interval of a logarithm."""
+        low, high = (math.exp(log.low), math.exp(log.high)) if math.isfinite(log.half_width) else (None, None)
+        return cls(name, math.exp(log.mean), low, high, lines=lines)
+
+    @classmethod
+    def plain(cls, name: str, value: Interval, unit: str, lines: tuple[float, ...]) -> Effect:
+        """Of an interval as it is."""
+        known = math.isfinite(value.half_width)
+        return cls(name, value.mean, value.low if known else None, value.high if known else None, unit, lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """The rows behind a verdict: how many, what they range over, and in how many the claim surely holds and surely does not."""
+
+    n: int
+    low: float | None = None
+    high: float | None = None
+    surely: int | None = None
+    surely_not: int | None = None
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A claim's answer at one site. `p_adjusted` is Holm's over the confirmatory answers of the call, None for the others."""
+
+    claim: str
+    site: Site
+    runs: tuple[str, ...]
+    about: str  # which rows, in a few words
+    answer: Answer
+    why: str
+    regime: str = "unknown"
+    effect: Effect | None = None
+    p: float | None = None
+    p_adjusted: float | None = None
+    confirmatory: bool = False
+    own: bool = True  # False: asked of the other kind of device, out of curiosity
+    foremost: bool = False  # a predicted answer that would confirm, had its rows been measured
+    cells: Count = field(default_factory=lambda: Count(0))
+    notes: tuple[str, ...] = ()
+
+    @property
+    def predicted(self) -> bool:
+        """Whether a model answers, on rows of which some or all were not measured."""
+        return self.answer in PREDICTED_ANSWERS
+
+    @property
+    def p_told(self) -> float | None:
+        """p after the correction where there was one."""
+        return self.p if self.p_adjusted is None else self.p_adjusted
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: null where there is no number."""
+        effect, cells = self.effect, self.cells
+        return {
+            "answer": self.answer,
+            **({"predicted": True} if self.predicted else {}),
+            "about": self.about,
+            "place": {**self.site.fields(), "label": self.site.label, "run_ids": list(self.runs)},
+            "regime": self.regime,
+            "effect": {"name": effect.name, "value": effect.value, "low": effect.low, "high": effect.high, "unit": effect.unit} if effect else None,
+            "p": self.p,
+            "p_adjusted": self.p_adjusted,
+            "confirmatory": self.confirmatory,
+            "cells": {"n": cells.n, "low": cells.low, "high": cells.high, "surely": cells.surely, "surely_not": cells.surely_not, "words": cells.words},
+            "why": self.why,
+            "notes": list(self.notes),
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """An answer and its p; of UNDECIDED the p that came nearest to an answer."""
+
+    answer: Answer
+    p: float | None
+
+
+def above(interval: Interval, threshold: float) -> float:
+    """p of the mean lying above the threshold: at most ALPHA just where the whole interval does."""
+    return p_value(_moved(interval, threshold)) if interval.mean > threshold else 1.0
+
+
+def below(interval: Interval, threshold: float) -> float:
+    """p of the mean lying below the threshold."""
+    return p_value(_moved(interval, threshold)) if interval.mean < threshold else 1.0
+
+
+def sure_of(p: float) -> bool:
+    """Whether a test says so; the last digits of a p do not count."""
+    return p <= ALPHA + 1e-12
+
+
+def p_words(p: float) -> str:
+    """0.0004 -> '<0.001'; two digits, or by ALPHA up to four, and '<0.050' or '>0.050' where those are not enough."""
+    if p < 0.001:
+        return "<0.001"
+    short = f"{p:.2g}" if p < 0.995 else "1"
+    if not math.isclose(float(short), ALPHA) or math.isclose(p, ALPHA):
+        return short
+    return marked(p, (ALPHA,), apart((p,), (ALPHA,), 3))
+
+
+def ruled(support: float, refute: float, same: float = 1.0) -> Ruling:
+    """The answer whose p is at most ALPHA; EQUIVALENT, which says most, before the others."""
+    for answer, p in (("EQUIVALENT", same), ("SUPPORTED", support), ("REFUTED", refute)):
+        if sure_of(p):
+            return Ruling(answer, p)  # type: ignore[arg-type]
+    return Ruling("UNDECIDED", min(support, refute, same))
+
+
+def margin_of(cells: Sequence[Cell]) -> float:
+    """What does not matter, in ln: 3 %, or the widest noise band of these rows' devices."""
+    bands = [c.row["noise_band"] for c in cells if c.row["noise_band"] is not None]
+    return float(max([MARGIN, *bands]))
+
+
+def within(margin: float) -> tuple[float, float]:
+    """The ratios that bound what does not matter, of a margin in ln."""
+    return math.exp(-margin), math.exp(margin)
+
+
+def same(interval: Interval, margin: float) -> float:
+    """p of the mean lying within ±margin, by two one-sided tests."""
+    return equivalent(interval, margin)
+
+
+def mean_of(intervals: Sequence[Interval]) -> Interval:
+    """The mean of cells that the same processes measured, for these very cells.
+
+    Their errors move together by an unknown degree, so standard errors are averaged, which is right if they move as one
+    and too wide otherwise; with the fewest degrees of freedom among them.
+    """
+    if not intervals:
+        return Interval(math.nan, math.inf, 0)
+    mean = math.fsum(i.mean for i in intervals) / len(intervals)
+    fewest = min(i.n for i in intervals)
+    if fewest < 2 or not all(math.isfinite(i.half_width) for i in intervals):
+        return Interval(mean, math.inf, fewest)
+    error = math.fsum(i.half_width / _t(i.n) for i in intervals) / len(intervals)
+    return Interval(mean, error * _t(fewest), fewest)
+
+
+def slope(x: Floats, intervals: Sequence[Interval]) -> Interval:
+    """Least-squares slope of means that were measured apart from each other; the fewest degrees of freedom among them."""
+    weights = (x - x.mean()) / float(((x - x.mean()) ** 2).sum())
+    return combined(np.asarray(weights, dtype=np.float64), intervals)
+
+
+def _moved(interval: Interval, by: float) -> Interval:
+    return Interval(interval.mean - by, interval.half_width, interval.n)
+
+
+def _t(n: int) -> float:
+    return t_quantile(0.5 + CONFIDENCE / 2, n - 1)

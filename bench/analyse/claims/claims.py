@@ -1,0 +1,165 @@
+"""The claims of the texts as objects: what is said, of which rows it speaks, by which rule it is answered, what else would explain it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from bench.analyse.claims import rules_layers_or_macs, rules_memory, rules_speed
+from bench.analyse.claims.answers import BELOW, DEEP, FLAT, PROMISED, SPEEDUP, STEEP, Verdict
+from bench.analyse.claims.conditions import Rows
+from bench.analyse.stats.multiple_testing import MARGIN
+
+DeviceKind = Literal["cpu", "gpu", "both", "any"]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One statement that runs can bear out or not.
+
+    `margin` is in ln, None where the claim has none; `device_kind` whom it speaks of; `to_measure` the way to rows that
+    speak of it; `judge` gives its verdicts, each at one site, their p not adjusted yet.
+    """
+
+    id: str
+    statement: str
+    cells: str
+    rule: str
+    alternatives: tuple[str, ...]
+    device_kind: DeviceKind
+    margin: float | None
+    to_measure: str
+    judge: Callable[[Rows], list[Verdict]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON, without its verdicts."""
+        return {
+            "id": self.id,
+            "statement": self.statement,
+            "cells": self.cells,
+            "rule": self.rule,
+            "alternatives": list(self.alternatives),
+            "device_kind": self.device_kind,
+            "margin": self.margin,
+        }
+
+
+_PROMISED_CELLS = (
+    f"one separable block against one standard at k = 3 where the MAC ratio is {PROMISED:g} or more, the 8 to 9 that the texts speak "
+    "of (from 32 channels on); and, apart, MobileNetV1 against its twin of standard convolutions"
+)
+_SWEEPS = "designed sweeps: layers growing at fixed MACs, and MACs growing at fixed layers"
+_BASELINE = "the baseline's algorithm: a library that is bad at, or very good at (Winograd), the standard convolution"
+_SETTINGS = "dtype, layout and the library's choice of algorithm"
+
+CLAIMS: tuple[Claim, ...] = (
+    Claim(
+        id="fewer_flops",
+        statement="A separable block needs fewer multiplications than the standard convolution it replaces.",
+        cells="every row of separable against standard, measured or not; one verdict for each kernel",
+        rule="exact: the MAC ratio is above 1 in all of them",
+        alternatives=(),
+        device_kind="any",
+        margin=None,
+        to_measure="no row of separable against standard: make bench",
+        judge=rules_speed.fewer_flops,
+    ),
+    Claim(
+        id="below_9x",
+        statement="At k = 3 the multiplications never fall by 9 times or more, however many channels there are.",
+        cells="every row of separable against standard at k = 3, measured or not",
+        rule=f"exact: the MAC ratio, 1 / (1/N + 1/9) for N channels out, stays below {BELOW:g}",
+        alternatives=(),
+        device_kind="any",
+        margin=None,
+        to_measure="no row of separable against standard at k = 3: make bench",
+        judge=rules_speed.below_9x,
+    ),
+    Claim(
+        id="cpu_3x",
+        statement=f"On a CPU it is at least {SPEEDUP:g} times faster.",
+        cells=_PROMISED_CELLS,
+        rule=f"the interval of the geometric mean of the speedup lies at or above {SPEEDUP:g} (SUPPORTED) or below it (REFUTED)",
+        alternatives=(_BASELINE, _SETTINGS, "batch norm and ReLU, which grow with the layers", "a cache that holds one arm and not the other"),
+        device_kind="cpu",
+        margin=None,
+        to_measure="no CPU row whose promise is 7x or more: make bench",
+        judge=rules_speed.cpu_3x,
+    ),
+    Claim(
+        id="gpu_no_gain",
+        statement="On an accelerator it brings no speed-up, at times a loss.",
+        cells=_PROMISED_CELLS,
+        rule="the interval lies at or below 1 + margin (SUPPORTED) or above it (REFUTED); within ±margin by two one-sided tests: EQUIVALENT",
+        alternatives=(_BASELINE, _SETTINGS, "a batch too small for the device", "the host's speed at submitting calls"),
+        device_kind="gpu",
+        margin=MARGIN,
+        to_measure="no accelerator in these runs: make reproduce DEVICE=cpu,cuda",
+        judge=rules_speed.gpu_no_gain,
+    ),
+    Claim(
+        id="gpu_led_by_layers",
+        statement="On an accelerator time follows the number of layers.",
+        cells=_SWEEPS,
+        rule=(
+            f"SUPPORTED where all three hold: E_L is surely {STEEP:g} or more in every sweep of layers; E_M is surely {FLAT:g} or less in "
+            f"every sweep of MACs in the deepest stacks ({DEEP} layers or more if there are); E_L is surely smaller as a graph or at the "
+            f"largest batch. REFUTED where all E_L are surely below {STEEP:g} or all those E_M surely above {FLAT:g}"
+        ),
+        alternatives=("activations that grow along the sweep", "the host's speed at submitting calls", "too few channels to fill the device"),
+        device_kind="gpu",
+        margin=None,
+        to_measure="no designed sweep of layers or MACs on an accelerator in these runs",
+        judge=rules_layers_or_macs.led_by_layers,
+    ),
+    Claim(
+        id="cpu_led_by_compute",
+        statement="On a CPU time follows the total compute.",
+        cells=_SWEEPS,
+        rule=(
+            f"SUPPORTED where E_M is surely {STEEP:g} or more in every sweep of MACs and E_L surely {FLAT:g} or less in every sweep of "
+            f"layers. REFUTED where all E_M are surely below {STEEP:g} or all E_L surely above {FLAT:g}"
+        ),
+        alternatives=("activations that grow along the sweep", "threads that wait for each other in every layer", "another algorithm for few channels"),
+        device_kind="cpu",
+        margin=None,
+        to_measure="no designed sweep of layers or MACs on a CPU in these runs",
+        judge=rules_layers_or_macs.led_by_compute,
+    ),
+    Claim(
+        id="device_by_block",
+        statement="A CPU gains more from it than an accelerator does.",
+        cells="pairs of the same block and shape, dtype, layout, mode, pass and batch on a CPU and on an accelerator",
+        rule="the interval of speedup on the CPU / speedup on the accelerator lies above 1 + margin (SUPPORTED) or below 1 - margin (REFUTED); within ±margin: EQUIVALENT",
+        alternatives=("two machines that differ in more than the device", _SETTINGS, "the number of CPU threads"),
+        device_kind="both",
+        margin=MARGIN,
+        to_measure="no block and shape measured on a CPU and an accelerator: make bench DEVICE=cpu,cuda:0, or give both runs",
+        judge=rules_speed.device_by_block,
+    ),
+    Claim(
+        id="parallelism",
+        statement="The more a CPU can do in parallel, the less it gains.",
+        cells="pairs that are the same but for their number of threads, of which there are two at the least",
+        rule="the slope of ln(speedup) on ln(threads) is surely below 0 (SUPPORTED) or above 0 (REFUTED), and from fewest to most threads it changes by more than the margin; within ±margin: EQUIVALENT",
+        alternatives=("another kernel of the library for another number of threads", "clocks that fall as more cores work", "memory bandwidth that all cores share", "other programs on the cores"),
+        device_kind="cpu",
+        margin=MARGIN,
+        to_measure='no pair at two numbers of CPU threads: make bench SET="threads=1,all"',
+        judge=rules_speed.parallelism,
+    ),
+    Claim(
+        id="memory",
+        statement="A separable block needs less memory while it runs.",
+        cells="trials of separable against standard whose peaks were both measured",
+        rule="peak of standard / peak of separable is above 1 + margin in every cell (SUPPORTED), in none (REFUTED), or within ±margin in all (EQUIVALENT), each time it was measured; bytes are counted, so there is no test",
+        alternatives=("buffers of the library's algorithm for the standard convolution", "the middle map that a separable block writes", "an allocator that rounds up"),
+        device_kind="any",
+        margin=MARGIN,
+        to_measure="no trial of separable against standard with peaks of memory: make bench",
+        judge=rules_memory.memory,
+    ),
+)  # fmt: skip
+
+BY_ID = {claim.id: claim for claim in CLAIMS}

@@ -1,0 +1,1 @@
+"""Two runs, or many of one machine in time."""

@@ -1,0 +1,1 @@
+"""What explains time in any table of observations."""

@@ -1,0 +1,218 @@
+"""What explains time in a table of observations: group by group, what goes with it and what it would be spent on.
+
+Association, not cause: networks that differ in MACs mostly differ in layers and activations too. Sweeps that hold one
+of them fixed tell them apart; a table that was not made for it can only say that it can't (docs/DRIVERS.md).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from bench.analyse.drivers import additive_model
+from bench.analyse.drivers.additive_model import RESAMPLES, Additive, Share
+from bench.analyse.drivers.observations import COUNTS, KEYS, PREDICTORS, Observation, Observations
+from bench.analyse.runs.journal import Floats
+from bench.analyse.stats.regression import Regression, listed, redundant, regress, together
+
+GROUPED = ("source", "device", "dtype", "layout", "mode", "pass")
+WORDS = {"macs": "MACs", "activations": "activations", "conv_layers": "layers", "ops": "ops"}
+KNOWN = 0.5  # share of a group's rows that must know a count, or the group does without it (unless it was asked for)
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The rows that share source, device, dtype, layout, mode and pass: `counts` and `time_s` of the `n` that could be used.
+
+    `fewer` rows lack a count that the others have. `left_out` says of a count why the regression does without it, and
+    `not_fitted` of a model that is None why it is.
+    """
+
+    keys: Mapping[str, str]
+    n: int
+    fewer: int
+    counts: Mapping[str, Floats]
+    time_s: Floats
+    left_out: Mapping[str, str]
+    regression: Regression | None
+    spearman: Mapping[str, float]
+    additive: Additive | None
+    not_fitted: str
+
+    @property
+    def predictors(self) -> tuple[str, ...]:
+        """The counts that time was regressed on."""
+        return tuple(self.regression.elasticities) if self.regression else ()
+
+    @property
+    def regime(self) -> str | None:
+        """overhead-, bandwidth- or compute-bound, mixed, or None where the rows can't say."""
+        return self.additive.regime if self.additive else None
+
+    def warnings(self) -> list[str]:
+        """What to know before leaning on the numbers: counts left out, and counts that can't be told apart."""
+        said = [f"{WORDS[name]}: {why}" for name, why in self.left_out.items()]
+        said += [f"{self.fewer} rows lack a count that the others have, and are left out"] if self.fewer else []
+        apart = together(self.regression.vif, WORDS) if self.regression else ""
+        alone = self.regression and any(not math.isfinite(e.half_width) for e in self.regression.elasticities.values())
+        said += ["one row alone decides an elasticity, so there are no intervals"] if alone else []
+        return [*said, apart] if apart else said
+
+    def to_dict(self) -> dict[str, Any]:
+        """For --json: null where there is no number."""
+        fit = self.regression
+        return {
+            **{k: self.keys[k] for k in KEYS},
+            "n": self.n,
+            "rows_left_out": self.fewer,
+            "predictors": list(self.predictors),
+            "left_out": dict(self.left_out),
+            "not_fitted": self.not_fitted or None,
+            "r2": _plain(fit.r2) if fit else None,
+            "elasticity": {k: {"value": e.mean, "ci": _ends(e.low, e.high)} for k, e in fit.elasticities.items()} if fit else {},
+            "shapley_r2": {k: _plain(v) for k, v in fit.shapley.items()} if fit else {},
+            "r2_alone": {k: _plain(v) for k, v in fit.alone.items()} if fit else {},
+            "spearman": {k: _plain(v) for k, v in self.spearman.items()},
+            "collinearity": {"vif": dict(fit.vif), "condition_number": fit.condition, "words": together(fit.vif, WORDS)} if fit else None,
+            "additive": _additive(self.additive) if self.additive else None,
+            "regime": self.regime,
+            "regime_agreement": self.additive.agreement if self.additive else None,
+            "regime_why": self.additive.why if self.additive else self.not_fitted,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Drivers:
+    """A table, explained group by group; groups are in the order of their keys."""
+
+    place: str
+    rows: int
+    not_measured: int
+    groups: tuple[Group, ...]
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """For --json."""
+        return {
+            "place": self.place,
+            "rows": self.rows,
+            "rows_not_measured": self.not_measured,
+            "notes": list(self.notes),
+            "confidence": CONFIDENCE,
+            "groups": [g.to_dict() for g in self.groups],
+        }
+
+
+def explain(observations: Observations) -> Drivers:
+    """The groups of a table and what explains time in each. The order of its rows changes nothing."""
+    groups: dict[tuple[str, ...], list[Observation]] = {}
+    for row in observations.rows:
+        groups.setdefault(tuple(row.keys[k] for k in GROUPED), []).append(row)
+    explained = tuple(_explain(groups[key], observations.asked) for key in sorted(groups))
+    return Drivers(observations.place, len(observations.rows), observations.not_measured, explained, observations.notes)
+
+
+def _explain(rows: Sequence[Observation], asked: Sequence[str]) -> Group:
+    """One group: its usable rows in an order of their own, the predictors that it has, and the two models."""
+    known = {c: [r for r in rows if r.counts[c] is not None] for c in COUNTS}
+    used = [c for c in COUNTS if (c in asked or len(known[c]) >= KNOWN * len(rows)) and known[c]]
+    complete = [r for r in rows if all(r.counts[c] is not None for c in used)]
+    counts, time_s = _columns(complete, used)
+    left_out = {c: _unknown(c, len(known[c]), len(rows), used) for c in COUNTS if c not in used}
+    logs = {c: np.asarray(np.log(v), dtype=np.float64) for c, v in counts.items() if c in PREDICTORS and _varies(v)}
+    for c in PREDICTORS:
+        if c in counts and c not in logs and complete:
+            left_out[c] = f"constant, {counts[c][0]:,.12g} in every row"
+    fit: Regression | None = None
+    spent: Additive | None = None
+    not_fitted = _too_little(len(complete), logs)
+    if not not_fitted:
+        for name, made_of in redundant(logs).items():
+            left_out[name] = (
+                f"in step with {listed([WORDS[m] for m in made_of])}, so without an elasticity of their own"
+            )
+            del logs[name]
+        fit = regress(logs, np.asarray(np.log(time_s), dtype=np.float64), CONFIDENCE)
+        summed = {c: v for c, v in counts.items() if c != ("conv_layers" if "ops" in counts else "ops")}
+        found = additive_model.fit(
+            {c: summed[c] for c in ("ops", *PREDICTORS) if c in summed}, time_s, WORDS, CONFIDENCE
+        )
+        spent, not_fitted = (None, found) if isinstance(found, str) else (found, "")
+    ranks = {c: _rank(logs[c], time_s) for c in logs} if fit else {}
+    return Group(
+        keys={k: " or ".join(sorted({r.keys[k] for r in rows} - {""})) for k in KEYS},  # device_kind may differ
+        n=len(complete),
+        fewer=len(rows) - len(complete),
+        counts=counts,
+        time_s=time_s,
+        left_out=left_out,
+        regression=fit,
+        spearman=ranks,
+        additive=spent,
+        not_fitted=not_fitted,
+    )
+
+
+def _columns(rows: Sequence[Observation], used: Sequence[str]) -> tuple[dict[str, Floats], Floats]:
+    """The counts and seconds of rows, in an order that depends on nothing but themselves."""
+    table = np.array([[*(r.counts[c] for c in used), r.time_s] for r in rows], dtype=np.float64)
+    table = table.reshape(len(rows), len(used) + 1)
+    table = table[np.lexsort(table.T)]
+    return {c: np.array(table[:, i]) for i, c in enumerate(used)}, np.array(table[:, -1])
+
+
+def _unknown(count: str, known: int, rows: int, used: Sequence[str]) -> str:
+    word = f"known of {known} of {rows} rows only" if known else "unknown"
+    if count == "ops":
+        return f"{word}, so layers stand for them" if "conv_layers" in used else word
+    return word if count == "conv_layers" else f"{word}, so what they cost is laid to the others"
+
+
+def _varies(values: Floats) -> bool:
+    return bool(values.size and values.min() < values.max())
+
+
+def _too_little(n: int, logs: Mapping[str, Floats]) -> str:
+    """Why nothing can be fitted; empty where it can: a fit needs two rows more than it has predictors."""
+    rows = f"{n} row{'s' if n != 1 else ''}"
+    if n < 3:
+        return f"{rows}: too few for any fit"
+    if not logs:
+        return "none of MACs, activations and layers varies"
+    if n < len(logs) + 2:
+        return f"{rows} for {len(logs)} predictor{'s' if len(logs) != 1 else ''} ({listed([WORDS[c] for c in logs])}): a fit needs {len(logs) + 2}"
+    return ""
+
+
+def _rank(log_count: Floats, time_s: Floats) -> float:
+    """Spearman's rank correlation with time; NaN where all times are the same."""
+    return float(stats.spearmanr(log_count, time_s).statistic) if _varies(time_s) else math.nan
+
+
+def _additive(model: Additive) -> dict[str, Any]:
+    def shares(which: str) -> dict[str, Any]:
+        found: dict[str, Share] = {"+".join(t.names): getattr(t, which) for t in model.terms}
+        return {k: {"value": s.value, "ci": [s.low, s.high]} for k, s in found.items()}
+
+    return {
+        "seconds_each": {"+".join(t.names): t.seconds_each for t in model.terms},
+        "share_median": shares("median"),
+        "share_total": shares("total"),
+        "relative_error_median": model.off_median,
+        "relative_error_rms": model.off_rms,
+        "resamples": RESAMPLES,
+    }
+
+
+def _ends(low: float, high: float) -> list[float | None]:
+    return [_plain(low), _plain(high)]
+
+
+def _plain(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,166 @@
+"""Tables of observations: what an evaluation counts and how long it took, from anyone's measurements or from our own.
+
+A row is one evaluation of a network or a block. Its counts are totals for the whole batch; a cell is empty where the
+number is unknown. docs/DRIVERS.md lists the columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.analyse.drivers import csv_cells, timm_tables
+from bench.analyse.runs import run_folder
+from bench.analyse.runs.run_folder import Run
+from bench.analyse.runs.summary import records_of
+from bench.spec.columns import MEASURED
+from bench.spec.errors import UserError
+
+KEYS = ("source", "device", "device_kind", "dtype", "layout", "mode", "pass")
+PREDICTORS = ("macs", "activations", "conv_layers")
+COUNTS = (*PREDICTORS, "ops")
+OUR_TIMES = ("time_min_s", "time_median_s")
+"""Of our own tables: the first that is there is the time. The minimum is what disturbance moves least."""
+SHORTEST_S, LONGEST_S, MOST = 1e-12, 1e9, 1e24  # beyond them a cell holds a slip, not a measurement
+
+_HELP = "Give a table of observations (docs/DRIVERS.md lists its columns), a results folder or its measurements.csv."
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One row. `keys` by KEYS, empty words where unknown; `counts` by COUNTS, None where unknown; seconds."""
+
+    keys: Mapping[str, str]
+    counts: Mapping[str, float | None]
+    time_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Observations:
+    """A table, and how many of its rows were not measured (skipped or failed, or without a time).
+
+    `asked`: counts that the user brought, so that rows without them step back and not they. `notes`: what is to be
+    said of the table.
+    """
+
+    place: str
+    rows: tuple[Observation, ...]
+    not_measured: int = 0
+    asked: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def read(path: Path, layers: Path | None = None) -> Observations:
+    """A table of observations, a benchmark of timm's as published, a results folder, or the measurements.csv of one.
+
+    `layers` is a table of layers for a benchmark of timm's. UserError, with the line where there is one, for what can't
+    be read, a column that is missing, a cell that is no number or lies beyond what it could be, and a table of which
+    nothing was measured.
+    """
+    found = of_run(run_folder.read(path)) if path.is_dir() else _table(path, layers)
+    if path.is_dir() and layers is not None:
+        raise _no_layers(layers, path)
+    if not found.rows:
+        why = f"none of its {found.not_measured} rows was measured" if found.not_measured else "it has no rows"
+        raise UserError(str(path), why, _HELP)
+    return found
+
+
+def of_run(run: Run) -> Observations:
+    """The rows of a run that were measured."""
+    rows = [_ours(r, f"{run.folder}: {r['arm_id']}") for r in records_of(run.measurements)]
+    return _gathered(str(run.folder), rows)
+
+
+def _table(path: Path, layers: Path | None) -> Observations:
+    lines = csv_cells.lines(path, _HELP)
+    header = next(lines, (1, {}))[1]
+    if "time_s" not in header and timm_tables.recognises(header):
+        return _timm(path, header, lines, layers)
+    if layers is not None:
+        raise _no_layers(layers, path)
+    if "time_s" in header:
+        convert = _theirs
+    elif any(name in header for name in OUR_TIMES) and "status" in header:
+        convert = _ours
+    else:
+        raise UserError(f"{path}: time_s", f"there is no such column among {csv_cells.some(header)}", _HELP)
+    known = [name for name in PREDICTORS if name in header or _OUR_NAMES.get(name) in header]
+    if not known:
+        raise UserError(
+            f"{path}: {', '.join(PREDICTORS)}", f"none of these is among the columns {csv_cells.some(header)}", _HELP
+        )
+    return _gathered(str(path), [convert(row, f"{path}:{line}") for line, row in lines])
+
+
+def _timm(path: Path, header: Mapping[str, str], lines: Iterable[tuple[int, dict[str, str]]], layers: Path | None) -> Observations:  # fmt: skip
+    if layers is None and not timm_tables.knows_counts(header):
+        raise UserError(f"{path}: infer_gmacs, infer_macts", f"neither is among the columns {csv_cells.some(header)}", "Give a table of its networks' layers by --layers.")  # fmt: skip
+    known = timm_tables.read_layers(layers) if layers else {}
+    keys = timm_tables.keys_of(path)
+    told = [list(timm_tables.timed(row, f"{path}:{line}", keys, known)) for line, row in lines]
+    found = [r for several in told for r in several]
+    return Observations(
+        str(path),
+        tuple(Observation(r.keys, r.counts, r.time_s) for r in found),
+        not_measured=sum(not several for several in told),
+        asked=("conv_layers", "ops") if layers else (),
+        notes=timm_tables.notes(found, layers),
+    )
+
+
+def _no_layers(layers: Path, path: Path) -> UserError:
+    return UserError(f"--layers {layers}", f"{path} is no benchmark of timm's", "Leave --layers out: any other table has its counts in its own columns.")  # fmt: skip
+
+
+def _gathered(place: str, rows: list[Observation | None]) -> Observations:
+    kept = tuple(r for r in rows if r is not None)
+    return Observations(place, kept, len(rows) - len(kept))
+
+
+def _theirs(row: Mapping[str, Any], at: str) -> Observation | None:
+    return Observation({k: str(row.get(k) or "") for k in KEYS}, _counts(row, {}, at), _time(row, "time_s", at))
+
+
+_OUR_NAMES = {"conv_layers": "layers"}
+_USUAL = {"allocator": "retain", "waiting": "default", "cudnn_benchmark": "on"}
+
+
+def _ours(row: Mapping[str, Any], at: str) -> Observation | None:
+    """A row of measurements.csv; None for one that was not measured."""
+    if row.get("status") not in MEASURED:
+        return None
+    device, name = str(row.get("device") or ""), str(row.get("device_name") or "")
+    if device == "cpu":
+        threads = str(row.get("threads") or "")
+        words = [name or device, f"{threads} thread{'s' if threads != '1' else ''}" if threads else ""]
+    else:
+        words = [f"{name} ({device})" if name else device]
+    unusual = [f"{k} {row[k]}" for k, usual in _USUAL.items() if row.get(k) not in (None, "", usual)]
+    keys = {
+        "source": str(row.get("run_id") or ""),
+        "device": ", ".join(filter(None, words)),
+        "device_kind": "cpu" if device == "cpu" else "gpu" if device else "",
+        "dtype": str(row.get("dtype") or ""),
+        "layout": str(row.get("layout") or ""),
+        "mode": ", ".join([str(row.get("mode") or ""), *unusual]),
+        "pass": str(row.get("pass") or ""),
+    }
+    time = next((t for t in OUR_TIMES if row.get(t) not in (None, "")), OUR_TIMES[0])
+    told = {
+        name: value for name, value in row.items() if value not in (0, "0")
+    }  # a block without convolutions has no logarithm
+    return Observation(keys, _counts(told, _OUR_NAMES, at), _time(row, time, at))
+
+
+def _counts(row: Mapping[str, Any], names: Mapping[str, str], at: str) -> dict[str, float | None]:
+    return {c: csv_cells.number(row, names.get(c, c), at, 0.0, MOST) for c in COUNTS}
+
+
+def _time(row: Mapping[str, Any], column: str, at: str) -> float:
+    found = csv_cells.number(row, column, at, SHORTEST_S, LONGEST_S, "seconds", optional=False)
+    if found is None:
+        raise UserError(f"{at}: {column}", "it is empty", "Give the seconds of one evaluation, or leave the row out.")
+    return found

@@ -1,0 +1,144 @@
+"""Benchmarks of timm (huggingface/pytorch-image-models, benchmark.py and results/) as rows of observations.
+
+A file has a row for each network: images per second, milliseconds per step, images per step, and, of one image, billions of
+multiply-accumulates and millions of activations. The layers of a network stand in no such file; a table of them can
+be given beside it, with the columns of LAYERS.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.analyse.drivers import csv_cells
+from bench.spec.errors import UserError
+
+PASSES = {"infer_": "inference", "train_": "training", "": ""}
+"""What stands before a column's name, and the pass that it tells. benchmark.py writes infer_, train_ or both."""
+LAYERS = ("model", "img_size", "n_conv", "n_aten")
+"""A table of layers: convolutions and operator calls of one evaluation, by the file's names of networks and image sizes."""
+APART = 1.1  # two times of one row that differ by more than this factor contradict each other
+MOST = 1e15  # of any cell: beyond it stands a slip
+
+_NAME = re.compile(
+    r"benchmark-(?P<word>infer|train)-(?P<dtype>\w+)-(?P<layout>nchw|nhwc)-(?P<torch>pt\w+)-(?P<on>cpu|cu\d+|rocm\w*)"
+    r"-(?P<device>\w+)(?P<dynamo>-dynamo)?"
+)
+_ZERO = re.compile(r"[+-]?0*\.?0*")
+_LAYERS_HELP = f"Give a CSV with the columns {', '.join(LAYERS)} (docs/DRIVERS.md)."
+
+Layers = Mapping[tuple[str, int], tuple[float | None, float | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """One network's evaluation: `keys` and `counts` as observations.KEYS and COUNTS name them, seconds of the whole batch.
+
+    `apart`: the row's two times contradict each other. `found`: its layers stand in the table of layers.
+    """
+
+    keys: Mapping[str, str]
+    counts: Mapping[str, float | None]
+    time_s: float
+    apart: bool
+    found: bool
+
+
+def recognises(header: Iterable[str]) -> bool:
+    """Whether these are the columns of a timm benchmark."""
+    names = set(header)
+    return "model" in names and any(f"{p}samples_per_sec" in names and f"{p}batch_size" in names for p in PASSES)
+
+
+def knows_counts(header: Iterable[str]) -> bool:
+    """Whether there are MACs or activations among the columns: a benchmark of training alone has neither."""
+    return not {f"{p}{name}" for p in PASSES for name in ("gmacs", "macts")}.isdisjoint(header)
+
+
+def keys_of(path: Path) -> dict[str, str]:
+    """What a file's name says, as benchmark-infer-amp-nchw-pt240-cu124-rtx4090.csv; empty words for any other name."""
+    told = _NAME.fullmatch(path.stem)
+    if told is None:
+        return dict.fromkeys(("source", "device", "device_kind", "dtype", "layout", "mode", "pass"), "")
+    on = "" if told["on"] == "cpu" else f" {told['on']}"
+    return {
+        "source": f"timm results, {told['torch']}{on}",
+        "device": told["device"],
+        "device_kind": "cpu" if told["on"] == "cpu" else "gpu",
+        "dtype": told["dtype"],
+        "layout": told["layout"],
+        "mode": "compile" if told["dynamo"] else "eager",
+        "pass": PASSES[f"{told['word']}_"],
+    }
+
+
+def timed(row: Mapping[str, str], at: str, keys: Mapping[str, str], layers: Layers) -> Iterator[Timed]:
+    """The evaluations that a row tells of: one, two where it has inference and training, none where nothing was timed.
+
+    time_s = batch_size / samples_per_sec, by which timm's own tables rank networks. step_time is the milliseconds of a
+    step (benchmark.py: round(1000 * total_step / num_bench_iter, 3)) from the oldest file looked at, of 2021, on. In three
+    files of 2024 the two agree within 1 % in 99 of 100 rows and within 7 % in all; a row in which they part by APART is
+    marked. MACs are gmacs x 1e9 x batch, activations macts x 1e6 x batch; 0 is a number that was rounded away or
+    never counted, so unknown. A training step has the counts of its forward pass, if those were taken at its image size.
+    UserError for a cell that is no number or below 0.
+    """
+    for prefix, word in PASSES.items():
+        speed = _cell(row, f"{prefix}samples_per_sec", at)
+        batch = _cell(row, f"{prefix}batch_size", at)
+        if speed is None or batch is None:
+            continue
+        step_ms = _cell(row, f"{prefix}step_time", at)
+        size = _cell(row, f"{prefix}img_size", at)
+        counted = prefix if {f"{prefix}gmacs", f"{prefix}macts"} & row.keys() else "infer_"
+        same = counted == prefix or (size is not None and _cell(row, f"{counted}img_size", at) == size)
+        gmacs, macts = (_cell(row, f"{counted}{name}", at) if same else None for name in ("gmacs", "macts"))
+        place = (row["model"], int(size) if size is not None else 0)
+        conv_layers, ops = layers.get(place, (None, None))
+        counts = {
+            "macs": gmacs and gmacs * 1e9 * batch,
+            "activations": macts and macts * 1e6 * batch,
+            "conv_layers": conv_layers,
+            "ops": ops,
+        }
+        time_s = batch / speed
+        apart = step_ms is not None and abs(math.log(step_ms / 1e3 / time_s)) > math.log(APART)
+        yield Timed({**keys, "pass": word or keys["pass"]}, counts, time_s, apart, place in layers)
+
+
+def read_layers(path: Path) -> Layers:
+    """Convolutions and operator calls by network and image size. UserError for what is no such table."""
+    lines = csv_cells.lines(path, _LAYERS_HELP)
+    header = next(lines, (1, {}))[1]
+    missing = [name for name in LAYERS if name not in header]
+    if missing:
+        raise UserError(
+            f"{path}: {', '.join(missing)}", f"not among the columns {csv_cells.some(header)}", _LAYERS_HELP
+        )
+    found: dict[tuple[str, int], tuple[float | None, float | None]] = {}
+    for line, row in lines:
+        size = csv_cells.number(row, "img_size", f"{path}:{line}", 1, MOST, optional=False)
+        n_conv, n_aten = (_cell(row, name, f"{path}:{line}") for name in LAYERS[2:])
+        found[row["model"], int(size or 0)] = n_conv, n_aten
+    return found
+
+
+def notes(rows: Iterable[Timed], layers: Path | None) -> tuple[str, ...]:
+    """What is to be said of a file as a whole: times that contradict each other, networks whose layers are unknown."""
+    told = list(rows)
+    apart, lost = sum(r.apart for r in told), sum(not r.found for r in told)
+    said = []
+    if apart:
+        said.append(
+            f"samples_per_sec and step_time differ by over {APART - 1:.0%} in {apart} of {len(told)} rows; the former is taken"
+        )
+    if layers is not None and lost:
+        said.append(f"{lost} of {len(told)} rows have no layers and ops in {layers.name} (by model and image size)")
+    return tuple(said)
+
+
+def _cell(row: Mapping[str, str], column: str, at: str) -> float | None:
+    """A cell's number; None where it is empty or 0."""
+    return None if _ZERO.fullmatch(row.get(column, "")) else csv_cells.number(row, column, at, 0.0, MOST)

@@ -1,0 +1,1 @@
+"""Devices that are not here, for users of the model."""

@@ -1,0 +1,1 @@
+"""One results folder: journal -> rows -> frames -> summary."""

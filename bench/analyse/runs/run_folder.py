@@ -1,0 +1,311 @@
+"""Read a results folder into frames, and write its CSV files. Frames hold exactly the registry's columns."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Literal, cast
+
+import numpy as np
+import pandas as pd
+
+from bench.analyse.runs import predicted_rows
+from bench.analyse.runs.cost_columns import Row
+from bench.analyse.runs.journal import History, Journal, Taken, Visit, read_journal
+from bench.analyse.runs.measured_rows import Setting, rows_of
+from bench.analyse.runs.roofline import roof_rows
+from bench.analyse.runs.second_opinion_rows import opinion_rows
+from bench.spec.columns import FILES, FLAGS, KEYS, SCHEMA_VERSION, Column, columns_of
+from bench.spec.config.config import Timing
+from bench.spec.errors import UserError
+from bench.spec.model.predictions import Prediction
+from bench.spec.plan.plan import Plan, Trial
+
+File = Literal["m", "p", "s", "o", "r"]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A results folder, read.
+
+    `samples` is None where it was not asked for or not kept, `opinions` where none were due, `roofs` where none were
+    measured. `plan` is None, and `timed_s`, `wall_s` and `sessions` are 0, where the folder keeps only tables. Seconds are
+    summed over the sessions that ended by themselves or by Ctrl-C: in samples, and from start to end. `members` are, of
+    several runs as one, those runs by the letter that is their rows' run_id.
+    """
+
+    folder: Path
+    run_id: str
+    measurements: pd.DataFrame
+    pairs: pd.DataFrame
+    samples: pd.DataFrame | None
+    environment: dict[str, Any]
+    plan: Plan | None
+    timed_s: float = 0.0
+    wall_s: float = 0.0
+    sessions: int = 0
+    from_journal: bool = True
+    timing: Timing = field(default_factory=Timing)
+    opinions: pd.DataFrame | None = None
+    roofs: pd.DataFrame | None = None
+    members: Mapping[str, Run] = field(default_factory=dict)
+
+
+def read(folder: Path, samples: bool = False) -> Run:
+    """Read a run from its journal, or where there is none (a committed reference run) from its tables.
+
+    `samples` asks for the frame of all samples, which is large. UserError for a folder that is no run, a journal that
+    is broken before its last line, and files of a newer schema.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(str(folder), "there is no such results folder", "Name a folder that bench run made, such as results/latest.")  # fmt: skip
+    plan = _plan(folder / "plan.json")
+    environment = _environment(folder / "environment.json")
+    if (folder / "journal.jsonl").is_file():
+        if plan is None:
+            raise UserError(str(folder), "plan.json is missing, so the journal can't be read", "Restore it from a copy.")  # fmt: skip
+        return _from_journal(folder, plan, environment, samples)
+    if (folder / FILES["m"]).is_file():
+        return _from_tables(folder, plan, environment, samples)
+    raise UserError(str(folder), "this is no results folder: neither journal.jsonl nor measurements.csv is in it", "Name a folder that bench run made, such as results/latest.")  # fmt: skip
+
+
+def read_tables(folder: Path) -> Run:
+    """A run from the tables that were written last, even where there is a journal, which takes longer to read. UserError without them."""
+    return _from_tables(folder, None, _environment(folder / "environment.json"), samples=False)
+
+
+def write_tables(run: Run, folder: Path | None = None) -> tuple[Path, ...]:
+    """Write measurements.csv, pairs.csv and, where the run holds them, samples.csv, opinions.csv and roofs.csv.
+
+    Each appears whole or not at all.
+
+    UTF-8 with a header, floats with all their digits, empty where not applicable: `pandas.read_csv` with no arguments
+    reads them. Into the run's own folder unless told.
+    """
+    frames = {"m": run.measurements, "p": run.pairs, "s": run.samples, "o": run.opinions, "r": run.roofs}
+    written = []
+    for file, frame in frames.items():
+        if frame is not None:
+            path = (folder or run.folder) / FILES[file]
+            write_whole(path, lambda f, frame=frame: frame.to_csv(f, index=False, lineterminator="\n"))  # type: ignore[misc]
+            written.append(path)
+    return tuple(written)
+
+
+def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Let `write` fill a new file beside `path`, then rename it, so that no reader ever meets a half-written file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    new = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            write(file)
+        new.chmod(0o644)
+        new.replace(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """The same for a text."""
+    write_whole(path, lambda file: file.write(text.encode()))
+
+
+def frame(rows: Sequence[Row], file: File) -> pd.DataFrame:
+    """The rows as a frame with a file's columns, in order and of the registry's dtypes; what a row lacks is missing."""
+    columns = columns_of(file)
+    unknown = {name for row in rows for name in row} - {c.name for c in columns}
+    if unknown:
+        raise KeyError(f"columns that the registry doesn't hold: {sorted(unknown)}")
+    return pd.DataFrame({c.name: _array([r.get(c.name) for r in rows], c) for c in columns})
+
+
+def _array(values: Any, column: Column) -> Any:
+    """A column's values; missing where None or NaN."""
+    return pd.array(values, dtype=cast("Any", column.dtype))
+
+
+def _plan(path: Path) -> Plan | None:
+    data = _json(path)
+    if data is None:
+        return None
+    try:
+        return Plan.from_dict(data)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(str(path), f"this is no plan ({type(error).__name__}: {error})", "Restore it from a copy.") from None  # fmt: skip
+
+
+def _environment(path: Path) -> dict[str, Any]:
+    return _json(path) or {}
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    """A JSON file's object; None where there is no file."""
+    if not path.is_file():
+        return None
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(str(path), f"this is not JSON: {error}", "Restore it from a copy.") from None
+    if not isinstance(data, dict):
+        raise UserError(str(path), "this should hold a JSON object", "Restore it from a copy.")
+    return data
+
+
+def _from_journal(folder: Path, plan: Plan, environment: dict[str, Any], samples: bool) -> Run:
+    journal = read_journal(folder / "journal.jsonl", {t.trial_id: t for t in plan.trials})
+    run_id = journal.run_id or str(environment.get("run_id") or folder.name)
+    devices = {name: str(facts.get("name") or "") for name, facts in (environment.get("devices") or {}).items()}
+    bands = {
+        (device, threads): float(one["noise_band"])
+        for device, told in (environment.get("noise_bands") or {}).items()
+        for one in (told if isinstance(told, list) else [told])  # until 2026-11-22 it was one for a device
+        for threads in one["threads"]
+    }
+    said = {d: Prediction(**facts["prediction"]) for d, facts in (environment.get("devices") or {}).items() if facts.get("prediction")}  # fmt: skip
+    setting = Setting(run_id, plan.timing, devices, f"bench run --resume {folder}", bands, journal.roofs, said)
+    measurements: list[Row] = []
+    pairs: list[Row] = []
+    opinions: list[Row] = []
+    chosen = {t.trial_id for t in plan.chosen}
+    for trial in plan.trials:
+        made = predicted_rows.rows_of if trial.predicted else rows_of
+        rows, compared = made(trial, journal.history(trial.trial_id), setting)
+        measurements += rows
+        pairs += compared
+        if trial.trial_id in chosen:
+            opinions += opinion_rows(trial, journal.history(trial.trial_id), setting)
+    return Run(
+        folder=folder,
+        run_id=run_id,
+        measurements=frame(measurements, "m"),
+        pairs=frame(pairs, "p"),
+        samples=_samples([t for t in plan.trials if not t.predicted], journal, run_id) if samples else None,
+        environment=environment,
+        plan=plan,
+        timed_s=journal.timed_s,
+        wall_s=journal.wall_s if journal.begun <= journal.sessions else 0.0,  # a killed session's time is not known
+        sessions=journal.sessions,
+        timing=plan.timing,
+        opinions=frame(opinions, "o") if opinions else None,
+        roofs=frame(roof_rows(journal.roofs, run_id, devices), "r") if journal.roofs else None,
+    )
+
+
+def _samples(trials: Iterable[Trial], journal: Journal, run_id: str) -> pd.DataFrame:
+    """Every sample in the order in which it was taken: the warm-up of a process (round 0), then its rounds."""
+    parts: dict[str, list[Any]] = {c.name: [] for c in columns_of("s")}
+    for trial in trials:
+        history: History = journal.history(trial.trial_id)
+        for visit in history.visits:
+            for name, values in _visit_samples(trial, visit, run_id).items():
+                parts[name].append(values)
+    columns = {}
+    for c in columns_of("s"):
+        columns[c.name] = _array(np.concatenate(parts[c.name]) if parts[c.name] else [], c)
+    return pd.DataFrame(columns)
+
+
+def _visit_samples(trial: Trial, visit: Visit, run_id: str) -> dict[str, np.ndarray[Any, Any]]:
+    taken = [(a, visit.arms[a.arm_id]) for a in trial.arms]
+    sizes = [(t.warm_up_s.size, t.time_s.size) for _, t in taken]
+    places = [_places(visit.orders, chr(ord("A") + i)) for i in range(len(taken))]
+    rounds = np.repeat(np.arange(1, len(visit.orders) + 1), 2)
+    column: dict[str, np.ndarray[Any, Any]] = {
+        "arm_id": np.repeat(np.array([a.arm_id for a, _ in taken], dtype=object), [w + n for w, n in sizes]),
+        "block": np.repeat(np.array([a.choice.label for a, _ in taken], dtype=object), [w + n for w, n in sizes]),
+        "round": np.concatenate([np.concatenate([np.zeros(w, dtype=int), rounds]) for w, _ in sizes]),
+        "position": np.concatenate([np.concatenate([np.arange(1, w + 1), p]) for (w, _), p in zip(sizes, places, strict=True)]),
+        "time_s": np.concatenate([np.concatenate([t.warm_up_s, t.time_s]) for _, t in taken]),
+        "evaluations": np.concatenate([np.concatenate([np.full(w, np.nan), np.full(n, float(t.evaluations))]) for (w, n), (_, t) in zip(sizes, taken, strict=True)]),
+        "flags": np.concatenate([np.concatenate([np.full(t.warm_up_s.size, None), _flag_words(t)]) for _, t in taken]),
+    }  # fmt: skip
+    count = column["time_s"].size
+    column["run_id"] = np.full(count, run_id, dtype=object)
+    column["trial_id"] = np.full(count, trial.trial_id, dtype=object)
+    column["replicate"] = np.full(count, visit.replicate)
+    order = np.lexsort((column["position"], column["round"]))
+    return {name: values[order] for name, values in column.items()}
+
+
+def _places(orders: tuple[str, ...], letter: str) -> np.ndarray[Any, Any]:
+    """Places, from 1, of an arm's samples in their rounds."""
+    known = {order: [i for i, x in enumerate(order, 1) if x == letter] for order in set(orders)}
+    return np.array([place for order in orders for place in known[order]], dtype=int)
+
+
+def _flag_words(taken: Taken) -> np.ndarray[Any, Any]:
+    values, where = np.unique(taken.flags, return_inverse=True)
+    words = [" ".join(word for bit, word in FLAGS.items() if value & bit) or None for value in values.tolist()]
+    return np.array(words, dtype=object)[where]
+
+
+def _from_tables(folder: Path, plan: Plan | None, environment: dict[str, Any], samples: bool) -> Run:
+    measurements = _table(folder / FILES["m"], "m")
+    pairs = _table(folder / FILES["p"], "p")
+    kept = samples and (folder / FILES["s"]).is_file()
+    asked, roofed = ((folder / FILES[file]).is_file() for file in ("o", "r"))
+    ids = measurements["run_id"].dropna()
+    return Run(
+        folder=folder,
+        run_id=str(ids.iloc[0]) if len(ids) else folder.name,
+        measurements=measurements,
+        pairs=pairs,
+        samples=_table(folder / FILES["s"], "s") if kept else None,
+        environment=environment,
+        plan=plan,
+        from_journal=False,
+        timing=plan.timing if plan else Timing(),
+        opinions=_table(folder / FILES["o"], "o") if asked else None,
+        roofs=_table(folder / FILES["r"], "r") if roofed else None,
+    )
+
+
+def _table(path: Path, file: File) -> pd.DataFrame:
+    """One of our CSV files; columns that it lacks are empty, and those that the registry doesn't know are left out.
+
+    Python's own float() reads the numbers, because it gives back every digit in all versions of pandas.
+    """
+    try:
+        data = pd.read_csv(path, dtype="string", keep_default_na=False, na_values=[""])
+    except OSError as error:
+        raise UserError(str(path), f"the table can't be read: {error.strerror}", "Restore it from a copy.") from None
+    except ValueError as error:
+        raise UserError(str(path), f"this is none of our tables: {error}", "Restore it from a copy.") from None
+    lacking = [k for k in _NEEDED[file] if k not in data]
+    if lacking:
+        raise UserError(str(path), "a column is missing that the rows can't be told apart without", "Restore the file from a copy.", lacking[0])  # fmt: skip
+    read: dict[str, Any] = {}
+    for c in columns_of(file):
+        texts = data[c.name].tolist() if c.name in data else [None] * len(data)
+        try:
+            read[c.name] = _array([None if pd.isna(t) else _PARSERS[c.dtype](t) for t in texts], c)
+        except (KeyError, ValueError) as error:
+            raise UserError(f"{path}: {c.name}", f"a value does not fit its column ({error})", "Restore it from a copy.") from None  # fmt: skip
+    table = pd.DataFrame(read)
+    newest = max((int(v) for v in table["schema_version"].dropna()), default=0) if file != "s" else 0
+    if newest > SCHEMA_VERSION:
+        raise UserError(str(path), f"the newest schema that this program reads is {SCHEMA_VERSION}", "Use a newer bench.", newest)  # fmt: skip
+    return table
+
+
+_NEEDED: dict[File, tuple[str, ...]] = {
+    "m": ("run_id", "status", *KEYS),
+    "p": ("run_id", "status", *KEYS),
+    "s": (),
+    "o": ("run_id", "status", "arm_id", "tool"),
+    "r": ("run_id", "device", "threads", "dtype"),
+}
+_PARSERS: dict[str, Callable[[str], object]] = {
+    "string": str,
+    "Int64": int,
+    "Float64": float,
+    "boolean": {"True": True, "False": False}.__getitem__,
+}

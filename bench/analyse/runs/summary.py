@@ -1,0 +1,329 @@
+"""What a run says, first as data and then as sentences for the terminal and for titles."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.analyse.runs.run_folder import Run
+from bench.analyse.stats import estimators
+from bench.spec.columns import FAILED, TOLD
+from bench.spec.devices.device_names import in_words, is_cpu, is_predicted
+from bench.spec.interval import Interval
+
+SERIES = ("device", "threads", "layout", "dtype", "mode", "pass", "allocator", "waiting")
+"""How a block is run, apart from its shape: a series of a plot, a column of the table, a line of the summary."""
+
+MOST_REASONS = 2  # why rows were skipped that a sentence gives; pairs.csv has them all
+_USUAL = {"dtype": "fp32", "mode": "eager", "pass": "inference", "allocator": "retain", "waiting": "default"}
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How a block fared against its baseline in a group of rows of one kind. `mean` and half-widths are of ln(speedup).
+
+    faster, slower, same and undecided are the rows' verdicts; `unsure` rows have none, as one process measured them.
+    `promised` is the geometric mean of the MAC ratios; `missed` counts rows less precise than asked. Of a `predicted`
+    group `measured` counts predicted rows and half-widths are the model's error. `reasons` is why rows were skipped, each once.
+    """
+
+    place: str
+    block: str
+    baseline: str
+    measured: int
+    faster: int
+    slower: int
+    same: int
+    undecided: int
+    unsure: int
+    read_faster: int
+    missed: int
+    noisy: int
+    failed: Mapping[str, int]
+    skipped: int
+    mean: Interval
+    promised: float
+    median_half_width: float
+    predicted: bool = False
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def delivered(self) -> float:
+        """The share of the promised ratio that arrived, by geometric means."""
+        return math.exp(self.mean.mean) / self.promised
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A run in numbers: a tally for each place and block, one for each device and block, and the time spent.
+
+    The half-width is of the rows that were measured.
+    """
+
+    places: tuple[Tally, ...]
+    blocks: tuple[Tally, ...]
+    median_half_width: float
+    precision_target: float
+    timed_s: float
+    wall_s: float
+    sessions: int
+
+    @property
+    def timed_share(self) -> float | None:
+        """The share of the time from start to end that went into samples; None where the run doesn't say."""
+        return self.timed_s / self.wall_s if self.wall_s > 0 else None
+
+
+def summarise(run: Run) -> Summary:
+    """The run's pairs, counted and averaged."""
+    records = records_of(run.pairs)
+    groups: dict[tuple[str, ...], list[Record]] = {}
+    for r in records:
+        groups.setdefault((place_label(r), r["block"], r["baseline"]), []).append(r)
+    measured = [r for r in records if not is_predicted(r["device"])]
+    return Summary(
+        places=tuple(tally(rows, place) for (place, *_), rows in groups.items()),
+        blocks=by_block(records),
+        median_half_width=tally(measured, "").median_half_width if measured else math.inf,
+        precision_target=run.timing.precision,
+        timed_s=run.timed_s,
+        wall_s=run.wall_s,
+        sessions=run.sessions,
+    )
+
+
+def by_block(records: Sequence[Record]) -> tuple[Tally, ...]:
+    """A tally of these rows of pairs.csv for each device and block."""
+    groups: dict[tuple[str, ...], list[Record]] = {}
+    for r in records:
+        groups.setdefault((r["device"], r["block"], r["baseline"]), []).append(r)
+    return tuple(tally(rows, device) for (device, *_), rows in groups.items())
+
+
+def records_of(frame: pd.DataFrame) -> list[Record]:
+    """A frame's rows as plain dicts, with None for what is missing."""
+    names = [str(name) for name in frame.columns]
+    # Column by column: pandas' own to_dict takes five times as long for a frame of few rows.
+    columns = [
+        [None if missing else value for value, missing in zip(column.tolist(), column.isna().tolist(), strict=True)]
+        for column in (frame[name] for name in frame.columns)
+    ]
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def tally(rows: Sequence[Record], place: str) -> Tally:
+    """Count one block's rows (at least one), all of them measured or all predicted."""
+    measured = [r for r in rows if r["status"] in TOLD and r["speedup"] is not None]
+    predicted = is_predicted(rows[0]["device"])
+    sure = [r for r in measured if r["speedup_ci_low"] is not None]
+    said = Counter(r["verdict"] for r in sure)
+    logs = [math.log(r["speedup"]) for r in measured]
+    widths = [math.inf if r["precision"] is None else r["precision"] for r in measured]
+    ratios = [math.log(r["mac_ratio"]) for r in measured if r["mac_ratio"] is not None]
+    known = [r["precision"] for r in sure]
+    skipped = [r for r in rows if r["status"] in ("skipped", "unsupported")]
+    return Tally(
+        place=place,
+        block=rows[0]["block"],
+        baseline=rows[0]["baseline"],
+        measured=len(measured),
+        faster=said["faster"],
+        slower=said["slower"],
+        same=said["same"],
+        undecided=said["undecided"],
+        unsure=len(measured) - len(sure),
+        read_faster=sum(x > 0 for x in logs),
+        missed=0 if predicted else sum(not r["precision_reached"] for r in measured),
+        noisy=sum(r["status"] == "noisy" for r in measured),
+        failed=Counter(r["status"] for r in rows if r["status"] in FAILED),
+        skipped=len(skipped),
+        mean=estimators.geometric_mean(logs, widths),
+        promised=math.exp(sum(ratios) / len(ratios)) if ratios else math.nan,
+        median_half_width=estimators.median(np.asarray(known, dtype=np.float64)) if known else math.inf,
+        predicted=predicted,
+        reasons=tuple(dict.fromkeys(str(r["status_detail"]) for r in skipped)),
+    )
+
+
+def sentences(summary: Summary) -> list[str]:
+    """The summary in words: a line for each place and block, then what to make of the rows, then the time spent."""
+    idle = [t for t in summary.places if not t.measured and not t.failed]
+    said = [_verdict(t) for t in summary.places if t not in idle or len(idle) == 1]
+    if len(idle) > 1:
+        count = sum(t.skipped for t in idle)
+        why = dict.fromkeys(reason for t in idle for reason in t.reasons)
+        reason = "; ".join(why) if len(why) <= MOST_REASONS else "pairs.csv says why"
+        done = "predicted" if all(t.predicted for t in idle) else "measured"
+        said.append(f"nothing {done} in {len(idle)} more settings, whose {count} rows were skipped: {reason}")
+    return said + _rows(summary) + _time(summary)
+
+
+def capital(text: str) -> str:
+    """The text with a capital at its start."""
+    return text[0].upper() + text[1:]
+
+
+def promises(t: Tally) -> bool:
+    """Whether a block has fewer multiplications than its baseline, so that there is a promise to keep."""
+    return math.isfinite(t.promised) and t.promised > 1.01
+
+
+def _verdict(t: Tally) -> str:
+    skipped = f"{t.skipped} skipped" if t.skipped else ""
+    failed = ", ".join(f"{count} {status}" for status, count in t.failed.items())
+    rest = ", ".join(w for w in (failed, skipped) if w)
+    if not t.measured:
+        why = f": {'; '.join(t.reasons)}" if 0 < len(t.reasons) <= MOST_REASONS else ""
+        return f"{t.place}: {t.block}: nothing {'predicted' if t.predicted else 'measured'} ({rest}{why})"
+    would = " would be" if t.predicted else ""
+    if t.unsure == t.measured and not t.predicted:
+        counted = f"{t.block} reads faster in {t.read_faster} of {shapes(t.measured)} (one process, so no interval)"
+    else:
+        others = [f"slower in {t.slower}" if t.slower else "", f"the same in {t.same}" if t.same else "", f"undecided in {t.undecided}" if t.undecided else "", f"without interval in {t.unsure}" if t.unsure else ""]  # fmt: skip
+        counted = ", ".join([f"{t.block}{would} faster in {t.faster} of {shapes(t.measured)}", *filter(None, others)])
+    arrived = f", {share(t.delivered)} of the promised {times(t.promised)}" if promises(t) else ""
+    return f"{t.place}: {counted}, geometric mean {interval(t.mean)}{arrived}" + (f" ({rest})" if rest else "")
+
+
+def _rows(summary: Summary) -> list[str]:
+    b = [t for t in summary.blocks if not t.predicted]
+    count = sum(t.measured for t in b)
+    if not count:
+        return _predicted_rows(summary)
+    width = summary.median_half_width
+    median = f"; median half-width ±{percent(width)}" if math.isfinite(width) else ""
+    words = [
+        f"{sum(t.undecided for t in b)} undecided (neither faster, slower nor the same)",
+        f"{sum(t.missed for t in b)} missed the asked ±{percent(summary.precision_target)}",
+        f"{sum(t.noisy for t in b)} noisy",
+    ]
+    return [f"{count} row{'s' if count != 1 else ''} measured: {', '.join(words)}{median}", *_predicted_rows(summary)]
+
+
+def _predicted_rows(summary: Summary) -> list[str]:
+    b = [t for t in summary.blocks if t.predicted and t.measured]
+    count = sum(t.measured for t in b)
+    if not count:
+        return []
+    error = max(t.median_half_width for t in b)
+    within = f" within the model's error, a factor of {math.exp(error):.2g} either way" if math.isfinite(error) else ""
+    undecided = sum(t.undecided for t in b)
+    return [f"{count} row{'s' if count != 1 else ''} predicted, none of it measured: {undecided} undecided{within}"]
+
+
+def _time(summary: Summary) -> list[str]:
+    if summary.timed_share is None or not any(t.measured and not t.predicted for t in summary.blocks):
+        return []
+    over = f" over {summary.sessions} sessions" if summary.sessions > 1 else ""
+    return [f"{summary.timed_share * 100:.0f} % of {duration(summary.wall_s)}{over} went into samples"]
+
+
+def place_label(row: Record, but: Sequence[str] = ()) -> str:
+    """How a row was run, in words: `cpu, 1 thread, channels_last`; what is usual goes unsaid, and so do the fields `but`."""
+    words = [] if "device" in but else [in_words(row["device"])]
+    if "threads" not in but and is_cpu(row["device"]):
+        words.append(f"{row['threads']} thread{'s' if row['threads'] != 1 else ''}")
+    words += [] if "layout" in but else [str(row["layout"])]
+    for name, usual in _USUAL.items():
+        if name not in but and row[name] != usual:
+            words.append(f"{name} {row[name]}" if name in ("allocator", "waiting") else str(row[name]))
+    return ", ".join(words)
+
+
+def times(ratio: float, half_width: float = 0.05, lines: Sequence[float] = ()) -> str:
+    """A ratio with the digits that its half-width (of its logarithm) justifies: 4.1x, 0.85x, 12x; beside a line by `apart` and `marked`."""
+    return f"{marked(ratio, lines, apart((ratio,), lines, _decimals(ratio, half_width)))}x"
+
+
+def _decimals(ratio: float, half_width: float) -> int:
+    """At most two, or three below 0.1, and as many as show the first digit of the interval's half-width."""
+    spread = ratio * min(half_width, 0.3) if 0 < half_width < math.inf else ratio * 0.05
+    return min(2 if ratio >= 0.1 else 3, max(0, -math.floor(math.log10(spread))))
+
+
+def interval(log: Interval) -> str:
+    """exp of a log interval in words: `4.1x [3.8, 4.4]`, or the value alone where there is no interval; 1x is what it is held against."""
+    if not math.isfinite(log.half_width):
+        return times(math.exp(log.mean), lines=(1.0,))
+    return spanned(math.exp(log.mean), math.exp(log.low), math.exp(log.high), log.half_width, (1.0,))
+
+
+def spanned(ratio: float, low: float, high: float, half_width: float, lines: Sequence[float] = ()) -> str:
+    """`4.1x [3.8, 4.4]`, all three with the same decimals; beside a line by `apart` and `marked`: `2.8x [2.6, <3.0]`."""
+    d = apart((ratio, low, high), lines, _decimals(ratio, half_width))
+    value, least, most = (marked(x, lines, d) for x in (ratio, low, high))
+    return f"{value}x [{least}, {most}]"
+
+
+def apart(values: Sequence[float], lines: Sequence[float], decimals: int) -> int:
+    """So many decimals; one more where fewer values are then printed like a line that they are not, or that line is not round.
+
+    A line is a threshold that an answer hangs on: 2.96 beside "at least 3" is no 3.0. No value is printed like two of them.
+    """
+
+    def hidden(d: int) -> list[float]:
+        return [t for v in values for t in lines if _hidden(v, t, d)]
+
+    while any(sum(_hidden(v, t, decimals) for t in lines) > 1 for v in values):
+        decimals += 1
+    now = hidden(decimals)
+    more = len(hidden(decimals + 1)) < len(now) or not all(_round(t, decimals) for t in now)
+    return decimals + more
+
+
+def marked(value: float, lines: Sequence[float], decimals: int, sign: str = "") -> str:
+    """A value at the decimals of `apart`, on its own side of each line: `2.96`, or where it would read as the line `<3.0` or `>3.0`.
+
+    Beside a line that is not round, which those digits do not name, it is rounded away from it: 1.0305 beside 1.03045 to 1.031.
+    As rounding keeps the order, no value is printed beyond a line that it does not reach. `sign` as in a format.
+    """
+    line = next((t for t in lines if _hidden(value, t, decimals)), None)
+    if line is None:
+        return f"{value:{sign}.{decimals}f}"
+    if not _round(line, decimals):
+        away = math.floor if value < line else math.ceil
+        return f"{away(value * 10**decimals) / 10**decimals:{sign}.{decimals}f}"
+    return f"{'<' if value < line else '>'}{line:{sign if line else ''}.{decimals}f}"
+
+
+def _round(line: float, decimals: int) -> bool:
+    """Whether so many decimals name a line."""
+    return math.isclose(float(f"{line:.{decimals}f}"), line, rel_tol=1e-9, abs_tol=1e-9)
+
+
+def _hidden(value: float, line: float, decimals: int) -> bool:
+    """Whether a value is printed like a line; what differs from it by less than 1e-9 of it is taken to lie on it."""
+    if not math.isfinite(value) or math.isclose(value, line, rel_tol=1e-9, abs_tol=1e-9):
+        return False
+    return float(f"{value:.{decimals}f}") == float(f"{line:.{decimals}f}")
+
+
+def percent(value: float) -> str:
+    """0.021 -> '2.1 %', 0.18 -> '18 %'."""
+    return f"{value * 100:.1f} %" if value < 0.0995 and round(value * 100, 1) % 1 else f"{value * 100:.0f} %"
+
+
+def share(value: float) -> str:
+    """0.473 -> '47 %'."""
+    return f"{value * 100:.0f} %"
+
+
+def shapes(count: int) -> str:
+    """1 -> '1 shape', 15 -> '15 shapes'."""
+    return f"{count} shape{'s' if count != 1 else ''}"
+
+
+def duration(seconds: float) -> str:
+    """95 -> '1 min 35 s'."""
+    whole = round(seconds)
+    hours, minutes = whole // 3600, whole % 3600 // 60
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {whole % 60} s" if minutes else f"{seconds:.2g} s" if seconds < 10 else f"{whole} s"

@@ -1,0 +1,1 @@
+"""Numbers on arrays: estimators, corrections for multiple testing, regression. No run, no rows."""

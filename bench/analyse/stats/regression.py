@@ -1,0 +1,175 @@
+"""ln(time) on the logarithms of counts by ordinary least squares: elasticities, whose R2 it is, and what can't be told apart.
+
+An elasticity of 0.7 says that a row with 10 % more of the count, the other counts being equal, takes about 7 % longer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from bench.analyse.runs.journal import Floats
+from bench.spec.interval import Interval, t_quantile
+
+EXACT = 1e-10  # 1 - R2 of a predictor on others, below which it is nothing but them
+TOGETHER = 10.0  # a VIF from which predictors count as moving together
+Worths = Mapping[frozenset[str], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Regression:
+    """A fit. `elasticities` by predictor, infinite half-widths where one row alone decides; R2 is NaN where y is constant.
+
+    `shapley` are shares of R2 and sum to it; `alone` is the R2 of each predictor by itself.
+    """
+
+    elasticities: Mapping[str, Interval]
+    r2: float
+    alone: Mapping[str, float]
+    shapley: Mapping[str, float]
+    vif: Mapping[str, float]
+    condition: float
+
+
+def regress(x: Mapping[str, Floats], y: Floats, confidence: float = 0.95) -> Regression:
+    """Least squares of y on the predictors and a constant; needs more rows than predictors + 1, none redundant.
+
+    The intervals are robust ones (HC3: MacKinnon & White 1985, J. Econometrics 29:305), with Student's t of n - k - 1
+    degrees of freedom: short times scatter more than long ones in logarithms, and a power law is only near the truth, so
+    residuals do not spread alike; and HC3 is the variant that holds in small tables (Long & Ervin 2000, Am. Stat. 54:217).
+    """
+    worth = worths(x, y)
+    return Regression(
+        elasticities=_elasticities(x, y, confidence),
+        r2=worth[frozenset(x)],
+        alone={name: worth[frozenset([name])] for name in x},
+        shapley=shapley(worth, list(x)),
+        vif=inflation(x),
+        condition=condition(x),
+    )
+
+
+def _elasticities(x: Mapping[str, Floats], y: Floats, confidence: float) -> dict[str, Interval]:
+    n, k = y.size, len(x)
+    q, r = np.linalg.qr(np.column_stack([np.ones(n), *(v - v.mean() for v in x.values())]))
+    back = np.linalg.inv(r)
+    centred = y - y.mean()
+    slopes = back @ (q.T @ centred)
+    leverage = np.sum(q**2, axis=1)
+    if leverage.max() > 1 - 1e-9:
+        half = np.full(k + 1, math.inf)
+    else:
+        residuals = (centred - q @ (q.T @ centred)) / (1 - leverage)
+        spread = back @ (q.T * residuals**2) @ q @ back.T
+        half = t_quantile(0.5 + confidence / 2, n - k - 1) * np.sqrt(np.diag(spread))
+    return {name: Interval(float(slopes[i]), float(half[i]), n) for i, name in enumerate(x, 1)}
+
+
+def worths(x: Mapping[str, Floats], y: Floats) -> dict[frozenset[str], float]:
+    """R2 of every subset of the predictors, the empty one among them; NaN where y does not vary."""
+    centred = y - y.mean()
+    total = float(centred @ centred)
+    found = {}
+    for size in range(len(x) + 1):
+        for names in combinations(x, size):
+            found[frozenset(names)] = _r2([x[name] for name in names], centred) if total > 0 else math.nan
+    return found
+
+
+def _r2(columns: Sequence[Floats], centred: Floats) -> float:
+    """R2 of a centred y on these columns and a constant."""
+    if not columns:
+        return 0.0
+    q, _ = np.linalg.qr(np.column_stack([_standard(c) for c in columns]))
+    explained = q.T @ centred
+    return min(1.0, float(explained @ explained / (centred @ centred)))
+
+
+def shapley(worth: Worths, names: Sequence[str]) -> dict[str, float]:
+    """Each name's share of the worth of all: what it adds, averaged over the orders in which they may be added.
+
+    Exact, by all 2^k subsets; for R2 these are the shares of Lindeman, Merenda & Gold (1980), of which Owen & Prieur
+    (2017, SIAM/ASA J. Uncertainty Quantification 5:986) show that they stay sound where predictors depend on each other.
+    """
+    k = len(names)
+    shares = {}
+    for name in names:
+        others = [o for o in names if o != name]
+        gains = (
+            worth[frozenset([name, *some])] - worth[frozenset(some)]
+            for size in range(k)
+            for some in combinations(others, size)
+        )
+        weights = (1 / (k * math.comb(k - 1, size)) for size in range(k) for _ in combinations(others, size))
+        shares[name] = sum(w * g for w, g in zip(weights, gains, strict=True))
+    return shares
+
+
+def inflation(x: Mapping[str, Floats]) -> dict[str, float]:
+    """Variance inflation factors: 1 / (1 - R2 of a predictor on the others), 1 for one that moves by itself.
+
+    The diagonal of the inverse of the correlation matrix (Marquardt 1970, Technometrics 12:591).
+    """
+    inverse = np.linalg.inv(_correlations(x))
+    return {name: float(inverse[i, i]) for i, name in enumerate(x)}
+
+
+def condition(x: Mapping[str, Floats]) -> float:
+    """Condition number of the standardised predictors: 1 where none moves with another, whatever their units."""
+    values = np.linalg.eigvalsh(_correlations(x))
+    return math.sqrt(values[-1] / max(values[0], 1e-300))
+
+
+def redundant(x: Mapping[str, Floats]) -> dict[str, tuple[str, ...]]:
+    """Predictors that are nothing but a sum of multiples of ones before them, and those that they are made of.
+
+    In logarithms this is a product of powers: with copies stacked, activations are MACs times a constant.
+    """
+    kept: dict[str, Floats] = {}
+    found = {}
+    for name, values in x.items():
+        column = _standard(values)
+        made_of = next(
+            (
+                some
+                for size in range(1, len(kept) + 1)
+                for some in combinations(kept, size)
+                if 1 - _r2([kept[s] for s in some], column) < EXACT
+            ),
+            None,
+        )
+        if made_of is None:
+            kept[name] = column
+        else:
+            found[name] = made_of
+    return found
+
+
+def together(vif: Mapping[str, float], words: Mapping[str, str]) -> str:
+    """The plain sentence about predictors that move together; empty where all can be told apart."""
+    names = [words[name] for name, value in vif.items() if value >= TOGETHER]
+    worst = f"VIF {max(vif.values(), default=1.0):.0f}"
+    if not names:
+        return ""
+    if len(names) == 1:
+        return f"{names[0]} move with the rest ({worst}): their share can't be told from the others'"
+    return f"{listed(names)} move together ({worst}): their shares can't be told apart"
+
+
+def listed(names: Sequence[str]) -> str:
+    """`MACs`, `MACs and layers`, `MACs, activations and layers`."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def _standard(values: Floats) -> Floats:
+    centred = values - values.mean()
+    return np.asarray(centred / np.linalg.norm(centred), dtype=np.float64)
+
+
+def _correlations(x: Mapping[str, Floats]) -> Floats:
+    columns = np.column_stack([_standard(v) for v in x.values()])
+    return np.asarray(columns.T @ columns, dtype=np.float64)

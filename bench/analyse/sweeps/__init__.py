@@ -1,0 +1,1 @@
+"""Which rows hold what fixed while one count grows, and what follows from that."""

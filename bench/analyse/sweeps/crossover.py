@@ -1,0 +1,273 @@
+"""At how many channels a block of more layers and fewer MACs starts to win: predicted from what a layer costs, and found.
+
+The model of one place: time = a x layers + b x MACs, with b of each block's own and a shared. A layer is a convolution
+with the batch norm and ReLU that follow it, in the depth sweep as in the channel sweep, so a's unit is the same in both.
+a is what the line through the *standard* block's depth sweep gives for each layer; b is what that line, and the one of
+the separable block in the same experiment, leave at no layers, over the MACs that were held. With c channels in and out,
+P output pixels of the whole batch and kernel k, standard has 1 layer and c^2 k^2 P MACs, and separable 2 layers and
+c (k^2 + c) P, so that equal times mean (b_standard k^2 - b_separable) P c^2 - b_separable k^2 P c - a = 0.
+
+What the prediction leaves out: b is taken at the depth sweep's kernel, channels and maps and holds for all others here,
+and what a layer's activations cost is in b or, where they grow with depth, in a. So sweeps that hold activations are
+preferred. The interval carries how well the times are known and not whether the model is right: the comparison shows that.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
+from typing import Literal
+
+import numpy as np
+
+from bench.analyse.runs.journal import Floats
+from bench.analyse.runs.summary import Record
+from bench.analyse.sweeps.designed import Place, Sweep
+from bench.analyse.sweeps.layer_cost import Estimate, implied
+from bench.spec.columns import MEASURED
+from bench.spec.format import digits
+
+BASELINE, BLOCK = "standard", "separable"
+FEWEST_CHANNELS = 3  # of a row, or it crosses anywhere
+Kind = Literal["found", "below", "above", "stops", "several"]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where measured speedups along one row of channels cross 1, by straight lines through ln speedup over ln channels.
+
+    `found`: separable wins from `channels` on; between `before` and `after`, which were measured. `low` and `high` are
+    where the ends of the intervals cross; None where they don't within the row. `below` and `above`: it wins in all of
+    the row, or nowhere. `stops`: it wins up to `channels`. `several`: it crosses at each of `crossings`.
+    """
+
+    kind: Kind
+    least: int
+    most: int
+    crossings: tuple[float, ...] = ()
+    before: int | None = None
+    after: int | None = None
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def channels(self) -> float | None:
+        """The one crossing; None where there are none or several."""
+        return self.crossings[0] if len(self.crossings) == 1 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Crossover:
+    """One row of channels at one place, size and kernel: the prediction and what was found.
+
+    `predicted` is inf where the model says that separable never wins. layer_s and the two mac_s are what it is made of.
+    """
+
+    place: Place
+    experiment: str
+    source: str  # the experiment that the costs are from
+    kernel: int
+    height: int
+    width: int
+    layer_s: Estimate
+    mac_s: tuple[Estimate, Estimate]  # of the standard and of the separable block
+    predicted: Estimate
+    found: Found
+
+    @property
+    def agrees(self) -> bool | None:
+        """Whether the predicted and the found range overlap; None where either has no interval."""
+        low, high = self.range_found
+        if self.predicted.low is None or self.predicted.high is None or self.found.kind in ("several", "stops"):
+            return None
+        return self.predicted.low <= high and low <= self.predicted.high
+
+    @property
+    def off(self) -> float | None:
+        """The factor, 1 or more, between prediction and what was found; None where that is several or stops.
+
+        Beyond the row, where nothing was found, any prediction is as good as another.
+        """
+        p, f = self.predicted.value, self.found
+        if f.kind in ("several", "stops"):
+            return None
+        if f.channels is not None:
+            return max(p / f.channels, f.channels / p) if p > 0 else math.inf
+        return max(1.0, p / f.least if f.kind == "below" else f.most / p)
+
+    @property
+    def range_found(self) -> tuple[float, float]:
+        """Where the crossing may be by what was measured, 0 and inf standing for beyond the row."""
+        f = self.found
+        if f.kind == "below":
+            return 0.0, float(f.least) if f.high is None else f.high
+        if f.kind == "above":
+            return float(f.most) if f.low is None else f.low, math.inf
+        return 0.0 if f.low is None else f.low, math.inf if f.high is None else f.high
+
+
+def crossovers(sweeps: Iterable[Sweep], pairs: Iterable[Record]) -> tuple[Crossover, ...]:
+    """A prediction and what was found, for each row of channels whose place has depth sweeps of both blocks."""
+    sources = _sources(sweeps)
+    said = []
+    for (place, experiment, kernel, height, width), rows in _rows(pairs).items():
+        if place in sources:
+            standard, separable = sources[place]
+            (layer_s, a), (standard_s, b), (separable_s, d) = _costs(standard, separable)
+            pixels = height * width * place.batch
+            value = float(solved(np.array([layer_s.value]), np.array([standard_s.value]), np.array([separable_s.value]), kernel, pixels)[0])  # fmt: skip
+            draws = None if a is None or b is None or d is None else solved(a, b, d, kernel, pixels)
+            predicted, seen = Estimate.of(value, draws), observed(rows)
+            said.append(Crossover(place, experiment, standard.experiment, kernel, height, width, layer_s, (standard_s, separable_s), predicted, seen))  # fmt: skip
+    return tuple(said)
+
+
+def solved(layer_s: Floats, standard_s: Floats, separable_s: Floats, kernel: int, pixels: int) -> Floats:
+    """The channels at which both take equal time, from seconds per layer and per MAC of each; inf where separable never wins."""
+    squared = kernel**2
+    lead = (standard_s * squared - separable_s) * pixels
+    linear = separable_s * squared * pixels
+    with np.errstate(divide="ignore", invalid="ignore"):
+        root = (linear + np.sqrt(linear**2 + 4 * lead * layer_s)) / (2 * lead)
+    return np.where(lead > 0, root, math.inf)
+
+
+def observed(rows: Sequence[Record]) -> Found:
+    """Where the measured speedups of pairs with different channels cross 1."""
+    rows = sorted(rows, key=lambda r: int(r["c_in"]))
+    x = [math.log(r["c_in"]) for r in rows]
+    channels = [int(r["c_in"]) for r in rows]
+    y = [math.log(r["speedup"]) for r in rows]
+    every = _crossings(x, y)
+    least, most = channels[0], channels[-1]
+    sure = all(r["speedup_ci_low"] is not None for r in rows)
+    ends = [[math.log(r[c]) for r in rows] for c in ("speedup_ci_high", "speedup_ci_low")] if sure else []
+    low, high = (_only(x, e) for e in ends) if sure else (None, None)
+    if not every:
+        return Found("below" if y[0] > 0 else "above", least, most, low=low, high=high)
+    at = tuple(math.exp(c) for c in every)
+    if len(at) > 1:
+        return Found("several", least, most, at)
+    after = next(c for c in channels if c >= at[0] * (1 - 1e-9))
+    before = channels[max(0, channels.index(after) - 1)]
+    if y[-1] > 0:
+        return Found("found", least, most, at, before, after, low, high)
+    return Found("stops", least, most, at, before, after, high, low)
+
+
+def sentence(c: Crossover, where: str = "") -> str:
+    """`1 thread, kernel 3: predicted 21 [15, 30] channels, found 24 [22, 26], between 16 and 32`."""
+    words = ", ".join(filter(None, (where, f"kernel {c.kernel}")))
+    return f"{words}: predicted {predicted_words(c.predicted)}, {found_words(c.found)}"
+
+
+def predicted_words(e: Estimate) -> str:
+    """`21 [15, 30] channels`, or that separable never wins."""
+    if math.isinf(e.value):
+        return "that separable never wins"
+    if e.low is None or e.high is None:
+        return f"{_whole(e.value)} channels"
+    return f"{_whole(e.value)} [{_whole(e.low)}, {_whole(e.high)}] channels"
+
+
+def found_words(f: Found) -> str:
+    """What was found, in words."""
+    if f.kind == "below":
+        return f"found below {f.least}: separable wins in the whole row"
+    if f.kind == "above":
+        return f"found above {f.most}: separable wins nowhere in the row"
+    if f.kind == "several":
+        return f"several crossings found, at {', '.join(_whole(c) for c in f.crossings)}"
+    at = _whole(f.crossings[0])
+    ends = "" if f.low is None or f.high is None else f" [{_whole(f.low)}, {_whole(f.high)}]"
+    if f.kind == "stops":
+        return f"but separable was found to win only up to {at}{ends}"
+    return f"found {at}{ends}, between {f.before} and {f.after}"
+
+
+def _whole(channels: float) -> str:
+    if math.isinf(channels):
+        return "never"
+    return digits(channels, 2) if channels < 1 else f"{channels:.0f}"
+
+
+def _sources(sweeps: Iterable[Sweep]) -> dict[Place, tuple[Sweep, Sweep]]:
+    """The depth sweeps of both blocks of one experiment and kernel, for each place: those that hold activations best."""
+    by_place: dict[Place, list[tuple[Sweep, Sweep]]] = {}
+    deep = [s for s in sweeps if s.grows == "layers" and not s.place.predicted]
+    for one, other in itertools.product(deep, deep):
+        if (one.block, other.block) == (BASELINE, BLOCK) and _same(one, other):
+            by_place.setdefault(one.place, []).append((one, other))
+    return {place: min(some, key=lambda pair: _growth(pair[0])) for place, some in by_place.items()}
+
+
+def _same(one: Sweep, other: Sweep) -> bool:
+    return (one.experiment, one.kernel, one.place) == (other.experiment, other.kernel, other.place)
+
+
+def _growth(sweep: Sweep) -> float:
+    """Largest / smallest of the activations."""
+    every = [p.activations for p in sweep.points]
+    return max(every) / min(every)
+
+
+_Known = tuple[Estimate, Floats | None]
+
+
+def _costs(standard: Sweep, separable: Sweep) -> tuple[_Known, _Known, _Known]:
+    """Seconds per layer, and per MAC of standard and of separable, with their draws; the two sweeps are drawn apart."""
+    one, other = implied(standard), implied(separable, seed=2)
+    macs = [float(np.mean([p.macs for p in s.points])) for s in (standard, separable)]
+    a = None if one.draws is None else one.draws[0]
+    b = None if one.draws is None else one.draws[1] / macs[0]
+    d = None if other.draws is None else other.draws[1] / macs[1]
+    return (
+        (one.each, a),
+        (Estimate.of(one.constant.value / macs[0], b), b),
+        (Estimate.of(other.constant.value / macs[1], d), d),
+    )
+
+
+_Key = tuple[Place, str, int, int, int]
+
+
+def _rows(pairs: Iterable[Record]) -> dict[_Key, list[Record]]:
+    """Measured pairs of the two blocks that differ in their channels alone, one block deep."""
+    names = [f.name for f in fields(Place)]
+    groups: dict[_Key, list[Record]] = {}
+    for r in pairs:
+        usual = (r["depth"], r["stride"], r["dilation"], r["padding"]) == (1, 1, 1, "same")
+        if (r["baseline"], r["block"]) == (BASELINE, BLOCK) and usual and r["c_in"] == r["c_out"] and _measured(r):
+            place = Place(*(r["pass" if n == "pass_" else n] for n in names))
+            groups.setdefault((place, r["experiment"], r["kernel"], r["height"], r["width"]), []).append(r)
+    return {k: rows for k, rows in groups.items() if len({r["c_in"] for r in rows}) == len(rows) >= FEWEST_CHANNELS}
+
+
+def _measured(row: Record) -> bool:
+    return row["status"] in MEASURED and row["speedup"] is not None
+
+
+def _crossings(x: Sequence[float], y: Sequence[float]) -> list[float]:
+    """Where straight lines through the points change sign; a point at 0 itself belongs to the side before it."""
+    signs = [v > 0 for v in y]
+    return [x[i] + (x[i + 1] - x[i]) * y[i] / (y[i] - y[i + 1]) for i in range(len(x) - 1) if signs[i] != signs[i + 1]]
+
+
+def _only(x: Sequence[float], y: Sequence[float]) -> float | None:
+    """The channels of the only crossing; None where there is none or several."""
+    found = _crossings(x, y)
+    return math.exp(found[0]) if len(found) == 1 else None
+
+
+Words = Callable[[Place], str]
+
+
+def sentences(found: Sequence[Crossover], where: Words = lambda place: place.label) -> list[str]:
+    """A sentence for each row, and one on how often prediction and finding agree."""
+    told = [sentence(c, where(c.place)) for c in found]
+    judged = [c for c in found if c.agrees is not None]
+    if judged:
+        told.append(f"Prediction and finding overlap in {sum(bool(c.agrees) for c in judged)} of {len(judged)} rows")
+    return told

@@ -1,0 +1,86 @@
+"""Which experiment asks what, by the structure of its rows and not by its name: so that each row has a picture that fits.
+
+A sweep of shapes varies channels or kernels, a dose varies one or two settings at one shape, and networks have no shape
+of their own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.analyse.runs.summary import Record
+from bench.spec.columns import FAILED, TOLD
+
+SETTINGS = ("threads", "batch", "dtype", "layout", "allocator", "waiting", "mode", "cudnn_benchmark", "pass")
+NUMBERS = ("batch", "threads")  # that stand on an axis by their size
+MOST_FACTORS = 2
+_FIXED = ("c_in", "c_out", "height", "width", "kernel", "stride", "padding", "dilation", "depth")
+_SHAPES = ("c_in", "c_out", "kernel")
+
+
+@dataclass(frozen=True, slots=True)
+class Dose:
+    """The rows of one block at one shape on one device, in which `factors` vary, that with the most values first."""
+
+    experiment: str
+    device: str
+    block: str
+    baseline: str
+    factors: tuple[str, ...]
+    rows: tuple[Record, ...]
+
+
+def doses(pairs: Sequence[Record]) -> tuple[Dose, ...]:
+    """The doses among rows of pairs.csv that hold a speedup, measured or predicted: one or two settings vary, each combination stands once, the shape holds."""
+    groups: dict[tuple[str, str, str, str], list[Record]] = {}
+    for r in pairs:
+        if r["kernel"] is not None:
+            groups.setdefault((r["experiment"], r["device"], r["block"], r["baseline"]), []).append(r)
+    found = []
+    for key, rows in groups.items():
+        factors = _varying(rows, SETTINGS)
+        settled = [r for r in rows if r["status"] in TOLD and r["speedup"] is not None]
+        if _varying(rows, _FIXED) or not 1 <= len(factors) <= MOST_FACTORS or len(settled) < 2:
+            continue
+        if len({tuple(r[f] for f in factors) for r in rows}) == len(rows):
+            factors.sort(key=lambda f: (f not in NUMBERS, -len({r[f] for r in rows})))
+            found.append(Dose(*key, tuple(factors), tuple(settled)))
+    return tuple(found)
+
+
+def sweep_of_shapes(rows: Sequence[Record]) -> list[Record]:
+    """The blocks' rows to be drawn against channels and kernels; of a run without such a sweep all of its blocks.
+
+    Where several experiments at one place sweep shapes, each stays, but stacks of several blocks only without any of one.
+    """
+    blocks = [r for r in rows if r["kernel"] is not None]
+    by_experiment: dict[tuple[str, str], list[Record]] = {}
+    for r in blocks:
+        by_experiment.setdefault((r["device"], r["experiment"]), []).append(r)
+    sweeping = {key for key, some in by_experiment.items() if _sweeps(some)}
+    if not sweeping:
+        return blocks
+    kept = [r for r in blocks if (r["device"], r["experiment"]) in sweeping]
+    single = [r for r in kept if r["depth"] == 1]
+    return single or kept
+
+
+def unswept(rows: Sequence[Record]) -> dict[str, int]:
+    """How many rows that hold a speedup or failed sweep_of_shapes leaves out of each run, by run_id; none where it finds nothing to keep."""
+    kept = {id(r) for r in sweep_of_shapes(rows) or rows}
+    return Counter(str(r["run_id"]) for r in rows if id(r) not in kept and r["status"] in (*TOLD, *FAILED))
+
+
+def _sweeps(rows: Sequence[Record]) -> bool:
+    """Whether channels or kernel vary while all else of a shape holds."""
+    seen: dict[tuple[object, ...], set[tuple[object, ...]]] = {}
+    for r in rows:
+        rest = tuple(r[name] for name in (*_FIXED, *SETTINGS, "block") if name not in _SHAPES)
+        seen.setdefault(rest, set()).add(tuple(r[name] for name in _SHAPES))
+    return any(len(shapes) > 1 for shapes in seen.values())
+
+
+def _varying(rows: Sequence[Record], names: Sequence[str]) -> list[str]:
+    return [name for name in names if len({r[name] for r in rows}) > 1]

@@ -1,0 +1,121 @@
+"""Where a call's time goes: a block walked layer by layer, each step timed in its place.
+
+The steps are the block's own modules in the order of its forward pass, so that each finds its input as the layer before
+left it. The walk is the eager call without `nn.Sequential` round it; what the call takes beyond the sum of its steps is
+the gaps between them: on a card mostly waiting for the host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+from bench.measure.modules import Evaluation, Sum
+
+if TYPE_CHECKING:
+    from bench.measure.device.devices import Device
+    from bench.spec.columns import Part
+
+ROUNDS, WALKS = 5, 5  # so many walks in each of so many rounds
+LONG_NS = 50e6  # of walks in a round; where they would take longer there is one
+ENOUGH_NS = 0.2e9  # of one arm in one process: long calls have fewer rounds, and hardly differ
+MOST_STEPS = 256  # a card's queue holds about a thousand launches, and a deep stack would overrun it
+Step = tuple["Part | None", Callable[[], object]]
+
+
+class Walk:
+    """The steps of a row of modules from `x` on; after all of them `output` is what the row makes of it."""
+
+    def __init__(self, module: nn.Sequential, x: Tensor) -> None:
+        self._input = x
+        self._held: list[Tensor] = []
+        self.steps: list[Step] = [(None, self._start)]
+        self._row(module)
+
+    @property
+    def output(self) -> Tensor:
+        """What the last step left."""
+        return self._held[-1]
+
+    def _row(self, row: nn.Sequential) -> None:
+        for module in row:
+            if isinstance(module, Sum):
+                self.steps.append((None, self._fork))
+                self._row(module.body)
+                self.steps.append((None, self._swap))
+                self._row(module.shortcut)
+                self.steps.append(("other", self._add))
+            else:
+                self.steps.append((part_of(module), partial(self._through, module)))
+
+    def _start(self) -> None:
+        self._held = [self._input]
+
+    def _through(self, module: nn.Module) -> None:
+        self._held[-1] = module(self._held[-1])
+
+    def _fork(self) -> None:
+        self._held.append(self._held[-1])
+
+    def _swap(self) -> None:
+        self._held[-2:] = reversed(self._held[-2:])
+
+    def _add(self) -> None:
+        beside = self._held.pop()
+        self._held[-1] = self._held[-1] + beside
+
+
+def part_of(module: nn.Module) -> Part:
+    """The part of a block that a module belongs to."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        if module.groups == module.in_channels > 1:
+            return "depthwise"
+        plain = isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1) and module.groups == 1
+        return "pointwise" if plain else "conv"
+    return "norm_act" if isinstance(module, nn.BatchNorm2d | nn.ReLU | nn.ReLU6) else "other"
+
+
+def parts_ns(
+    device: Device, evaluation: Evaluation, evaluations: int, own_ns: float | None = None
+) -> dict[str, float] | None:
+    """Nanoseconds of one evaluation of a block of ours, `whole` and in each Part: the least over walks, as what disturbs a call only adds.
+
+    On a CPU the whole call is timed alone beside each walk, so that whatever else runs is met by both alike. On a card it is what a sample
+    of so many `evaluations` takes each, by the host's clock, and the parts are the card's own times. The events between its steps take
+    time there too, each about the same: what the steps take beyond the whole call by itself, `own_ns`, is shared out among them.
+
+    None where a call is no plain row of modules (in training, of a graph's replay, of compiled code), where it has too many steps, and
+    on a device that can't time steps.
+    """
+    if evaluation.call is not evaluation.module or evaluation.replay is not None or evaluation.training:
+        return None
+    walk = Walk(evaluation.module, evaluation.input)
+    if len(walk.steps) > MOST_STEPS:
+        return None
+    queued = device.torch_device.type != "cpu"
+    calls: list[Callable[[], object]] = [call for _, call in walk.steps]
+    at_once = evaluations if queued else 1
+    once = device.time(evaluation, at_once) / at_once
+    each = WALKS if once * WALKS < LONG_NS else 1
+    rounds = max(1, min(ROUNDS, round(ENOUGH_NS / (once * (evaluations + WALKS if queued else 2 * WALKS)))))
+    whole = [once]
+    walks: list[list[float]] = []
+    for _ in range(rounds):
+        if queued:
+            whole.append(device.time(evaluation, at_once) / at_once)
+        taken = device.steps(calls if queued else [evaluation, *calls], each)
+        if taken is None:
+            return None
+        if not queued:
+            whole += [first for first, *_ in taken]
+            taken = [rest for _, *rest in taken]
+        walks += taken
+    found: dict[str, float] = {"whole": min(whole)}
+    timed = [(part, min(ns)) for (part, _), *ns in zip(walk.steps, *walks, strict=True) if part is not None]
+    beyond = 0.0 if own_ns is None else max(0.0, sum(ns for _, ns in timed) - own_ns) / len(timed)
+    for part, ns in timed:
+        found[part] = found.get(part, 0.0) + max(0.0, ns - beyond)
+    return {part: round(ns, 1) for part, ns in found.items()}

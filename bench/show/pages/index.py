@@ -1,0 +1,153 @@
+"""index.html of a folder of results: every run below it in a line, with its finding, its verdicts and its page."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from bench.analyse.claims.answers import ANSWERS, PREDICTED_ANSWERS, WOULD_BE
+from bench.analyse.runs import noise_floor
+from bench.analyse.runs.run_folder import Run, read_tables, write_text
+from bench.show.pages import multi_run, report
+from bench.show.pages.frame import render
+from bench.show.pages.svg import Letters
+from bench.show.text import run_facts
+from bench.spec.columns import FILES
+from bench.spec.errors import UserError
+
+NAME = "index.html"
+ROOT = "results"  # a folder of this name has an index that is kept up to date
+_MARKS = ("journal.jsonl", FILES["m"])
+_JSON = "environment.json", "plan.json", "verdict.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A run in the index. `link` is the address of its page, empty where it has none."""
+
+    name: str
+    link: str
+    when: str
+    machine: str
+    torch: str
+    config: str
+    state: str
+    measured: str
+    finding: str
+    verdicts: str
+    would_be: str
+
+
+def root_of(folder: Path) -> Path | None:
+    """The nearest folder above that is called results, whose index tells of this run; None where there is none."""
+    return next((above for above in folder.resolve().parents if above.name == ROOT), None)
+
+
+def write(root: Path) -> Path:
+    """Write index.html of all runs below `root`, from what bench report wrote of them. UserError where `root` is no folder."""
+    if not root.is_dir():
+        raise UserError(str(root), "there is no such folder", "Name one that holds runs, such as results.")
+    entries = [entry(folder, root) for folder in runs_below(root)]
+    entries.sort(key=lambda e: (e.when, e.name), reverse=True)
+    pages = [(p.stem, quote(p.name)) for p in sorted(root.glob("*.html")) if _is_of_several(p)]
+    path = root / NAME
+    write_text(path, render("index.html.j2", Letters(), entries=entries, pages=pages))
+    return path
+
+
+def runs_below(root: Path) -> Iterator[Path]:
+    """Folders of runs below `root`, which do not hold further ones; links to folders are not followed."""
+    for at, folders, files in os.walk(root):
+        folders.sort()
+        if any(mark in files for mark in _MARKS):
+            folders.clear()
+            yield Path(at)
+
+
+def entry(folder: Path, root: Path) -> Entry:
+    """What is known of a run without its journal."""
+    told, plan, verdicts = (_json(folder / name) for name in _JSON)
+    name = folder.relative_to(root).as_posix() if folder != root else folder.resolve().name
+    try:
+        run = read_tables(folder)
+    except UserError:
+        run = None
+    return Entry(
+        name=name,
+        link=quote((folder.relative_to(root) / report.NAME).as_posix()) if (folder / report.NAME).is_file() else "",
+        when=str(told.get("started_utc") or "")[:16].replace("T", " "),
+        machine=", ".join(dict.fromkeys(str(d.get("name") or k) for k, d in (told.get("devices") or {}).items())),
+        torch=str(told.get("torch") or ""),
+        config=str(plan.get("name") or ""),
+        state="complete" if (folder / "DONE").exists() or not (folder / _MARKS[0]).exists() else "INCOMPLETE",
+        measured="" if run is None else run_facts.measured(run),
+        finding="no tables yet: bench report writes them" if run is None else _finding(run, folder),
+        verdicts=_verdicts(verdicts),
+        would_be=_would_be(verdicts),
+    )
+
+
+def _is_of_several(path: Path) -> bool:
+    """Whether a page is one of several runs, by its title."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return multi_run.TITLE in file.read(2000)
+    except OSError:
+        return False
+
+
+def _finding(run: Run, folder: Path) -> str:
+    if not noise_floor.is_aa(run):
+        return report.finding(run)
+    band = _json(folder / "aa.json").get("noise_band")
+    return (
+        f"Blocks against themselves: noise band ±{band * 100:.1f} %."
+        if band is not None
+        else "Blocks against themselves."
+    )
+
+
+def _verdicts(told: dict[str, Any]) -> str:
+    """`3 supported, 2 refuted; exact: 3 supported`: what confirms, of verdict.json, arithmetic that no clock was asked of apart."""
+    own = [v for v in _every(told) if v.get("confirmatory")]
+    clocked, exact = (_counts([v for v in own if (v.get("regime") == "exact") is by], ANSWERS) for by in (False, True))
+    return "; ".join(filter(None, (clocked, exact and f"exact: {exact}")))
+
+
+def _would_be(told: dict[str, Any]) -> str:
+    """`WOULD BE: 3 supported, 1 undecided`: what a model says of predicted devices; nothing where it says nothing."""
+    said = _counts([v for v in _every(told) if v.get("predicted")], PREDICTED_ANSWERS)
+    return said and f"{WOULD_BE.strip()}: {said}"
+
+
+def _counts(verdicts: Sequence[dict[str, Any]], answers: Sequence[str]) -> str:
+    counts = Counter(str(v.get("answer")) for v in verdicts)
+    return ", ".join(f"{counts[a]} {a.removeprefix(WOULD_BE).lower()}" for a in answers if counts[a])
+
+
+def _every(told: dict[str, Any]) -> list[dict[str, Any]]:
+    return [v for c in told.get("claims") or () for v in c.get("verdicts") or ()]
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """A file's object; an empty one where it can't be read."""
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def refresh(folders: Sequence[Path]) -> None:
+    """Write the index again of each folder called results that one of these runs lies in; what can't be written stays as it is."""
+    for root in dict.fromkeys(filter(None, map(root_of, folders))):
+        try:
+            write(root)
+        except OSError:  # a view of views: no run fails for it
+            continue

@@ -1,0 +1,201 @@
+"""The claims as a forest plot: a row for each verdict, its effect with the interval, what is confirmed above what is explored."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from bench.analyse.claims.answers import ANSWERS, PREDICTED_ANSWERS, Answer, Effect, Verdict
+from bench.analyse.claims.claims import BY_ID
+from bench.analyse.claims.judge import Verdicts
+from bench.analyse.runs import noise_floor
+from bench.analyse.runs.run_folder import Run
+from bench.analyse.runs.summary import records_of
+from bench.analyse.stats.regression import listed
+from bench.show.plots import panels, style
+from bench.show.text.claims import effect
+
+MOST_EXPLORED = 48
+LOOKS: dict[Answer, tuple[str, str, bool]] = {  # colour, marker, hollow
+    "SUPPORTED": ("#0072B2", "o", False),
+    "REFUTED": ("#D55E00", "s", False),
+    "EQUIVALENT": ("#009E73", "D", False),
+    "UNDECIDED": (style.INK, "o", True),
+    "NOT MEASURED": (style.FAINT, "", False),
+    **dict.fromkeys(PREDICTED_ANSWERS, (style.VIOLET[0], "D", True)),
+}
+_LINE = 0.215  # inches from one row to the next
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A line of the plot: a heading, or a verdict under one."""
+
+    text: str
+    verdict: Verdict | None = None
+    part: bool = False  # a heading of confirmed or explored
+
+
+def draw(run: Run, found: Verdicts, folder: Path) -> tuple[Path, ...]:
+    """Write claims.png and claims.svg into `folder`; nothing for an A/A run, or where no claim has an effect."""
+    figure = None if noise_floor.is_aa(run) else picture(run, found)
+    return () if figure is None else style.save(figure, folder, "claims")
+
+
+def picture(run: Run, found: Verdicts, letters: Mapping[str, str] | None = None) -> Figure | None:
+    """Ratios on the left, elasticities (if there are any) on the right, on rows of their own for each verdict.
+
+    `run` is measured in the footer's words; `letters` by run_id where there are several.
+    """
+    if not any(v.effect is not None and v.effect.value is not None for v in found.verdicts):
+        return None
+    rows, left = _rows(found, letters)
+    shown = [r.verdict for r in rows if r.verdict is not None]
+    slopes = any(_is_slope(v.effect) for v in shown)
+    figure, axes = style.panels(1 + slopes, 1 + slopes, "none")
+    if slopes:
+        axes[0].get_gridspec().set_width_ratios([1.9, 1])  # type: ignore[union-attr]
+    wide = 2.0 if any(v.predicted for v in shown) else 0.0  # the words WOULD BE
+    figure.set_size_inches((11.0 if slopes else 10.0) + wide, _LINE * len(rows) + 0.7)
+    heights = {id(row): len(rows) - 1 - i for i, row in enumerate(rows)}
+    _ratio_scale(axes[0], shown)
+    if slopes:
+        _slope_scale(axes[1], shown)
+    for axis in axes:
+        axis.set_ylim(-0.7, len(rows) - 0.4)
+        axis.grid(False, axis="y")
+        axis.spines["left"].set_visible(False)
+        axis.tick_params(axis="y", length=0)
+        ys = [heights[id(r)] for r in rows if r.verdict is not None]
+        axis.hlines(ys, 0, 1, transform=axis.get_yaxis_transform(), colors=style.GRID, lw=0.6, zorder=0)
+        for row in rows:
+            if row.part and heights[id(row)] < len(rows) - 1:
+                axis.axhline(heights[id(row)] + 0.62, color=style.FAINT, lw=0.8)
+    for row in rows:
+        if row.verdict is not None:
+            _verdict(axes, row.verdict, heights[id(row)])
+    axes[0].set_yticks([heights[id(r)] for r in rows], [r.text for r in rows], fontsize=8)
+    for label, row in zip(axes[0].get_yticklabels(), rows, strict=True):
+        label.set_fontweight("bold" if row.part else "normal")
+        label.set_color(style.FAINT if row.text.startswith(" ") else style.INK)
+    _align_left(figure, axes[0])
+    measured = [r for r in records_of(run.pairs) if panels.measured(r)]
+    how = "lines: 95 % interval of the effect · dotted: its range over cells, which is no interval · upright ticks: what the claim is held against · p of confirmed answers: Holm's correction; of explored ones: none, so among so many some are luck"  # fmt: skip
+    style.frame(figure, _title(found), panels.footer(run, measured, how), _handles(shown), left)
+    return figure
+
+
+def _rows(found: Verdicts, letters: Mapping[str, str] | None) -> tuple[list[_Row], str]:
+    """All rows from the top, and what finds no room."""
+    first = [v for v in found.verdicts if v.confirmatory]
+    others = [v for v in found.verdicts if not v.confirmatory and not v.predicted and v.effect is not None]
+    would = [v for v in found.verdicts if v.predicted and v.effect is not None]
+    rows: list[_Row] = []
+    parts = (("Confirmatory", first), ("Exploratory", others[:MOST_EXPLORED]), ("Predicted, not measured", would[:MOST_EXPLORED]))  # fmt: skip
+    for heading, some in parts:
+        if some:
+            rows.append(_Row(heading, part=True))
+        for claim in dict.fromkeys(v.claim for v in some):
+            mine = [v for v in some if v.claim == claim]
+            alone = mine[0] if mine[0].answer == "NOT MEASURED" else None
+            rows.append(_Row(BY_ID[claim].statement, alone))
+            rows += [_Row(f"    {where(v, letters)}", v) for v in mine if v is not alone]
+    left = [f"{more} more that were {word}" for word, some in (("explored", others), ("predicted", would)) if (more := len(some) - MOST_EXPLORED) > 0]  # fmt: skip
+    return rows, f"{listed(left)} are not drawn; verdict.json has them." if left else ""
+
+
+def where(v: Verdict, letters: Mapping[str, str] | None = None) -> str:
+    """Where and of what, as short as can be; of several runs with the letters of those that it rests on, as `[A, B]`."""
+    about = v.about.removesuffix(" against standard").replace("mobilenet_v1 against mobilenet_v1_standard", "mobilenet_v1")  # fmt: skip
+    whose = f" [{', '.join(sorted({letters[r] for r in v.runs if r in letters}))}]" if letters and v.site.device and v.runs else ""  # fmt: skip
+    return ", ".join(filter(None, (v.site.label if v.site.device else "", about))) + whose
+
+
+def _is_slope(e: Effect | None) -> bool:
+    return e is not None and "elasticit" in e.unit
+
+
+def _values(shown: Sequence[Verdict], slopes: bool) -> list[float]:
+    some = [v.effect for v in shown if v.effect is not None and _is_slope(v.effect) == slopes]
+    return [float(x) for e in some for x in (e.value, e.low, e.high) if x is not None and math.isfinite(x)]
+
+
+def _ratio_scale(axis: Axes, shown: Sequence[Verdict]) -> None:
+    values = [v for v in _values(shown, False) if v > 0]
+    held = [t for v in shown if v.effect is not None and not _is_slope(v.effect) for t in v.effect.lines]
+    style.ratio_axis(axis.xaxis, *style.limits([*values, *held, 1.0], room=1.2))
+    axis.axvline(1, color=style.FAINT, lw=1.2, zorder=1)
+    axis.set_xlabel("effect as a ratio")
+
+
+def _slope_scale(axis: Axes, shown: Sequence[Verdict]) -> None:
+    values = [*_values(shown, True), 0.0]
+    room = 0.08 * (max(values) - min(values)) + 0.05
+    axis.set_xlim(min(values) - room, max(values) + room)
+    step = 0.5 if max(values) - min(values) > 0.5 else 0.25
+    axis.xaxis.set_major_locator(FixedLocator([i * step for i in range(-8, 9) if min(values) - room <= i * step <= max(values) + room]))  # fmt: skip
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.axvline(0, color=style.FAINT, lw=1.2, zorder=1)
+    axis.set(xlabel="as an elasticity", yticks=[])
+
+
+def _verdict(axes: Sequence[Axes], v: Verdict, y: float) -> None:
+    """Its marker and line on the panel of its unit, and its answer beyond the last panel."""
+    colour, marker, hollow = LOOKS[v.answer]
+    faint = 1.0 if v.confirmatory else 0.75
+    e = v.effect
+    if e is not None and e.value is not None:
+        axis = axes[-1] if _is_slope(e) else axes[0]
+        if e.low is not None and e.high is not None:
+            ranged = "range" in e.unit
+            if v.predicted:
+                axis.barh([y], [e.high - e.low], 0.62, [e.low], color="none", edgecolor=colour, hatch="//////", lw=0.4, zorder=1.5)  # fmt: skip
+            axis.plot([e.low, e.high], [y, y], color=colour, lw=1.2 if ranged else 1.9, ls=(0, (1, 1.5)) if ranged else "-", alpha=faint, zorder=2, solid_capstyle="butt")  # fmt: skip
+        if not _is_slope(e):
+            axis.plot(e.lines, [y] * len(e.lines), ls="", marker="|", ms=11, mew=1.4, color=style.INK, zorder=2)
+        axis.plot([e.value], [y], marker=marker, ms=6 if v.confirmatory else 4.8, color=colour, mfc="white" if hollow else colour, mew=1.3, alpha=faint, zorder=4)  # fmt: skip
+    words = f"{v.answer}  {effect(e)}".rstrip()
+    weight = "bold" if v.confirmatory and v.answer in ("SUPPORTED", "REFUTED", "EQUIVALENT") else "normal"
+    axes[-1].annotate(words, (1, y), (6, 0), xycoords=("axes fraction", "data"), textcoords="offset points", va="center", fontsize=7.5, color=colour, fontweight=weight, annotation_clip=False)  # fmt: skip
+
+
+def _align_left(figure: Figure, axis: Axes) -> None:
+    """The rows' words, which matplotlib ends at the axis, begin below each other instead."""
+    labels = axis.get_yticklabels()
+    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    widest = max(label.get_window_extent(renderer).width for label in labels) * 72 / figure.dpi
+    axis.tick_params(axis="y", pad=widest + 4)
+    for label in labels:
+        label.set_horizontalalignment("left")
+
+
+def _handles(shown: Sequence[Verdict]) -> list[Artist]:
+    found = {v.answer for v in shown if v.effect is not None}
+    handles: list[Artist] = [style.proxy(a.lower(), c, m, "-", hollow=h) for a, (c, m, h) in LOOKS.items() if a in found and a not in PREDICTED_ANSWERS]  # fmt: skip
+    if found & {*PREDICTED_ANSWERS}:
+        handles.append(Patch(facecolor="none", edgecolor=style.VIOLET[0], hatch="//////", lw=0.4, label="would be: predicted, within the model's error"))  # fmt: skip
+    return handles
+
+
+def _title(found: Verdicts) -> str:
+    """How many of the confirmed answers are which, and how many claims were not measured."""
+    first = [v for v in found.verdicts if v.confirmatory and v.answer != "NOT MEASURED"]
+    counts = Counter(v.answer for v in first)
+    words = [f"{counts[a]} {a.lower()}" for a in ANSWERS if counts[a]]
+    exact = first and all(v.regime == "exact" for v in first)
+    missing = sum(v.confirmatory and v.answer == "NOT MEASURED" for v in found.verdicts)
+    left = f"; {missing} of {len(BY_ID)} claims not measured" if missing else ""
+    would = sum(v.predicted for v in found.verdicts)
+    apart = f"; {would} more only predicted" if would else ""
+    if exact:
+        return f"By arithmetic alone {listed(words)}{left}{apart}"
+    return f"Of {len(first)} answers {listed(words)}{left}{apart}" if first else f"Nothing was measured{apart.replace(' more', ' answers')}"  # fmt: skip

@@ -1,0 +1,131 @@
+"""Where separable starts to win on an axis of channels: predicted from what layers and MACs cost, and found."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from bench.analyse.runs.run_folder import Run
+from bench.analyse.runs.summary import records_of, times
+from bench.analyse.sweeps.crossover import Crossover, crossovers, found_words, predicted_words
+from bench.analyse.sweeps.designed import find
+from bench.show.plots import panels, style
+from bench.show.plots.facets import MOST_GROUPS, told_apart
+
+_PREDICTED, _FOUND = style.look(1), style.look(0)
+_WORDS = {"fontsize": 7.5, "va": "bottom", "zorder": 5}
+
+
+def draw(run: Run, folder: Path) -> tuple[Path, ...]:
+    """Write crossover.png and crossover.svg into `folder`; nothing where no place has both kinds of sweep."""
+    figure = picture(run)
+    return () if figure is None else style.save(figure, folder, "crossover")
+
+
+def picture(run: Run) -> Figure | None:
+    """A panel for each place, in it a pair of bars for each kernel: the predicted range above the one found."""
+    pairs = records_of(run.pairs)
+    found = crossovers(find(records_of(run.measurements)), pairs)
+    if not found:
+        return None
+    words = told_apart(list(dict.fromkeys(c.place for c in found)))
+    keys = list(dict.fromkeys((c.place, c.experiment, c.height, c.width) for c in found))
+    shown = keys[:MOST_GROUPS]
+    across = panels.columns([(str(k), 0) for k in shown])
+    figure, axes = style.panels(len(shown), across, "none")
+    low, high = min(c.found.least for c in found), max(c.found.most for c in found)
+    for axis, key in zip(axes, shown, strict=True):
+        here = [c for c in found if (c.place, c.experiment, c.height, c.width) == key]
+        _scale(axis, low, high, here)
+        for i, c in enumerate(here):
+            _pair(axis, c, len(here) - 1 - i)
+        size = f"{key[2]} px" if len({(c.height, c.width) for c in found}) > 1 else ""
+        style.name_panel(axis, ", ".join(filter(None, (words[key[0]], size))))
+    panels.label_outer(axes, across, "kernel")
+    left = f"{len(keys) - len(shown)} more places are not drawn." if len(keys) > len(shown) else ""
+    drawn = {(c.experiment, c.place.device) for c in found}
+    blocks = [r for r in pairs if (r["experiment"], r["device"]) in drawn and panels.measured(r)]
+    how = "predicted: time = a x layers + b x MACs, a and b from the straight lines through the sweeps of depth at fixed MACs · its bar: 95 % interval over resamples of those times, not of the model · found: speedup 1 by lines through ln speedup over ln channels; its bar: where the ends of the 95 % intervals cross"  # fmt: skip
+    style.frame(figure, _title(found), panels.footer(run, blocks, how), _handles(), left)
+    return figure
+
+
+def _scale(axis: Axes, low: int, high: int, here: Sequence[Crossover]) -> None:
+    """Channels on a logarithmic axis a step wider than what was measured, which is shaded; kernels downwards."""
+    ticks = [2.0**e for e in range(math.floor(math.log2(low)) - 1, math.ceil(math.log2(high)) + 2)]
+    style.log_axis(axis.xaxis, low / 2.6, high * 2.6, ticks[:: math.ceil(len(ticks) / 10)], lambda v: f"{v:g}")
+    axis.axvspan(here[0].found.least, here[0].found.most, color=style.GRID, alpha=0.5, lw=0, zorder=0)
+    axis.set(ylim=(-0.6, len(here) - 0.3), yticks=range(len(here)))
+    axis.set_yticklabels([f"{c.kernel} x {c.kernel}" for c in reversed(here)])
+    axis.grid(False, axis="y")
+    axis.set_xlabel("channels in and out from which separable wins")
+
+
+def _pair(axis: Axes, c: Crossover, y: float) -> None:
+    """The prediction above, what was found below; an arrow where either lies beyond the axis or the row."""
+    p, f = c.predicted, c.found
+    _bar(axis, p.value, p.low, p.high, y + 0.17, _PREDICTED, hollow=True)
+    _word(axis, predicted_words(p).removesuffix(" channels"), p.value, y + 0.17, _PREDICTED)
+    low, high = c.range_found
+    if f.kind in ("below", "above"):
+        edge, beyond = (f.least, f.least / 1.5) if f.kind == "below" else (f.most, f.most * 1.5)
+        axis.annotate("", (beyond, y - 0.17), (edge, y - 0.17), arrowprops={"arrowstyle": "->", "color": _FOUND.colour, "lw": 1.4})  # fmt: skip
+        _word(axis, f"{f.kind} {f.least if f.kind == 'below' else f.most}", edge, y - 0.17, _FOUND)
+        return
+    for i, at in enumerate(f.crossings):
+        sure = (f.low, f.high) != (None, None)  # an end that is open reaches the edge
+        _bar(axis, at, low if sure else None, high if sure else None, y - 0.17, _FOUND, hollow=False)
+        if i == 0:
+            _word(axis, found_words(f).removeprefix("found ").partition(", between")[0], at, y - 0.17, _FOUND)
+
+
+def _bar(
+    axis: Axes, at: float, low: float | None, high: float | None, y: float, seen: style.Look, hollow: bool
+) -> None:
+    """A marker with its interval, cut at the edges of the axis, where an arrow stands for a marker beyond."""
+    left, right = axis.get_xlim()
+    if low is not None and high is not None:
+        axis.plot([max(low, left), min(high, right)], [y, y], color=seen.colour, lw=2.2, alpha=0.6, solid_capstyle="butt", zorder=2)  # fmt: skip
+    marker = seen.marker if left < at < right else "<" if at <= left else ">"
+    axis.plot([min(max(at, left * 1.06), right / 1.06)], [y], marker=marker, ms=6, color=seen.colour, mfc="white" if hollow else seen.colour, mew=1.3, zorder=4)  # fmt: skip
+
+
+def _word(axis: Axes, text: str, at: float, y: float, seen: style.Look) -> None:
+    """A bar's words above it, on the side of the panel where there is room."""
+    left, right = axis.get_xlim()
+    share = math.log(min(max(at, left), right) / left) / math.log(right / left)
+    side = "left" if share < 0.3 else "right" if share > 0.7 else "center"
+    axis.annotate(text, (min(max(at, left), right), y), (0, 4), textcoords="offset points", ha=side, color=seen.colour, **_WORDS)  # type: ignore[arg-type]  # fmt: skip
+
+
+def _handles() -> list[Artist]:
+    return [
+        style.proxy(
+            "predicted from the cost of layers and MACs", _PREDICTED.colour, _PREDICTED.marker, "-", hollow=True
+        ),
+        style.proxy("found", _FOUND.colour, _FOUND.marker, "-"),
+        Patch(color=style.GRID, alpha=0.5, lw=0, label="channels that were measured"),
+    ]
+
+
+def _title(found: Sequence[Crossover]) -> str:
+    """In how many rows the prediction lies within a factor of what was found, and the factor at the median."""
+    off = sorted(f for c in found if (f := c.off) is not None)
+    if not off:
+        return "From how many channels separable wins: no row can be held against its prediction"
+    median = off[len(off) // 2]
+    rows = f"{len(found)} row{'s' if len(found) != 1 else ''}"
+    if all(c.agrees is None for c in found):
+        return f"Where separable starts to win: the prediction from what layers and MACs cost is {times(median)} off at the median of {rows}, without intervals"
+    overlap = sum(bool(c.agrees) for c in found)
+    if math.isinf(median):
+        apart = "; in half of them only one of the two has separable win"
+    else:
+        apart = f", {times(median)} apart at the median" if median >= 1.005 else ""
+    return f"Where separable starts to win: the prediction from what layers and MACs cost overlaps with what was found in {overlap} of {rows}{apart}"  # fmt: skip

@@ -1,0 +1,292 @@
+"""Time against layers at fixed MACs, and against MACs at fixed layers: the two that a plain comparison can't tell apart."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import zip_longest
+from pathlib import Path
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bench.analyse.runs.run_folder import Run
+from bench.analyse.runs.summary import capital, records_of, times
+from bench.analyse.sweeps.designed import Place, Sweep, find
+from bench.analyse.sweeps.layer_cost import Estimate, implied
+from bench.show.plots import panels, style
+from bench.show.plots.facets import told_apart
+from bench.show.text import titles
+from bench.spec.devices.device_names import in_words, is_predicted
+from bench.spec.format import digits, in_seconds, unit_of
+
+MOST_ACROSS = 2  # panels side by side: with more the words are too small on a page
+MOST_PLACES = 8
+MOST_TOGETHER = 4  # of several devices side by side
+TALL = 2.3  # inches, of a row of panels
+LABEL_INCHES = 1.4  # beside the lines, for their words
+KNOWN = 0.25  # half-width of a slope that a title may lean on
+_LEAD = 8.6  # points from one line of words to the next
+_RAYS = ((1.0, (0, (5, 2))), (0.0, (0, (1, 2))))  # slope and line of what the sweeps are held against
+
+Row = tuple[str, ...]  # what a row of panels shows: of one experiment, kernel and kind of sweep
+
+
+def draw(run: Run, folder: Path) -> tuple[Path, ...]:
+    """Write depth.png and depth.svg into `folder`; nothing where no row's layers grow at fixed MACs."""
+    figure = picture(run)
+    return () if figure is None else style.save(figure, folder, "depth")
+
+
+def picture(run: Run, devices_alike: bool = False) -> Figure | None:
+    """A panel for each sweep and place: sweeps of layers above, those of MACs below, on logarithmic axes.
+
+    Panels of a sweep share their scales on each device, or with `devices_alike` on all of them, which then stand side by side.
+    """
+    shown, left = _shown(find(records_of(run.measurements)), devices_alike)
+    if not shown:
+        return None
+    places = list(dict.fromkeys(s.place for s in shown))
+    bands = _bands(places, devices_alike)
+    across = max(map(len, bands))
+    rows = _rows(shown, bands, devices_alike)
+    figure, axes = style.panels(len(rows) * across, across, "none")
+    figure.set_size_inches(figure.get_size_inches()[0], TALL * len(rows) + 0.3)
+    blocks = list(dict.fromkeys(s.block for s in shown))
+    words = told_apart(places)
+    labelled: list[tuple[Axes, list[Sweep]]] = []
+    for i, (row, band) in enumerate(rows):
+        whole = [
+            s for s in shown if _row(s) == row and (devices_alike or s.place.device == band[0].device)
+        ]  # with the same scales
+        upright = style.limits([t for s in whole for t in _times(s)], room=1.6)
+        begun = False
+        for j, axis in enumerate(axes[i * across : (i + 1) * across]):
+            here = [s for s in whole if j < len(band) and s.place == band[j]]
+            if not here:
+                axis.set_axis_off()
+                continue
+            for s in here:
+                _line(axis, s, style.look(blocks.index(s.block), s.place.predicted))
+            if any(s.place.predicted for s in here):
+                style.mark_predicted(axis)
+            _scales(axis, whole, upright, not begun)
+            kernel = f", kernel {here[0].kernel}" if len({s.kernel for s in shown}) > 1 else ""
+            style.name_panel(axis, "\n".join(filter(None, (words[here[0].place], describe(here[0]) + kernel))))
+            labelled.append((axis, here))
+            begun = True
+    arms = {p.arm_id for s in shown for p in s.points}
+    drawn = [r for r in records_of(run.measurements) if r["arm_id"] in arms]
+    how = "median time, geometric mean over processes · bars: 95 % interval over processes · at a line: slope of ln(time) on ln(count) with its interval, and the straight line's time for each layer or GMAC"
+    told, doubt = _told(shown)
+    more = " ".join(filter(None, (left, doubt)))
+    style.frame(figure, _title(told), panels.footer(run, drawn, how), _handles(shown), more)
+    for axis, here in labelled:  # once the panels have their sizes, which the words follow
+        _label(axis, here, blocks)
+    return figure
+
+
+def _shown(found: Sequence[Sweep], devices_alike: bool) -> tuple[list[Sweep], str]:
+    """The sweeps of layers, those of MACs with the deepest stacks at the same places, and what finds no room."""
+    deep = [s for s in found if s.grows == "layers"]
+    every = list(dict.fromkeys(s.place for s in deep))
+    kernels = {s.kernel for s in deep}
+    wide = [s for s in found if s.grows == "macs" and s.place in every and s.kernel in kernels]
+    deepest = max((s.points[0].depth or 1 for s in wide), default=1)
+    wide = [s for s in wide if (s.points[0].depth or 1) == deepest]
+    places = [p for band in _bands(every, devices_alike) for p in band]
+    left = len(every) - len(places)
+    words = f"{left} more places are not drawn; measurements.csv has them." if left else ""
+    return [s for s in (*deep, *wide) if s.place in places], words
+
+
+def _bands(places: Sequence[Place], devices_alike: bool) -> list[list[Place]]:
+    """Places side by side, at most MOST_ACROSS, and MOST_PLACES or MOST_TOGETHER in all; never of two devices, or of each in turn."""
+    by_device = [[p for p in places if p.device == d] for d in dict.fromkeys(p.device for p in places)]
+    if devices_alike:
+        by_device = [[p for turn in zip_longest(*by_device) for p in turn if p is not None]]
+    bands = [mine[i : i + MOST_ACROSS] for mine in by_device for i in range(0, len(mine), MOST_ACROSS)]
+    kept, room = [], MOST_TOGETHER if devices_alike else MOST_PLACES
+    for band in bands:
+        kept.append(band[:room])
+        room -= len(kept[-1])
+    return [band for band in kept if band]
+
+
+def _rows(shown: Sequence[Sweep], bands: Sequence[list[Place]], devices_alike: bool) -> list[tuple[Row, list[Place]]]:
+    """Device by device (or of all at once), all places' panels of a sweep below each other, then those of the next."""
+    rows: list[tuple[Row, list[Place]]] = []
+    groups = [list(bands)] if devices_alike else [[b for b in bands if b[0].device == d] for d in dict.fromkeys(b[0].device for b in bands)]  # fmt: skip
+    for near in groups:
+        mine = [s for s in shown if any(s.place in band for band in near)]
+        rows += [(row, b) for row in dict.fromkeys(map(_row, mine)) for b in near if any(_row(s) == row and s.place in b for s in mine)]  # fmt: skip
+    return rows
+
+
+def _row(sweep: Sweep) -> Row:
+    return sweep.grows, sweep.experiment, str(sweep.kernel)
+
+
+def describe(sweep: Sweep) -> str:
+    """What a sweep does, by what it does it with: `deeper, on fewer channels`."""
+    if sweep.grows == "macs":
+        depth = sweep.points[0].depth or 1
+        return f"{depth} block{'s' if depth != 1 else ''}, wider" if _varies(sweep, "c_in") else sweep.experiment
+    narrower, smaller = _varies(sweep, "c_in"), _varies(sweep, "height")
+    if narrower == smaller:
+        return sweep.experiment
+    return "deeper, on fewer channels" if narrower else "deeper, on a smaller map"
+
+
+def _varies(sweep: Sweep, name: str) -> bool:
+    return len({getattr(p, name) for p in sweep.points}) > 1
+
+
+def _times(sweep: Sweep) -> list[float]:
+    return [math.exp(p.log_time.mean) for p in sweep.points]
+
+
+def _line(axis: Axes, sweep: Sweep, seen: style.Look) -> None:
+    """A sweep's points with their intervals, between rays of the slopes that it is held against."""
+    counts, values = [float(c) for c in sweep.counts()], _times(sweep)
+    for slope, dashes in _RAYS:
+        ends = [values[0] * (c / counts[0]) ** slope for c in (counts[0], counts[-1])]
+        axis.plot([counts[0], counts[-1]], ends, color=seen.colour, lw=1.0, ls=dashes, alpha=0.55, zorder=1.5)
+    axis.plot(counts, values, color=seen.colour, ls=seen.line if sweep.place.predicted else "-", lw=1.6, zorder=3)
+    for count, value, point in zip(counts, values, sweep.points, strict=True):
+        if math.isfinite(point.log_time.half_width):
+            ends = [math.exp(point.log_time.low), math.exp(point.log_time.high)]
+            style.interval(axis, count, ends, seen.colour)
+        axis.plot([count], [value], marker=seen.marker, ms=5.5, color=seen.colour, mfc="white" if point.noisy else seen.colour, mew=1.3, zorder=4)  # fmt: skip
+
+
+def _scales(axis: Axes, row: Sequence[Sweep], upright: tuple[float, float], first: bool) -> None:
+    """The same scales for all panels that show the same on a device; right of the data stays room for words."""
+    every = sorted({float(c) for s in row for c in s.counts()})
+    grows = row[0].grows
+    low, high = every[0] / 1.35, every[-1] * 1.35
+    if grows == "layers":
+        ticks = [c for c in every if math.log2(c) % 2 == 0] or every
+        style.log_axis(axis.xaxis, low, high, ticks[:: math.ceil(len(ticks) / 5)], lambda v: f"{v:g}")
+    else:
+        decades = [t for t in style.decade_ticks(low, high) if round(math.log10(t), 6).is_integer()]
+        style.log_axis(axis.xaxis, low, high, decades, _macs)
+    upright_ticks = style.decade_ticks(*upright)
+    if len(upright_ticks) > 6:
+        upright_ticks = [t for t in upright_ticks if round(math.log10(t), 6).is_integer()]
+    style.log_axis(axis.yaxis, *upright, upright_ticks, in_seconds)
+    axis.spines["bottom"].set_bounds(low, high)
+    axis.set_xlabel("layers of an evaluation" if grows == "layers" else "MACs of an evaluation")
+    axis.tick_params(labelleft=first)
+    if first:
+        axis.set_ylabel("time of an evaluation")
+
+
+def _label(axis: Axes, here: Sequence[Sweep], blocks: Sequence[str]) -> None:
+    """Widen the panel's scale to the right of all data, and name each line there at the height where it ends."""
+    inches = axis.get_position().width * axis.figure.get_size_inches()[0]  # type: ignore[union-attr]
+    low, high = axis.get_xlim()
+    axis.set_xlim(low, high * (high / low) ** (LABEL_INCHES / (inches - LABEL_INCHES)))
+    x = (inches - LABEL_INCHES) * 72
+    bottom, top = axis.get_ylim()
+    tall = axis.get_position().height * axis.figure.get_size_inches()[1] * 72  # type: ignore[union-attr]
+    each = 3 * _LEAD + 2
+    ends = sorted(here, key=lambda s: _times(s)[-1])
+    at = [tall * math.log(_times(s)[-1] / bottom) / math.log(top / bottom) for s in ends]
+    for s, y in zip(ends, spread(at, each, each / 2, tall - each / 2), strict=True):
+        axis.annotate(
+            "\n".join(said(s)), (0, 0), (x + 2, y), xycoords="axes fraction", textcoords="offset points",
+            fontsize=7.5, color=style.look(blocks.index(s.block), s.place.predicted).colour, va="center", ha="left", linespacing=1.15, zorder=5,
+        )  # fmt: skip
+
+
+def spread(at: Sequence[float], least: float, low: float, high: float) -> list[float]:
+    """Rising heights moved apart to `least` between neighbours and into low to high, as little as it takes."""
+    moved = list(at)
+    for i, y in enumerate(moved):
+        moved[i] = max(y, low if i == 0 else moved[i - 1] + least)
+    for i in reversed(range(len(moved))):
+        moved[i] = min(moved[i], high if i == len(moved) - 1 else moved[i + 1] - least)
+    return moved
+
+
+def said(sweep: Sweep) -> tuple[str, str, str]:
+    """A line's words: its block, its slope with the interval, and the time of each layer or GMAC."""
+    slope, each = sweep.elasticity(), implied(sweep).each
+    known = f" ±{math.ceil(slope.half_width * 100) / 100:.2f}" if math.isfinite(slope.half_width) else ""
+    unit, size = ("layer", 1.0) if sweep.grows == "layers" else ("GMAC", 1e9)
+    return sweep.block, f"slope {slope.mean:.2f}{known}", f"{_cost(each, size)} a {unit}"
+
+
+def _cost(each: Estimate, size: float) -> str:
+    """`12 us [10, 14]`: a cost of so many units at two digits; its interval in the same unit of time, where they show it."""
+    values = [v * size for v in (each.value, each.low, each.high) if v is not None]
+    unit, second = unit_of(values[0] if values[0] > 0 else max(values), 2)
+    first, *ends = [digits(v / second, 2) for v in values]
+    return f"{first} {unit}" + (f" [{', '.join(ends)}]" if {first} != {first, *ends} else "")
+
+
+def _handles(shown: Sequence[Sweep]) -> list[Artist]:
+    counted = "layers or MACs" if len({s.grows for s in shown}) > 1 else "layers"
+    handles: list[Artist] = [
+        style.proxy(f"in step with the {counted}: slope 1", style.FAINT, line=_RAYS[0][1]),
+        style.proxy(f"{counted} cost nothing: slope 0", style.FAINT, line=_RAYS[1][1]),
+    ]
+    if any(p.noisy for s in shown for p in s.points):
+        handles.append(style.proxy("hollow: noisy", style.FAINT, "o", hollow=True))
+    return handles + style.predicted_handle(any(s.place.predicted for s in shown))
+
+
+def _told(shown: Sequence[Sweep]) -> tuple[list[Sweep], str]:
+    """The baseline's sweeps that the title speaks of, those with known slopes if there are any; and what it leaves out."""
+    mine = [s for s in shown if s.block == shown[0].block]
+    known = [s for s in mine if s.elasticity().half_width <= KNOWN]
+    if not known:
+        return mine, f"No slope is known to ±{KNOWN}, so the title's factors may be chance."
+    out = len(mine) - len(known)
+    words = f"The title leaves out {out} of {len(mine)} sweeps, whose slopes are known less well than ±{KNOWN}."
+    return known, words if out else ""
+
+
+def _title(mine: Sequence[Sweep]) -> str:
+    """How much longer a block takes for how many times the layers and the MACs, on each device."""
+    lead = mine[0].block
+    devices = list(dict.fromkeys(s.place.device for s in mine))
+    words = []
+    for device in devices:
+        deep, wide = ([s for s in mine if s.grows == g and s.place.device == device] for g in ("layers", "macs"))
+        parts: list[str] = []
+        verb = "would take" if is_predicted(device) else "take"
+        for held, what, some in (("MACs", "layers", deep), ("layers", "MACs", wide)):
+            if some:
+                counts, taken = _growth(some)
+                whom = "them" if parts else f"{lead} blocks"
+                parts.append(
+                    f"at fixed {held} {counts} the {what} {verb} {whom} {taken}" + ("" if parts else " the time")
+                )
+        word = (", " if len(devices) > 1 else "; ").join(parts)
+        words.append(f"on {in_words(device)} {word}" if len(devices) > 1 or is_predicted(device) else word)
+    alone = all(math.isinf(s.elasticity().half_width) for s in mine)
+    return capital("; ".join(words)) + (titles.ALONE if alone else "")
+
+
+def _growth(sweeps: Sequence[Sweep]) -> tuple[str, str]:
+    counts = sorted(float(s.counts()[-1] / s.counts()[0]) for s in sweeps)
+    taken = sorted(_times(s)[-1] / _times(s)[0] for s in sweeps)
+    return _span([_count(c) for c in counts]), _span([times(t) for t in taken])
+
+
+def _span(words: Sequence[str]) -> str:
+    return words[0] if words[0] == words[-1] else f"{words[0]} to {words[-1]}"
+
+
+def _count(value: float) -> str:
+    return f"{value:.0f}x" if value >= 10 else f"{digits(value, 2)}x"
+
+
+def _macs(value: float) -> str:
+    for unit, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= 0.9995 * size:
+            return f"{digits(value / size, 3)} {unit}"
+    return digits(value, 3)

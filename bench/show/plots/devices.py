@@ -1,0 +1,91 @@
+"""Several devices on the same axes: the speedup against channels, a panel per kernel, a colour per device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure
+
+from bench.analyse.runs.run_folder import Run
+from bench.analyse.runs.summary import Record, records_of
+from bench.analyse.sweeps.kinds import sweep_of_shapes
+from bench.show.plots import panels, style
+from bench.show.plots.facets import Channels, named_ways
+from bench.show.text import titles
+from bench.spec.devices.device_names import in_words, is_predicted
+
+MOST_LINES = 12  # in all panels; of each device those with the most cells come first
+
+Line = tuple[str, str]  # device, and how it ran the block
+
+
+def draw(run: Run, folder: Path) -> tuple[Path, ...]:
+    """Write devices.png and devices.svg into `folder`; nothing where fewer than two devices have a sweep of shapes."""
+    figure = picture(run)
+    return () if figure is None else style.save(figure, folder, "devices")
+
+
+def picture(run: Run) -> Figure | None:
+    """The first block's speedups over channels, of all devices in each panel; None for fewer than two devices."""
+    every = [r for r in sweep_of_shapes(records_of(run.pairs)) if panels.measured(r)]
+    block = every[0]["block"] if every else None
+    rows = [r for r in every if r["block"] == block]
+    devices = list(dict.fromkeys(str(r["device"]) for r in rows))
+    if len(devices) < 2:
+        return None
+    lines = _lines(rows)
+    shown = _shown(lines)
+    drawn = [r for line in shown for r in lines[line]]
+    more = f"{len(lines) - len(shown)} more ways to run {block}, with fewer cells, are not drawn; pairs.csv has them." if len(lines) > len(shown) else ""  # fmt: skip
+    lines = _lines(drawn)  # by what tells those apart that are drawn
+    kernels = sorted({int(r["kernel"]) for r in drawn})
+    across = panels.columns([("", k) for k in kernels])
+    figure, axes = style.panels(len(kernels), across)
+    channels = Channels.of(drawn)
+    bounds = panels.speedup_limits(drawn)
+    looks = _looks(list(lines), devices)
+    for axis, kernel in zip(axes, kernels, strict=True):
+        here = {line: mine for line, some in lines.items() if (mine := [r for r in some if r["kernel"] == kernel])}
+        for i, (line, mine) in enumerate(here.items()):
+            panels.draw_line(axis, mine, channels, looks[line], i, len(here))
+        panels.finish_speedup(axis, channels, bounds, panels.panel_name("", kernel))
+    panels.label_outer(axes, across, "speedup (above 1x: faster)")
+    handles: list[Artist] = [style.proxy(in_words(", ".join(filter(None, line))), k.colour, k.marker, k.line) for line, k in looks.items()]  # fmt: skip
+    handles += [style.proxy("1x: equally fast", style.FAINT, line="-"), *panels.hollow_handle(drawn)]
+    handles += style.predicted_handle(panels.predicted(drawn))
+    style.frame(figure, titles.devices(drawn), panels.footer(run, drawn), handles, " ".join(filter(None, [more, panels.unswept(run)])))  # fmt: skip
+    return figure
+
+
+def _lines(rows: Sequence[Record]) -> dict[Line, list[Record]]:
+    """The rows by device and how they were run, each shape once: of two experiments that hold the same the first."""
+    found: dict[Line, dict[tuple[object, ...], Record]] = {}
+    for (device, way), r in zip(named_ways(rows), rows, strict=True):
+        found.setdefault((device, way), {}).setdefault((r["c_in"], r["c_out"], r["kernel"]), r)
+    return {line: list(cells.values()) for line, cells in found.items()}
+
+
+def _shown(lines: Mapping[Line, Sequence[Record]]) -> list[Line]:
+    """Of each device the lines with at least half as many cells as its fullest, as many as there is room for."""
+    devices = list(dict.fromkeys(device for device, _ in lines))
+    each = max(1, MOST_LINES // len(devices))
+    kept: list[Line] = []
+    for device in devices:
+        mine = sorted((line for line in lines if line[0] == device), key=lambda line: -len(lines[line]))
+        kept += [line for line in mine if 2 * len(lines[line]) >= len(lines[mine[0]])][:each]
+    return [line for line in lines if line in kept]
+
+
+def _looks(shown: Sequence[Line], devices: Sequence[str]) -> dict[Line, style.Look]:
+    """A colour for each device; within it a marker and a line for each way."""
+    looks = {}
+    for line in shown:
+        place = [other for other in shown if other[0] == line[0]].index(line)
+        foretold = [d for d in devices if is_predicted(d)]
+        colours, own = (style.VIOLET, foretold) if is_predicted(line[0]) else (style.COLOURS, [d for d in devices if d not in foretold])  # fmt: skip
+        colour = colours[own.index(line[0]) % len(colours)]
+        drawn = style.PREDICTED_LINE if is_predicted(line[0]) else style.LINES[place % len(style.LINES)]
+        looks[line] = style.Look(colour, style.MARKERS[place % len(style.MARKERS)], drawn)
+    return looks

@@ -1,0 +1,212 @@
+"""What explains time, in one picture: what it goes to in each group, and time against each count."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter
+
+from bench.analyse.drivers.additive_model import HALF, RESAMPLES, Additive, Term
+from bench.analyse.drivers.explain import CONFIDENCE, WORDS, Drivers, Group
+from bench.analyse.drivers.observations import PREDICTORS
+from bench.analyse.runs.merged import short
+from bench.analyse.runs.summary import capital, share
+from bench.analyse.stats.regression import listed
+from bench.show.plots import style
+from bench.show.plots.facets import MOST_GROUPS
+from bench.show.text.drivers import label, scope, two
+from bench.spec.format import in_seconds
+
+MOST_WORDED = 3  # groups whose shares are written out
+SURE = 0.95  # of resamples that name the same regime, or the title says how many do
+MOST_LETTERS = 42  # of a group's name
+COLOURS = dict(zip(("macs", "activations", "conv_layers", "ops"), (*style.COLOURS[:3], style.COLOURS[2]), strict=True))
+HOW = (
+    "time = a x ops + b x MACs + c x activations, least squares of the relative error, none negative"
+    f" · dots: median over rows · bars: {CONFIDENCE * 100:g} % interval over {RESAMPLES} resamples of rows · association, not cause"
+)
+_BACKED: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.9}
+
+
+def draw(found: Drivers, folder: Path) -> tuple[Path, ...]:
+    """Write drivers.png and drivers.svg into `folder`; nothing where no group could be fitted."""
+    figure = picture(found)
+    return () if figure is None else style.save(figure, folder, "drivers")
+
+
+def picture(found: Drivers) -> Figure | None:
+    """Shares of time by the additive model, group by group, and time against each count that varies."""
+    fitted = [(g, g.additive) for g in found.groups if g.additive]
+    if not fitted:
+        return None
+    pairs = fitted[:MOST_GROUPS]
+    shown, models = [g for g, _ in pairs], [m for _, m in pairs]
+    names, same = _names(shown)
+    counts = [c for c in PREDICTORS if any(c in g.predictors for g in shown)]
+    figure, axes = style.panels(1 + len(counts), 2, "none")
+    _shares(axes[0], models, names)
+    for axis, count in zip(axes[1:], counts, strict=True):
+        _points(axis, count, shown)
+    more = len(fitted) - len(shown)
+    left = f"{more} more groups are not drawn; bench drivers --json has them." if more else ""
+    style.frame(
+        figure,
+        _title(models, names),
+        " · ".join(filter(None, (scope(found), same, HOW))),
+        _handles(models, names),
+        left,
+    )
+    return figure
+
+
+def _names(shown: Sequence[Group]) -> tuple[list[str], str]:
+    """What tells each drawn group from the others, and the words that all of them share."""
+    words = [label(g, shown).split(", ") for g in shown]
+    shared = [w for w in words[0] if len(words) > 1 and all(w in some for some in words)]
+    own = [[w for w in some if w not in shared] for some in words]
+    names, brief = [", ".join(some) for some in own], [_brief([short(w) for w in some]) for some in own]
+    return brief if len(set(brief)) == len(set(names)) else names, ", ".join(shared)
+
+
+def _brief(words: Sequence[str]) -> str:
+    """The words of one name in MOST_LETTERS, its longest word cut: the last ones are what tells ways to run one device apart."""
+    name = ", ".join(words)
+    longest = max(words, key=len, default="")
+    room = max(8, len(longest) - len(name) + MOST_LETTERS)
+    return ", ".join(w if w is not longest else textwrap.shorten(w, room, placeholder=" …") for w in words)
+
+
+def _shares(axis: Axes, models: Sequence[Additive], names: Sequence[str]) -> None:
+    """A band for each group: its terms' shares of a typical row's time with their intervals, and of all rows' time."""
+    step = 0.12 + 0.08 / len(models)
+    first = 0.54 - 0.14 / len(models)  # the more bands, the more of each its words take
+    for top, (model, name) in zip(range(len(models), 0, -1), zip(models, names, strict=True), strict=True):
+        for i, term in enumerate(model.terms):
+            _share(axis, term, top - first - i * step, len(models) <= MOST_WORDED)
+        regime = model.regime or "regime unknown"
+        words = axis.annotate(f"{name}: {regime}" if len(models) > 1 else regime, (0, top - 0.06), fontsize=8, color=style.INK, va="top", zorder=5, bbox=_BACKED)  # fmt: skip
+        words.set_in_layout(False)
+    axis.axvline(HALF, color=style.FAINT, lw=1.2, zorder=1)
+    axis.set(xlim=(-0.02, 1.02), ylim=(0, len(models)), yticks=[], xlabel="share of time")
+    axis.grid(False, axis="y")
+    axis.xaxis.set_major_locator(FixedLocator([0, 0.25, 0.5, 0.75, 1]))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda v, _: share(v)))
+    style.name_panel(axis, "what time goes to, by the additive model")
+
+
+def _share(axis: Axes, term: Term, y: float, worded: bool) -> None:
+    colour, middle = _colour(term.names), term.median.value
+    axis.plot([term.median.low, term.median.high], [y, y], color=colour, lw=1.6, solid_capstyle="butt", zorder=2)
+    axis.plot([middle], [y], marker="o", ms=6, color=colour, mec="white", mew=0.7, zorder=4)
+    axis.plot([term.total.value], [y], marker="|", ms=10, color=colour, mew=2.0, zorder=3)
+    if worded:
+        side = "left" if middle < 0.12 else "right" if middle > 0.88 else "center"
+        axis.annotate(
+            f"{_name(term.names)} {share(middle)}", (middle, y), (0, 5), textcoords="offset points", fontsize=7.5,
+            color=colour, ha=side, zorder=5, bbox={**_BACKED, "pad": 0.1},
+        ).set_in_layout(False)  # fmt: skip
+
+
+def _points(axis: Axes, count: str, shown: Sequence[Group]) -> None:
+    """Time against one count, on logarithmic axes, with each group's own straight line through it."""
+    mine = [g for g in shown if count in g.predictors]
+    across = style.limits([float(v) for g in mine for v in g.counts[count]], room=1.4)
+    upright = style.limits([float(t) for g in mine for t in g.time_s], room=1.5)
+    for g in mine:
+        seen, colour = _look(shown.index(g)), COLOURS[count]
+        x, y = g.counts[count], g.time_s
+        axis.plot(
+            x, y, ls="", marker=seen.marker, ms=4.5 if len(x) < 100 else 3.2, color=colour, alpha=0.75, zorder=3,
+            mec="white", mew=0.4,
+        )  # fmt: skip
+        slope, start = np.polyfit(np.log(x), np.log(y), 1)
+        ends = np.array([x.min(), x.max()])
+        axis.plot(ends, np.exp(start) * ends**slope, color=style.INK, lw=1.0, ls=seen.line, zorder=4)
+    style.log_axis(axis.xaxis, *across, _ticks(*across), _si)
+    style.log_axis(axis.yaxis, *upright, _ticks(*upright), in_seconds)
+    axis.set(xlabel=f"{WORDS[count]} of an evaluation", ylabel="time of an evaluation")
+    alone = [two(g.regression.alone[count]) for g in mine if g.regression]
+    style.name_panel(axis, f"{WORDS[count]} alone: R2 {_span(alone)}")
+
+
+def _look(index: int) -> style.Look:
+    """A group's marker and line; its colour is that of the count."""
+    return style.Look(style.FAINT, style.MARKERS[index % len(style.MARKERS)], style.LINES[index % len(style.LINES)])
+
+
+def _handles(models: Sequence[Additive], names: Sequence[str]) -> list[Artist]:
+    terms = dict.fromkeys(t.names for m in models for t in m.terms)
+    handles: list[Artist] = [style.proxy(_name(t), _colour(t), "o", "-") for t in terms]
+    handles.append(_tick("upright tick: of all rows' time"))
+    handles.append(style.proxy("half: names the regime", style.FAINT, line="-"))
+    if len(models) == 1:
+        handles.append(style.proxy("straight line through the logarithms", style.INK, line="-"))
+        return handles
+    looks = [_look(i) for i in range(len(names))]
+    return handles + [style.proxy(n, k.colour, k.marker, k.line) for n, k in zip(names, looks, strict=True)]
+
+
+def _tick(words: str) -> Line2D:
+    mark = style.proxy(words, style.FAINT, "|")
+    mark.set(markersize=10, markeredgewidth=2.0)
+    return mark
+
+
+def _title(models: Sequence[Additive], names: Sequence[str]) -> str:
+    """The regime and the shares behind it where the groups agree; else which has which, or how many do."""
+    said = Counter(m.regime or "regime unknown" for m in models)
+    if len(said) > 1 and len(models) > MOST_WORDED:
+        return f"{len(models)} groups: {', '.join(f'{n} {word}' for word, n in said.most_common())}"
+    if len(said) > 1:
+        return capital("; ".join(f"{n}: {m.regime or 'regime unknown'}" for m, n in zip(models, names, strict=True)))
+    (word,) = said
+    if word == "mixed":
+        return f"Mixed: nothing takes over half of a typical row's time{'' if len(models) == 1 else ' in any group'}"
+    if models[0].regime is None:
+        return capital(f"{word}: {models[0].why}" if len(models) == 1 else f"{word} in all {len(models)} groups")
+    first = [max(m.terms, key=lambda t: t.median.value) for m in models]
+    doubted = min(m.agreement for m in models) < SURE
+    word += f" (so say {_span([share(m.agreement) for m in models])} of resamples)" if doubted else ""
+    return capital(f"{word}: {_name(first[0].names)} take {_span([share(t.median.value) for t in first])} of a typical row's time")  # fmt: skip
+
+
+def _span(values: Sequence[str]) -> str:
+    """`58 %`, `56 % and 58 %`, or of more than three the least and the most."""
+    several = list(dict.fromkeys(values))
+    if len(several) < 4:
+        return listed(several)
+    several.sort(key=lambda text: math.inf if text == "-" else float(text.split()[0]))
+    return f"{several[0]} to {several[-1]}"
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Few enough for their words: powers of ten where 1, 2 and 5 of each are too many."""
+    ticks = style.decade_ticks(low, high)
+    powers = [t for t in ticks if round(math.log10(t), 6).is_integer()]
+    ticks = powers if len(ticks) > 6 and len(powers) > 1 else ticks
+    return ticks[:: max(1, math.ceil(len(ticks) / 6))]
+
+
+def _si(value: float) -> str:
+    for unit, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= 0.9995 * size:
+            return f"{value / size:.6g} {unit}"
+    return f"{value:.6g}"
+
+
+def _name(names: Sequence[str]) -> str:
+    return listed([WORDS[n] for n in names])
+
+
+def _colour(names: Sequence[str]) -> str:
+    return COLOURS[names[0]] if len(names) == 1 else style.FAINT

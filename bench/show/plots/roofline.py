@@ -1,0 +1,205 @@
+"""The roofline picture: what blocks reach, under the roofs that were measured of the device beside them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bench.analyse.runs.roofline import RATES, TOLERANCE, WINOGRAD, Key
+from bench.analyse.runs.run_folder import Run
+from bench.analyse.runs.summary import Record, records_of
+from bench.show.plots import panels, style
+from bench.show.plots.facets import MOST_GROUPS
+from bench.show.text import titles
+from bench.spec.columns import MEASURED
+from bench.spec.format import digits
+
+_GIGA = 1e9
+_MOST_POINTS, _LEAST_POINTS = 9.0, 4.0  # the size of a marker
+_CLOSE = 13.0  # points: two flat roofs less apart share their words
+_FASTER = 1.1  # times the matrix product's: a convolution's roof that needs a word
+_ROOM = 0.55  # of the panel's width may lie left of a word
+_SMALL: dict[str, Any] = {"fontsize": 7.5, "color": style.INK, "va": "bottom", "zorder": 5}
+_BACKED = {"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85}
+
+
+def draw(run: Run, folder: Path) -> tuple[Path, ...]:
+    """Write roofline.png and roofline.svg into `folder`; nothing where the run has no roofs over measured rows."""
+    figure = roofline(run)
+    return style.save(figure, folder, "roofline") if figure is not None else ()
+
+
+def roofline(run: Run) -> Figure | None:
+    """Achieved GFLOP/s against FLOP per byte, a panel for each device, number of threads and dtype; None without roofs."""
+    roofs = {_key(r): r for r in records_of(run.roofs)} if run.roofs is not None else {}
+    measured = records_of(run.measurements)
+    rows = [r for r in measured if r["status"] in MEASURED and r["attainable_share"] is not None and _key(r) in roofs]
+    rows = [r for r in rows if r["flops"]]  # what multiplies nothing has no place on either axis
+    if not rows:
+        return None
+    keys = [key for key in roofs if any(_key(r) == key for r in rows)]
+    shown = keys[:MOST_GROUPS]
+    blocks = list(dict.fromkeys(str(r["block"]) for r in rows))
+    places = [(str(key), 0) for key in shown]
+    figure, axes = style.panels(len(shown), panels.columns(places), square=True)
+    across, upright = _limits(rows, [roofs[k] for k in shown])
+    for axis, key in zip(axes, shown, strict=True):
+        style.log_axis(axis.xaxis, *across, style.decade_ticks(*across), _tick)
+        style.log_axis(axis.yaxis, *upright, style.decade_ticks(*upright), _tick)
+        _points(axis, [r for r in rows if _key(r) == key], blocks, _sizes(rows))
+        axis.set_xlabel("FLOP per byte that must move")
+        style.name_panel(axis, _words(key, keys))
+    panels.label_outer(axes, panels.columns(places), "achieved GFLOP/s")
+    more = f"{len(keys) - len(shown)} more panels are not drawn; roofs.csv has them." if len(keys) > len(shown) else ""
+    how = "minimum time · FLOP = 2 x MAC, convolutions only · roofs: the fastest matrix product, 3x3 convolution, copy, triad or read"
+    how = " · ".join(filter(None, (how, _counted(shown, roofs))))
+    style.frame(figure, titles.roofline(rows), panels.footer(run, rows, how), _handles(rows, blocks), more)
+    for axis, key in zip(axes, shown, strict=True):  # once the panels have their sizes, which the slopes' words follow
+        _roofs(axis, roofs[key], across)
+    return figure
+
+
+def _key(row: Record) -> Key:
+    return str(row["device"]), int(row["threads"]), str(row["dtype"])
+
+
+def _words(key: Key, keys: Sequence[Key]) -> str:
+    """What tells a panel from the others."""
+    device, threads, dtype = key
+    words = [device] if len({k[0] for k in keys}) > 1 else []
+    if device.startswith("cpu") and len({k[1] for k in keys if k[0] == device}) > 1:
+        words.append(f"{threads} thread{'s' if threads != 1 else ''}")
+    return ", ".join([*words, dtype] if len({k[2] for k in keys}) > 1 else words)
+
+
+def _counted(keys: Sequence[Key], roofs: Mapping[Key, Record]) -> str:
+    """What is to be known of convolutions' roofs above those of matrix products; nothing where there are none."""
+    ratios = {
+        key: conv / matmul for key in keys for matmul, conv in [[roofs[key][n] for n in RATES[:2]]] if matmul and conv
+    }
+    above = [f"{_words(key, keys)} {digits(ratio, 2)}x".strip() for key, ratio in ratios.items() if ratio > _FASTER]
+    if not above:
+        return ""
+    return (
+        f"conv roof above matmul's: {'; '.join(above)} · FLOP are counted as the direct method's · a faster algorithm can exceed it "
+        f"(Winograd's: 2.25 to {WINOGRAD:g} times fewer multiplications for 3x3) · which one ran was not recorded"
+    )
+
+
+def _limits(rows: Sequence[Record], roofs: Sequence[Record]) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Limits of intensity and of GFLOP/s that show all points, and of the roofs a piece of each."""
+    peaks = [_peak(r) for r in roofs]
+    ridges = [_peak(r) / r["cache_bytes_per_s"] for r in roofs if r["cache_bytes_per_s"]]
+    intensities = [r["intensity_flop_per_byte"] for r in rows]
+    across = min(*intensities, *(ridge / 5 for ridge in ridges)) / 1.4, max(*intensities, *ridges) * 1.8
+    reached = [r["achieved_flop_per_s"] for r in rows]
+    return across, (min(*reached, *(p / 20 for p in peaks)) / _GIGA / 1.5, max(*reached, *peaks) / _GIGA * 1.8)
+
+
+def _peak(roof: Record) -> float:
+    return max(float(roof[name]) for name in RATES[:2] if roof[name] is not None)
+
+
+def _sizes(rows: Sequence[Record]) -> Mapping[float, float]:
+    """The size of a marker by its row's channels: from the fewest to the most, even steps of their logarithm."""
+    every = sorted({_channels(r) for r in rows})
+    steps = math.log(every[-1] / every[0]) or 1.0
+    return {c: _LEAST_POINTS + (_MOST_POINTS - _LEAST_POINTS) * math.log(c / every[0]) / steps for c in every}
+
+
+def _channels(row: Record) -> float:
+    """The geometric mean of channels in and out; a network, which has no one number, is drawn as one of 64 is."""
+    return 64.0 if row["c_in"] is None else math.sqrt(int(row["c_in"]) * int(row["c_out"]))
+
+
+def _points(axis: Axes, rows: Sequence[Record], blocks: Sequence[str], sizes: Mapping[float, float]) -> None:
+    for r in sorted(rows, key=_channels, reverse=True):
+        seen = style.look(blocks.index(str(r["block"])))
+        at, reached = [r["intensity_flop_per_byte"]], [r["achieved_flop_per_s"] / _GIGA]
+        axis.plot(
+            at, reached, marker=seen.marker, ms=sizes[_channels(r)], color=seen.colour, mew=1.1, alpha=0.85, ls="",
+            mfc="white" if panels.doubtful(r) else seen.colour, mec=seen.colour if panels.doubtful(r) else "white", zorder=3,
+        )  # fmt: skip
+        if r["attainable_share"] > TOLERANCE:
+            axis.plot(at, reached, marker="x", ms=5, mew=1.4, color=style.INK, ls="", zorder=4)
+
+
+def _roofs(axis: Axes, roof: Record, across: tuple[float, float]) -> None:
+    """The flat roofs of computing and the slopes of moving bytes, each with its number."""
+    peak = _peak(roof)
+    flat = sorted(((float(roof[n]), n) for n in RATES[:2] if roof[n] is not None), reverse=True)
+    starts = {name: rate for name in RATES[2:] if (rate := roof[name]) is not None}
+    begins = [rate / starts["cache_bytes_per_s"] if "cache_bytes_per_s" in starts else across[0] for rate, _ in flat]
+    words = [f"{name.partition('_')[0]} {_number(rate / _GIGA)}" for rate, name in flat]
+    if len(flat) == 2 and _apart(axis, flat[0][0] / _GIGA, flat[1][0] / _GIGA) < _CLOSE:
+        words = [", ".join(words), ""]
+    inside = math.log(max(begins) / across[0]) < _ROOM * math.log(across[1] / across[0])
+    aside = max(begins) if inside else across[1]  # the words stand right of the cache's slope if there is room
+    for place, ((rate, _), begin, word) in enumerate(zip(flat, begins, words, strict=True)):
+        axis.plot([begin, across[1]], [rate / _GIGA] * 2, color=style.INK, lw=1.3 if place == 0 else 0.9, zorder=2)
+        if word:
+            axis.annotate(
+                f"{word} GFLOP/s",
+                (aside, rate / _GIGA),
+                (5 if inside else -5, 3),
+                textcoords="offset points",
+                ha="left" if inside else "right",
+                bbox=_BACKED,
+                **_SMALL,
+            )
+    for name, rate in starts.items():
+        kind = name.partition("_")[0]
+        ends = across[0], peak / rate
+        heights = [x * rate / _GIGA for x in ends]
+        axis.plot(ends, heights, color=style.INK, lw=1.3, ls="-" if kind == "cache" else (0, (4, 2)), zorder=2)
+        _along(axis, f"{kind} {_number(rate / _GIGA)} GB/s", ends, heights, under=kind == "memory" and len(starts) > 1)
+
+
+def _apart(axis: Axes, one: float, other: float) -> float:
+    """How many points lie between two heights."""
+    (_, y0), (_, y1) = axis.transData.transform([(axis.get_xlim()[0], one), (axis.get_xlim()[0], other)])
+    return abs(float(y1 - y0)) * 72 / float(axis.figure.dpi)
+
+
+def _along(axis: Axes, word: str, xs: Sequence[float], ys: Sequence[float], under: bool = False) -> None:
+    """A word just above or under a line, at its first point within the panel, and turned as the line is."""
+    low = axis.get_ylim()[0] * 1.15
+    begin = max(xs[0], low * xs[0] / ys[0])
+    slope = ys[0] / xs[0]
+    (x0, y0), (x1, y1) = axis.transData.transform([(begin, begin * slope), (2 * begin, 2 * begin * slope)])
+    angle = math.degrees(math.atan2(y1 - y0, x1 - x0))
+    turned, off = math.radians(angle), -3 if under else 2
+    axis.annotate(
+        word, (begin, begin * slope), (20 * math.cos(turned) - off * math.sin(turned), 20 * math.sin(turned) + off * math.cos(turned)),
+        textcoords="offset points", rotation=angle, rotation_mode="anchor", **{**_SMALL, "va": "top" if under else "bottom"},
+    )  # fmt: skip
+
+
+def _tick(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1 else f"{value:g}"
+
+
+def _number(value: float) -> str:
+    """Three digits, and no exponent."""
+    return f"{value:,.0f}" if value >= 100 else digits(value, 3)
+
+
+def _handles(rows: Sequence[Record], blocks: Sequence[str]) -> list[Artist]:
+    looks = [style.look(i) for i in range(len(blocks))]
+    handles: list[Artist] = [style.proxy(b, k.colour, k.marker) for b, k in zip(blocks, looks, strict=True)]
+    sizes = _sizes(rows)
+    if len(sizes) > 1:
+        for channels in (min(sizes), max(sizes)):
+            mark = style.proxy(f"{channels:.0f} channels", style.FAINT, "o")
+            mark.set_markersize(sizes[channels])
+            handles.append(mark)
+    handles += panels.hollow_handle(rows)
+    if any(r["attainable_share"] > TOLERANCE for r in rows):
+        handles.append(style.proxy("above its roof: see quality_notes", style.INK, "x"))
+    return handles

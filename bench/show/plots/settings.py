@@ -1,0 +1,159 @@
+"""Dose and response: the speedup at one shape as one setting varies, or two, and everything else holds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from bench.analyse.runs.run_folder import Run
+from bench.analyse.runs.summary import Record, capital, records_of, times
+from bench.analyse.stats.regression import listed
+from bench.analyse.sweeps.kinds import NUMBERS, Dose, doses
+from bench.show.plots import panels, style
+from bench.show.plots.facets import word_of
+from bench.show.text import titles
+from bench.spec.devices.device_names import in_words, is_predicted
+
+MOST_PANELS = 12
+MOST_ACROSS = 3
+_NAMES = {"cudnn_benchmark": "cuDNN's search", "waiting": "OpenMP's waiting"}
+
+
+def draw(run: Run, folder: Path) -> tuple[Path, ...]:
+    """Write doses.png and doses.svg into `folder`; nothing where no experiment varies a setting or two at one shape."""
+    figure = picture(run)
+    return () if figure is None else style.save(figure, folder, "doses")
+
+
+def picture(run: Run) -> Figure | None:
+    """A panel for each dose: speedup with its interval against the setting, the promise dashed above."""
+    found = doses(records_of(run.pairs))
+    if not found:
+        return None
+    shown = found[:MOST_PANELS]
+    across = 2 if len(shown) in (2, 4) else min(MOST_ACROSS, len(shown))
+    figure, axes = style.panels(len(shown), across)
+    rows = [r for d in shown for r in d.rows]
+    promised = [r["mac_ratio"] for r in rows if r["mac_ratio"]]
+    bounds = style.limits([r["speedup"] for r in rows], panels.interval_ends(rows), [1.0, *promised], room=1.3)
+    for axis, dose in zip(axes, shown, strict=True):
+        _panel(axis, dose, bounds)
+        style.name_panel(axis, _heading(dose, shown))
+    for axis in axes[::across]:
+        axis.set_ylabel("speedup (above 1x: faster)")
+    left = f"{len(found) - len(shown)} more doses are not drawn; pairs.csv has them." if len(found) > len(shown) else ""
+    style.frame(figure, _title(shown), panels.footer(run, rows), _handles(rows), left)
+    for axis, dose in zip(axes, shown, strict=True):
+        _name_lines(axis, dose)
+    return figure
+
+
+def _panel(axis: Axes, dose: Dose, bounds: tuple[float, float]) -> None:
+    """One dose: a line for each value of the second factor over the first, a point and an interval for each row."""
+    at = _places(dose)
+    lines = _lines(dose)
+    for i, (_, rows) in enumerate(lines):
+        seen = style.look(i, panels.predicted(rows))
+        xs = [at[r[dose.factors[0]]] + (i - (len(lines) - 1) / 2) * 0.05 for r in rows]
+        ordered = dose.factors[0] in NUMBERS  # between words a line only leads the eye
+        axis.plot(xs, [r["speedup"] for r in rows], color=seen.colour, ls=seen.line, lw=1.4 if ordered else 0.8, alpha=1 if ordered else 0.6, zorder=2)  # fmt: skip
+        for x, r in zip(xs, rows, strict=True):
+            panels.bar(axis, r, x, seen)
+    panels.mark(axis, dose.rows)
+    axis.axhline(1, color=style.FAINT, lw=1.2, zorder=1)
+    for ratio in sorted({r["mac_ratio"] for r in dose.rows if r["mac_ratio"]}):
+        axis.axhline(ratio, color=style.INK, lw=1.0, ls=(0, (5, 3)), zorder=1)
+    values, words = list(at.values()), {place: str(value) for value, place in at.items()}
+    axis.set_xlim(min(values) - 0.45, max(values) + 0.45 + (0.9 if len(lines) > 1 else 0))
+    axis.xaxis.set_major_locator(FixedLocator(values[:: math.ceil(len(values) / 8)]))
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda v, _: words.get(v, "")))
+    axis.set_xlabel(_NAMES.get(dose.factors[0], dose.factors[0]))
+    style.ratio_axis(axis.yaxis, *bounds)
+
+
+def _places(dose: Dose) -> dict[Any, float]:
+    """Where the first factor's values stand: numbers by their log2, words one step each in the order of the plan."""
+    name = dose.factors[0]
+    values = list(dict.fromkeys(r[name] for r in dose.rows))
+    if name not in NUMBERS:
+        return {v: float(i) for i, v in enumerate(values)}
+    return {v: math.log2(v) for v in sorted(values)}
+
+
+def _lines(dose: Dose) -> list[tuple[Any, list[Record]]]:
+    """The rows by the second factor's value (one line without one), each in the order of the first factor."""
+    at, other = _places(dose), dose.factors[1] if len(dose.factors) > 1 else None
+    values = list(dict.fromkeys(r[other] for r in dose.rows)) if other else [None]
+    return [
+        (v, sorted((r for r in dose.rows if other is None or r[other] == v), key=lambda r: at[r[dose.factors[0]]]))
+        for v in values
+    ]
+
+
+def _name_lines(axis: Axes, dose: Dose) -> None:
+    """The second factor's values beside the ends of their lines, none over another."""
+    lines = _lines(dose)
+    if len(lines) < 2:
+        return
+    figure, at = axis.figure, _places(dose)
+    ends = sorted(enumerate(lines), key=lambda line: float(line[1][1][-1]["speedup"]))
+    height = -math.inf
+    for i, (value, rows) in ends:
+        x, y = at[rows[-1][dose.factors[0]]], float(rows[-1]["speedup"])
+        points = axis.transData.transform((x, y))[1] * 72 / figure.dpi
+        height = max(points, height + 10)
+        text = word_of({**rows[-1], dose.factors[1]: value}, dose.factors[1])
+        axis.annotate(text, (x, y), (10, height - points), textcoords="offset points", fontsize=7.5, color=style.look(i, panels.predicted(rows)).colour, va="center", zorder=5)  # fmt: skip
+
+
+def _heading(dose: Dose, shown: Sequence[Dose]) -> str:
+    """`batch: 1.2x to 3.4x`, with device and block where there are several."""
+    words = [in_words(dose.device)] if len({d.device for d in shown}) > 1 or is_predicted(dose.device) else []
+    words += [f"{dose.block} against {dose.baseline}"] if len({(d.block, d.baseline) for d in shown}) > 1 else []
+    return f"{', '.join([*words, _factors(dose)])}: {_span(dose)}"
+
+
+def _factors(dose: Dose) -> str:
+    return listed([_NAMES.get(f, f) for f in dose.factors])
+
+
+def _span(dose: Dose) -> str:
+    low, high = _ends(dose)
+    return times(low) if times(low) == times(high) else f"{times(low)} to {times(high)}"
+
+
+def _ends(dose: Dose) -> tuple[float, float]:
+    values = [float(r["speedup"]) for r in dose.rows]
+    return min(values), max(values)
+
+
+def _handles(rows: Sequence[Record]) -> list[Artist]:
+    handles: list[Artist] = [style.proxy("1x: equally fast", style.FAINT, line="-")]
+    if any(r["mac_ratio"] for r in rows):
+        handles.append(style.proxy("the promise: ratio of MACs", style.INK, line=(0, (5, 3))))
+    return handles + panels.hollow_handle(rows) + style.predicted_handle(panels.predicted(rows))
+
+
+def _title(shown: Sequence[Dose]) -> str:
+    """The dose that moves the speedup most, and the one that moves it least, on each device."""
+    devices = list(dict.fromkeys(d.device for d in shown))
+    words, of = [], []
+    for device in devices:
+        mine = sorted((d for d in shown if d.device == device), key=lambda d: math.log(_ends(d)[1] / _ends(d)[0]))
+        at = f"on {in_words(device)} " if len(devices) > 1 or is_predicted(device) else ""
+        most, least = mine[-1], mine[0]
+        verb = "would move" if is_predicted(device) else "moves" if len(most.factors) == 1 else "move"
+        said = f"{at}{_factors(most)} {verb} the speedup most, {_span(most)}"
+        words.append(said + (f", and {_factors(least)} least, {_span(least)}" if len(mine) > 1 else ""))
+        of.append([r for d in mine for r in d.rows])
+    shape = {(r["c_in"], r["kernel"]) for d in shown for r in d.rows}
+    at = "At {} channels, kernel {}: ".format(*next(iter(shape))) if len(shape) == 1 else ""
+    return capital(at + titles.joined(words, of))

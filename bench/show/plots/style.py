@@ -1,0 +1,289 @@
+"""What all pictures share: colours, scales, the frame of title, legend, panels and footer, and how they are saved."""
+
+from __future__ import annotations
+
+import math
+import re
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any, Literal
+from xml.sax.saxutils import escape
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis, XAxis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.legend import Legend
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.path import Path as Outline
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from bench.analyse.runs.run_folder import write_text, write_whole
+from bench.show.pages.svg import HEADING
+from bench.spec.format import digits
+
+# Okabe and Ito's palette without its yellow, which is too pale for a line: told apart by all common colour vision.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#222222")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
+LINES: tuple[str | tuple[int, tuple[float, ...]], ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
+VIOLET = ("#5B2A86", "#9457B8", "#2E1A47")  # what was predicted, whatever its series
+PREDICTED_LINE = (0, (4, 1, 1, 1, 1, 1))  # its line, which no measured one has: it is read without colours
+INK, FAINT, GRID = "#222222", "#767676", "#e4e4e4"
+DPI = 150
+FOOTER = "footer"  # the name of the words below the panels, in an SVG file too
+CUT = "arrow: the interval goes on beyond the axis"
+_INTERVAL = "_interval"  # the label of a line that `frame` is to mark where an axis cuts it; it is in no legend
+_UP, _DOWN = (Outline([(0, -2 * s), (0, 0), (-0.6, -s), (0, 0), (0.6, -s)]) for s in (1, -1))  # the tip at its point
+_MARGIN = 0.12  # inches
+_BOUND = "\u00a0"
+_HATCHED: dict[str, Any] = {"facecolor": "white", "edgecolor": "#E3D6EE", "hatch": "///", "linewidth": 0}
+_STYLE: dict[Any, Any] = {
+    "svg.hashsalt": "bench",  # the same data make the same file
+    "svg.fonttype": "path",
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so pictures look alike everywhere
+    "font.size": 9,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a series is drawn; the first 28 differ in colour, marker or line."""
+
+    colour: str
+    marker: str
+    line: str | tuple[int, tuple[float, ...]]
+
+
+def look(index: int, predicted: bool = False) -> Look:
+    """The look of the series at this place; of a predicted one in a colour and with a line that no measured one has."""
+    turn = index // len(COLOURS)
+    colours = VIOLET if predicted else COLOURS
+    line = PREDICTED_LINE if predicted else LINES[(index + turn) % len(LINES)]
+    return Look(colours[index % len(colours)], MARKERS[index % len(MARKERS)], line)
+
+
+def panels(count: int, columns: int, share_y: Literal["all", "none"] = "all", square: bool = False) -> tuple[Figure, list[Axes]]:  # fmt: skip
+    """A figure with this many panels, filled row by row; a place that is left over stays empty."""
+    rows = math.ceil(count / columns)
+    width = {1: 7.0, 2: 9.4}.get(columns, 3.7 * columns + 0.8)
+    height = (4.3 if square else 3.4 if rows == 1 else 2.9) * rows + 0.3
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
+        FigureCanvasAgg(figure)
+        grid = figure.subplots(rows, columns, sharex=False, sharey=share_y == "all", squeeze=False)
+    axes = [axis for row in grid for axis in row]
+    for unused in axes[count:]:
+        unused.set_axis_off()
+    for i, axis in enumerate(axes[:count]):
+        axis.set_axisbelow(True)
+        axis.grid(True, color=GRID, linewidth=0.8)
+        axis.tick_params(length=3, color=FAINT, labelcolor=INK, labelleft=share_y != "all" or i % columns == 0)
+        for side, spine in axis.spines.items():
+            spine.set_visible(side in ("left", "bottom"))
+            spine.set_color(FAINT)
+    return figure, axes[:count]
+
+
+def mark_predicted(axis: Axes) -> None:
+    """Hatch a panel whose numbers are a model's, so that none is ever taken for a measurement."""
+    axis.patch.set(**_HATCHED)
+
+
+def error_band(axis: Axes, xs: Sequence[float], low: Sequence[float], high: Sequence[float], colour: str) -> None:
+    """The model's error along a predicted line, hatched."""
+    axis.fill_between(xs, low, high, facecolor="none", edgecolor=colour, hatch="\\\\\\", alpha=0.18, linewidth=0, zorder=1)  # fmt: skip
+
+
+def interval(axis: Axes, at: float, ends: Sequence[float], colour: str, width: float = 1.2, alpha: float = 1, above: float = 3) -> None:  # fmt: skip
+    """The upright line of an interval; `frame` puts an arrow where the axis ends before it does."""
+    axis.plot([at] * 2, ends, color=colour, lw=width, alpha=alpha, zorder=above, solid_capstyle="butt", label=_INTERVAL)
+
+
+def predicted_handle(predicted: bool) -> list[Artist]:
+    """The legend entry for that, where there is any."""
+    words = "violet and hatched: predicted, nothing was measured"
+    return [Patch(**_HATCHED, label=words)] if predicted else []
+
+
+def name_panel(axis: Axes, text: str) -> None:
+    """A panel's own heading, left above it, in as many lines as the panel's share of the figure asks for."""
+    spec, figure = axis.get_subplotspec(), axis.get_figure()
+    across = spec.get_gridspec().ncols if spec else 1
+    inches = float(figure.get_size_inches()[0]) / across if isinstance(figure, Figure) else 7.0
+    most = max(20, int((inches - 0.75) * 72 / (9.5 * 0.56)))
+    with mpl.rc_context(_STYLE):
+        whole = re.sub(r"(kernel \d+) x (\d+)", lambda m: m[0].replace(" ", _BOUND), text)  # no line ends within it
+        lines = [textwrap.fill(line, most, break_on_hyphens=False).replace(_BOUND, " ") for line in whole.split("\n")]
+        axis.set_title("\n".join(lines), loc="left", fontsize=9.5, color=INK)
+
+
+def frame(figure: Figure, title: str, footer: str, handles: Sequence[Artist], more: str = "") -> None:
+    """Put the title and the legend above the panels and the footer below, each as wide as the figure and no wider.
+
+    The panels' share of the figure keeps its size: the figure grows by what the words need. `more` is a line under
+    the legend, for what could not be drawn. The panels' scales are set by now: intervals that they cut get their arrows.
+    """
+    handles = [*handles, *_mark_cut(figure)]
+    width, height = (float(v) for v in figure.get_size_inches())
+    with mpl.rc_context(_STYLE):
+        heading = figure.suptitle(_wrapped(title, width, 13 * 0.60), fontsize=13, fontweight="bold", color=INK, ha="left", va="top", linespacing=1.25)  # fmt: skip
+        heading.set_in_layout(False)
+        heading.set_gid(f"{HEADING}{_inches(figure, heading)[1] * 72 + 72 * _MARGIN:.0f}")
+        foot = figure.text(0, 0, "\n".join(_wrapped(t, width, 7.5 * 0.53) for t in (more, footer) if t), fontsize=7.5, color=FAINT, ha="left", va="bottom", linespacing=1.4)  # fmt: skip
+        foot.set_in_layout(False)
+        foot.set_gid(FOOTER)
+        legend = _legend(figure, handles, width - 2 * _MARGIN)
+        above = _inches(figure, heading)[1] + (_inches(figure, legend)[1] if legend else 0.0) + 2.2 * _MARGIN
+        below = _inches(figure, foot)[1] + 1.6 * _MARGIN
+        full = height + above + below
+        figure.set_size_inches(width, full)
+        left = _MARGIN / width
+        heading.set_position((left, 1 - _MARGIN / full))
+        foot.set_position((left, 0.7 * _MARGIN / full))
+        if legend:
+            top = 1 - (_inches(figure, heading)[1] + 1.7 * _MARGIN) / full
+            legend.set_bbox_to_anchor((left, top))
+        engine = figure.get_layout_engine()
+        if engine is not None:
+            engine.set(
+                rect=(0.3 * left, below / full, 1 - 1.3 * left, 1 - (above + below) / full), hspace=0.06, wspace=0.03
+            )  # type: ignore[call-arg]
+            engine.execute(figure)
+            figure.set_layout_engine("none")  # laid out once, not again for each file
+
+
+def save(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
+    """Write name.png and name.svg; each appears whole or not at all.
+
+    The SVG file can stand in any page: on white paper of its own, without scripts or anything to load, with the figure's
+    title as its <title> and its footer as its <desc>.
+    """
+    png, svg = folder / f"{name}.png", folder / f"{name}.svg"
+    with mpl.rc_context(_STYLE):
+        write_whole(png, lambda f: figure.savefig(f, format="png", dpi=DPI, metadata={"Software": None}))
+        drawn = StringIO()
+        title = " ".join(figure.get_suptitle().split()) or None
+        figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None, "Title": title})
+    footer = " ".join(t.get_text() for t in figure.texts if t.get_gid() == FOOTER).replace("\u00a0", " ")
+    text = _described(_numbered(drawn.getvalue()), " ".join(footer.split()))
+    write_text(svg, text)
+    return png, svg
+
+
+def _mark_cut(figure: Figure) -> list[Artist]:
+    """An arrow at the edge of a panel for each interval that goes on beyond it; the legend entry, where there is one."""
+    found = False
+    for axis in figure.axes:
+        low, high = axis.get_ylim()
+        for line in [line for line in axis.lines if line.get_label() == _INTERVAL]:
+            at, ends = float(np.asarray(line.get_xdata())[0]), np.asarray(line.get_ydata(), dtype=float)
+            for edge, marker, beyond in ((low, _DOWN, ends.min() < low), (high, _UP, ends.max() > high)):
+                if beyond:
+                    axis.plot([at], [edge], marker=marker, ms=14, mew=1.3, mfc="none", mec=line.get_color(), ls="", clip_on=False, zorder=5)  # fmt: skip
+                    found = True
+    return [proxy(CUT, FAINT, Outline(_UP.vertices + np.array([0, 1])))] if found else []
+
+
+def _described(svg: str, words: str) -> str:
+    """The picture with a description after its title, for those who hear it."""
+    title = "</title>"
+    if not words or title not in svg:
+        return svg
+    named = svg.replace("<svg ", '<svg role="img" ', 1)
+    return named.replace(title, f"{title}\n <desc>{escape(words)}</desc>", 1)
+
+
+def _numbered(svg: str) -> str:
+    """The picture with its clip paths counted: matplotlib names them by addresses, which differ from run to run."""
+    names = dict.fromkeys(re.findall(r'<clipPath id="(\w+)"', svg))
+    numbers = {name: f"clip{i}" for i, name in enumerate(sorted(names, key=svg.index))}
+    return re.sub(r"\b(" + "|".join(numbers) + r")\b", lambda m: numbers[m[0]], svg) if numbers else svg
+
+
+def proxy(text: str, colour: str = INK, marker: str | Outline = "", line: object = "", hollow: bool = False) -> Line2D:
+    """A legend entry."""
+    return Line2D(
+        [], [], color=colour, marker=marker, linestyle=line, markersize=5.5, linewidth=1.4, label=text,  # type: ignore[arg-type]
+        markerfacecolor="white" if hollow else colour, markeredgecolor=colour,
+    )  # fmt: skip
+
+
+def ratio_axis(axis: Axis, low: float, high: float) -> None:
+    """A log2 axis of ratios from low to high, its ticks written 0.5x, 1x, 2x."""
+    log_axis(axis, low, high, ratio_ticks(low, high), lambda v: f"{digits(v, 3)}x")
+
+
+def log_axis(axis: Axis, low: float, high: float, ticks: Sequence[float], word: Callable[[float], str]) -> None:
+    """A log2 axis with these ticks and no others, each written by `word(value)`."""
+    if isinstance(axis, XAxis):
+        axis.axes.set(xscale="log", xlim=(low, high))
+    else:
+        axis.axes.set(yscale="log", ylim=(low, high))
+    axis.set_major_locator(FixedLocator(list(ticks)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda v, _: word(v)))
+
+
+def ratio_ticks(low: float, high: float) -> list[float]:
+    """Powers of two between low and high; with steps between them where there would be fewer than three."""
+    ticks: list[float] = []
+    first, last = math.floor(math.log2(low)), math.ceil(math.log2(high))
+    for parts in (1, 2, 4, 8, 20, 100, 400):
+        ticks = [2.0**e * (1 + i / parts) for e in range(first, last + 1) for i in range(parts)]
+        ticks = [t for t in ticks if low <= t <= high]
+        if len(ticks) >= 3:
+            break
+    return ticks[:: math.ceil(len(ticks) / 9)]
+
+
+def decade_ticks(low: float, high: float) -> list[float]:
+    """1, 2, 5, 10 and so on between low and high; only powers of ten where those are many."""
+    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    steps = (1, 2, 5) if high / low < 2000 else (1,)
+    return [s * 10.0**e for e in exponents for s in steps if low <= s * 10.0**e <= high]
+
+
+def limits(values: Sequence[float], ends: Sequence[float] = (), always: Sequence[float] = (), room: float = 1.25) -> tuple[float, float]:  # fmt: skip
+    """Limits that show all values, and the ends of their intervals as far as a factor of 1.5 beyond all values."""
+    low, high = min(values), max(values)
+    near = [min(max(e, low / 1.5), high * 1.5) for e in ends]
+    shown = [low, high, *near, *always]
+    return min(shown) / room, max(shown) * room
+
+
+def _legend(figure: Figure, handles: Sequence[Artist], most: float) -> Legend | None:
+    """The legend, row by row, with as few rows as `most` inches of width allow; None without handles."""
+    for rows in range(1, len(handles) + 1):
+        columns = math.ceil(len(handles) / rows)
+        by_column = [handles[i] for c in range(columns) for i in range(c, len(handles), columns)]
+        legend = figure.legend(
+            handles=by_column, loc="upper left", ncols=columns, frameon=False, fontsize=8.5, handlelength=2.4,
+            columnspacing=1.6, borderaxespad=0, borderpad=0, labelcolor=INK,
+        )  # fmt: skip
+        legend.set_in_layout(False)
+        if columns == 1 or _inches(figure, legend)[0] <= most:
+            return legend
+        legend.remove()
+    return None
+
+
+def _inches(figure: Figure, artist: Artist) -> tuple[float, float]:
+    box = artist.get_window_extent(figure.canvas.get_renderer())  # type: ignore[attr-defined]
+    return box.width / figure.dpi, box.height / figure.dpi
+
+
+def _wrapped(text: str, width: float, letter_points: float) -> str:
+    """Text in lines that fit into `width` inches, at this mean width of a letter. Items between dots stay whole."""
+    most = max(20, int((width - 2 * _MARGIN) * 72 / letter_points))
+    if " · " in text:
+        text = "\u00a0· ".join(item.replace(" ", "\u00a0") for item in text.split(" · "))
+    whole = text.replace(" %", "\u00a0%")  # a number keeps its sign
+    lines = [line for part in whole.split("\n") for line in textwrap.wrap(part, most, break_on_hyphens=False)]
+    return "\n".join(lines).replace("\u00a0%", " %")

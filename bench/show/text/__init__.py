@@ -1,0 +1,1 @@
+"""Words and terminal tables. No matplotlib, no HTML."""

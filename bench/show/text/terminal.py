@@ -1,0 +1,219 @@
+"""The end of a run on the terminal: a table of speedups, its marks explained, and the sentences of the summary."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TextIO
+
+from bench.analyse.runs.run_folder import Run
+from bench.analyse.runs.summary import SERIES, Record, place_label, records_of, sentences, summarise, times
+from bench.spec.columns import FAILED, MEASURED, PREDICTED, TOLD
+from bench.spec.devices.device_names import is_predicted
+from bench.spec.format import digits
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+MOST_ROWS = 30
+MOST_ROWS_EACH = 16  # of one experiment among several
+MOST_COLUMNS = 6
+MARKS = {
+    "~": "noisy: see quality_notes in pairs.csv",
+    "?": "undecided: neither faster, slower nor the same",
+    "=": "the same, within 3 % or this machine's noise band",
+    "!": "less precise than asked",
+}
+_SHAPE = ("experiment", "block", "kernel", "channels", "size", "batch", "stride", "padding", "dilation", "depth")
+_ALWAYS = ("kernel", "channels")
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A table as text: shapes down, ways to run them across. `rows_left`, `columns_left`: how many have no room."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    keys: int  # leading columns that name a row
+    rows_left: int
+    columns_left: int
+
+
+def grid(pairs: Sequence[Record], most_rows: int = MOST_ROWS, most_columns: int = MOST_COLUMNS) -> Grid:
+    """Lay pairs out: a row per shape and block, a column per device, threads, layout and whatever else varies.
+
+    A cell is `3.1x ±4 %` with its marks, `3.1x` where one process has no interval, `3.1x [2, 5]` where it is predicted, a
+    failure's name, or - if skipped.
+    """
+    rows = [r for r in pairs if not _unmeasurable(r, pairs)]
+    usual = [f for f in SERIES if len({r[f] for r in rows}) <= 1]
+    named = len(usual) == len(SERIES) or any(is_predicted(r["device"]) for r in rows)
+    usual = [f for f in usual if f != "device"] if named else usual
+    always = _ALWAYS if any(r["kernel"] is not None for r in rows) else ("block",)
+    names = [f for f in _SHAPE if f in always or len({w for r in rows if (w := _shape(r, f))}) > 1]
+    varied = [f for f in SERIES if f not in usual]
+
+    def column(r: Record) -> str:
+        return place_label(r, usual) or ", ".join(str(r[f]) for f in varied)  # what is usual goes unsaid in a label
+
+    columns = list(dict.fromkeys(column(r) for r in rows))
+    cells: dict[tuple[str, ...], dict[str, str]] = {}
+    for r in sorted(rows, key=_order(rows)):
+        cells.setdefault(tuple(_shape(r, f) for f in names), {})[column(r)] = cell(r)
+    shown = columns[:most_columns]
+    lines = [(*key, *(held.get(c, "") for c in shown)) for key, held in cells.items()]
+    return Grid(
+        header=(*names, *shown),
+        rows=tuple(lines[:most_rows]),
+        keys=len(names),
+        rows_left=max(0, len(lines) - most_rows),
+        columns_left=len(columns) - len(shown),
+    )
+
+
+def named(run: Run) -> str:
+    """A run by the folder that was given, and by its name where that is another one: `results/one (smoke-cpu-20261122T060221Z)`."""
+    return str(run.folder) if run.folder.name == run.run_id else f"{run.folder} ({run.run_id})"
+
+
+def cell(row: Record) -> str:
+    """A pair in one cell."""
+    if row["status"] in FAILED or row["status"] == "unsupported":
+        return str(row["status"])
+    if row["status"] not in TOLD or row["speedup"] is None:
+        return "-"
+    if row["status"] == PREDICTED:
+        mark = {"undecided": " ?", "same": " ="}.get(row["verdict"], "")
+        return _ranged(row) + mark
+    if row["precision"] is None:
+        return times(row["speedup"]) + " !"
+    signs = [
+        ("~", row["status"] == "noisy"),
+        ("?", row["verdict"] == "undecided"),
+        ("=", row["verdict"] == "same"),
+        ("!", not row["precision_reached"]),
+    ]
+    marks = "".join(mark for mark, holds in signs if holds)
+    width = row["precision"] * 100
+    text = f"{times(row['speedup'], row['precision'])} ±{width:.{0 if width >= 0.95 else 1}f} %"
+    return f"{text} {marks}" if marks else text
+
+
+def show(run: Run, file: TextIO | None = None) -> None:
+    """Print the table and the sentences; plain text where `file` (standard output) is no terminal."""
+    out = file or sys.stdout
+    console = console_on(out)
+    pairs = records_of(run.pairs)
+    tables = _tables(pairs)
+    for line in above(pairs) if tables else ():
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    for name, laid in tables.items():
+        if len(tables) > 1:
+            console.print(f"\n{name}", markup=False, highlight=False)
+        print_table(console, laid.header, laid.rows, laid.keys)
+    for line in notes(tuple(tables.values())):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if tables:
+        console.print()
+    left = incomplete(run)
+    for line in [*([left] if left else []), *sentences(summarise(run))]:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def above(pairs: Sequence[Record], every: Sequence[Record] = ()) -> list[str]:
+    """What stands above tables of `pairs`, of `every` one there is: what a cell is, and which cells nothing was measured for."""
+    kinds = {is_predicted(r["device"]) for r in pairs}
+    baselines = " or ".join(dict.fromkeys(str(r["baseline"]) for r in pairs))
+    what = "Predicted speedup" if kinds == {True} else "Speedup"
+    lines = [f"{what}: time of {baselines} / time of the block; above 1x the block is faster."]
+    where = "in the columns called predicted" if kinds == {True, False} else "here"
+    if kinds == {True} and any(r["status"] in MEASURED for r in every):
+        return [*lines, "Every cell of this table is predicted: a model's word, [within its error]."]
+    return [*lines, f"Nothing was measured {where}: a model's word, [within its error]."] if True in kinds else lines
+
+
+def _ranged(row: Record) -> str:
+    """`0.5x [0.18, 1.4]`: the model's error is too wide for a half-width in per cent."""
+    if row["speedup_ci_low"] is None:
+        return times(row["speedup"])
+    return f"{digits(row['speedup'], 2)}x [{digits(row['speedup_ci_low'], 2)}, {digits(row['speedup_ci_high'], 2)}]"
+
+
+def _tables(pairs: Sequence[Record]) -> dict[str, Grid]:
+    """A table for each experiment that measured or failed, each with the columns that it needs."""
+    shown = [r for r in pairs if not _unmeasurable(r, pairs)]
+    names = dict.fromkeys(r["experiment"] for r in shown)
+    most = MOST_ROWS if len(names) == 1 else MOST_ROWS_EACH
+    return {name: grid([r for r in shown if r["experiment"] == name], most) for name in names}
+
+
+def incomplete(run: Run) -> str:
+    """What an unfinished run must say first; nothing where the run was measured to its end."""
+    if run.plan is None or not run.from_journal or (run.folder / "DONE").exists():
+        return ""
+    told = run.pairs[run.pairs["status"] != PREDICTED]
+    missing = int(told["processes"].lt(run.timing.processes_min).sum())
+    if not missing and run.opinions is not None:
+        return "INCOMPLETE: second opinions are still due; bench run --resume goes on"
+    return f"INCOMPLETE: {missing} of {len(run.pairs)} rows have fewer processes than asked; bench run --resume goes on"
+
+
+def notes(tables: Sequence[Grid]) -> list[str]:
+    """What the tables' marks mean, if they have them, and what they had no room for."""
+    signs = {c for laid in tables for row in laid.rows for text in row[laid.keys :] for c in text.rpartition(" ")[2]}
+    lines = [f"{mark}  {meaning}" for mark, meaning in MARKS.items() if mark in signs]
+    counts = ((sum(t.rows_left for t in tables), "rows"), (sum(t.columns_left for t in tables), "columns"))
+    left = [f"{count} more {what}" for count, what in counts if count]
+    return [*lines, f"{' and '.join(left)} in pairs.csv"] if left else lines
+
+
+def console_on(file: TextIO) -> Console:
+    """A console that leaves wrapping to the terminal, so that no number is cut, and colours nothing that is piped."""
+    from rich.console import Console
+
+    return Console(file=file, width=400, no_color=None if file.isatty() else True)
+
+
+def print_table(console: Console, header: Sequence[str], rows: Sequence[Sequence[str]], keys: int) -> None:
+    """A table with its first `keys` columns to the left and the rest to the right."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD if console.is_terminal else None, pad_edge=False, header_style="bold")
+    for i, name in enumerate(header):
+        table.add_column(Text(name), justify="left" if i < keys else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*(Text(t, style=_style(t) if i >= keys else "") for i, t in enumerate(row)))
+    console.print(table)
+
+
+def _style(text: str) -> str:
+    """A failed cell stands out; one that is not to be leaned on steps back."""
+    if text in FAILED:
+        return "red"
+    return "dim" if text == "-" or any(mark in text for mark in MARKS) else ""
+
+
+def _shape(row: Record, field: str) -> str:
+    """A field of a row's shape in words; nothing where a network has none."""
+    if row["c_in" if field == "channels" else "height" if field == "size" else field] is None:
+        return ""
+    if field == "channels":
+        return str(row["c_in"]) if row["c_in"] == row["c_out"] else f"{row['c_in']}→{row['c_out']}"
+    if field == "size":
+        return str(row["height"]) if row["height"] == row["width"] else f"{row['height']}x{row['width']}"
+    return str(row[field])
+
+
+def _order(rows: Sequence[Record]) -> Callable[[Record], tuple[int, ...]]:
+    """Experiments and blocks as they come, everything else by its number."""
+    first = {name: list(dict.fromkeys(r[name] for r in rows)) for name in ("experiment", "block", "padding")}
+    numbers = ("kernel", "c_in", "c_out", "height", "width", "batch", "stride", "dilation", "depth")
+    return lambda r: (*(first[n].index(r[n]) for n in first), *(int(r[n] or 0) for n in numbers))
+
+
+def _unmeasurable(row: Record, pairs: Sequence[Record]) -> bool:
+    """Whether the row was skipped in a run that did measure something: columns of nothing but - only take room."""
+    return row["status"] == "skipped" and any(p["status"] != "skipped" for p in pairs)

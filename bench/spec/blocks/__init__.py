@@ -1,0 +1,1 @@
+"""Blocks and networks as data, and their exact costs."""

@@ -1,0 +1,200 @@
+"""Exact integer costs of a block or network, from its layers alone.
+
+Formulas (Kh x Kw kernel, g groups, Ho x Wo output, Hi x Wi input, N batch): params = Cout * Cin/g * Kh * Kw (+ Cout with
+a bias, + 2 Cout with batch norm); MACs = N * Cout * Cin/g * Kh * Kw * Ho * Wo, over Hi * Wi where transposed, and Cin *
+Cout of a linear layer; nothing else has any, as the sources count; FLOP = 2 * MAC. Training is forward, gradient of the
+input and gradient of the weights: three convolutions of the same size each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bench.spec.blocks.layers import CONVOLUTIONS, Block, Layer, Op
+from bench.spec.blocks.liveness import Operator, Word, inference_peak, training_peak
+
+PASSES_TRAINING = 3  # convolutions of the same size each
+ITEM_BYTES = {"fp64": 8, "fp32": 4, "fp32-tf32": 4, "bf16": 2, "fp16": 2}
+INDEX_BYTES = 8  # max pooling notes where each maximum stood
+_MULTIPLIES: tuple[Op, ...] = (*CONVOLUTIONS, "linear")
+_WORDS: dict[Op, Word] = {
+    "conv": "conv", "transposed": "conv", "linear": "conv", "relu": "act", "max_pool": "max_pool",
+    "global_pool": "global_pool", "add": "add",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCost:
+    """One layer's cost for the whole batch. `macs` and `bytes_min` of the forward pass; `activations` of a convolution."""
+
+    name: str
+    op: Op
+    params: int
+    macs: int
+    bytes_min: int
+    activations: int
+    input: tuple[int, int, int]  # channels, height, width of one item
+    output: tuple[int, int, int]
+    kernel: int
+    groups: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """A block's cost for one evaluation (the whole batch, and the backward pass where training).
+
+    `layers` counts convolutions; `ops` the operators that compute, reshaping apart. `output` is (batch, channels, height,
+    width), or (batch, classes) after a linear layer. `detail` has an entry for each of the block's layers.
+    """
+
+    params: int
+    macs: int
+    bytes_min: int
+    layers: int
+    ops: int
+    activations: int
+    memory_bytes: int
+    output: tuple[int, ...]
+    detail: tuple[LayerCost, ...]
+
+    @classmethod
+    def counted(cls, told: Mapping[str, int]) -> Cost:
+        """The cost of what has no layers here, by what was counted of it; its memory and output are not known."""
+        return cls(**told, memory_bytes=0, output=(), detail=())
+
+    @property
+    def flops(self) -> int:
+        """Floating point operations: two for each multiply-accumulate."""
+        return 2 * self.macs
+
+    @property
+    def intensity(self) -> float:
+        """FLOP per byte that must move at the least."""
+        return self.flops / self.bytes_min if self.bytes_min else 0.0
+
+
+def mac_ratio(baseline: Cost | None, other: Cost | None) -> float | None:
+    """The promise: MACs of the baseline / MACs of the other; None where one is not known or multiplies nothing."""
+    return baseline.macs / other.macs if baseline and other and baseline.macs and other.macs else None
+
+
+def layer_ratio(baseline: Cost | None, other: Cost | None) -> float | None:
+    """The price: layers of the other / layers of the baseline; None where one is not known or has none."""
+    return other.layers / baseline.layers if baseline and other and baseline.layers and other.layers else None
+
+
+def conv_params(layer: Layer) -> int:
+    """Weights and, where the layer has one, its bias; batch norm apart."""
+    if layer.op not in _MULTIPLIES:
+        return 0
+    return layer.c_out * (layer.c_in // layer.groups) * layer.taps + layer.c_out * layer.bias
+
+
+def layer_cost(layer: Layer, height: int, width: int, batch: int, item_bytes: int) -> LayerCost:
+    """Cost of one layer on a `height` x `width` input.
+
+    bytes_min: input, weights and output, each moved once. An addition reads its shortcut besides what the layer before
+    it has in hand; a ReLU by itself moves nothing, as batch norm and ReLU don't: they can be part of a neighbour.
+    """
+    ho, wo = layer.output(height, width)
+    weights = conv_params(layer)
+    macs = 0
+    if weights:
+        where = height * width if layer.op == "transposed" else ho * wo
+        macs = batch * layer.c_out * (layer.c_in // layer.groups) * layer.taps * where
+    taken, put = batch * layer.c_in * height * width, batch * layer.c_out * ho * wo
+    if layer.op == "linear":
+        taken = batch * layer.c_in
+    moved = {"add": taken, "relu": 0}.get(layer.op, taken + weights + put)
+    return LayerCost(
+        name=layer.name,
+        op=layer.op,
+        params=weights + 2 * layer.c_out * layer.norm,
+        macs=macs,
+        bytes_min=moved * item_bytes,
+        activations=put if layer.op in CONVOLUTIONS else 0,
+        input=(layer.c_in, 1, 1) if layer.op == "linear" else (layer.c_in, height, width),
+        output=(layer.c_out, ho, wo),
+        kernel=layer.kernel,
+        groups=layer.groups,
+    )
+
+
+def forward_macs(block: Block, height: int, width: int, batch: int) -> int:
+    """MACs of one forward pass alone, for estimates over thousands of shapes."""
+    macs = 0
+    for item in block.items:
+        rows = ((item,),) if isinstance(item, Layer) else (item.shortcut, item.body)
+        end = height, width
+        for row in rows:
+            end = height, width
+            for layer in row:
+                start, end = end, layer.output(*end)
+                if layer.op in _MULTIPLIES:
+                    pixels = start[0] * start[1] if layer.op == "transposed" else end[0] * end[1]
+                    macs += layer.c_out * (layer.c_in // layer.groups) * layer.taps * pixels
+        height, width = end
+    return batch * macs
+
+
+def cost(block: Block, height: int, width: int, batch: int = 1, dtype: str = "fp32", training: bool = False) -> Cost:
+    """Cost of one evaluation of `block` on a (batch, c_in, height, width) input.
+
+    UserError where a kernel does not fit. bytes_min counts each layer's input, weights and output once (three times
+    in training, where each of the three convolutions reads two of them and writes the third).
+    """
+    trace = _Trace(block, batch, ITEM_BYTES[dtype])
+    value, h, w = 0, height, width
+    for item in block.items:
+        if isinstance(item, Layer):
+            value, h, w = trace.layer(item, (value,), h, w)
+            continue
+        beside, low, wide = value, h, w
+        for layer in item.body:
+            value, h, w = trace.layer(layer, (value,), h, w)
+        for layer in item.shortcut:
+            beside, low, wide = trace.layer(layer, (beside,), low, wide)
+        value, h, w = trace.layer(item.add, (value, beside), h, w)
+    detail, operators = trace.detail, trace.operators
+    passes = PASSES_TRAINING if training else 1
+    channels, last = detail[-1].output[0], detail[-1].op
+    c, *pixels = detail[0].input
+    input_bytes = batch * c * pixels[0] * pixels[1] * ITEM_BYTES[dtype]
+    return Cost(
+        params=sum([d.params for d in detail]),
+        macs=passes * sum([d.macs for d in detail]),
+        bytes_min=passes * sum([d.bytes_min for d in detail]),
+        layers=sum([d.op in CONVOLUTIONS for d in detail]),
+        ops=len(operators),
+        activations=sum([d.activations for d in detail]),
+        memory_bytes=training_peak(operators, input_bytes) if training else inference_peak(operators),
+        output=(batch, channels) if last == "linear" else (batch, channels, h, w),
+        detail=tuple(detail),
+    )
+
+
+class _Trace:
+    """Layers priced one after the other, and the operators that they make."""
+
+    def __init__(self, block: Block, batch: int, item: int) -> None:
+        self.block, self.batch, self.item = block, batch, item
+        self.detail: list[LayerCost] = []
+        self.operators: list[Operator] = []
+
+    def layer(self, layer: Layer, taken: tuple[int, ...], height: int, width: int) -> tuple[int, int, int]:
+        """Price a layer on values of that height and width; its own value, height and width."""
+        priced = layer_cost(layer, height, width, self.batch, self.item)
+        c, h, w = priced.output
+        if h < 1 or w < 1:
+            Block(self.block.name, (layer,)).output(height, width)  # says so
+        self.detail.append(priced)
+        elements = self.batch * c * h * w
+        put, operators = elements * self.item, self.operators
+        aside = elements * INDEX_BYTES if layer.op == "max_pool" else 0
+        operators.append(Operator(_WORDS[layer.op], taken, put, priced.params * self.item, aside))
+        if layer.norm:
+            operators.append(Operator("norm", (len(operators),), put))
+        if layer.act:
+            operators.append(Operator("act", (len(operators),), put))
+        return len(operators), h, w

@@ -1,0 +1,326 @@
+"""`bench cost`: one block's costs derived step by step, as the sources do by hand, beside the standard convolution's.
+
+A network has a table in place of the steps, and is held against its twin of standard convolutions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from bench.spec.blocks import network_table
+from bench.spec.blocks.blocks import BLOCKS, BOUNDS, CLASSES, IMAGE_CHANNELS, Block, BlockChoice, Layer, Shape, build
+from bench.spec.blocks.costs import ITEM_BYTES, PASSES_TRAINING, Cost, LayerCost, conv_params, cost
+from bench.spec.errors import UserError
+from bench.spec.format import digits
+
+MOST_LAYERS_SHOWN = 6
+BLOCK_FIELDS = ("c_in", "c_out", "kernel", "stride", "padding", "dilation", "depth")
+"""What a network has of its own, and a block is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Derivation:
+    """A block at a shape with its cost, and the standard convolution there, or why it has none to be held against."""
+
+    choice: BlockChoice
+    shape: Shape
+    dtype: str
+    training: bool
+    block: Block
+    cost: Cost
+    standard: tuple[Block, Cost] | None
+    incomparable: str = ""
+
+    @property
+    def mac_ratio(self) -> Fraction | None:
+        """MACs of the block / MACs of the standard convolution at the same shape."""
+        return Fraction(self.cost.macs, self.standard[1].macs) if self.standard else None
+
+    @property
+    def formula(self) -> Fraction | None:
+        """The ratio by the block's formula; None for a block that has none."""
+        found = _formula(self.choice, self.shape, self.cost)
+        return found and found[2]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data; `detail` has a row per layer, and its MACs and bytes add up to the block's."""
+        s, c, ratio = self.shape, self.cost, self.mac_ratio
+        passes = PASSES_TRAINING if self.training else 1
+        own = dict.fromkeys(BLOCK_FIELDS) if self.choice.network else {name: getattr(s, name) for name in BLOCK_FIELDS}
+        return {
+            "block": self.choice.name,
+            "norm": self.choice.norm,
+            "act": self.choice.act,
+            "bias": self.choice.bias,
+            "options": self.choice.options(),
+            **own,
+            "height": s.height,
+            "width": s.width,
+            "batch": s.batch,
+            "dtype": self.dtype,
+            "pass": "training" if self.training else "inference",
+            "params": c.params,
+            "macs": c.macs,
+            "flops": c.flops,
+            "bytes_min": c.bytes_min,
+            "layers": c.layers,
+            "ops": c.ops,
+            "activations": c.activations,
+            "memory_theory_bytes": c.memory_bytes,
+            "intensity_flop_per_byte": c.intensity,
+            "output": list(c.output),
+            "detail": [
+                {
+                    "name": d.name,
+                    "op": d.op,
+                    "params": d.params,
+                    "macs": passes * d.macs,
+                    "flops": 2 * passes * d.macs,
+                    "bytes_min": passes * d.bytes_min,
+                    "activations": d.activations,
+                    "kernel": layer.kernel,
+                    "kernel_width": layer.kernels[1],
+                    "stride": layer.stride,
+                    "stride_width": layer.strides[1],
+                    "groups": layer.groups,
+                    "input": list(d.input),
+                    "output": list(d.output),
+                }
+                for layer, d in zip(self.block.layers, c.detail, strict=True)
+            ],
+            "standard": self.standard[0].name if self.standard else None,
+            "standard_params": self.standard[1].params if self.standard else None,
+            "standard_macs": self.standard[1].macs if self.standard else None,
+            "mac_ratio_to_standard": None if ratio is None else float(ratio),
+            "mac_ratio_to_standard_exact": None if ratio is None else f"{ratio.numerator}/{ratio.denominator}",
+        }
+
+    def text(self) -> str:
+        """The derivation for the terminal."""
+        s, network = self.shape, self.choice.network
+        fixed = network or BLOCKS[self.choice.name].one_pixel
+        facts = [] if fixed else [f"kernel {s.kernel}", f"stride {s.stride}", f"padding {s.padding}"]
+        facts += [f"dilation {s.dilation}"] if s.dilation > 1 else []
+        facts += [f"depth {s.depth}"] if s.depth > 1 else []
+        facts += [f"batch {s.batch}", self.dtype, "training" if self.training else "inference"]
+        _, c_out, *pixels = self.cost.output
+        ends = " x ".join(f"{n}" for n in (*pixels, c_out))
+        lines = [
+            f"{_title(self.choice)}: {s.height} x {s.width} x {s.c_in} -> {ends}, {', '.join(facts)}",
+            "",
+            *(network_table.lines(self.block, self.cost) if network else self._layers(self.block, self.cost)),
+            *self._totals(),
+        ]
+        if self.standard is not None or self.incomparable:
+            lines += ["", *self._against_standard()]
+        return "\n".join(lines)
+
+    def _layers(self, block: Block, priced: Cost) -> list[str]:
+        shown = list(zip(block.layers, priced.detail, strict=True))
+        lines: list[str] = []
+        for layer, d in shown[:MOST_LAYERS_SHOWN]:
+            lines += [*self._layer(layer, d), ""]
+        if rest := [d for _, d in shown[MOST_LAYERS_SHOWN:]]:
+            params, macs = sum(d.params for d in rest), sum(d.macs for d in rest)
+            lines += [f"and {len(rest)} more layers: params {params:,}, MACs {macs:,}", ""]
+        return lines
+
+    def _layer(self, layer: Layer, d: LayerCost) -> list[str]:
+        (high, wide), c, n = layer.kernels, layer.c_in // layer.groups, layer.c_out
+        weights = conv_params(layer) - layer.bias * n
+        extras = [(n, "bias")] * layer.bias + [(2 * n, "batch norm")] * layer.norm
+        _, hi, wi = d.input
+        _, ho, wo = d.output
+        where = f"{hi} x {wi} input pixels" if layer.op == "transposed" else f"{ho} x {wo}"
+        items = f" x {self.shape.batch} items" if self.shape.batch > 1 else ""
+        word = "weights" if extras else "params"
+        lines = [f"{layer.name}: {hi} x {wi} x {d.input[0]} -> {ho} x {wo} x {n}"]
+        if layer.op in ("add", "global_pool"):
+            return [*lines, f"  {_WITHOUT_WEIGHTS[layer.op]}: params = 0, MACs = 0"]
+        if layer.dilation > 1:
+            reach = max(layer.reaches)
+            lines.append(
+                f"  reach = {layer.dilation} x ({max(layer.kernels)} - 1) + 1 = {reach} pixel{'s' * (reach > 1)}"
+            )
+        if (ho, wo) != (hi, wi) or max(layer.strides) > 1:
+            lines.append(f"  output = {_output_steps(layer, hi, wi)}")
+        lines.append(f"  {word} = {high} x {wide} x {c} x {n} = {weights:,}")
+        if extras:
+            added = " + ".join([f"{weights:,}", *(f"{count:,} {what}" for count, what in extras)])
+            lines.append(f"  params = {added} = {d.params:,}")
+        lines.append(f"  MACs = {word} x {where}{items} = {d.macs:,}")
+        return lines
+
+    def _totals(self) -> list[str]:
+        c, item = self.cost, ITEM_BYTES[self.dtype]
+        times = f" x {PASSES_TRAINING} (forward, and the gradients of input and weights)" if self.training else ""
+        weighted = [d for d in c.detail if d.op not in _WITHOUT_WEIGHTS]
+        forward = sum(d.macs for d in weighted)
+        moved = c.bytes_min // item // (PASSES_TRAINING if self.training else 1)
+        params, macs = _sum([d.params for d in weighted], c.params), _sum([d.macs for d in weighted], forward)
+        if self.choice.network:
+            of = network_table.made_of(self.block, c)
+            params, macs = (
+                f"{parts} = {n:,}" if parts else f"{n:,}" for parts, n in zip(of, (c.params, forward), strict=True)
+            )
+        return [
+            "in all",
+            f"  params = {params}",
+            f"  MACs = {macs}" + (f"{times} = {c.macs:,}" if times else ""),
+            f"  FLOP = 2 x MACs = {c.flops:,}",
+            f"  least bytes = {item} x {moved:,} inputs, weights and outputs of the layers{times} = {c.bytes_min:,}",
+            f"  layers = {c.layers}",
+            f"  ops = {c.ops}",
+        ]
+
+    def _against_standard(self) -> list[str]:
+        if self.standard is None or self.mac_ratio is None:
+            return [f"no standard convolution to compare with: {self.incomparable}"]
+        block, priced = self.standard
+        mine, its = self.choice.name, block.name if self.choice.network else "standard"
+        ratio, params = self.mac_ratio, _ratio(Fraction(self.cost.params, priced.params))
+        lines = [
+            "ratio",
+            f"  MACs({mine}) / MACs({its}) = {self.cost.macs:,} / {priced.macs:,} = {_ratio(ratio)}",
+            f"  params({mine}) / params({its}) = {self.cost.params:,} / {priced.params:,} = {params}",
+        ]
+        if not self.choice.network:
+            lines = [
+                "the standard convolution in its place",
+                *(f"  {line}" for line in self._layers(block, priced) if line),
+                f"  params = {priced.params:,}, MACs = {priced.macs:,}"
+                if self.training or len(block.layers) > 1
+                else "",
+                "",
+                *lines,
+            ]
+        formula = _formula(self.choice, self.shape, self.cost)
+        if formula is not None:
+            symbols, numbers, value = formula
+            end = "exactly the ratio of the MACs" if value == ratio else "not the ratio of the MACs"
+            steps = [symbols, numbers] if numbers == _exact(value) else [symbols, numbers, _exact(value)]
+            lines.append(f"  {' = '.join(steps)}: {end}")
+        return [line for i, line in enumerate(lines) if line or lines[i - 1]]
+
+
+def asked_shape(choice: BlockChoice, size: tuple[int, int] | None, batch: int, told: Mapping[str, Any]) -> Shape:
+    """The shape that options of a command line ask for: `told` by BLOCK_FIELDS, None where nothing was.
+
+    A network's own images, or 28 pixels for a block, where no size is. UserError for a network told what it has itself.
+    """
+    given = {name: value for name, value in told.items() if value is not None}
+    if choice.network:
+        height, width = size or (BLOCKS[choice.name].network,) * 2
+        if given:
+            options = ", ".join(f"--{name.removeprefix('c_')}" for name in given)
+            rule = f"it has channels, kernels and strides of its own, and so takes no {options}"
+            raise UserError(choice.name, rule, "Give it a size, a batch, and to some networks a width.")
+        return Shape(IMAGE_CHANNELS, CLASSES, height, width, 1, batch=batch)
+    height, width = size or (28, 28)
+    c_in = given.pop("c_in", 64)
+    return Shape(c_in, given.pop("c_out", c_in), height, width, batch=batch, **given)
+
+
+def derive(choice: BlockChoice, shape: Shape, dtype: str = "fp32", training: bool = False) -> Derivation:
+    """A block's derivation. UserError for a shape out of BOUNDS or one that the block can't be built at."""
+    for word, name, value in (
+        ("channels in", "channels", shape.c_in), ("channels out", "channels", shape.c_out),
+        ("height", "size", shape.height), ("width", "size", shape.width),
+        *((name, name, getattr(shape, name)) for name in ("kernel", "stride", "dilation", "depth", "batch")),
+    ):  # fmt: skip
+        low, high = BOUNDS[name]
+        if not low <= value <= high:
+            rule = f"it is below {low}" if value < low else f"it is above {high}"
+            raise UserError(word, rule, f"Give a whole number from {low} to {high}.", value=value)
+    block = build(choice, shape)
+    priced = cost(block, shape.height, shape.width, shape.batch, dtype, training)
+    standard, why = _standard_twin(choice, shape, dtype, training, priced)
+    return Derivation(choice, shape, dtype, training, block, priced, standard, why)
+
+
+def _standard_twin(
+    choice: BlockChoice, shape: Shape, dtype: str, training: bool, priced: Cost
+) -> tuple[tuple[Block, Cost] | None, str]:
+    """What the block is held against, or why not; neither for what others are held against."""
+    name = BLOCKS[choice.name].twin if choice.network else "standard"
+    if name in ("", choice.name):
+        return None, ""
+    try:
+        twin = build(BlockChoice(name, choice.norm, choice.act, choice.bias, width=choice.width), shape)
+        its = cost(twin, shape.height, shape.width, shape.batch, dtype, training)
+    except UserError as error:
+        return None, error.rule
+    if its.output != priced.output:
+        sizes = (" x ".join(f"{n}" for n in c.output[2:]) for c in (its, priced))
+        return None, "its output has {} pixels, and not {}".format(*sizes)
+    return (twin, its), ""
+
+
+def _formula(choice: BlockChoice, s: Shape, priced: Cost) -> tuple[str, str, Fraction] | None:
+    """MACs of the block / MACs of the standard one, by formula: in symbols, in numbers, exactly. None where there is none.
+
+    C channels in, N out, k the kernel, G groups, W -> Wo the map's width. The sources' 1/N + 1/k^2 holds at any stride,
+    padding and depth; the spatially separable one's at depth 1.
+    """
+    k, n = s.kernel, s.c_out
+    if choice.name == "separable" or (choice.name == "mobilenet_block" and k == 3):
+        return "1/N + 1/k^2", f"1/{n} + 1/{k * k}", Fraction(1, n) + Fraction(1, k * k)
+    if choice.name == "grouped":
+        groups = int(choice.options()["groups"])
+        return "1/G", f"1/{groups}", Fraction(1, groups)
+    if choice.name == "spatially_separable" and s.depth == 1:
+        wo = priced.output[3]
+        numbers = f"({s.width}/{wo} + {n}/{s.c_in})/{k}"
+        return "(W/Wo + N/C)/k", numbers, (Fraction(s.width, wo) + Fraction(n, s.c_in)) / k
+    return None
+
+
+_WITHOUT_WEIGHTS = {"add": "a sum has no weights", "global_pool": "a mean has no weights"}
+
+
+def _title(choice: BlockChoice) -> str:
+    """The name and what comes with each convolution, as the sources' bare convolution is what is meant without."""
+    extras = [
+        word for word, there in (("bias", choice.bias), ("batch norm", choice.norm), ("ReLU", choice.act)) if there
+    ]
+    told = [f"{name} {value:g}" for name, value in choice.options().items()]
+    return ", ".join([choice.name, *told]) + (f" with {', '.join(extras)}" if extras and not choice.network else "")
+
+
+def _output_steps(layer: Layer, height: int, width: int) -> str:
+    (down, across), (above, beside), (tall, broad) = layer.strides, layer.pads, layer.reaches
+    below, right = layer.extra
+    ho, wo = layer.output(height, width)
+
+    def side(size: int, stride: int, pad: int, reach: int, extra: int, end: int) -> str:
+        if layer.op == "transposed":
+            taken = f" - {2 * pad}" if pad else ""
+            return f"({size} - 1) x {stride} + {reach}{taken}{f' + {extra}' if extra else ''} = {end}"
+        padded = f"{size} + {2 * pad}" if pad else f"{size}"
+        step = f"({padded} - {reach}) / {stride}"
+        whole = (size + 2 * pad - reach) % stride == 0
+        return f"{step if whole else f'floor({step})'} + 1 = {end}"
+
+    rows = side(height, down, above, tall, below, ho)
+    columns = side(width, across, beside, broad, right, wo)
+    return rows if rows == columns else f"{rows} by {columns}"
+
+
+def _sum(parts: list[int], total: int) -> str:
+    if 1 < len(parts) <= MOST_LAYERS_SHOWN:
+        return f"{' + '.join(f'{p:,}' for p in parts)} = {total:,}"
+    return f"{total:,}"
+
+
+def _ratio(ratio: Fraction) -> str:
+    if ratio in (0, 1):
+        return f"{ratio}"
+    times = f"{digits(float(1 / ratio), 3)} times fewer" if ratio < 1 else f"{digits(float(ratio), 3)} times as many"
+    return f"{_exact(ratio)} = {digits(float(ratio), 4)}, {times}"
+
+
+def _exact(ratio: Fraction) -> str:
+    return f"{ratio.numerator:,}/{ratio.denominator:,}"

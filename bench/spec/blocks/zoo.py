@@ -1,0 +1,116 @@
+"""The zoo: every convolution of the sources as layers, for a shape. What a sweep leaves off (norm, act) is here still on.
+
+Each convolution has its batch norm and ReLU, as MobileNet's paper has them (Howard et al. 2017, arXiv:1704.04861).
+"""
+
+from __future__ import annotations
+
+from bench.spec.blocks.layers import Act, Items, Layer, Padding, Shape, residual
+from bench.spec.errors import UserError
+
+Row = tuple[Layer, ...]
+
+
+def conv(
+    name: str,
+    c_in: int,
+    c_out: int,
+    kernel: int,
+    stride: int = 1,
+    padding: Padding = "same",
+    dilation: int = 1,
+    groups: int = 1,
+    act: Act = "relu",
+) -> Layer:
+    """A convolution with batch norm and, unless `act` is empty, an activation."""
+    return Layer(name, c_in, c_out, kernel, stride, padding, dilation, groups, False, True, act)
+
+
+def standard(s: Shape) -> Row:
+    """k x k over all channels."""
+    return (conv("standard", s.c_in, s.c_out, s.kernel, s.stride, s.padding, s.dilation),)
+
+
+def depthwise(s: Shape) -> Row:
+    """k x k over each channel by itself: as many groups as channels."""
+    return (conv("depthwise", s.c_in, s.c_in, s.kernel, s.stride, s.padding, s.dilation, s.c_in),)
+
+
+def pointwise(s: Shape) -> Row:
+    """1 x 1 over all channels."""
+    return (conv("pointwise", s.c_in, s.c_out, 1, s.stride, s.padding),)
+
+
+def separable(s: Shape) -> Row:
+    """Depthwise, which takes the stride, then pointwise."""
+    return (*depthwise(s), conv("pointwise", s.c_in, s.c_out, 1, 1, s.padding))
+
+
+def mobilenet_block(s: Shape) -> Row:
+    """The block that one source prints, whose stride is always 2 there and is obeyed here: separable with k = 3."""
+    return (
+        conv("depthwise", s.c_in, s.c_in, 3, s.stride, s.padding, s.dilation, s.c_in),
+        conv("pointwise", s.c_in, s.c_out, 1, 1, s.padding),
+    )
+
+
+def grouped(s: Shape, groups: int) -> Row:
+    """k x k over the channels of each group by itself: params and MACs of the standard one / groups.
+
+    UserError where the channels can't be shared out evenly.
+    """
+    for what, channels in (("in", s.c_in), ("out", s.c_out)):
+        if channels % groups:
+            raise UserError(
+                "grouped",
+                f"{channels} channels {what} can't be shared out evenly to {groups} groups",
+                "Take channels that the number of groups divides.",
+            )
+    return (conv("grouped", s.c_in, s.c_out, s.kernel, s.stride, s.padding, s.dilation, groups),)
+
+
+def spatially_separable(s: Shape) -> Row:
+    """k x 1, which changes the channels and takes the stride downwards, then 1 x k, which takes it across."""
+    k, how = s.kernel, (s.padding, s.dilation, 1, False, True, "relu", "conv")
+    return (
+        Layer("column", s.c_in, s.c_out, k, s.stride, *how, kernel_width=1, stride_width=1),  # type: ignore[arg-type]
+        Layer("row", s.c_out, s.c_out, 1, 1, *how, kernel_width=k, stride_width=s.stride),  # type: ignore[arg-type]
+    )
+
+
+def dilated(s: Shape, rate: int) -> Row:
+    """k x k with its taps `rate` times as far apart as the shape says: more reach at the cost of the standard one."""
+    return (conv("dilated", s.c_in, s.c_out, s.kernel, s.stride, s.padding, s.dilation * rate),)
+
+
+def transposed(s: Shape) -> Row:
+    """k x k that every *input* pixel is spread over: with padding same the map grows by the stride."""
+    return (Layer("transposed", s.c_in, s.c_out, s.kernel, s.stride, s.padding, s.dilation, norm=True, act="relu", op="transposed"),)  # fmt: skip
+
+
+def global_depthwise(s: Shape) -> Row:
+    """Depthwise with a kernel as large as the map: a weighted mean of each channel, with weights that are learnt."""
+    return (
+        Layer("global_depthwise", s.c_in, s.c_in, s.height, 1, "valid", 1, s.c_in, False, True, "relu", kernel_width=s.width),
+    )  # fmt: skip
+
+
+def global_average_pool(s: Shape) -> Row:
+    """The mean of each channel: what a global depthwise convolution is with all its weights alike."""
+    return (Layer("global_average_pool", s.c_in, s.c_in, op="global_pool"),)
+
+
+def inverted_bottleneck(s: Shape, expansion: int) -> Items:
+    """MobileNetV2's (Sandler et al. 2018, arXiv:1801.04381): pointwise to `expansion` times the channels, depthwise, pointwise.
+
+    The last one has no activation. The input is added where the output has its shape. Nothing is expanded by 1.
+    """
+    wide = s.c_in * expansion
+    body = (
+        conv("depthwise", wide, wide, s.kernel, s.stride, s.padding, s.dilation, wide, "relu6"),
+        conv("project", wide, s.c_out, 1, padding=s.padding, act=""),
+    )
+    if expansion > 1:
+        body = (conv("expand", s.c_in, wide, 1, padding=s.padding, act="relu6"), *body)  # type: ignore[assignment]
+    keeps_size = s.stride == 1 and (s.padding == "same" or s.kernel == 1)
+    return (residual("add", body),) if keeps_size and s.c_in == s.c_out else body

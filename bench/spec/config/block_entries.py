@@ -1,0 +1,87 @@
+"""A block as a config file writes it: its name alone, or with how it is finished and what it is told."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from bench.spec.blocks.blocks import BLOCKS, OPTIONS, BlockChoice
+from bench.spec.config.validation_errors import nearest
+from bench.spec.errors import UserError
+
+STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+"""Of every part of a config file: no key that isn't known, no value that would have to be converted."""
+
+
+FACTORY = r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"
+NAME = r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$"  # of a user's own: it becomes part of an arm's
+
+
+def named(value: object) -> object:
+    """A name alone stands for a mapping that holds just that; what is imported has its factory's name unless told."""
+    if isinstance(value, str):
+        return {"name": value}
+    if isinstance(value, dict) and isinstance(value.get("import"), str) and "name" not in value:
+        return {**value, "name": value["import"].rpartition(":")[2].rpartition(".")[2]}
+    return value
+
+
+def _option(name: str, meaning: str) -> object:
+    low, high = OPTIONS[name]
+    return Field(ge=low, le=high, description=f"Write a number from {low:g} to {high:g}: {meaning}")
+
+
+class BlockEntry(BaseModel):
+    """One block or network of an experiment: one of BLOCKS, or a user's own by the path that it is imported by."""
+
+    model_config = STRICT
+
+    import_: Annotated[
+        str | None, Field(alias="import", pattern=FACTORY, description="Write package.module:name, in quotes")
+    ] = None
+    network: Annotated[bool, Field(description="Write true or false: whether what is imported is a network")] = False
+    name: str = Field(description=f"Write a block's name: {', '.join(BLOCKS)}")
+    norm: Annotated[bool, Field(description="Write true or false: batch norm after each convolution")] = True
+    act: Annotated[bool, Field(description="Write true or false: ReLU after each convolution")] = True
+    bias: Annotated[bool, Field(description="Write true or false: a bias in each convolution")] = False
+    again: Annotated[bool, Field(description="Write true or false: the same block once more, to see the noise")] = False
+    groups: Annotated[int | None, _option("groups", "the groups of a grouped convolution")] = None
+    expansion: Annotated[int | None, _option("expansion", "by what an inverted bottleneck widens")] = None
+    rate: Annotated[int | None, _option("rate", "how far apart a dilated convolution's taps are")] = None
+    width: Annotated[float | None, _option("width", "a MobileNet's width multiplier")] = None
+
+    @field_validator("name")
+    @classmethod
+    def _known_or_own(cls, name: str, info: ValidationInfo) -> str:
+        if info.data.get("import_") is None and name not in BLOCKS:
+            raise PydanticCustomError("block", "no such block", {"remedy": nearest(name, BLOCKS, "Known blocks")})
+        if info.data.get("import_") is not None and (name in BLOCKS or not re.match(NAME, name)):
+            remedy = f"Write another name, of at most 64 letters, digits, _ . - and none of {', '.join(BLOCKS)}"
+            raise PydanticCustomError("own", "it cannot be the name of what is imported", {"remedy": remedy})
+        return name
+
+    @model_validator(mode="after")
+    def _takes_its_options(self) -> BlockEntry:
+        told = [n for n in (*OPTIONS, "norm", "act", "bias") if n in self.model_fields_set]
+        if self.import_ is not None and told:
+            out = {"remedy": f"Take {', '.join(told)} out"}
+            raise PydanticCustomError("own", "what is imported is finished by its own factory", out)
+        if self.import_ is None and self.network:
+            out = {"remedy": "Take network out"}
+            raise PydanticCustomError("own", "only of what is imported it is to be said that it is a network", out)
+        try:
+            self.choice().options()
+        except UserError as error:
+            words = {"place": error.place, "rule": error.rule, "remedy": error.remedy}
+            raise PydanticCustomError("option", "{place}: {rule}", words) from None
+        return self
+
+    def choice(self) -> BlockChoice:
+        """The block as the spec knows it."""
+        return BlockChoice(
+            self.name, self.norm, self.act, self.bias, self.again, self.groups, self.expansion, self.rate, self.width,
+            self.import_, self.network,
+        )  # fmt: skip

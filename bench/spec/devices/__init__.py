@@ -1,0 +1,1 @@
+"""Names of devices, and the devices that times are predicted for."""

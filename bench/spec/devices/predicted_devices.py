@@ -1,0 +1,198 @@
+"""The devices whose times can be predicted: a table of figures with their sources, which users extend by their own file.
+
+`sim:h100` names a device of predicted_devices.yaml, `sim:FILE.yaml#name` one of a user's file with the same keys, and
+`sim:RESULTS_FOLDER#cpu` the processor of a run, as the run's own roofs.csv has measured it.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from bench.spec.config.validation_errors import nearest
+from bench.spec.devices.device_entries import DISPATCH_S, FLOOR_S, LAUNCH_S, Entry, in_file, in_table
+from bench.spec.devices.device_names import PREDICTED
+from bench.spec.errors import UserError
+
+ROOFS, CPU = "roofs.csv", "cpu"
+UNKNOWN_MEMORY = float(1 << 40)  # bytes of a processor of which only roofs are known: no trial is refused for it
+
+
+@dataclass(frozen=True, slots=True)
+class PredictedDevice:
+    """What the model knows of a device. SI units; `peak` in FLOP/s by dtype, dense and with fp32 accumulation.
+
+    `units` are multiprocessors or cores. `dispatch_s`: host, for one operator; `launch_s`: host, for one launch;
+    `floor_s`: the least that a kernel takes. `unit_bytes_per_s`: what one core of a CPU reads from memory, 0 of a GPU.
+    `winograd`: its library does a 3 x 3 in fp32 by Winograd's algorithm in one kernel. `measured`: peaks and bandwidths are roofs that a run measured, and no figures on paper.
+    `origin`: the name of the user's file or the run's folder that it is of; none of the repository's table.
+    """
+
+    name: str
+    title: str
+    kind: Literal["gpu", "cpu"]
+    units: int
+    clock_hz: float
+    peak: dict[str, float] = field(hash=False)
+    memory_bytes_per_s: float
+    memory_bytes: float
+    cache_bytes: float
+    cache_bytes_per_s: float
+    dispatch_s: float = DISPATCH_S
+    launch_s: float = LAUNCH_S
+    floor_s: float = FLOOR_S
+    unit_bytes_per_s: float = 0.0
+    winograd: bool = True
+    measured: bool = False
+    sources: dict[str, str] = field(default_factory=dict, hash=False)
+    disagree: dict[str, str] = field(default_factory=dict, hash=False)
+    origin: str = ""
+
+    @property
+    def called(self) -> str:
+        """Its title, with its name and place where it is not of the repository's table: `My card (a100 of my.yaml)`."""
+        return f"{self.title} ({self.name} of {self.origin})" if self.origin else self.title
+
+    @property
+    def slug(self) -> str:
+        """Its name in a file's name; where it is not of the table with its place, and with a hash of its title and figures, as folders hold files of one name: `my-a100-3f9c2a`."""
+        if not self.origin:
+            return self.name
+        figures = {key: value for key, value in asdict(self).items() if key not in ("sources", "disagree")}
+        hashed = hashlib.sha256(json.dumps(figures, sort_keys=True).encode()).hexdigest()[:6]
+        return re.sub(r"[^\w.-]+", "_", f"{self.origin.removesuffix('.yaml')}-{self.name}-{hashed}")
+
+    def on(self, threads: int) -> PredictedDevice:
+        """The same CPU with so many threads, at most one a core: peaks and caches by their share. A GPU as it is."""
+        used = min(max(1, threads), self.units)
+        if self.kind == "gpu" or used == self.units:
+            return self
+        share = used / self.units
+        return replace(
+            self,
+            units=used,
+            peak={dtype: rate * share for dtype, rate in self.peak.items()},
+            memory_bytes_per_s=min(self.memory_bytes_per_s, (self.unit_bytes_per_s or self.memory_bytes_per_s) * used),
+            cache_bytes_per_s=self.cache_bytes_per_s * share,
+        )
+
+    def tensor(self, dtype: str) -> bool:
+        """Whether a dense convolution of this dtype runs on units for matrices, which are faster than the fp32 ones."""
+        return self.kind == "gpu" and self.peak.get(dtype, 0.0) > 1.5 * self.peak["fp32"]
+
+    def computes(self, dtype: str) -> bool:
+        """Whether there is a peak for the dtype. TF32 is fp32 where there is none, as torch ignores the switch there."""
+        return dtype in self.peak or dtype == "fp32-tf32"
+
+    def rate(self, dtype: str) -> float:
+        """Peak FLOP/s. UserError for a dtype that has none."""
+        if not self.computes(dtype):
+            raise UserError(f"{PREDICTED}{self.name}", f"no peak is known for {dtype}", f"Take {', '.join(self.peak)}")
+        return self.peak.get(dtype, self.peak["fp32"])
+
+
+@cache
+def known() -> dict[str, PredictedDevice]:
+    """The devices of the repository's own table, by name."""
+    return _devices(in_table())
+
+
+def load(path: Path) -> dict[str, PredictedDevice]:
+    """The devices of a file, by name. UserError, with the line, for a mistake in it."""
+    return _devices(in_file(path))
+
+
+def _devices(entries: Mapping[str, Entry]) -> dict[str, PredictedDevice]:
+    return {
+        name: PredictedDevice(
+            name, **{**entry.model_dump(exclude={"like"}), "peak": {str(k): v for k, v in entry.peak.items()}}
+        )
+        for name, entry in entries.items()
+    }
+
+
+def of_roofs(rows: Iterable[Mapping[str, Any]], threads: int) -> PredictedDevice | None:
+    """The CPU that rows of roofs.csv measured with so many threads; None where fp32 was not measured with them.
+
+    A peak is the higher one of the two computing roofs. The clock is not known, and the host's figures are the table's usual ones.
+    """
+    mine = [row for row in rows if row.get("device") == CPU]
+    by_dtype = {str(row["dtype"]): row for row in mine if int(_rate(row, "threads")) == threads}
+    peaks = {
+        dtype: max(_rate(row, "matmul_flop_per_s"), _rate(row, "conv_flop_per_s")) for dtype, row in by_dtype.items()
+    }
+    fp32 = by_dtype.get("fp32", {})
+    memory = _rate(fp32, "memory_bytes_per_s")
+    if not (peaks.get("fp32") and memory):
+        return None
+    alone = max((_rate(row, "memory_bytes_per_s") for row in mine if _rate(row, "threads") == 1), default=0.0)
+    title = f"{fp32['device_name']}, {threads} thread{'s' if threads > 1 else ''}"
+    figures = ("units", "peak", "memory_bytes_per_s", "cache_bytes", "cache_bytes_per_s", "unit_bytes_per_s")
+    return PredictedDevice(
+        CPU, title, "cpu", threads, 0.0, {dtype: peak for dtype, peak in peaks.items() if peak}, memory, UNKNOWN_MEMORY,
+        _rate(fp32, "cache_bytes"), _rate(fp32, "cache_bytes_per_s") or memory, unit_bytes_per_s=alone, measured=True,
+        sources=dict.fromkeys(figures, "roofs.csv of the run"),
+    )  # fmt: skip
+
+
+def of_run(folder: Path) -> PredictedDevice:
+    """The CPU of a results folder, with the most threads that its roofs have. UserError where it has no such roofs."""
+    path = folder / ROOFS
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError):
+        raise UserError(str(path), "there is no such table of roofs", "Name the folder of a run on a CPU.") from None
+    threads = [int(_rate(row, "threads")) for row in rows if row.get("device") == CPU and row.get("dtype") == "fp32"]
+    found = of_roofs(rows, max(threads, default=0))
+    if found is None:
+        raise UserError(str(path), "it has no roofs of a CPU in fp32", "Name the folder of a run on a CPU.")
+    return found
+
+
+def _rate(row: Mapping[str, Any], column: str) -> float:
+    """A cell's number; 0 where it is empty or none."""
+    try:
+        value = float(row.get(column) or 0.0)
+    except (TypeError, ValueError):
+        return 0.0
+    return value if math.isfinite(value) else 0.0
+
+
+def named(text: str) -> PredictedDevice:
+    """The device that `sim:NAME`, `sim:FILE.yaml#NAME` or `sim:FOLDER#cpu` names, with or without `sim:`. UserError for none."""
+    word = text.removeprefix(PREDICTED)
+    file, hash_, name = word.rpartition("#")
+    devices = _of_place(Path(file)) if hash_ else known()
+    found = devices.get(name)
+    if (
+        found is None
+        and name
+        and not hash_
+        and (Path(word).exists() or Path(word).name != word or Path(word).suffix in (".yaml", ".yml"))
+    ):
+        inside = [f"{PREDICTED}{word}#{one}" for one in _of_place(Path(word))]
+        raise UserError(
+            "predicted device", "it does not say which of its devices", f"Write {' or '.join(inside)}", text
+        )
+    if found is None:
+        rule = "no such device" if name else "it names no device"
+        remedy = nearest(name, devices, "Known devices", PREDICTED + file + hash_)
+        raise UserError("predicted device", rule, remedy, PREDICTED + word)
+    return found
+
+
+def _of_place(place: Path) -> dict[str, PredictedDevice]:
+    if not place.exists():
+        remedy = f"Write {PREDICTED}FILE.yaml#NAME or {PREDICTED}RESULTS_FOLDER#{CPU}, or a name, as {PREDICTED}a100"
+        raise UserError(str(place), "there is no such file of devices and no such results folder", remedy)
+    found = {CPU: of_run(place)} if place.is_dir() else load(place)
+    return {name: replace(device, origin=place.resolve().name) for name, device in found.items()}

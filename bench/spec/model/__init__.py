@@ -1,0 +1,1 @@
+"""The model that predicts times: kernels, host, fitted parameters."""

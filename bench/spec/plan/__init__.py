@@ -1,0 +1,1 @@
+"""From a config to trials, with their estimated minutes."""

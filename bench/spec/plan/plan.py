@@ -1,0 +1,304 @@
+"""The plan: every trial of a config, with its theory, its skips and the time it will take."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
+from typing import Any
+
+from bench.spec.blocks.blocks import Block, BlockChoice, Shape, build
+from bench.spec.blocks.costs import Cost, cost
+from bench.spec.config.axes import BLOCK_AXES, Axes
+from bench.spec.config.config import MOST_TRIALS, Experiment, SweepConfig, Timing
+from bench.spec.devices.device_names import in_words, is_cpu, is_predicted, slug
+from bench.spec.devices.predicted_devices import PredictedDevice, named
+from bench.spec.errors import UserError
+from bench.spec.plan import skips
+from bench.spec.plan.durations import plan_seconds
+
+PREDICTED_TIMING = {  # nothing is random there, so one process says it all
+    "processes_min": 1, "processes_max": 1, "rounds_min": 1, "rounds_max": 1, "second_opinions": 0.0,
+}  # fmt: skip
+CPU_AXES = ("threads", "allocator", "waiting")
+CUDNN_AXES = ("cudnn_benchmark",)
+_SHAPE = tuple(field.name for field in fields(Shape))
+OF_BLOCKS = ("c_in", "c_out", "kernel", "stride", "padding", "dilation", "depth")  # what of a shape a network has not
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a worker process is started with; trials that share it share workers."""
+
+    device: str
+    threads: int
+    allocator: str
+    waiting: str
+
+    @property
+    def label(self) -> str:
+        """Such as `cpu, 2 threads`; whatever is not the default is named. An accelerator has no threads to speak of."""
+        words = [in_words(self.device)]
+        words += [f"{self.threads} thread{'s' if self.threads > 1 else ''}"] if is_cpu(self.device) else []
+        words += [f"allocator {self.allocator}"] if self.allocator != "retain" else []
+        words += [f"waiting {self.waiting}"] if self.waiting != "default" else []
+        return ", ".join(words)
+
+    @property
+    def slug(self) -> str:
+        """The same in a trial's name: `cpu-2t`."""
+        words = [slug(self.device)]
+        words += [f"{self.threads}t"] if is_cpu(self.device) else []
+        words += [f"malloc_{self.allocator}"] if self.allocator != "retain" else []
+        words += [self.waiting] if self.waiting != "default" else []
+        return "-".join(words)
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One block of a trial."""
+
+    arm_id: str
+    choice: BlockChoice
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """The arms that are compared with each other: the same shape, settings and surroundings; the first is the baseline."""
+
+    trial_id: str
+    experiment: str
+    shape: Shape
+    dtype: str
+    layout: str
+    mode: str
+    pass_: str
+    surroundings: Surroundings
+    arms: tuple[Arm, ...]
+    skip: str | None = None
+    cudnn_benchmark: str = "on"
+
+    @property
+    def network(self) -> bool:
+        """Whether its arms are networks."""
+        return self.arms[0].choice.network
+
+    @property
+    def formula(self) -> bool:
+        """Whether the costs of all arms are known without running them: none is a user's own."""
+        return all(arm.choice.factory is None for arm in self.arms)
+
+    @property
+    def predicted(self) -> bool:
+        """Whether its times come from a model."""
+        return is_predicted(self.surroundings.device)
+
+    def shape_fields(self) -> dict[str, Any]:
+        """The shape by its columns' names; None for what networks have of their own."""
+        told = {name: getattr(self.shape, name) for name in _SHAPE}  # asdict takes ten times as long, for thousands
+        return {**told, **dict.fromkeys(OF_BLOCKS)} if self.network else told
+
+    def block(self, arm: Arm) -> Block:
+        """The arm's block at this trial's shape."""
+        return build(arm.choice, self.shape)
+
+    def cost(self, arm: Arm) -> Cost:
+        """The arm's exact cost for one evaluation."""
+        return _cost(arm.choice, self.shape, self.dtype, self.pass_ == "training")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for plan.json and for a worker; `from_dict` reads it back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Trial:
+        """The trial that `to_dict` wrote."""
+        arms = tuple(Arm(a["arm_id"], BlockChoice(**a["choice"])) for a in data["arms"])
+        rest = {"shape": Shape(**data["shape"]), "surroundings": Surroundings(**data["surroundings"]), "arms": arms}
+        return cls(**{**data, **rest})
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All trials of a config on this machine, in the order of the config; skipped ones are kept, with a reason."""
+
+    name: str
+    trials: tuple[Trial, ...]
+    timing: Timing
+    notes: tuple[str, ...] = ()
+
+    @property
+    def active(self) -> tuple[Trial, ...]:
+        """The trials that will be measured."""
+        return tuple(t for t in self.trials if t.skip is None)
+
+    def surroundings(self) -> tuple[Surroundings, ...]:
+        """The environments of workers, in order of first use."""
+        return tuple(dict.fromkeys(t.surroundings for t in self.active))
+
+    @property
+    def chosen(self) -> tuple[Trial, ...]:
+        """The active trials that are to have second opinions: the asked share, drawn by the seed, or at least one."""
+        share, active = self.timing.second_opinions, [t for t in self.active if not t.predicted]
+        if not share or not active:
+            return ()
+        coin = random.Random(f"{self.timing.seed}/second opinions")
+        drawn = coin.sample(range(len(active)), max(1, round(share * len(active))))
+        return tuple(active[i] for i in sorted(drawn))
+
+    @property
+    def limit_s(self) -> float:
+        """Seconds after which no further process is begun: `timing.minutes` for each device; inf where there is no limit.
+
+        A predicted device takes none of them: its minutes are virtual.
+        """
+        minutes = self.timing.minutes
+        measured = {s.device for s in self.surroundings() if not is_predicted(s.device)}
+        return math.inf if minutes is None else 60 * minutes * max(1, len(measured))
+
+    def timing_of(self, device: str) -> Timing:
+        """How long to look at a device: as the config says, or for a predicted one once."""
+        return self.timing.model_copy(update=PREDICTED_TIMING) if is_predicted(device) else self.timing
+
+    def seconds(self, processes: int) -> float:
+        """Estimated wall time in seconds with this many processes a trial."""
+        return min(self.limit_s, self.seconds_unlimited(processes))
+
+    def seconds_unlimited(self, processes: int) -> float:
+        """The same if there were no limit."""
+        return plan_seconds(self, processes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data; `from_dict` reads it back."""
+        return {
+            "name": self.name,
+            "notes": list(self.notes),
+            "timing": self.timing.model_dump(),
+            "trials": [t.to_dict() for t in self.trials],
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Plan:
+        """The plan that `to_dict` wrote."""
+        trials = tuple(Trial.from_dict(t) for t in data["trials"])
+        return cls(data["name"], trials, Timing.model_validate(data["timing"]), tuple(data["notes"]))
+
+
+@lru_cache(maxsize=16384)
+def _cost(choice: BlockChoice, shape: Shape, dtype: str, training: bool) -> Cost:
+    return cost(build(choice, shape), shape.height, shape.width, shape.batch, dtype, training)
+
+
+def make(config: SweepConfig, devices: Sequence[str], cores: int) -> Plan:
+    """The plan of a config: the product of each experiment's axes on each device.
+
+    `cores` are the physical cores this process may use: the value of `threads: all`, and the most that are not
+    skipped; a predicted CPU has its own. UserError for a product of over MOST_TRIALS trials, and for an unknown
+    predicted device.
+    """
+    count = len(devices) * sum(experiment.count() for experiment in config.experiments.values())
+    if count > MOST_TRIALS:
+        raise UserError(
+            config.name, f"on {len(devices)} device(s) the axes make more than {MOST_TRIALS} trials",
+            "Take devices or values out.", value=count,
+        )  # fmt: skip
+    trials: list[Trial] = []
+    notes: list[str] = []
+    for name, experiment in config.experiments.items():
+        own = [axis for axis in BLOCK_AXES if experiment.network and axis in experiment.axes.model_fields_set]
+        notes += [f"{name}: networks have {', '.join(own)} of their own; the values given are left out"] if own else []
+    for device in devices:
+        for name, experiment in config.experiments.items():
+            trials += _trials(name, experiment, device, cores)
+            given = experiment.axes.model_fields_set & set(idle_axes(device))
+            for whose, shaping in (("a CPU's", CPU_AXES), ("cuDNN's", CUDNN_AXES)):
+                words = ", ".join(axis for axis in shaping if axis in given)
+                why = "are not in the model" if is_predicted(device) and is_cpu(device) else f"shape {whose} time alone"
+                notes += [f"{name} on {in_words(device)}: {words} {why}; one value is kept"] if words else []
+    unique = {t.trial_id: t for t in trials}  # a value that stands twice on an axis is one trial
+    return Plan(config.name, tuple(unique.values()), config.timing, tuple(notes))
+
+
+def not_all_skipped(plan: Plan) -> None:
+    """UserError, with the reason that most trials have, for a plan of which nothing can be measured."""
+    if not plan.active:
+        (reason, _), *others = Counter(t.skip for t in plan.trials).most_common()
+        more = f", and {len(others)} more reason{'s' if len(others) > 1 else ''}" if others else ""
+        raise UserError(plan.name, f"every trial is skipped: {reason}{more}", "Change the axes or the device; bench plan lists the reasons")  # fmt: skip
+
+
+def idle_axes(device: str) -> tuple[str, ...]:
+    """Axes that shape no time on this device, so that one of their values is kept."""
+    if is_predicted(device) and is_cpu(device):
+        return ("allocator", "waiting", *CUDNN_AXES)
+    if device == "cpu":
+        return CUDNN_AXES
+    return CPU_AXES if device.startswith("cuda") else CPU_AXES + CUDNN_AXES
+
+
+def _surroundings(axes: Axes, device: str, cores: int) -> Iterator[Surroundings]:
+    if not is_cpu(device):
+        yield Surroundings(device, 1 if is_predicted(device) else cores, "retain", "default")
+        return
+    threads = dict.fromkeys(cores if t == "all" else t for t in axes.threads)
+    kept = is_predicted(device)  # what the model does not know
+    others = [(["retain"] if kept else axes.allocator), (["default"] if kept else axes.waiting)]
+    for t, allocator, waiting in itertools.product(threads, *others):
+        yield Surroundings(device, t, allocator, waiting)
+
+
+def _trials(name: str, experiment: Experiment, device: str, cores: int) -> Iterator[Trial]:
+    choices, axes = experiment.choices(), experiment.swept()
+    model = named(device) if is_predicted(device) else None
+    cores = model.units if model is not None and model.kind == "cpu" else cores
+    places = [
+        (place, place.slug, skips.too_many_threads(place.device, place.threads, cores))
+        for place in _surroundings(axes, device, cores)
+    ]
+    searches = axes.cudnn_benchmark if device.startswith("cuda") else axes.cudnn_benchmark[:1]
+    settings = [
+        (setting, _setting_words(*setting), _unsupported(device, model, setting[0], setting[2], setting[3]))
+        for setting in itertools.product(axes.dtype, axes.layout, axes.mode, axes.pass_, searches)
+    ]
+    labels = [(choice, choice.label) for choice in choices]
+    for (c_in, c_out), kernel, (height, width), batch, stride, padding, dilation, depth in experiment.shapes():
+        shape = Shape(c_in, c_out, height, width, kernel, stride, padding, dilation, depth, batch)
+        why = skips.unfit(choices, shape)
+        alone = skips.one_value(choices, shape) if why is None and batch == 1 and "training" in axes.pass_ else None
+        where = shape_words(shape, choices[0].network)
+        for (dtype, layout, mode, pass_, search), how, unsupported in settings:
+            for place, label, crowded in places:
+                trial_id = f"{name}/{where}-{how}-{label}"
+                arms = tuple([Arm(f"{trial_id}/{word}", choice) for choice, word in labels])
+                skip = why or (alone if pass_ == "training" else None) or unsupported or crowded
+                yield Trial(trial_id, name, shape, dtype, layout, mode, pass_, place, arms, skip, search)
+
+
+def _unsupported(device: str, model: PredictedDevice | None, dtype: str, mode: str, pass_: str) -> str | None:
+    if model is not None:
+        return skips.unpredicted(in_words(device), model, dtype, mode, pass_)
+    return skips.unsupported(device, dtype, mode, pass_)
+
+
+def _setting_words(dtype: str, layout: str, mode: str, pass_: str, search: str) -> str:
+    words = [w for w, usual in ((dtype, "fp32"), (mode, "eager"), (pass_, "inference")) if w != usual]
+    words += ["nosearch"] if search == "off" else []
+    return "-".join([*words, "nchw" if layout == "contiguous" else "nhwc"])
+
+
+def shape_words(s: Shape, network: bool = False) -> str:
+    """A shape in a trial's name: `c32to64-k3-56px-b8`, of a network `224px-b8`; whatever is not the default is named."""
+    channels = f"c{s.c_in}" if s.c_in == s.c_out else f"c{s.c_in}to{s.c_out}"
+    size = f"{s.height}" if s.height == s.width else f"{s.height}x{s.width}"
+    if network:
+        return f"{size}px" + (f"-b{s.batch}" if s.batch != 1 else "")
+    rest = "".join(
+        f"-{letter}{value}"
+        for letter, value in (("b", s.batch), ("stride", s.stride), ("dil", s.dilation), ("depth", s.depth))
+        if value != 1
+    )
+    return f"{channels}-k{s.kernel}-{size}px{rest}{'-valid' if s.padding == 'valid' else ''}"

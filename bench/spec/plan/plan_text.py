@@ -1,0 +1,273 @@
+"""`bench plan`: what a plan will measure, what it skips and why, the theory of its shapes and the time it takes."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from json.encoder import encode_basestring_ascii as _quoted
+from typing import Any
+
+from bench.spec.blocks.costs import Cost, layer_ratio, mac_ratio
+from bench.spec.columns import TOOLS
+from bench.spec.config.axes import BLOCK_AXES, Axes
+from bench.spec.config.config import Experiment, SweepConfig
+from bench.spec.devices.device_names import in_words
+from bench.spec.errors import UserError
+from bench.spec.format import digits
+from bench.spec.interval import fewest
+from bench.spec.plan.plan import Plan, Trial, idle_axes, shape_words
+from bench.spec.plan.sizing import GUESSED
+
+SHAPES_SHOWN = 20
+REASONS_SHOWN = 10
+_LEGEND = "promise = the baseline's MACs / the block's, price = the block's layers / the baseline's"
+
+
+def text(config: SweepConfig, plan: Plan, everything: bool = False) -> str:
+    """The outline for the terminal; the theory of the first SHAPES_SHOWN shapes, or of all."""
+    active, skips = plan.active, _skips(plan)
+    arms = sum(len(t.arms) for t in active)
+    devices = dict.fromkeys(t.surroundings.device for t in plan.trials)
+    skipped = f", {len(plan.trials) - len(active)} skipped" if skips else ""
+    where = ", ".join(map(in_words, devices))
+    foretold = sum(t.predicted for t in active)
+    told = [f"{_count(n, 'trial')} to {verb}" for n, verb in ((len(active) - foretold, "measure"), (foretold, "predict")) if n]  # fmt: skip
+    lines = [
+        f"{plan.name} on {where}: {' and '.join(told) or '0 trials to measure'}, {_count(arms, 'arm')}{skipped}",
+        "",
+    ]
+    for name, experiment in config.experiments.items():
+        blocks = [c.label for c in experiment.choices()]
+        lines += [f"{name}: {blocks[0]} (baseline){''.join(f', {b}' for b in blocks[1:])}"]
+        lines += [f"  {line}" for line in _products(experiment, tuple(devices))]
+    if skips:
+        lines += ["", "skipped"]
+        width = max(len(str(count)) for count in skips.values())
+        lines += [f"  {count:>{width}}  {reason}" for reason, count in skips.most_common(REASONS_SHOWN)]
+        lines += (
+            [f"  and {len(skips) - REASONS_SHOWN} more reasons: --json has each"] if len(skips) > REASONS_SHOWN else []
+        )
+    lines += [f"note: {note}" for note in plan.notes]
+    if active:
+        lines += ["", *_theory(active, everything)]
+        workers = Counter(t.surroundings for t in active)
+        lines += ["", "worker processes, fresh for each replicate"]
+        lines += [f"  {surroundings.label}: {_count(count, 'trial')}" for surroundings, count in workers.items()]
+    if plan.chosen:
+        lines += ["", f"second opinions on {_count(len(plan.chosen), 'trial')}, by {' and '.join(TOOLS)}"]
+    return "\n".join([*lines, "", _time(plan)])
+
+
+def as_json(config: SweepConfig, plan: Plan) -> str:
+    """The outline as JSON, a trial a line: its arms with their exact costs, null where a block cannot be built."""
+    active, timing = plan.active, plan.timing
+    head = {
+        "name": plan.name,
+        "counts": {
+            "trials": len(plan.trials),
+            "to_measure": len(active),
+            "skipped": len(plan.trials) - len(active),
+            "second_opinions": len(plan.chosen),
+            "arms": sum(len(t.arms) for t in active),
+        },
+        "experiments": {
+            name: {
+                "blocks": [c.label for c in experiment.choices()],
+                "axes": _axes(experiment),
+                "together": list(experiment.together),
+                "product": experiment.count(),
+            }
+            for name, experiment in config.experiments.items()
+        },
+        "skips": [{"reason": reason, "trials": count} for reason, count in _skips(plan).most_common()],
+        "surroundings": [
+            {"label": s.label, "trials": count} for s, count in Counter(t.surroundings for t in active).items()
+        ],
+        "estimate": {
+            "minutes_min": plan.seconds(timing.processes_min) / 60,
+            "minutes_max": plan.seconds(timing.processes_max) / 60,
+            "processes_min": timing.processes_min,
+            "processes_max": timing.processes_max,
+            "precision": timing.precision,
+            "processes_for_half": None
+            if timing.processes_min < 2
+            else [processes_for_half(n, timing.confidence) for n in (timing.processes_min, timing.processes_max)],
+        },
+        "notes": list(plan.notes),
+    }
+    trials = ",\n".join(_rows(plan.trials))
+    return f'{json.dumps(head)[:-1]},\n"trials": [\n{trials}\n]}}'
+
+
+def _axes(experiment: Experiment) -> dict[str, Any]:
+    """The axes by name as they count; a network has none of a block's."""
+    axes, left_out = experiment.swept(), BLOCK_AXES if experiment.network else ()
+    return {f.alias or n: getattr(axes, n) for n, f in Axes.model_fields.items() if n not in left_out}
+
+
+def _rows(trials: Iterable[Trial]) -> Iterator[str]:
+    """Each trial as a JSON object. What many trials share is encoded once and put in as text."""
+    shapes: dict[tuple[object, ...], tuple[str, list[str]]] = {}
+    settings: dict[tuple[object, ...], str] = {}
+    for t in trials:
+        shape = (t.experiment, id(t.shape), t.dtype, t.pass_)  # what the theory depends on
+        if shape not in shapes:
+            shapes[shape] = json.dumps(_shape(t))[1:-1], [json.dumps(facts)[1:] for facts in _arms(t)]
+        setting = (t.experiment, t.skip, t.layout, t.mode, t.cudnn_benchmark, t.surroundings)
+        if setting not in settings:
+            settings[setting] = json.dumps(_setting(t))[1:-1]
+        facts_texts = shapes[shape][1]
+        arms = ", ".join(
+            [f'{{"arm_id": {_quoted(a.arm_id)}, {facts}' for a, facts in zip(t.arms, facts_texts, strict=True)]
+        )
+        yield f'{{"trial_id": {_quoted(t.trial_id)}, {settings[setting]}, {shapes[shape][0]}, "arms": [{arms}]}}'
+
+
+def _setting(trial: Trial) -> dict[str, Any]:
+    return {
+        "experiment": trial.experiment,
+        "skip": trial.skip,
+        "layout": trial.layout,
+        "mode": trial.mode,
+        "cudnn_benchmark": trial.cudnn_benchmark,
+        **asdict(trial.surroundings),
+    }
+
+
+def _shape(trial: Trial) -> dict[str, Any]:
+    return {**trial.shape_fields(), "dtype": trial.dtype, "pass": trial.pass_}
+
+
+def _arms(trial: Trial) -> list[dict[str, Any]]:
+    baseline = _cost(trial, 0)
+    rows = []
+    for i, arm in enumerate(trial.arms):
+        c = _cost(trial, i)
+        row: dict[str, Any] = {"block": arm.choice.label}
+        for word in ("params", "macs", "flops", "bytes_min", "activations", "layers", "ops"):
+            row[word] = None if c is None else getattr(c, word)
+        row["mac_ratio"], row["layer_ratio"] = mac_ratio(baseline, c), layer_ratio(baseline, c)
+        rows.append(row)
+    return rows
+
+
+def _cost(trial: Trial, arm: int) -> Cost | None:
+    try:
+        return trial.cost(trial.arms[arm])
+    except UserError:
+        return None
+
+
+def _skips(plan: Plan) -> Counter[str]:
+    return Counter(t.skip for t in plan.trials if t.skip is not None)
+
+
+def _products(experiment: Experiment, devices: Sequence[str]) -> list[str]:
+    """The product of the axes that count on each device; one line where it is the same on all."""
+    lines: dict[str, list[str]] = {}
+    axes, step = experiment.swept(), experiment.in_step()
+    in_step = " with ".join(step)
+    for device in devices:
+        idle = (*idle_axes(device), *step[1:])
+        names = {n: in_step if n in step else f.alias or n for n, f in Axes.model_fields.items() if n not in idle}
+        sizes = [(name, len(getattr(axes, n))) for n, name in names.items()]
+        factors = " x ".join(f"{size} {name}" for name, size in sizes if size > 1)
+        total = math.prod(size for _, size in sizes)
+        lines.setdefault(f"{factors} = {_count(total, 'trial')}" if factors else "one trial", []).append(device)
+    if len(lines) == 1:
+        return [f"{line} a device" for line in lines]
+    return [f"{line} on {', '.join(alike)}" for line, alike in lines.items()]
+
+
+def _theory(trials: Sequence[Trial], everything: bool) -> list[str]:
+    """A table for each experiment, a row for each of its shapes, with how many trials have it."""
+    shapes: dict[tuple[object, ...], list[Trial]] = {}
+    for t in trials:
+        shapes.setdefault((t.experiment, t.shape, t.pass_), []).append(t)
+    tables: dict[str, list[list[str]]] = {}
+    for alike in list(shapes.values())[: None if everything else SHAPES_SHOWN]:
+        t = alike[0]
+        table = tables.setdefault(t.experiment, [_header(t)])
+        table.append(_theory_row(t, len(alike)))
+    others = max(len(t.arms) for t in trials) > 1
+    lines = ["theory of one evaluation, in MACs" + (f": {_LEGEND}" if others else "")]
+    for table in tables.values():
+        widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+        lines += [
+            "  " + "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
+            for row in table
+        ]
+    hidden = len(shapes) - SHAPES_SHOWN
+    return lines + ([f"  and {_count(hidden, 'more shape')}: --all"] if hidden > 0 and not everything else [])
+
+
+def _header(trial: Trial) -> list[str]:
+    baseline, *others = [arm.choice.label for arm in trial.arms]
+    return [trial.experiment, "trials", baseline, *(word for o in others for word in (o, "promise", "price"))]
+
+
+def _theory_row(trial: Trial, count: int) -> list[str]:
+    baseline, *others = [_cost(trial, i) for i in range(len(trial.arms))]
+    words = shape_words(trial.shape, trial.network) + ("-training" if trial.pass_ == "training" else "")
+    row = [words, str(count), "?" if baseline is None else _si(baseline.macs)]
+    for c in others:
+        promise, price = mac_ratio(baseline, c), layer_ratio(baseline, c)
+        row += [
+            "?" if c is None else _si(c.macs),
+            "-" if promise is None else f"{promise:.2f}",
+            "-" if price is None else digits(price, 3),
+        ]
+    return row
+
+
+def _time(plan: Plan) -> str:
+    timing = plan.timing
+    low, high = (plan.seconds(n) / 60 for n in (timing.processes_min, timing.processes_max))
+    if not plan.active:
+        guessed = any((t.skip or "").endswith(GUESSED) for t in plan.trials)
+        return f"time: none{f' {GUESSED}; bench run measures it first and may skip less' if guessed else ', as nothing is to be measured'}"
+    if all(t.predicted for t in plan.active):
+        return f"time: about {_minutes(low)} minutes, as each trial is looked at once, in virtual time"
+    limit = plan.limit_s / 60
+    capped = f" (no process begins that would end after {_minutes(limit)})" if high >= limit else ""
+    text = (
+        f"time: about {_between(low, high)} minutes{capped}, with {timing.processes_min} to {timing.processes_max}"
+        f" processes a trial until the interval of ln(speedup) is within {timing.precision:g} on each side"
+    )
+    if timing.processes_min > 1:
+        least, most = (processes_for_half(n, timing.confidence) for n in (timing.processes_min, timing.processes_max))
+        short, long = (plan.seconds_unlimited(n) / 60 for n in (least, most))
+        more = f" --set minutes={math.ceil(long)}" if long > limit else ""
+        text += (
+            f"\n  within half of that: about {_between(short, long)} minutes,"
+            f" --set precision={timing.precision / 2:g} --set processes_max={most}{more}"
+        )
+    return text
+
+
+def processes_for_half(processes: int, confidence: float) -> int:
+    """Processes whose interval is at most half as wide as that of so many (2 or more), if they spread alike."""
+    return fewest(1.0, processes, 0.5, confidence, processes)
+
+
+def _between(low: float, high: float) -> str:
+    least, most = _minutes(low), _minutes(high)
+    return least if least == most else f"{least} to {most}"
+
+
+def _minutes(minutes: float) -> str:
+    return f"{minutes:.1f}" if minutes < 10 else f"{minutes:,.0f}"
+
+
+def _si(value: int) -> str:
+    for power, letter in ((12, "T"), (9, "G"), (6, "M"), (3, "k")):
+        if value >= 10**power:
+            return f"{digits(value / 10**power, 3)} {letter}"
+    return str(value)
+
+
+def _count(n: int, word: str) -> str:
+    return f"{n:,} {word}" + ("" if n == 1 else "s")

@@ -1,0 +1,72 @@
+"""Why a trial of a plan is skipped, as far as that is known without torch: in words that end up in its row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bench.spec.blocks.blocks import BlockChoice, Shape, build
+from bench.spec.blocks.costs import cost
+from bench.spec.devices.device_names import is_cpu
+from bench.spec.devices.predicted_devices import PredictedDevice
+from bench.spec.errors import UserError
+
+COMPILES_NOTHING = "a simulated run compiles nothing (bench predict crossover --mode compile predicts single blocks)"
+
+
+def unfit(choices: Iterable[BlockChoice], shape: Shape) -> str | None:
+    """Why this shape cannot be built by every block, or None."""
+    try:
+        for choice in choices:
+            if choice.factory is None:  # of a user's own only its factory knows
+                build(choice, shape).output(shape.height, shape.width)
+    except UserError as error:
+        return f"{error.place}: {error.rule}"
+    return None
+
+
+def one_value(choices: Iterable[BlockChoice], shape: Shape) -> str | None:
+    """Why batch norm can't be trained on one item of this shape, or None."""
+    for choice in choices:
+        if choice.factory is not None:
+            continue
+        block = build(choice, shape)
+        for layer, priced in zip(block.layers, cost(block, shape.height, shape.width).detail, strict=True):
+            if layer.norm and priced.output[1:] == (1, 1):
+                return f"{block.name}, {layer.name}: batch norm has no variance of one pixel of one item to train on"
+    return None
+
+
+def too_many_threads(device: str, threads: int, cores: int) -> str | None:
+    """Why so many threads are not measured on a machine with so many physical cores, or None."""
+    if is_cpu(device) and threads > cores:
+        return f"{threads} threads on {cores} physical cores would measure the scheduler"
+    return None
+
+
+def unsupported(device: str, dtype: str, mode: str, pass_: str) -> str | None:
+    """Why this kind of device can't run such a trial, as far as that is known without asking it."""
+    kind = device.partition(":")[0]
+    if mode == "graph" and kind not in ("cuda", "sim"):
+        return f"{kind} has no graphs to replay"
+    if mode == "graph" and pass_ == "training":
+        return "graphs are captured of inference alone"
+    if mode == "compile" and kind == "sim":
+        return "the simulated device has no compiler"
+    if dtype == "fp32-tf32" and kind != "cuda":
+        return f"TF32 is a format of CUDA devices, not of {kind}"
+    if dtype == "fp64" and kind == "mps":
+        return "mps has no float64"
+    return None
+
+
+def unpredicted(device: str, model: PredictedDevice, dtype: str, mode: str, pass_: str) -> str | None:
+    """Why the model says nothing of such a trial on this device, or None."""
+    if mode == "compile":
+        return COMPILES_NOTHING
+    if mode == "graph" and model.kind == "cpu":
+        return f"{device} has no graphs to replay"
+    if mode == "graph" and pass_ == "training":
+        return "graphs are captured of inference alone"
+    if not model.computes(dtype):
+        return f"the model knows no peak of {device} in {dtype}"
+    return None
