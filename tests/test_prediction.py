@@ -18,8 +18,8 @@ from bench.spec.blocks.kernels import of_block
 from bench.spec.devices.device_entries import DISPATCH_S, FLOOR_S, LAUNCH_S
 from bench.spec.devices.predicted_devices import named
 from bench.spec.model import kernel_model, model_parameters
-from tools.model_fit import calibration_runs, calibration_tables, prediction, prediction_held, prediction_report
-from tools.model_fit.calibration_scores import FITTED, NO_DEVICE, NO_SOURCE, OTHER, ROOFLINE
+from tools.model_fit import calibrate, held_out, own_runs, published_times, report
+from tools.model_fit.cross_validation import FITTED, NO_DEVICE, NO_SOURCE, OTHER, ROOFLINE
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "results" / "reference"
@@ -38,7 +38,7 @@ def told():
 @cache
 def own(folder):
     """A reference run, read once for all tests."""
-    return calibration_runs.read(run_folder.read(REFERENCE / folder))
+    return own_runs.read(run_folder.read(REFERENCE / folder))
 
 
 def speedup(device, *shape, **how):
@@ -117,9 +117,9 @@ def test_the_intervals_are_no_narrower_than_what_was_left_out_asks_for():
 
 @pytest.mark.parametrize("folder", list(dict.fromkeys(score["source"] for score in told()["checks"])))
 def test_our_own_runs_are_held_against_the_fit_as_the_file_says(folder):
-    parameters = {kind: model_parameters.fitted() for kind in prediction_held.KINDS}
+    parameters = {kind: model_parameters.fitted() for kind in held_out.KINDS}
     apart = {left: model_parameters.fitted_without(left) for left in told()["without"]}
-    found = [score.to_dict() for score in prediction_held.of_run(own(folder), parameters, apart)]
+    found = [score.to_dict() for score in held_out.of_run(own(folder), parameters, apart)]
     written = [score for score in told()["checks"] if score["source"] == folder]
     for mine, theirs in zip(found, written, strict=True):
         for what in ("times", "speedups"):
@@ -128,12 +128,12 @@ def test_our_own_runs_are_held_against_the_fit_as_the_file_says(folder):
 
 
 def test_the_side_of_1x_is_told_as_the_runs_and_the_fits_have_it():
-    parameters = {kind: model_parameters.fitted() for kind in prediction_held.KINDS}
+    parameters = {kind: model_parameters.fitted() for kind in held_out.KINDS}
     apart = {left: model_parameters.fitted_without(left) for left in told()["without"]}
     sources = list(dict.fromkeys(score["source"] for score in told()["checks"]))
-    found = [side for name in sources for side in prediction_held.sides(own(name), parameters, apart)]
+    found = [side for name in sources for side in held_out.sides(own(name), parameters, apart)]
     assert found == told()["sides"]
-    said = prediction_report.markdown(told()).partition("## How far may I trust it?")[0]
+    said = report.markdown(told()).partition("## How far may I trust it?")[0]
     for kind, name in (("gpu", "GPUs"), ("cpu", "CPUs")):
         mine = [side for side in found if side["kind"] == kind]
         pairs, right = sum(s["pairs"] for s in mine), sum(s["right"][NO_DEVICE] for s in mine)
@@ -146,7 +146,7 @@ def test_a_speedup_on_the_wrong_side_of_1x_is_counted_as_wrong():
     decided = mine.run.pairs[mine.run.pairs["verdict"].isin(["faster", "slower"])]
     shipped = model_parameters.fitted()
     slow = {name: value / 1e6 if name == "cpu.compute.dense.plain" else value for name, value in shipped.items()}
-    (side,) = prediction_held.sides(mine, dict.fromkeys(prediction_held.KINDS, slow), {})
+    (side,) = held_out.sides(mine, dict.fromkeys(held_out.KINDS, slow), {})
     assert side["pairs"] == len(decided)
     assert side["right"][NO_DEVICE] == (decided["verdict"] == "faster").sum(), "by these, separable always wins"
 
@@ -161,8 +161,8 @@ def test_the_model_is_nearer_to_our_own_runs_than_the_unfitted_roofline():
 
 def test_no_run_of_ours_is_said_by_a_fit_that_has_seen_its_machine_or_card():
     runs = [own(folder) for folder in {score["source"] for score in told()["checks"]}]
-    parts = {calibration_runs.part(row, mine.run) for mine in runs for row in mine.rows["wall"]}
-    assert set(told()["without"]) == {*parts, calibration_runs.OURS}
+    parts = {own_runs.part(row, mine.run) for mine in runs for row in mine.rows["wall"]}
+    assert set(told()["without"]) == {*parts, own_runs.OURS}
     for score in told()["checks"]:
         assert set(score["times"]) == {ROOFLINE, OTHER, NO_DEVICE, NO_SOURCE}
 
@@ -170,12 +170,12 @@ def test_no_run_of_ours_is_said_by_a_fit_that_has_seen_its_machine_or_card():
 def test_of_a_card_only_what_tells_of_it_and_not_of_its_host_is_fitted():
     mine = own("h100-16-cores-speed-thinking")
     walls = {row.extra["row"]["arm_id"]: row for row in mine.rows["wall"]}
-    fitted = calibration_runs.of_source(mine)
+    fitted = own_runs.of_source(mine)
     modes = {row.extra["row"]["mode"] for row in fitted}
     assert modes == {"eager", "graph"}
     for row in fitted:
         told = row.extra["row"]
-        assert (row.source, row.device.name, row.training) == (calibration_runs.OURS, "h100", False)
+        assert (row.source, row.device.name, row.training) == (own_runs.OURS, "h100", False)
         wall = walls[told["arm_id"]].time_s
         if told["mode"] == "graph":
             assert (row.time_s, row.mode) == (wall, "graph")
@@ -192,20 +192,20 @@ def test_a_run_on_a_cpu_is_held_against_the_fits_without_its_machine_and_without
         **shipped,
         **{f"cpu.compute.{f}.plain": shipped[f"cpu.compute.{f}.plain"] / 1e6 for f in ("dense", "pointwise")},
     }
-    parameters = dict.fromkeys(prediction_held.KINDS, shipped)
+    parameters = dict.fromkeys(held_out.KINDS, shipped)
 
     def bias(apart):
-        (score,) = prediction_held.of_run(mine, parameters, apart)
+        (score,) = held_out.of_run(mine, parameters, apart)
         return {way: score.to_dict()["times"][way]["bias"] > 5 for way in (NO_DEVICE, NO_SOURCE)}
 
-    assert bias({calibration_runs.machine(mine.run): slow}) == {NO_DEVICE: True, NO_SOURCE: False}
-    assert bias({calibration_runs.OURS: slow}) == {NO_DEVICE: False, NO_SOURCE: True}
+    assert bias({own_runs.machine(mine.run): slow}) == {NO_DEVICE: True, NO_SOURCE: False}
+    assert bias({own_runs.OURS: slow}) == {NO_DEVICE: False, NO_SOURCE: True}
     assert bias({"another machine": slow}) == {NO_DEVICE: False, NO_SOURCE: False}
 
 
 def test_published_speedups_are_predicted_as_the_file_says():
-    parameters = {kind: {**model_parameters.prior(), **told()["parameters"]} for kind in prediction_held.KINDS}
-    found = list(prediction_held.of_published(parameters))
+    parameters = {kind: {**model_parameters.prior(), **told()["parameters"]} for kind in held_out.KINDS}
+    found = list(held_out.of_published(parameters))
     assert [row["id"] for row in found] == [row["id"] for row in told()["published"]]
     for mine, theirs in zip(found, told()["published"], strict=True):
         assert mine["predicted"] == pytest.approx(theirs["predicted"], rel=2e-3)
@@ -213,11 +213,11 @@ def test_published_speedups_are_predicted_as_the_file_says():
 
 def test_the_page_is_what_the_command_prints():
     page = (ROOT / "docs" / "PREDICTION.md").read_text(encoding="utf-8")
-    assert page == prediction_report.markdown(told())
+    assert page == report.markdown(told())
 
 
 def test_the_page_says_of_each_goal_whether_it_is_met():
-    goals = [line.split("|") for line in prediction_report.brief(told()) if line.startswith(("| GPUs", "| CPUs"))]
+    goals = [line.split("|") for line in report.brief(told()) if line.startswith(("| GPUs", "| CPUs"))]
     assert len(goals) == 10, "by kind, data and what is left out; and what is never fitted, its hosts told and not"
     for cells in goals:
         model, roofline, (less, times) = float(cells[3]), float(cells[4]), cells[5].split(",")
@@ -249,7 +249,7 @@ def test_the_page_reads_a_host_off_a_run(capsys):
 
 
 def test_what_was_first_said_of_a_gpu_stays_as_it_was_said():
-    first = {(s["source"], s["device"], s["table"]): s for s in prediction_report.first_look()["checks"]}
+    first = {(s["source"], s["device"], s["table"]): s for s in report.first_look()["checks"]}
     wall = first["h100-16-cores", "NVIDIA H100 SXM5 80 GB", "eager, inference, wall"]
     assert (wall["times"][FITTED]["median"], wall["speedups"][FITTED]["median"]) == (0.1222, 0.248)
     device = first["h100-16-cores", "NVIDIA H100 SXM5 80 GB", "eager, inference, device"]
@@ -270,7 +270,7 @@ def test_a_cards_name_is_found_in_what_torch_calls_it():
         "NVIDIA RTX PRO 6000 Blackwell Max-Q Workstation Edition": "rtx_pro_6000_blackwell_max_q",
     }
     for title, name in names.items():
-        assert calibration_runs.like(title).name == name
+        assert own_runs.like(title).name == name
     others = (
         "GTX 980",
         "RTX 2080 SUPER",
@@ -280,7 +280,7 @@ def test_a_cards_name_is_found_in_what_torch_calls_it():
         "RTX PRO 6000 Blackwell Workstation Edition",
     )
     for title in (*(f"NVIDIA GeForce {other}" for other in others), "NVIDIA H100 PCIe", "NVIDIA H100 NVL"):
-        assert calibration_runs.like(title) is None, title
+        assert own_runs.like(title) is None, title
 
 
 # ---------------------------------------------------------------- bench predict
@@ -308,7 +308,7 @@ def test_calibrate_writes_a_file_that_says_where_all_of_it_is_from(tmp_path, cap
     (data / "timm").mkdir()
     (data / i9).write_text("model,infer_img_size,infer_samples_per_sec,infer_batch_size\nresnet18,224,126.23,1\n")
     out = tmp_path / "found.json"
-    monkeypatch.setattr(calibration_tables, "TABLES", "no_excerpts")
+    monkeypatch.setattr(published_times, "TABLES", "no_excerpts")
     run = "xeon-2-cores-threads"
     status, said, progress = bench(capsys, "calibrate", str(data), "--own", str(REFERENCE / run), "--out", str(out))
     (line,) = progress.splitlines()
@@ -322,7 +322,7 @@ def test_calibrate_writes_a_file_that_says_where_all_of_it_is_from(tmp_path, cap
         ("deepbench/gtx1080ti_fp32.csv", 3), ("deepbench/knl7250_fp32.csv", 3), ("deepbench/v100_fp32.csv", 3),
         (i9, 1), (f"results/reference/{run}", len(own(run).rows["wall"])),
     ]  # fmt: skip
-    assert set(found["without"]) == {calibration_runs.machine(own(run).run), calibration_runs.OURS}
+    assert set(found["without"]) == {own_runs.machine(own(run).run), own_runs.OURS}
     assert {score["source"] for score in found["checks"]} == {run}
     assert sum(row["times"]["n"] for row in found["where"]) == len(own(run).rows["wall"])
 
@@ -330,20 +330,20 @@ def test_calibrate_writes_a_file_that_says_where_all_of_it_is_from(tmp_path, cap
 def test_what_is_held_against_moves_no_parameter_and_what_is_left_out_is_not_seen(tmp_path, monkeypatch):
     for word, ms in (("v100_fp32", 0.2), ("gtx1080ti_fp32", 0.9), ("knl7250_fp32", 0.6)):
         convolutions(tmp_path / "deepbench" / f"{word}.csv", ms)
-    excerpts = Path(calibration_tables.__file__).parent / calibration_tables.TABLES / "openbayes"
-    monkeypatch.setattr(calibration_tables, "TABLES", "no_excerpts")
-    alone = prediction.calibrate(tmp_path, [])
+    excerpts = Path(published_times.__file__).parent / published_times.TABLES / "openbayes"
+    monkeypatch.setattr(published_times, "TABLES", "no_excerpts")
+    alone = calibrate.calibrate(tmp_path, [])
     assert (alone["on_told_hosts"], alone["summary_on_unknown_hosts"]) == ([], {"gpu": {}, "cpu": {}})
     (tmp_path / "openbayes").mkdir()
     shutil.copy(excerpts / "openbayes-v100-fp32.csv", tmp_path / "openbayes")
-    beside = prediction.calibrate(tmp_path, [])
+    beside = calibrate.calibrate(tmp_path, [])
     for same in ("parameters", "scores", "summary", "summary_with_ours"):
         assert beside[same] == alone[same], same
     for part, rows in (("on_told_hosts", 11), ("on_unknown_hosts", 26)):
         (score,) = beside[part]
         assert (score["source"], score["times"][NO_SOURCE]["n"]) == ("openbayes", rows)
     convolutions(tmp_path / "deepbench" / "v100_fp32.csv", 2.0)
-    slow = prediction.calibrate(tmp_path, [])
+    slow = calibrate.calibrate(tmp_path, [])
     assert slow["parameters"] != alone["parameters"]
     before, after = (next(s["times"] for s in one["scores"] if s["device"] == "v100") for one in (alone, slow))
     assert after[NO_DEVICE]["bias"] == pytest.approx(before[NO_DEVICE]["bias"] - math.log(10), abs=2e-4)
@@ -423,7 +423,7 @@ def test_a_map_of_compiled_calls_on_a_gpu_says_how_far_off_it_is(tmp_path, capsy
     assert ("\ncompile: on a GPU small blocks are predicted three times too fast" in said) is warned
     svg = (tmp_path / f"predicted-crossover-{device}.svg").read_text(encoding="utf-8")
     assert ("three times too fast" in " ".join(re.sub("<[^>]*>", "", svg).split())) is warned
-    assert not warned or "is predicted three times too fast for small blocks" in prediction_report.markdown(told())
+    assert not warned or "is predicted three times too fast for small blocks" in report.markdown(told())
 
 
 def test_a_cell_within_the_models_error_is_undecided():

@@ -46,16 +46,17 @@ def calibrate(
     from bench.analyse.runs import run_folder
     from bench.run.runner import stderr_line
     from bench.spec.model import model_parameters
-    from tools.model_fit import prediction, prediction_report
+    from tools.model_fit import calibrate as calibrating
+    from tools.model_fit import report as reporting
 
     target = file_of("--out", out) or Path(str(files("bench.spec.model") / model_parameters.FILE))
     if data.is_dir():
         stderr_line(
             f"fitting to tables in {data} and {len(own or ())} own runs, with and without each source and device: minutes"
         )
-    found = prediction.calibrate(data, [run_folder.read(folder) for folder in own or ()])
-    prediction.write(found, target)
-    say("\n".join([*prediction_report.brief(found), f"written: {target}"]))
+    found = calibrating.calibrate(data, [run_folder.read(folder) for folder in own or ()])
+    calibrating.write(found, target)
+    say("\n".join([*reporting.brief(found), f"written: {target}"]))
 
 
 @app.command(short_help="Fit to one half of a measured run, predict the other")
@@ -65,13 +66,13 @@ def check(
 ) -> None:
     """Fit the model to one half of a measured run, predict the other half, and say how far it is off."""
     from bench.analyse.runs import run_folder
-    from tools.model_fit import prediction_check
+    from tools.model_fit import split_half
 
-    found = prediction_check.check(run_folder.read(folder))
+    found = split_half.check(run_folder.read(folder))
     if json_:
         say(json.dumps({"run": folder.name, "checks": [one.to_dict() for one in found]}, indent=2, allow_nan=False))
         return
-    from tools.model_fit import prediction_check_text as words
+    from tools.model_fit import split_half_text as words
 
     words.show(found, str(folder))
 
@@ -80,12 +81,12 @@ def check(
 def report() -> None:
     """Print docs/PREDICTION.md: predicted against published, fitted and left out apart."""
     from bench.spec.model import model_parameters
-    from tools.model_fit import prediction_report
+    from tools.model_fit import report
 
     told = model_parameters.told()
     if not told:
         raise UserError(model_parameters.FILE, "no fit has been made", "Run bench predict calibrate DATA_DIR first.")
-    say(prediction_report.markdown(told).removesuffix("\n"))
+    say(report.markdown(told).removesuffix("\n"))
 
 
 @app.command(short_help="Map where separable would start to pay on a device")

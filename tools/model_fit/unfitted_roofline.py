@@ -15,7 +15,7 @@ import numpy as np
 from bench.analyse.runs.journal import Floats
 from bench.spec.blocks.kernels import Kernel
 from bench.spec.devices.predicted_devices import PredictedDevice
-from tools.model_fit.calibration_tables import Observed
+from tools.model_fit.published_times import Observed
 
 TILE, FLOOR_S, LAUNCH_S = 128, 2.5e-6, 6e-6
 TILED = "cpu"

@@ -1,4 +1,4 @@
-"""`bench predict check` in words: how far the model is off on the half of a run that it was not fitted to."""
+"""Print a split-half check for the terminal."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from bench.show.text.terminal import console_on, print_table
-from tools.model_fit.calibration_scores import Spread
-from tools.model_fit.prediction_check import HALF, RATE, WAYS, Check
+from tools.model_fit.cross_validation import Spread
+from tools.model_fit.split_half import HALF, RATE, WAYS, Check
 
 HEAD = ("predicted by", "rows", "median |ln error|", "bias", "within 1.5x", "within 2x")
 MOVED = 0.03  # of ln, from which on a parameter is told

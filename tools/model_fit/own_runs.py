@@ -1,4 +1,4 @@
-"""Rows of our own runs as the kernel model is held against them: the device, the kernels of each arm, and its time.
+"""Read measured runs of this harness as observed times: the device, the kernels of each arm, and its time.
 
 A CPU's device is made of the run's own measured roofs; an accelerator's is looked for in the table by the name that torch
 gives it. Times are medians, as a predicted row's is. What of the runs tells of a device, and not of its
@@ -20,7 +20,7 @@ from bench.spec.columns import MEASURED
 from bench.spec.devices.device_names import is_predicted
 from bench.spec.devices.predicted_devices import PredictedDevice, known, of_roofs
 from bench.spec.errors import UserError
-from tools.model_fit.calibration_tables import Observed
+from tools.model_fit.published_times import Observed
 
 Clock = Literal["wall", "device"]
 COLUMNS: dict[Clock, str] = {"wall": "time_median_s", "device": "device_time_median_s"}

@@ -17,9 +17,9 @@ from bench.spec.devices.predicted_devices import known
 from bench.spec.errors import UserError
 from bench.spec.model import kernel_model
 from bench.spec.model.model_parameters import PRIOR, prior
-from tools.model_fit import calibration, calibration_scores, calibration_tables, unfitted_roofline
-from tools.model_fit.calibration_scores import NO_DEVICE, NO_SOURCE
-from tools.model_fit.calibration_tables import Observed
+from tools.model_fit import cross_validation, fitting, published_times, unfitted_roofline
+from tools.model_fit.cross_validation import NO_DEVICE, NO_SOURCE
+from tools.model_fit.published_times import Observed
 
 GPUS = [d for d in known().values() if d.kind == "gpu"]
 CPUS = [d for d in known().values() if d.kind == "cpu"]
@@ -70,7 +70,7 @@ def test_columns_give_what_the_model_gives_row_by_row(rows):
         ).wall_s
         for row in rows
     ]
-    assert calibration.seconds(calibration.tabulate(rows), p) == pytest.approx(expected, rel=1e-9)
+    assert fitting.seconds(fitting.tabulate(rows), p) == pytest.approx(expected, rel=1e-9)
 
 
 def world(truth, devices=("v100", "rtx3090", "a100"), source="made"):
@@ -87,25 +87,21 @@ def world(truth, devices=("v100", "rtx3090", "a100"), source="made"):
                     for run, base in (((dense,), True), ((deep, point), False)):
                         row = Observed(source, name, known()[name], "fp32", "graph", "", batch, tuple((k, 1) for k in run), 1.0, group, base)  # fmt: skip
                         rows.append(row)
-    seconds = calibration.seconds(calibration.tabulate(rows), truth)
+    seconds = fitting.seconds(fitting.tabulate(rows), truth)
     return [replace(row, time_s=float(s)) for row, s in zip(rows, seconds, strict=True)]
 
 
 def test_a_fit_finds_the_parameters_that_made_the_data():
     truth = {**prior(), "gpu.compute.dense.plain": 0.4, "gpu.move.depthwise": 0.5, "gpu.setup_s": 8e-6}
     rows = world(truth)
-    table = calibration.tabulate(rows)
-    found = calibration.fit(table)
-    assert (
-        np.median(np.abs(calibration.errors(table, found)))
-        < 0.02
-        < np.median(np.abs(calibration.errors(table, prior())))
-    )
+    table = fitting.tabulate(rows)
+    found = fitting.fit(table)
+    assert np.median(np.abs(fitting.errors(table, found))) < 0.02 < np.median(np.abs(fitting.errors(table, prior())))
     assert found["gpu.compute.dense.plain"] * found["gpu.winograd"] == pytest.approx(0.4 * 1.5, rel=0.1)
 
 
 def test_what_no_row_speaks_of_stays_what_it_was():
-    found = calibration.fit(calibration.tabulate(world({**prior(), "gpu.setup_s": 8e-6})))
+    found = fitting.fit(fitting.tabulate(world({**prior(), "gpu.setup_s": 8e-6})))
     assert found["gpu.compute.dense.tensor"] == PRIOR["gpu.compute.dense.tensor"].value
     assert {name: v for name, v in found.items() if name.startswith("cpu.")} == {
         name: one.value for name, one in PRIOR.items() if name.startswith("cpu.")
@@ -115,29 +111,29 @@ def test_what_no_row_speaks_of_stays_what_it_was():
 def test_only_what_is_freed_moves_and_from_where_it_is_told_to_start():
     rows = world({**prior(), "gpu.setup_s": 9e-6})
     start = {**prior(), "gpu.wave_s": 1e-6}
-    found = calibration.fit(calibration.tabulate(rows), free=["gpu.setup_s"], start=start)
+    found = fitting.fit(fitting.tabulate(rows), free=["gpu.setup_s"], start=start)
     assert {name for name in found if found[name] != start[name]} == {"gpu.setup_s"}
 
 
 def test_a_fit_is_the_same_twice():
-    table = calibration.tabulate(world({**prior(), "gpu.setup_s": 8e-6}))
-    assert calibration.fit(table) == calibration.fit(table)
+    table = fitting.tabulate(world({**prior(), "gpu.setup_s": 8e-6}))
+    assert fitting.fit(table) == fitting.fit(table)
 
 
 def test_a_device_that_is_left_out_has_no_part_in_its_own_prediction():
     rows = world(prior())
     odd = [replace(r, time_s=r.time_s * 3) if r.device.name == "a100" else r for r in rows]
-    fits = calibration_scores.without(odd)
-    errors = calibration_scores.left_out(odd, lambda row: row.device.name, fits[NO_DEVICE])
+    fits = cross_validation.without(odd)
+    errors = cross_validation.left_out(odd, lambda row: row.device.name, fits[NO_DEVICE])
     mine = np.array([r.device.name == "a100" for r in odd])
     assert errors[mine] == pytest.approx(np.full(mine.sum(), -math.log(3)), abs=0.02)
 
 
 def test_no_fit_without_a_part_has_seen_it(monkeypatch):
     rows = [*world(prior(), ("v100", "a100"), "one"), *world(prior(), ("a100", "rtx3090"), "other")]
-    monkeypatch.setattr(calibration, "fit", lambda table: {(row.source, row.device.name): 1.0 for row in table.rows})
+    monkeypatch.setattr(fitting, "fit", lambda table: {(row.source, row.device.name): 1.0 for row in table.rows})
     every = {(row.source, row.device.name) for row in rows}
-    fits = calibration_scores.without(rows)
+    fits = cross_validation.without(rows)
     for left, seen in fits[NO_DEVICE].items():
         assert set(seen) == {pair for pair in every if pair[1] != left}
     for left, seen in fits[NO_SOURCE].items():
@@ -147,31 +143,31 @@ def test_no_fit_without_a_part_has_seen_it(monkeypatch):
 
 def test_speedups_cancel_what_both_sides_are_off_by():
     rows = world(prior())
-    table = calibration.tabulate(rows)
-    slow = calibration.errors(table, prior()) + 0.5
-    assert calibration_scores.of_speedups(rows, slow) == pytest.approx(np.zeros(len(rows) // 2), abs=1e-9)
+    table = fitting.tabulate(rows)
+    slow = fitting.errors(table, prior()) + 0.5
+    assert cross_validation.of_speedups(rows, slow) == pytest.approx(np.zeros(len(rows) // 2), abs=1e-9)
     separable_off = np.array([0.0 if row.baseline else -0.3 for row in rows])
-    assert calibration_scores.of_speedups(rows, separable_off) == pytest.approx(np.full(len(rows) // 2, 0.3))
+    assert cross_validation.of_speedups(rows, separable_off) == pytest.approx(np.full(len(rows) // 2, 0.3))
 
 
 def test_rows_that_tell_of_their_host_alone_are_not_used():
     row = world(prior())[0]
     bound, free = (replace(row, time_s=t, extra={"dispatch_s": 1e-3}) for t in (1.1e-3, 1.3e-3))
-    assert calibration_scores.usable([bound, free, row]) == (free, row)
+    assert cross_validation.usable([bound, free, row]) == (free, row)
 
 
 @given(st.lists(st.floats(-2, 2), min_size=1, max_size=40), st.floats(0.05, 1))
 def test_an_interval_covers_the_share_of_errors_that_it_says(errors, share):
-    width = calibration_scores.covering([np.array(errors)], share)
+    width = cross_validation.covering([np.array(errors)], share)
     assert np.mean(np.abs(errors) <= width) >= share - 1e-9
     assert width in np.abs(errors)
 
 
 def test_each_table_weighs_alike_in_an_interval():
     small, large, none = np.full(2, 1.0), np.full(1000, 0.1), np.empty(0)
-    assert calibration_scores.covering([small, large, none]) == 1.0
-    assert calibration_scores.covering([large]) == 0.1
-    assert math.isnan(calibration_scores.covering([none]))
+    assert cross_validation.covering([small, large, none]) == 1.0
+    assert cross_validation.covering([large]) == 0.1
+    assert math.isnan(cross_validation.covering([none]))
 
 
 def test_the_unfitted_roofline_is_what_it_says():
@@ -204,7 +200,7 @@ def test_a_layer_of_deepbench_becomes_its_kernel(tmp_path):
         tmp_path / "deepbench" / "v100_fp32.csv",
         f"W,H,C,N,K,S_w,R_h,macs,bytes_fp32,fwd_ms\n28,28,128,8,256,3,3,{macs},1,0.5\n",
     )
-    row, *_ = calibration_tables.read(tmp_path)
+    row, *_ = published_times.read(tmp_path)
     ((kernel, count),) = row.kernels
     assert (kernel.macs, kernel.stride, kernel.family, count) == (macs, 2, "dense", 1)
     assert (row.time_s, row.device.name, row.mode) == (5e-4, "v100", "library")
@@ -214,7 +210,7 @@ def test_a_network_of_timms_has_the_layers_that_its_code_has(tmp_path):
     head = "model,infer_img_size,infer_samples_per_sec,infer_step_time,infer_batch_size,param_count,infer_gmacs,infer_macts\n"
     rows = "mobilenetv1_100,224,1000,64,64,4.2,0.58,5.04\nresnet18,224,2000,32,64,11.7,1.82,2.48\nno_such_net,224,1,1,1,1,1,1\n"
     write(tmp_path / "timm" / "benchmark-infer-amp-nchw-pt240-cu124-rtx4090.csv", head + rows)
-    v1, r18, *_ = calibration_tables.read(tmp_path)
+    v1, r18, *_ = published_times.read(tmp_path)
     for row, gmacs in ((v1, 0.569), (r18, 1.814)):
         assert sum(k.macs * n for k, n in row.kernels) / 64e9 == pytest.approx(gmacs, abs=0.001)
     assert (v1.time_s, v1.dtype, v1.baseline, r18.baseline, v1.group) == (0.064, "fp16", False, True, r18.group)
@@ -224,18 +220,18 @@ def test_an_excerpt_of_the_package_is_read_where_the_folder_has_no_such_table(tm
     head = "model,infer_img_size,infer_samples_per_sec,infer_step_time,infer_batch_size\n"
     name = "benchmark-infer-fp32-nchw-pt240-cpu-i9_10940x-dynamo.csv"
     write(tmp_path / "timm" / name.replace("i9_10940x", "i7_12700h"), f"{head}resnet18,224,100,10,1\n")
-    other, *excerpt = calibration_tables.read(tmp_path)
+    other, *excerpt = published_times.read(tmp_path)
     assert other.device.name == "laptop_cpu"
     assert {row.source for row in excerpt} == {"timm", "openbayes"}
     (r18,) = [row for row in excerpt if (row.name, row.device.name) == ("resnet18", "desktop_cpu")]
     assert r18.time_s == pytest.approx(1 / 126.23)
     write(tmp_path / "timm" / name, f"{head}resnet18,224,50,20,1\n")
-    cpus = [row for row in calibration_tables.read(tmp_path) if row.device.kind == "cpu"]
+    cpus = [row for row in published_times.read(tmp_path) if row.device.kind == "cpu"]
     assert [row.time_s for row in cpus] == [0.01, 0.02]
 
 
 def excerpts(part):
-    with as_file(files("tools.model_fit") / calibration_tables.TABLES) as folder:
+    with as_file(files("tools.model_fit") / published_times.TABLES) as folder:
         return {
             file.stem: list(csv.DictReader(file.open(encoding="utf-8")))
             for file in sorted(folder.glob(f"{part}/*.csv"))
@@ -254,8 +250,8 @@ def test_the_excerpts_two_figures_of_each_network_agree():
 
 @cache
 def rows_of_excerpts():
-    with as_file(files("tools.model_fit") / calibration_tables.TABLES) as folder:
-        return calibration_tables.read(folder)
+    with as_file(files("tools.model_fit") / published_times.TABLES) as folder:
+        return published_times.read(folder)
 
 
 def of_checked(table=""):
@@ -284,8 +280,8 @@ def test_the_four_shufflenets_take_one_time_on_every_card_and_so_tell_of_its_hos
         operator_s = statistics.median((row.time_s - row.copied_s) / calls for row in nets)
         assert nets[0].device.dispatch_s + nets[0].device.launch_s == pytest.approx(operator_s)
         assert 40e-6 < operator_s < 65e-6
-        assert not {row.name for row in calibration_scores.usable(list(rows.values()))} & {row.name for row in nets}
-        stranger = calibration_tables.on_unknown_host(nets[0])
+        assert not {row.name for row in cross_validation.usable(list(rows.values()))} & {row.name for row in nets}
+        stranger = published_times.on_unknown_host(nets[0])
         assert (stranger.device, stranger.extra.get("dispatch_s")) == (known()[nets[0].device.name], None)
 
 
@@ -294,7 +290,7 @@ def test_the_roofline_is_told_of_a_host_where_the_model_is():
     told_s = row.extra["dispatch_s"]
     assert told_s > 15e-3, "430 operators"
     assert float(unfitted_roofline.seconds([row])[0]) == pytest.approx(told_s + row.copied_s)
-    assert float(unfitted_roofline.seconds([calibration_tables.on_unknown_host(row)])[0]) < 0.8 * told_s
+    assert float(unfitted_roofline.seconds([published_times.on_unknown_host(row)])[0]) < 0.8 * told_s
 
 
 def test_the_copy_of_a_batch_is_counted_by_the_model_and_by_the_roofline():
@@ -302,7 +298,7 @@ def test_the_copy_of_a_batch_is_counted_by_the_model_and_by_the_roofline():
     bare = replace(row, copied_s=0.0)
     assert row.copied_s == pytest.approx(12 * 3 * 224 * 224 * 4 / 6e9)
     for seconds in (
-        lambda r: calibration.seconds(calibration.tabulate([r]), prior()),
+        lambda r: fitting.seconds(fitting.tabulate([r]), prior()),
         lambda r: unfitted_roofline.seconds([r]),
     ):
         assert float(seconds(row)[0] - seconds(bare)[0]) == pytest.approx(row.copied_s)
@@ -311,10 +307,10 @@ def test_the_copy_of_a_batch_is_counted_by_the_model_and_by_the_roofline():
 def test_a_folder_without_tables_is_a_mistake_told_in_a_line(tmp_path):
     for folder, told in ((tmp_path / "none", "there is no such folder"), (tmp_path, "no table in it can be read")):
         with pytest.raises(UserError, match=told):
-            calibration_tables.read(folder)
+            published_times.read(folder)
     write(tmp_path / "torchbench" / "x.csv", "model,pr,batch,gpu_ms,cpu_dispatch_ms\nresnet18,1,4,fast,1\n")
     with pytest.raises(UserError, match=r"x\.csv:2: gpu_ms: 'fast': it is not a number"):
-        calibration_tables.read(tmp_path)
+        published_times.read(tmp_path)
 
 
 def test_a_compiled_network_keeps_one_pass_over_each_map():
@@ -324,4 +320,4 @@ def test_a_compiled_network_keeps_one_pass_over_each_map():
         (elementwise("", 800, 400), 1),
         (pool("", 400, 4), 1),
     )
-    assert calibration.fused(counted) == (counted[0], counted[2], counted[3])
+    assert fitting.fused(counted) == (counted[0], counted[2], counted[3])

@@ -1,4 +1,4 @@
-"""`bench predict calibrate`: fit, leave out, hold against the rest (prediction_held.py), write all of it down as one file."""
+"""Calibrate the model: fit it, cross-validate it, score it on held-out data, and write model_parameters.json."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from bench.analyse.runs.journal import Floats
 from bench.analyse.runs.run_folder import Run
 from bench.spec.errors import UserError
 from bench.spec.model.model_parameters import PRIOR, Parameters, prior
-from tools.model_fit import calibration, calibration_runs, calibration_tables, prediction_held
-from tools.model_fit import calibration_scores as scoring
-from tools.model_fit.calibration_runs import OURS
-from tools.model_fit.calibration_scores import NO_DEVICE, NO_SOURCE, WAYS, Score
-from tools.model_fit.calibration_tables import CHECKED, Observed
-from tools.model_fit.prediction_held import KINDS
+from tools.model_fit import cross_validation as scoring
+from tools.model_fit import fitting, held_out, own_runs, published_times
+from tools.model_fit.cross_validation import NO_DEVICE, NO_SOURCE, WAYS, Score
+from tools.model_fit.held_out import KINDS
+from tools.model_fit.own_runs import OURS
+from tools.model_fit.published_times import CHECKED, Observed
 
 VERSION = 1
 JOURNAL = "journal.jsonl"
@@ -35,11 +35,11 @@ def calibrate(folder: Path, runs: Sequence[Run]) -> dict[str, Any]:
     `runs` are ours: fitted, and held against fits without their machine or card and without any run of ours. Tables of CHECKED and
     published speedups of others only check the fit. UserError where the folder lacks a kind of device.
     """
-    every = calibration_tables.read(folder)
+    every = published_times.read(folder)
     usable = scoring.usable(every)
     published_rows = tuple(row for row in usable if row.source not in CHECKED)
-    ours = [calibration_runs.read(run) for run in runs]
-    fitted = [calibration_runs.of_source(own) for own in ours]
+    ours = [own_runs.read(run) for run in runs]
+    fitted = [own_runs.of_source(own) for own in ours]
     rows = (*published_rows, *(row for mine in fitted for row in mine))
     parameters: dict[str, Parameters] = {}
     left: dict[str, scoring.Without] = {}
@@ -47,7 +47,7 @@ def calibrate(folder: Path, runs: Sequence[Run]) -> dict[str, Any]:
         mine = [row for row in rows if row.device.kind == kind]
         if not any(row.source != OURS for row in mine):
             raise UserError(str(folder), f"no table in it is of a {kind}", "Name a folder that has both kinds (docs/PREDICTION.md).")  # fmt: skip
-        parameters[kind] = _rounded(kind, calibration.fit(calibration.tabulate(mine)))
+        parameters[kind] = _rounded(kind, fitting.fit(fitting.tabulate(mine)))
         fits = scoring.without(mine)
         left[kind] = {way: {part: _rounded(kind, p) for part, p in made.items()} for way, made in fits.items()}
     tables = [
@@ -57,16 +57,16 @@ def calibrate(folder: Path, runs: Sequence[Run]) -> dict[str, Any]:
     for kind in KINDS:
         every_score += scoring.scores([r for r in tables if r.device.kind == kind], parameters[kind], left[kind])
     scores = [score for score in every_score if score.source != OURS]
-    checked = list(prediction_held.by_the_fit([r for r in usable if r.source in CHECKED], parameters))
-    unknown = [calibration_tables.on_unknown_host(row) for row in every if row.source in CHECKED]
-    strangers = list(prediction_held.by_the_fit(unknown, parameters))
+    checked = list(held_out.by_the_fit([r for r in usable if r.source in CHECKED], parameters))
+    unknown = [published_times.on_unknown_host(row) for row in every if row.source in CHECKED]
+    strangers = list(held_out.by_the_fit(unknown, parameters))
     apart: dict[str, dict[str, float]] = {}
     for row in (row for mine in fitted for row in mine):
         for way, name in ((NO_DEVICE, row.device.name), (NO_SOURCE, OURS)):
             told, kind = apart.setdefault(name, {}), row.device.kind
             told.update((free, left[kind][way][name][free]) for free in _free(kind) if free not in told)
     sizes = [(own.run.folder, len(mine)) for own, mine in zip(ours, fitted, strict=True)]
-    checks = [score for own in ours for score in prediction_held.of_run(own, parameters, apart)]
+    checks = [score for own in ours for score in held_out.of_run(own, parameters, apart)]
     return {
         "version": VERSION,
         "parameters": {name: parameters[kind][name] for kind in KINDS for name in _free(kind)},
@@ -82,9 +82,9 @@ def calibrate(folder: Path, runs: Sequence[Run]) -> dict[str, Any]:
         "on_told_hosts": [score.to_dict() for score in checked],
         "on_unknown_hosts": [score.to_dict() for score in strangers],
         "checks": [score.to_dict() for score in checks],
-        "where": list(prediction_held.where(ours, parameters, apart)),
-        "sides": [side for own in ours for side in prediction_held.sides(own, parameters, apart)],
-        "published": list(prediction_held.of_published(parameters)),
+        "where": list(held_out.where(ours, parameters, apart)),
+        "sides": [side for own in ours for side in held_out.sides(own, parameters, apart)],
+        "published": list(held_out.of_published(parameters)),
     }  # fmt: skip
 
 
@@ -148,10 +148,10 @@ def _data(
 ) -> Iterator[dict[str, Any]]:
     """Files of tables, what each holds by its hash, and how many of its rows were read and fitted; then runs of ours, by their rows."""
     found = {path.relative_to(folder): (path.relative_to(folder).as_posix(), path) for path in folder.rglob("*.csv")}
-    with as_file(files("tools.model_fit") / calibration_tables.TABLES) as package:
+    with as_file(files("tools.model_fit") / published_times.TABLES) as package:
         for path in package.rglob("*.csv"):
             name = path.relative_to(package)
-            found.setdefault(name, (f"bench/analyse/{calibration_tables.TABLES}/{name.as_posix()}", path))
+            found.setdefault(name, (f"{published_times.TABLES}/{name.as_posix()}", path))
         for name, (title, path) in sorted(found.items()):
 
             def of(row: Observed, source: str = name.parts[0], stem: str = name.stem) -> bool:

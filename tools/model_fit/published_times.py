@@ -1,4 +1,4 @@
-"""Published times that the kernel model is held against: of single layers and of whole networks, with their kernels.
+"""Read published tables as observed times: of single layers and of whole networks, with their kernels.
 
 Tables stand in a folder outside of the repository, and as excerpts in published_tables, whose README says what may enter. A folder
 has up to four parts, each read if it is there: `deepbench/DEVICE_DTYPE.csv` (a convolution a row), `timm/benchmark-infer-*.csv` (a

@@ -1,4 +1,4 @@
-"""Fit the kernel model to published times, and say how far it is off on those that it was not fitted to.
+"""Fit the kernel model's parameters to observed times, by regularised least squares.
 
 The parameters' logarithms are found by least squares: of ln(predicted / observed), each table weighing alike and large
 errors growing only linearly (a pseudo-Huber loss), and of what each parameter departs from its prior by, over its spread.
@@ -23,7 +23,7 @@ from bench.spec.model import kernel_model
 from bench.spec.model.host_model import HostDemand, host_demand, host_seconds
 from bench.spec.model.kernel_model import Demand, Takes
 from bench.spec.model.model_parameters import PRIOR, Parameters, prior
-from tools.model_fit.calibration_tables import Counted, Observed
+from tools.model_fit.published_times import Counted, Observed
 
 ERROR = 0.15  # of ln time, beyond which an error counts linearly
 WEIGHT = 60  # rows that a table counts as, however many it has

@@ -12,8 +12,9 @@ from bench.analyse.claims.published import published
 from bench.spec.devices.predicted_devices import PredictedDevice, known
 from bench.spec.model.model_parameters import PRIOR
 from bench.spec.model.predictions import Prediction
-from tools.model_fit import prediction_words as words
-from tools.model_fit.calibration_scores import FITTED, NO_DEVICE, NO_SOURCE, OTHER, ROOFLINE
+from tools.model_fit import report_words as words
+from tools.model_fit.cross_validation import FITTED, NO_DEVICE, NO_SOURCE, OTHER, ROOFLINE
+from tools.model_fit.published_times import TABLES
 
 Told = Mapping[str, Any]
 GOAL_TIMES, GOAL_SPEEDUPS = 2.0, 0.25
@@ -335,7 +336,13 @@ def _data(files: Sequence[Told]) -> Iterator[str]:
     yield "|---|---|---|---|"
     for one in files:
         if one["read"]:
-            yield f"| {one['file']} | `{one['sha256']}` | {one['read']} | {one['fitted']} |"
+            yield f"| {_from_excerpts(one['file'])} | `{one['sha256']}` | {one['read']} | {one['fitted']} |"
+
+
+def _from_excerpts(file: str) -> str:
+    """An excerpt's path from the folder of excerpts on, wherever that stood when the fit was made; another path whole."""
+    _, folder, name = file.partition(f"{TABLES}/")
+    return f"{folder}{name}" if folder else file
 
 
 def _parameters(values: Mapping[str, float]) -> Iterator[str]:

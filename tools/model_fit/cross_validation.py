@@ -1,4 +1,4 @@
-"""How far the kernel model is off: by table, for times and for speedups, fitted and left out.
+"""Cross-validate the fit: errors by table, of times and speedups, with each device and each source left out in turn.
 
 A speedup compares two rows of one group, a network without depthwise convolutions and one with them, or the blocks of
 one trial: its error is the difference of theirs. Whole devices and whole sources are left out in turn, and each is predicted
@@ -15,8 +15,8 @@ import numpy as np
 
 from bench.analyse.runs.journal import Floats
 from bench.spec.model.model_parameters import Parameters, prior
-from tools.model_fit import calibration, unfitted_roofline
-from tools.model_fit.calibration_tables import Observed
+from tools.model_fit import fitting, unfitted_roofline
+from tools.model_fit.published_times import Observed
 
 HOST_BOUND = 1.2  # a time within this factor of what the host took for dispatch tells of the host alone
 ROOFLINE, FITTED, NO_DEVICE, NO_SOURCE = "roofline", "fitted", "device left out", "source left out"
@@ -115,7 +115,7 @@ def without(rows: Sequence[Observed]) -> Without:
 
     def fit(part: Callable[[Observed], str], one: str) -> Parameters:
         others = [row for row in rows if part(row) != one]
-        return calibration.fit(calibration.tabulate(others)) if others else prior()
+        return fitting.fit(fitting.tabulate(others)) if others else prior()
 
     return {way: {one: fit(part, one) for one in dict.fromkeys(map(part, rows))} for way, part in PARTS.items()}
 
@@ -133,7 +133,7 @@ def roofline_errors(rows: Sequence[Observed]) -> dict[str, Floats]:
 
 def scores(rows: Sequence[Observed], fitted: Parameters, left: Without) -> Iterator[Score]:
     """Every table's score, of rows of one kind of device; `fitted` to all of them."""
-    errors = roofline_errors(rows) | {FITTED: calibration.errors(calibration.tabulate(rows), fitted)}
+    errors = roofline_errors(rows) | {FITTED: fitting.errors(fitting.tabulate(rows), fitted)}
     yield from by_table(rows, errors | {way: left_out(rows, part, left[way]) for way, part in PARTS.items()})
 
 
@@ -153,7 +153,7 @@ def left_out(rows: Sequence[Observed], part: Callable[[Observed], str], fits: Ma
     found = np.zeros(len(rows))
     for one, p in fits.items():
         here = parts == one
-        found[here] = calibration.errors(calibration.tabulate([r for r, out in zip(rows, here, strict=True) if out]), p)
+        found[here] = fitting.errors(fitting.tabulate([r for r, out in zip(rows, here, strict=True) if out]), p)
     return found
 
 

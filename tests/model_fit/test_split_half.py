@@ -19,11 +19,11 @@ from bench.spec.model.kernel_model import call_seconds
 from bench.spec.model.model_parameters import PRIOR, fitted, fitted_without
 from bench.spec.plan.plan import Arm, Trial
 from tests.synthetic import Story, config, write_run
-from tools.model_fit import prediction_check as checking
-from tools.model_fit.calibration_runs import of_run
-from tools.model_fit.prediction_check import HALF, RATE, SHIPPED, check, halves
+from tools.model_fit import split_half as checking
+from tools.model_fit.own_runs import of_run
+from tools.model_fit.split_half import HALF, RATE, SHIPPED, check, halves
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "results" / "reference" / "xeon-2-cores"
 CARD = "NVIDIA A100-SXM4-40GB"
 OURS = {"gpu.dispatch": 2.0, "gpu.compute.dense.plain": 0.5, "gpu.compute.depthwise": 0.2}
@@ -82,14 +82,14 @@ def test_no_shape_is_in_both_halves_and_the_cut_is_always_the_same(folder: Path)
 
 def test_nothing_of_the_half_that_is_predicted_reaches_its_fit(folder: Path, monkeypatch: pytest.MonkeyPatch):
     fits: list[set[float]] = []
-    real_fit = checking.calibration.fit
+    real_fit = checking.fitting.fit
 
     def fit(table, *more):
         fits.append({row.time_s for row in table.rows})
         return real_fit(table, *more)
 
     rows = of_run(read(folder))
-    monkeypatch.setattr(checking.calibration, "fit", fit)
+    monkeypatch.setattr(checking.fitting, "fit", fit)
     check(read(folder))
     assert len(fits) == 4, "two halves, two clocks"
     assert not fits[0] & fits[1]

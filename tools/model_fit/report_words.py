@@ -1,4 +1,4 @@
-"""What docs/PREDICTION.md says in words that no fit changes; prediction_report.py puts the tables between them."""
+"""What docs/PREDICTION.md says in words that no fit changes; report.py puts the tables between them."""
 
 HEAD = """
 # Predicted devices

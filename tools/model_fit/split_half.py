@@ -1,4 +1,4 @@
-"""How well the kernel model, fitted to one half of a measured run, predicts the other half: on the reader's own machine.
+"""Fit the model to one half of a measured run and predict the other half: its error on the reader's own machine.
 
 A CPU is described by its run's measured roofs, a GPU by its row of the table. The run is cut in two by shape, so that a half
 holds both arms of a shape in every layout, mode and number of threads, and no row is predicted by a fit that saw its shape. Few
@@ -23,10 +23,10 @@ from bench.analyse.runs.run_folder import Run
 from bench.spec.columns import PREDICTED
 from bench.spec.errors import UserError
 from bench.spec.model.model_parameters import PRIOR, Parameters, fitted_without, machines_seen
-from tools.model_fit import calibration, calibration_runs, unfitted_roofline
-from tools.model_fit.calibration_runs import COLUMNS, Clock, Own
-from tools.model_fit.calibration_scores import Spread, of_speedups, spread
-from tools.model_fit.calibration_tables import Observed
+from tools.model_fit import fitting, own_runs, unfitted_roofline
+from tools.model_fit.cross_validation import Spread, of_speedups, spread
+from tools.model_fit.own_runs import COLUMNS, Clock, Own
+from tools.model_fit.published_times import Observed
 
 RATE, ROOFLINE, SHIPPED, HALF = "MACs at the other half's rate", "unfitted roofline", "model without this machine", "model fitted to the other half"  # fmt: skip
 WAYS = (RATE, ROOFLINE, SHIPPED, HALF)
@@ -83,7 +83,7 @@ def check(run: Run, worst: int = 3) -> tuple[Check, ...]:
         raise UserError(
             str(run.folder), "nothing of it was measured", "Name a measured run, such as one of make bench."
         )
-    own = calibration_runs.read(run)
+    own = own_runs.read(run)
     found = [one for clock in COLUMNS for one in _by_clock(own, clock, worst)]
     if not found:
         raise UserError(str(run.folder), f"fewer than {FEWEST_SHAPES} shapes of it can be predicted", "Name a run of more shapes, such as one of make bench.")  # fmt: skip
@@ -103,7 +103,7 @@ def _by_clock(own: Own, clock: Clock, worst: int) -> Iterator[Check]:
     for kind in dict.fromkeys(row.device.kind for row in rows):
         mine = [row for row in rows if row.device.kind == kind]
         if len({_shape(row) for row in mine}) >= FEWEST_SHAPES:
-            yield _checked(mine, kind, clock, worst, calibration_runs.part(mine[0], own.run))
+            yield _checked(mine, kind, clock, worst, own_runs.part(mine[0], own.run))
 
 
 def _checked(rows: Sequence[Observed], kind: str, clock: Clock, worst: int, machine: str) -> Check:
@@ -113,7 +113,7 @@ def _checked(rows: Sequence[Observed], kind: str, clock: Clock, worst: int, mach
     errors = {
         RATE: np.zeros(len(rows)),
         ROOFLINE: np.log(unfitted_roofline.seconds(rows) / observed),
-        SHIPPED: calibration.errors(calibration.tabulate(rows), shipped),
+        SHIPPED: fitting.errors(fitting.tabulate(rows), shipped),
         HALF: np.zeros(len(rows)),
     }
     free = _free(rows, kind)
@@ -121,8 +121,8 @@ def _checked(rows: Sequence[Observed], kind: str, clock: Clock, worst: int, mach
     for half in (True, False):
         seen = [row for row, mine in zip(rows, first, strict=True) if mine == half]
         rest = [row for row, mine in zip(rows, first, strict=True) if mine != half]
-        p = calibration.fit(calibration.tabulate(seen), free, shipped, {f"{kind}.dispatch": DISPATCH_SPREAD})
-        errors[HALF][first != half] = calibration.errors(calibration.tabulate(rest), p)
+        p = fitting.fit(fitting.tabulate(seen), free, shipped, {f"{kind}.dispatch": DISPATCH_SPREAD})
+        errors[HALF][first != half] = fitting.errors(fitting.tabulate(rest), p)
         errors[RATE][first != half] = _by_rate(seen, rest)
         both.append(p)
     paired = {way: of_speedups(rows, found) for way, found in errors.items()}
@@ -140,7 +140,7 @@ def _checked(rows: Sequence[Observed], kind: str, clock: Clock, worst: int, mach
 
 def _free(rows: Sequence[Observed], kind: str) -> list[str]:
     """Dispatch, and the shares of peak and bandwidth of the families that the rows have."""
-    takes = calibration.tabulate(rows).takes
+    takes = fitting.tabulate(rows).takes
     used = {*takes.compute[0], *takes.move[0]}
     return [name for name in PRIOR if name in used or name == f"{kind}.dispatch"]
 

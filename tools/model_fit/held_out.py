@@ -1,4 +1,4 @@
-"""What the fits are held against: cards that none has seen, runs of ours, published speedups between networks.
+"""Errors on data that a fit has not seen: cards of no fitted table, our own runs, published speedups between networks.
 
 `parameters`: the fit by kind of device. `apart`: of the fits without a machine or card of ours, and without any run of ours, what
 differs, by the name of what is left out.
@@ -13,11 +13,11 @@ from bench.analyse.claims.published import Published, published
 from bench.analyse.runs.run_folder import Run
 from bench.spec.devices.predicted_devices import known
 from bench.spec.model.model_parameters import Parameters
-from tools.model_fit import calibration, calibration_runs, calibration_tables
-from tools.model_fit import calibration_scores as scoring
-from tools.model_fit.calibration_runs import OURS, Own
-from tools.model_fit.calibration_scores import NO_DEVICE, NO_SOURCE, ROOFLINE, Score
-from tools.model_fit.calibration_tables import AMP, Observed
+from tools.model_fit import cross_validation as scoring
+from tools.model_fit import fitting, own_runs, published_times
+from tools.model_fit.cross_validation import NO_DEVICE, NO_SOURCE, ROOFLINE, Score
+from tools.model_fit.own_runs import OURS, Own
+from tools.model_fit.published_times import AMP, Observed
 
 KINDS = ("gpu", "cpu")
 NETWORKS = {
@@ -42,7 +42,7 @@ def by_the_fit(rows: Sequence[Observed], parameters: Mapping[str, Parameters]) -
     for kind in KINDS:
         mine = [row for row in rows if row.device.kind == kind]
         if mine:
-            fitted = {NO_SOURCE: calibration.errors(calibration.tabulate(mine), parameters[kind])}
+            fitted = {NO_SOURCE: fitting.errors(fitting.tabulate(mine), parameters[kind])}
             yield from scoring.by_table(mine, scoring.roofline_errors(mine) | fitted)
 
 
@@ -69,10 +69,10 @@ def sides(own: Own, parameters: Mapping[str, Parameters], apart: Mapping[str, Pa
         mine = [row for row in own.rows["wall"] if row.device.kind == kind]
         if not mine:
             continue
-        table = calibration.tabulate(mine)
+        table = fitting.tabulate(mine)
         fits = _unseen(mine, own.run, parameters[kind], apart)
         seconds = scoring.rooflines(mine)
-        seconds |= {way: calibration.seconds(table, p) for way, p in fits.items()}
+        seconds |= {way: fitting.seconds(table, p) for way, p in fits.items()}
         found = {way: scoring.ratios(mine, s) for way, s in seconds.items()}
         decided = [arm for arm in found[ROOFLINE] if verdicts.get(arm) in ("faster", "slower")]
         right = {way: sum((of[arm] > 1) == (verdicts[arm] == "faster") for arm in decided) for way, of in found.items()}
@@ -85,10 +85,10 @@ def where(
     """By kind of device and of row, how far the fit without any run of ours is off on all of them, by the wall."""
     groups: dict[tuple[str, str], list[Observed]] = {}
     for row in (row for own in ours for row in own.rows["wall"]):
-        groups.setdefault((row.device.kind, calibration_runs.sort_of(row)), []).append(row)
+        groups.setdefault((row.device.kind, own_runs.sort_of(row)), []).append(row)
     for (kind, sort), mine in sorted(groups.items()):
         p = {**parameters[kind], **apart.get(OURS, {})}
-        times = calibration.errors(calibration.tabulate(mine), p)
+        times = fitting.errors(fitting.tabulate(mine), p)
         speedups = scoring.of_speedups(mine, times)
         told = {
             "times": scoring.spread(times).to_dict(),
@@ -101,13 +101,13 @@ def _unseen(
     rows: Sequence[Observed], run: Run, parameters: Parameters, apart: Mapping[str, Parameters]
 ) -> dict[str, Parameters]:
     """The fits without the machine or card of these rows, and without any run of ours."""
-    ways = {NO_DEVICE: calibration_runs.part(rows[0], run), NO_SOURCE: OURS}
+    ways = {NO_DEVICE: own_runs.part(rows[0], run), NO_SOURCE: OURS}
     return {way: {**parameters, **apart.get(name, {})} for way, name in ways.items()}
 
 
 def _check(rows: Sequence[Observed], table: str, ways: Mapping[str, Parameters]) -> Score:
     errors = scoring.roofline_errors(rows)
-    errors |= {way: calibration.errors(calibration.tabulate(rows), p) for way, p in ways.items()}
+    errors |= {way: fitting.errors(fitting.tabulate(rows), p) for way, p in ways.items()}
     paired = {way: scoring.of_speedups(rows, found) for way, found in errors.items()}
     device = rows[0].device
     title = device.title if device.kind == "gpu" else str(rows[0].extra["row"]["device_name"])
@@ -122,7 +122,7 @@ def of_published(parameters: Mapping[str, Parameters]) -> Iterator[dict[str, Any
         if rows is None or one.speedup is None:
             continue
         kind = rows[0].device.kind
-        sides = calibration.seconds(calibration.tabulate(rows), parameters[kind])
+        sides = fitting.seconds(fitting.tabulate(rows), parameters[kind])
         roofs = scoring.rooflines(rows)
         yield {
             "id": one.id,
@@ -143,7 +143,7 @@ def _pair(one: Published) -> tuple[Observed, Observed] | None:
     dtype = AMP if one.dtype == "amp" else one.dtype
     found = []
     for word in reversed(words):
-        counted = calibration_tables.network(NETWORKS.get(word, ""), 224, int(one.batch), dtype)
+        counted = published_times.network(NETWORKS.get(word, ""), 224, int(one.batch), dtype)
         if counted is None:
             return None
         found.append(
