@@ -85,12 +85,12 @@ def light_within(seconds: float, tries: int, *args: object) -> str:
 # ---------------------------------------------------------------- start-up
 
 
-@pytest.mark.parametrize("words", [[], ["--help"], ["predict"], ["predict", "--help"]])
-def test_the_lists_of_verbs_are_whole_sentences(bench, words):
+@pytest.mark.parametrize(("words", "least"), [([], 9), (["--help"], 9), (["predict"], 1), (["predict", "--help"], 1)])
+def test_the_lists_of_verbs_are_whole_sentences(bench, words, least):
     status, out, err = bench(*words)
     assert (status, err) == (0, "")
     verbs = out.partition("Commands:\n")[2].splitlines()
-    assert len(verbs) >= 4
+    assert len(verbs) >= least
     assert not [line for line in verbs if line.endswith("...")]
 
 
@@ -263,7 +263,7 @@ def test_the_documents_table_of_networks_is_what_cost_prints(bench):
         ("run none.yaml --resume results/x", "--resume results/x: a run goes on as it was planned. Give --resume alone."),
         ("report none", "none: there is no such results folder."),
         ("report one two --out resluts/x.html", "--out resluts/x.html: there is no folder resluts. Make it, or name another file."),
-        ("predict calibrate data --out resluts/x.json", "--out resluts/x.json: there is no folder resluts."),
+        ("predict calibrate data", "No such command 'calibrate'. See bench predict --help."),
         ("compare none nothing", "none: there is no such results folder."),
     ],
 )  # fmt: skip

@@ -17,10 +17,12 @@ from bench.analyse.runs.summary import records_of
 from bench.spec.columns import BY_NAME, MEASURED
 from bench.spec.config.axes import Axes
 from bench.spec.config.config import Timing
+from tools.model_fit.__main__ import main as fit_main
 
 ROOT = Path(__file__).resolve().parents[1]
 FAQ = (ROOT / "docs" / "FAQ.md").read_text(encoding="utf-8")
 CONSOLES = [re.sub(r"^ +(?=\S)", "", b) for b in re.findall(r"```console\n(.*?)```", FAQ, re.DOTALL)]
+PROGRAMS = {"$ bench ": cli.main, "$ python -m tools.model_fit ": fit_main}
 Bench = Callable[..., tuple[int, str]]
 
 
@@ -29,24 +31,24 @@ def bench(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
     """Run a command line in this process, from the root: its status and what it printed."""
     monkeypatch.chdir(ROOT)
 
-    def run(*words: str) -> tuple[int, str]:
+    def run(*words: str, main: Callable[[list[str]], None] = cli.main) -> tuple[int, str]:
         with pytest.raises(SystemExit) as left:
-            cli.main(list(words))
+            main(list(words))
         return int(left.value.code or 0), capsys.readouterr().out
 
     return run
 
 
-@pytest.mark.parametrize("block", CONSOLES, ids=lambda block: block.split()[2])
+@pytest.mark.parametrize("block", CONSOLES, ids=lambda block: block.splitlines()[0].removeprefix("$ "))
 def test_a_command_prints_what_is_shown_under_it(block: str, bench: Bench, sketched: None, tmp_path: Path):
     command, *shown = block.splitlines()
-    words = command.removeprefix("$ bench ").split()
+    program, words = next((p, command.removeprefix(p).split()) for p in PROGRAMS if command.startswith(p))
     if words[0] == "compare":
         words += ["--out", str(tmp_path)]
     if words[0] == "report":
         shutil.copytree(ROOT / words[1], tmp_path / "run")
         words[1] = str(tmp_path / "run")
-    status, told = bench(*words)
+    status, told = bench(*words, main=PROGRAMS[program])
     assert status == 0
     printed = iter([line.strip() for line in told.splitlines()])
     for line in (line.strip() for line in shown):

@@ -3,42 +3,26 @@
 import json
 import math
 import re
-import shutil
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import pytest
 
 from bench import cli
 from bench.analyse.predict import crossover_map
-from bench.analyse.runs import run_folder
 from bench.spec.blocks.blocks import BlockChoice, Shape, build
 from bench.spec.blocks.kernels import of_block
 from bench.spec.devices.device_entries import DISPATCH_S, FLOOR_S, LAUNCH_S
 from bench.spec.devices.predicted_devices import named
 from bench.spec.model import kernel_model, model_parameters
-from tools.model_fit import calibrate, held_out, own_runs, published_times, report
-from tools.model_fit.cross_validation import FITTED, NO_DEVICE, NO_SOURCE, OTHER, ROOFLINE
 
 ROOT = Path(__file__).resolve().parents[1]
-REFERENCE = ROOT / "results" / "reference"
 STRONG = ("a100", "h100", "h200", "rtx4090")
 
 
 def block(device, name, channels, size, batch, mode, dtype="fp32"):
     made = build(BlockChoice(name), Shape(channels, channels, size, size, batch=batch))
     return kernel_model.call_seconds(named(device), of_block(made, size, size, batch, dtype), mode)
-
-
-def told():
-    return model_parameters.told()
-
-
-@cache
-def own(folder):
-    """A reference run, read once for all tests."""
-    return own_runs.read(run_folder.read(REFERENCE / folder))
 
 
 def speedup(device, *shape, **how):
@@ -98,133 +82,23 @@ def test_mobilenet_v2_does_not_beat_resnet_18_on_a_4090_in_a_large_batch():
 
 def test_the_file_holds_the_parameters_that_are_free_and_no_others():
     free = {name for name, one in model_parameters.PRIOR.items() if one.spread}
-    assert set(told()["parameters"]) == free
-    assert all(value > 0 for value in told()["parameters"].values())
+    assert set(model_parameters.told()["parameters"]) == free
+    assert all(value > 0 for value in model_parameters.told()["parameters"].values())
 
 
 def test_no_share_of_a_peak_or_of_a_bandwidth_is_beyond_all_of_it():
-    for name, value in told()["parameters"].items():
+    for name, value in model_parameters.told()["parameters"].items():
         if ".move." in name or ".cache.share" in name or ".compute." in name:
             assert value <= 1.1, name  # a little above 1 where a card's clock is above that of its peak
 
 
 def test_the_intervals_are_no_narrower_than_what_was_left_out_asks_for():
-    for kind, errors in told()["errors"].items():
-        medians = [s["times"]["source left out"]["median"] for s in told()["scores"] if s["kind"] == kind]
+    for kind, errors in model_parameters.told()["errors"].items():
+        medians = [
+            s["times"]["source left out"]["median"] for s in model_parameters.told()["scores"] if s["kind"] == kind
+        ]
         assert errors["time"] > max(medians)
         assert errors["speedup"] > 0
-
-
-@pytest.mark.parametrize("folder", list(dict.fromkeys(score["source"] for score in told()["checks"])))
-def test_our_own_runs_are_held_against_the_fit_as_the_file_says(folder):
-    parameters = {kind: model_parameters.fitted() for kind in held_out.KINDS}
-    apart = {left: model_parameters.fitted_without(left) for left in told()["without"]}
-    found = [score.to_dict() for score in held_out.of_run(own(folder), parameters, apart)]
-    written = [score for score in told()["checks"] if score["source"] == folder]
-    for mine, theirs in zip(found, written, strict=True):
-        for what in ("times", "speedups"):
-            for way in mine[what]:
-                assert mine[what][way] == pytest.approx(theirs[what][way], abs=2e-3)
-
-
-def test_the_side_of_1x_is_told_as_the_runs_and_the_fits_have_it():
-    parameters = {kind: model_parameters.fitted() for kind in held_out.KINDS}
-    apart = {left: model_parameters.fitted_without(left) for left in told()["without"]}
-    sources = list(dict.fromkeys(score["source"] for score in told()["checks"]))
-    found = [side for name in sources for side in held_out.sides(own(name), parameters, apart)]
-    assert found == told()["sides"]
-    said = report.markdown(told()).partition("## How far may I trust it?")[0]
-    for kind, name in (("gpu", "GPUs"), ("cpu", "CPUs")):
-        mine = [side for side in found if side["kind"] == kind]
-        pairs, right = sum(s["pairs"] for s in mine), sum(s["right"][NO_DEVICE] for s in mine)
-        assert f"{name}, the side of 1x: of {pairs} pairs" in said
-        assert f"{right} ({100 * right / pairs:.0f} %) are predicted so" in said
-
-
-def test_a_speedup_on_the_wrong_side_of_1x_is_counted_as_wrong():
-    mine = own("xeon-2-cores")
-    decided = mine.run.pairs[mine.run.pairs["verdict"].isin(["faster", "slower"])]
-    shipped = model_parameters.fitted()
-    slow = {name: value / 1e6 if name == "cpu.compute.dense.plain" else value for name, value in shipped.items()}
-    (side,) = held_out.sides(mine, dict.fromkeys(held_out.KINDS, slow), {})
-    assert side["pairs"] == len(decided)
-    assert side["right"][NO_DEVICE] == (decided["verdict"] == "faster").sum(), "by these, separable always wins"
-
-
-def test_the_model_is_nearer_to_our_own_runs_than_the_unfitted_roofline():
-    for score in told()["checks"]:
-        for what in ("times", "speedups"):
-            if score[what] and score[what][ROOFLINE]["n"] >= 20:
-                for way in (NO_DEVICE, NO_SOURCE):
-                    assert score[what][way]["median"] < score[what][ROOFLINE]["median"], score["source"]
-
-
-def test_no_run_of_ours_is_said_by_a_fit_that_has_seen_its_machine_or_card():
-    runs = [own(folder) for folder in {score["source"] for score in told()["checks"]}]
-    parts = {own_runs.part(row, mine.run) for mine in runs for row in mine.rows["wall"]}
-    assert set(told()["without"]) == {*parts, own_runs.OURS}
-    for score in told()["checks"]:
-        assert set(score["times"]) == {ROOFLINE, OTHER, NO_DEVICE, NO_SOURCE}
-
-
-def test_of_a_card_only_what_tells_of_it_and_not_of_its_host_is_fitted():
-    mine = own("h100-16-cores-speed-thinking")
-    walls = {row.extra["row"]["arm_id"]: row for row in mine.rows["wall"]}
-    fitted = own_runs.of_source(mine)
-    modes = {row.extra["row"]["mode"] for row in fitted}
-    assert modes == {"eager", "graph"}
-    for row in fitted:
-        told = row.extra["row"]
-        assert (row.source, row.device.name, row.training) == (own_runs.OURS, "h100", False)
-        wall = walls[told["arm_id"]].time_s
-        if told["mode"] == "graph":
-            assert (row.time_s, row.mode) == (wall, "graph")
-        else:
-            assert (row.time_s, row.mode) == (told["device_time_median_s"], "library"), "no host is counted"
-    clocked = {row.extra["row"]["mode"] for row in mine.rows["device"]}
-    assert clocked == {"eager", "compile"}, "of a graph's replay the wall shows the same"
-
-
-def test_a_run_on_a_cpu_is_held_against_the_fits_without_its_machine_and_without_ours():
-    mine = own("xeon-2-cores")
-    shipped = model_parameters.fitted()
-    slow = {
-        **shipped,
-        **{f"cpu.compute.{f}.plain": shipped[f"cpu.compute.{f}.plain"] / 1e6 for f in ("dense", "pointwise")},
-    }
-    parameters = dict.fromkeys(held_out.KINDS, shipped)
-
-    def bias(apart):
-        (score,) = held_out.of_run(mine, parameters, apart)
-        return {way: score.to_dict()["times"][way]["bias"] > 5 for way in (NO_DEVICE, NO_SOURCE)}
-
-    assert bias({own_runs.machine(mine.run): slow}) == {NO_DEVICE: True, NO_SOURCE: False}
-    assert bias({own_runs.OURS: slow}) == {NO_DEVICE: False, NO_SOURCE: True}
-    assert bias({"another machine": slow}) == {NO_DEVICE: False, NO_SOURCE: False}
-
-
-def test_published_speedups_are_predicted_as_the_file_says():
-    parameters = {kind: {**model_parameters.prior(), **told()["parameters"]} for kind in held_out.KINDS}
-    found = list(held_out.of_published(parameters))
-    assert [row["id"] for row in found] == [row["id"] for row in told()["published"]]
-    for mine, theirs in zip(found, told()["published"], strict=True):
-        assert mine["predicted"] == pytest.approx(theirs["predicted"], rel=2e-3)
-
-
-def test_the_page_is_what_the_command_prints():
-    page = (ROOT / "docs" / "PREDICTION.md").read_text(encoding="utf-8")
-    assert page == report.markdown(told())
-
-
-def test_the_page_says_of_each_goal_whether_it_is_met():
-    goals = [line.split("|") for line in report.brief(told()) if line.startswith(("| GPUs", "| CPUs"))]
-    assert len(goals) == 10, "by kind, data and what is left out; and what is never fitted, its hosts told and not"
-    for cells in goals:
-        model, roofline, (less, times) = float(cells[3]), float(cells[4]), cells[5].split(",")
-        assert float(less) == pytest.approx(roofline / model, rel=0.05)
-        assert times.strip() == ("met" if float(less) >= 2 else "missed")
-        off, speedups = cells[7].split(",")
-        assert speedups.strip() == ("met" if float(off.removesuffix(" %")) < 25 else "missed")
 
 
 def test_the_examples_of_the_page_are_devices(tmp_path):
@@ -248,41 +122,6 @@ def test_the_page_reads_a_host_off_a_run(capsys):
     assert float(capsys.readouterr().out) == pytest.approx(21e-6, rel=0.1)
 
 
-def test_what_was_first_said_of_a_gpu_stays_as_it_was_said():
-    first = {(s["source"], s["device"], s["table"]): s for s in report.first_look()["checks"]}
-    wall = first["h100-16-cores", "NVIDIA H100 SXM5 80 GB", "eager, inference, wall"]
-    assert (wall["times"][FITTED]["median"], wall["speedups"][FITTED]["median"]) == (0.1222, 0.248)
-    device = first["h100-16-cores", "NVIDIA H100 SXM5 80 GB", "eager, inference, device"]
-    assert device["speedups"][FITTED]["median"] == 0.7824
-
-
-def test_a_cards_name_is_found_in_what_torch_calls_it():
-    names = {
-        "NVIDIA H100 80GB HBM3": "h100",
-        "Tesla T4": "t4",
-        "NVIDIA GeForce RTX 4090": "rtx4090",
-        "NVIDIA A100-SXM4-40GB": "a100",
-        "NVIDIA GeForce RTX 2080": "rtx2080",
-        "NVIDIA GeForce RTX 2080 Ti": "rtx2080ti",
-        "Tesla V100-SXM2-16GB": "v100",
-        "Tesla V100-PCIE-32GB": "v100_pcie",
-        "NVIDIA TITAN V": "titan_v",
-        "NVIDIA RTX PRO 6000 Blackwell Max-Q Workstation Edition": "rtx_pro_6000_blackwell_max_q",
-    }
-    for title, name in names.items():
-        assert own_runs.like(title).name == name
-    others = (
-        "GTX 980",
-        "RTX 2080 SUPER",
-        "RTX 3090 Ti",
-        "RTX 4090 D",
-        "RTX 4090 Laptop GPU",
-        "RTX PRO 6000 Blackwell Workstation Edition",
-    )
-    for title in (*(f"NVIDIA GeForce {other}" for other in others), "NVIDIA H100 PCIe", "NVIDIA H100 NVL"):
-        assert own_runs.like(title) is None, title
-
-
 # ---------------------------------------------------------------- bench predict
 
 
@@ -291,63 +130,6 @@ def bench(capsys, *words):
         cli.main(["predict", *words])
     told = capsys.readouterr()
     return left.value.code, told.out, told.err
-
-
-def convolutions(path, ms):
-    """A table as DeepBench's, of three convolutions."""
-    lines = "".join(f"28,28,{c},8,{c},3,3,{8 * c * c * 9 * 784},1,{ms * c / 64}\n" for c in (32, 64, 128))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"W,H,C,N,K,S_w,R_h,macs,bytes_fp32,fwd_ms\n{lines}")
-
-
-def test_calibrate_writes_a_file_that_says_where_all_of_it_is_from(tmp_path, capsys, monkeypatch):
-    data = tmp_path / "data"
-    for word, ms in (("v100_fp32", 0.2), ("gtx1080ti_fp32", 0.5), ("knl7250_fp32", 0.6)):
-        convolutions(data / "deepbench" / f"{word}.csv", ms)
-    i9 = "timm/benchmark-infer-fp32-nchw-pt240-cpu-i9_10940x-dynamo.csv"
-    (data / "timm").mkdir()
-    (data / i9).write_text("model,infer_img_size,infer_samples_per_sec,infer_batch_size\nresnet18,224,126.23,1\n")
-    out = tmp_path / "found.json"
-    monkeypatch.setattr(published_times, "TABLES", "no_excerpts")
-    run = "xeon-2-cores-threads"
-    status, said, progress = bench(capsys, "calibrate", str(data), "--own", str(REFERENCE / run), "--out", str(out))
-    (line,) = progress.splitlines()
-    assert line.endswith(
-        f"fitting to tables in {data} and 1 own runs, with and without each source and device: minutes"
-    )
-    assert status == 0
-    assert f"written: {out}" in said
-    found = json.loads(out.read_text())
-    assert [(one["file"], one["read"]) for one in found["data"]] == [
-        ("deepbench/gtx1080ti_fp32.csv", 3), ("deepbench/knl7250_fp32.csv", 3), ("deepbench/v100_fp32.csv", 3),
-        (i9, 1), (f"results/reference/{run}", len(own(run).rows["wall"])),
-    ]  # fmt: skip
-    assert set(found["without"]) == {own_runs.machine(own(run).run), own_runs.OURS}
-    assert {score["source"] for score in found["checks"]} == {run}
-    assert sum(row["times"]["n"] for row in found["where"]) == len(own(run).rows["wall"])
-
-
-def test_what_is_held_against_moves_no_parameter_and_what_is_left_out_is_not_seen(tmp_path, monkeypatch):
-    for word, ms in (("v100_fp32", 0.2), ("gtx1080ti_fp32", 0.9), ("knl7250_fp32", 0.6)):
-        convolutions(tmp_path / "deepbench" / f"{word}.csv", ms)
-    excerpts = Path(published_times.__file__).parent / published_times.TABLES / "openbayes"
-    monkeypatch.setattr(published_times, "TABLES", "no_excerpts")
-    alone = calibrate.calibrate(tmp_path, [])
-    assert (alone["on_told_hosts"], alone["summary_on_unknown_hosts"]) == ([], {"gpu": {}, "cpu": {}})
-    (tmp_path / "openbayes").mkdir()
-    shutil.copy(excerpts / "openbayes-v100-fp32.csv", tmp_path / "openbayes")
-    beside = calibrate.calibrate(tmp_path, [])
-    for same in ("parameters", "scores", "summary", "summary_with_ours"):
-        assert beside[same] == alone[same], same
-    for part, rows in (("on_told_hosts", 11), ("on_unknown_hosts", 26)):
-        (score,) = beside[part]
-        assert (score["source"], score["times"][NO_SOURCE]["n"]) == ("openbayes", rows)
-    convolutions(tmp_path / "deepbench" / "v100_fp32.csv", 2.0)
-    slow = calibrate.calibrate(tmp_path, [])
-    assert slow["parameters"] != alone["parameters"]
-    before, after = (next(s["times"] for s in one["scores"] if s["device"] == "v100") for one in (alone, slow))
-    assert after[NO_DEVICE]["bias"] == pytest.approx(before[NO_DEVICE]["bias"] - math.log(10), abs=2e-4)
-    assert after[FITTED]["bias"] > after[NO_DEVICE]["bias"] + 0.1
 
 
 def test_crossover_says_that_it_is_predicted_in_words_data_and_picture(tmp_path, capsys):
@@ -370,11 +152,6 @@ def test_crossover_says_that_it_is_predicted_in_words_data_and_picture(tmp_path,
     assert {(c["mode"], c["batch"], c["channels"]) for c in data["cells"]} == {
         (mode, b, c) for mode in ("eager", "graph") for b in (1, 64) for c in (16, 256)
     }
-
-
-def test_calibrates_help_says_that_a_gpus_own_rows_are_fitted_too(capsys):
-    _, said, _ = bench(capsys, "calibrate", "--help")
-    assert "its rows are fitted, and scored without that machine or card" in " ".join(said.split())
 
 
 def test_a_device_of_ones_own_named_as_a_built_in_one_has_pictures_of_its_own(tmp_path, capsys):
@@ -423,13 +200,15 @@ def test_a_map_of_compiled_calls_on_a_gpu_says_how_far_off_it_is(tmp_path, capsy
     assert ("\ncompile: on a GPU small blocks are predicted three times too fast" in said) is warned
     svg = (tmp_path / f"predicted-crossover-{device}.svg").read_text(encoding="utf-8")
     assert ("three times too fast" in " ".join(re.sub("<[^>]*>", "", svg).split())) is warned
-    assert not warned or "is predicted three times too fast for small blocks" in report.markdown(told())
+    assert not warned or "is predicted three times too fast for small blocks" in (
+        ROOT / "docs" / "PREDICTION.md"
+    ).read_text(encoding="utf-8")
 
 
 def test_a_cell_within_the_models_error_is_undecided():
     told_host = crossover_map.on_host(named("a100"), 15)
     found = crossover_map.mapped(told_host)
-    assert (found.error, found.host) == (told()["errors"]["gpu"]["speedup"], 1)
+    assert (found.error, found.host) == (model_parameters.told()["errors"]["gpu"]["speedup"], 1)
     assert {cell.state for cell in found.cells} == {"faster", "slower", "undecided"}
     for cell in found.cells:
         beyond = abs(math.log(cell.speedup)) > found.error
@@ -488,7 +267,6 @@ def test_a_host_that_is_told_is_said_and_allows_for_no_other(tmp_path, capsys):
         ),
         (["crossover", "--device", "sim:t4", "--dtype", "FP16"], "--dtype: 'FP16': no such dtype. Did you mean fp16?"),
         (["crossover", "--device", "sim:a100", "--layout", "nchw"], "--layout: 'nchw': no such layout."),
-        (["calibrate", "nowhere"], "nowhere: there is no such folder."),
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(capsys, words, line):

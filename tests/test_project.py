@@ -21,7 +21,8 @@ from tools import python_fits
 ROOT = Path(__file__).resolve().parents[1]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 TARGETS = re.search(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)[1].split()
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = PYPROJECT["project"]
 # A home, a work folder or a scratch folder of some machine, but not the tail of a URL or of a relative path.
 MACHINE_PATH = re.compile(r"(?<![\w.~-])/(?:home|Users|root|work|workspace|builds|tmp)/[\w.]")
 
@@ -48,6 +49,13 @@ def test_spec_imports_nothing_but_the_standard_library_pydantic_and_yaml():
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert {name.split(".")[0] for name in names} <= allowed, file
+
+
+def test_the_wheel_holds_the_package_alone():
+    """The tools, such as the fit of the prediction model, are for those who have the repository."""
+    targets = PYPROJECT["tool"]["hatch"]["build"]["targets"]
+    assert targets["wheel"] == {"packages": ["bench"]}
+    assert "/tools" in targets["sdist"]["include"]
 
 
 # ---------------------------------------------------------------- make

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated, cast
+from typing import Annotated, NoReturn, cast
 
 import typer
 
@@ -14,7 +14,7 @@ from bench.cli.options import devices
 from bench.cli.output import say
 from bench.spec.errors import UserError
 
-__all__ = ["app", "devices", "main"]
+__all__ = ["app", "call", "devices", "main"]
 
 # pydantic would look through every installed package for plugins of its own, at each start.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
@@ -51,32 +51,40 @@ def _top(
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run the command line. Status 2 and one line on stderr for a user's mistake, 130 for an interrupt."""
+    """Run the command line of `bench` and exit with its status."""
+    call(app, "bench", args)
+
+
+def call(app: typer.Typer, name: str, args: list[str] | None = None) -> NoReturn:
+    """Run a command line and exit: with status 2 and one line on stderr for a user's mistake, 130 for an interrupt.
+
+    `name`: how the program is called, with which that line begins. `args`: as the shell gave them, if None.
+    """
     given = sys.argv[1:] if args is None else args
     # The base of all usage errors; typer brings its own click in some versions, and takes the installed one in others.
     click_error = cast("type[Exception]", next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException"))
     try:
-        status = app(args=given or ["--help"], prog_name="bench", standalone_mode=False)
+        status = app(args=given or ["--help"], prog_name=name, standalone_mode=False)
     except UserError as error:
-        status = _fail(str(error))
+        status = _fail(name, str(error))
     except (KeyboardInterrupt, typer.Abort):
         status = 130
     except OSError as error:
         where = error.filename if error.filename is not None else "a file"
-        status = _fail(f"{where}: it can't be read or written: {error.strerror}. Name a place that can.")
+        status = _fail(name, f"{where}: it can't be read or written: {error.strerror}. Name a place that can.")
     except click_error as error:
-        status = _fail(_usage(error))
+        status = _fail(name, _usage(name, error))
     sys.exit(status if isinstance(status, int) else 0)
 
 
-def _fail(line: str) -> int:
-    print(f"bench: {line}", file=sys.stderr)
+def _fail(name: str, line: str) -> int:
+    print(f"{name}: {line}", file=sys.stderr)
     return 2
 
 
-def _usage(error: Exception) -> str:
+def _usage(name: str, error: Exception) -> str:
     """A usage error of typer's in one line, with where to read on."""
     message = " ".join(str(getattr(error, "format_message", error.__str__)()).split())
     context = getattr(error, "ctx", None)
-    command = getattr(context, "command_path", "bench")
+    command = getattr(context, "command_path", name)
     return f"{message}{'' if message.endswith(('.', '?')) else '.'} See {command} --help."

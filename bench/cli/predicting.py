@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bench.cli.options import Json, file_of, near
+from bench.cli.options import Json, near
 from bench.cli.output import say
 from bench.spec.devices.device_names import PREDICTED, is_predicted
 from bench.spec.errors import UserError
@@ -26,67 +25,6 @@ app = typer.Typer(
 def _top(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
         say(context.get_help())
-
-
-@app.command(short_help="Fit the model to published times")
-def calibrate(
-    data: Annotated[Path, typer.Argument(metavar="DATA_DIR", help="Folders deepbench, timm and torchbench of tables.")],
-    own: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="DIR",
-            help="A measured run: its rows are fitted, and scored without that machine or card. May be repeated.",
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Where to write; default: the package's own file.")
-    ] = None,
-) -> None:
-    """Fit the model to published times, leave sources and devices out in turn, write parameters and errors."""
-    from bench.analyse.runs import run_folder
-    from bench.run.runner import stderr_line
-    from bench.spec.model import model_parameters
-    from tools.model_fit import calibrate as calibrating
-    from tools.model_fit import report as reporting
-
-    target = file_of("--out", out) or Path(str(files("bench.spec.model") / model_parameters.FILE))
-    if data.is_dir():
-        stderr_line(
-            f"fitting to tables in {data} and {len(own or ())} own runs, with and without each source and device: minutes"
-        )
-    found = calibrating.calibrate(data, [run_folder.read(folder) for folder in own or ()])
-    calibrating.write(found, target)
-    say("\n".join([*reporting.brief(found), f"written: {target}"]))
-
-
-@app.command(short_help="Fit to one half of a measured run, predict the other")
-def check(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A results folder, such as results/latest.")],
-    json_: Json = False,
-) -> None:
-    """Fit the model to one half of a measured run, predict the other half, and say how far it is off."""
-    from bench.analyse.runs import run_folder
-    from tools.model_fit import split_half
-
-    found = split_half.check(run_folder.read(folder))
-    if json_:
-        say(json.dumps({"run": folder.name, "checks": [one.to_dict() for one in found]}, indent=2, allow_nan=False))
-        return
-    from tools.model_fit import split_half_text as words
-
-    words.show(found, str(folder))
-
-
-@app.command(short_help="Print how far the model is off: docs/PREDICTION.md")
-def report() -> None:
-    """Print docs/PREDICTION.md: predicted against published, fitted and left out apart."""
-    from bench.spec.model import model_parameters
-    from tools.model_fit import report
-
-    told = model_parameters.told()
-    if not told:
-        raise UserError(model_parameters.FILE, "no fit has been made", "Run bench predict calibrate DATA_DIR first.")
-    say(report.markdown(told).removesuffix("\n"))
 
 
 @app.command(short_help="Map where separable would start to pay on a device")

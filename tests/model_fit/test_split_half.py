@@ -1,4 +1,4 @@
-"""`bench predict check`: a model with known parameters is found again on a half, and told off the other one."""
+"""The split-half check: a model with known parameters is found again on a half, and told off the other one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import cli
 from bench.analyse.runs.run_folder import read
 from bench.spec.blocks.kernels import of_block
 from bench.spec.devices.predicted_devices import named
@@ -20,6 +19,7 @@ from bench.spec.model.model_parameters import PRIOR, fitted, fitted_without
 from bench.spec.plan.plan import Arm, Trial
 from tests.synthetic import Story, config, write_run
 from tools.model_fit import split_half as checking
+from tools.model_fit.__main__ import main
 from tools.model_fit.own_runs import of_run
 from tools.model_fit.split_half import HALF, RATE, SHIPPED, check, halves
 
@@ -98,7 +98,7 @@ def test_nothing_of_the_half_that_is_predicted_reaches_its_fit(folder: Path, mon
 
 def test_the_command_says_it_of_the_committed_run(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as ended:
-        cli.main(["predict", "check", str(REFERENCE)])
+        main(["check", str(REFERENCE)])
     assert not ended.value.code
     said = capsys.readouterr().out
     assert "cut in two by shape, and each half predicted without it" in said
@@ -108,7 +108,7 @@ def test_the_command_says_it_of_the_committed_run(capsys: pytest.CaptureFixture[
     for way in checking.WAYS:
         assert said.count(way) == 2, way
     with pytest.raises(SystemExit):
-        cli.main(["predict", "check", str(REFERENCE), "--json"])
+        main(["check", str(REFERENCE), "--json"])
     (one,) = json.loads(capsys.readouterr().out)["checks"]
     assert sum(one["rows_of_halves"]) == one["times"][HALF]["n"] == 60
     left = fitted_without("Intel(R) Xeon(R) Processor, 2 cores")
@@ -123,7 +123,7 @@ def test_the_command_says_it_of_the_committed_run(capsys: pytest.CaptureFixture[
 
 def test_a_card_that_the_shipped_fit_has_seen_is_held_against_the_one_without_it(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit):
-        cli.main(["predict", "check", str(REFERENCE.parent / "h100-16-cores")])
+        main(["check", str(REFERENCE.parent / "h100-16-cores")])
     said = capsys.readouterr().out
     assert said.count("The shipped fit has seen runs on a card of this model: here it is the fit without it.") == 2, (
         "two clocks"

@@ -1,4 +1,4 @@
-"""Write the kernels of published networks, which bench predict calibrate reads: layers as their authors' code has them.
+"""Count the kernels of published networks from their authors' code, and write the file that the fit reads.
 
     python tools/model_fit/network_kernels.py LAYER_COUNTS.csv tools/model_fit/network_kernels.json.gz
 
@@ -40,11 +40,11 @@ APART = (
 )  # fmt: skip
 
 
-class Counted(TorchDispatchMode):
+class Counted(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes each operator that runs within it: what it is, and the sizes that its time depends on."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.kernels: Counter[tuple[Any, ...]] = Counter()
         self.apart = False
 
@@ -86,7 +86,8 @@ def tensors(given: Any) -> Any:
 
 def counted(network: torch.nn.Module, size: int) -> Counted:
     """The kernels of one image."""
-    with torch.no_grad(), Counted() as found:
+    found = Counted()
+    with torch.no_grad(), found:
         network.eval()(torch.empty(1, 3, size, size, device="meta"))
     return found
 

@@ -7,7 +7,7 @@ HEAD = """
 and this page says how far that model is from what others published and from what this harness has measured. **No number that a
 `sim:` device gives is a measurement**, and no verdict counts it as one.
 
-The page is printed by `bench predict report` from `bench/spec/model/model_parameters.json`, which `bench predict calibrate DATA_DIR --own RUN...` writes:
+The page is printed by `python -m tools.model_fit report` from `bench/spec/model/model_parameters.json`, which `python -m tools.model_fit calibrate DATA_DIR --own RUN...` writes:
 the fit, and the fits with whole devices and whole sources left out. DATA_DIR holds the published tables named below; they stay outside of this
 repository, but for the excerpts in `tools/model_fit/published_tables`, whose README has the rule by which tables enter. Runs of ours (`--own DIR`) are
 a source of the fit too, each machine's CPU and each model of card a device of it; what is said of such a run is said by a fit that has not seen it.
@@ -216,7 +216,7 @@ print((rows["enqueue_time_median_s"] / rows["ops"]).median())  # seconds; less l
 graph: what to measure first. Its hatched cells are those that the model's error could turn.
 """
 DATA = """
-`bench predict calibrate DATA_DIR` with `--own` for each run in `results/reference`. The tables in `tools/model_fit/published_tables` are excerpts,
+`python -m tools.model_fit calibrate DATA_DIR` with `--own` for each run in `results/reference`. The tables in `tools/model_fit/published_tables` are excerpts,
 whose commits and licences stand in its README: of R. Wightman, timm (huggingface/pytorch-image-models, Apache-2.0) the networks whose kernels are
 counted, of openbayes five samples of each network; figures as published. A run's hash is that of its journal.
 """

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 Parameters = Mapping[str, float]
 """By kind of device and name, as `gpu.compute.dense.plain`; PRIOR lists them all."""
 FILE = "model_parameters.json"
-"""What `bench predict calibrate` has written: parameters, errors on data left out, and where all of it is from."""
+"""What `python -m tools.model_fit calibrate` has written: parameters, errors on data left out, and where all of it is from."""
 
 
 class Prior(NamedTuple):

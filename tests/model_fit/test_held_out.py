@@ -1,0 +1,87 @@
+"""Errors on data that a fit has not seen: as the runs and fits give them, each by a fit without its machine."""
+
+import pytest
+
+from bench.spec.model import model_parameters
+from bench.spec.model.model_parameters import told
+from tests.model_fit.reference import own
+from tools.model_fit import held_out, own_runs, report
+from tools.model_fit.cross_validation import NO_DEVICE, NO_SOURCE, OTHER, ROOFLINE
+
+
+@pytest.mark.parametrize("folder", list(dict.fromkeys(score["source"] for score in told()["checks"])))
+def test_our_own_runs_are_held_against_the_fit_as_the_file_says(folder):
+    parameters = {kind: model_parameters.fitted() for kind in held_out.KINDS}
+    apart = {left: model_parameters.fitted_without(left) for left in told()["without"]}
+    found = [score.to_dict() for score in held_out.of_run(own(folder), parameters, apart)]
+    written = [score for score in told()["checks"] if score["source"] == folder]
+    for mine, theirs in zip(found, written, strict=True):
+        for what in ("times", "speedups"):
+            for way in mine[what]:
+                assert mine[what][way] == pytest.approx(theirs[what][way], abs=2e-3)
+
+
+def test_the_side_of_1x_is_told_as_the_runs_and_the_fits_have_it():
+    parameters = {kind: model_parameters.fitted() for kind in held_out.KINDS}
+    apart = {left: model_parameters.fitted_without(left) for left in told()["without"]}
+    sources = list(dict.fromkeys(score["source"] for score in told()["checks"]))
+    found = [side for name in sources for side in held_out.sides(own(name), parameters, apart)]
+    assert found == told()["sides"]
+    said = report.markdown(told()).partition("## How far may I trust it?")[0]
+    for kind, name in (("gpu", "GPUs"), ("cpu", "CPUs")):
+        mine = [side for side in found if side["kind"] == kind]
+        pairs, right = sum(s["pairs"] for s in mine), sum(s["right"][NO_DEVICE] for s in mine)
+        assert f"{name}, the side of 1x: of {pairs} pairs" in said
+        assert f"{right} ({100 * right / pairs:.0f} %) are predicted so" in said
+
+
+def test_a_speedup_on_the_wrong_side_of_1x_is_counted_as_wrong():
+    mine = own("xeon-2-cores")
+    decided = mine.run.pairs[mine.run.pairs["verdict"].isin(["faster", "slower"])]
+    shipped = model_parameters.fitted()
+    slow = {name: value / 1e6 if name == "cpu.compute.dense.plain" else value for name, value in shipped.items()}
+    (side,) = held_out.sides(mine, dict.fromkeys(held_out.KINDS, slow), {})
+    assert side["pairs"] == len(decided)
+    assert side["right"][NO_DEVICE] == (decided["verdict"] == "faster").sum(), "by these, separable always wins"
+
+
+def test_the_model_is_nearer_to_our_own_runs_than_the_unfitted_roofline():
+    for score in told()["checks"]:
+        for what in ("times", "speedups"):
+            if score[what] and score[what][ROOFLINE]["n"] >= 20:
+                for way in (NO_DEVICE, NO_SOURCE):
+                    assert score[what][way]["median"] < score[what][ROOFLINE]["median"], score["source"]
+
+
+def test_no_run_of_ours_is_said_by_a_fit_that_has_seen_its_machine_or_card():
+    runs = [own(folder) for folder in {score["source"] for score in told()["checks"]}]
+    parts = {own_runs.part(row, mine.run) for mine in runs for row in mine.rows["wall"]}
+    assert set(told()["without"]) == {*parts, own_runs.OURS}
+    for score in told()["checks"]:
+        assert set(score["times"]) == {ROOFLINE, OTHER, NO_DEVICE, NO_SOURCE}
+
+
+def test_a_run_on_a_cpu_is_held_against_the_fits_without_its_machine_and_without_ours():
+    mine = own("xeon-2-cores")
+    shipped = model_parameters.fitted()
+    slow = {
+        **shipped,
+        **{f"cpu.compute.{f}.plain": shipped[f"cpu.compute.{f}.plain"] / 1e6 for f in ("dense", "pointwise")},
+    }
+    parameters = dict.fromkeys(held_out.KINDS, shipped)
+
+    def bias(apart):
+        (score,) = held_out.of_run(mine, parameters, apart)
+        return {way: score.to_dict()["times"][way]["bias"] > 5 for way in (NO_DEVICE, NO_SOURCE)}
+
+    assert bias({own_runs.machine(mine.run): slow}) == {NO_DEVICE: True, NO_SOURCE: False}
+    assert bias({own_runs.OURS: slow}) == {NO_DEVICE: False, NO_SOURCE: True}
+    assert bias({"another machine": slow}) == {NO_DEVICE: False, NO_SOURCE: False}
+
+
+def test_published_speedups_are_predicted_as_the_file_says():
+    parameters = {kind: {**model_parameters.prior(), **told()["parameters"]} for kind in held_out.KINDS}
+    found = list(held_out.of_published(parameters))
+    assert [row["id"] for row in found] == [row["id"] for row in told()["published"]]
+    for mine, theirs in zip(found, told()["published"], strict=True):
+        assert mine["predicted"] == pytest.approx(theirs["predicted"], rel=2e-3)
