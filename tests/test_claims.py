@@ -17,12 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.analyse.claims import rules_layers_or_macs, rules_speed
-from bench.analyse.claims.answers import DECIDED, FLAT, SPEEDUP, STEEP, Verdict, above, below, mean_of, ruled
+from bench.analyse.claims.answers import DECIDED, FLAT, SPEEDUP, STEEP, Verdict, above, below, ruled
 from bench.analyse.claims.bottleneck import regime
 from bench.analyse.claims.claims import BY_ID, CLAIMS
 from bench.analyse.claims.conditions import BLOCKS, Cell, Rows, Setup, Site, primary
 from bench.analyse.claims.judge import Verdicts, corrected, judge
 from bench.analyse.runs.run_folder import Run
+from bench.analyse.stats.estimators import mean_of
 from bench.analyse.stats.multiple_testing import MARGIN
 from bench.analyse.sweeps.designed import Place, Point, Sweep
 from bench.show.text import claims as words

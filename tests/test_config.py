@@ -17,6 +17,7 @@ from bench.spec.config.axes import Axes
 from bench.spec.config.config import MOST_TRIALS, Experiment, SweepConfig, Timing, check, load
 from bench.spec.errors import UserError
 from bench.spec.plan import plan
+from bench.spec.plan.durations import plan_seconds
 
 VALID = """\
 name: tiny
@@ -403,7 +404,7 @@ def test_any_mutation_of_a_config_holds_or_is_a_user_error(draws):
 
     def measure_up() -> None:
         made = plan.make(check(data, "fuzz.yaml"), ["cpu", "cuda:0"], 2)
-        made.seconds(made.timing.processes_max)
+        plan_seconds(made, made.timing.processes_max)
 
     assert complaint(measure_up).isprintable()
 

@@ -17,7 +17,7 @@ from bench.analyse.runs.summary import records_of
 from bench.analyse.sweeps.designed import Sweep, find
 from bench.analyse.sweeps.layer_cost import drawn, implied, lines
 from bench.show.plots import depth
-from bench.show.plots.facets import told_apart
+from bench.show.text.ways import told_apart
 from tests import designed
 from tests.synthetic import config, write_run
 from tests.test_plots import texts, ticks, title

@@ -20,6 +20,7 @@ from bench.spec.plan.durations import (
     ROOF_SECONDS,
     START_SECONDS,
     opinions_seconds,
+    plan_seconds,
     timeout_seconds,
     visit_seconds,
 )
@@ -158,15 +159,15 @@ def test_a_plan_survives_being_written_as_json():
 
 def test_the_estimate_grows_with_processes_and_with_work():
     small, large = planned(size=14), planned(size=1024, channels=256)
-    assert small.seconds(10) > 1.5 * small.seconds(5)
-    assert large.seconds(5) > 2 * small.seconds(5)
-    assert planned(threads=99).seconds(5) == 0
+    assert plan_seconds(small, 10) > 1.5 * plan_seconds(small, 5)
+    assert plan_seconds(large, 5) > 2 * plan_seconds(small, 5)
+    assert plan_seconds(planned(threads=99), 5) == 0
     (trial,) = small.trials
     once = 2 * START_SECONDS + visit_seconds(trial, small.timing) + ROOF_SECONDS
-    assert small.seconds(1) == pytest.approx(once, abs=0.2)
+    assert plan_seconds(small, 1) == pytest.approx(once, abs=0.2)
     again = START_SECONDS + visit_seconds(trial, small.timing)
     for processes, roofs in ((2, 1), (ROOF_PROCESSES, 1), (ROOF_PROCESSES + 1, 0)):
-        more = small.seconds(processes) - small.seconds(processes - 1)
+        more = plan_seconds(small, processes) - plan_seconds(small, processes - 1)
         assert more == pytest.approx(again + roofs * ROOF_SECONDS)
 
 
@@ -180,16 +181,16 @@ def test_compiling_and_an_accelerators_start_count_in_the_estimate():
     (training,) = planned(mode="compile", **{"pass": "training"}).trials
     timing = config().timing
     assert visit_seconds(compiled, timing) > visit_seconds(eager, timing)
-    by_mode = [planned(mode=mode).seconds(6) for mode in ("eager", "compile")]
+    by_mode = [plan_seconds(planned(mode=mode), 6) for mode in ("eager", "compile")]
     assert by_mode[1] - by_mode[0] > COMPILER_COLD_SECONDS + 7 * COMPILER_START_SECONDS + 2 * COMPILE_SECONDS
     assert by_mode[1] - by_mode[0] < 2 * by_mode[0] + 60
     assert timeout_seconds(eager, timing) == timing.timeout_seconds
     assert timeout_seconds(compiled, timing) >= timing.timeout_seconds + 2 * 60
     assert timeout_seconds(training, timing) > timeout_seconds(compiled, timing)
     on_card, on_cpu = planned(devices=("cuda:0",)), planned()
-    assert on_card.seconds(6) - on_cpu.seconds(6) > 7 * (CARD_START_SECONDS - START_SECONDS)
+    assert plan_seconds(on_card, 6) - plan_seconds(on_cpu, 6) > 7 * (CARD_START_SECONDS - START_SECONDS)
     large = [planned(devices=(d,), size=224, batch=64, channels=256) for d in ("cpu", "cuda:0")]
-    assert large[1].seconds(6) < large[0].seconds(6) / 10, "a card is not as slow as a CPU's thread"
+    assert plan_seconds(large[1], 6) < plan_seconds(large[0], 6) / 10, "a card is not as slow as a CPU's thread"
 
 
 @pytest.mark.parametrize(("share", "count"), [(0, 0), (0.001, 1), (0.2, 4), (0.5, 10), (1, 20)])
@@ -208,7 +209,7 @@ def test_second_opinions_are_drawn_by_the_seed_alone():
 
 def test_second_opinions_count_in_the_estimate_and_are_said():
     without, with_ = (make(config(timing={"second_opinions": share}, kernel=[3, 5]), ["cpu"], 2) for share in (0, 1))
-    assert with_.seconds(5) - without.seconds(5) == pytest.approx(opinions_seconds(with_.trials))
+    assert plan_seconds(with_, 5) - plan_seconds(without, 5) == pytest.approx(opinions_seconds(with_.trials))
     assert opinions_seconds(with_.trials) > 4 * 2 + START_SECONDS  # four arms, two tools, a second each
     asked = config(timing={"second_opinions": 1}, kernel=[3, 5])
     assert "second opinions on 2 trials, by torch.utils.benchmark and pytest-benchmark" in plan_text.text(asked, with_)
@@ -286,7 +287,7 @@ def test_json_holds_every_trial_with_the_theory_of_its_arms():
     assert (depthwise["mac_ratio"], depthwise["layer_ratio"]) == (standard["macs"] / depthwise["macs"], 1)
     assert data["trials"][2]["arms"][1]["macs"] is None  # depthwise, 8 to 16 channels: there is no such block
     estimate = data["estimate"]
-    assert estimate["minutes_min"] == plan.seconds(estimate["processes_min"]) / 60 < estimate["minutes_max"]
+    assert estimate["minutes_min"] == plan_seconds(plan, estimate["processes_min"]) / 60 < estimate["minutes_max"]
 
 
 def test_a_shape_is_named_by_what_departs_from_the_usual():

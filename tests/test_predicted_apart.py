@@ -23,7 +23,7 @@ from bench.analyse.runs.merged import together
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.runs.summary import records_of, sentences, summarise
 from bench.measure import simulated
-from bench.measure.device.devices import set_switches
+from bench.measure.device.switches import set_switches
 from bench.measure.modules import Evaluation
 from bench.run import doctor
 from bench.show.plots import devices, style
@@ -36,6 +36,7 @@ from bench.spec.errors import UserError
 from bench.spec.model.kernel_model import call_seconds
 from bench.spec.plan import plan as planning
 from bench.spec.plan import plan_text, skips
+from bench.spec.plan.durations import plan_seconds
 from tests import worlds
 
 DEVICES = ("sim:a100", "sim:server_cpu")
@@ -168,7 +169,7 @@ def test_a_predicted_device_is_planned_by_its_own_figures(tmp_path: Path):
     assert "64 threads on 40" in str(skipped[("predicted server_cpu, 64 threads", "eager", "fp32")])
     assert {t.surroundings.allocator for t in plan.trials} == {"retain"}
     assert any("allocator are not in the model" in note for note in plan.notes)
-    assert plan.seconds(12) == plan.seconds(6), "one look is enough"
+    assert plan_seconds(plan, 12) == plan_seconds(plan, 6), "one look is enough"
     assert plan.timing_of("sim:t4").processes_max == 1
     assert plan.timing_of("cpu") == plan.timing
 

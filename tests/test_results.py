@@ -16,12 +16,13 @@ from scipy.stats import trim_mean
 
 from bench.analyse.runs import run_folder
 from bench.analyse.runs.cost_columns import Row
-from bench.analyse.runs.summary import duration, interval, percent, records_of, sentences, summarise, times
+from bench.analyse.runs.summary import records_of, sentences, summarise
 from bench.show.plots import panels, speedup_map
 from bench.show.text import run_facts, terminal, titles
 from bench.show.write import write_views
 from bench.spec.columns import FILES, columns_of
 from bench.spec.errors import UserError
+from bench.spec.format import duration, interval, percent, times
 from bench.spec.interval import Interval
 from tests.synthetic import Story, config, half_the_promise, realistic, write_run
 

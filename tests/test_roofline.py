@@ -15,13 +15,13 @@ from matplotlib.figure import Figure
 
 from bench.analyse.runs import run_folder
 from bench.analyse.runs.roofline import RATES, TOLERANCE, Roof, above, attainable, working_set
-from bench.analyse.runs.summary import percent
 from bench.show.plots import roofline, speedup
 from bench.show.write import write_views
 from bench.spec.blocks.blocks import BlockChoice, Shape, build
 from bench.spec.blocks.costs import cost
 from bench.spec.columns import columns_of
 from bench.spec.errors import UserError
+from bench.spec.format import percent
 from tests.shapes import buildable
 from tests.synthetic import Story, config, half_the_promise, realistic, write_run
 

@@ -20,12 +20,12 @@ from bench.analyse.runs import run_folder
 from bench.analyse.runs.merged import short, together
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.runs.summary import records_of
-from bench.show.pages import multi_run, report, rows_table
+from bench.show.pages import multi_run, rows_table
 from bench.show.plots import depth, devices, time_breakdown
 from bench.show.plots import speedup as plots
 from bench.show.text import claims as words
 from bench.show.text import multi_run as terminal_of_several
-from bench.show.text import terminal
+from bench.show.text import run_facts, terminal
 from bench.spec.errors import UserError
 from tests.synthetic import Story, config, write_run
 from tests.test_page import HOSTILE, Parsed
@@ -206,7 +206,7 @@ def test_a_run_of_two_devices_has_that_picture_of_its_own(tmp_path: Path) -> Non
     story = Story(speedup=lambda t, a: 3.0 if t.surroundings.device == "cpu" else 0.5)
     write_run(tmp_path, story, config(experiments={"sweep": SWEEP}), ("cpu", "cuda:0"))
     run = run_folder.read(tmp_path)
-    said = [title(devices.picture(run)), title(plots.speedup(run)), report.finding(run)]
+    said = [title(devices.picture(run)), title(plots.speedup(run)), run_facts.finding(run)]
     assert said[0] == "By geometric mean on cpu separable is 3x as fast as standard; on cuda:0 0.5x"
     assert said[2].startswith("On cpu separable is faster in 6 of 6 cells")
     assert len(set(said)) == 3, "a headline and two pictures each say their own"

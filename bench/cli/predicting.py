@@ -82,10 +82,11 @@ def crossover(
     if json_:
         say(json.dumps(found.to_dict(), indent=2))
         return
+    from bench.show.plots import crossover_map as picture
     from bench.show.text import crossover_map as words
 
     words.show(found)
-    say(f"picture: {words.draw(found, out or Path('results') / 'predicted')[0]}")
+    say(f"picture: {picture.draw(found, out or Path('results') / 'predicted')[0]}")
 
 
 def _numbers(option: str, text: str) -> list[int]:

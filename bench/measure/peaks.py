@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from bench.measure.device.cache_size import ASSUMED_CACHE, last_level_cache, room
-from bench.measure.device.devices import Device, set_switches
+from bench.measure.device.devices import Device
+from bench.measure.device.switches import set_switches
 from bench.measure.modules import DTYPES, FORMATS
 from bench.measure.sampling import sample
 from bench.spec.config.config import Timing

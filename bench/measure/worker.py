@@ -25,9 +25,11 @@ import torch
 
 from bench.measure import compiling, layer_timing, peaks, sampling, second_opinions, selfcheck
 from bench.measure.device import device_list
-from bench.measure.device.devices import CaptureFailed, Device, Launches, open_device, set_switches
+from bench.measure.device.devices import CaptureFailed, Device, Launches
 from bench.measure.device.diagnosis import too_old
 from bench.measure.device.memory import Peak
+from bench.measure.device.open_device import open_device
+from bench.measure.device.switches import set_switches
 from bench.measure.device.telemetry import Nvml
 from bench.measure.disturbance import Watch
 from bench.measure.modules import Evaluation

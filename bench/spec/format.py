@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from decimal import Decimal
+
+from bench.spec.interval import Interval
 
 _UNITS = (("s", 1.0), ("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9), ("ps", 1e-12))
 _NOTHING = 1e-15  # s: less is what rounding left
@@ -26,3 +29,105 @@ def in_seconds(value: float, most: int = 6) -> str:
         return "0 s"
     unit, size = unit_of(value, most)
     return f"{digits(value / size, most)} {unit}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """`MACs`, `MACs and layers`, `MACs, activations and layers`."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def capital(text: str) -> str:
+    """The text with a capital at its start."""
+    return text[0].upper() + text[1:]
+
+
+def times(ratio: float, half_width: float = 0.05, lines: Sequence[float] = ()) -> str:
+    """A ratio with the digits that its half-width (of its logarithm) justifies: 4.1x, 0.85x, 12x; beside a line by `apart` and `marked`."""
+    return f"{marked(ratio, lines, apart((ratio,), lines, _decimals(ratio, half_width)))}x"
+
+
+def _decimals(ratio: float, half_width: float) -> int:
+    """At most two, or three below 0.1, and as many as show the first digit of the interval's half-width."""
+    spread = ratio * min(half_width, 0.3) if 0 < half_width < math.inf else ratio * 0.05
+    return min(2 if ratio >= 0.1 else 3, max(0, -math.floor(math.log10(spread))))
+
+
+def interval(log: Interval) -> str:
+    """exp of a log interval in words: `4.1x [3.8, 4.4]`, or the value alone where there is no interval; 1x is what it is held against."""
+    if not math.isfinite(log.half_width):
+        return times(math.exp(log.mean), lines=(1.0,))
+    return spanned(math.exp(log.mean), math.exp(log.low), math.exp(log.high), log.half_width, (1.0,))
+
+
+def spanned(ratio: float, low: float, high: float, half_width: float, lines: Sequence[float] = ()) -> str:
+    """`4.1x [3.8, 4.4]`, all three with the same decimals; beside a line by `apart` and `marked`: `2.8x [2.6, <3.0]`."""
+    d = apart((ratio, low, high), lines, _decimals(ratio, half_width))
+    value, least, most = (marked(x, lines, d) for x in (ratio, low, high))
+    return f"{value}x [{least}, {most}]"
+
+
+def apart(values: Sequence[float], lines: Sequence[float], decimals: int) -> int:
+    """So many decimals; one more where fewer values are then printed like a line that they are not, or that line is not round.
+
+    A line is a threshold that an answer hangs on: 2.96 beside "at least 3" is no 3.0. No value is printed like two of them.
+    """
+
+    def hidden(d: int) -> list[float]:
+        return [t for v in values for t in lines if _hidden(v, t, d)]
+
+    while any(sum(_hidden(v, t, decimals) for t in lines) > 1 for v in values):
+        decimals += 1
+    now = hidden(decimals)
+    more = len(hidden(decimals + 1)) < len(now) or not all(_round(t, decimals) for t in now)
+    return decimals + more
+
+
+def marked(value: float, lines: Sequence[float], decimals: int, sign: str = "") -> str:
+    """A value at the decimals of `apart`, on its own side of each line: `2.96`, or where it would read as the line `<3.0` or `>3.0`.
+
+    Beside a line that is not round, which those digits do not name, it is rounded away from it: 1.0305 beside 1.03045 to 1.031.
+    As rounding keeps the order, no value is printed beyond a line that it does not reach. `sign` as in a format.
+    """
+    line = next((t for t in lines if _hidden(value, t, decimals)), None)
+    if line is None:
+        return f"{value:{sign}.{decimals}f}"
+    if not _round(line, decimals):
+        away = math.floor if value < line else math.ceil
+        return f"{away(value * 10**decimals) / 10**decimals:{sign}.{decimals}f}"
+    return f"{'<' if value < line else '>'}{line:{sign if line else ''}.{decimals}f}"
+
+
+def _round(line: float, decimals: int) -> bool:
+    """Whether so many decimals name a line."""
+    return math.isclose(float(f"{line:.{decimals}f}"), line, rel_tol=1e-9, abs_tol=1e-9)
+
+
+def _hidden(value: float, line: float, decimals: int) -> bool:
+    """Whether a value is printed like a line; what differs from it by less than 1e-9 of it is taken to lie on it."""
+    if not math.isfinite(value) or math.isclose(value, line, rel_tol=1e-9, abs_tol=1e-9):
+        return False
+    return float(f"{value:.{decimals}f}") == float(f"{line:.{decimals}f}")
+
+
+def percent(value: float) -> str:
+    """0.021 -> '2.1 %', 0.18 -> '18 %'."""
+    return f"{value * 100:.1f} %" if value < 0.0995 and round(value * 100, 1) % 1 else f"{value * 100:.0f} %"
+
+
+def share(value: float) -> str:
+    """0.473 -> '47 %'."""
+    return f"{value * 100:.0f} %"
+
+
+def shapes(count: int) -> str:
+    """1 -> '1 shape', 15 -> '15 shapes'."""
+    return f"{count} shape{'s' if count != 1 else ''}"
+
+
+def duration(seconds: float) -> str:
+    """95 -> '1 min 35 s'."""
+    whole = round(seconds)
+    hours, minutes = whole // 3600, whole % 3600 // 60
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {whole % 60} s" if minutes else f"{seconds:.2g} s" if seconds < 10 else f"{whole} s"

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import least_squares
 
-from bench.analyse.runs.journal import Floats
+from bench.analyse.stats.arrays import Floats
 from bench.spec.blocks.kernels import Kernel
 from bench.spec.model import kernel_model
 from bench.spec.model.host_model import HostDemand, host_demand, host_seconds

@@ -24,10 +24,11 @@ from pathlib import Path
 import numpy as np
 
 from bench.analyse.runs import measured_rows
-from bench.analyse.runs.journal import Floats, Ints, Taken, read_journal
+from bench.analyse.runs.journal import Taken, read_journal
 from bench.analyse.runs.noise_floor import is_aa
 from bench.analyse.runs.run_folder import read
 from bench.analyse.stats import estimators
+from bench.analyse.stats.arrays import Floats, Ints
 from bench.measure.sampling import StoppingRule
 from bench.spec.columns import SPOILED
 from bench.spec.config.config import Timing

@@ -14,11 +14,11 @@ from typing import Any, Literal
 import numpy as np
 
 from bench.analyse.claims.conditions import Cell, Site
-from bench.analyse.runs.journal import Floats
-from bench.analyse.runs.summary import apart, marked
+from bench.analyse.stats.arrays import Floats
 from bench.analyse.stats.multiple_testing import MARGIN, equivalent, p_value
 from bench.analyse.sweeps.designed import CONFIDENCE, combined
-from bench.spec.interval import Interval, t_quantile
+from bench.spec.format import apart, marked
+from bench.spec.interval import Interval
 
 Answer = Literal[
     "SUPPORTED", "REFUTED", "EQUIVALENT", "UNDECIDED", "NOT MEASURED",
@@ -186,22 +186,6 @@ def same(interval: Interval, margin: float) -> float:
     return equivalent(interval, margin)
 
 
-def mean_of(intervals: Sequence[Interval]) -> Interval:
-    """The mean of cells that the same processes measured, for these very cells.
-
-    Their errors move together by an unknown degree, so standard errors are averaged, which is right if they move as one
-    and too wide otherwise; with the fewest degrees of freedom among them.
-    """
-    if not intervals:
-        return Interval(math.nan, math.inf, 0)
-    mean = math.fsum(i.mean for i in intervals) / len(intervals)
-    fewest = min(i.n for i in intervals)
-    if fewest < 2 or not all(math.isfinite(i.half_width) for i in intervals):
-        return Interval(mean, math.inf, fewest)
-    error = math.fsum(i.half_width / _t(i.n) for i in intervals) / len(intervals)
-    return Interval(mean, error * _t(fewest), fewest)
-
-
 def slope(x: Floats, intervals: Sequence[Interval]) -> Interval:
     """Least-squares slope of means that were measured apart from each other; the fewest degrees of freedom among them."""
     weights = (x - x.mean()) / float(((x - x.mean()) ** 2).sum())
@@ -210,7 +194,3 @@ def slope(x: Floats, intervals: Sequence[Interval]) -> Interval:
 
 def _moved(interval: Interval, by: float) -> Interval:
     return Interval(interval.mean - by, interval.half_width, interval.n)
-
-
-def _t(n: int) -> float:
-    return t_quantile(0.5 + CONFIDENCE / 2, n - 1)

@@ -12,11 +12,11 @@ import numpy as np
 
 from bench.analyse.claims.answers import STEEP
 from bench.analyse.claims.conditions import Cell, Rows, Site
-from bench.analyse.runs.summary import Record, share, times
+from bench.analyse.runs.summary import Record
 from bench.analyse.sweeps.designed import Sweep
 from bench.spec.columns import TOLD
 from bench.spec.devices.device_names import in_words, is_predicted
-from bench.spec.format import in_seconds, unit_of
+from bench.spec.format import in_seconds, share, times, unit_of
 
 ATTAINED = 0.5  # share of the roof from which on the roof is what binds
 HALF = 0.5  # share of the time that makes it what the time goes to

@@ -11,26 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bench.analyse.claims.answers import (
-    DEEP,
-    FLAT,
-    STEEP,
-    Count,
-    Effect,
-    Ruling,
-    Verdict,
-    above,
-    below,
-    mean_of,
-    ruled,
-    sure_of,
-)
+from bench.analyse.claims.answers import DEEP, FLAT, STEEP, Count, Effect, Ruling, Verdict, above, below, ruled, sure_of
 from bench.analyse.claims.bottleneck import regime_of, seconds
 from bench.analyse.claims.conditions import Rows, Site, primary
-from bench.analyse.runs.summary import capital
 from bench.analyse.stats import estimators
+from bench.analyse.stats.estimators import mean_of
 from bench.analyse.sweeps.designed import Sweep
-from bench.spec.format import digits
+from bench.spec.format import capital, digits
 from bench.spec.interval import Interval
 
 LAYERS, COMPUTE = "gpu_led_by_layers", "cpu_led_by_compute"

@@ -20,7 +20,6 @@ from bench.analyse.claims.answers import (
     above,
     below,
     margin_of,
-    mean_of,
     ruled,
     same,
     slope,
@@ -39,8 +38,10 @@ from bench.analyse.claims.conditions import (
     contest_of,
     primary,
 )
-from bench.analyse.runs.summary import Record, times
+from bench.analyse.runs.summary import Record
 from bench.analyse.stats import estimators
+from bench.analyse.stats.estimators import mean_of
+from bench.spec.format import times
 from bench.spec.interval import Interval
 
 MOST_NAMED = 4  # shapes in a sentence

@@ -21,9 +21,9 @@ import numpy as np
 from bench.analyse.compare.compare import MARGIN, Quantity, Verdict, beyond, judge, readings
 from bench.analyse.compare.environment_diff import Difference, differences, other_machine
 from bench.analyse.compare.row_matching import Record, kind, match
-from bench.analyse.runs.journal import Floats, Ints
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.stats import estimators, multiple_testing
+from bench.analyse.stats.arrays import Floats, Ints
 from bench.spec.errors import UserError
 from bench.spec.interval import Interval, t_interval
 

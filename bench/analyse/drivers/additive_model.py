@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import nnls
 
-from bench.analyse.runs.journal import Floats
-from bench.analyse.stats.regression import listed
+from bench.analyse.stats.arrays import Floats
+from bench.spec.format import listed
 
 RESAMPLES = 500
 HALF = 0.5  # of a row's time, above which a term names the regime

@@ -17,8 +17,9 @@ from scipy import stats
 from bench.analyse.drivers import additive_model
 from bench.analyse.drivers.additive_model import RESAMPLES, Additive, Share
 from bench.analyse.drivers.observations import COUNTS, KEYS, PREDICTORS, Observation, Observations
-from bench.analyse.runs.journal import Floats
-from bench.analyse.stats.regression import Regression, listed, redundant, regress, together
+from bench.analyse.stats.arrays import Floats
+from bench.analyse.stats.regression import Regression, redundant, regress, together
+from bench.spec.format import listed
 
 GROUPED = ("source", "device", "dtype", "layout", "mode", "pass")
 WORDS = {"macs": "MACs", "activations": "activations", "conv_layers": "layers", "ops": "ops"}

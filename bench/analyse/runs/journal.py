@@ -13,16 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.analyse.runs import roofline
 from bench.analyse.runs.roofline import Roof
+from bench.analyse.stats.arrays import Floats, Ints
 from bench.spec.columns import COUNTED, PARTS, SCHEMA_VERSION, STATUSES, TOOLS, Part
 from bench.spec.errors import UserError
 from bench.spec.plan.plan import Trial
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ import numpy as np
 
 from bench.analyse.runs import roofline
 from bench.analyse.runs.cost_columns import Row, cost_of, promise_columns, theory_columns
-from bench.analyse.runs.journal import Floats, History, Inspected, Taken
+from bench.analyse.runs.journal import History, Inspected, Taken
 from bench.analyse.stats import estimators, multiple_testing
+from bench.analyse.stats.arrays import Floats
 from bench.spec.blocks.costs import mac_ratio
 from bench.spec.columns import FLAGS, MEASURED, PARTS, SCHEMA_VERSION
 from bench.spec.config.config import Timing

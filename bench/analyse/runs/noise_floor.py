@@ -10,9 +10,10 @@ import numpy as np
 from scipy import stats
 
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.runs.summary import Record, percent, records_of
+from bench.analyse.runs.summary import Record, records_of
 from bench.spec.columns import MEASURED
 from bench.spec.errors import UserError
+from bench.spec.format import percent
 from bench.spec.plan.aa import LEAST_PAIRS
 
 POWER = 0.8

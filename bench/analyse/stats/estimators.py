@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.analyse.runs.journal import Floats, Ints
+from bench.analyse.stats.arrays import Floats, Ints
 from bench.spec.columns import PREDICTED
 from bench.spec.interval import LEAST_ROUNDS, Interval, paired_log_ratio, t_interval, t_quantile
 from bench.spec.model.predictions import OBSERVATIONS
@@ -90,6 +90,23 @@ def geometric_mean(logs: Sequence[float], half_widths: Sequence[float]) -> Inter
     if not len(logs):
         return Interval(math.nan, math.inf, 0)
     return Interval(float(np.mean(logs)), float(np.mean(half_widths)), len(logs))
+
+
+def mean_of(intervals: Sequence[Interval], confidence: float = 0.95) -> Interval:
+    """The mean of cells that the same processes measured, for these very cells.
+
+    Their errors move together by an unknown degree, so standard errors are averaged, which is right if they move as one
+    and too wide otherwise; with the fewest degrees of freedom among them.
+    """
+    if not intervals:
+        return Interval(math.nan, math.inf, 0)
+    mean = math.fsum(i.mean for i in intervals) / len(intervals)
+    fewest = min(i.n for i in intervals)
+    if fewest < 2 or not all(math.isfinite(i.half_width) for i in intervals):
+        return Interval(mean, math.inf, fewest)
+    level = 0.5 + confidence / 2
+    error = math.fsum(i.half_width / t_quantile(level, i.n - 1) for i in intervals) / len(intervals)
+    return Interval(mean, error * t_quantile(level, fewest - 1), fewest)
 
 
 def difference(a: Interval, b: Interval, confidence: float = 0.95) -> Interval:

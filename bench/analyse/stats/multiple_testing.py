@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from scipy import special, stats
 
-from bench.analyse.runs.journal import Floats
+from bench.analyse.stats.arrays import Floats
 from bench.spec.interval import Interval, t_quantile
 
 MARGIN = 0.03  # ln: a difference that does not matter

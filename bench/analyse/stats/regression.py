@@ -12,7 +12,8 @@ from itertools import combinations
 
 import numpy as np
 
-from bench.analyse.runs.journal import Floats
+from bench.analyse.stats.arrays import Floats
+from bench.spec.format import listed
 from bench.spec.interval import Interval, t_quantile
 
 EXACT = 1e-10  # 1 - R2 of a predictor on others, below which it is nothing but them
@@ -158,11 +159,6 @@ def together(vif: Mapping[str, float], words: Mapping[str, str]) -> str:
     if len(names) == 1:
         return f"{names[0]} move with the rest ({worst}): their share can't be told from the others'"
     return f"{listed(names)} move together ({worst}): their shares can't be told apart"
-
-
-def listed(names: Sequence[str]) -> str:
-    """`MACs`, `MACs and layers`, `MACs, activations and layers`."""
-    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def _standard(values: Floats) -> Floats:

@@ -22,8 +22,8 @@ from typing import Literal
 
 import numpy as np
 
-from bench.analyse.runs.journal import Floats
 from bench.analyse.runs.summary import Record
+from bench.analyse.stats.arrays import Floats
 from bench.analyse.sweeps.designed import Place, Sweep
 from bench.analyse.sweeps.layer_cost import Estimate, implied
 from bench.spec.columns import MEASURED

@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bench.analyse.runs.journal import Floats
 from bench.analyse.runs.summary import Record, place_label
+from bench.analyse.stats.arrays import Floats
 from bench.analyse.stats.estimators import log_interval
 from bench.spec.columns import TIME, TOLD
 from bench.spec.devices.device_names import is_cpu, is_predicted

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.analyse.runs.journal import Floats
+from bench.analyse.stats.arrays import Floats
 from bench.analyse.sweeps.designed import CONFIDENCE, Sweep
 from bench.spec.interval import t_quantile
 

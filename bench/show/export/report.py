@@ -15,10 +15,8 @@ from bench.analyse.claims.judge import Verdicts, judge
 from bench.analyse.runs import noise_floor
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.runs.summary import records_of, sentences, summarise
-from bench.show.pages import report
-from bench.show.plots.claims_forest import where
 from bench.show.text import run_facts, terminal
-from bench.show.text.claims import cells, effect, of_several
+from bench.show.text.claims import cells, effect, of_several, where
 from bench.spec.columns import SCHEMA_VERSION
 
 FORMATS = ("md", "csv", "json", "html")
@@ -56,7 +54,7 @@ def _of(run: Run) -> dict[str, Any]:
         "run_id": run.run_id,
         "folder": run.folder.resolve().name,
         "complete": not terminal.incomplete(run),
-        "finding": report.finding(run),
+        "finding": run_facts.finding(run),
         "summary": sentences(summarise(run)),
         "environment": run.environment,
         "pairs": records_of(run.pairs),
@@ -73,7 +71,7 @@ def _run(run: Run) -> list[str]:
         f"## {_plain(run.run_id)}",
         *(f"**{_plain(alarm)}**" for alarm in (unfinished, run_facts.predicted(run)) if alarm),
         _plain(run_facts.made_on(run)),
-        f"**{_plain(report.finding(run))}**",
+        f"**{_plain(run_facts.finding(run))}**",
         "Speedup: time of standard / time of the block; above 1x the block is faster. "
         + "; ".join(f"`{sign}` {words}" for sign, words in terminal.MARKS.items()) + ".",
         _table(laid.header, laid.rows, laid.keys),

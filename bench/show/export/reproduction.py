@@ -15,7 +15,7 @@ from bench.analyse.claims.claims import BY_ID
 from bench.analyse.claims.judge import Verdicts
 from bench.analyse.claims.published import Published
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.runs.summary import duration, records_of, times
+from bench.analyse.runs.summary import records_of
 from bench.analyse.sweeps.crossover import crossovers, sentences
 from bench.analyse.sweeps.designed import find
 from bench.analyse.sweeps.layer_cost import implied
@@ -23,6 +23,7 @@ from bench.show.text.claims import cells, effect, place
 from bench.show.text.run_facts import layers_of_host
 from bench.spec.columns import MEASURED, PREDICTED
 from bench.spec.devices.device_names import is_cpu, is_predicted
+from bench.spec.format import duration, times
 
 MOST_PUBLISHED = 6  # rows under one sentence; docs/EVIDENCE.md has them all
 

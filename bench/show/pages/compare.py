@@ -11,7 +11,6 @@ from typing import Any
 
 from bench.analyse.compare.compare import CARDS, VERDICTS, Comparison, Quantity, Table
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.runs.summary import percent
 from bench.show.export import compare as compare_export
 from bench.show.pages import compare_rows
 from bench.show.pages.frame import MOST_BYTES, inlined, render
@@ -19,6 +18,7 @@ from bench.show.pages.svg import Inlined, Letters
 from bench.show.plots.compare import NAMES
 from bench.show.text import compare, run_facts
 from bench.show.text.terminal import named
+from bench.spec.format import percent
 
 NAME = "compare.html"
 _TEMPLATE = "compare.html.j2"

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from bench.analyse.claims.answers import p_words
 from bench.analyse.compare.compare import VALUES, Comparison, Quantity, Table
 from bench.analyse.compare.row_matching import Record
-from bench.analyse.runs.summary import times
 from bench.show.pages import rows_table
 from bench.show.pages.rows_table import Cell, Column, Line
 from bench.show.text.compare import ranked, reason, widened
-from bench.spec.format import in_seconds
+from bench.spec.format import in_seconds, times
 
 _TIPS = {
     "run": ("run B", "the run that is compared with A"),

@@ -104,7 +104,7 @@ def _is_of_several(path: Path) -> bool:
 
 def _finding(run: Run, folder: Path) -> str:
     if not noise_floor.is_aa(run):
-        return report.finding(run)
+        return run_facts.finding(run)
     band = _json(folder / "aa.json").get("noise_band")
     return (
         f"Blocks against themselves: noise band ±{band * 100:.1f} %."

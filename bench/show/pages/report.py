@@ -11,13 +11,11 @@ from bench.analyse.claims.judge import Verdicts
 from bench.analyse.runs import noise_floor
 from bench.analyse.runs.noise_floor import Noise
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.runs.summary import records_of
-from bench.analyse.sweeps.kinds import sweep_of_shapes
 from bench.show.pages import rows_table
 from bench.show.pages.frame import MOST_BYTES, inlined, render
 from bench.show.pages.sections import SPARE, Topic, answer, firsts, sections, sources
 from bench.show.pages.svg import Letters
-from bench.show.text import run_facts, terminal, titles
+from bench.show.text import run_facts, terminal
 from bench.spec.model.predictions import without_model
 
 NAME = "report.html"
@@ -48,7 +46,7 @@ def text(run: Run, found: Verdicts, noise: Noise | None, pictures: Iterable[Path
     told: dict[str, Any] = {
         "run": run,
         "devices": without_model(run_facts.made_on(run)),
-        "finding": finding(run),
+        "finding": run_facts.finding(run),
         "noisy": run_facts.noisy(run),
         "unfinished": terminal.incomplete(run),
         "predicted": without_model(run_facts.predicted(run)),
@@ -80,9 +78,3 @@ def text(run: Run, found: Verdicts, noise: Noise | None, pictures: Iterable[Path
 def apt(topics: Sequence[Topic], drawn: Collection[str]) -> list[Topic]:
     """The topics, of roofs only where roofs were drawn."""
     return [THROUGHPUT if t.id == "roofline" and "roofline" not in drawn else t for t in topics]
-
-
-def finding(run: Run) -> str:
-    """What the speedup picture says, or of a run without blocks what all its pairs do."""
-    rows = records_of(run.pairs)
-    return titles.finding(sweep_of_shapes(rows) or rows) + "."

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.runs.summary import Record, percent, records_of, share, times
+from bench.analyse.runs.summary import Record, records_of
 from bench.spec.columns import BY_NAME
-from bench.spec.format import in_seconds
+from bench.spec.format import in_seconds, percent, share, times
 
 SHAPE = "experiment block c_in c_out kernel height width batch depth stride padding dilation groups".split()
 WAY = "device threads dtype mode layout pass allocator waiting cudnn_benchmark baseline".split()

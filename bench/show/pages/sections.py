@@ -10,10 +10,9 @@ from bench.analyse.claims.answers import Verdict, p_words
 from bench.analyse.claims.claims import CLAIMS, Claim
 from bench.analyse.claims.judge import Verdicts
 from bench.analyse.claims.published import Published
-from bench.analyse.runs.summary import times
 from bench.show.pages.svg import Inlined
-from bench.show.plots.claims_forest import where
-from bench.show.text.claims import cells, effect
+from bench.show.text.claims import cells, effect, where
+from bench.spec.format import times
 
 SPARE = 20_000  # of a page's letters, for what is added once the size is known
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
+from bench.show.plots.style import HEADING
+
 _SVG, _XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
-HEADING = "heading"  # what a picture names its drawn title, followed by how many points that takes
 _GLYPH = re.compile(r"(DejaVuSans(?:-[A-Za-z]+)?)-([0-9a-f]+)")
 _NUMBER = re.compile(r"-?\d+\.\d{3,}")
 _FAMILY = {"DejaVuSans": "l", "DejaVuSans-Bold": "b", "DejaVuSans-Oblique": "o"}

@@ -20,9 +20,9 @@ from bench.analyse.claims.judge import Verdicts
 from bench.analyse.runs import noise_floor
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.runs.summary import records_of
-from bench.analyse.stats.regression import listed
 from bench.show.plots import panels, style
-from bench.show.text.claims import effect
+from bench.show.text.claims import effect, where
+from bench.spec.format import listed
 
 MOST_EXPLORED = 48
 LOOKS: dict[Answer, tuple[str, str, bool]] = {  # colour, marker, hollow
@@ -111,13 +111,6 @@ def _rows(found: Verdicts, letters: Mapping[str, str] | None) -> tuple[list[_Row
             rows += [_Row(f"    {where(v, letters)}", v) for v in mine if v is not alone]
     left = [f"{more} more that were {word}" for word, some in (("explored", others), ("predicted", would)) if (more := len(some) - MOST_EXPLORED) > 0]  # fmt: skip
     return rows, f"{listed(left)} are not drawn; verdict.json has them." if left else ""
-
-
-def where(v: Verdict, letters: Mapping[str, str] | None = None) -> str:
-    """Where and of what, as short as can be; of several runs with the letters of those that it rests on, as `[A, B]`."""
-    about = v.about.removesuffix(" against standard").replace("mobilenet_v1 against mobilenet_v1_standard", "mobilenet_v1")  # fmt: skip
-    whose = f" [{', '.join(sorted({letters[r] for r in v.runs if r in letters}))}]" if letters and v.site.device and v.runs else ""  # fmt: skip
-    return ", ".join(filter(None, (v.site.label if v.site.device else "", about))) + whose
 
 
 def _is_slope(e: Effect | None) -> bool:

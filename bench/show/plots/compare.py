@@ -17,13 +17,11 @@ from matplotlib.ticker import NullLocator
 
 from bench.analyse.compare.compare import CHANGED, VALUES, Comparison, Match, Quantity, Table, Verdict
 from bench.analyse.compare.row_matching import Record
-from bench.analyse.runs.summary import times
-from bench.analyse.stats.regression import listed
 from bench.analyse.sweeps.kinds import sweep_of_shapes
 from bench.show.plots import panels, style
 from bench.show.plots.facets import Channels, Facets, lay_out
 from bench.show.text.compare import direction, headline, widened
-from bench.spec.format import digits, in_seconds
+from bench.spec.format import digits, in_seconds, listed, times
 
 NAMES: dict[Quantity, tuple[str, str, str]] = {
     "speedup": ("compare", "ratio", "spread"),

@@ -12,11 +12,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.runs.summary import records_of, times
+from bench.analyse.runs.summary import records_of
 from bench.analyse.sweeps.crossover import Crossover, crossovers, found_words, predicted_words
 from bench.analyse.sweeps.designed import find
 from bench.show.plots import panels, style
-from bench.show.plots.facets import MOST_GROUPS, told_apart
+from bench.show.plots.facets import MOST_GROUPS
+from bench.show.text.ways import told_apart
+from bench.spec.format import times
 
 _PREDICTED, _FOUND = style.look(1), style.look(0)
 _WORDS = {"fontsize": 7.5, "va": "bottom", "zorder": 5}

@@ -12,14 +12,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.runs.summary import capital, records_of, times
+from bench.analyse.runs.summary import records_of
 from bench.analyse.sweeps.designed import Place, Sweep, find
 from bench.analyse.sweeps.layer_cost import Estimate, implied
 from bench.show.plots import panels, style
-from bench.show.plots.facets import told_apart
 from bench.show.text import titles
+from bench.show.text.ways import describe, told_apart
 from bench.spec.devices.device_names import in_words, is_predicted
-from bench.spec.format import digits, in_seconds, unit_of
+from bench.spec.format import capital, digits, in_seconds, times, unit_of
 
 MOST_ACROSS = 2  # panels side by side: with more the words are too small on a page
 MOST_PLACES = 8
@@ -126,17 +126,6 @@ def _rows(shown: Sequence[Sweep], bands: Sequence[list[Place]], devices_alike: b
 
 def _row(sweep: Sweep) -> Row:
     return sweep.grows, sweep.experiment, str(sweep.kernel)
-
-
-def describe(sweep: Sweep) -> str:
-    """What a sweep does, by what it does it with: `deeper, on fewer channels`."""
-    if sweep.grows == "macs":
-        depth = sweep.points[0].depth or 1
-        return f"{depth} block{'s' if depth != 1 else ''}, wider" if _varies(sweep, "c_in") else sweep.experiment
-    narrower, smaller = _varies(sweep, "c_in"), _varies(sweep, "height")
-    if narrower == smaller:
-        return sweep.experiment
-    return "deeper, on fewer channels" if narrower else "deeper, on a smaller map"
 
 
 def _varies(sweep: Sweep, name: str) -> bool:

@@ -12,8 +12,9 @@ from bench.analyse.runs.run_folder import Run
 from bench.analyse.runs.summary import Record, records_of
 from bench.analyse.sweeps.kinds import sweep_of_shapes
 from bench.show.plots import panels, style
-from bench.show.plots.facets import Channels, named_ways
+from bench.show.plots.facets import Channels
 from bench.show.text import titles
+from bench.show.text.ways import named_ways
 from bench.spec.devices.device_names import in_words, is_predicted
 
 MOST_LINES = 12  # in all panels; of each device those with the most cells come first

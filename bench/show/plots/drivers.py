@@ -20,12 +20,10 @@ from bench.analyse.drivers.additive_model import HALF, RESAMPLES, Additive, Term
 from bench.analyse.drivers.explain import CONFIDENCE, WORDS, Drivers, Group
 from bench.analyse.drivers.observations import PREDICTORS
 from bench.analyse.runs.merged import short
-from bench.analyse.runs.summary import capital, share
-from bench.analyse.stats.regression import listed
 from bench.show.plots import style
 from bench.show.plots.facets import MOST_GROUPS
 from bench.show.text.drivers import label, scope, two
-from bench.spec.format import in_seconds
+from bench.spec.format import capital, in_seconds, listed, share
 
 MOST_WORDED = 3  # groups whose shares are written out
 SURE = 0.95  # of resamples that name the same regime, or the title says how many do

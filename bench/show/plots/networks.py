@@ -10,13 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.runs.summary import Record, interval, records_of, times
+from bench.analyse.runs.summary import Record, records_of
 from bench.analyse.stats.estimators import log_interval
 from bench.show.plots import panels, style
-from bench.show.plots.facets import MOST_GROUPS, words_of
+from bench.show.plots.facets import MOST_GROUPS
 from bench.show.text import titles
+from bench.show.text.ways import words_of
 from bench.spec.columns import SPEEDUP
 from bench.spec.devices.device_names import in_words, is_predicted
+from bench.spec.format import interval, times
 
 APART = "experiment baseline device threads layout dtype mode cudnn_benchmark pass allocator waiting batch size".split()
 _LINE = 10.5  # points from one label to the next

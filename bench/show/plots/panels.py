@@ -11,14 +11,14 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.runs.summary import Record, percent, records_of
-from bench.analyse.stats.regression import listed
+from bench.analyse.runs.summary import Record, records_of
 from bench.analyse.sweeps.kinds import unswept as no_sweep
 from bench.show.plots import style
 from bench.show.plots.facets import Channels, Facets
 from bench.show.text.titles import of_runs
 from bench.spec.columns import MEASURED, PREDICTED, SPEEDUP, TOLD
 from bench.spec.devices.device_names import is_cpu, is_predicted
+from bench.spec.format import listed, percent
 
 MEASURING = ("process", "within rounds", "minimum time")  # words of a footer that no prediction can have
 

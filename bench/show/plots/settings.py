@@ -13,13 +13,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.runs.summary import Record, capital, records_of, times
-from bench.analyse.stats.regression import listed
+from bench.analyse.runs.summary import Record, records_of
 from bench.analyse.sweeps.kinds import NUMBERS, Dose, doses
 from bench.show.plots import panels, style
-from bench.show.plots.facets import word_of
 from bench.show.text import titles
+from bench.show.text.ways import word_of
 from bench.spec.devices.device_names import in_words, is_predicted
+from bench.spec.format import capital, listed, times
 
 MOST_PANELS = 12
 MOST_ACROSS = 3

@@ -10,13 +10,14 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.runs.summary import Record, records_of, times
+from bench.analyse.runs.summary import Record, records_of
 from bench.analyse.sweeps.kinds import sweep_of_shapes
 from bench.show.plots import panels, style
 from bench.show.plots.facets import Channels, lay_out
 from bench.show.text import titles
 from bench.spec.columns import FAILED, TOLD
 from bench.spec.devices.device_names import is_predicted
+from bench.spec.format import times
 
 _MOST_NAMED = 4  # blocks in a title
 

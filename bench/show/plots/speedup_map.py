@@ -13,13 +13,15 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.runs.summary import Record, capital, records_of, times
+from bench.analyse.runs.summary import Record, records_of
 from bench.analyse.sweeps.kinds import sweep_of_shapes
 from bench.show.plots import panels, style
-from bench.show.plots.facets import MOST_GROUPS, Channels, words_of
+from bench.show.plots.facets import MOST_GROUPS, Channels
 from bench.show.text import titles
+from bench.show.text.ways import words_of
 from bench.spec.columns import FAILED
 from bench.spec.devices.device_names import in_words, is_predicted
+from bench.spec.format import capital, times
 
 FASTER, SLOWER, EVEN = "#0072B2", "#D55E00", "#ffffff"
 FULL = 3.0  # log2 of the speedup that has the full colour: 8x and 1/8x

@@ -26,10 +26,10 @@ from matplotlib.path import Path as Outline
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from bench.analyse.runs.run_folder import write_text, write_whole
-from bench.show.pages.svg import HEADING
 from bench.spec.format import digits
 
 # Okabe and Ito's palette without its yellow, which is too pale for a line: told apart by all common colour vision.
+HEADING = "heading"  # what a picture names its drawn title, followed by how many points that takes
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#222222")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 LINES: tuple[str | tuple[int, tuple[float, ...]], ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))

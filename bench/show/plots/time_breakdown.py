@@ -12,15 +12,16 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.runs.summary import Record, records_of, share
-from bench.analyse.stats.regression import listed
+from bench.analyse.runs.summary import Record, records_of
 from bench.analyse.sweeps.kinds import sweep_of_shapes
 from bench.show.plots import style
-from bench.show.plots.facets import MOST_GROUPS, Channels, lay_out, words_of
+from bench.show.plots.facets import MOST_GROUPS, Channels, lay_out
 from bench.show.plots.networks import APART
 from bench.show.plots.panels import channel_axis, columns, footer, kernels, label_outer, left_out, panel_name
+from bench.show.text.ways import words_of
 from bench.spec.columns import MEASURED
 from bench.spec.devices.device_names import in_words, is_cpu
+from bench.spec.format import listed, share
 
 PARTS = {
     "conv": ("k x k convolution", style.COLOURS[0]),

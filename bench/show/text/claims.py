@@ -11,8 +11,8 @@ from bench.analyse.claims.answers import FLAT, STEEP, Effect, Verdict, p_words
 from bench.analyse.claims.claims import CLAIMS
 from bench.analyse.claims.judge import Verdicts, judge, weaker
 from bench.analyse.claims.rules_layers_or_macs import refutes_alone
-from bench.analyse.runs.summary import apart, capital, marked, spanned, times
 from bench.show.text.terminal import console_on, named, print_table
+from bench.spec.format import apart, capital, marked, spanned, times
 
 HEAD = ("claim", "answer", "about", "where", "regime", "effect", "p", "cells")
 MOST_EXPLORED = 40
@@ -142,3 +142,10 @@ def effect(e: Effect | None) -> str:
     if e.low is None or e.high is None or not e.low > 0 or "range" in e.unit:
         return times(e.value, lines=e.lines)
     return spanned(e.value, e.low, e.high, max(math.log(e.high / e.low) / 2, 1e-6), e.lines)
+
+
+def where(v: Verdict, letters: Mapping[str, str] | None = None) -> str:
+    """Where and of what, as short as can be; of several runs with the letters of those that it rests on, as `[A, B]`."""
+    about = v.about.removesuffix(" against standard").replace("mobilenet_v1 against mobilenet_v1_standard", "mobilenet_v1")  # fmt: skip
+    whose = f" [{', '.join(sorted({letters[r] for r in v.runs if r in letters}))}]" if letters and v.site.device and v.runs else ""  # fmt: skip
+    return ", ".join(filter(None, (v.site.label if v.site.device else "", about))) + whose

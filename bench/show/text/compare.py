@@ -10,12 +10,11 @@ from typing import TextIO
 from bench.analyse.compare.ci_gate import Gate
 from bench.analyse.compare.compare import CARDS, Comparison, Match, Quantity, Table, Verdict, beyond
 from bench.analyse.compare.row_matching import Record
-from bench.analyse.runs.summary import percent, spanned, times
 from bench.analyse.stats.multiple_testing import equivalent
 from bench.show.text.terminal import cell, console_on, named, print_table
 from bench.spec.columns import MEASURED
 from bench.spec.devices.device_names import in_words
-from bench.spec.format import in_seconds
+from bench.spec.format import in_seconds, percent, spanned, times
 from bench.spec.interval import Interval
 
 MOST_ROWS = {"speedup": 30, "time": 12}

@@ -9,10 +9,9 @@ from typing import TextIO
 
 from bench.analyse.drivers.additive_model import Share, Term
 from bench.analyse.drivers.explain import GROUPED, WORDS, Drivers, Group
-from bench.analyse.runs.summary import percent, share
 from bench.analyse.stats.regression import Regression
 from bench.show.text.terminal import console_on, print_table
-from bench.spec.format import in_seconds
+from bench.spec.format import in_seconds, percent, share
 from bench.spec.interval import Interval
 
 MOST_TABLED = 12  # groups in the table; --json has all

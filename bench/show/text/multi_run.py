@@ -5,20 +5,39 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TextIO
 
-from bench.analyse.runs.merged import Together
+from bench.analyse.runs.merged import Member, Together
 from bench.analyse.runs.summary import SERIES, Record, records_of
 from bench.analyse.sweeps.kinds import sweep_of_shapes
-from bench.show.pages import multi_run, report
-from bench.show.text import terminal
+from bench.analyse.sweeps.kinds import unswept as no_sweep
+from bench.show.text import run_facts, terminal
+from bench.show.text.titles import of_runs
 from bench.spec.columns import FAILED, TOLD
+from bench.spec.devices.device_names import in_words
+from bench.spec.model.predictions import without_model
 
 MOST_COLUMNS = 10
 HEAD = ("run", "on", "torch", "date", "pairs measured", "folder")
 MORE = "bench report of one folder tells that run in full; bench verdict of these the claims"
 _SHAPE = ("c_in", "c_out", "kernel", "height", "width", "batch", "stride", "padding", "dilation", "depth", "block")
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A run in the list of those on the page."""
+
+    letter: str
+    run_id: str
+    folder: str
+    devices: str
+    torch: str
+    when: str
+    measured: str
+    unfinished: str
+    predicted: str
 
 
 def show(joined: Together, file: TextIO | None = None) -> None:
@@ -28,15 +47,15 @@ def show(joined: Together, file: TextIO | None = None) -> None:
     def say(line: str = "") -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    heads = [multi_run.head(m) for m in joined.members]
+    heads = [head(m) for m in joined.members]
     lines = [(h.letter, h.devices, h.torch, h.when, h.measured, h.folder) for h in heads]
     terminal.print_table(console, HEAD, lines, len(HEAD))
     for h in heads:
         for word in filter(None, (h.unfinished, h.predicted)):
             say(f"{h.letter}: {word}")
     say()
-    say(report.finding(joined.whole))
-    if left := multi_run.unswept(joined):
+    say(run_facts.finding(joined.whole))
+    if left := unswept(joined):
         say(left)
     every = records_of(joined.whole.pairs)
     rows = shared(every)
@@ -54,6 +73,31 @@ def show(joined: Together, file: TextIO | None = None) -> None:
             say(f"{more} more way{'s' if more > 1 else ''} to run the blocks in the runs' pairs.csv")
     say()
     say(MORE)
+
+
+def head(m: Member) -> Head:
+    """The run's line in the list of those on the page."""
+    told = m.run.environment
+    return Head(
+        letter=m.letter,
+        run_id=m.run.run_id,
+        folder=m.run.folder.resolve().name,
+        devices=in_words(", ".join(m.devices.values())),
+        torch=str(told.get("torch") or ""),
+        when=str(told.get("started_utc") or "")[:10],
+        measured=run_facts.measured(m.run),
+        unfinished=terminal.incomplete(m.run),
+        predicted=without_model(run_facts.predicted(m.run)),
+    )
+
+
+def unswept(joined: Together) -> str:
+    """Whose rows neither the finding nor the table and the pictures of speedups hold, and why; nothing where they hold all."""
+    counts = no_sweep(records_of(joined.whole.pairs))
+    if not counts:
+        return ""
+    one = sum(counts.values()) == 1
+    return f"Not in this, nor in tables and pictures of sweeps: {of_runs(counts)}, no sweep{'' if one else 's'} of channels or kernels over one block; the page's table of all rows has {'it' if one else 'them'}."
 
 
 def shared(pairs: Sequence[Record]) -> list[Record]:

@@ -12,14 +12,15 @@ from typing import Any
 
 from bench.analyse.claims.bottleneck import of_the_host
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.runs.summary import Record, duration, percent, records_of, share, summarise
+from bench.analyse.runs.summary import Record, records_of, summarise
 from bench.analyse.sweeps.designed import Sweep, find
+from bench.analyse.sweeps.kinds import sweep_of_shapes
 from bench.analyse.sweeps.layer_cost import implied
-from bench.show.plots.depth import describe
-from bench.show.plots.facets import told_apart
+from bench.show.text import titles
+from bench.show.text.ways import describe, told_apart
 from bench.spec.columns import FAILED, FILES, MEASURED, PREDICTED, STATUSES, TOLD
 from bench.spec.devices.device_names import in_words, is_cpu, is_predicted
-from bench.spec.format import digits, in_seconds
+from bench.spec.format import digits, duration, in_seconds, percent, share
 from bench.spec.model.predictions import WORSE, disagreements
 
 MOST_REASONS = 24
@@ -65,6 +66,12 @@ class Download:
     name: str
     size: str
     address: str
+
+
+def finding(run: Run) -> str:
+    """What the speedup picture says, or of a run without blocks what all its pairs do."""
+    rows = records_of(run.pairs)
+    return titles.finding(sweep_of_shapes(rows) or rows) + "."
 
 
 def quality(run: Run) -> Quality:

@@ -7,12 +7,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.analyse.runs.summary import Record, Tally, capital, percent, promises, share, tally, times
-from bench.analyse.stats.regression import listed
-from bench.show.plots.facets import ways
+from bench.analyse.runs.summary import Record, Tally, promises, tally
+from bench.show.text.ways import ways
 from bench.spec.columns import TOLD
 from bench.spec.devices.device_names import in_words, is_predicted
-from bench.spec.format import digits
+from bench.spec.format import capital, digits, listed, percent, share, times
 
 MOST_NAMED = 3  # ways to run a block that a title names one by one
 MOST_BLOCKS = 4

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from bench.spec.blocks.blocks import BlockChoice, Shape, build
 from bench.spec.blocks.costs import PASSES_TRAINING, forward_macs
+from bench.spec.config.config import Timing
 from bench.spec.devices.device_names import is_predicted
-
-if TYPE_CHECKING:
-    from bench.spec.config.config import Timing
-    from bench.spec.plan.plan import Plan, Surroundings, Trial
+from bench.spec.plan.plan import Plan, Surroundings, Trial
 
 START_SECONDS = 3.0  # a fresh worker imports torch
 CARD_START_SECONDS = 8.0  # and loads an accelerator's libraries; about as long as beside an H100
@@ -39,7 +36,12 @@ PREDICTED_SECONDS = 0.4  # of a trial in virtual time, whatever its size; inspec
 
 
 def plan_seconds(plan: Plan, processes: int) -> float:
-    """Estimated wall time of a plan with this many processes a trial, if there were no limit."""
+    """Estimated wall time of a plan in seconds with this many processes a trial."""
+    return min(plan.limit_s, unlimited_seconds(plan, processes))
+
+
+def unlimited_seconds(plan: Plan, processes: int) -> float:
+    """The same if the config set no limit."""
     active = [t for t in plan.active if not t.predicted]
     known: dict[tuple[object, ...], float] = {}
     visits = 0.0

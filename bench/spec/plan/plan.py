@@ -19,7 +19,6 @@ from bench.spec.devices.device_names import in_words, is_cpu, is_predicted, slug
 from bench.spec.devices.predicted_devices import PredictedDevice, named
 from bench.spec.errors import UserError
 from bench.spec.plan import skips
-from bench.spec.plan.durations import plan_seconds
 
 PREDICTED_TIMING = {  # nothing is random there, so one process says it all
     "processes_min": 1, "processes_max": 1, "rounds_min": 1, "rounds_max": 1, "second_opinions": 0.0,
@@ -163,14 +162,6 @@ class Plan:
     def timing_of(self, device: str) -> Timing:
         """How long to look at a device: as the config says, or for a predicted one once."""
         return self.timing.model_copy(update=PREDICTED_TIMING) if is_predicted(device) else self.timing
-
-    def seconds(self, processes: int) -> float:
-        """Estimated wall time in seconds with this many processes a trial."""
-        return min(self.limit_s, self.seconds_unlimited(processes))
-
-    def seconds_unlimited(self, processes: int) -> float:
-        """The same if there were no limit."""
-        return plan_seconds(self, processes)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; `from_dict` reads it back."""

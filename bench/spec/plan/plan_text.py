@@ -18,6 +18,7 @@ from bench.spec.devices.device_names import in_words
 from bench.spec.errors import UserError
 from bench.spec.format import digits
 from bench.spec.interval import fewest
+from bench.spec.plan.durations import plan_seconds, unlimited_seconds
 from bench.spec.plan.plan import Plan, Trial, idle_axes, shape_words
 from bench.spec.plan.sizing import GUESSED
 
@@ -87,8 +88,8 @@ def as_json(config: SweepConfig, plan: Plan) -> str:
             {"label": s.label, "trials": count} for s, count in Counter(t.surroundings for t in active).items()
         ],
         "estimate": {
-            "minutes_min": plan.seconds(timing.processes_min) / 60,
-            "minutes_max": plan.seconds(timing.processes_max) / 60,
+            "minutes_min": plan_seconds(plan, timing.processes_min) / 60,
+            "minutes_max": plan_seconds(plan, timing.processes_max) / 60,
             "processes_min": timing.processes_min,
             "processes_max": timing.processes_max,
             "precision": timing.precision,
@@ -225,7 +226,7 @@ def _theory_row(trial: Trial, count: int) -> list[str]:
 
 def _time(plan: Plan) -> str:
     timing = plan.timing
-    low, high = (plan.seconds(n) / 60 for n in (timing.processes_min, timing.processes_max))
+    low, high = (plan_seconds(plan, n) / 60 for n in (timing.processes_min, timing.processes_max))
     if not plan.active:
         guessed = any((t.skip or "").endswith(GUESSED) for t in plan.trials)
         return f"time: none{f' {GUESSED}; bench run measures it first and may skip less' if guessed else ', as nothing is to be measured'}"
@@ -239,7 +240,7 @@ def _time(plan: Plan) -> str:
     )
     if timing.processes_min > 1:
         least, most = (processes_for_half(n, timing.confidence) for n in (timing.processes_min, timing.processes_max))
-        short, long = (plan.seconds_unlimited(n) / 60 for n in (least, most))
+        short, long = (unlimited_seconds(plan, n) / 60 for n in (least, most))
         more = f" --set minutes={math.ceil(long)}" if long > limit else ""
         text += (
             f"\n  within half of that: about {_between(short, long)} minutes,"

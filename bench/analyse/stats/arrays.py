@@ -1,0 +1,9 @@
+"""Arrays of numbers, as annotations name them."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
