@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from bench.measure import selfcheck
-from bench.measure.device import accelerator, devices, diagnosis, kernel_counts, memory
+from bench.measure.device import accelerator, devices, diagnosis, kernel_counts, memory, open_device
 from bench.measure.device.telemetry import Nvml
 from bench.spec.config.config import check
 from bench.spec.errors import UserError
@@ -436,7 +436,7 @@ def test_other_accelerators_refuse_in_one_line_too(name: str, monkeypatch: pytes
     monkeypatch.setattr(torch.backends.mps, "is_built", lambda: False)
     monkeypatch.setattr(torch.xpu, "is_available", lambda: False)
     with pytest.raises(UserError, match=f"DEVICE={name}") as told:
-        devices.open_device(name)
+        open_device.open_device(name)
     assert "\n" not in str(told.value)
 
 

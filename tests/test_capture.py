@@ -142,7 +142,7 @@ def test_a_worker_ends_after_a_trial_that_could_not_be_captured(monkeypatch: pyt
 
 def test_roofs_that_spoil_the_process_end_it_before_the_first_trial(monkeypatch: pytest.MonkeyPatch):
     spoilable = Spoilable()
-    monkeypatch.setattr(worker.roofs, "record", lambda *_: setattr(spoilable, "spoilt", True) or {})
+    monkeypatch.setattr(worker.peaks, "record", lambda *_: setattr(spoilable, "spoilt", True) or {})
     told: list[dict] = []
     given = trials()
     worker._serve(spoilable, launch.job("time", given[0].surroundings, Timing(), given, 1, roofs=True), told.append)

@@ -15,7 +15,8 @@ import pytest
 from bench import cli
 from bench.analyse.compare.change_points import History, change_points, read
 from bench.analyse.runs import run_folder
-from bench.show.text.history import picture, show, title, to_dict
+from bench.show.plots.history import picture
+from bench.show.text.history import show, title, to_dict
 from bench.spec.errors import UserError
 from bench.spec.plan.plan import Arm, Trial
 from tests.synthetic import Story, config, half_the_promise, write_run

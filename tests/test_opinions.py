@@ -63,11 +63,11 @@ def test_where_pytest_benchmark_is_not_installed_its_opinion_says_so_and_torchs_
 
 CODE = """
 import os, sys
-from bench.measure import opinions
+from bench.measure import second_opinions
 def fails(): raise RuntimeError("no such kernel")
 before = dict(os.environ)
 try:
-    opinions.by_pytest_benchmark([lambda: None, fails])
+    second_opinions.by_pytest_benchmark([lambda: None, fails])
 except RuntimeError as error:
     print(error, before == dict(os.environ), hasattr(sys, "last_value"), file=sys.stderr)
 """

@@ -401,8 +401,8 @@ def test_what_workers_do_not_get_is_said(config: Path, tmp_path: Path, fake, mon
 
 
 NO_PICTURES = """
-from bench.show import drivers_picture, plots, roofline
-plots.draw = roofline.draw = drivers_picture.draw = lambda *_: ()
+from bench.show.plots import drivers, roofline, speedup
+speedup.draw = roofline.draw = drivers.draw = lambda *_: ()
 """
 
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from bench.measure import compiling
-from bench.measure.device import devices
+from bench.measure.device import switches
 from bench.measure.device.telemetry import Nvml
 from bench.measure.modules import Evaluation
 from bench.spec.config.config import check
@@ -28,7 +28,7 @@ def trials(**axes) -> tuple[Trial, ...]:
 
 
 def built(device, trial: Trial, arm: int = 0) -> Evaluation:
-    devices.set_switches(trial.dtype, trial.cudnn_benchmark == "on")
+    switches.set_switches(trial.dtype, trial.cudnn_benchmark == "on")
     evaluation = Evaluation(trial, trial.arms[arm], device.torch_device, 1)
     if trial.mode == "graph":
         evaluation.capture(device.capture)
@@ -100,8 +100,8 @@ def test_a_failed_capture_is_told_and_spoils_the_process(place):
     """In a process of its own, as what it leaves behind is not to be trusted."""
     code = f"""
 import torch
-from bench.measure import devices
-device = devices.open_device("{place}")
+from bench.measure.device import devices, open_device
+device = open_device.open_device("{place}")
 x = torch.ones(4, device=device.torch_device)
 try:
     device.capture(lambda: (x + 1, print(float(x.sum())))[0] if torch.cuda.is_current_stream_capturing() else x + 1)
