@@ -67,13 +67,10 @@ def write_views(folder: Path) -> Views:
     A complete A/A run gets its aa.json too, and one that can tell layers from MACs its reproduction.md. UserError where the folder is no run. Pictures without data (nothing measured) are not made.
     """
     run = read(folder, samples=True)
-    tables = write_tables(run) if run.from_journal else ()
     noise = noise_floor.judge(run) if noise_floor.is_aa(run) and (folder / "DONE").exists() else None
     if noise is not None:
         _write_json(folder / "aa.json", noise.to_dict())
-    verdicts = judge([run])
-    if not noise_floor.is_aa(run):
-        _write_json(folder / "verdict.json", verdicts.to_dict())
+    tables, verdicts = write_numbers(run, folder)
     drivers = explain(observations.of_run(run))
     into = folder / "plots"
     pictures = tuple(path for made in _PICTURES for path in made.draw(run, into))
@@ -82,6 +79,18 @@ def write_views(folder: Path) -> Views:
         write_text(folder / "reproduction.md", reproduction.text(run, verdicts, pictures))
     write_text(folder / report.NAME, report.text(run, verdicts, noise, pictures))
     return Views(run, noise, drivers, verdicts, tables, pictures, folder / report.NAME)
+
+
+def write_numbers(run: Run, folder: Path) -> tuple[tuple[Path, ...], Verdicts]:
+    """Write a run's tables and its verdict.json into a folder, without pictures. Returns the tables and the verdicts.
+
+    No tables where the run was read from its tables, and no verdict.json of an A/A run, which answers no claim.
+    """
+    tables = write_tables(run, folder) if run.from_journal else ()
+    verdicts = judge([run])
+    if not noise_floor.is_aa(run):
+        _write_json(folder / "verdict.json", verdicts.to_dict())
+    return tables, verdicts
 
 
 def page_of(folders: Sequence[Path], out: Path | None) -> Path | None:
