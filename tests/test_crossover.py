@@ -12,7 +12,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from bench.analyse.runs import run_folder
-from bench.analyse.runs.summary import records_of
+from bench.analyse.runs.rows import records_of
 from bench.analyse.sweeps.crossover import Crossover, crossovers, found_words, observed, sentences, solved
 from bench.analyse.sweeps.designed import find
 from bench.analyse.sweeps.layer_cost import Estimate

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.analyse.runs import run_folder
-from bench.analyse.runs.summary import records_of
+from bench.analyse.runs.rows import records_of
 from bench.analyse.sweeps.designed import Sweep, find
 from bench.analyse.sweeps.layer_cost import drawn, implied, lines
 from bench.show.plots import depth

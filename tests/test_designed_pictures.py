@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.analyse.runs import run_folder
-from bench.analyse.runs.summary import Record, records_of
+from bench.analyse.runs.rows import Record, records_of
 from bench.analyse.sweeps.kinds import doses, sweep_of_shapes
 from bench.show.plots import crossover, depth, devices, settings, speedup, speedup_map
 from bench.show.plots import networks as networks_picture

@@ -12,8 +12,8 @@ import pytest
 
 from bench import cli
 from bench.analyse.claims.published import published
+from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import read
-from bench.analyse.runs.summary import records_of
 from bench.spec.columns import BY_NAME, MEASURED
 from bench.spec.config.axes import Axes
 from bench.spec.config.config import Timing

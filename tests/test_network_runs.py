@@ -11,7 +11,7 @@ import pytest
 
 from bench.analyse.compare import compare as comparison
 from bench.analyse.runs import run_folder
-from bench.analyse.runs.summary import records_of
+from bench.analyse.runs.rows import records_of
 from bench.measure import compiling, worker
 from bench.measure.device import devices
 from bench.run import launch

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 
 from bench.analyse.runs import run_folder
-from bench.analyse.runs.summary import records_of
+from bench.analyse.runs.rows import records_of
 from bench.measure import worker
 from bench.measure.device import devices
 from bench.measure.modules import build_module

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.path import Path as Outline
 
 from bench.analyse.runs import run_folder
-from bench.analyse.runs.summary import records_of
+from bench.analyse.runs.rows import records_of
 from bench.show.plots import speedup, style
 from bench.show.plots.facets import MOST_GROUPS, Channels, lay_out
 from bench.show.text import terminal

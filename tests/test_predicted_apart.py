@@ -19,9 +19,10 @@ from bench.analyse.compare import compare as comparison
 from bench.analyse.compare.ci_gate import gate
 from bench.analyse.drivers.explain import explain
 from bench.analyse.drivers.observations import of_run
+from bench.analyse.runs.facts import sentences, summarise
 from bench.analyse.runs.merged import together
+from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.runs.summary import records_of, sentences, summarise
 from bench.measure import simulated
 from bench.measure.device.switches import set_switches
 from bench.measure.modules import Evaluation

@@ -16,7 +16,8 @@ from scipy.stats import trim_mean
 
 from bench.analyse.runs import run_folder
 from bench.analyse.runs.cost_columns import Row
-from bench.analyse.runs.summary import records_of, sentences, summarise
+from bench.analyse.runs.facts import sentences, summarise
+from bench.analyse.runs.rows import records_of
 from bench.show.plots import panels, speedup_map
 from bench.show.text import run_facts, terminal, titles
 from bench.show.write import write_views

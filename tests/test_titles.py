@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bench.analyse.runs import run_folder
-from bench.analyse.runs.summary import records_of
+from bench.analyse.runs.rows import records_of
 from bench.show.text import run_facts, titles
 from bench.spec.plan.plan import Arm, Trial
 from tests.synthetic import Story, config, half_the_promise, write_run

@@ -18,8 +18,8 @@ from bench.analyse.claims.conditions import Rows, gather
 from bench.analyse.claims.judge import judge
 from bench.analyse.runs import run_folder
 from bench.analyse.runs.merged import short, together
+from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.runs.summary import records_of
 from bench.show.pages import multi_run, rows_table
 from bench.show.plots import depth, devices, time_breakdown
 from bench.show.plots import speedup as plots

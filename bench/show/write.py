@@ -14,8 +14,8 @@ from bench.analyse.drivers.explain import Drivers, explain
 from bench.analyse.runs import noise_floor
 from bench.analyse.runs.merged import Together
 from bench.analyse.runs.noise_floor import Noise
+from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run, read, write_tables, write_text
-from bench.analyse.runs.summary import records_of
 from bench.analyse.sweeps import designed
 from bench.show.export import reproduction
 from bench.show.pages import multi_run, report

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.runs.summary import records_of
 from bench.spec.blocks.kernels import of_block
 from bench.spec.columns import MEASURED
 from bench.spec.devices.device_names import is_predicted

@@ -12,7 +12,7 @@ import numpy as np
 
 from bench.analyse.claims.answers import STEEP
 from bench.analyse.claims.conditions import Cell, Rows, Site
-from bench.analyse.runs.summary import Record
+from bench.analyse.runs.rows import Record
 from bench.analyse.sweeps.designed import Sweep
 from bench.spec.columns import TOLD
 from bench.spec.devices.device_names import in_words, is_predicted

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.analyse.runs import noise_floor
+from bench.analyse.runs.rows import Record, place_label, records_of
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.runs.summary import Record, place_label, records_of
 from bench.analyse.stats import estimators
 from bench.analyse.sweeps import designed
 from bench.analyse.sweeps.designed import CONFIDENCE, Sweep

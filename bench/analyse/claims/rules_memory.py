@@ -11,7 +11,7 @@ from bench.analyse.claims.answers import Answer, Count, Effect, Verdict, within
 from bench.analyse.claims.bottleneck import regime_of
 from bench.analyse.claims.conditions import BLOCKS, WORKLOAD, Rows, Site, contest_of, primary
 from bench.analyse.claims.rules_speed import about, cell_count
-from bench.analyse.runs.summary import Record
+from bench.analyse.runs.rows import Record
 from bench.analyse.stats.multiple_testing import MARGIN
 from bench.spec.columns import MEASURED
 from bench.spec.format import capital, times

@@ -38,7 +38,7 @@ from bench.analyse.claims.conditions import (
     contest_of,
     primary,
 )
-from bench.analyse.runs.summary import Record
+from bench.analyse.runs.rows import Record
 from bench.analyse.stats import estimators
 from bench.analyse.stats.estimators import mean_of
 from bench.spec.format import times

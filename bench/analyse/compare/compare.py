@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 from bench.analyse.compare.environment_diff import Difference, differences, other_card, other_machine
 from bench.analyse.compare.row_matching import CPU_ONLY, Matching, Pair, Record, kind, match
+from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.runs.summary import records_of
 from bench.analyse.stats import estimators, multiple_testing
 from bench.analyse.stats.estimators import mean_of
 from bench.spec.columns import FAILED, FILES, KEYS, MEASURED, SPEEDUP, TIME

@@ -13,8 +13,8 @@ from typing import Any
 
 from bench.analyse.drivers import csv_cells, timm_tables
 from bench.analyse.runs import run_folder
+from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.runs.summary import records_of
 from bench.spec.columns import MEASURED
 from bench.spec.errors import UserError
 

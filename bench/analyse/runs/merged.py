@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 
 from bench.analyse.runs import noise_floor
+from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.runs.summary import records_of
 from bench.spec.errors import UserError
 
 _MAKERS = re.compile(

@@ -22,7 +22,7 @@ from typing import Literal
 
 import numpy as np
 
-from bench.analyse.runs.summary import Record
+from bench.analyse.runs.rows import Record
 from bench.analyse.stats.arrays import Floats
 from bench.analyse.sweeps.designed import Place, Sweep
 from bench.analyse.sweeps.layer_cost import Estimate, implied

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bench.analyse.runs.summary import Record, place_label
+from bench.analyse.runs.rows import Record, place_label
 from bench.analyse.stats.arrays import Floats
 from bench.analyse.stats.estimators import log_interval
 from bench.spec.columns import TIME, TOLD

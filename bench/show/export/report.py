@@ -13,8 +13,9 @@ from bench.analyse.claims.answers import Verdict, p_words
 from bench.analyse.claims.claims import BY_ID
 from bench.analyse.claims.judge import Verdicts, judge
 from bench.analyse.runs import noise_floor
+from bench.analyse.runs.facts import sentences, summarise
+from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.runs.summary import records_of, sentences, summarise
 from bench.show.text import run_facts, terminal
 from bench.show.text.claims import cells, effect, of_several, where
 from bench.spec.columns import SCHEMA_VERSION

@@ -14,8 +14,8 @@ from bench.analyse.claims.bottleneck import seconds
 from bench.analyse.claims.claims import BY_ID
 from bench.analyse.claims.judge import Verdicts
 from bench.analyse.claims.published import Published
+from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.runs.summary import records_of
 from bench.analyse.sweeps.crossover import crossovers, sentences
 from bench.analyse.sweeps.designed import find
 from bench.analyse.sweeps.layer_cost import implied

@@ -18,8 +18,8 @@ from bench.analyse.claims.answers import ANSWERS, PREDICTED_ANSWERS, Answer, Eff
 from bench.analyse.claims.claims import BY_ID
 from bench.analyse.claims.judge import Verdicts
 from bench.analyse.runs import noise_floor
+from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.runs.summary import records_of
 from bench.show.plots import panels, style
 from bench.show.text.claims import effect, where
 from bench.spec.format import listed

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.runs.summary import records_of
 from bench.analyse.sweeps.crossover import Crossover, crossovers, found_words, predicted_words
 from bench.analyse.sweeps.designed import find
 from bench.show.plots import panels, style

@@ -11,8 +11,8 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.runs.summary import records_of
 from bench.analyse.sweeps.designed import Place, Sweep, find
 from bench.analyse.sweeps.layer_cost import Estimate, implied
 from bench.show.plots import panels, style

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.analyse.runs.summary import Record
+from bench.analyse.runs.rows import Record
 from bench.show.text.ways import USUAL, WORDS, word_or_nothing
 
 MOST_SERIES = 6  # in one panel, before a field moves to panels of its own

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
+from bench.analyse.runs.rows import Record, records_of
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.runs.summary import Record, records_of
 from bench.analyse.sweeps.kinds import unswept as no_sweep
 from bench.show.plots import style
 from bench.show.plots.facets import Channels, Facets

@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.analyse.runs.roofline import RATES, TOLERANCE, WINOGRAD, Key
+from bench.analyse.runs.rows import Record, records_of
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.runs.summary import Record, records_of
 from bench.show.plots import panels, style
 from bench.show.plots.facets import MOST_GROUPS
 from bench.show.text import titles

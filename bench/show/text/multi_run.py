@@ -10,7 +10,7 @@ from itertools import zip_longest
 from typing import TextIO
 
 from bench.analyse.runs.merged import Member, Together
-from bench.analyse.runs.summary import SERIES, Record, records_of
+from bench.analyse.runs.rows import SERIES, Record, records_of
 from bench.analyse.sweeps.kinds import sweep_of_shapes
 from bench.analyse.sweeps.kinds import unswept as no_sweep
 from bench.show.text import run_facts, terminal

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.analyse.claims.bottleneck import of_the_host
+from bench.analyse.runs.facts import summarise
+from bench.analyse.runs.rows import Record, records_of
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.runs.summary import Record, records_of, summarise
 from bench.analyse.sweeps.designed import Sweep, find
 from bench.analyse.sweeps.kinds import sweep_of_shapes
 from bench.analyse.sweeps.layer_cost import implied

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
+from bench.analyse.runs.rows import Record, records_of
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.runs.summary import Record, records_of
 from bench.show.text.terminal import MOST_ROWS, console_on, print_table
 from bench.spec.columns import TOOLS
 

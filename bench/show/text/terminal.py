@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
+from bench.analyse.runs.facts import sentences, summarise
+from bench.analyse.runs.rows import SERIES, Record, place_label, records_of
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.runs.summary import SERIES, Record, place_label, records_of, sentences, summarise
 from bench.spec.columns import FAILED, MEASURED, PREDICTED, TOLD
 from bench.spec.devices.device_names import is_predicted
 from bench.spec.format import digits, times

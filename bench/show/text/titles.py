@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.analyse.runs.summary import Record, Tally, promises, tally
+from bench.analyse.runs.facts import Tally, promises, tally
+from bench.analyse.runs.rows import Record
 from bench.show.text.ways import ways
 from bench.spec.columns import TOLD
 from bench.spec.devices.device_names import in_words, is_predicted

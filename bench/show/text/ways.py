@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from bench.analyse.runs.summary import Record
+from bench.analyse.runs.rows import Record
 from bench.analyse.sweeps.designed import Place, Sweep
 from bench.spec.devices.device_names import in_words, is_cpu
 

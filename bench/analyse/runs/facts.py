@@ -6,24 +6,18 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import pandas as pd
 
+from bench.analyse.runs.rows import Record, place_label, records_of
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.stats import estimators
 from bench.spec.columns import FAILED, TOLD
-from bench.spec.devices.device_names import in_words, is_cpu, is_predicted
+from bench.spec.devices.device_names import is_predicted
 from bench.spec.format import duration, interval, percent, shapes, share, times
 from bench.spec.interval import Interval
 
-SERIES = ("device", "threads", "layout", "dtype", "mode", "pass", "allocator", "waiting")
-"""How a block is run, apart from its shape: a series of a plot, a column of the table, a line of the summary."""
-
 MOST_REASONS = 2  # why rows were skipped that a sentence gives; pairs.csv has them all
-_USUAL = {"dtype": "fp32", "mode": "eager", "pass": "inference", "allocator": "retain", "waiting": "default"}
-Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,17 +100,6 @@ def by_block(records: Sequence[Record]) -> tuple[Tally, ...]:
     for r in records:
         groups.setdefault((r["device"], r["block"], r["baseline"]), []).append(r)
     return tuple(tally(rows, device) for (device, *_), rows in groups.items())
-
-
-def records_of(frame: pd.DataFrame) -> list[Record]:
-    """A frame's rows as plain dicts, with None for what is missing."""
-    names = [str(name) for name in frame.columns]
-    # Column by column: pandas' own to_dict takes five times as long for a frame of few rows.
-    columns = [
-        [None if missing else value for value, missing in zip(column.tolist(), column.isna().tolist(), strict=True)]
-        for column in (frame[name] for name in frame.columns)
-    ]
-    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
 def tally(rows: Sequence[Record], place: str) -> Tally:
@@ -219,15 +202,3 @@ def _time(summary: Summary) -> list[str]:
         return []
     over = f" over {summary.sessions} sessions" if summary.sessions > 1 else ""
     return [f"{summary.timed_share * 100:.0f} % of {duration(summary.wall_s)}{over} went into samples"]
-
-
-def place_label(row: Record, but: Sequence[str] = ()) -> str:
-    """How a row was run, in words: `cpu, 1 thread, channels_last`; what is usual goes unsaid, and so do the fields `but`."""
-    words = [] if "device" in but else [in_words(row["device"])]
-    if "threads" not in but and is_cpu(row["device"]):
-        words.append(f"{row['threads']} thread{'s' if row['threads'] != 1 else ''}")
-    words += [] if "layout" in but else [str(row["layout"])]
-    for name, usual in _USUAL.items():
-        if name not in but and row[name] != usual:
-            words.append(f"{name} {row[name]}" if name in ("allocator", "waiting") else str(row[name]))
-    return ", ".join(words)

@@ -1,0 +1,39 @@
+"""Rows of a run's tables as plain dicts, and how each was run in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from bench.spec.devices.device_names import in_words, is_cpu
+
+Record = Mapping[str, Any]
+SERIES = ("device", "threads", "layout", "dtype", "mode", "pass", "allocator", "waiting")
+"""How a block is run, apart from its shape: a series of a plot, a column of the table, a line of the summary."""
+
+_USUAL = {"dtype": "fp32", "mode": "eager", "pass": "inference", "allocator": "retain", "waiting": "default"}
+
+
+def records_of(frame: pd.DataFrame) -> list[Record]:
+    """A frame's rows as plain dicts, with None for what is missing."""
+    names = [str(name) for name in frame.columns]
+    # Column by column: pandas' own to_dict takes five times as long for a frame of few rows.
+    columns = [
+        [None if missing else value for value, missing in zip(column.tolist(), column.isna().tolist(), strict=True)]
+        for column in (frame[name] for name in frame.columns)
+    ]
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def place_label(row: Record, but: Sequence[str] = ()) -> str:
+    """How a row was run, in words: `cpu, 1 thread, channels_last`; what is usual goes unsaid, and so do the fields `but`."""
+    words = [] if "device" in but else [in_words(row["device"])]
+    if "threads" not in but and is_cpu(row["device"]):
+        words.append(f"{row['threads']} thread{'s' if row['threads'] != 1 else ''}")
+    words += [] if "layout" in but else [str(row["layout"])]
+    for name, usual in _USUAL.items():
+        if name not in but and row[name] != usual:
+            words.append(f"{name} {row[name]}" if name in ("allocator", "waiting") else str(row[name]))
+    return ", ".join(words)
