@@ -88,10 +88,25 @@ def test_every_target_is_sound_and_prints_what_it_runs(target):
 
 
 def test_documents_name_only_targets_that_exist():
-    for name in ("README.md", "README.zh-CN.md", "CONTRIBUTING.md", "CHANGELOG.md"):
+    for name in ("README.md", "README.zh-CN.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "CHANGELOG.md"):
         text = (ROOT / name).read_text(encoding="utf-8")
         named = re.findall(r"(?:^|`)make ([a-z][a-z-]*)", text, re.MULTILINE)
         assert set(named) <= set(TARGETS), name
+
+
+def test_the_map_of_the_code_names_every_room_and_only_what_is_there():
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    rooms = [file.parent.relative_to(ROOT / "bench") for file in (ROOT / "bench").glob("*/**/__init__.py")]
+    for room in rooms:
+        assert f"`bench/{room}/`" in text or f"`{room}/`" in text, room
+    named = re.findall(r"`((?:bench|tests|tools|results|spec|measure|analyse|show)/[\w/.*-]*)`", text)
+    assert len(named) > 30
+    for path in named:
+        inside = "" if path.split("/")[0] in ("bench", "tests", "tools", "results") else "bench/"
+        assert list(ROOT.glob(inside + path)), path
+    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    for path in re.findall(r"`((?:bench|tests|tools|docs|results)/[\w/.-]+)`", contributing):
+        assert (ROOT / path).exists(), path
 
 
 def test_variables_reach_the_bench_line():

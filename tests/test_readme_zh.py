@@ -146,10 +146,9 @@ def test_both_say_the_same():
 
 
 def test_tables_name_the_same_things_in_the_same_order():
-    """Verbs, pictures and the words of the glossary; what can be added is named in Chinese."""
-    *named, _ = first_cells(ENGLISH)
-    *named_in_chinese, _ = first_cells(CHINESE)
-    assert named_in_chinese == named
+    """Verbs, pictures and the words of the glossary."""
+    named = first_cells(ENGLISH)
+    assert first_cells(CHINESE) == named
     assert len(named) == 3
 
 

@@ -5,7 +5,7 @@ time of the standard network or block / the time of the separable one, so above 
 rows compare networks of unlike make (MobileNetV1 against ResNet-18), few a block with its own twin. Nothing here was
 measured by us, and no verdict on a machine rests on it.
 
-`python -m bench.analyse.evidence` prints the tables of docs/EVIDENCE.md.
+`python -m bench.analyse.claims.published` prints the tables of docs/EVIDENCE.md.
 """
 
 from __future__ import annotations
