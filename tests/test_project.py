@@ -14,6 +14,7 @@ import pytest
 import torch
 from importlinter.cli import lint_imports
 
+import bench
 from bench.spec.config import config
 from bench.spec.plan import plan
 from tools import python_fits
@@ -263,8 +264,10 @@ def test_every_config_makes_a_plan(file):
     assert made.active
 
 
-def test_the_changelog_tells_what_is_unreleased():
-    assert "\n## [Unreleased]\n" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+def test_the_changelog_tells_what_is_unreleased_and_what_this_version_brought():
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert "\n## [Unreleased]\n" in text
+    assert re.search(rf"\n## {re.escape(bench.__version__)} - \d{{4}}-\d\d-\d\d\n", text)
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="a source archive does not say what git ignores")
