@@ -110,6 +110,14 @@ def test_the_map_of_the_code_names_every_room_and_only_what_is_there():
         assert (ROOT / path).exists(), path
 
 
+def test_the_index_of_the_documents_has_a_line_for_each_page():
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    for page in set((ROOT / "docs").glob("*.md")) - {ROOT / "docs" / "README.md"}:
+        assert index.count(f"\n- [{page.name}]({page.name}): ") == 1, page.name
+    for target in re.findall(r"\]\(([^)]+)\)", index):
+        assert (ROOT / "docs" / target).is_file(), target
+
+
 def test_variables_reach_the_bench_line():
     line = make("-n", "bench", "PYTHON=py", "DEVICE=cuda", "CONFIG=c.yaml", "OUT=o", "SET=channels=8->16 kernel=3,5")
     assert line.stdout.splitlines()[-1].split() == (
