@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from importlinter.cli import lint_imports
 
 import bench
@@ -270,6 +271,19 @@ def test_every_config_makes_a_plan(file):
     made = plan.make(config.load(file)[0], ["cpu"], 2)
     assert made.name == file.stem
     assert made.active
+
+
+def test_the_hooks_and_the_workflow_call_what_is_here():
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
+    assert [repo["repo"] for repo in hooks] == ["local"]
+    for hook in hooks[0]["hooks"]:
+        python, tool = re.fullmatch(r"(\S+) -m (\w+(?: check| format)?)(?: --force-exclude)?", hook["entry"]).groups()
+        assert (hook["language"], python) == ("system", ".venv/bin/python")
+        assert f"$(PY) -m {tool}" in MAKEFILE
+    job = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))["jobs"]["ci"]
+    assert all(re.search(r"@v\d+$", step["uses"]) for step in job["steps"] if "uses" in step)
+    (command,) = [step["run"] for step in job["steps"] if "run" in step]
+    assert (command, (ROOT / ".ci" / "run").is_file()) == ("bash .ci/run", True)
 
 
 def test_the_changelog_tells_what_is_unreleased_and_what_this_version_brought():
