@@ -100,4 +100,4 @@ def test_the_page_shows_the_table_that_the_command_prints():
     told = subprocess.run([sys.executable, "-m", "bench.analyse.claims.published"], cwd=ROOT, capture_output=True, text=True, check=True)  # fmt: skip
     assert told.stdout == evidence.markdown()
     page = (ROOT / "docs" / "EVIDENCE.md").read_text(encoding="utf-8")
-    assert page.endswith(evidence.markdown()), "print the tables with: python -m bench.analyse.evidence"
+    assert page.endswith(evidence.markdown()), "print the tables with: python -m bench.analyse.claims.published"
