@@ -24,7 +24,7 @@ from bench.analyse.claims.conditions import BLOCKS, Cell, Rows, Setup, Site, pri
 from bench.analyse.claims.judge import Verdicts, corrected, judge
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.stats.estimators import mean_of
-from bench.analyse.stats.multiple_testing import MARGIN
+from bench.analyse.stats.multiple_testing import EQUIVALENCE_MARGIN
 from bench.analyse.sweeps.designed import Place, Point, Sweep
 from bench.show.text import claims as words
 from bench.spec.interval import Interval, t_interval
@@ -531,11 +531,11 @@ def test_at_a_threshold_of_speed_each_answer_is_wrong_in_five_percent_at_most(sh
         return rules_speed.cpu_3x(drawn(cells_of(rng, CPU, math.log(SPEEDUP), shared)))
 
     def at_the_margin(rng: np.random.Generator) -> list[Verdict]:
-        return rules_speed.gpu_no_gain(drawn(cells_of(rng, GPU, MARGIN, shared)))
+        return rules_speed.gpu_no_gain(drawn(cells_of(rng, GPU, EQUIVALENCE_MARGIN, shared)))
 
     def apart_by_the_margin(rng: np.random.Generator) -> list[Verdict]:
         return rules_speed.device_by_block(
-            drawn(cells_of(rng, CPU, 1.0 + MARGIN, shared) + cells_of(rng, GPU, 1.0, shared))
+            drawn(cells_of(rng, CPU, 1.0 + EQUIVALENCE_MARGIN, shared) + cells_of(rng, GPU, 1.0, shared))
         )
 
     def no_slope(rng: np.random.Generator) -> list[Verdict]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from bench.analyse.claims.conditions import Cell, Site
 from bench.analyse.stats.arrays import Floats
-from bench.analyse.stats.multiple_testing import MARGIN, equivalent, p_value
+from bench.analyse.stats.multiple_testing import EQUIVALENCE_MARGIN, equivalent, p_value
 from bench.analyse.sweeps.designed import CONFIDENCE, combined
 from bench.spec.format import apart, marked
 from bench.spec.interval import Interval
@@ -173,7 +173,7 @@ def ruled(support: float, refute: float, same: float = 1.0) -> Ruling:
 def margin_of(cells: Sequence[Cell]) -> float:
     """What does not matter, in ln: 3 %, or the widest noise band of these rows' devices."""
     bands = [c.row["noise_band"] for c in cells if c.row["noise_band"] is not None]
-    return float(max([MARGIN, *bands]))
+    return float(max([EQUIVALENCE_MARGIN, *bands]))
 
 
 def within(margin: float) -> tuple[float, float]:

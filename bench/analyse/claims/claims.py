@@ -9,7 +9,7 @@ from typing import Any, Literal
 from bench.analyse.claims import rules_layers_or_macs, rules_memory, rules_speed
 from bench.analyse.claims.answers import BELOW, DEEP, FLAT, PROMISED, SPEEDUP, STEEP, Verdict
 from bench.analyse.claims.conditions import Rows
-from bench.analyse.stats.multiple_testing import MARGIN
+from bench.analyse.stats.multiple_testing import EQUIVALENCE_MARGIN
 
 DeviceKind = Literal["cpu", "gpu", "both", "any"]
 
@@ -94,7 +94,7 @@ CLAIMS: tuple[Claim, ...] = (
         rule="the interval lies at or below 1 + margin (SUPPORTED) or above it (REFUTED); within ±margin by two one-sided tests: EQUIVALENT",
         alternatives=(_BASELINE, _SETTINGS, "a batch too small for the device", "the host's speed at submitting calls"),
         device_kind="gpu",
-        margin=MARGIN,
+        margin=EQUIVALENCE_MARGIN,
         to_measure="no accelerator in these runs: make reproduce DEVICE=cpu,cuda",
         judge=rules_speed.gpu_no_gain,
     ),
@@ -134,7 +134,7 @@ CLAIMS: tuple[Claim, ...] = (
         rule="the interval of speedup on the CPU / speedup on the accelerator lies above 1 + margin (SUPPORTED) or below 1 - margin (REFUTED); within ±margin: EQUIVALENT",
         alternatives=("two machines that differ in more than the device", _SETTINGS, "the number of CPU threads"),
         device_kind="both",
-        margin=MARGIN,
+        margin=EQUIVALENCE_MARGIN,
         to_measure="no block and shape measured on a CPU and an accelerator: make bench DEVICE=cpu,cuda:0, or give both runs",
         judge=rules_speed.device_by_block,
     ),
@@ -145,7 +145,7 @@ CLAIMS: tuple[Claim, ...] = (
         rule="the slope of ln(speedup) on ln(threads) is surely below 0 (SUPPORTED) or above 0 (REFUTED), and from fewest to most threads it changes by more than the margin; within ±margin: EQUIVALENT",
         alternatives=("another kernel of the library for another number of threads", "clocks that fall as more cores work", "memory bandwidth that all cores share", "other programs on the cores"),
         device_kind="cpu",
-        margin=MARGIN,
+        margin=EQUIVALENCE_MARGIN,
         to_measure='no pair at two numbers of CPU threads: make bench SET="threads=1,all"',
         judge=rules_speed.parallelism,
     ),
@@ -156,7 +156,7 @@ CLAIMS: tuple[Claim, ...] = (
         rule="peak of standard / peak of separable is above 1 + margin in every cell (SUPPORTED), in none (REFUTED), or within ±margin in all (EQUIVALENT), each time it was measured; bytes are counted, so there is no test",
         alternatives=("buffers of the library's algorithm for the standard convolution", "the middle map that a separable block writes", "an allocator that rounds up"),
         device_kind="any",
-        margin=MARGIN,
+        margin=EQUIVALENCE_MARGIN,
         to_measure="no trial of separable against standard with peaks of memory: make bench",
         judge=rules_memory.memory,
     ),

@@ -11,7 +11,7 @@ from bench.analyse.claims.bottleneck import of_the_host
 from bench.analyse.claims.claims import CLAIMS, Claim
 from bench.analyse.claims.conditions import Rows, Site, gather
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.stats.multiple_testing import MARGIN, holm
+from bench.analyse.stats.multiple_testing import EQUIVALENCE_MARGIN, holm
 from bench.analyse.sweeps.designed import CONFIDENCE
 from bench.spec.columns import SCHEMA_VERSION
 from bench.spec.devices.device_names import is_predicted
@@ -50,7 +50,7 @@ class Verdicts:
             "schema_version": SCHEMA_VERSION,
             "runs": [{"run_id": r.run_id, "folder": r.folder.name, "devices": _devices(r)} for r in self.runs],
             "confidence": CONFIDENCE,
-            "margin": MARGIN,
+            "margin": EQUIVALENCE_MARGIN,
             "claims": [{**c.to_dict(), "verdicts": [v.to_dict() for v in self.of(c.id)]} for c in CLAIMS],
         }
 

@@ -12,7 +12,7 @@ from bench.analyse.claims.bottleneck import regime_of
 from bench.analyse.claims.conditions import BLOCKS, WORKLOAD, Rows, Site, contest_of, primary
 from bench.analyse.claims.rules_speed import about, cell_count
 from bench.analyse.runs.rows import Record
-from bench.analyse.stats.multiple_testing import MARGIN
+from bench.analyse.stats.multiple_testing import EQUIVALENCE_MARGIN
 from bench.spec.columns import MEASURED
 from bench.spec.format import capital, times
 
@@ -32,9 +32,9 @@ def _peaks(site: Site, cells: Sequence[Sequence[tuple[Record, Record]]], rows: R
     """`cells` are the twins of each workload, of which several experiments or runs may have measured one."""
     each = [[math.log(base["memory_peak_bytes"] / thin["memory_peak_bytes"]) for base, thin in own] for own in cells]
     logs = [x for own in each for x in own]
-    less, not_less = (sum(all((x > MARGIN) is over for x in own) for own in each) for over in (True, False))
+    less, not_less = (sum(all((x > EQUIVALENCE_MARGIN) is over for x in own) for own in each) for over in (True, False))
     answer: Answer = "UNDECIDED"
-    if all(abs(x) <= MARGIN for x in logs):
+    if all(abs(x) <= EQUIVALENCE_MARGIN for x in logs):
         answer = "EQUIVALENT"
     elif len(each) in (less, not_less):
         answer = "SUPPORTED" if less else "REFUTED"
@@ -45,7 +45,7 @@ def _peaks(site: Site, cells: Sequence[Sequence[tuple[Record, Record]]], rows: R
     return Verdict(
         claim="memory", site=site, runs=runs, about=about(BLOCKS), answer=answer, regime=regime_of(rows, site).word,
         why=f"standard holds {times(math.exp(mean))} as much at its peak{beside}, and {cell_count(less)} of {len(each)} hold less by over 3 %: the maps between layers count, weights and input don't",
-        effect=Effect("peak of standard / peak of separable", math.exp(mean), math.exp(min(logs)), math.exp(max(logs)), "ratio; its range over cells", within(MARGIN)),
+        effect=Effect("peak of standard / peak of separable", math.exp(mean), math.exp(min(logs)), math.exp(max(logs)), "ratio; its range over cells", within(EQUIVALENCE_MARGIN)),
         cells=Count(len(each), math.exp(min(logs)), math.exp(max(logs)), less, not_less, "a count of bytes has no sampling interval"),
         notes=_again(each, len(runs)),
     )  # fmt: skip

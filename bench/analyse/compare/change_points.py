@@ -18,7 +18,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from bench.analyse.compare.compare import MARGIN, Quantity, Verdict, beyond, judge, readings
+from bench.analyse.compare.compare import CHANGE_MARGIN, Quantity, Verdict, beyond, judge, readings
 from bench.analyse.compare.environment_diff import Difference, differences, other_machine
 from bench.analyse.compare.row_matching import Record, kind, match
 from bench.analyse.runs.run_folder import Run
@@ -73,7 +73,7 @@ class History:
         return np.asarray((self.logs - self.logs[0]).mean(axis=1), dtype=np.float64)
 
 
-def read(runs: Sequence[Run], quantity: Quantity = "speedup", margin: float = MARGIN) -> History:
+def read(runs: Sequence[Run], quantity: Quantity = "speedup", margin: float = CHANGE_MARGIN) -> History:
     """The runs in the order in which they were started.
 
     UserError for fewer than three, for one that does not say when it started or was given twice, for one of another machine, and where no row is

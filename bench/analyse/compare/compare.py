@@ -23,7 +23,7 @@ from bench.spec.errors import UserError
 from bench.spec.interval import Interval
 
 _Place = tuple[str, int | None]  # a kind of device and the threads
-MARGIN = 0.05  # a change that matters
+CHANGE_MARGIN = 0.05  # a smaller change from run to run does not matter
 CARDS = 0.08  # what cards of one model differ by, on average: Sinha et al. 2022 (SC22, arXiv:2208.11035)
 Verdict = Literal["SLOWER", "FASTER", "AMBIGUOUS", "CONFOUNDED", "NOT MEASURED", "SAME"]
 VERDICTS: tuple[Verdict, ...] = ("SLOWER", "FASTER", "AMBIGUOUS", "CONFOUNDED", "NOT MEASURED", "SAME")
@@ -156,13 +156,13 @@ class Comparison:
         return tuple(k for k in KEYS if not (self.across and k in ("device", *CPU_ONLY)))
 
 
-def compare(a: Run, b: Run, margin: float = MARGIN, correction: Correction = "benjamini-hochberg") -> Comparison:
+def compare(a: Run, b: Run, margin: float = CHANGE_MARGIN, correction: Correction = "benjamini-hochberg") -> Comparison:
     """Run B against run A, in time linear in the number of rows."""
     return compare_all([a, b], margin, correction)[0]
 
 
 def compare_all(
-    runs: Sequence[Run], margin: float = MARGIN, correction: Correction = "benjamini-hochberg"
+    runs: Sequence[Run], margin: float = CHANGE_MARGIN, correction: Correction = "benjamini-hochberg"
 ) -> tuple[Comparison, ...]:
     """Each run against the first. The correction is made over all rows of a quantity in all comparisons.
 

@@ -18,7 +18,7 @@ from scipy import special, stats
 from bench.analyse.stats.arrays import Floats
 from bench.spec.interval import Interval, t_quantile
 
-MARGIN = 0.03  # ln: a difference that does not matter
+EQUIVALENCE_MARGIN = 0.03  # ln: within it a block is as fast as its baseline
 Verdict = Literal["faster", "slower", "same", "undecided"]
 
 
@@ -45,12 +45,12 @@ def equivalent(interval: Interval, margin: float, confidence: float = 0.95) -> f
 def verdict(interval: Interval, band: float, confidence: float = 0.95) -> Verdict | None:
     """What an interval of ln(speedup) says of a row; None where it is of one process and says nothing.
 
-    same: within ±MARGIN or, if that is wider, the noise band of `bench aa`, by two one-sided tests. faster, slower: it
-    excludes 0, and its mean lies beyond the band. undecided: none of them.
+    same: within ±EQUIVALENCE_MARGIN or, if that is wider, the noise band of `bench aa`, by two one-sided tests. faster,
+    slower: it excludes 0, and its mean lies beyond the band. undecided: none of them.
     """
     if not math.isfinite(interval.half_width):
         return None
-    if equivalent(interval, max(MARGIN, band), confidence) <= 1 - confidence:
+    if equivalent(interval, max(EQUIVALENCE_MARGIN, band), confidence) <= 1 - confidence:
         return "same"
     if abs(interval.mean) <= max(interval.half_width, band):
         return "undecided"
