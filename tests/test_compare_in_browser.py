@@ -7,8 +7,7 @@ import pytest
 from bench.analyse.compare.change_points import read as read_history
 from bench.analyse.compare.compare import compare
 from bench.analyse.runs import run_folder
-from bench.show import compare_write
-from bench.show.pages import history as history_page
+from bench.show import write
 from tests import browser
 from tests.synthetic import Story
 from tests.test_compare import other, planted
@@ -28,8 +27,10 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     a = other(folder / "a", Story(run_id="a"))
     b = other(folder / "b", Story(planted, run_id="b", seed=2, processes=8), environment={"torch": "2.14.0"})
     days = [written(folder / "days", d, Story(slower, run_id=f"day {d}", seed=d) if d >= 7 else Story(run_id=f"day {d}", seed=d)) for d in range(1, 13)]  # fmt: skip
-    _, history = history_page.write(read_history([run_folder.read(d) for d in days]), "bench compare --history", folder)
-    return {"compare": compare_write.write([compare(a, b)], "bench compare a b", folder).page.as_uri(), "history": history.as_uri()}  # fmt: skip
+    _, history = write.write_history(
+        read_history([run_folder.read(d) for d in days]), "bench compare --history", folder
+    )
+    return {"compare": write.write_comparisons([compare(a, b)], "bench compare a b", folder).page.as_uri(), "history": history.as_uri()}  # fmt: skip
 
 
 @pytest.fixture(params=["compare", "history"])

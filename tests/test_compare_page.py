@@ -16,7 +16,7 @@ from bench import cli
 from bench.analyse.compare.change_points import read as read_history
 from bench.analyse.compare.compare import Comparison, compare, compare_all
 from bench.analyse.runs import run_folder
-from bench.show import compare_write
+from bench.show import write
 from bench.show.export.compare import as_csv
 from bench.show.pages import compare as compare_page
 from bench.show.pages import compare_rows, history
@@ -47,7 +47,7 @@ def found(a: run_folder.Run, tmp_path_factory: pytest.TempPathFactory) -> Compar
 
 @pytest.fixture(scope="module")
 def written_page(found: Comparison, tmp_path_factory: pytest.TempPathFactory) -> str:
-    made = compare_write.write([found], COMMAND, tmp_path_factory.mktemp("page"))
+    made = write.write_comparisons([found], COMMAND, tmp_path_factory.mktemp("page"))
     return made.page.read_text(encoding="utf-8")
 
 

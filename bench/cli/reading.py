@@ -199,7 +199,7 @@ def compare(
             with readers_may_leave():
                 words.show(compared)
     if html is not None or not json_:
-        from bench.show import compare_write
+        from bench.show import write
 
         told = {
             "margin": margin,
@@ -209,9 +209,12 @@ def compare(
             "out": out,
             "html": html,
         }
-        written = compare_write.write(found, as_typed("compare", folders, told), out, html)
+        views = write.write_comparisons(found, as_typed("compare", folders, told), out, html)
         if not json_:
-            say("\n".join([*written.words(), *([f"rows: {csv}"] if csv is not None else [])]))
+            drawn = [f"picture: {path}" for files in views.pictures for path in files if path.suffix == ".png"]
+            say("\n".join([*(drawn or ["no picture: no row was measured in both"]), f"page: {views.page}"]))
+            if csv is not None:
+                say(f"rows: {csv}")
         if asked is not None and not json_:
             say(words.gate(asked))
     if asked is not None and asked.failing:
@@ -235,12 +238,12 @@ def _history(folders: list[Path], margin: str, by: str, out: Path | None, html: 
     else:
         with readers_may_leave():
             words.show(found)
-    from bench.show.pages import history as history_page
+    from bench.show import write
 
     command = as_typed(
         "compare", folders, {"margin": margin, "by": by if by == "times" else None, "out": out, "html": html}
     )
-    picture, page = history_page.write(found, command + " --history", out or Path("results") / "history", html)
+    picture, page = write.write_history(found, command + " --history", out or write.RESULTS / "history", html)
     if not json_:
         say(f"picture: {picture}\npage: {page}")
 

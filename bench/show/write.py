@@ -1,4 +1,4 @@
-"""Make, or make again, the views of a results folder: its tables, its pictures and its page."""
+"""Write the tables, pictures and pages of a run, of several runs, of a comparison and of a history."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.analyse.claims.judge import Verdicts, judge
+from bench.analyse.compare.change_points import History
+from bench.analyse.compare.compare import Comparison
 from bench.analyse.drivers import observations
 from bench.analyse.drivers.explain import Drivers, explain
 from bench.analyse.runs import noise_floor
@@ -18,6 +20,8 @@ from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run, read, write_tables, write_text
 from bench.analyse.sweeps import designed
 from bench.show.export import reproduction
+from bench.show.pages import compare as compare_page
+from bench.show.pages import history as history_page
 from bench.show.pages import multi_run, report
 from bench.show.plots import (
     claims_forest,
@@ -32,9 +36,12 @@ from bench.show.plots import (
     style,
     time_breakdown,
 )
+from bench.show.plots import compare as compare_pictures
 from bench.show.plots import drivers as drivers_picture
+from bench.show.plots import history as history_picture
 from bench.spec.errors import UserError
 
+RESULTS = Path("results")
 _PICTURES = (
     speedup,
     devices,
@@ -58,6 +65,14 @@ class Views:
     verdicts: Verdicts
     tables: tuple[Path, ...]
     pictures: tuple[Path, ...]
+    page: Path
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonViews:
+    """The pictures of each comparison, .png and .svg, and the page over all of them."""
+
+    pictures: tuple[tuple[Path, ...], ...]
     page: Path
 
 
@@ -111,7 +126,7 @@ def page_of(folders: Sequence[Path], out: Path | None) -> Path | None:
         return out
     names = [folder.name for folder in whole]
     more = [f"{len(names) - 2}-more"] if len(names) > 3 else names[2:]
-    return Path("results") / f"report-{'-'.join([*names[:2], *more])}.html"
+    return RESULTS / f"report-{'-'.join([*names[:2], *more])}.html"
 
 
 def write_together(joined: Together, path: Path, alone: Sequence[Verdicts] = ()) -> tuple[Path, ...]:
@@ -132,6 +147,31 @@ def write_together(joined: Together, path: Path, alone: Sequence[Verdicts] = ())
         drawn += () if figure is None else style.save(figure, into, name)
     write_text(path, multi_run.text(joined, found, drawn))
     return (path, *drawn)
+
+
+def write_comparisons(
+    comparisons: Sequence[Comparison], command: str, out: Path | None = None, html: Path | None = None
+) -> ComparisonViews:
+    """Draw all comparisons and write one page over them, which names `command` as its maker.
+
+    Two runs have one folder: `out`, or results/compare-A-B. Of more runs each comparison has a folder compare-A-B in `out`
+    or results, and the page is written beside these folders. `html` is another path for the page.
+    """
+    several = len(comparisons) > 1
+    names = [f"compare-{c.a.run_id}-{c.b.run_id}" for c in comparisons]
+    folders = [out if out and not several else (out or RESULTS) / name for name in names]
+    pictures = tuple(compare_pictures.draw(c, folder) for c, folder in zip(comparisons, folders, strict=True))
+    page = html or (folders[0].parent if several else folders[0]) / compare_page.NAME
+    write_text(page, compare_page.text(comparisons, pictures, command))
+    return ComparisonViews(pictures, page)
+
+
+def write_history(history: History, command: str, folder: Path, html: Path | None = None) -> tuple[Path, Path]:
+    """Draw a history's picture into `folder` and write its page there, or to `html`. Returns the picture and the page."""
+    pictures = history_picture.draw(history, folder)
+    page = html or folder / history_page.NAME
+    write_text(page, history_page.text(history, pictures, command))
+    return pictures[0], page
 
 
 def _write_json(path: Path, told: dict[str, Any]) -> None:

@@ -9,12 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from bench.analyse.compare.change_points import ENOUGH_RUNS, Change, History
-from bench.analyse.runs.run_folder import write_text
 from bench.show.pages import rows_table
 from bench.show.pages.frame import inlined, render
 from bench.show.pages.rows_table import Cell, Column, Line
 from bench.show.pages.svg import Letters
-from bench.show.plots import history as picture
 from bench.show.text import history, run_facts
 from bench.show.text.compare import WAYS
 from bench.spec.format import interval, percent, times
@@ -44,14 +42,6 @@ class Turn:
     mean: str
     counts: tuple[tuple[str, int], ...]
     differences: tuple[tuple[str, str, str], ...]
-
-
-def write(found: History, command: str, folder: Path, html: Path | None = None) -> tuple[Path, Path]:
-    """Draw the picture into `folder` and write the page beside it, or where `html` says; returns both paths."""
-    drawn = picture.draw(found, folder)
-    page = html or folder / NAME
-    write_text(page, text(found, drawn, command))
-    return drawn[0], page
 
 
 def text(found: History, pictures: tuple[Path, ...], command: str) -> str:
