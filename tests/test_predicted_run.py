@@ -303,7 +303,7 @@ def test_the_page_says_how_far_off_the_model_was_and_where_it_is_worse(foretold:
         assert f"and of its speedups within {speedup}, in data that was left out of its fit" in trust
     for worse in ("in training and under torch.compile", "channels_last at fp32", "large batches of many channels"):
         assert worse in trust
-    assert "docs/PREDICTION.md" in trust
+    assert "docs/PREDICTION_FIT.md" in trust
     for device in ("h100", "server_cpu"):
         for figure, other in known()[device].disagree.items():
             assert f"<li>Sources disagree on the {figure} of predicted {device}: {other}.</li>" in trust

@@ -108,6 +108,8 @@ def test_the_examples_of_the_page_are_devices(tmp_path):
     card, host = named(f"sim:{file}#my_card"), named(f"sim:{file}#our_host")
     assert card.title == "The card in our lab"
     assert (card.dispatch_s, card.launch_s, card.floor_s) == (DISPATCH_S, LAUNCH_S, FLOOR_S), "what the page says"
+    us = [f"{seconds * 1e6:.0f} us" for seconds in (DISPATCH_S, LAUNCH_S, FLOOR_S)]
+    assert f"`dispatch_s` {us[0]}, `launch_s` {us[1]}, `floor_s` (the least time of a kernel) {us[2]}" in page
     assert f'"{host.title}"' in page
     assert (host.units, host.dispatch_s) == (named("rtx5090").units, 25e-6)
 

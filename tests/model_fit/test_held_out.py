@@ -27,12 +27,15 @@ def test_the_side_of_1x_is_told_as_the_runs_and_the_fits_have_it():
     sources = list(dict.fromkeys(score["source"] for score in told()["checks"]))
     found = [side for name in sources for side in held_out.sides(own(name), parameters, apart)]
     assert found == told()["sides"]
-    said = report.markdown(told()).partition("## How far may I trust it?")[0]
-    for kind, name in (("gpu", "GPUs"), ("cpu", "CPUs")):
+    said = report.markdown(told())
+    (row,) = (line for line in said.splitlines() if line.startswith("| pairs of our runs on the right side of 1x |"))
+    cells = []
+    for kind in ("gpu", "cpu"):
         mine = [side for side in found if side["kind"] == kind]
         pairs, right = sum(s["pairs"] for s in mine), sum(s["right"][NO_DEVICE] for s in mine)
-        assert f"{name}, the side of 1x: of {pairs} pairs" in said
-        assert f"{right} ({100 * right / pairs:.0f} %) are predicted so" in said
+        cells.append(f"{right} of {pairs} ({100 * right / pairs:.0f} %)")
+        assert f" | {pairs} | {right} ({100 * right / pairs:.0f} %) | " in said
+    assert row.endswith(f" | {' | '.join(cells)} |")
 
 
 def test_a_speedup_on_the_wrong_side_of_1x_is_counted_as_wrong():

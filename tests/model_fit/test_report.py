@@ -1,16 +1,56 @@
-"""The page of errors is what the command prints."""
+"""docs/PREDICTION_FIT.md is what the command prints, and docs/PREDICTION.md quotes it."""
+
+import math
+import re
 
 import pytest
 
+from bench.spec.devices.device_entries import DISPATCH_S, LAUNCH_S
 from bench.spec.model.model_parameters import told
-from tests.model_fit.reference import ROOT
+from bench.spec.model.predictions import SLOWER
+from tests.model_fit.reference import ROOT, model_fit
 from tools.model_fit import report
-from tools.model_fit.cross_validation import FITTED
+from tools.model_fit.cross_validation import FITTED, NO_SOURCE
+
+GUIDE, APPENDIX = (
+    (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in ("PREDICTION", "PREDICTION_FIT")
+)
 
 
-def test_the_page_is_what_the_command_prints():
-    page = (ROOT / "docs" / "PREDICTION.md").read_text(encoding="utf-8")
-    assert page == report.markdown(told())
+def test_the_appendix_is_what_the_command_prints(capsys):
+    assert model_fit(capsys, "report") == (0, APPENDIX, "")
+
+
+def test_a_fit_without_runs_of_ours_is_reported_too():
+    assert "None yet." in report.markdown({**told(), "checks": [], "sides": [], "where": []})
+
+
+def test_the_guide_is_short_and_its_tables_are_those_of_the_appendix():
+    assert len(GUIDE.split()) < 900
+    rows = [line for line in GUIDE.splitlines() if line.startswith("|")]
+    assert len(rows) >= 12
+    assert set(rows) <= set(APPENDIX.splitlines())
+
+
+def test_the_figures_in_the_guides_words_are_those_of_the_fit():
+    words = " ".join(GUIDE.split())
+    (compiled,) = (row for row in told()["where"] if (row["kind"], row["sort"]) == ("gpu", "torch.compile"))
+    assert round(math.exp(-compiled["times"]["bias"])) == 3
+    assert "torch.compile on a GPU is predicted three times too fast" in words
+    unknown = told()["summary_on_unknown_hosts"]["gpu"][NO_SOURCE]["speedups"]
+    assert f"whose hosts are unknown, speedups of networks were off by {100 * math.expm1(unknown):.0f} %" in words
+    assert f"a `sim:` GPU is given {1e6 * (DISPATCH_S + LAUNCH_S):.0f} us an operator" in words.replace("A `", "a `")
+    assert SLOWER == 4
+    assert "Intervals allow for one four times slower" in words
+
+
+@pytest.mark.parametrize("page", [GUIDE, APPENDIX], ids=["guide", "appendix"])
+def test_every_link_leads_somewhere(page):
+    links = re.findall(r"\]\(([^)]+)\)", page)
+    assert links
+    for target, _, anchor in (link.partition("#") for link in links):
+        headings = re.findall(r"^#+ (.+)$", (ROOT / "docs" / target).read_text(encoding="utf-8"), re.MULTILINE)
+        assert not anchor or anchor in {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
 
 
 def test_the_page_says_of_each_goal_whether_it_is_met():

@@ -56,9 +56,9 @@ def calibrate(
     say("\n".join([*reporting.brief(found), f"written: {target}"]))
 
 
-@app.command(short_help="Print docs/PREDICTION.md: how far the model is off")
+@app.command(short_help="Print docs/PREDICTION_FIT.md: how far the model is off")
 def report() -> None:
-    """Print docs/PREDICTION.md: predicted against published, fitted and left out apart."""
+    """Print docs/PREDICTION_FIT.md: predicted against published, fitted and left out apart."""
     from bench.spec.model import model_parameters
     from tools.model_fit import report as reporting
 

@@ -46,7 +46,7 @@ def calibrate(folder: Path, runs: Sequence[Run]) -> dict[str, Any]:
     for kind in KINDS:
         mine = [row for row in rows if row.device.kind == kind]
         if not any(row.source != OURS for row in mine):
-            raise UserError(str(folder), f"no table in it is of a {kind}", "Name a folder that has both kinds (docs/PREDICTION.md).")  # fmt: skip
+            raise UserError(str(folder), f"no table in it is of a {kind}", "Name a folder that has both kinds (docs/PREDICTION_FIT.md).")  # fmt: skip
         parameters[kind] = _rounded(kind, fitting.fit(fitting.tabulate(mine)))
         fits = scoring.without(mine)
         left[kind] = {way: {part: _rounded(kind, p) for part, p in made.items()} for way, made in fits.items()}

@@ -59,7 +59,7 @@ HELD_UP, OF_SITE = (
     1.3,
     0.25,
 )  # samples that differ by more, in more than this share of a site's networks, tell of its host
-_HELP = "Name a folder with deepbench/, timm/ or torchbench/ in it (docs/PREDICTION.md)."
+_HELP = "Name a folder with deepbench/, timm/ or torchbench/ in it (docs/PREDICTION_FIT.md)."
 
 Counted = tuple[tuple[Kernel, int], ...]
 

@@ -140,7 +140,7 @@ def _foretold(run: Run) -> Iterator[str]:
         yield f"It is known to be worse {WORSE[kind]}."
     if kinds:
         models = dict.fromkeys(str(_object(_object(seen[d]).get("prediction")).get("model") or "model") for d in kinds)
-        yield f"docs/PREDICTION.md sets it beside what was measured, table by table. A name such as {' or '.join(models)} is a fit's, by the hash of its parameters."
+        yield f"docs/PREDICTION_FIT.md sets it beside what was measured, table by table. A name such as {' or '.join(models)} is a fit's, by the hash of its parameters."
     for d in kinds:
         yield from disagreements(in_words(d), _object(_object(seen[d]).get("disagree")))
 

@@ -4,7 +4,7 @@ A kernel takes its floor, and then the longer of computing and moving (Williams 
 corner where the two are near each other. Computing: tiles of output are dealt out to the device's units in whole waves,
 by the tile that is done soonest. Moving: at the cache's rate as far as the kernel's bytes lie in the last-level cache,
 else at memory's. What is laid out anew for a convolution moves in passes of its own. What part of the peaks is reached is a
-parameter (model_parameters.py; docs/PREDICTION.md). What the host takes stands in host_model.py.
+parameter (model_parameters.py; docs/PREDICTION_FIT.md). What the host takes stands in host_model.py.
 """
 
 from __future__ import annotations

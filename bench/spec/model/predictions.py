@@ -18,7 +18,7 @@ WORSE = {
     "gpu": "in training and under torch.compile (small blocks take longer than predicted), in channels_last at fp32 (the same as contiguous to the model, slower on an H100) and in large batches of many channels at fp32 (where the library changes its algorithm, the separable block gains less than predicted)",
     "cpu": "in training and under torch.compile, of small blocks (how long the host takes for a call is told by no data sheet) and of large contiguous maps (laying them out anew takes longer than predicted on few cores)",
 }
-"""By kind of device where the model is known to be further off; docs/PREDICTION.md, "Where it fails, and why", has the figures."""
+"""By kind of device where the model is known to be further off; docs/PREDICTION_FIT.md, "Where it fails, and why", has the figures."""
 SLOWER = 4.0
 """A host of which nothing is told may be so many times slower than the 15 us that it is given for an operator; those that we know took 23 to 92."""
 OBSERVATIONS = 1000
