@@ -133,9 +133,9 @@ def test_a_label_names_what_departs_from_conv_norm_relu(choice, label):
         ("zzz", {}, f"Known blocks: {', '.join(BLOCKS)}."),
         ("depthwise", {}, "4 in cannot become 8 out"),
         ("standard", {"kernel": 4}, "padding same needs an odd kernel"),
-        ("grouped", {"c_in": 6}, "grouped: 6 channels in can't be shared out evenly to 4 groups. Take channels that"),
-        ("grouped", {"c_out": 6}, "6 channels out can't be shared out evenly"),
-        ("global_depthwise", {"c_out": 4, "depth": 2}, "it puts out one pixel, so nothing can be stacked on it"),
+        ("grouped", {"c_in": 6}, "grouped: 6 channels in can't be divided into 4 groups. Use channels that"),
+        ("grouped", {"c_out": 6}, "6 channels out can't be divided into 4 groups"),
+        ("global_depthwise", {"c_out": 4, "depth": 2}, "its output is one pixel, so it can't be stacked"),
     ],
 )
 def test_what_cannot_be_built_is_refused_in_one_line(name, sizes, words):
@@ -160,10 +160,10 @@ def test_a_kernel_that_does_not_fit_says_how_far_it_reaches():
 @pytest.mark.parametrize(
     ("choice", "words"),
     [
-        (BlockChoice("standard", groups=2), "standard: groups: 2: this block takes no such thing. Only grouped may have it."),
+        (BlockChoice("standard", groups=2), "standard: groups: 2: this block has no such option. Only grouped may have it."),
         (BlockChoice("resnet18", width=2.0), "Only mobilenet_v1, mobilenet_v1_standard, mobilenet_v2 may have it."),
-        (BlockChoice("grouped", groups=0), "grouped: groups: 0: it is below 1. Give one from 1 to 65536."),
-        (BlockChoice("mobilenet_v1", width=9.0), "it is above 8. Give one from 0.05 to 8."),
+        (BlockChoice("grouped", groups=0), "grouped: groups: 0: it is below 1. Give a number from 1 to 65536."),
+        (BlockChoice("mobilenet_v1", width=9.0), "it is above 8. Give a number from 0.05 to 8."),
     ],
 )  # fmt: skip
 def test_an_option_is_refused_where_it_means_nothing(choice, words):

@@ -19,9 +19,10 @@ from bench.show.plots import compare as compare_picture
 from bench.show.plots import networks, speedup
 from bench.show.text import terminal
 from bench.show.write import write_views
+from bench.spec.blocks.layers import FIXED_IN_NETWORKS
 from bench.spec.config.config import Timing, check
 from bench.spec.plan import plan_text
-from bench.spec.plan.plan import OF_BLOCKS, Plan, Trial, make
+from bench.spec.plan.plan import Plan, Trial, make
 from tests.shapes import ZOO
 from tests.synthetic import Story, write_run
 
@@ -81,7 +82,7 @@ def test_the_outline_tells_networks_without_the_fields_that_they_have_not():
     assert row[:4] == ["64px-b2", "1", "797", "M"]
     told = json.loads(plan_text.as_json(conf, plan))
     first = told["trials"][0]
-    assert {first[name] for name in OF_BLOCKS} == {None}
+    assert {first[name] for name in FIXED_IN_NETWORKS} == {None}
     assert (first["height"], first["batch"]) == (32, 1)
     assert first["arms"][2]["params"] == 4_231_976
     assert "kernel" not in told["experiments"]["nets"]["axes"]
@@ -98,7 +99,7 @@ def test_what_multiplies_nothing_has_no_ratio():
 
 def test_groups_that_do_not_divide_the_channels_are_a_reason_to_skip():
     plan = planned(["standard", "grouped"], channels=[6, 8])
-    assert [t.skip for t in plan.trials] == ["grouped: 6 channels in can't be shared out evenly to 4 groups", None]
+    assert [t.skip for t in plan.trials] == ["grouped: 6 channels in can't be divided into 4 groups", None]
 
 
 def test_batch_norm_is_not_trained_on_a_single_value():

@@ -180,7 +180,7 @@ def cost(
 
     from bench.spec.blocks.blocks import BlockChoice, kind_of
     from bench.spec.blocks.costs import ITEM_BYTES
-    from bench.spec.blocks.derivation import asked_shape, derive
+    from bench.spec.blocks.derivation import derive, shape_of
 
     whole = kind_of(block).network > 0
     if padding is not None:
@@ -194,7 +194,7 @@ def cost(
         "c_in": c_in, "c_out": c_out, "kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation,
         "depth": depth,
     }  # fmt: skip
-    shape = asked_shape(choice, None if size is None else pixels_of(size), batch, told)
+    shape = shape_of(choice, None if size is None else pixels_of(size), batch, told)
     derivation = derive(choice, shape, dtype, training=pass_ == "training")
     say(json.dumps(derivation.to_dict(), indent=2) if json_ else derivation.text())
 

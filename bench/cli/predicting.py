@@ -11,7 +11,7 @@ import typer
 from bench.cli.options import Json, near
 from bench.cli.output import say
 from bench.spec.devices.device_names import PREDICTED, is_predicted
-from bench.spec.errors import UserError
+from bench.spec.errors import UserError, nearest
 
 app = typer.Typer(
     help="What devices that aren't here would do, by a model whose error is known. Never a measurement.",
@@ -57,7 +57,6 @@ def crossover(
     """Map where separable would start to pay on a device, over batch and channels, as a table and a picture."""
     from bench.analyse.predict import crossover_map
     from bench.spec.blocks.costs import ITEM_BYTES
-    from bench.spec.config.validation_errors import nearest
     from bench.spec.devices.predicted_devices import named
 
     if "," in device:

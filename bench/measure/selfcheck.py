@@ -9,7 +9,7 @@ import torch
 from bench.measure.device.devices import Call, Device
 from bench.measure.modules import build_module
 from bench.spec.blocks.blocks import BlockChoice, Shape, build
-from bench.spec.errors import named
+from bench.spec.errors import typed_line
 
 APART = 0.1  # of each other, at most, for the two clocks on a long call
 LONG_NS = 50e6
@@ -70,4 +70,4 @@ def _launches(device: Device, once: Call) -> list[str]:
 
 
 def _failed(what: str, error: Exception) -> str:
-    return f"the self-check of {what} failed ({named(error)}): trust no row before make test-gpu passes"
+    return f"the self-check of {what} failed ({typed_line(error)}): trust no row before make test-gpu passes"

@@ -1,28 +1,47 @@
-"""The one exception that reaches a user (one line, exit status 2), and what to quote of any other."""
+"""UserError, the exception that a user sees as one line (exit status 2), its usual parts, and how to quote others."""
 
 from __future__ import annotations
 
+import difflib
 import reprlib
+from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A mistake that its maker can mend: where it stands, what was found, the rule it breaks, what to do instead."""
+    """A mistake that the user can correct: where it is, the value there, the rule it breaks, what to do instead."""
 
     def __init__(self, place: str, rule: str, remedy: str, value: object = None) -> None:
-        found = "" if value is None else f" {_short(value)}:"
+        quoted = "" if value is None else f" {_short(value)}:"
         end = "" if remedy.endswith((".", "?", ")")) else "."
-        line = " ".join(f"{place}:{found} {rule}. {remedy}{end}".split())
+        line = " ".join(f"{place}:{quoted} {rule}. {remedy}{end}".split())
         super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line))
         self.place, self.value, self.rule, self.remedy = place, value, rule, remedy
 
 
+def nearest(word: str, known: Iterable[str], otherwise: str, before: str = "") -> str:
+    """A remedy for an unknown word: the most similar known one, or all of them after `otherwise`; `before` each one."""
+    words = {w.casefold(): w for w in known}
+    near = difflib.get_close_matches(word.casefold(), words, 1)
+    if near:
+        return f"Did you mean {before}{words[near[0]]}?"
+    return f"{otherwise}: {', '.join(before + w for w in words.values())}."
+
+
+def check_bounds(place: str, value: float, bounds: tuple[float, float], whole: bool = False) -> None:
+    """UserError for a value outside of `bounds`, both included."""
+    low, high = bounds
+    if not low <= value <= high:
+        rule = f"it is below {low:g}" if value < low else f"it is above {high:g}"
+        raise UserError(place, rule, f"Give a {'whole ' if whole else ''}number from {low:g} to {high:g}.", value)
+
+
 def first_line(error: BaseException, most: int = 300) -> str:
-    """The first line of an error's text, at most so many letters of it; the error's name where it has no text."""
+    """The first line of an error's text, cut after `most` characters; the error's type where it has no text."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:most]
 
 
-def named(error: BaseException) -> str:
-    """The same behind the error's name: `RuntimeError: out of luck`."""
+def typed_line(error: BaseException) -> str:
+    """The error's type and its first line: `RuntimeError: out of luck`."""
     return f"{type(error).__name__}: {first_line(error, 200) if str(error).strip() else ''}"
 
 

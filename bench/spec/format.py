@@ -119,9 +119,14 @@ def share(value: float) -> str:
     return f"{value * 100:.0f} %"
 
 
+def plural(count: int, noun: str) -> str:
+    """1, 'shape' -> '1 shape'; 1500, 'shape' -> '1,500 shapes'."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def shapes(count: int) -> str:
     """1 -> '1 shape', 15 -> '15 shapes'."""
-    return f"{count} shape{'s' if count != 1 else ''}"
+    return plural(count, "shape")
 
 
 def duration(seconds: float) -> str:

@@ -8,7 +8,7 @@ import torch
 
 from bench.measure.device.diagnosis import why_not
 from bench.measure.device.telemetry import Nvml
-from bench.spec.errors import named
+from bench.spec.errors import typed_line
 
 KINDS = ("cpu", "cuda", "xpu", "mps")
 PRESENT = "present: "
@@ -28,7 +28,7 @@ def cards() -> dict[str, dict[str, Any]]:
         count = torch.cuda.device_count() if torch.version.cuda and why_not("cuda") is None else 0
         known = {f"cuda:{i}": Nvml(torch.cuda.get_device_properties(i)) for i in range(count)}
     except Exception as error:  # noqa: BLE001 (a card that is not well must not cost the other answers)
-        return {"cuda": {"why": named(error)}}
+        return {"cuda": {"why": typed_line(error)}}
     return {name: card.read() | {"programs": card.programs(), "why": card.why} for name, card in known.items()}
 
 
@@ -43,7 +43,7 @@ def _told(kind: str) -> str:
         refused = why_not(kind)
         return PRESENT + _name(kind) if refused is None else f"{refused.rule}. {refused.remedy}"
     except Exception as error:  # noqa: BLE001 (a driver that is not well raises what it likes)
-        return f"torch fails to look at it: {named(error)}"
+        return f"torch fails to look at it: {typed_line(error)}"
 
 
 def _name(kind: str) -> str:

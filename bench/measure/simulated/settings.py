@@ -6,8 +6,7 @@ import math
 import os
 from dataclasses import dataclass, fields
 
-from bench.spec.config.validation_errors import nearest
-from bench.spec.errors import UserError
+from bench.spec.errors import UserError, nearest
 
 ENVIRONMENT = "BENCH_SIM"
 ENGINES = ("virtual", "threads")

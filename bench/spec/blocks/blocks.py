@@ -1,15 +1,14 @@
-"""Blocks and networks as data: the same few words give the torch module, the exact cost, the label and the table row."""
+"""Every block and network by name (BLOCKS), their options and bounds, and build(), which gives the layers at a shape."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 
 from bench.spec.blocks import networks, zoo
 from bench.spec.blocks.layers import CONVOLUTIONS, Block, Items, Layer, Padding, Residual, Shape, changed
-from bench.spec.errors import UserError
+from bench.spec.errors import UserError, check_bounds, nearest
 
 __all__ = [
     "BLOCKS", "BOUNDS", "EVEN_KERNEL", "OPTIONS", "Block", "BlockChoice", "Kind", "Layer", "Padding", "Shape", "build",
@@ -24,7 +23,7 @@ BOUNDS: dict[str, tuple[int, int]] = {
     "dilation": (1, 64),
     "depth": (1, 256),
 }
-"""Least and most of each whole number of a shape. Beyond them it is a slip of the pen."""
+"""Least and most of each whole number of a shape."""
 
 OPTIONS: dict[str, tuple[float, float]] = {
     "groups": (1, 65536),
@@ -32,24 +31,24 @@ OPTIONS: dict[str, tuple[float, float]] = {
     "rate": (1, 64),
     "width": (0.05, 8.0),
 }
-"""Least and most of what some blocks are told besides their shape; all but width are whole numbers."""
+"""Least and most of the options that some blocks have; all but width are whole numbers."""
 
 IMAGE_CHANNELS, CLASSES = 3, 1000  # of every network
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A block or network that can be asked for by name. Add one by adding a line to BLOCKS.
+    """A line of BLOCKS: what a name stands for.
 
-    `build` gives its items for a shape and its `options`, which are here with their values where they are not told.
-    `network` is the pixels of a network's own images, 0 for a block. `twin` names what a network is held against.
+    `build` gives the layers for a shape and the `options`, whose defaults stand here. `network`: pixels of a network's
+    usual images, 0 for a block. `twin`: the network that it is compared with.
     """
 
     build: Callable[..., Items]
     meaning: str
-    keeps_channels: bool = False  # puts out as many channels as it takes in
-    any_kernel: bool = False  # takes no notice of the kernel that is asked for
-    one_pixel: bool = False  # puts out one pixel, so that nothing can be stacked on it
+    keeps_channels: bool = False  # has as many channels out as in
+    any_kernel: bool = False  # ignores the kernel of the shape
+    one_pixel: bool = False  # its output is one pixel, so it can't be stacked
     options: Mapping[str, float] = field(default_factory=dict)
     network: int = 0
     twin: str = ""
@@ -85,11 +84,11 @@ BLOCKS: dict[str, Kind] = {
 
 @dataclass(frozen=True, slots=True)
 class BlockChoice:
-    """A block's name, how its convolutions are finished (batch norm, activation, a bias), and what it is told besides.
+    """A block's name, what follows its convolutions (batch norm, activation, a bias), and its options.
 
-    `again` is the same block once more, under a label of its own: what `bench aa` compares a block with. The options
-    are None where the block's own value holds: `groups`, `expansion`, `rate` of dilation, `width` multiplier. `factory`
-    is where a user's own comes from, as package.module:name, and `whole` whether it is a network.
+    `again`: the same block under a second label, which `bench aa` compares it with. An option (`groups`, `expansion`,
+    `rate` of dilation, `width` multiplier) is None for the block's default. `factory`: package.module:name of a user's
+    block; `whole`: that block is a network.
     """
 
     name: str
@@ -106,43 +105,43 @@ class BlockChoice:
 
     @property
     def label(self) -> str:
-        """The name, with whatever departs from the usual: `separable`, `separable(no norm)`, `grouped(groups 8)`."""
+        """The name and what differs from the default: `separable`, `separable(no norm)`, `grouped(groups 8)`."""
         plain = self.norm and self.act and not (self.bias or self.again)
         if plain and self.groups is self.expansion is self.rate is self.width is None:
-            return self.name  # as thousands do
-        told = [(name, value) for name in OPTIONS if (value := getattr(self, name)) is not None]
-        usual = BLOCKS[self.name].options if told and self.name in BLOCKS else {}
-        off = [f"{name} {value:g}" for name, value in told if value != usual.get(name)]
-        said = (("no norm", not self.norm), ("no relu", not self.act), ("bias", self.bias), ("again", self.again))
-        off += [word for word, true in said if true]
-        return self.name + (f"({', '.join(off)})" if off else "")
+            return self.name  # a fast path: a plan asks thousands of times
+        given = self._given_options()
+        default = BLOCKS[self.name].options if given and self.name in BLOCKS else {}
+        words = [f"{name} {value:g}" for name, value in given.items() if value != default.get(name)]
+        flags = (("no norm", not self.norm), ("no relu", not self.act), ("bias", self.bias), ("again", self.again))
+        words += [word for word, true in flags if true]
+        return self.name + (f"({', '.join(words)})" if words else "")
 
     @property
     def network(self) -> bool:
-        """Whether it is a network, which has channels, kernels and strides of its own."""
+        """Whether it is a network, whose channels, kernels and strides are fixed."""
         kind = BLOCKS.get(self.name)
         return self.whole or (kind is not None and kind.network > 0)
 
     @property
     def any_kernel(self) -> bool:
-        """Whether it takes no notice of the kernel, or may do as it likes with it."""
+        """Whether it ignores the kernel of the shape, or may: a user's block decides for itself."""
         return self.factory is not None or kind_of(self.name).any_kernel
 
+    def _given_options(self) -> dict[str, float]:
+        return {name: value for name in OPTIONS if (value := getattr(self, name)) is not None}
+
     def options(self) -> dict[str, float]:
-        """What its builder is told. UserError for an option that the block doesn't take, or one out of bounds."""
+        """The options for its builder. UserError for one that the block does not have, or one out of bounds."""
         if self.factory is not None:
             return {}
-        usual = kind_of(self.name).options
-        told = {name: value for name in OPTIONS if (value := getattr(self, name)) is not None}
-        for name, value in told.items():
-            takers = [word for word, kind in BLOCKS.items() if name in kind.options]
-            if name not in usual:
-                raise UserError(f"{self.name}: {name}", "this block takes no such thing", f"Only {', '.join(takers)} may have it.", value=value)  # fmt: skip
-            low, high = OPTIONS[name]
-            if not low <= value <= high:
-                rule = f"it is below {low:g}" if value < low else f"it is above {high:g}"
-                raise UserError(f"{self.name}: {name}", rule, f"Give one from {low:g} to {high:g}.", value=value)
-        return {**usual, **told}
+        default, given = kind_of(self.name).options, self._given_options()
+        for name, value in given.items():
+            place = f"{self.name}: {name}"
+            if name not in default:
+                takers = ", ".join(word for word, kind in BLOCKS.items() if name in kind.options)
+                raise UserError(place, "this block has no such option", f"Only {takers} may have it.", value)
+            check_bounds(place, value, OPTIONS[name])
+        return {**default, **given}
 
 
 EVEN_KERNEL = (
@@ -153,52 +152,44 @@ EVEN_KERNEL = (
 
 
 def kind_of(name: str) -> Kind:
-    """The block of that name. UserError where there is none."""
-    kind = BLOCKS.get(name)
-    if kind is None:
-        near = difflib.get_close_matches(name, BLOCKS, 1)
-        hint = f"Did you mean {near[0]}?" if near else f"Known blocks: {', '.join(BLOCKS)}"
-        raise UserError("block", "no such block", hint, value=name)
-    return kind
+    """The line of BLOCKS. UserError for an unknown name."""
+    if name not in BLOCKS:
+        raise UserError("block", "no such block", nearest(name, BLOCKS, "Known blocks"), name)
+    return BLOCKS[name]
 
 
 @lru_cache(maxsize=16384)
 def build(choice: BlockChoice, shape: Shape) -> Block:
-    """The block at a shape: `depth` copies, of which the first takes the stride and changes the channels.
+    """The block at a shape: `depth` copies, of which the first has the stride and changes the channels.
 
-    UserError for an unknown name, an even kernel with same padding, or a depthwise block asked to change channels; and
-    for a user's own, whose layers its factory alone knows.
+    UserError for an unknown name, an even kernel with same padding, a block that can't change the channels or be stacked,
+    and for a user's block, whose layers are not known before it runs.
     """
     if choice.factory is not None:
-        raise UserError(
-            choice.name, "its layers are its factory's, so its costs are counted as it runs", "Measure it: bench run."
-        )
+        raise UserError(choice.name, "its costs are counted as it runs, not by a formula", "Measure it: bench run.")
     kind = kind_of(choice.name)
     if kind.keeps_channels and shape.c_in != shape.c_out:
-        raise UserError(
-            choice.name,
-            f"it keeps the number of channels, so {shape.c_in} in cannot become {shape.c_out} out",
-            "Ask for as many channels out as in, or for block separable.",
-        )
+        rule = f"it keeps the number of channels, so {shape.c_in} in cannot become {shape.c_out} out"
+        raise UserError(choice.name, rule, "Ask for as many channels out as in, or for block separable.")
     if shape.padding == "same" and shape.kernel % 2 == 0 and not kind.any_kernel:
         raise UserError("kernel", *EVEN_KERNEL, value=shape.kernel)
     if shape.depth > 1 and kind.one_pixel:
-        raise UserError(choice.name, "it puts out one pixel, so nothing can be stacked on it", "Take depth 1.", value=shape.depth)  # fmt: skip
-    told = choice.options()
+        raise UserError(choice.name, "its output is one pixel, so it can't be stacked", "Use depth 1.", shape.depth)
+    options = choice.options()
     items: list[Layer | Residual] = []
     for i in range(shape.depth):
         here = shape if i == 0 else replace(shape, c_in=shape.c_out, stride=1)
         suffix = "" if shape.depth == 1 else f"_{i + 1}"
-        items += changed(kind.build(here, **told), lambda layer, suffix=suffix: _finished(layer, choice, suffix))  # type: ignore[misc]
+        items += changed(kind.build(here, **options), lambda layer, suffix=suffix: _finished(layer, choice, suffix))  # type: ignore[misc]
     return Block(choice.label, tuple(items))
 
 
 def _finished(made: Layer, how: BlockChoice, suffix: str) -> Layer | None:
-    """The layer with what is asked for left off or added; None for a ReLU by itself where there is to be none."""
+    """The layer with its norm, activation and bias as chosen; None for a lone ReLU if there is to be no activation."""
     if made.op == "relu" and not how.act:
         return None
     bias = made.bias or (how.bias and made.op in CONVOLUTIONS)
-    # Spelled out: dataclasses.replace takes five times as long, and a plan builds thousands.
+    # Spelled out: dataclasses.replace is five times slower, and a plan builds thousands.
     return Layer(
         made.name + suffix, made.c_in, made.c_out, made.kernel, made.stride, made.padding, made.dilation, made.groups,
         bias, made.norm and how.norm, made.act if how.act else "", made.op, made.kernel_width, made.stride_width,

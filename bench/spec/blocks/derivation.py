@@ -1,6 +1,6 @@
-"""`bench cost`: one block's costs derived step by step, as the sources do by hand, beside the standard convolution's.
+"""`bench cost`: a block's costs derived step by step, as the sources do by hand, beside the standard convolution's.
 
-A network has a table in place of the steps, and is held against its twin of standard convolutions.
+A network has a table in place of the steps, and is compared with its twin of standard convolutions.
 """
 
 from __future__ import annotations
@@ -11,19 +11,18 @@ from fractions import Fraction
 from typing import Any
 
 from bench.spec.blocks import network_table
-from bench.spec.blocks.blocks import BLOCKS, BOUNDS, CLASSES, IMAGE_CHANNELS, Block, BlockChoice, Layer, Shape, build
+from bench.spec.blocks.blocks import BLOCKS, BOUNDS, CLASSES, IMAGE_CHANNELS, BlockChoice, build
 from bench.spec.blocks.costs import ITEM_BYTES, PASSES_TRAINING, Cost, LayerCost, conv_params, cost
-from bench.spec.errors import UserError
-from bench.spec.format import digits
+from bench.spec.blocks.layers import FIXED_IN_NETWORKS, Block, Layer, Shape
+from bench.spec.errors import UserError, check_bounds
+from bench.spec.format import digits, plural
 
 MOST_LAYERS_SHOWN = 6
-BLOCK_FIELDS = ("c_in", "c_out", "kernel", "stride", "padding", "dilation", "depth")
-"""What a network has of its own, and a block is told."""
 
 
 @dataclass(frozen=True, slots=True)
 class Derivation:
-    """A block at a shape with its cost, and the standard convolution there, or why it has none to be held against."""
+    """A block at a shape with its cost, and the standard convolution at that shape, or why there is none."""
 
     choice: BlockChoice
     shape: Shape
@@ -42,33 +41,30 @@ class Derivation:
     @property
     def formula(self) -> Fraction | None:
         """The ratio by the block's formula; None for a block that has none."""
-        found = _formula(self.choice, self.shape, self.cost)
-        return found and found[2]
+        formula = _formula(self.choice, self.shape, self.cost)
+        return formula and formula[2]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; `detail` has a row per layer, and its MACs and bytes add up to the block's."""
         s, c, ratio = self.shape, self.cost, self.mac_ratio
         passes = PASSES_TRAINING if self.training else 1
-        own = dict.fromkeys(BLOCK_FIELDS) if self.choice.network else {name: getattr(s, name) for name in BLOCK_FIELDS}
+        standard, priced = self.standard or (None, None)
         return {
             "block": self.choice.name,
             "norm": self.choice.norm,
             "act": self.choice.act,
             "bias": self.choice.bias,
             "options": self.choice.options(),
-            **own,
+            **{name: None if self.choice.network else getattr(s, name) for name in FIXED_IN_NETWORKS},
             "height": s.height,
             "width": s.width,
             "batch": s.batch,
             "dtype": self.dtype,
             "pass": "training" if self.training else "inference",
-            "params": c.params,
-            "macs": c.macs,
-            "flops": c.flops,
-            "bytes_min": c.bytes_min,
-            "layers": c.layers,
-            "ops": c.ops,
-            "activations": c.activations,
+            **{
+                name: getattr(c, name)
+                for name in ("params", "macs", "flops", "bytes_min", "layers", "ops", "activations")
+            },
             "memory_theory_bytes": c.memory_bytes,
             "intensity_flop_per_byte": c.intensity,
             "output": list(c.output),
@@ -91,9 +87,9 @@ class Derivation:
                 }
                 for layer, d in zip(self.block.layers, c.detail, strict=True)
             ],
-            "standard": self.standard[0].name if self.standard else None,
-            "standard_params": self.standard[1].params if self.standard else None,
-            "standard_macs": self.standard[1].macs if self.standard else None,
+            "standard": standard and standard.name,
+            "standard_params": priced and priced.params,
+            "standard_macs": priced and priced.macs,
             "mac_ratio_to_standard": None if ratio is None else float(ratio),
             "mac_ratio_to_standard_exact": None if ratio is None else f"{ratio.numerator}/{ratio.denominator}",
         }
@@ -111,7 +107,7 @@ class Derivation:
         lines = [
             f"{_title(self.choice)}: {s.height} x {s.width} x {s.c_in} -> {ends}, {', '.join(facts)}",
             "",
-            *(network_table.lines(self.block, self.cost) if network else self._layers(self.block, self.cost)),
+            *(network_table.table(self.block, self.cost) if network else self._layers(self.block, self.cost)),
             *self._totals(),
         ]
         if self.standard is not None or self.incomparable:
@@ -141,10 +137,8 @@ class Derivation:
         if layer.op in ("add", "global_pool"):
             return [*lines, f"  {_WITHOUT_WEIGHTS[layer.op]}: params = 0, MACs = 0"]
         if layer.dilation > 1:
-            reach = max(layer.reaches)
-            lines.append(
-                f"  reach = {layer.dilation} x ({max(layer.kernels)} - 1) + 1 = {reach} pixel{'s' * (reach > 1)}"
-            )
+            reach = plural(max(layer.reaches), "pixel")
+            lines.append(f"  reach = {layer.dilation} x ({max(layer.kernels)} - 1) + 1 = {reach}")
         if (ho, wo) != (hi, wi) or max(layer.strides) > 1:
             lines.append(f"  output = {_output_steps(layer, hi, wi)}")
         lines.append(f"  {word} = {high} x {wide} x {c} x {n} = {weights:,}")
@@ -162,10 +156,8 @@ class Derivation:
         moved = c.bytes_min // item // (PASSES_TRAINING if self.training else 1)
         params, macs = _sum([d.params for d in weighted], c.params), _sum([d.macs for d in weighted], forward)
         if self.choice.network:
-            of = network_table.made_of(self.block, c)
-            params, macs = (
-                f"{parts} = {n:,}" if parts else f"{n:,}" for parts, n in zip(of, (c.params, forward), strict=True)
-            )
+            sums = zip(network_table.sums(self.block, c), (c.params, forward), strict=True)
+            params, macs = (f"{parts} = {n:,}" if parts else f"{n:,}" for parts, n in sums)
         return [
             "in all",
             f"  params = {params}",
@@ -180,44 +172,40 @@ class Derivation:
         if self.standard is None or self.mac_ratio is None:
             return [f"no standard convolution to compare with: {self.incomparable}"]
         block, priced = self.standard
-        mine, its = self.choice.name, block.name if self.choice.network else "standard"
+        mine, other = self.choice.name, block.name if self.choice.network else "standard"
         ratio, params = self.mac_ratio, _ratio(Fraction(self.cost.params, priced.params))
-        lines = [
-            "ratio",
-            f"  MACs({mine}) / MACs({its}) = {self.cost.macs:,} / {priced.macs:,} = {_ratio(ratio)}",
-            f"  params({mine}) / params({its}) = {self.cost.params:,} / {priced.params:,} = {params}",
-        ]
+        lines = []
         if not self.choice.network:
-            lines = [
-                "the standard convolution in its place",
-                *(f"  {line}" for line in self._layers(block, priced) if line),
-                f"  params = {priced.params:,}, MACs = {priced.macs:,}"
-                if self.training or len(block.layers) > 1
-                else "",
-                "",
-                *lines,
-            ]
+            lines = ["the standard convolution in its place", *(f"  {x}" for x in self._layers(block, priced) if x)]
+            if self.training or len(block.layers) > 1:
+                lines.append(f"  params = {priced.params:,}, MACs = {priced.macs:,}")
+            lines.append("")
+        lines += [
+            "ratio",
+            f"  MACs({mine}) / MACs({other}) = {self.cost.macs:,} / {priced.macs:,} = {_ratio(ratio)}",
+            f"  params({mine}) / params({other}) = {self.cost.params:,} / {priced.params:,} = {params}",
+        ]
         formula = _formula(self.choice, self.shape, self.cost)
         if formula is not None:
             symbols, numbers, value = formula
             end = "exactly the ratio of the MACs" if value == ratio else "not the ratio of the MACs"
             steps = [symbols, numbers] if numbers == _exact(value) else [symbols, numbers, _exact(value)]
             lines.append(f"  {' = '.join(steps)}: {end}")
-        return [line for i, line in enumerate(lines) if line or lines[i - 1]]
+        return lines
 
 
-def asked_shape(choice: BlockChoice, size: tuple[int, int] | None, batch: int, told: Mapping[str, Any]) -> Shape:
-    """The shape that options of a command line ask for: `told` by BLOCK_FIELDS, None where nothing was.
+def shape_of(choice: BlockChoice, size: tuple[int, int] | None, batch: int, options: Mapping[str, Any]) -> Shape:
+    """The shape that a command line asks for; `options` by FIXED_IN_NETWORKS, None where not given.
 
-    A network's own images, or 28 pixels for a block, where no size is. UserError for a network told what it has itself.
+    Without a size: the network's usual images, or 28 pixels for a block. UserError for a network with such options.
     """
-    given = {name: value for name, value in told.items() if value is not None}
+    given = {name: value for name, value in options.items() if value is not None}
     if choice.network:
         height, width = size or (BLOCKS[choice.name].network,) * 2
         if given:
-            options = ", ".join(f"--{name.removeprefix('c_')}" for name in given)
-            rule = f"it has channels, kernels and strides of its own, and so takes no {options}"
-            raise UserError(choice.name, rule, "Give it a size, a batch, and to some networks a width.")
+            names = ", ".join(f"--{name.removeprefix('c_')}" for name in given)
+            rule = f"a network's channels, kernels and strides are fixed, so it takes no {names}"
+            raise UserError(choice.name, rule, "Give a size, a batch and, for some networks, a width.")
         return Shape(IMAGE_CHANNELS, CLASSES, height, width, 1, batch=batch)
     height, width = size or (28, 28)
     c_in = given.pop("c_in", 64)
@@ -225,16 +213,13 @@ def asked_shape(choice: BlockChoice, size: tuple[int, int] | None, batch: int, t
 
 
 def derive(choice: BlockChoice, shape: Shape, dtype: str = "fp32", training: bool = False) -> Derivation:
-    """A block's derivation. UserError for a shape out of BOUNDS or one that the block can't be built at."""
+    """A block's derivation. UserError for a shape out of BOUNDS, or one at which the block can't be built."""
     for word, name, value in (
         ("channels in", "channels", shape.c_in), ("channels out", "channels", shape.c_out),
         ("height", "size", shape.height), ("width", "size", shape.width),
         *((name, name, getattr(shape, name)) for name in ("kernel", "stride", "dilation", "depth", "batch")),
     ):  # fmt: skip
-        low, high = BOUNDS[name]
-        if not low <= value <= high:
-            rule = f"it is below {low}" if value < low else f"it is above {high}"
-            raise UserError(word, rule, f"Give a whole number from {low} to {high}.", value=value)
+        check_bounds(word, value, BOUNDS[name], whole=True)
     block = build(choice, shape)
     priced = cost(block, shape.height, shape.width, shape.batch, dtype, training)
     standard, why = _standard_twin(choice, shape, dtype, training, priced)
@@ -244,26 +229,26 @@ def derive(choice: BlockChoice, shape: Shape, dtype: str = "fp32", training: boo
 def _standard_twin(
     choice: BlockChoice, shape: Shape, dtype: str, training: bool, priced: Cost
 ) -> tuple[tuple[Block, Cost] | None, str]:
-    """What the block is held against, or why not; neither for what others are held against."""
+    """What the block is compared with, or why there is nothing; neither for a baseline itself."""
     name = BLOCKS[choice.name].twin if choice.network else "standard"
     if name in ("", choice.name):
         return None, ""
     try:
         twin = build(BlockChoice(name, choice.norm, choice.act, choice.bias, width=choice.width), shape)
-        its = cost(twin, shape.height, shape.width, shape.batch, dtype, training)
+        twins = cost(twin, shape.height, shape.width, shape.batch, dtype, training)
     except UserError as error:
         return None, error.rule
-    if its.output != priced.output:
-        sizes = (" x ".join(f"{n}" for n in c.output[2:]) for c in (its, priced))
+    if twins.output != priced.output:
+        sizes = (" x ".join(f"{n}" for n in c.output[2:]) for c in (twins, priced))
         return None, "its output has {} pixels, and not {}".format(*sizes)
-    return (twin, its), ""
+    return (twin, twins), ""
 
 
 def _formula(choice: BlockChoice, s: Shape, priced: Cost) -> tuple[str, str, Fraction] | None:
-    """MACs of the block / MACs of the standard one, by formula: in symbols, in numbers, exactly. None where there is none.
+    """MACs of the block / MACs of the standard one by formula: in symbols, in numbers, exact. None without a formula.
 
     C channels in, N out, k the kernel, G groups, W -> Wo the map's width. The sources' 1/N + 1/k^2 holds at any stride,
-    padding and depth; the spatially separable one's at depth 1.
+    padding and depth; that of the spatially separable block at depth 1.
     """
     k, n = s.kernel, s.c_out
     if choice.name == "separable" or (choice.name == "mobilenet_block" and k == 3):
@@ -282,12 +267,11 @@ _WITHOUT_WEIGHTS = {"add": "a sum has no weights", "global_pool": "a mean has no
 
 
 def _title(choice: BlockChoice) -> str:
-    """The name and what comes with each convolution, as the sources' bare convolution is what is meant without."""
-    extras = [
-        word for word, there in (("bias", choice.bias), ("batch norm", choice.norm), ("ReLU", choice.act)) if there
-    ]
-    told = [f"{name} {value:g}" for name, value in choice.options().items()]
-    return ", ".join([choice.name, *told]) + (f" with {', '.join(extras)}" if extras and not choice.network else "")
+    """The name, its options, and what is added to the sources' bare convolutions."""
+    extras = [("bias", choice.bias), ("batch norm", choice.norm), ("ReLU", choice.act)]
+    added = ", ".join(word for word, there in extras if there and not choice.network)
+    options = [f"{name} {value:g}" for name, value in choice.options().items()]
+    return ", ".join([choice.name, *options]) + (f" with {added}" if added else "")
 
 
 def _output_steps(layer: Layer, height: int, width: int) -> str:
@@ -297,8 +281,8 @@ def _output_steps(layer: Layer, height: int, width: int) -> str:
 
     def side(size: int, stride: int, pad: int, reach: int, extra: int, end: int) -> str:
         if layer.op == "transposed":
-            taken = f" - {2 * pad}" if pad else ""
-            return f"({size} - 1) x {stride} + {reach}{taken}{f' + {extra}' if extra else ''} = {end}"
+            removed = f" - {2 * pad}" if pad else ""
+            return f"({size} - 1) x {stride} + {reach}{removed}{f' + {extra}' if extra else ''} = {end}"
         padded = f"{size} + {2 * pad}" if pad else f"{size}"
         step = f"({padded} - {reach}) / {stride}"
         whole = (size + 2 * pad - reach) % stride == 0

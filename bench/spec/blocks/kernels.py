@@ -1,7 +1,7 @@
-"""What a device is asked to run, as the predictor sees it: one kernel for each operator of a block, with its sizes.
+"""The kernels of a block, as the prediction model sees them: one for each operator, with its sizes and bytes.
 
-A convolution is read as a product of matrices (Chetlur et al. 2014, arXiv:1410.0759): rows are output pixels of the whole
-batch, columns the channels out of a group, depth the channels in of a group times the taps.
+A convolution is a product of matrices (Chetlur et al. 2014, arXiv:1410.0759): rows are output pixels of the whole batch,
+columns the channels out of a group, depth the channels in of a group times the taps.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from bench.spec.blocks.layers import Block, Layer
 
 Family = Literal["dense", "pointwise", "depthwise", "grouped", "linear", "norm", "elementwise", "pool"]
 CONTRACTIONS: tuple[Family, ...] = ("dense", "pointwise", "grouped", "linear")
-"""Families that are products of matrices. A depthwise convolution is none: its columns are 1."""
+"""Families that are products of matrices. Depthwise is not one: it has a single column."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """One operator. Bytes that it must read (`taken`, and `weights`) and write (`put`) at the least.
+    """One operator. `taken` and `weights`: least bytes to read; `put`: least bytes to write.
 
-    `macs` = rows x columns x depth x groups of a convolution, 0 of what does not multiply. `calls`: operators that the
-    host dispatches for it. `taps`: height and width of the filter; `stride` of a convolution; `images`: the batch of one.
-    `packed`: all of it lies as a processor's library wants it, so that nothing is laid out anew.
+    `macs` = rows x columns x depth x groups; 0 without multiplications. `calls`: operators that the host dispatches for
+    it. Of a convolution `taps`: height and width of the filter, `stride`, and `images`: the batch. `packed`: its data
+    have the layout of a processor's library already.
     """
 
     name: str = field(compare=False)
@@ -52,12 +52,12 @@ class Kernel:
 
     @property
     def moved(self) -> int:
-        """Bytes that it must read and write at the least."""
+        """Least bytes to read and write."""
         return self.taken + self.weights + self.put
 
 
 def family_of(c_in: int, c_out: int, taps: int, groups: int) -> Family:
-    """The family of a convolution by its sizes."""
+    """The family of a convolution with these sizes."""
     if groups == 1:
         return "pointwise" if taps == 1 else "dense"
     return "depthwise" if groups == c_in and c_out == groups else "grouped"
@@ -76,7 +76,7 @@ def convolution(
     dtype: str = "fp32",
     channels_last: bool = False,
 ) -> Kernel:
-    """A convolution of a (batch, c_in, pixels_in) into a (batch, c_out, pixels_out) map; swap the two maps for a transposed one."""
+    """A convolution of a (batch, c_in, pixels_in) map into (batch, c_out, pixels_out); a transposed one with these swapped."""
     item = ITEM_BYTES[dtype]
     area = math.prod(taps)
     return Kernel(
@@ -106,12 +106,12 @@ def linear(name: str, batch: int, c_in: int, c_out: int, dtype: str = "fp32") ->
 
 
 def elementwise(name: str, taken: int, put: int, dtype: str = "fp32") -> Kernel:
-    """An operator that only moves: so many bytes in, so many out."""
+    """An operator that only moves data, by bytes in and out."""
     return Kernel(name, "elementwise", dtype, taken, put)
 
 
 def norm(name: str, nbytes: int, dtype: str = "fp32") -> Kernel:
-    """Batch norm of a map of so many bytes, by statistics that are known."""
+    """Batch norm of a map of `nbytes`, in inference."""
     return Kernel(name, "norm", dtype, nbytes, nbytes)
 
 
@@ -125,15 +125,15 @@ def of_block(
 ) -> tuple[Kernel, ...]:
     """The kernels of one forward pass on a (batch, c_in, height, width) input, a shortcut's before the body's.
 
-    Batch norm and activation are kernels of their own, as in eager mode. UserError where a filter does not fit.
+    Batch norm and activation are separate kernels, as in eager mode. UserError where a filter does not fit.
     """
-    block.output(height, width)  # says so
-    found: list[Kernel] = []
+    block.output(height, width)  # raises where a filter does not fit
+    kernels: list[Kernel] = []
 
     def row(layers: Sequence[Layer], at: tuple[int, int]) -> tuple[int, int]:
         for layer in layers:
             end = layer.output(*at)
-            found.extend(_of_layer(layer, at, end, batch, dtype, channels_last))
+            kernels.extend(_of_layer(layer, at, end, batch, dtype, channels_last))
             at = end
         return at
 
@@ -144,7 +144,7 @@ def of_block(
         else:
             row(item.shortcut, at)
             at = row((*item.body, item.add), at)
-    return tuple(found)
+    return tuple(kernels)
 
 
 def _of_layer(
@@ -152,43 +152,38 @@ def _of_layer(
 ) -> list[Kernel]:
     item = ITEM_BYTES[dtype]
     taken, put = batch * layer.c_in * math.prod(start) * item, batch * layer.c_out * math.prod(end) * item
-    made: Kernel
+    kernel: Kernel
     if layer.op in ("conv", "transposed"):
         pixels = (math.prod(start), math.prod(end))
         low, high = pixels if layer.op == "conv" else pixels[::-1]
-        made = convolution(
+        kernel = convolution(
             layer.name, batch, layer.c_in, layer.c_out, low, high, layer.kernels, layer.stride, layer.groups, dtype,
             channels_last,
         )  # fmt: skip
-        made = replace(made, taken=taken, put=put)
+        kernel = replace(kernel, taken=taken, put=put)
     elif layer.op == "linear":
-        made = linear(layer.name, batch, layer.c_in, layer.c_out, dtype)
-        put = made.put
+        kernel = linear(layer.name, batch, layer.c_in, layer.c_out, dtype)
+        put = kernel.put
     elif layer.op == "max_pool":
-        made = pool(layer.name, taken, put + put // item * INDEX_BYTES, dtype)
+        kernel = pool(layer.name, taken, put + put // item * INDEX_BYTES, dtype)
     elif layer.op == "global_pool":
-        made = pool(layer.name, taken, put, dtype)
+        kernel = pool(layer.name, taken, put, dtype)
     else:
-        made = elementwise(layer.name, taken * (2 if layer.op == "add" else 1), put, dtype)
-    found = [made]
+        kernel = elementwise(layer.name, taken * (2 if layer.op == "add" else 1), put, dtype)
+    kernels = [kernel]
     if layer.norm:
-        found.append(norm(f"{layer.name}.norm", put, dtype))
+        kernels.append(norm(f"{layer.name}.norm", put, dtype))
     if layer.act:
-        found.append(elementwise(f"{layer.name}.act", put, put, dtype))
-    return found
+        kernels.append(elementwise(f"{layer.name}.act", put, put, dtype))
+    return kernels
 
 
 def fused(kernels: Sequence[Kernel]) -> tuple[Kernel, ...]:
-    """The same as a compiler leaves them: of operators in a row that only move one map, the first stands for all."""
-    found: list[Kernel] = []
+    """The kernels after a compiler has fused each run of operators that only move the same map into its first one."""
+    moving = ("norm", "elementwise")
+    result: list[Kernel] = []
     for kernel in kernels:
-        moves = kernel.family in ("norm", "elementwise")
-        if (
-            moves
-            and found
-            and found[-1].family in ("norm", "elementwise")
-            and kernel.taken == kernel.put == found[-1].put
-        ):
-            continue
-        found.append(kernel)
-    return tuple(found)
+        joins = result and kernel.family in moving and result[-1].family in moving
+        if not (joins and kernel.taken == kernel.put == result[-1].put):
+            result.append(kernel)
+    return tuple(result)

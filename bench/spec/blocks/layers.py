@@ -1,4 +1,4 @@
-"""What blocks and networks are made of: layers in a row, and rows of them beside a shortcut."""
+"""Shape, Layer, Residual and Block: the parts of every block and network, and the size of a layer's output."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ Padding = Literal["same", "valid"]
 Op = Literal["conv", "transposed", "max_pool", "global_pool", "linear", "relu", "add"]
 Act = Literal["", "relu", "relu6"]
 CONVOLUTIONS: tuple[Op, ...] = ("conv", "transposed")
+FIXED_IN_NETWORKS = ("c_in", "c_out", "kernel", "stride", "padding", "dilation", "depth")
+"""Fields of a Shape that every network fixes for itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """One point of the sweep: what a block is built for. Sizes in pixels, channels and items; all at least 1.
+    """The sizes that a block is built for, in pixels, channels and items; all at least 1.
 
-    A network takes its height, width and batch; `c_in` and `c_out` are then the image's channels and the classes.
+    A network uses height, width and batch; `c_in` and `c_out` are the image's channels and the classes.
     """
 
     c_in: int
@@ -35,14 +37,13 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One layer, with the batch norm and the activation that follow it (each one operator of its own).
+    """One layer, with the batch norm and the activation that follow it (one operator each).
 
-    `op` says what it is: a convolution as torch.nn.Conv2d or ConvTranspose2d has it, a pooling, a linear layer over the
-    whole map, a ReLU by itself, or the addition of a shortcut. Kernel and stride are square unless `kernel_width` and
-    `stride_width` say otherwise.
+    `op`: torch.nn.Conv2d, ConvTranspose2d, a pooling, a linear layer over the whole map, a lone ReLU, or the addition of
+    a shortcut. Kernel and stride are square unless `kernel_width` and `stride_width` are given.
 
-    "same" padding adds dilation * (kernel - 1) / 2 on each side, so the output has ceil(size / stride) pixels; of a
-    transposed convolution it has size * stride.
+    "same" padding adds dilation * (kernel - 1) / 2 on each side. The output then has ceil(size / stride) pixels, that of
+    a transposed convolution size * stride.
     """
 
     name: str
@@ -77,7 +78,7 @@ class Layer:
 
     @property
     def pads(self) -> tuple[int, int]:
-        """Pixels of zero padding above and below, left and right. A transposed convolution takes them off."""
+        """Pixels of zero padding on each side, (vertical, horizontal). A transposed convolution removes them."""
         if self.padding != "same":
             return 0, 0
         high, wide = self.kernels
@@ -96,7 +97,7 @@ class Layer:
         return self.dilation * (high - 1) + 1, self.dilation * (wide - 1) + 1
 
     def output(self, height: int, width: int) -> tuple[int, int]:
-        """Output height and width in pixels, by torch's formulas; one below 1: the kernel does not fit."""
+        """Output height and width in pixels, by torch's formulas. One is below 1 where the kernel does not fit."""
         if self.op in ("conv", "max_pool"):
             if self.kernel_width is None and self.stride_width is None:  # the usual case, thousands of times in a plan
                 pad = self.dilation * (self.kernel - 1) // 2 if self.padding == "same" else 0
@@ -113,7 +114,7 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Residual:
-    """A row of layers beside a shortcut, and their sum; an empty shortcut is the input itself."""
+    """Layers in a row beside a shortcut, and the sum of the two; an empty shortcut is the input itself."""
 
     body: tuple[Layer, ...]
     add: Layer
@@ -121,7 +122,7 @@ class Residual:
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """All of them in the order in which they run."""
+        """All layers in the order in which they run."""
         return *self.body, *self.shortcut, self.add
 
 
@@ -130,7 +131,7 @@ Items = tuple[Layer | Residual, ...]
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A named row of layers and residuals; a network is a long one."""
+    """A named row of layers and residuals. A network is one too."""
 
     name: str
     items: Items
@@ -164,7 +165,7 @@ class Block:
 
 
 def layers_of(items: Items) -> Iterator[Layer]:
-    """The layers of a row, those within residuals too, in the order in which they run."""
+    """The layers of a row, including those within residuals, in the order in which they run."""
     for item in items:
         if isinstance(item, Layer):
             yield item
@@ -173,21 +174,21 @@ def layers_of(items: Items) -> Iterator[Layer]:
 
 
 def changed(items: Items, change: Callable[[Layer], Layer | None]) -> Items:
-    """The same items with each layer changed, or left out where `change` gives None; an addition stays."""
+    """The items with each layer replaced by `change(layer)`, or dropped where that is None; additions stay."""
 
     def row(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
         return tuple([made for layer in layers if (made := change(layer)) is not None])
 
-    found: list[Layer | Residual] = []
+    result: list[Layer | Residual] = []
     for item in items:
         if isinstance(item, Layer):
-            found += row((item,))
+            result += row((item,))
         else:
-            found.append(Residual(row(item.body), change(item.add) or item.add, row(item.shortcut)))
-    return tuple(found)
+            result.append(Residual(row(item.body), change(item.add) or item.add, row(item.shortcut)))
+    return tuple(result)
 
 
 def residual(name: str, body: tuple[Layer, ...], shortcut: tuple[Layer, ...] = (), act: Act = "") -> Residual:
-    """Both rows and the addition that ends them, with an activation after it if told."""
+    """A residual whose addition is called `name` and may have an activation after it."""
     c_out = body[-1].c_out
     return Residual(body, Layer(name, c_out, c_out, act=act, op="add"), shortcut)

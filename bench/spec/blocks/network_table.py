@@ -1,17 +1,17 @@
-"""A network's costs as a table: a row for each of its parts, and what its params and MACs are made of."""
+"""`bench cost` of a network: a table with a row for each part, and its params and MACs by kind of layer."""
 
 from __future__ import annotations
 
 from itertools import groupby
 
-from bench.spec.blocks.costs import Cost, LayerCost
+from bench.spec.blocks.costs import Cost
 from bench.spec.blocks.layers import CONVOLUTIONS, Block, Layer
 
 _HEAD = ("part", "layers", "output", "params", "MACs")
 
 
-def lines(block: Block, cost: Cost) -> list[str]:
-    """The table, the header first, an empty line last. MACs of the forward pass, for the whole batch."""
+def table(block: Block, cost: Cost) -> list[str]:
+    """The table's lines, the header first, an empty one last. MACs of the forward pass, for the whole batch."""
     priced = list(zip(block.layers, cost.detail, strict=True))
     rows = [_HEAD]
     for part, held in groupby(priced, key=lambda pair: pair[0].name.partition(".")[0]):
@@ -21,39 +21,29 @@ def lines(block: Block, cost: Cost) -> list[str]:
         output = f"{c}" if layers[-1][0].op == "linear" else f"{h} x {w} x {c}"
         rows.append((part, _words([layer for layer, _ in layers]), output, f"{params:,}", f"{macs:,}"))
     widths = [max(len(row[i]) for row in rows) for i in range(len(_HEAD))]
-    table = [
-        "  ".join([*(c.ljust(w) for c, w in zip(row[:2], widths, strict=False)), *(c.rjust(w) for c, w in zip(row[2:], widths[2:], strict=True))])
-        for row in rows
-    ]  # fmt: skip
-    return [*table, ""]
+    aligned = [[c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))] for row in rows]  # fmt: skip
+    return [*map("  ".join, aligned), ""]
 
 
-def made_of(block: Block, cost: Cost) -> tuple[str, str]:
-    """What params and forward MACs are the sum of, in words; empty where they are of one kind."""
+def sums(block: Block, cost: Cost) -> tuple[str, str]:
+    """Params and forward MACs as sums over kinds of layer, in words; empty where there is one kind only."""
     norm = sum(2 * layer.c_out for layer in block.layers if layer.norm)
     convolutions = [d for d in cost.detail if d.op in CONVOLUTIONS]
     linear = [d for d in cost.detail if d.op == "linear"]
     weights = sum(d.params for d in convolutions) - norm
-    params = ((weights, "of convolutions"), (norm, "of batch norm"), (_params(linear), "of linear layers"))
-    macs = ((_macs(convolutions), "of convolutions"), (_macs(linear), "of linear layers"))
+    linear_params = sum(d.params for d in linear)
+    params = ((weights, "of convolutions"), (norm, "of batch norm"), (linear_params, "of linear layers"))
+    macs = ((sum(d.macs for d in convolutions), "of convolutions"), (sum(d.macs for d in linear), "of linear layers"))
     return _sum(params), _sum(macs)
 
 
-def _params(detail: list[LayerCost]) -> int:
-    return sum(d.params for d in detail)
-
-
-def _macs(detail: list[LayerCost]) -> int:
-    return sum(d.macs for d in detail)
-
-
 def _sum(parts: tuple[tuple[int, str], ...]) -> str:
-    said = [f"{count:,} {what}" for count, what in parts if count]
-    return " + ".join(said) if len(said) > 1 else ""
+    terms = [f"{count:,} {what}" for count, what in parts if count]
+    return " + ".join(terms) if len(terms) > 1 else ""
 
 
 def _words(layers: list[Layer]) -> str:
-    """A part's layers in short: `1x1, 3x3/2 dw, 1x1 + 1x1/2`, where dw is depthwise and + leads to the shortcut."""
+    """A part's layers in short: `1x1, 3x3/2 dw, 1x1 + 1x1/2`; dw is depthwise, the shortcut follows the +."""
     ends = [layer for layer in layers if layer.op == "add"]
     beside = [layer for layer in layers if ".shortcut" in layer.name]
     row = [layer for layer in layers if layer not in beside and layer.op not in ("add", "relu")]

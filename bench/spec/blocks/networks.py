@@ -1,6 +1,6 @@
-"""Networks as tables of the zoo's blocks: image in, class scores out, batch norm and classifier included.
+"""The layers of each network (MobileNet V1 and V2, Xception, ResNet, VGG), from a table of the zoo's blocks.
 
-A twin is the same table with one word changed: its separable blocks are standard convolutions.
+Image in, class scores out, with classifier. A twin is the same table with another `block`: standard for separable.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from bench.spec.blocks import zoo
 from bench.spec.blocks.layers import Act, Items, Layer, Residual, Shape, changed, residual
 from bench.spec.blocks.zoo import Row, conv
 
-Word = Callable[[Shape], Row]
+Builder = Callable[[Shape], Row]
 
-# channels out, stride; of its last depthwise layer the paper's table 1 prints stride 2, at which 7 x 7 would not stay 7 x 7
+# channels out, stride; the paper's table 1 prints stride 2 for the last depthwise layer, but also that 7 x 7 stays 7 x 7
 MOBILENET_V1 = (
     (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2),
     (512, 1), (512, 1), (512, 1), (512, 1), (512, 1), (1024, 2), (1024, 1),
@@ -32,19 +32,19 @@ RESNET_50 = ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2))
 VGG_16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 
 
-def mobilenet_v1(word: Word, s: Shape, width: float) -> Items:
+def mobilenet_v1(block: Builder, s: Shape, width: float) -> Items:
     """MobileNet (Howard et al. 2017, arXiv:1704.04861, table 1); all channels times `width`, the width multiplier."""
     c = _channels(32, width)
     items: list[Layer | Residual] = [conv("stem", s.c_in, c, 3, 2)]
     for i, (wide, stride) in enumerate(MOBILENET_V1, 1):
         n = _channels(wide, width)
-        items += _named(f"block_{i}", word(_shape(c, n, stride)))
+        items += _named(f"block_{i}", block(_shape(c, n, stride)))
         c = n
     return (*items, *_classifier(c, s.c_out))
 
 
 def mobilenet_v2(s: Shape, width: float) -> Items:
-    """MobileNetV2; channels times `width` in whole eights, the last 1280 never fewer."""
+    """MobileNetV2; channels times `width`, in multiples of eight, the last ones at least 1280."""
     c = _eights(32 * width)
     items: list[Layer | Residual] = [conv("stem", s.c_in, c, 3, 2, act="relu6")]
     blocks = [(t, wide, stride if i == 0 else 1) for t, wide, copies, stride in MOBILENET_V2 for i in range(copies)]
@@ -56,8 +56,8 @@ def mobilenet_v2(s: Shape, width: float) -> Items:
     return (*items, conv("last", c, last, 1, act="relu6"), *_classifier(last, s.c_out))
 
 
-def xception(word: Word, s: Shape) -> Items:
-    """Xception. A separable convolution has batch norm after it alone, and ReLU before it, as the published model has."""
+def xception(block: Builder, s: Shape) -> Items:
+    """Xception. As in the published model, ReLU comes before a separable convolution and batch norm only after it."""
     items: list[Layer | Residual] = [
         conv("stem_1", s.c_in, 32, 3, 2, "valid"),
         conv("stem_2", 32, 64, 3, 1, "valid"),
@@ -67,8 +67,8 @@ def xception(word: Word, s: Shape) -> Items:
         body: list[Layer] = []
         inside = c
         for j, n in enumerate(channels, 1):
-            body += [Layer(f"relu_{j}", inside, inside, op="relu")] if (i, j) != (1, 1) else []  # the stem ended in one
-            body += [replace(x, name=f"{x.name}_{j}") for x in _bare_until_its_end(word(_shape(inside, n)))]
+            body += [Layer(f"relu_{j}", inside, inside, op="relu")] if (i, j) != (1, 1) else []  # the stem ends in one
+            body += [replace(x, name=f"{x.name}_{j}") for x in _norm_at_end(block(_shape(inside, n)))]
             inside = n
         shortcut: Row = ()
         if halved:
@@ -77,7 +77,7 @@ def xception(word: Word, s: Shape) -> Items:
         items += _named(f"block_{i}", (residual("add", tuple(body), shortcut),))
         c = inside
     for i, n in enumerate((1536, 2048), 13):
-        items += _named(f"block_{i}", _bare_until_its_end(word(_shape(c, n)), "relu"))
+        items += _named(f"block_{i}", _norm_at_end(block(_shape(c, n)), "relu"))
         c = n
     return (*items, *_classifier(c, s.c_out))
 
@@ -94,7 +94,7 @@ def resnet18(s: Shape) -> Items:
 def resnet50(s: Shape) -> Items:
     """ResNet-50: 1 x 1, 3 x 3 and 1 x 1 to four times the channels.
 
-    The 3 x 3 takes the stride, as in everyone's weights (4.1 G MACs); the paper's table has it on the first (3.8 G).
+    The 3 x 3 has the stride, as in published weights (4.1 G MACs); in the paper's table the first 1 x 1 has it (3.8 G).
     """
 
     def body(c: int, n: int, stride: int) -> Row:
@@ -104,10 +104,7 @@ def resnet50(s: Shape) -> Items:
 
 
 def vgg16(s: Shape) -> Items:
-    """VGG-16: 3 x 3 convolutions with a bias and no batch norm.
-
-    Its first linear layer takes the last map whole, so that layer grows with the image.
-    """
+    """VGG-16: 3 x 3 convolutions with a bias and no batch norm. Its first linear layer grows with the image."""
     items: list[Layer | Residual] = []
     c = s.c_in
     for i, stage in enumerate(VGG_16, 1):
@@ -141,17 +138,17 @@ def _linear(name: str, c_in: int, c_out: int, act: Act = "") -> Layer:
 
 
 def _shape(c_in: int, c_out: int, stride: int = 1) -> Shape:
-    """What a block of a network is built for; the zoo asks no more of a 3 x 3 one with padding same."""
+    """The shape of a network's block: builders with a 3 x 3 kernel and padding same need no height and width."""
     return Shape(c_in, c_out, 1, 1, 3, stride)
 
 
-def _bare_until_its_end(row: Row, act: Act = "") -> Row:
-    """One batch norm for all of a row, after its last layer."""
+def _norm_at_end(row: Row, act: Act = "") -> Row:
+    """The row with one batch norm, after its last layer."""
     return (*(replace(layer, norm=False, act="") for layer in row[:-1]), replace(row[-1], act=act))
 
 
 def _named(prefix: str, items: Items) -> Items:
-    """The same under names that say which part of the network they are: `block_3.depthwise`."""
+    """The items with their part of the network in each name: `block_3.depthwise`."""
     return changed(items, lambda layer: replace(layer, name=f"{prefix}.{layer.name}"))
 
 
@@ -160,6 +157,6 @@ def _channels(channels: int, width: float) -> int:
 
 
 def _eights(channels: float) -> int:
-    """The nearest multiple of eight that is not below nine tenths of it (the authors' own rounding)."""
+    """The nearest multiple of eight that is at least 0.9 times `channels` (the authors' rounding)."""
     nearest = max(8, int(channels + 4) // 8 * 8)
     return nearest if nearest >= 0.9 * channels else nearest + 8

@@ -1,6 +1,7 @@
-"""The zoo: every convolution of the sources as layers, for a shape. What a sweep leaves off (norm, act) is here still on.
+"""The layers of each block at a shape: one builder for each convolution of the sources.
 
-Each convolution has its batch norm and ReLU, as MobileNet's paper has them (Howard et al. 2017, arXiv:1704.04861).
+Each convolution has batch norm and ReLU, as in MobileNet's paper (Howard et al. 2017, arXiv:1704.04861); build() drops
+those that a config switches off.
 """
 
 from __future__ import annotations
@@ -42,12 +43,12 @@ def pointwise(s: Shape) -> Row:
 
 
 def separable(s: Shape) -> Row:
-    """Depthwise, which takes the stride, then pointwise."""
+    """Depthwise, which has the stride, then pointwise."""
     return (*depthwise(s), conv("pointwise", s.c_in, s.c_out, 1, 1, s.padding))
 
 
 def mobilenet_block(s: Shape) -> Row:
-    """The block that one source prints, whose stride is always 2 there and is obeyed here: separable with k = 3."""
+    """The block that one source prints with a fixed stride of 2, here with the shape's stride: separable with k = 3."""
     return (
         conv("depthwise", s.c_in, s.c_in, 3, s.stride, s.padding, s.dilation, s.c_in),
         conv("pointwise", s.c_in, s.c_out, 1, 1, s.padding),
@@ -57,20 +58,17 @@ def mobilenet_block(s: Shape) -> Row:
 def grouped(s: Shape, groups: int) -> Row:
     """k x k over the channels of each group by itself: params and MACs of the standard one / groups.
 
-    UserError where the channels can't be shared out evenly.
+    UserError where the groups do not divide the channels.
     """
     for what, channels in (("in", s.c_in), ("out", s.c_out)):
         if channels % groups:
-            raise UserError(
-                "grouped",
-                f"{channels} channels {what} can't be shared out evenly to {groups} groups",
-                "Take channels that the number of groups divides.",
-            )
+            rule = f"{channels} channels {what} can't be divided into {groups} groups"
+            raise UserError("grouped", rule, "Use channels that the number of groups divides.")
     return (conv("grouped", s.c_in, s.c_out, s.kernel, s.stride, s.padding, s.dilation, groups),)
 
 
 def spatially_separable(s: Shape) -> Row:
-    """k x 1, which changes the channels and takes the stride downwards, then 1 x k, which takes it across."""
+    """k x 1, which changes the channels and has the vertical stride, then 1 x k, which has the horizontal one."""
     k, how = s.kernel, (s.padding, s.dilation, 1, False, True, "relu", "conv")
     return (
         Layer("column", s.c_in, s.c_out, k, s.stride, *how, kernel_width=1, stride_width=1),  # type: ignore[arg-type]
@@ -79,31 +77,31 @@ def spatially_separable(s: Shape) -> Row:
 
 
 def dilated(s: Shape, rate: int) -> Row:
-    """k x k with its taps `rate` times as far apart as the shape says: more reach at the cost of the standard one."""
+    """k x k with its taps `rate` times as far apart: a wider reach at the cost of the standard one."""
     return (conv("dilated", s.c_in, s.c_out, s.kernel, s.stride, s.padding, s.dilation * rate),)
 
 
 def transposed(s: Shape) -> Row:
-    """k x k that every *input* pixel is spread over: with padding same the map grows by the stride."""
+    """k x k that spreads every *input* pixel: with padding same the map grows by the stride."""
     return (Layer("transposed", s.c_in, s.c_out, s.kernel, s.stride, s.padding, s.dilation, norm=True, act="relu", op="transposed"),)  # fmt: skip
 
 
 def global_depthwise(s: Shape) -> Row:
-    """Depthwise with a kernel as large as the map: a weighted mean of each channel, with weights that are learnt."""
+    """Depthwise with a kernel as large as the map: a weighted mean of each channel."""
     return (
         Layer("global_depthwise", s.c_in, s.c_in, s.height, 1, "valid", 1, s.c_in, False, True, "relu", kernel_width=s.width),
     )  # fmt: skip
 
 
 def global_average_pool(s: Shape) -> Row:
-    """The mean of each channel: what a global depthwise convolution is with all its weights alike."""
+    """The mean of each channel."""
     return (Layer("global_average_pool", s.c_in, s.c_in, op="global_pool"),)
 
 
 def inverted_bottleneck(s: Shape, expansion: int) -> Items:
     """MobileNetV2's (Sandler et al. 2018, arXiv:1801.04381): pointwise to `expansion` times the channels, depthwise, pointwise.
 
-    The last one has no activation. The input is added where the output has its shape. Nothing is expanded by 1.
+    The last one has no activation. The input is added where the output has its shape. There is no expansion by 1.
     """
     wide = s.c_in * expansion
     body = (

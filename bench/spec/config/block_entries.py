@@ -9,8 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from pydantic_core import PydanticCustomError
 
 from bench.spec.blocks.blocks import BLOCKS, OPTIONS, BlockChoice
-from bench.spec.config.validation_errors import nearest
-from bench.spec.errors import UserError
+from bench.spec.errors import UserError, nearest
 
 STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 """Of every part of a config file: no key that isn't known, no value that would have to be converted."""

@@ -16,9 +16,9 @@ from bench.spec.blocks.blocks import BLOCKS, CLASSES, EVEN_KERNEL, IMAGE_CHANNEL
 from bench.spec.blocks.costs import ITEM_BYTES, conv_params, cost
 from bench.spec.config.axes import BLOCK_AXES, SHAPE_AXES, Axes
 from bench.spec.config.block_entries import STRICT, BlockEntry, named
-from bench.spec.config.validation_errors import Place, first_mistake, nearest
+from bench.spec.config.validation_errors import Place, first_mistake
 from bench.spec.config.yaml_source import read
-from bench.spec.errors import UserError
+from bench.spec.errors import UserError, nearest
 
 MOST_TRIALS = 50_000
 MOST_BYTES = 1 << 38  # 256 GiB: beyond any machine this is meant for, so a slip of the pen

@@ -13,9 +13,9 @@ from pydantic_core import PydanticCustomError
 
 from bench.spec.blocks.costs import ITEM_BYTES
 from bench.spec.config.block_entries import STRICT
-from bench.spec.config.validation_errors import Loc, Place, first_mistake, nearest
+from bench.spec.config.validation_errors import Loc, Place, first_mistake
 from bench.spec.config.yaml_source import read
-from bench.spec.errors import UserError
+from bench.spec.errors import UserError, nearest
 
 TABLE = "predicted_devices.yaml"
 DtypeWord = Literal["fp64", "fp32", "fp32-tf32", "bf16", "fp16"]

@@ -17,10 +17,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.spec.config.validation_errors import nearest
 from bench.spec.devices.device_entries import DISPATCH_S, FLOOR_S, LAUNCH_S, Entry, in_file, in_table
 from bench.spec.devices.device_names import PREDICTED
-from bench.spec.errors import UserError
+from bench.spec.errors import UserError, nearest
 
 ROOFS, CPU = "roofs.csv", "cpu"
 UNKNOWN_MEMORY = float(1 << 40)  # bytes of a processor of which only roofs are known: no trial is refused for it

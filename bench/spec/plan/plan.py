@@ -11,8 +11,9 @@ from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from typing import Any
 
-from bench.spec.blocks.blocks import Block, BlockChoice, Shape, build
+from bench.spec.blocks.blocks import BlockChoice, build
 from bench.spec.blocks.costs import Cost, cost
+from bench.spec.blocks.layers import FIXED_IN_NETWORKS, Block, Shape
 from bench.spec.config.axes import BLOCK_AXES, Axes
 from bench.spec.config.config import MOST_TRIALS, Experiment, SweepConfig, Timing
 from bench.spec.devices.device_names import in_words, is_cpu, is_predicted, slug
@@ -26,7 +27,6 @@ PREDICTED_TIMING = {  # nothing is random there, so one process says it all
 CPU_AXES = ("threads", "allocator", "waiting")
 CUDNN_AXES = ("cudnn_benchmark",)
 _SHAPE = tuple(field.name for field in fields(Shape))
-OF_BLOCKS = ("c_in", "c_out", "kernel", "stride", "padding", "dilation", "depth")  # what of a shape a network has not
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class Trial:
     def shape_fields(self) -> dict[str, Any]:
         """The shape by its columns' names; None for what networks have of their own."""
         told = {name: getattr(self.shape, name) for name in _SHAPE}  # asdict takes ten times as long, for thousands
-        return {**told, **dict.fromkeys(OF_BLOCKS)} if self.network else told
+        return {**told, **dict.fromkeys(FIXED_IN_NETWORKS)} if self.network else told
 
     def block(self, arm: Arm) -> Block:
         """The arm's block at this trial's shape."""
