@@ -17,7 +17,8 @@ from bench.measure.device.devices import CaptureFailed, Cpu, Launches
 from bench.measure.modules import Evaluation
 from bench.measure.simulated.module import Module
 from bench.run import launch
-from bench.spec.config.config import Timing, check
+from bench.spec.config.config import check
+from bench.spec.config.timing import Timing
 from bench.spec.plan.plan import Trial, make
 
 SIM = torch.device("simgpu")

@@ -13,7 +13,8 @@ from bench.measure import compiling, worker
 from bench.measure.device.devices import Cpu
 from bench.measure.modules import Evaluation
 from bench.run import launch, runner, session
-from bench.spec.config.config import Timing, check
+from bench.spec.config.config import check
+from bench.spec.config.timing import Timing
 from bench.spec.plan.plan import Surroundings, Trial, make
 
 MANY = list(range(8, 8 + 12))  # channels: more arms of one kind than dynamo's limit of 8

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from bench.spec.blocks.blocks import BlockChoice
 from bench.spec.config.axes import Axes
-from bench.spec.config.config import MOST_TRIALS, Experiment, SweepConfig, Timing, check, load
+from bench.spec.config.config import MOST_TRIALS, Experiment, SweepConfig, check, load
+from bench.spec.config.timing import Timing
 from bench.spec.errors import UserError
 from bench.spec.plan import plan
 from bench.spec.plan.durations import plan_seconds

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.run.resume_state import Progress
-from bench.spec.config.config import Timing, check
+from bench.spec.config.config import check
+from bench.spec.config.timing import Timing
 from bench.spec.interval import t_interval, t_quantile
 from bench.spec.plan import plan as planning
 

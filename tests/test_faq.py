@@ -16,7 +16,7 @@ from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import read
 from bench.spec.columns import BY_NAME, MEASURED
 from bench.spec.config.axes import Axes
-from bench.spec.config.config import Timing
+from bench.spec.config.timing import Timing
 from tools.model_fit.__main__ import main as fit_main
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -20,7 +20,8 @@ from bench.show.plots import networks, speedup
 from bench.show.text import terminal
 from bench.show.write import write_views
 from bench.spec.blocks.layers import FIXED_IN_NETWORKS
-from bench.spec.config.config import Timing, check
+from bench.spec.config.config import check
+from bench.spec.config.timing import Timing
 from bench.spec.plan import plan_text
 from bench.spec.plan.plan import Plan, Trial, make
 from tests.shapes import ZOO

@@ -13,7 +13,8 @@ from bench.measure import second_opinions, simulated
 from bench.measure.device.devices import Cpu
 from bench.run import launch
 from bench.spec.columns import TOOLS
-from bench.spec.config.config import Timing, check
+from bench.spec.config.config import check
+from bench.spec.config.timing import Timing
 from bench.spec.plan.plan import Trial, make
 
 TORCH, PYTEST = TOOLS

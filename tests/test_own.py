@@ -21,7 +21,8 @@ from bench.show.write import write_views
 from bench.spec.blocks.blocks import BlockChoice, Shape, build
 from bench.spec.blocks.costs import cost
 from bench.spec.columns import COUNTED
-from bench.spec.config.config import Timing, check
+from bench.spec.config.config import check
+from bench.spec.config.timing import Timing
 from bench.spec.errors import UserError
 from bench.spec.plan import plan_text
 from bench.spec.plan.plan import Plan, make

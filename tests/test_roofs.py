@@ -14,7 +14,7 @@ from bench.measure import peaks
 from bench.measure.device import cache_size
 from bench.measure.device.devices import Cpu
 from bench.measure.peaks import Load, Roofs
-from bench.spec.config.config import Timing
+from bench.spec.config.timing import Timing
 from tests.test_worker import serve, trials
 
 QUICK = Timing(seconds=0.02, sample_seconds=0.001, warmup_seconds=0.005, rounds_min=1, precision=1e-9)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bench.measure import sampling
 from bench.measure.disturbance import FAULTS, PREEMPTED, STEAL, THROTTLED, WAIT, Reading
-from bench.spec.config.config import Timing
+from bench.spec.config.timing import Timing
 
 
 class World:

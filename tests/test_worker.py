@@ -16,7 +16,8 @@ from bench.measure.device import memory, switches
 from bench.measure.disturbance import Watch
 from bench.measure.modules import Evaluation
 from bench.run import launch
-from bench.spec.config.config import Timing, check
+from bench.spec.config.config import check
+from bench.spec.config.timing import Timing
 from bench.spec.plan.plan import Trial, make
 
 CPU = torch.device("cpu")

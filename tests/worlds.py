@@ -16,7 +16,8 @@ import numpy as np
 from bench.analyse.runs.cost_columns import Row
 from bench.analyse.runs.run_folder import Run, frame
 from bench.spec.blocks.costs import layer_ratio, mac_ratio
-from bench.spec.config.config import Timing, check
+from bench.spec.config.config import check
+from bench.spec.config.timing import Timing
 from bench.spec.interval import t_interval
 from bench.spec.plan import plan as planning
 from bench.spec.plan.plan import Arm, Plan, Trial

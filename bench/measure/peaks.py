@@ -23,7 +23,7 @@ from bench.measure.device.devices import Device
 from bench.measure.device.switches import set_switches
 from bench.measure.modules import DTYPES, FORMATS
 from bench.measure.sampling import sample
-from bench.spec.config.config import Timing
+from bench.spec.config.timing import Timing
 from bench.spec.errors import first_line
 from bench.spec.format import digits
 

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from bench.measure.device.devices import Device, OwnTimes
 from bench.measure.disturbance import STEAL, THROTTLED, Reading, Watch
-from bench.spec.config.config import Timing
+from bench.spec.config.timing import Timing
 from bench.spec.interval import LEAST_ROUNDS, clean_rounds, sound, t_interval
 
 SUBMITTED_AT_ONCE = 4  # evaluations of a short call: a queue holds a thousand launches

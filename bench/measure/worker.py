@@ -34,7 +34,7 @@ from bench.measure.device.telemetry import Nvml
 from bench.measure.disturbance import Watch
 from bench.measure.modules import Evaluation
 from bench.measure.user_blocks import NotABlock, count, factory_of
-from bench.spec.config.config import Timing
+from bench.spec.config.timing import Timing
 from bench.spec.devices.predicted_devices import named
 from bench.spec.errors import UserError, first_line
 from bench.spec.model.predictions import prediction_of

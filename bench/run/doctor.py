@@ -15,7 +15,7 @@ from bench.run.checks import Check, local, worst
 from bench.run.environment import cpu_model
 from bench.run.launch import probe
 from bench.run.machine import Machine, look
-from bench.spec.config.config import Timing
+from bench.spec.config.timing import Timing
 from bench.spec.devices.device_names import in_words, is_predicted
 from bench.spec.errors import UserError
 from bench.spec.plan.plan import Surroundings

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.spec.config.config import Timing
+from bench.spec.config.timing import Timing
 from bench.spec.devices.device_names import is_predicted
 from bench.spec.errors import UserError
 from bench.spec.plan.plan import Surroundings, Trial

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.spec.config.config import Timing
+from bench.spec.config.timing import Timing
 from bench.spec.interval import Interval, fewest, paired_log_ratio, t_interval
 from bench.spec.plan.durations import PREDICTED_SECONDS, start_seconds, visit_seconds
 from bench.spec.plan.plan import Plan, Surroundings, Trial

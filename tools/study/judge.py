@@ -31,7 +31,7 @@ from bench.analyse.stats import estimators
 from bench.analyse.stats.arrays import Floats, Ints
 from bench.measure.sampling import StoppingRule
 from bench.spec.columns import SPOILED
-from bench.spec.config.config import Timing
+from bench.spec.config.timing import Timing
 from bench.spec.interval import clean_rounds, midmean, t_interval
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "METHOD.md"

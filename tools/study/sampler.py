@@ -18,7 +18,7 @@ from bench.measure.device.switches import set_switches
 from bench.measure.disturbance import Watch
 from bench.measure.modules import Evaluation
 from bench.spec.config import config
-from bench.spec.config.config import Timing
+from bench.spec.config.timing import Timing
 from bench.spec.plan import plan
 
 

@@ -16,7 +16,7 @@ from bench.analyse.stats import estimators, multiple_testing
 from bench.analyse.stats.arrays import Floats
 from bench.spec.blocks.costs import mac_ratio
 from bench.spec.columns import FLAGS, MEASURED, PARTS, SCHEMA_VERSION
-from bench.spec.config.config import Timing
+from bench.spec.config.timing import Timing
 from bench.spec.interval import LEAST_ROUNDS, Interval, clean_rounds, t_interval
 from bench.spec.model.predictions import Prediction
 from bench.spec.plan.plan import Arm, Trial

@@ -20,7 +20,7 @@ from bench.analyse.runs.measured_rows import Setting, rows_of
 from bench.analyse.runs.roofline import roof_rows
 from bench.analyse.runs.second_opinion_rows import opinion_rows
 from bench.spec.columns import FILES, FLAGS, KEYS, SCHEMA_VERSION, Column, columns_of
-from bench.spec.config.config import Timing
+from bench.spec.config.timing import Timing
 from bench.spec.errors import UserError
 from bench.spec.model.predictions import Prediction
 from bench.spec.plan.plan import Plan, Trial

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,78 +13,21 @@ from pydantic_core import PydanticCustomError
 
 from bench.spec.blocks.blocks import BLOCKS, CLASSES, EVEN_KERNEL, IMAGE_CHANNELS, BlockChoice, Shape, build
 from bench.spec.blocks.costs import ITEM_BYTES, conv_params, cost
+from bench.spec.config import set_option
 from bench.spec.config.axes import BLOCK_AXES, SHAPE_AXES, Axes
 from bench.spec.config.block_entries import STRICT, BlockEntry, named
+from bench.spec.config.timing import Timing
 from bench.spec.config.validation_errors import Place, first_mistake
 from bench.spec.config.yaml_source import read
-from bench.spec.errors import UserError, nearest
+from bench.spec.errors import UserError
 
 MOST_TRIALS = 50_000
 MOST_BYTES = 1 << 38  # 256 GiB: beyond any machine this is meant for, so a slip of the pen
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"  # of a config or an experiment: it becomes part of a folder's and a trial's
-_ELSEWHERE = {
-    "name": "Write name: at the top of a config file; bench run --out DIR names a folder",
-    "description": "Write description: in a config file, at its top or in an experiment",
-    "experiments": "Write them in a config file: --set changes axes in all of them",
-    "blocks": "Write blocks: [standard, separable] in a config file, in each experiment",
-    "together": "Write together: [kernel, channels] in a config file, in an experiment",
-    "axes": "Name the axis itself: --set kernel=3,5",
-    "timing": "Name one of its keys: --set precision=0.1",
-    "device": "Write --device cpu,cuda:0",
-}
-"""How to set what is neither an axis nor a timing key."""
-_NUMBER = re.compile(r"^[-+]?[0-9]{1,18}$")
 
 
 class _Model(BaseModel):
     model_config = STRICT
-
-
-class Timing(_Model):
-    """When to stop, and how samples are taken. Times in seconds; `seconds` is for one trial in one process."""
-
-    precision: Annotated[
-        float, Field(gt=0, lt=1, description="Write the half-width to reach of the interval of ln(speedup), as 0.05")
-    ] = 0.05
-    confidence: Annotated[float, Field(gt=0.5, lt=1, description="Write a share above 0.5 and below 1, as 0.95")] = 0.95
-    processes_min: Annotated[int, Field(ge=1, le=1000, description="Write a whole number from 1 to 1000")] = 6
-    processes_max: Annotated[int, Field(ge=1, le=1000, description="Write a whole number from 1 to 1000")] = 12
-    seconds: Annotated[float, Field(gt=0, le=3600, description="Write seconds above 0, at most 3600")] = 0.6
-    rounds_min: Annotated[int, Field(ge=1, le=100_000, description="Write a whole number from 1 to 100000")] = 4
-    rounds_max: Annotated[int, Field(ge=1, le=100_000, description="Write a whole number from 1 to 100000")] = 1000
-    sample_seconds: Annotated[float, Field(ge=1e-5, le=60, description="Write seconds from 1e-5 to 60")] = 0.002
-    warmup_seconds: Annotated[float, Field(ge=0, le=600, description="Write seconds from 0 to 600")] = 0.3
-    timeout_seconds: Annotated[float, Field(gt=0, le=86_400, description="Write seconds above 0, at most 86400")] = 120
-    seed: Annotated[int, Field(ge=0, lt=2**63, description="Write a whole number from 0 to 2^63 - 1")] = 1
-    second_opinions: Annotated[
-        float, Field(ge=0, le=1, description="Write the share of trials that other tools time too, from 0 to 1")
-    ] = 0.0
-    minutes: Annotated[
-        float | None,
-        Field(
-            gt=0, le=100_000, description="Write the minutes that a device may take, after which no process is begun"
-        ),
-    ] = None
-    visit_seconds: Annotated[
-        float | None,
-        Field(
-            gt=0,
-            le=86_400,
-            description="Write the seconds that a trial's fewest rounds may take; slower ones are skipped",
-        ),
-    ] = None
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Timing:
-        for low, high in (("processes_min", "processes_max"), ("rounds_min", "rounds_max")):
-            least, most = getattr(self, low), getattr(self, high)
-            if least > most:
-                remedy = f"Raise {high} or lower {low}"
-                raise PydanticCustomError(
-                    "order", "{low} {least} is above {high} {most}",
-                    {"low": low, "least": least, "high": high, "most": most, "remedy": remedy},
-                )  # fmt: skip
-        return self
 
 
 class Experiment(_Model):
@@ -210,10 +152,10 @@ def overridden(data: dict[str, Any], place: str, overrides: Iterable[str]) -> tu
 
 
 def _with(data: dict[str, Any], place: Place, name: str, overrides: Iterable[str]) -> SweepConfig:
-    settings = [_setting(text) for text in overrides]
+    settings = [set_option.parse(text) for text in overrides]
     if settings:
         _validated(data, place)  # so that the file's own mistakes are told by their place in it
-        _override(data, settings)
+        set_option.apply(data, settings)
         place = Place(" ".join([name, *(f"--set {text}" for text, _, _ in settings)]))
     return _checked(data, place)
 
@@ -282,47 +224,3 @@ def _validated(data: dict[str, Any], place: Place) -> SweepConfig:
         return SweepConfig.model_validate(data)
     except ValidationError as error:
         raise first_mistake(error, SweepConfig, place) from None
-
-
-def _setting(text: str) -> tuple[str, str, list[object]]:
-    """`kernel=3,5` or `kernel=[3, 5]` as text, name and values. UserError where it cannot be one."""
-    name, equals, values = (part.strip() for part in text.partition("="))
-    known = [f.alias or n for n, f in Axes.model_fields.items()] + list(Timing.model_fields)
-    where = next(
-        (remedy for key, remedy in _ELSEWHERE.items() if key.removesuffix("s") == name.removesuffix("s")), None
-    )
-    if where is not None:
-        raise UserError(f"--set {text}", f"{name} is neither an axis nor a timing key", where)
-    if name not in known:
-        raise UserError(f"--set {text}", "no such axis or timing key", nearest(name.rpartition(".")[2], known, "Known"))
-    if values.startswith("[") != values.endswith("]"):
-        raise UserError(f"--set {text}", "one of its brackets is missing", f"Write --set {name}=value,value, or in quotes --set '{name}=[value, value]'.")  # fmt: skip
-    pieces = [piece.strip() for piece in values.removeprefix("[").removesuffix("]").split(",")]
-    if not equals or not all(pieces):
-        raise UserError(f"--set {text}", "it is empty where a value is due", f"Write --set {name}=value,value.")
-    return text, name, [_scalar(piece) for piece in pieces]
-
-
-def _scalar(text: str) -> object:
-    if _NUMBER.match(text):
-        return int(text)
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
-def _override(data: dict[str, Any], settings: list[tuple[str, str, list[object]]]) -> None:
-    """Write the settings into data that a check has passed."""
-    told: set[str] = set()
-    for text, name, values in settings:
-        if name in told:
-            raise UserError(
-                f"--set {text}", f"{name} is set twice", f"Write its values once: --set {name}=value,value."
-            )
-        told.add(name)
-        if name in Timing.model_fields:
-            data.setdefault("timing", {})[name] = values[0] if len(values) == 1 else values
-            continue
-        for experiment in data["experiments"].values():
-            experiment.setdefault("axes", {})[name] = list(values)

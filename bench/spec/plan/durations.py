@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from bench.spec.blocks.blocks import BlockChoice, Shape, build
 from bench.spec.blocks.costs import PASSES_TRAINING, forward_macs
-from bench.spec.config.config import Timing
+from bench.spec.config.timing import Timing
 from bench.spec.devices.device_names import is_predicted
 from bench.spec.plan.plan import Plan, Surroundings, Trial
 

@@ -15,7 +15,8 @@ from bench.spec.blocks.blocks import BlockChoice, build
 from bench.spec.blocks.costs import Cost, cost
 from bench.spec.blocks.layers import FIXED_IN_NETWORKS, Block, Shape
 from bench.spec.config.axes import BLOCK_AXES, Axes
-from bench.spec.config.config import MOST_TRIALS, Experiment, SweepConfig, Timing
+from bench.spec.config.config import MOST_TRIALS, Experiment, SweepConfig
+from bench.spec.config.timing import Timing
 from bench.spec.devices.device_names import in_words, is_cpu, is_predicted, slug
 from bench.spec.devices.predicted_devices import PredictedDevice, named
 from bench.spec.errors import UserError

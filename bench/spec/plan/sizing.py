@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from bench.spec.config.config import Timing
+from bench.spec.config.timing import Timing
 from bench.spec.plan.durations import fewest_calls, flop_of, guessed_flop_per_s
 from bench.spec.plan.plan import Plan, Trial
 
