@@ -20,7 +20,7 @@ from bench.run.environment import noise_bands
 from bench.show.write import write_views
 from bench.spec.errors import UserError
 from bench.spec.interval import Interval
-from bench.spec.plan.aa import LEAST_PAIRS, draw
+from bench.spec.plan.aa import LEAST_PAIRS, drawn_plan
 from tests.synthetic import Story, config, write_run
 
 PAIRS = {
@@ -44,9 +44,9 @@ def null(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def test_pairs_are_drawn_by_the_seed_and_each_is_a_block_against_itself() -> None:
-    plan, data = draw("cpu", 2, 20)
-    again, _ = draw("cpu", 2, 20)
-    other, _ = draw("cpu", 2, 20, ["seed=2"])
+    plan, data = drawn_plan("cpu", 2, 20)
+    again, _ = drawn_plan("cpu", 2, 20)
+    other, _ = drawn_plan("cpu", 2, 20, ["seed=2"])
     assert len(plan.trials) == 20
     assert plan.trials == again.trials != other.trials
     for trial in plan.trials:
@@ -60,7 +60,7 @@ def test_pairs_are_drawn_by_the_seed_and_each_is_a_block_against_itself() -> Non
 @pytest.mark.parametrize("pairs", [0, 1, 100_000])
 def test_an_impossible_number_of_pairs_is_one_line(pairs: int) -> None:
     with pytest.raises(UserError, match=r"--pairs: .*from 2 to 64 pairs"):
-        draw("cpu", 2, pairs)
+        drawn_plan("cpu", 2, pairs)
 
 
 def test_where_nothing_differs_the_rate_is_the_nominal_one(null: Run) -> None:

@@ -146,7 +146,7 @@ def test_axes_that_walk_together_make_no_product(write):
     ]
     assert a.count() == 2 * len(list(a.shapes())) == 8  # on two counts of threads
     assert b.count() == 2
-    with pytest.raises(UserError, match="differ in length: 3 of kernel, 2 of channels"):
+    with pytest.raises(UserError, match="differ in their number of values: 3 of kernel, 2 of channels"):
         load(write(text), ["kernel=3,5,7"])
 
 
@@ -179,8 +179,8 @@ MISTAKES = [
     ("    blocks: [standard]", "    block: [standard]", "experiments.b.block: no such key. Did you mean blocks? (1 more mistake"),
     ("norm:", "zzz:", "x.yaml:7: experiments.a.blocks[1].zzz: no such key. Known keys: import, network, name, norm, act, bias, again, groups,"),
     # keys that stand twice, or are none
-    ("kernel: [3, 5]", "kernel: 3\n      kernel: 5", "x.yaml:12: experiments.a.axes.kernel: 'kernel': the key stands twice"),
-    ("  b:", "  a:", "x.yaml:13: experiments.a: 'a': the key stands twice, so one would hide the other. Take one out."),
+    ("kernel: [3, 5]", "kernel: 3\n      kernel: 5", "x.yaml:12: experiments.a.axes.kernel: 'kernel': the key is there twice"),
+    ("  b:", "  a:", "x.yaml:13: experiments.a: 'a': the key is there twice, so one would hide the other. Remove one."),
     ("  a:", "  1:", "x.yaml:5: experiments: '1': a key must be a word. Put it in quotes if it is meant as one."),
     ("  a:", "  true:", "x.yaml:5: experiments: 'true': a key must be a word."),
     ("  a:", "  ? [a]\n  :", "x.yaml:5: experiments: a key must be a word."),
@@ -226,20 +226,20 @@ MISTAKES = [
     ("name: separable, ", "", "experiments.a.blocks[1].name: it is missing. Write a block's name: standard, depthwise"),
     # values that do not go together
     ("[3, 5]", "[3, 4]", f"{KERNEL}[1]: 4: padding same needs an odd kernel, or the output shifts by half a pixel. Use an odd"),
-    ("{name: separable, norm: false}", "standard", "x.yaml:5: experiments.a: the block standard stands twice in it. Take"),
+    ("{name: separable, norm: false}", "standard", "x.yaml:5: experiments.a: the block standard is listed twice. Remove"),
     ("0.1", "0.1\n  processes_min: 50", "timing: processes_min 50 is above processes_max 12. Raise processes_max or lower"),
     ("norm: false", "groups: 4", "x.yaml:7: experiments.a.blocks[1]: separable: groups: this block has no such option. Only grouped may"),
     ("separable, norm: false", "grouped, groups: 0", "experiments.a.blocks[1].groups: 0: it is below 1. Write a number from 1 to 65536: the"),
     ("separable, norm: false", "grouped, groups: 2.0", "experiments.a.blocks[1].groups: 2.0: it is not a whole number. Write a number from"),
     ("separable, norm: false", "dilated, rate: 65", "experiments.a.blocks[1].rate: 65: it is above 64."),
     ("separable, norm: false", "mobilenet_v1, width: wide", "experiments.a.blocks[1].width: 'wide': it is not a number."),
-    ("separable, norm: false", "mobilenet_v1", "x.yaml:5: experiments.a: standard is a block and mobilenet_v1 a network, which take other"),
-    ("blocks: [standard]", "blocks: [grouped, {name: grouped, groups: 4}]", "experiments.b: the block grouped stands twice in it. Take"),
+    ("separable, norm: false", "mobilenet_v1", "x.yaml:5: experiments.a: standard is a block and mobilenet_v1 a network, whose inputs differ"),
+    ("blocks: [standard]", "blocks: [grouped, {name: grouped, groups: 4}]", "experiments.b: the block grouped is listed twice. Remove"),
     ("blocks: [standard]", "blocks: [{name: resnet18, width: 0.5}]", "resnet18: width: this block has no such option. Only mobilenet_v1,"),
     # axes in step
-    ("[all, 1]", "[all, 1]\n    together: [channels, depth]", "experiments.a: axes that walk together differ in length: 2 of channels, 1 of"),
-    ("[all, 1]", "[all, 1]\n    together: [kernel, kernel]", "x.yaml:5: experiments.a: an axis stands twice in together. Take one out."),
-    ("[all, 1]", "[all, 1]\n    together: [kernel]", "experiments.a: one axis alone has none to walk with. Name those that walk with it"),
+    ("[all, 1]", "[all, 1]\n    together: [channels, depth]", "experiments.a: axes that walk in step differ in their number of values: 2 of channels, 1 of"),
+    ("[all, 1]", "[all, 1]\n    together: [kernel, kernel]", "x.yaml:5: experiments.a: together names an axis twice. Remove one."),
+    ("[all, 1]", "[all, 1]\n    together: [kernel]", "experiments.a: together names one axis only. Name the axes that walk in step with it"),
     ("[all, 1]", "[all, 1]\n    together: [threads]", "together[0]: 'threads': it is not one of the words known here. List axes that walk in step"),
     ("0.1", "0.1\n  minutes: 0", "timing.minutes: 0: it is not above 0. Write the minutes that a device may take"),
     # absurd
@@ -253,10 +253,10 @@ MISTAKES = [
     ("[64, 32->64]", "9" * 400, "axes.channels: 999"),
     ("[64, 32->64]", "9" * 5000, "x.yaml: a value in it can't be read"),
     ("[64, 32->64]", "0x" + "f" * 5000, "it is neither a whole number nor two of them"),
-    ("[3, 5]", f"{[*range(1, 255, 2)]}\n      batch: {[*range(1, 999)]}", f"the axes make more than {MOST_TRIALS} trials. Take"),
+    ("[3, 5]", f"{[*range(1, 255, 2)]}\n      batch: {[*range(1, 999)]}", f"the axes make more than {MOST_TRIALS} trials. Remove"),
     # not YAML
     ("[3, 5]", "[3, 5", "x.yaml:12: this is not YAML: "),
-    ("  precision", "\tprecision", "x.yaml:3: this is not YAML: found character that cannot start any token. Mend the line."),
+    ("  precision", "\tprecision", "x.yaml:3: this is not YAML: found character that cannot start any token. Correct the line."),
     ("tiny", "*tiny", "x.yaml:1: this is not YAML: found undefined alias."),
     ("tiny", "\x07", "x.yaml: this is not YAML: "),
     ("[3, 5]", "[" * 2000, "x.yaml"),
@@ -308,15 +308,15 @@ def test_a_block_that_takes_no_notice_of_the_kernel_may_have_an_even_one(write):
     [
         ("kernal=3", "--set kernal=3: no such axis or timing key. Did you mean kernel?"),
         ("qqq=3", "--set qqq=3: no such axis or timing key. Known: channels, kernel,"),
-        ("kernel", "--set kernel: it is empty where a value is due. Write --set kernel=value,value."),
-        ("kernel=", "--set kernel=: it is empty where a value is due."),
-        ("kernel=3,,5", "it is empty where a value is due"),
-        ("kernel=[]", "--set kernel=[]: it is empty where a value is due."),
+        ("kernel", "--set kernel: a value is missing. Write --set kernel=value,value."),
+        ("kernel=", "--set kernel=: a value is missing."),
+        ("kernel=3,,5", "a value is missing"),
+        ("kernel=[]", "--set kernel=[]: a value is missing."),
         (
             "kernel=[3,",
-            "--set kernel=[3,: one of its brackets is missing. Write --set kernel=value,value, or in quotes",
+            "--set kernel=[3,: a bracket is missing. Write --set kernel=value,value, or in quotes",
         ),
-        ("kernel=3]", "one of its brackets is missing"),
+        ("kernel=3]", "a bracket is missing"),
         ("blocks=separable", "--set blocks=separable: blocks is neither an axis nor a timing key. Write blocks: [standard, separable] in a config file, in each experiment."),
         ("block=separable", "block is neither an axis nor a timing key. Write blocks: [standard"),
         ("experiments=a", "experiments is neither an axis nor a timing key. Write them in a config file: --set changes axes in all"),

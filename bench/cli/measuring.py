@@ -88,7 +88,7 @@ def aa(
     from bench.run.machine import usable_cores
     from bench.show import write
     from bench.show.pages import index
-    from bench.spec.plan.aa import draw
+    from bench.spec.plan.aa import drawn_plan
 
     (wanted, *others) = devices(device)
     if others:
@@ -99,7 +99,7 @@ def aa(
         )
     if is_predicted(wanted):
         raise UserError(f"--device {wanted}", "a prediction has no noise to test", "Name a device of this machine.")
-    planned, data = draw(wanted, usable_cores(), pairs, set_ or ())
+    planned, data = drawn_plan(wanted, usable_cores(), pairs, set_ or ())
     command = ["bench", *sys.argv[1:]]
     measure = partial(runner.measure, planned, data, [wanted], out, command, runner.stderr_line)
     views = write.write_views(_measured(measure, lambda _: None).folder)

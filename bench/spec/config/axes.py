@@ -1,4 +1,4 @@
-"""The axes of a sweep: what each may hold, how its values are written, and what they are unless told."""
+"""The axes of a sweep: the values that each may have, how they are written, and the defaults."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from bench.spec.config.block_entries import STRICT
 MOST_THREADS = 1024
 _PAIR = re.compile(r"^\s*([0-9]{1,9})\s*(?:->|x)\s*([0-9]{1,9})\s*$")
 BLOCK_AXES = ("channels", "kernel", "stride", "padding", "dilation", "depth")
-"""Axes that a network has of its own."""
+"""Axes that every network fixes for itself."""
 SHAPE_AXES = ("channels", "kernel", "size", "batch", "stride", "padding", "dilation", "depth")
-"""Axes that make the shape; some may walk in step."""
+"""Axes that make up the shape; only these may walk in step."""
 
 
 def _listed(value: object) -> object:

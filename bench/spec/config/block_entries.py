@@ -1,4 +1,4 @@
-"""A block as a config file writes it: its name alone, or with how it is finished and what it is told."""
+"""A block in a config file: its name alone, or a mapping with norm, act, bias and the block's options."""
 
 from __future__ import annotations
 
@@ -12,15 +12,13 @@ from bench.spec.blocks.blocks import BLOCKS, OPTIONS, BlockChoice
 from bench.spec.errors import UserError, nearest
 
 STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-"""Of every part of a config file: no key that isn't known, no value that would have to be converted."""
-
-
+"""For every part of a config file: no unknown key, no value of another type."""
 FACTORY = r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"
-NAME = r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$"  # of a user's own: it becomes part of an arm's
+NAME = r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$"  # of a user's block: it becomes part of an arm's name
 
 
-def named(value: object) -> object:
-    """A name alone stands for a mapping that holds just that; what is imported has its factory's name unless told."""
+def as_mapping(value: object) -> object:
+    """`separable` as {name: separable}; an imported block without a name gets that of its factory."""
     if isinstance(value, str):
         return {"name": value}
     if isinstance(value, dict) and isinstance(value.get("import"), str) and "name" not in value:
@@ -34,7 +32,7 @@ def _option(name: str, meaning: str) -> object:
 
 
 class BlockEntry(BaseModel):
-    """One block or network of an experiment: one of BLOCKS, or a user's own by the path that it is imported by."""
+    """One block or network of an experiment: one of BLOCKS, or a user's by its import path."""
 
     model_config = STRICT
 
@@ -54,23 +52,23 @@ class BlockEntry(BaseModel):
 
     @field_validator("name")
     @classmethod
-    def _known_or_own(cls, name: str, info: ValidationInfo) -> str:
+    def _known_or_imported(cls, name: str, info: ValidationInfo) -> str:
         if info.data.get("import_") is None and name not in BLOCKS:
             raise PydanticCustomError("block", "no such block", {"remedy": nearest(name, BLOCKS, "Known blocks")})
         if info.data.get("import_") is not None and (name in BLOCKS or not re.match(NAME, name)):
             remedy = f"Write another name, of at most 64 letters, digits, _ . - and none of {', '.join(BLOCKS)}"
-            raise PydanticCustomError("own", "it cannot be the name of what is imported", {"remedy": remedy})
+            raise PydanticCustomError("imported", "an imported block can't have this name", {"remedy": remedy})
         return name
 
     @model_validator(mode="after")
-    def _takes_its_options(self) -> BlockEntry:
-        told = [n for n in (*OPTIONS, "norm", "act", "bias") if n in self.model_fields_set]
-        if self.import_ is not None and told:
-            out = {"remedy": f"Take {', '.join(told)} out"}
-            raise PydanticCustomError("own", "what is imported is finished by its own factory", out)
+    def _has_its_options(self) -> BlockEntry:
+        given = ", ".join(n for n in (*OPTIONS, "norm", "act", "bias") if n in self.model_fields_set)
+        if self.import_ is not None and given:
+            rule = "an imported block has no such keys, as its factory decides them"
+            raise PydanticCustomError("imported", rule, {"remedy": f"Remove {given}"})
         if self.import_ is None and self.network:
-            out = {"remedy": "Take network out"}
-            raise PydanticCustomError("own", "only of what is imported it is to be said that it is a network", out)
+            rule = "only an imported block has the key network"
+            raise PydanticCustomError("imported", rule, {"remedy": "Remove network"})
         try:
             self.choice().options()
         except UserError as error:
@@ -79,7 +77,7 @@ class BlockEntry(BaseModel):
         return self
 
     def choice(self) -> BlockChoice:
-        """The block as the spec knows it."""
+        """The block for a plan."""
         return BlockChoice(
             self.name, self.norm, self.act, self.bias, self.again, self.groups, self.expansion, self.rate, self.width,
             self.import_, self.network,

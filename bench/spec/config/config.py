@@ -1,4 +1,4 @@
-"""The config file: named experiments, each with blocks, axes and a timing policy. Every mistake is one line."""
+"""The config file (named experiments, each with blocks and axes, and the timing), its reading and its size limits."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from bench.spec.blocks.blocks import BLOCKS, CLASSES, EVEN_KERNEL, IMAGE_CHANNEL
 from bench.spec.blocks.costs import ITEM_BYTES, conv_params, cost
 from bench.spec.config import set_option
 from bench.spec.config.axes import BLOCK_AXES, SHAPE_AXES, Axes
-from bench.spec.config.block_entries import STRICT, BlockEntry, named
+from bench.spec.config.block_entries import STRICT, BlockEntry, as_mapping
 from bench.spec.config.timing import Timing
 from bench.spec.config.validation_errors import Place, first_mistake
-from bench.spec.config.yaml_source import read
+from bench.spec.config.yaml_source import read_yaml
 from bench.spec.errors import UserError
 
 MOST_TRIALS = 50_000
-MOST_BYTES = 1 << 38  # 256 GiB: beyond any machine this is meant for, so a slip of the pen
-NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"  # of a config or an experiment: it becomes part of a folder's and a trial's
+MOST_BYTES = 1 << 38  # 256 GiB for an arm: more than any machine that this is meant for
+NAME = (
+    r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"  # of a config or experiment: it becomes part of a folder's name, or a trial's
+)
 
 
 class _Model(BaseModel):
@@ -35,7 +37,7 @@ class Experiment(_Model):
 
     description: Annotated[str, Field(description="Write a sentence, in quotes if it looks like a number")] = ""
     blocks: Annotated[
-        list[Annotated[BlockEntry, BeforeValidator(named)]],
+        list[Annotated[BlockEntry, BeforeValidator(as_mapping)]],
         Field(min_length=1, description=f"List the blocks, the baseline first: {', '.join(BLOCKS)}"),
     ]
     axes: Axes = Axes()
@@ -47,15 +49,15 @@ class Experiment(_Model):
     @model_validator(mode="after")
     def _steps_alike(self) -> Experiment:
         if len(set(self.together)) < len(self.together):
-            raise PydanticCustomError("step", "an axis stands twice in together", {"remedy": "Take one out"})
+            raise PydanticCustomError("step", "together names an axis twice", {"remedy": "Remove one"})
         if len(self.together) == 1:
-            out = {"remedy": "Name those that walk with it, or take together out"}
-            raise PydanticCustomError("step", "one axis alone has none to walk with", out)
+            remedy = {"remedy": "Name the axes that walk in step with it, or remove together"}
+            raise PydanticCustomError("step", "together names one axis only", remedy)
         sizes = {name: len(getattr(self.axes, name)) for name in self.together}
         if len(set(sizes.values())) > 1:
             words = ", ".join(f"{size} of {name}" for name, size in sizes.items())
             raise PydanticCustomError(
-                "step", "axes that walk together differ in length: {words}",
+                "step", "axes that walk in step differ in their number of values: {words}",
                 {"words": words, "remedy": "Give each as many values as the others"},
             )  # fmt: skip
         return self
@@ -63,16 +65,15 @@ class Experiment(_Model):
     @model_validator(mode="after")
     def _distinct(self) -> Experiment:
         labels = [b.choice().label for b in self.blocks]
-        for label in labels:
-            if labels.count(label) > 1:
-                raise PydanticCustomError(
-                    "twice", "the block {label} stands twice in it", {"label": label, "remedy": "Take one out"}
-                )
+        twice = next((label for label in labels if labels.count(label) > 1), None)
+        if twice is not None:
+            words = {"label": twice, "remedy": "Remove one"}
+            raise PydanticCustomError("twice", "the block {label} is listed twice", words)
         whole = {b.choice().network: b.name for b in self.blocks}
         if len(whole) > 1:
             raise PydanticCustomError(
-                "mixed", "{block} is a block and {network} a network, which take other inputs",
-                {"block": whole[False], "network": whole[True], "remedy": "Give each kind an experiment of its own"},
+                "mixed", "{block} is a block and {network} a network, whose inputs differ",
+                {"block": whole[False], "network": whole[True], "remedy": "Put them into separate experiments"},
             )  # fmt: skip
         return self
 
@@ -86,17 +87,17 @@ class Experiment(_Model):
         return self.blocks[0].choice().network
 
     def swept(self) -> Axes:
-        """The axes as they count. Of networks, those of blocks have one value, and images the first one's size if not told."""
+        """The axes that the plan uses. For networks, BLOCK_AXES have one value each; size defaults to the first one's."""
         if not self.network:
             return self.axes
         size = next((BLOCKS[b.name].network for b in self.blocks if b.name in BLOCKS), 224)
-        own: dict[str, object] = {name: Axes.model_fields[name].default for name in BLOCK_AXES}
-        own |= {"channels": [(IMAGE_CHANNELS, CLASSES)], "kernel": [1]}
-        own |= {} if "size" in self.axes.model_fields_set else {"size": [(size, size)]}
-        return self.axes.model_copy(update=own)
+        fixed: dict[str, object] = {name: Axes.model_fields[name].default for name in BLOCK_AXES}
+        fixed |= {"channels": [(IMAGE_CHANNELS, CLASSES)], "kernel": [1]}
+        fixed |= {} if "size" in self.axes.model_fields_set else {"size": [(size, size)]}
+        return self.axes.model_copy(update=fixed)
 
     def shapes(self) -> Iterator[tuple[Any, ...]]:
-        """The values of SHAPE_AXES, shape by shape: the product of all, save that those of `together` walk in step."""
+        """The values of SHAPE_AXES for each shape: the product of the axes, of which those in `together` walk in step."""
         axes, step = self.swept(), self.in_step()
         walks: list[list[dict[str, Any]]] = []
         for name in SHAPE_AXES:
@@ -110,14 +111,14 @@ class Experiment(_Model):
             yield tuple(chosen[name] for name in SHAPE_AXES)
 
     def count(self) -> int:
-        """How many trials it makes on one device, before the skips."""
+        """The number of trials on one device, skipped ones included."""
         axes, step = self.swept(), self.in_step()
         return math.prod(len(getattr(axes, axis)) for axis in Axes.model_fields if axis not in step[1:])
 
     def in_step(self) -> tuple[str, ...]:
-        """The axes that walk in step, in the order of SHAPE_AXES; a network has fewer axes."""
-        own = BLOCK_AXES if self.network else ()
-        return tuple(name for name in SHAPE_AXES if name in self.together and name not in own)
+        """The axes that walk in step, in the order of SHAPE_AXES, without BLOCK_AXES for networks."""
+        fixed = BLOCK_AXES if self.network else ()
+        return tuple(name for name in SHAPE_AXES if name in self.together and name not in fixed)
 
 
 class SweepConfig(_Model):
@@ -142,26 +143,22 @@ def load(path: Path, overrides: Iterable[str] = ()) -> tuple[SweepConfig, dict[s
 
     Returns the config and the plain data it was made from (what a results folder keeps). UserError for any mistake.
     """
-    data, place = read(path)
-    return _with(data, place, str(path), overrides), data
+    data, place = read_yaml(path)
+    return with_overrides(data, place, overrides), data
 
 
-def overridden(data: dict[str, Any], place: str, overrides: Iterable[str]) -> tuple[SweepConfig, dict[str, Any]]:
-    """The same for plain data, which the overrides are written into."""
-    return _with(data, Place(place), place, overrides), data
-
-
-def _with(data: dict[str, Any], place: Place, name: str, overrides: Iterable[str]) -> SweepConfig:
+def with_overrides(data: dict[str, Any], place: Place, overrides: Iterable[str]) -> SweepConfig:
+    """The config of plain data, which the overrides are written into. UserError for any mistake."""
     settings = [set_option.parse(text) for text in overrides]
     if settings:
-        _validated(data, place)  # so that the file's own mistakes are told by their place in it
+        _validated(data, place)  # first, so that a mistake in the file is reported with its line there
         set_option.apply(data, settings)
-        place = Place(" ".join([name, *(f"--set {text}" for text, _, _ in settings)]))
+        place = Place(" ".join([place.name, *(f"--set {text}" for text, _, _ in settings)]))
     return _checked(data, place)
 
 
 def check(data: dict[str, Any], place: str) -> SweepConfig:
-    """The config that plain data describe; UserError names the first mistake and how many more there are."""
+    """The config of plain data. UserError names the first mistake and the number of others."""
     return _checked(data, Place(place))
 
 
@@ -178,13 +175,13 @@ def _checked(data: dict[str, Any], place: Place) -> SweepConfig:
         count += experiment.count()
         if count > MOST_TRIALS:
             rule = f"the axes make more than {MOST_TRIALS} trials"
-            raise UserError(place.of(at), rule, "Take values out, or split the config.", value=count)
+            raise UserError(place.of(at), rule, "Remove values, or split the config.", value=count)
         _fits_a_machine(experiment, place, at)
     return config
 
 
 def _fits_a_machine(experiment: Experiment, place: Place, at: tuple[str, ...]) -> None:
-    """UserError where an arm is absurd. All its sizes grow with every axis, so the largest values alone are tried."""
+    """UserError where an arm needs over MOST_BYTES. Memory grows with every axis, so only the largest values are tried."""
     axes = experiment.swept()
     (height, width), batch = max(axes.size, key=math.prod), max(axes.batch)
     kernel, depth = max(axes.kernel), max(axes.depth)
@@ -194,21 +191,19 @@ def _fits_a_machine(experiment: Experiment, place: Place, at: tuple[str, ...]) -
             try:
                 needed = _bytes(choice, shape, depth, max(axes.stride))
             except UserError:
-                continue  # the plan says why it is skipped
+                continue  # the plan skips it and gives the reason
             if needed > MOST_BYTES:
                 size = (
                     f"{height}x{width} pixels, batch {batch}"
                     if choice.network
                     else f"{c_in}->{c_out} channels, {height}x{width} pixels, kernel {kernel}, batch {batch}, depth {depth}"
                 )
-                raise UserError(
-                    place.of(at), f"{choice.label} with {size} needs more than {MOST_BYTES >> 30} GiB",
-                    "Take the largest of them down.", value=needed,
-                )  # fmt: skip
+                rule = f"{choice.label} with {size} needs more than {MOST_BYTES >> 30} GiB"
+                raise UserError(place.of(at), rule, "Reduce the largest of them.", value=needed)
 
 
 def _bytes(choice: BlockChoice, s: Shape, depth: int, stride: int) -> int:
-    """About what an arm holds in fp32: of a network its values and weights, of a block its largest map and weights."""
+    """A rough lower bound of an arm's bytes in fp32: its weights, and a network's values or a block's largest map."""
     block, item = build(choice, s), ITEM_BYTES["fp32"]
     if choice.network:
         theory = cost(block, s.height, s.width, s.batch)

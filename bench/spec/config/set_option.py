@@ -7,6 +7,7 @@ from typing import Any
 
 from bench.spec.config.axes import Axes
 from bench.spec.config.timing import Timing
+from bench.spec.config.validation_errors import keys_of
 from bench.spec.errors import UserError, nearest
 
 _ELSEWHERE = {
@@ -19,28 +20,27 @@ _ELSEWHERE = {
     "timing": "Name one of its keys: --set precision=0.1",
     "device": "Write --device cpu,cuda:0",
 }
-"""How to set what is neither an axis nor a timing key."""
+"""Keys of a config that are neither an axis nor a timing key, and how to set them."""
 Setting = tuple[str, str, list[object]]
 """The option's text, the name of an axis or timing key, and its values."""
 _NUMBER = re.compile(r"^[-+]?[0-9]{1,18}$")
 
 
 def parse(text: str) -> Setting:
-    """`kernel=3,5` or `kernel=[3, 5]` as text, name and values. UserError where it cannot be one."""
+    """`kernel=3,5` or `kernel=[3, 5]` as text, name and values. UserError for another key, or without values."""
     name, equals, values = (part.strip() for part in text.partition("="))
-    known = [f.alias or n for n, f in Axes.model_fields.items()] + list(Timing.model_fields)
-    where = next(
-        (remedy for key, remedy in _ELSEWHERE.items() if key.removesuffix("s") == name.removesuffix("s")), None
-    )
-    if where is not None:
-        raise UserError(f"--set {text}", f"{name} is neither an axis nor a timing key", where)
+    place, example = f"--set {text}", f"Write --set {name}=value,value"
+    known = [*keys_of(Axes), *Timing.model_fields]
+    for key, remedy in _ELSEWHERE.items():
+        if key.removesuffix("s") == name.removesuffix("s"):
+            raise UserError(place, f"{name} is neither an axis nor a timing key", remedy)
     if name not in known:
-        raise UserError(f"--set {text}", "no such axis or timing key", nearest(name.rpartition(".")[2], known, "Known"))
+        raise UserError(place, "no such axis or timing key", nearest(name.rpartition(".")[2], known, "Known"))
     if values.startswith("[") != values.endswith("]"):
-        raise UserError(f"--set {text}", "one of its brackets is missing", f"Write --set {name}=value,value, or in quotes --set '{name}=[value, value]'.")  # fmt: skip
+        raise UserError(place, "a bracket is missing", f"{example}, or in quotes --set '{name}=[value, value]'")
     pieces = [piece.strip() for piece in values.removeprefix("[").removesuffix("]").split(",")]
     if not equals or not all(pieces):
-        raise UserError(f"--set {text}", "it is empty where a value is due", f"Write --set {name}=value,value.")
+        raise UserError(place, "a value is missing", example)
     return text, name, [_scalar(piece) for piece in pieces]
 
 
@@ -54,14 +54,12 @@ def _scalar(text: str) -> object:
 
 
 def apply(data: dict[str, Any], settings: list[Setting]) -> None:
-    """Write the settings into data that a check has passed."""
-    told: set[str] = set()
+    """Write the settings into valid data, in place. UserError for a name that is set twice."""
+    seen: set[str] = set()
     for text, name, values in settings:
-        if name in told:
-            raise UserError(
-                f"--set {text}", f"{name} is set twice", f"Write its values once: --set {name}=value,value."
-            )
-        told.add(name)
+        if name in seen:
+            raise UserError(f"--set {text}", f"{name} is set twice", f"Write --set {name}=value,value once")
+        seen.add(name)
         if name in Timing.model_fields:
             data.setdefault("timing", {})[name] = values[0] if len(values) == 1 else values
             continue

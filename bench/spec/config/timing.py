@@ -11,7 +11,7 @@ from bench.spec.config.block_entries import STRICT
 
 
 class Timing(BaseModel):
-    """When to stop, and how samples are taken. Times in seconds; `seconds` is for one trial in one process."""
+    """When to stop, and how to sample. Times in seconds; `seconds` is for one trial in one process."""
 
     model_config = STRICT
 

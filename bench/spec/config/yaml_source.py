@@ -1,6 +1,6 @@
-"""From a YAML file to plain data, with the line of every key. Read by YAML 1.2's core rules.
+"""Read a YAML file as plain data with the line of every key, by the core rules of YAML 1.2.
 
-PyYAML follows 1.1, which reads `on` as true, `010` as 8, `1:30` as 90 and `1e-3` as text.
+PyYAML by itself follows 1.1, which reads `on` as true, `010` as 8, `1:30` as 90 and `1e-3` as text.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ for _kind, _pattern, _first in (
     _Loader.add_implicit_resolver(_TAG + _kind, re.compile(f"^(?:{_pattern})$"), _first)
 
 
-def read(
+def read_yaml(
     path: Path, kind: str = "config", keys: str = "name: and experiments:", example: str = "configs/default.yaml"
 ) -> tuple[dict[str, Any], Place]:
-    """A YAML file's mapping, and where its keys stand. UserError where it can't be read or hides a value.
+    """A file's mapping, and the lines of its keys. UserError where it can't be read or a key hides another's value.
 
-    What such a file is called, which keys it has and where there is one stand in the remedy.
+    `kind`, `keys` and `example` name such a file, its keys and an example of it in the remedy.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -54,16 +54,14 @@ def read(
             loader.dispose()
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise UserError(
-            f"{path}{line}", f"this is not YAML: {error.problem or error.context}", "Mend the line."
-        ) from None
+        rule = f"this is not YAML: {error.problem or error.context}"
+        raise UserError(f"{path}{line}", rule, "Correct the line.") from None
     except yaml.YAMLError as error:
-        raise UserError(str(path), f"this is not YAML: {error}", "Mend the file.") from None
+        raise UserError(str(path), f"this is not YAML: {error}", "Correct the file.") from None
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
-        # What PyYAML's constructors let out: `!!int x`, a number of 5,000 digits, lists 1,000 deep.
-        raise UserError(
-            str(path), "a value in it can't be read", "Write plain words and numbers, without tags."
-        ) from None
+        # PyYAML's constructors raise these for `!!int x`, a number of 5,000 digits, lists 1,000 deep.
+        rule, remedy = "a value in it can't be read", "Write plain words and numbers, without tags."
+        raise UserError(str(path), rule, remedy) from None
     if not isinstance(data, dict):
         rule = "it is empty" if data is None else "it is not a mapping of keys"
         raise UserError(str(path), rule, f"A {kind} has {keys}, as {example}.", value=data)
@@ -71,8 +69,8 @@ def read(
 
 
 def _walk(node: yaml.Node | None, loc: Loc, place: Place, seen: set[int]) -> None:
-    """Note the line of every key and item. UserError for a key that is not text or stands twice, hiding a value."""
-    if node is None or id(node) in seen:  # an alias leads back to what was seen
+    """Note the line of every key and item. UserError for a key that is not text, or that occurs twice in a mapping."""
+    if node is None or id(node) in seen:  # an alias leads back to a node that was walked
         return
     seen.add(id(node))
     if isinstance(node, yaml.SequenceNode):
@@ -81,19 +79,19 @@ def _walk(node: yaml.Node | None, loc: Loc, place: Place, seen: set[int]) -> Non
             _walk(item, (*loc, i), place, seen)
     if not isinstance(node, yaml.MappingNode):
         return
-    told: set[str] = set()
+    keys: set[str] = set()
     for key, value in node.value:
         line = key.start_mark.line + 1
         if key.tag == _TAG + "merge":
             _walk(value, loc, place, seen)
             continue
         if not isinstance(key, yaml.ScalarNode) or key.tag != _TAG + "str":
-            found = key.value if isinstance(key, yaml.ScalarNode) else None
+            written = key.value if isinstance(key, yaml.ScalarNode) else None
             at = ": ".join(part for part in (f"{place.name}:{line}", place.path(loc)) if part)
-            raise UserError(at, "a key must be a word", "Put it in quotes if it is meant as one.", value=found)
-        if key.value in told:
+            raise UserError(at, "a key must be a word", "Put it in quotes if it is meant as one.", value=written)
+        if key.value in keys:
             at = f"{place.name}:{line}: {place.path((*loc, key.value))}"
-            raise UserError(at, "the key stands twice, so one would hide the other", "Take one out.", value=key.value)
-        told.add(key.value)
+            raise UserError(at, "the key is there twice, so one would hide the other", "Remove one.", value=key.value)
+        keys.add(key.value)
         place.lines[(*loc, key.value)] = line
         _walk(value, (*loc, key.value), place, seen)

@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 from bench.spec.blocks.costs import ITEM_BYTES
 from bench.spec.config.block_entries import STRICT
 from bench.spec.config.validation_errors import Loc, Place, first_mistake
-from bench.spec.config.yaml_source import read
+from bench.spec.config.yaml_source import read_yaml
 from bench.spec.errors import UserError, nearest
 
 TABLE = "predicted_devices.yaml"
@@ -115,7 +115,7 @@ def in_file(path: Path) -> dict[str, Entry]:
 
 
 def _read(path: Path) -> tuple[dict[str, Entry], Place]:
-    data, place = read(path, "file of devices", "devices:", f"bench/spec/{TABLE}")
+    data, place = read_yaml(path, "file of devices", "devices:", f"bench/spec/devices/{TABLE}")
     if isinstance(data.get("devices"), dict):
         likes = {name: _over(own, place, ("devices", name)) for name, own in data["devices"].items()}
         data = {**data, "devices": likes}

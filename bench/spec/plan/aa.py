@@ -1,4 +1,4 @@
-"""`bench aa`: the plan of an A/A test. Both arms of a pair are the same block, so whatever they differ by is noise."""
+"""`bench aa`: the plan of an A/A test, in which both arms of a pair are the same block, so that they differ by noise."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from bench.spec.config.config import overridden
+from bench.spec.config.config import with_overrides
+from bench.spec.config.validation_errors import Place
 from bench.spec.errors import UserError
 from bench.spec.plan.plan import Plan, make, not_all_skipped
 
 NAME = "aa"
 BLOCKS = ("standard", "separable")
-LEAST_PAIRS = 20  # below, the band of 95 % of the pairs is a word for the largest of a few
+LEAST_PAIRS = 20  # with fewer, the band of 95 % of the pairs is just the largest of them
 
 
-def data() -> dict[str, Any]:
-    """The config as plain data: shapes of the default sweep's kind, each block against itself, with its timing."""
+def config_data() -> dict[str, Any]:
+    """The config as plain data: shapes like those of the default sweep, each block against itself."""
     axes = {
         "channels": [16, 32, 64, 128],
         "kernel": [3, 5],
@@ -31,17 +32,18 @@ def data() -> dict[str, Any]:
     return {"name": NAME, "timing": {"seconds": 1.2}, "experiments": experiments}
 
 
-def draw(device: str, cores: int, pairs: int, overrides: Sequence[str] = ()) -> tuple[Plan, dict[str, Any]]:
-    """The plan of `pairs` pairs, drawn by the recorded seed from the product of the axes, and its config's data.
+def drawn_plan(device: str, cores: int, pairs: int, overrides: Sequence[str] = ()) -> tuple[Plan, dict[str, Any]]:
+    """The plan of `pairs` pairs, drawn by the seed from the product of the axes, and its config's data.
 
-    UserError where there are not so many, or where an override does not hold.
+    UserError where the axes give fewer pairs, or for a wrong override.
     """
-    config, told = overridden(data(), "bench aa", overrides)
-    made = make(config, [device], cores)
-    not_all_skipped(made)
-    active = made.active
+    data = config_data()
+    config = with_overrides(data, Place("bench aa"), overrides)
+    plan = make(config, [device], cores)
+    not_all_skipped(plan)
+    active = plan.active
     if not 2 <= pairs <= len(active):
         rule = f"from 2 to {len(active)} pairs can be drawn from these axes"
-        raise UserError("--pairs", rule, "Take another number, or add values: --set threads=1,all", value=pairs)
+        raise UserError("--pairs", rule, "Give another number, or add values: --set threads=1,all", value=pairs)
     drawn = set(random.Random(config.timing.seed).sample([t.trial_id for t in active], pairs))
-    return replace(made, trials=tuple(t for t in made.trials if t.trial_id in drawn)), told
+    return replace(plan, trials=tuple(t for t in plan.trials if t.trial_id in drawn)), data
