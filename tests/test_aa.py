@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bench import cli
 from bench.analyse.runs import noise_floor
 from bench.analyse.runs.run_folder import Run, read
-from bench.analyse.stats import multiple_testing
+from bench.analyse.stats.row_verdict import row_verdict
 from bench.run import launch, runner
 from bench.run.environment import noise_bands
 from bench.show.write import write_views
@@ -86,7 +86,7 @@ def test_the_smallest_effect_is_decided_four_times_of_five(null: Run, tmp_path: 
     noise = noise_floor.judge(null)
     planted = read(null_run(tmp_path / "planted", effect=noise.smallest_detectable_effect, seed=5))
     found = [
-        multiple_testing.verdict(Interval(math.log(s), p, 6), noise.noise_band)
+        row_verdict(Interval(math.log(s), p, 6), noise.noise_band)
         for s, p in zip(planted.pairs["speedup"], planted.pairs["precision"], strict=True)
     ]
     assert 0.7 <= found.count("faster") / len(found) <= 0.9
@@ -174,7 +174,7 @@ def test_the_latest_band_of_this_very_device_torch_and_number_of_threads_is_take
 def test_a_verdict_respects_interval_margin_and_band(
     mean: float, half_width: float, band: float, said: str | None
 ) -> None:
-    assert multiple_testing.verdict(Interval(mean, half_width, 6), band) == said
+    assert row_verdict(Interval(mean, half_width, 6), band) == said
 
 
 @given(st.floats(-1, 1), st.floats(1e-3, 1), st.floats(0, 0.5))
@@ -182,8 +182,8 @@ def test_a_verdict_turns_over_with_the_arms_and_never_speaks_within_the_band(
     mean: float, half: float, band: float
 ) -> None:
     turned = {"faster": "slower", "slower": "faster"}
-    said = multiple_testing.verdict(Interval(mean, half, 6), band)
-    assert multiple_testing.verdict(Interval(-mean, half, 6), band) == turned.get(str(said), said)
+    said = row_verdict(Interval(mean, half, 6), band)
+    assert row_verdict(Interval(-mean, half, 6), band) == turned.get(str(said), said)
     if abs(mean) <= max(band, half):
         assert said in ("same", "undecided")
 

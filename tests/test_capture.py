@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from bench.analyse.runs.journal import Inspected
-from bench.analyse.runs.measured_rows import _odd
+from bench.analyse.runs.journal import Inspection
+from bench.analyse.runs.measured_rows import _accelerator_notes
 from bench.measure import simulated, worker
 from bench.measure.device import accelerator, devices, kernel_counts, memory
 from bench.measure.device.devices import CaptureFailed, Cpu, Launches
@@ -233,10 +233,10 @@ def test_a_profiler_that_saw_nothing_has_not_counted(monkeypatch: pytest.MonkeyP
 
 
 def test_two_counts_that_differ_are_told_plainly():
-    told = Inspected(None, (), launches=3, launches_graph=4)
-    assert _odd(told, []) == ["the profiler counts 3 launches, the captured graph 4"]
-    for fine in (Inspected(None, (), launches=3, launches_graph=3), Inspected(None, (), launches=3), None):
-        assert _odd(fine, []) == []
+    told = Inspection(None, (), launches=3, launches_graph=4)
+    assert _accelerator_notes(told, []) == ["the profiler counts 3 launches, the captured graph 4"]
+    for fine in (Inspection(None, (), launches=3, launches_graph=3), Inspection(None, (), launches=3), None):
+        assert _accelerator_notes(fine, []) == []
 
 
 # ---------------------------------------------------------------- cache and memory

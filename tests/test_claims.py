@@ -24,7 +24,7 @@ from bench.analyse.claims.conditions import BLOCKS, Cell, Rows, Setup, Site, pri
 from bench.analyse.claims.judge import Verdicts, corrected, judge
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.stats.estimators import mean_of
-from bench.analyse.stats.multiple_testing import EQUIVALENCE_MARGIN
+from bench.analyse.stats.row_verdict import EQUIVALENCE_MARGIN
 from bench.analyse.sweeps.designed import Place, Point, Sweep
 from bench.show.text import claims as words
 from bench.spec.interval import Interval, t_interval

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from bench.analyse.runs import run_folder
-from bench.analyse.runs.roofline import RATES, TOLERANCE, Roof, above, attainable, working_set
+from bench.analyse.runs.roofline import RATES, TOLERANCE, Roof, above_roof, attainable, working_set
 from bench.show.plots import roofline, speedup
 from bench.show.write import write_views
 from bench.spec.blocks.blocks import BlockChoice, Shape, build
@@ -99,7 +99,7 @@ def test_roofs_of_several_processes_are_the_highest_of_each_and_keep_its_word():
     told = {"cache_bytes": 7, "cache_bytes_per_s": 4, "memory_bytes_per_s": None, "conv_flop_per_s": None}
     one = Roof.of({**told, "replicate": 1, "matmul_flop_per_s": 3, "detail": {"matmul_flop_per_s": "a"}})
     two = Roof.of({**told, "replicate": 2, "matmul_flop_per_s": 5, "detail": {"matmul_flop_per_s": "b"}})
-    for both in (one.beside(two), two.beside(one), two.beside(one).beside(one)):
+    for both in (one.highest(two), two.highest(one), two.highest(one).highest(one)):
         assert (both.matmul_flop_per_s, both.cache_bytes_per_s, both.memory_bytes_per_s) == (5, 4, None)
         assert both.words == {"matmul_flop_per_s": "b"}
         assert len(both.processes) == 2
@@ -128,7 +128,7 @@ def test_a_row_above_its_roof_is_explained_or_doubted(block: str, shape: dict, t
     form = Shape(64, 64, 28, 28, **shape)
     built = build(BlockChoice(block), form)
     it = cost(built, 28, 28)
-    found = above(built, it, "fp32", attainable(it, "fp32", ROOF).time_s / times, ROOF)
+    found = above_roof(built, it, "fp32", attainable(it, "fp32", ROOF).time_s / times, ROOF)
     if said is None:
         assert found is None
         return

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from bench.analyse.claims.judge import judge
-from bench.analyse.runs.journal import Taken
+from bench.analyse.runs.journal import Samples
 from bench.analyse.runs.measured_rows import device_speedup
 from bench.analyse.runs.run_folder import Run, read
 from bench.measure import simulated
@@ -78,9 +78,9 @@ def test_a_launch_bound_block_costs_its_launches_and_a_graph_gives_the_kernels_t
 
 
 def test_a_speedup_on_the_device_needs_both_clocks_and_the_proof_that_the_host_was_ahead():
-    def taken(device_s: float | None, proven: bool | None) -> Taken:
+    def taken(device_s: float | None, proven: bool | None) -> Samples:
         own = None if device_s is None else np.array([device_s, 9 * device_s, device_s])
-        return Taken(np.ones(4), np.zeros(4, int), 1, np.ones(1), {}, device_s=own, device_proven=proven)
+        return Samples(np.ones(4), np.zeros(4, int), 1, np.ones(1), {}, device_s=own, device_proven=proven)
 
     base, block = [taken(8e-6, True)] * 2, [taken(2e-6, True)] * 2
     assert device_speedup(base, block) == pytest.approx(4)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from bench.analyse.runs import row_quality
 from bench.analyse.stats import estimators
 from bench.spec.columns import SPEEDUP
 from bench.spec.interval import Interval, clean_rounds, midmean, t_interval
@@ -163,11 +164,11 @@ def test_two_runs_without_spread_differ_by_a_number() -> None:
 def test_what_makes_a_row_noisy(
     opinion: float, spoiled: float, unclean: int, half_width: float, words: tuple[str, ...]
 ) -> None:
-    assert estimators.doubts(Interval(0.0, half_width, 5), {"medians": opinion}, spoiled, unclean, 0.05) == words
+    assert row_quality.doubts(Interval(0.0, half_width, 5), {"medians": opinion}, spoiled, unclean, 0.05) == words
 
 
 def test_all_doubts_are_said_at_once() -> None:
-    assert len(estimators.doubts(Interval(0.0, 1.0, 2), {"minima": 0.5, "medians": 0.1}, -0.5, 1, 0.05)) == 4
+    assert len(row_quality.doubts(Interval(0.0, 1.0, 2), {"minima": 0.5, "medians": 0.1}, -0.5, 1, 0.05)) == 4
 
 
 def _interval(values: np.ndarray) -> Interval:
@@ -183,9 +184,9 @@ def test_the_normal_limit_of_a_difference() -> None:
 
 
 def test_a_row_most_of_whose_samples_were_disturbed_is_doubted_but_not_for_its_own_page_faults() -> None:
-    assert estimators.crowded(np.array([2, 2, 0, 0]), 4) == ("50 % of its samples were disturbed",)
-    assert estimators.crowded(np.array([2, 0, 0, 0]), 4) == ()
-    assert estimators.crowded(np.array([4, 4, 4, 4]), 4) == ()
+    assert row_quality.disturbed(np.array([2, 2, 0, 0])) == ("50 % of its samples were disturbed",)
+    assert row_quality.disturbed(np.array([2, 0, 0, 0])) == ()
+    assert row_quality.disturbed(np.array([4, 4, 4, 4])) == ()
 
 
 def test_a_speedup_that_moves_within_its_processes_never_settles() -> None:
@@ -198,24 +199,24 @@ def test_a_speedup_that_moves_within_its_processes_never_settles() -> None:
     still, calm = [process(0.3) for _ in range(6)], [process(0.0) for _ in range(6)]
     moved = estimators.movement(*zip(*still, strict=True))
     assert moved.mean > 0.1
-    (doubt,) = estimators.restless(moved)
+    (doubt,) = row_quality.unsettled(moved)
     assert "never settles" in doubt
     assert "higher in the second half" in doubt
-    assert estimators.restless(estimators.movement(*zip(*calm, strict=True))) == ()
+    assert row_quality.unsettled(estimators.movement(*zip(*calm, strict=True))) == ()
 
 
 def test_drift_that_both_arms_share_is_no_movement() -> None:
     drift = np.repeat(np.linspace(2.0, 1.0, 12), 2)
     moved = estimators.movement([3 * drift] * 4, [drift] * 4)
     assert moved.mean == pytest.approx(0, abs=1e-12)
-    assert estimators.restless(moved) == ()
+    assert row_quality.unsettled(moved) == ()
 
 
 def test_too_few_rounds_or_processes_say_nothing_of_movement() -> None:
     short = np.ones(6)
-    assert estimators.restless(estimators.movement([short] * 5, [short] * 5)) == ()
+    assert row_quality.unsettled(estimators.movement([short] * 5, [short] * 5)) == ()
     long = np.repeat([9.0, 1.0], 8)
-    assert estimators.restless(estimators.movement([long], [np.ones(16)])) == ()
+    assert row_quality.unsettled(estimators.movement([long], [np.ones(16)])) == ()
 
 
 # ---------------------------------------------------------------- intervals read back from tables

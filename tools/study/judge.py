@@ -23,8 +23,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.analyse.runs import measured_rows
-from bench.analyse.runs.journal import Taken, read_journal
+from bench.analyse.runs import row_quality
+from bench.analyse.runs.journal import Samples, read_journal
 from bench.analyse.runs.noise_floor import is_aa
 from bench.analyse.runs.run_folder import read
 from bench.analyse.stats import estimators
@@ -325,11 +325,11 @@ def marks_table(study: Study, truth: dict[Key, float]) -> str:
             quiet = truth[key[0], False, key[2]]
             for _ in range(40):
                 drawn = coin.sample(built, min(6, len(built)))
-                base, other = ([_taken(p[i] / 1e9, p[i + 2]) for p in drawn] for i in (0, 1))
-                found = measured_rows.contrast(base, other, timing)
+                base, other = ([_samples(p[i] / 1e9, p[i + 2]) for p in drawn] for i in (0, 1))
+                found = row_quality.contrast(base, other, timing)
                 readings += 1
-                holds += found.decided.low <= quiet <= found.decided.high
-                bad = abs(found.decided.mean - quiet) > OFF
+                holds += found.paired.low <= quiet <= found.paired.high
+                bad = abs(found.paired.mean - quiet) > OFF
                 wrong += bad
                 unmarked += bad and not found.doubts
                 noisy += bool(found.doubts)
@@ -340,8 +340,8 @@ def marks_table(study: Study, truth: dict[Key, float]) -> str:
     return "\n".join(lines)
 
 
-def _taken(times: Floats, flags: Ints) -> Taken:
-    return Taken(times, flags, 1, times[:0], {})
+def _samples(times: Floats, flags: Ints) -> Samples:
+    return Samples(times, flags, 1, times[:0], {})
 
 
 def aa_table(folders: Sequence[Path]) -> str:
@@ -356,7 +356,7 @@ def aa_table(folders: Sequence[Path]) -> str:
         assert is_aa(run), f"{folder} is no A/A run"
         assert run.plan is not None
         journal = read_journal(folder / "journal.jsonl", {t.trial_id: t for t in run.plan.trials})
-        visits += [(t, journal.history(t.trial_id).visits) for t in run.plan.active]
+        visits += [(t, journal.of(t.trial_id).visits) for t in run.plan.active]
     for name, rule in RULES.items():
         intervals = []
         for trial, taken in visits:

@@ -11,12 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import numpy as np
-
 from bench.analyse.claims.conditions import Cell, Site
-from bench.analyse.stats.arrays import Floats
-from bench.analyse.stats.multiple_testing import EQUIVALENCE_MARGIN, equivalent, p_value
-from bench.analyse.sweeps.designed import CONFIDENCE, combined
+from bench.analyse.stats.estimators import CONFIDENCE
+from bench.analyse.stats.multiple_testing import equivalent, p_value
+from bench.analyse.stats.row_verdict import EQUIVALENCE_MARGIN
 from bench.spec.format import apart, marked
 from bench.spec.interval import Interval
 
@@ -184,12 +182,6 @@ def within(margin: float) -> tuple[float, float]:
 def same(interval: Interval, margin: float) -> float:
     """p of the mean lying within ±margin, by two one-sided tests."""
     return equivalent(interval, margin)
-
-
-def slope(x: Floats, intervals: Sequence[Interval]) -> Interval:
-    """Least-squares slope of means that were measured apart from each other; the fewest degrees of freedom among them."""
-    weights = (x - x.mean()) / float(((x - x.mean()) ** 2).sum())
-    return combined(np.asarray(weights, dtype=np.float64), intervals)
 
 
 def _moved(interval: Interval, by: float) -> Interval:

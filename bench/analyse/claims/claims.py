@@ -9,7 +9,7 @@ from typing import Any, Literal
 from bench.analyse.claims import rules_layers_or_macs, rules_memory, rules_speed
 from bench.analyse.claims.answers import BELOW, DEEP, FLAT, PROMISED, SPEEDUP, STEEP, Verdict
 from bench.analyse.claims.conditions import Rows
-from bench.analyse.stats.multiple_testing import EQUIVALENCE_MARGIN
+from bench.analyse.stats.row_verdict import EQUIVALENCE_MARGIN
 
 DeviceKind = Literal["cpu", "gpu", "both", "any"]
 

@@ -15,8 +15,9 @@ from bench.analyse.runs import noise_floor
 from bench.analyse.runs.rows import Record, place_label, records_of
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.stats import estimators
+from bench.analyse.stats.estimators import CONFIDENCE
 from bench.analyse.sweeps import designed
-from bench.analyse.sweeps.designed import CONFIDENCE, Sweep
+from bench.analyse.sweeps.designed import Sweep
 from bench.spec.columns import PREDICTED, SPEEDUP, TIME, TOLD
 from bench.spec.devices.device_names import is_cpu, is_predicted
 from bench.spec.errors import UserError

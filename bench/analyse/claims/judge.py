@@ -11,8 +11,9 @@ from bench.analyse.claims.bottleneck import of_the_host
 from bench.analyse.claims.claims import CLAIMS, Claim
 from bench.analyse.claims.conditions import Rows, Site, gather
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.stats.multiple_testing import EQUIVALENCE_MARGIN, holm
-from bench.analyse.sweeps.designed import CONFIDENCE
+from bench.analyse.stats.estimators import CONFIDENCE
+from bench.analyse.stats.multiple_testing import holm
+from bench.analyse.stats.row_verdict import EQUIVALENCE_MARGIN
 from bench.spec.columns import SCHEMA_VERSION
 from bench.spec.devices.device_names import is_predicted
 

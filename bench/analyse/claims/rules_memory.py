@@ -12,7 +12,7 @@ from bench.analyse.claims.bottleneck import regime_of
 from bench.analyse.claims.conditions import BLOCKS, WORKLOAD, Rows, Site, contest_of, primary
 from bench.analyse.claims.rules_speed import about, cell_count
 from bench.analyse.runs.rows import Record
-from bench.analyse.stats.multiple_testing import EQUIVALENCE_MARGIN
+from bench.analyse.stats.row_verdict import EQUIVALENCE_MARGIN
 from bench.spec.columns import MEASURED
 from bench.spec.format import capital, times
 

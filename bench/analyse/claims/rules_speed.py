@@ -22,7 +22,6 @@ from bench.analyse.claims.answers import (
     margin_of,
     ruled,
     same,
-    slope,
     within,
 )
 from bench.analyse.claims.bottleneck import bought, regime_of
@@ -40,7 +39,7 @@ from bench.analyse.claims.conditions import (
 )
 from bench.analyse.runs.rows import Record
 from bench.analyse.stats import estimators
-from bench.analyse.stats.estimators import mean_of
+from bench.analyse.stats.estimators import mean_of, slope
 from bench.spec.format import times
 from bench.spec.interval import Interval
 

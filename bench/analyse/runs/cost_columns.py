@@ -1,10 +1,10 @@
-"""What a row says of its block without a clock: exact costs, and the ratios that they promise."""
+"""The columns that need no clock: a block's exact costs, and its MAC and layer ratios to the baseline."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bench.analyse.runs.journal import Inspected
+from bench.analyse.runs.journal import Inspection
 from bench.spec.blocks.costs import Cost, layer_ratio, mac_ratio
 from bench.spec.blocks.layers import CONVOLUTIONS
 from bench.spec.errors import UserError
@@ -13,10 +13,10 @@ from bench.spec.plan.plan import Arm, Trial
 Row = dict[str, object]
 
 
-def cost_of(trial: Trial, arm: Arm, inspected: Inspected | None) -> Cost | None:
-    """The arm's cost by formula, or of a user's own as the inspection counted it; None where neither is to be had."""
+def cost_of(trial: Trial, arm: Arm, inspection: Inspection | None) -> Cost | None:
+    """The arm's cost by formula, or of a user's own block as the inspection counted it; None where there is neither."""
     if arm.choice.factory is not None:
-        return None if inspected is None or inspected.counted is None else Cost.counted(inspected.counted)
+        return None if inspection is None or inspection.counted is None else Cost.counted(inspection.counted)
     try:
         return trial.cost(arm)
     except UserError:
@@ -30,9 +30,9 @@ def _groups(trial: Trial, arm: Arm) -> int | None:
     return next((layer.groups for layer in trial.block(arm).layers if layer.op in CONVOLUTIONS), None)
 
 
-def theory_columns(trial: Trial, arm: Arm, inspected: Inspected | None) -> Row:
-    """An arm's theory by the columns of measurements.csv; nothing where a user's own block was not seen running."""
-    theory = cost_of(trial, arm, inspected)
+def theory_columns(trial: Trial, arm: Arm, inspection: Inspection | None) -> Row:
+    """An arm's costs by the columns of measurements.csv; nothing for a user's own block that no inspection counted."""
+    theory = cost_of(trial, arm, inspection)
     if theory is None:
         return {}
     return {
@@ -50,9 +50,9 @@ def theory_columns(trial: Trial, arm: Arm, inspected: Inspected | None) -> Row:
     }
 
 
-def promise_columns(trial: Trial, arm: Arm, inspected: Mapping[str, Inspected]) -> Row:
-    """An arm against its trial's baseline: fewer MACs, more layers."""
-    mine, base = (cost_of(trial, a, inspected.get(a.arm_id)) for a in (arm, trial.arms[0]))
+def ratio_columns(trial: Trial, arm: Arm, inspections: Mapping[str, Inspection]) -> Row:
+    """Columns of pairs.csv: the baseline's MACs / the arm's, and the arm's layers / the baseline's."""
+    mine, base = (cost_of(trial, a, inspections.get(a.arm_id)) for a in (arm, trial.arms[0]))
     if mine is None or base is None:
         return {}
     return {"groups": _groups(trial, arm), "mac_ratio": mac_ratio(base, mine), "layer_ratio": layer_ratio(base, mine)}

@@ -1,6 +1,6 @@
-"""The journal as typed records: what each trial's inspection and visits said, and what each session took.
+"""Read journal.jsonl: the samples, inspection, failures and second opinions of each trial, the roofs, and the sessions' times.
 
-A journal is append-only, so its last line may be torn: a line without its newline is left out. Anything else that
+A journal is append-only, so a kill may cut its last line: a line without its newline is left out. Any other line that
 can't be read is an error that names the line, because a record that is silently dropped changes the answer.
 """
 
@@ -23,7 +23,7 @@ from bench.spec.plan.plan import Trial
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class Samples:
     """One arm's samples in one process: seconds per evaluation, in time order; samples 2i and 2i + 1 are of round i."""
 
     time_s: Floats
@@ -40,18 +40,18 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A trial as one process measured it; `arms` by arm_id, `orders` a letter per sample, A for the first arm."""
+    """A trial as one process measured it: `arms` by arm_id; `orders` of the rounds, a letter per sample, A for the first arm."""
 
     replicate: int
     orders: tuple[str, ...]
-    arms: Mapping[str, Taken]
-    settled: bool = True  # whether the warm-up ended by evidence
+    arms: Mapping[str, Samples]
+    settled: bool = True  # whether the warm-up went on until times fell no further
     card: tuple[Mapping[str, Any], ...] = ()  # readings of the accelerator before and after
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A visit, or with `replicate` None the inspection, that came to nothing."""
+    """A visit that failed, or with `replicate` None an inspection or second opinions."""
 
     status: str
     detail: str
@@ -59,8 +59,8 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Inspected:
-    """What the inspection saw of one arm."""
+class Inspection:
+    """One arm's memory, launches and the like, which no timed process counts."""
 
     memory_peak_bytes: int | None
     backends: tuple[str, ...]
@@ -73,8 +73,8 @@ class Inspected:
 
 
 @dataclass(frozen=True, slots=True)
-class Opinion:
-    """What another tool says of one arm, in seconds per evaluation; None where it says nothing, with why in `detail`."""
+class SecondOpinion:
+    """Another tool's times of one arm, in seconds per evaluation; None without times, with the reason in `detail`."""
 
     arm_id: str
     tool: str
@@ -85,43 +85,43 @@ class Opinion:
 
 
 @dataclass(slots=True)
-class History:
-    """Everything the journal says of one trial. Of two records on the same process the later one stands."""
+class TrialResults:
+    """All that the journal holds of one trial. Of two records of the same process the later one counts."""
 
-    visited: dict[int, Visit | Failure] = field(default_factory=dict)
-    inspected: dict[str, Inspected] = field(default_factory=dict)
-    uninspected: Failure | None = None
-    settled: str | None = None
-    opinions: tuple[Opinion, ...] = ()
-    unopined: Failure | None = None
+    processes: dict[int, Visit | Failure] = field(default_factory=dict)  # by replicate
+    inspections: dict[str, Inspection] = field(default_factory=dict)  # by arm_id
+    inspection_failure: Failure | None = None
+    settled: str | None = None  # why no further process is needed
+    opinions: tuple[SecondOpinion, ...] = ()
+    opinion_failure: Failure | None = None
 
     @property
     def visits(self) -> tuple[Visit, ...]:
         """The visits that measured, by process."""
-        return tuple(v for _, v in sorted(self.visited.items()) if isinstance(v, Visit))
+        return tuple(v for _, v in sorted(self.processes.items()) if isinstance(v, Visit))
 
     @property
     def failure(self) -> Failure | None:
         """The first failure: of the inspection, or else of a process."""
-        failed = (v for _, v in sorted(self.visited.items()) if isinstance(v, Failure))
-        return self.uninspected or next(failed, None)
+        failed = (v for _, v in sorted(self.processes.items()) if isinstance(v, Failure))
+        return self.inspection_failure or next(failed, None)
 
 
 @dataclass(slots=True)
 class Journal:
-    """A journal, read. Seconds are summed over the sessions that ended by themselves or by Ctrl-C."""
+    """A journal's content. Seconds are summed over the sessions that ended by themselves or by Ctrl-C."""
 
     run_id: str = ""
-    histories: dict[str, History] = field(default_factory=dict)
+    trials: dict[str, TrialResults] = field(default_factory=dict)  # by trial_id
     roofs: dict[roofline.Key, Roof] = field(default_factory=dict)
     timed_s: float = 0.0
     wall_s: float = 0.0
     sessions: int = 0
     begun: int = 1  # sessions that were started; a killed one has no end
 
-    def history(self, trial_id: str) -> History:
-        """The trial's records; an empty history where there are none."""
-        return self.histories.get(trial_id, History())
+    def of(self, trial_id: str) -> TrialResults:
+        """The trial's results; empty ones where the journal has no record of it."""
+        return self.trials.get(trial_id, TrialResults())
 
 
 def read_journal(path: Path, trials: Mapping[str, Trial]) -> Journal:
@@ -135,7 +135,7 @@ def read_journal(path: Path, trials: Mapping[str, Trial]) -> Journal:
         place = f"{path}:{number}"
         try:
             record = json.loads(line)
-            _take(journal, record, trials)
+            _add(journal, record, trials)
         except UserError as error:
             raise UserError(place, error.rule, error.remedy, error.value) from None
         except json.JSONDecodeError as error:
@@ -156,90 +156,83 @@ def _whole_lines(path: Path) -> list[str]:
     return text.split("\n")[:-1]
 
 
-def _take(journal: Journal, record: dict[str, Any], trials: Mapping[str, Trial]) -> None:
-    take = _TAKERS.get(record["type"])
-    if take is not None:
-        take(journal, record)
+def _add(journal: Journal, record: dict[str, Any], trials: Mapping[str, Trial]) -> None:
+    if record["type"] in _OF_RUNS:
+        _OF_RUNS[record["type"]](journal, record)
     elif record["type"] in _OF_TRIALS:
         trial = trials.get(record["trial_id"])
         if trial is None:
             raise UserError("", "plan.json holds no such trial", "Put the plan back that this journal began with.", record["trial_id"])  # fmt: skip
-        _OF_TRIALS[record["type"]](journal.histories.setdefault(trial.trial_id, History()), record, trial)
+        _OF_TRIALS[record["type"]](journal.trials.setdefault(trial.trial_id, TrialResults()), record, trial)
 
 
-def _take_run(journal: Journal, record: dict[str, Any]) -> None:
+def _add_run(journal: Journal, record: dict[str, Any]) -> None:
     if int(record["schema_version"]) > SCHEMA_VERSION:
         raise UserError("", f"the newest schema that this program reads is {SCHEMA_VERSION}", "Use a newer bench.", record["schema_version"])  # fmt: skip
     journal.run_id = str(record["run_id"])
 
 
-def _take_resume(journal: Journal, _: dict[str, Any]) -> None:
+def _add_resume(journal: Journal, _: dict[str, Any]) -> None:
     journal.begun += 1
 
 
-def _take_session(journal: Journal, record: dict[str, Any]) -> None:
+def _add_session(journal: Journal, record: dict[str, Any]) -> None:
     timed, wall = float(record["timed_s"]), float(record["wall_s"])
     journal.timed_s += timed
     journal.wall_s += wall
     journal.sessions += 1
 
 
-def _take_roof(journal: Journal, record: dict[str, Any]) -> None:
+def _add_roof(journal: Journal, record: dict[str, Any]) -> None:
     key = str(record["device"]), int(record["threads"]), str(record["dtype"])
     roof = Roof.of(record)
-    journal.roofs[key] = roof.beside(journal.roofs[key]) if key in journal.roofs else roof
+    journal.roofs[key] = roof.highest(journal.roofs[key]) if key in journal.roofs else roof
 
 
-def _take_inspection(history: History, record: dict[str, Any], _: Trial) -> None:
-    history.uninspected = _failure(record, None)
-    if history.uninspected is None:
+_COUNTS = ("memory_peak_bytes", "memory_requested_bytes", "memory_reserved_bytes", "launches", "launches_graph")
+
+
+def _add_inspection(results: TrialResults, record: dict[str, Any], _: Trial) -> None:
+    results.inspection_failure = _failure(record, None)
+    if results.inspection_failure is None:
         for arm in record["arms"]:
-            counted = (
-                "memory_peak_bytes",
-                "memory_requested_bytes",
-                "memory_reserved_bytes",
-                "launches",
-                "launches_graph",
-            )
-            counts = {name: None if arm.get(name) is None else int(arm[name]) for name in counted}
-            took = arm.get("compile_ns")
-            compile_s = None if took is None else float(took) / 1e9
-            own = arm.get("counted")
-            history.inspected[arm["arm_id"]] = Inspected(
+            counts = {name: None if arm.get(name) is None else int(arm[name]) for name in _COUNTS}
+            compile_ns, costs = arm.get("compile_ns"), arm.get("counted")
+            results.inspections[arm["arm_id"]] = Inspection(
                 backends=tuple(arm["backends"]),
-                compile_s=compile_s,
-                counted=None if own is None else {name: int(own[name]) for name in COUNTED},
+                compile_s=None if compile_ns is None else float(compile_ns) / 1e9,
+                counted=None if costs is None else {name: int(costs[name]) for name in COUNTED},
                 **counts,
             )
 
 
-def _take_visit(history: History, record: dict[str, Any], trial: Trial) -> None:
+def _add_visit(results: TrialResults, record: dict[str, Any], trial: Trial) -> None:
     replicate = int(record["replicate"])
-    history.visited[replicate] = _failure(record, replicate) or _visit(record, replicate, trial)
+    results.processes[replicate] = _failure(record, replicate) or _visit(record, replicate, trial)
 
 
-def _take_settled(history: History, record: dict[str, Any], _: Trial) -> None:
-    history.settled = str(record["why"])
+def _add_settled(results: TrialResults, record: dict[str, Any], _: Trial) -> None:
+    results.settled = str(record["why"])
 
 
-def _take_opinion(history: History, record: dict[str, Any], trial: Trial) -> None:
-    history.unopined = _failure(record, None)
-    if history.unopined is None:
-        history.opinions = tuple(_opinion(told, trial) for told in record["arms"])
+def _add_opinion(results: TrialResults, record: dict[str, Any], trial: Trial) -> None:
+    results.opinion_failure = _failure(record, None)
+    if results.opinion_failure is None:
+        results.opinions = tuple(_opinion(arm, trial) for arm in record["arms"])
 
 
-_TAKERS: dict[str, Callable[[Journal, dict[str, Any]], None]] = {
-    "run": _take_run,
-    "resume": _take_resume,
-    "end": _take_session,
-    "interrupt": _take_session,
-    "roof": _take_roof,
+_OF_RUNS: dict[str, Callable[[Journal, dict[str, Any]], None]] = {
+    "run": _add_run,
+    "resume": _add_resume,
+    "end": _add_session,
+    "interrupt": _add_session,
+    "roof": _add_roof,
 }
-_OF_TRIALS: dict[str, Callable[[History, dict[str, Any], Trial], None]] = {
-    "inspect": _take_inspection,
-    "visit": _take_visit,
-    "settled": _take_settled,
-    "opinion": _take_opinion,
+_OF_TRIALS: dict[str, Callable[[TrialResults, dict[str, Any], Trial], None]] = {
+    "inspect": _add_inspection,
+    "visit": _add_visit,
+    "settled": _add_settled,
+    "opinion": _add_opinion,
 }
 
 
@@ -260,23 +253,22 @@ def _visit(record: dict[str, Any], replicate: int, trial: Trial) -> Visit:
     orders = tuple(str(order) for order in record["orders"])
     warm_up = record["warm_up"]["samples_ns"]
     counters = record.get("counters") or {}
-    taken = {
-        a.arm_id: _taken(arms[a.arm_id], warm_up.get(a.arm_id, []), counters.get(a.arm_id) or {}) for a in trial.arms
+    samples = {
+        a.arm_id: _samples(arms[a.arm_id], warm_up.get(a.arm_id, []), counters.get(a.arm_id) or {}) for a in trial.arms
     }
-    for arm_id, t in taken.items():
-        if not len(t.time_s) == len(t.flags) == 2 * len(orders):
-            raise ValueError(f"{arm_id} has {len(t.time_s)} samples in {len(orders)} rounds")
-    return Visit(
-        replicate, orders, taken, bool(record["warm_up"].get("settled", True)), tuple(record.get("card") or ())
-    )
+    for arm_id, one in samples.items():
+        if not len(one.time_s) == len(one.flags) == 2 * len(orders):
+            raise ValueError(f"{arm_id} has {len(one.time_s)} samples in {len(orders)} rounds")
+    settled = bool(record["warm_up"].get("settled", True))
+    return Visit(replicate, orders, samples, settled, tuple(record.get("card") or ()))
 
 
-def _taken(arm: dict[str, Any], warm_up: list[float], counters: Mapping[str, int]) -> Taken:
+def _samples(arm: dict[str, Any], warm_up: list[float], counters: Mapping[str, int]) -> Samples:
     times = np.asarray(arm["samples_ns"], dtype=np.float64) / 1e9
     if not (times.size and np.isfinite(times).all() and (times > 0).all()):
         raise ValueError(f"{arm['arm_id']} has a sample that is no positive time")
     proven = arm.get("device_proven")
-    return Taken(
+    return Samples(
         time_s=times,
         flags=np.asarray(arm["flags"], dtype=np.int64),
         evaluations=int(arm["evaluations_per_sample"]),
@@ -291,24 +283,24 @@ def _taken(arm: dict[str, Any], warm_up: list[float], counters: Mapping[str, int
 
 
 def _shares(parts_ns: Mapping[str, float] | None) -> dict[Part, float] | None:
-    """Each part's share of the whole; None where the call was not walked."""
+    """Each part's share of the whole; None where the parts were not timed."""
     if not parts_ns:
         return None
     whole = float(parts_ns["whole"])
     return {part: float(parts_ns.get(part, 0.0)) / whole for part in PARTS}
 
 
-def _opinion(told: dict[str, Any], trial: Trial) -> Opinion:
-    if told["arm_id"] not in {a.arm_id for a in trial.arms} or told["tool"] not in TOOLS:
-        raise ValueError(f"no such arm or tool: {told['arm_id']}, {told['tool']}")
-    times = {name: told.get(name) for name in ("time_min_s", "time_median_s", "time_iqr_s")}
+def _opinion(arm: dict[str, Any], trial: Trial) -> SecondOpinion:
+    if arm["arm_id"] not in {a.arm_id for a in trial.arms} or arm["tool"] not in TOOLS:
+        raise ValueError(f"no such arm or tool: {arm['arm_id']}, {arm['tool']}")
+    times = {name: arm.get(name) for name in ("time_min_s", "time_median_s", "time_iqr_s")}
     for name, value in times.items():
         if value is not None and not (np.isfinite(value) and (value > 0 or (value == 0 and name == "time_iqr_s"))):
-            raise ValueError(f"{told['arm_id']} has a {name} that is no time")
-    return Opinion(told["arm_id"], told["tool"], **times, detail=told.get("detail"))
+            raise ValueError(f"{arm['arm_id']} has a {name} that is no time")
+    return SecondOpinion(arm["arm_id"], arm["tool"], **times, detail=arm.get("detail"))
 
 
 def _seconds(ns: list[float] | None) -> Floats | None:
-    """Times in seconds; None where there are none, or one that is no time."""
+    """Times in seconds; None where there are none, or where one is not above 0."""
     times = np.asarray(ns or [], dtype=np.float64) / 1e9
     return times if times.size and (times > 0).all() else None

@@ -1,4 +1,4 @@
-"""Several runs as one: their rows in the same tables, and each device under a name that says whose it is."""
+"""Merge several runs into one: their rows in the same tables, each device under a name with its model or its run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MAKERS = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One of several runs: the letter it goes by, and the name of each of its devices, such as `cuda:0 (H100 80GB HBM3)`."""
+    """One of several runs: its letter, and a name for each of its devices, such as `cuda:0 (H100 80GB HBM3)`."""
 
     letter: str
     run: Run
@@ -31,13 +31,13 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """Several runs. `whole` holds their rows: run_id is the member's letter, device its name, and all ids are apart."""
+    """Several runs. `whole` has all their rows: run_id is the member's letter, device its name, and all ids are distinct."""
 
     members: tuple[Member, ...]
     whole: Run
 
     def letters(self) -> dict[str, str]:
-        """Letters by run_id; of runs with the same id all their letters."""
+        """Letters by run_id; of runs with the same id, all their letters."""
         named: dict[str, str] = {}
         for m in self.members:
             named[m.run.run_id] = " ".join(filter(None, (named.get(m.run.run_id), m.letter)))
@@ -45,28 +45,28 @@ class Together:
 
 
 def together(runs: Sequence[Run]) -> Together:
-    """Two runs or more as one, in the order given. UserError for an A/A run, which has nothing to stand beside others."""
+    """Merge two runs or more, in the order given. UserError for an A/A run, which compares blocks with themselves."""
     for run in runs:
         if noise_floor.is_aa(run):
             raise UserError(str(run.folder), "an A/A test compares blocks with themselves", "Leave it out, and look at its own page.")  # fmt: skip
     letters = [chr(65 + i) if i < 26 else f"R{i + 1}" for i in range(len(runs))]
     names = [_hardware(run) for run in runs]
     members = []
-    for letter, run, own in zip(letters, runs, names, strict=True):
-        others = [n for n in names if n is not own]
-        alike = {d for d, name in own.items() if any(n.get(d) == name for n in others)}
-        labels = {d: f"{d} ({', '.join(filter(None, (name, letter if d in alike or not name else '')))})" for d, name in own.items()}  # fmt: skip
+    for letter, run, by_device in zip(letters, runs, names, strict=True):
+        others = [n for n in names if n is not by_device]
+        alike = {d for d, name in by_device.items() if any(n.get(d) == name for n in others)}
+        labels = {d: f"{d} ({', '.join(filter(None, (name, letter if d in alike or not name else '')))})" for d, name in by_device.items()}  # fmt: skip
         members.append(Member(letter, run, labels))
     return Together(tuple(members), _whole(members))
 
 
 def _hardware(run: Run) -> dict[str, str]:
-    """The run's devices with what they are called, without their makers' usual words."""
-    found: dict[str, str] = {}
+    """The run's devices and their models, without their makers' usual words."""
+    models: dict[str, str] = {}
     for r in records_of(run.pairs[["device", "device_name"]]):
         if r["device"] is not None:
-            found[str(r["device"])] = short(str(r["device_name"] or "")) or found.get(str(r["device"]), "")
-    return found
+            models[str(r["device"])] = short(str(r["device_name"] or "")) or models.get(str(r["device"]), "")
+    return models
 
 
 def short(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The A/A test: what the whole pipeline says of blocks compared with themselves is this machine's noise."""
+"""The A/A test: blocks compared with themselves give this machine's noise band and false-positive rate."""
 
 from __future__ import annotations
 
@@ -105,14 +105,14 @@ def judge(run: Run) -> Noise:
 
 
 def _facts(run: Run, rows: Sequence[Record]) -> dict[str, Any]:
-    """What the test speaks of: the next runs on the same device and torch look for it."""
+    """Where the test was made: later runs on the same device and torch use its band."""
     device = str(rows[0]["device"])
-    told = (run.environment.get("devices") or {}).get(device, {})
+    facts = (run.environment.get("devices") or {}).get(device, {})
     return {
         "run_id": run.run_id,
         "started_utc": run.environment.get("started_utc"),
         "device": device,
-        "device_name": told.get("name"),
-        "torch": told.get("torch"),
+        "device_name": facts.get("name"),
+        "torch": facts.get("torch"),
         "threads": sorted({int(r["threads"]) for r in rows}),
     }

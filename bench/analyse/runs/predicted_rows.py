@@ -1,90 +1,91 @@
-"""Rows of what was predicted and not measured: the same columns, with the model's error for an interval.
+"""Make the rows of a predicted trial: the same columns as measured rows, with the model's error for an interval.
 
-An interval is as much wider as a host would move the value that is as slow as one of which nothing is told may be.
+The host's speed is assumed, so an interval is widened by the effect of a host as many times slower as the model allows for.
 """
 
 from __future__ import annotations
 
 import math
 
-from bench.analyse.runs.cost_columns import Row, promise_columns, theory_columns
-from bench.analyse.runs.journal import History, Taken
-from bench.analyse.runs.measured_rows import Setting, device_columns, device_speedup, status_of, trial_columns
-from bench.analyse.stats import estimators, multiple_testing
+from bench.analyse.runs.cost_columns import Row, ratio_columns, theory_columns
+from bench.analyse.runs.journal import Samples, TrialResults
+from bench.analyse.runs.measured_rows import RunContext, device_columns, device_speedup, status_of, trial_columns
+from bench.analyse.stats import estimators
+from bench.analyse.stats.row_verdict import row_verdict
 from bench.spec.columns import PREDICTED
 from bench.spec.interval import Interval
 from bench.spec.model.predictions import OBSERVATIONS
 from bench.spec.plan.plan import Trial
 
 
-def rows_of(trial: Trial, history: History, setting: Setting) -> tuple[list[Row], list[Row]]:
+def rows_of(trial: Trial, results: TrialResults, context: RunContext) -> tuple[list[Row], list[Row]]:
     """The trial's rows for measurements.csv and pairs.csv: what a worker read off its virtual clock, within the model's error.
 
     Whatever only a measurement has (memory, launches, backends, samples, what disturbed them) is left empty.
     """
-    said = setting.predictions.get(trial.surroundings.device)
-    common = trial_columns(trial, history, setting) | {"processes": 0}
-    status = status_of(trial, history, setting, noisy=False)
+    model = context.predictions.get(trial.surroundings.device)
+    common = trial_columns(trial, results, context) | {"processes": 0}
+    status = status_of(trial, results, context, noisy=False)
     if status["status"] == "ok":
         status = {
             "status": PREDICTED,
-            "status_detail": f"by the {said.model if said else 'model'}: nothing was measured",
+            "status_detail": f"by the {model.model if model else 'model'}: nothing was measured",
         }
-    elif status["status"] == "oom" and history.failure is not None:
-        status["status_detail"] = history.failure.detail  # in no process, and none measured
+    elif status["status"] == "oom" and results.failure is not None:
+        status["status_detail"] = results.failure.detail  # in no process, and none measured
     base, *others = trial.arms
-    taken = {a.arm_id: v.arms[a.arm_id] for v in history.visits for a in trial.arms}
-    error = said.of(trial.pass_ == "training") if said else None
-    slower = {arm_id: _slower(one, said.host if said else 1.0) for arm_id, one in taken.items()}
+    samples = {a.arm_id: v.arms[a.arm_id] for v in results.visits for a in trial.arms}
+    error = model.of(trial.pass_ == "training") if model else None
+    slower = {arm_id: _slower(one, model.host if model else 1.0) for arm_id, one in samples.items()}
     rows, pairs = [], []
     for arm in trial.arms:
         row: Row = {"arm_id": arm.arm_id, "block": arm.choice.label}
-        row |= theory_columns(trial, arm, history.inspected.get(arm.arm_id))
-        if taken:
-            row |= _times(taken[arm.arm_id], row, math.exp(error[0] + slower[arm.arm_id]) if error else None)
+        row |= theory_columns(trial, arm, results.inspections.get(arm.arm_id))
+        if samples:
+            row |= _times(samples[arm.arm_id], row, math.exp(error[0] + slower[arm.arm_id]) if error else None)
         rows.append(row | common | status)
     for arm in others:
         row = {"arm_id": arm.arm_id, "block": arm.choice.label}
-        row |= promise_columns(trial, arm, history.inspected)
-        if taken:
+        row |= ratio_columns(trial, arm, results.inspections)
+        if samples:
             moved = abs(slower[base.arm_id] - slower[arm.arm_id])
-            row |= _speedup(taken[base.arm_id], taken[arm.arm_id], row, error[1] + moved if error else None)
+            row |= _speedup(samples[base.arm_id], samples[arm.arm_id], row, error[1] + moved if error else None)
         pairs.append(row | common | status)
     return rows, pairs
 
 
-def _slower(taken: Taken, host: float) -> float:
-    """ln of how much longer the arm takes on a host so many times slower; 0 on a CPU, which is its own host."""
-    if taken.enqueue_s is None:
+def _slower(samples: Samples, host: float) -> float:
+    """ln of how many times longer the arm takes on a host `host` times slower; 0 on a CPU, which is its own host."""
+    if samples.enqueue_s is None:
         return 0.0
-    wall, submitting = (estimators.median(series) for series in (taken.time_s, taken.enqueue_s))
+    wall, submitting = (estimators.median(series) for series in (samples.time_s, samples.enqueue_s))
     return max(0.0, math.log(host * submitting / wall))
 
 
-def _times(taken: Taken, theory: Row, error: float | None) -> Row:
-    middle, least = estimators.median(taken.time_s), estimators.minimum(taken.time_s)
+def _times(samples: Samples, theory: Row, error: float | None) -> Row:
+    middle, least = estimators.median(samples.time_s), estimators.minimum(samples.time_s)
     row: Row = {
         "time_median_s": middle,
         "time_ci_low_s": middle / error if error else None,
         "time_ci_high_s": middle * error if error else None,
         "time_min_s": least,
-        **device_columns([taken]),
+        **device_columns([samples]),
     }
     for column, count in (("achieved_flop_per_s", "flops"), ("achieved_bytes_per_s", "bytes_min")):
         row[column] = theory[count] / least if theory.get(count) is not None else None  # type: ignore[operator]
     return row
 
 
-def _speedup(base: Taken, other: Taken, promise: Row, error: float | None) -> Row:
+def _speedup(base: Samples, other: Samples, ratios: Row, error: float | None) -> Row:
     log = estimators.paired(base.time_s, other.time_s)
     interval = Interval(log, error or math.inf, OBSERVATIONS if error else 1)
-    ratio = promise.get("mac_ratio")
+    ratio = ratios.get("mac_ratio")
     return {
         "speedup": math.exp(log),
         "speedup_ci_low": math.exp(interval.low) if error else None,
         "speedup_ci_high": math.exp(interval.high) if error else None,
         "device_speedup": device_speedup([base], [other]),
-        "verdict": multiple_testing.verdict(interval, 0.0),
+        "verdict": row_verdict(interval, 0.0),
         "delivered_share": math.exp(log) / ratio if ratio else None,  # type: ignore[operator]
         "precision": error,
     }

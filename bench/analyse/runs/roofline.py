@@ -1,4 +1,4 @@
-"""The least time that the measured roofs allow an arm, and what it means for a row to be faster than that.
+"""The least time that the measured roofs allow an arm, and the note on a row that is faster: Winograd, or noisy.
 
 The roofline of Williams, Waterman and Patterson (2009, Commun. ACM 52(4):65), applied to each convolution by itself: a
 layer takes at least FLOP / peak and at least bytes / bandwidth, and layers follow each other. The bandwidth is the
@@ -20,15 +20,15 @@ from bench.spec.plan.plan import Arm, Trial
 Bound = Literal["compute", "cache", "memory"]
 Key = tuple[str, int, str]  # device, threads, dtype
 RATES = ("matmul_flop_per_s", "conv_flop_per_s", "cache_bytes_per_s", "memory_bytes_per_s")
-TOLERANCE = 1.05  # what a row may read above its roof: both are measured
+TOLERANCE = 1.05  # how far a row may lie above its roof: both are measured
 WINOGRAD = 4.0  # multiplications that F(4x4, 3x3) spares (Lavin & Gray 2016); F(2x2, 3x3) spares 2.25
 
 
 @dataclass(frozen=True, slots=True)
 class Roof:
-    """A device's roofs with some threads and for one dtype: the most that any of the processes (by number) reached.
+    """A device's roofs for one number of threads and one dtype: the most that any of `processes` (by number) reached.
 
-    Rates in FLOP/s and bytes/s, None where there is none; `words` says by a roof's name how it was reached or why not.
+    Rates in FLOP/s and bytes/s, None where there is none. `words` by the roof's name: how it was reached, or why not.
     """
 
     matmul_flop_per_s: float | None = None
@@ -40,17 +40,17 @@ class Roof:
     processes: frozenset[int] = frozenset()
 
     @classmethod
-    def of(cls, told: Mapping[str, Any]) -> Roof:
-        """The roofs of one process as a worker told them. ValueError for a rate that is none."""
-        rates = {name: None if told.get(name) is None else float(told[name]) for name in RATES}
+    def of(cls, record: Mapping[str, Any]) -> Roof:
+        """The roofs of one process, from its record in the journal. ValueError for a rate that is not above 0."""
+        rates = {name: None if record.get(name) is None else float(record[name]) for name in RATES}
         for name, rate in rates.items():
             if rate is not None and not (math.isfinite(rate) and rate > 0):
                 raise ValueError(f"{name} is no rate: {rate}")
-        words = {str(k): str(v) for k, v in (told.get("detail") or {}).items()}
-        return cls(**rates, cache_bytes=int(told["cache_bytes"]), words=words, processes=frozenset({int(told["replicate"])}))  # fmt: skip
+        words = {str(k): str(v) for k, v in (record.get("detail") or {}).items()}
+        return cls(**rates, cache_bytes=int(record["cache_bytes"]), words=words, processes=frozenset({int(record["replicate"])}))  # fmt: skip
 
-    def beside(self, other: Roof) -> Roof:
-        """The higher one of each roof, and its word."""
+    def highest(self, other: Roof) -> Roof:
+        """Of each roof the higher one, with its word."""
         rates: dict[str, float | None] = {}
         words = {**other.words, **self.words}
         for name in RATES:
@@ -69,18 +69,17 @@ class Roof:
 
 @dataclass(frozen=True, slots=True)
 class Attainable:
-    """The least time of one evaluation in seconds, and what most of it goes to."""
+    """The least time of one evaluation in seconds, and what takes most of it."""
 
     time_s: float
     bound: Bound
 
 
 def attainable(cost: Cost, dtype: str, roof: Roof, multiplies: Iterable[float] | None = None) -> Attainable | None:
-    """The least time that the roofs allow; None where the device computes nothing of that dtype.
+    """The least time that the roofs allow; None where the device has no peak for that dtype.
 
     The cost's bytes are those of all its layers, so training takes its three passes over each of them. A roof that
-    was not measured bounds nothing. `multiplies`: the share of each layer's multiplications that must be done, all if
-    not given.
+    was not measured limits nothing. `multiplies`: the share of each layer's multiplications that must be done; default all.
     """
     peak = roof.peak
     if peak is None:
@@ -101,7 +100,7 @@ def attainable(cost: Cost, dtype: str, roof: Roof, multiplies: Iterable[float] |
 
 
 def working_set(cost: Cost, dtype: str) -> int:
-    """Bytes that an evaluation comes back to: input, weights and what lives between the layers, each once.
+    """Bytes that an evaluation reads again: input, weights and the maps between the layers, each once.
 
     Of a working set of W bytes, a cache of C keeps at most C until the next evaluation; at least W - C come from memory.
     """
@@ -110,44 +109,46 @@ def working_set(cost: Cost, dtype: str) -> int:
     return min(cost.bytes_min, cost.memory_bytes + held * ITEM_BYTES[dtype])
 
 
-def judged(row: Mapping[str, Any], trial: Trial, arm: Arm, roof: Roof | None) -> dict[str, object]:
-    """What a roof adds to an arm's row of measurements.csv: its columns, and a note on a row above it.
+def roof_columns(row: Mapping[str, Any], trial: Trial, arm: Arm, roof: Roof | None) -> dict[str, object]:
+    """The roof's columns of an arm's row of measurements.csv; for a row above its roof also the note and `noisy`.
 
     Empty where the row was not measured, or the device has no roof for its dtype.
     """
     time_min_s = row.get("time_min_s")
-    if roof is None or time_min_s is None or arm.choice.factory is not None:  # of whose layers nothing is known
+    if (
+        roof is None or time_min_s is None or arm.choice.factory is not None
+    ):  # a user's own block: its layers are unknown
         return {}
     cost = trial.cost(arm)
-    found = attainable(cost, trial.dtype, roof)
-    if found is None or found.time_s == 0:  # what multiplies nothing, beside roofs of computing alone
+    least = attainable(cost, trial.dtype, roof)
+    if least is None or least.time_s == 0:  # a block without multiplications, with roofs of computing alone
         return {}
     added: dict[str, object] = {
-        "attainable_flop_per_s": cost.flops / found.time_s,
-        "attainable_share": found.time_s / time_min_s,
-        "roof": found.bound,
+        "attainable_flop_per_s": cost.flops / least.time_s,
+        "attainable_share": least.time_s / time_min_s,
+        "roof": least.bound,
     }
-    said = above(trial.block(arm), cost, trial.dtype, time_min_s, roof)
-    if said is not None:
-        added["quality_notes"] = "; ".join(filter(None, (row.get("quality_notes"), said[0])))
-        added["noisy"] = row["noisy"] or said[1]
+    above = above_roof(trial.block(arm), cost, trial.dtype, time_min_s, roof)
+    if above is not None:
+        note, noisy = above
+        added["quality_notes"] = "; ".join(filter(None, (row.get("quality_notes"), note)))
+        added["noisy"] = row["noisy"] or noisy
     return added
 
 
-def above(block: Block, cost: Cost, dtype: str, time_min_s: float, roof: Roof) -> tuple[str, bool] | None:
-    """What is to be said of a row above its roof, and whether it is then in doubt; None where it is not above.
+def above_roof(block: Block, cost: Cost, dtype: str, time_min_s: float, roof: Roof) -> tuple[str, bool] | None:
+    """The note on a row above its roof, and whether the row is noisy; None where it is not above.
 
-    Winograd's algorithm explains a row that is not above the roof once its layers' multiplications are counted as that
-    algorithm does them.
+    Not noisy if Winograd's algorithm explains it: with only that algorithm's multiplications counted it is not above.
     """
-    found = attainable(cost, dtype, roof)
-    if found is None or found.time_s <= TOLERANCE * time_min_s:
+    least = attainable(cost, dtype, roof)
+    if least is None or least.time_s <= TOLERANCE * time_min_s:
         return None
     spared = [1 / WINOGRAD if _dense_3x3(block, i) else 1.0 for i in range(len(cost.detail))]
     fewer = attainable(cost, dtype, roof, spared)
     if fewer is not None and fewer.time_s <= TOLERANCE * time_min_s:
         return "above the roof: Winograd does fewer multiplications than are counted", False
-    by = (found.time_s / time_min_s - 1) * 100
+    by = (least.time_s / time_min_s - 1) * 100
     return f"above the measured roof by {by:.0f} %: the roof or this row is wrong", True
 
 

@@ -1,4 +1,4 @@
-"""Read a results folder into frames, and write its CSV files. Frames hold exactly the registry's columns."""
+"""Read a results folder into a Run, and write its CSV files. Its frames have exactly the columns of bench.spec.columns."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import pandas as pd
 
 from bench.analyse.runs import predicted_rows
 from bench.analyse.runs.cost_columns import Row
-from bench.analyse.runs.journal import History, Journal, Taken, Visit, read_journal
-from bench.analyse.runs.measured_rows import Setting, rows_of
+from bench.analyse.runs.journal import Journal, Samples, Visit, read_journal
+from bench.analyse.runs.measured_rows import RunContext, rows_of
 from bench.analyse.runs.roofline import roof_rows
 from bench.analyse.runs.second_opinion_rows import opinion_rows
 from bench.spec.columns import FILES, FLAGS, KEYS, SCHEMA_VERSION, Column, columns_of
@@ -32,10 +32,10 @@ File = Literal["m", "p", "s", "o", "r"]
 class Run:
     """A results folder, read.
 
-    `samples` is None where it was not asked for or not kept, `opinions` where none were due, `roofs` where none were
-    measured. `plan` is None, and `timed_s`, `wall_s` and `sessions` are 0, where the folder keeps only tables. Seconds are
-    summed over the sessions that ended by themselves or by Ctrl-C: in samples, and from start to end. `members` are, of
-    several runs as one, those runs by the letter that is their rows' run_id.
+    `samples` is None if not asked for or not kept, `opinions` if none were due, `roofs` if none were measured. In a folder
+    with only tables `plan` is None, and `timed_s`, `wall_s` and `sessions` are 0. `timed_s` (in samples) and `wall_s` (from
+    start to end) are sums over the sessions that ended by themselves or by Ctrl-C. `members`: of several runs merged into
+    one, each run by its letter, which is the run_id of its rows.
     """
 
     folder: Path
@@ -58,8 +58,8 @@ class Run:
 def read(folder: Path, samples: bool = False) -> Run:
     """Read a run from its journal, or where there is none (a committed reference run) from its tables.
 
-    `samples` asks for the frame of all samples, which is large. UserError for a folder that is no run, a journal that
-    is broken before its last line, and files of a newer schema.
+    `samples` asks for the frame of all samples, which is large. UserError for a folder that is no run, a journal with
+    a broken line before its last, and files of a newer schema.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -76,17 +76,17 @@ def read(folder: Path, samples: bool = False) -> Run:
 
 
 def read_tables(folder: Path) -> Run:
-    """A run from the tables that were written last, even where there is a journal, which takes longer to read. UserError without them."""
+    """Read a run from its tables even where there is a journal, which takes longer to read. UserError without tables."""
     return _from_tables(folder, None, _environment(folder / "environment.json"), samples=False)
 
 
 def write_tables(run: Run, folder: Path | None = None) -> tuple[Path, ...]:
-    """Write measurements.csv, pairs.csv and, where the run holds them, samples.csv, opinions.csv and roofs.csv.
+    """Write measurements.csv, pairs.csv and, if the run has them, samples.csv, opinions.csv and roofs.csv.
 
-    Each appears whole or not at all.
+    Each is written whole or not at all, by default into the run's folder.
 
     UTF-8 with a header, floats with all their digits, empty where not applicable: `pandas.read_csv` with no arguments
-    reads them. Into the run's own folder unless told.
+    reads them.
     """
     frames = {"m": run.measurements, "p": run.pairs, "s": run.samples, "o": run.opinions, "r": run.roofs}
     written = []
@@ -99,7 +99,7 @@ def write_tables(run: Run, folder: Path | None = None) -> tuple[Path, ...]:
 
 
 def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Let `write` fill a new file beside `path`, then rename it, so that no reader ever meets a half-written file."""
+    """Let `write` fill a new file beside `path`, then rename it, so that no reader ever finds a half-written file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     new = Path(name)
@@ -114,7 +114,7 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """The same for a text."""
+    """Write a text, whole or not at all."""
     write_whole(path, lambda file: file.write(text.encode()))
 
 
@@ -165,23 +165,25 @@ def _from_journal(folder: Path, plan: Plan, environment: dict[str, Any], samples
     devices = {name: str(facts.get("name") or "") for name, facts in (environment.get("devices") or {}).items()}
     bands = {
         (device, threads): float(one["noise_band"])
-        for device, told in (environment.get("noise_bands") or {}).items()
-        for one in (told if isinstance(told, list) else [told])  # until 2026-11-22 it was one for a device
+        for device, measured in (environment.get("noise_bands") or {}).items()
+        for one in (measured if isinstance(measured, list) else [measured])  # until 2026-11-22 it was one for a device
         for threads in one["threads"]
     }
-    said = {d: Prediction(**facts["prediction"]) for d, facts in (environment.get("devices") or {}).items() if facts.get("prediction")}  # fmt: skip
-    setting = Setting(run_id, plan.timing, devices, f"bench run --resume {folder}", bands, journal.roofs, said)
+    predictions = {d: Prediction(**facts["prediction"]) for d, facts in (environment.get("devices") or {}).items() if facts.get("prediction")}  # fmt: skip
+    context = RunContext(
+        run_id, plan.timing, devices, f"bench run --resume {folder}", bands, journal.roofs, predictions
+    )
     measurements: list[Row] = []
     pairs: list[Row] = []
     opinions: list[Row] = []
     chosen = {t.trial_id for t in plan.chosen}
     for trial in plan.trials:
-        made = predicted_rows.rows_of if trial.predicted else rows_of
-        rows, compared = made(trial, journal.history(trial.trial_id), setting)
+        make, results = predicted_rows.rows_of if trial.predicted else rows_of, journal.of(trial.trial_id)
+        rows, compared = make(trial, results, context)
         measurements += rows
         pairs += compared
         if trial.trial_id in chosen:
-            opinions += opinion_rows(trial, journal.history(trial.trial_id), setting)
+            opinions += opinion_rows(trial, results, context)
     return Run(
         folder=folder,
         run_id=run_id,
@@ -200,11 +202,10 @@ def _from_journal(folder: Path, plan: Plan, environment: dict[str, Any], samples
 
 
 def _samples(trials: Iterable[Trial], journal: Journal, run_id: str) -> pd.DataFrame:
-    """Every sample in the order in which it was taken: the warm-up of a process (round 0), then its rounds."""
+    """Every sample in the order of measuring: the warm-up of a process (round 0), then its rounds."""
     parts: dict[str, list[Any]] = {c.name: [] for c in columns_of("s")}
     for trial in trials:
-        history: History = journal.history(trial.trial_id)
-        for visit in history.visits:
+        for visit in journal.of(trial.trial_id).visits:
             for name, values in _visit_samples(trial, visit, run_id).items():
                 parts[name].append(values)
     columns = {}
@@ -214,18 +215,18 @@ def _samples(trials: Iterable[Trial], journal: Journal, run_id: str) -> pd.DataF
 
 
 def _visit_samples(trial: Trial, visit: Visit, run_id: str) -> dict[str, np.ndarray[Any, Any]]:
-    taken = [(a, visit.arms[a.arm_id]) for a in trial.arms]
-    sizes = [(t.warm_up_s.size, t.time_s.size) for _, t in taken]
-    places = [_places(visit.orders, chr(ord("A") + i)) for i in range(len(taken))]
+    samples = [(a, visit.arms[a.arm_id]) for a in trial.arms]
+    sizes = [(t.warm_up_s.size, t.time_s.size) for _, t in samples]
+    positions = [_positions(visit.orders, chr(ord("A") + i)) for i in range(len(samples))]
     rounds = np.repeat(np.arange(1, len(visit.orders) + 1), 2)
     column: dict[str, np.ndarray[Any, Any]] = {
-        "arm_id": np.repeat(np.array([a.arm_id for a, _ in taken], dtype=object), [w + n for w, n in sizes]),
-        "block": np.repeat(np.array([a.choice.label for a, _ in taken], dtype=object), [w + n for w, n in sizes]),
+        "arm_id": np.repeat(np.array([a.arm_id for a, _ in samples], dtype=object), [w + n for w, n in sizes]),
+        "block": np.repeat(np.array([a.choice.label for a, _ in samples], dtype=object), [w + n for w, n in sizes]),
         "round": np.concatenate([np.concatenate([np.zeros(w, dtype=int), rounds]) for w, _ in sizes]),
-        "position": np.concatenate([np.concatenate([np.arange(1, w + 1), p]) for (w, _), p in zip(sizes, places, strict=True)]),
-        "time_s": np.concatenate([np.concatenate([t.warm_up_s, t.time_s]) for _, t in taken]),
-        "evaluations": np.concatenate([np.concatenate([np.full(w, np.nan), np.full(n, float(t.evaluations))]) for (w, n), (_, t) in zip(sizes, taken, strict=True)]),
-        "flags": np.concatenate([np.concatenate([np.full(t.warm_up_s.size, None), _flag_words(t)]) for _, t in taken]),
+        "position": np.concatenate([np.concatenate([np.arange(1, w + 1), p]) for (w, _), p in zip(sizes, positions, strict=True)]),
+        "time_s": np.concatenate([np.concatenate([t.warm_up_s, t.time_s]) for _, t in samples]),
+        "evaluations": np.concatenate([np.concatenate([np.full(w, np.nan), np.full(n, float(t.evaluations))]) for (w, n), (_, t) in zip(sizes, samples, strict=True)]),
+        "flags": np.concatenate([np.concatenate([np.full(t.warm_up_s.size, None), _flag_words(t)]) for _, t in samples]),
     }  # fmt: skip
     count = column["time_s"].size
     column["run_id"] = np.full(count, run_id, dtype=object)
@@ -235,14 +236,14 @@ def _visit_samples(trial: Trial, visit: Visit, run_id: str) -> dict[str, np.ndar
     return {name: values[order] for name, values in column.items()}
 
 
-def _places(orders: tuple[str, ...], letter: str) -> np.ndarray[Any, Any]:
-    """Places, from 1, of an arm's samples in their rounds."""
+def _positions(orders: tuple[str, ...], letter: str) -> np.ndarray[Any, Any]:
+    """Positions, from 1, of an arm's samples in their rounds."""
     known = {order: [i for i, x in enumerate(order, 1) if x == letter] for order in set(orders)}
-    return np.array([place for order in orders for place in known[order]], dtype=int)
+    return np.array([position for order in orders for position in known[order]], dtype=int)
 
 
-def _flag_words(taken: Taken) -> np.ndarray[Any, Any]:
-    values, where = np.unique(taken.flags, return_inverse=True)
+def _flag_words(samples: Samples) -> np.ndarray[Any, Any]:
+    values, where = np.unique(samples.flags, return_inverse=True)
     words = [" ".join(word for bit, word in FLAGS.items() if value & bit) or None for value in values.tolist()]
     return np.array(words, dtype=object)[where]
 
@@ -251,7 +252,7 @@ def _from_tables(folder: Path, plan: Plan | None, environment: dict[str, Any], s
     measurements = _table(folder / FILES["m"], "m")
     pairs = _table(folder / FILES["p"], "p")
     kept = samples and (folder / FILES["s"]).is_file()
-    asked, roofed = ((folder / FILES[file]).is_file() for file in ("o", "r"))
+    has_opinions, has_roofs = ((folder / FILES[file]).is_file() for file in ("o", "r"))
     ids = measurements["run_id"].dropna()
     return Run(
         folder=folder,
@@ -263,15 +264,15 @@ def _from_tables(folder: Path, plan: Plan | None, environment: dict[str, Any], s
         plan=plan,
         from_journal=False,
         timing=plan.timing if plan else Timing(),
-        opinions=_table(folder / FILES["o"], "o") if asked else None,
-        roofs=_table(folder / FILES["r"], "r") if roofed else None,
+        opinions=_table(folder / FILES["o"], "o") if has_opinions else None,
+        roofs=_table(folder / FILES["r"], "r") if has_roofs else None,
     )
 
 
 def _table(path: Path, file: File) -> pd.DataFrame:
-    """One of our CSV files; columns that it lacks are empty, and those that the registry doesn't know are left out.
+    """Read one of our CSV files. A missing column is empty, an unknown one is left out.
 
-    Python's own float() reads the numbers, because it gives back every digit in all versions of pandas.
+    Python's float() reads the numbers, because it keeps every digit in all versions of pandas.
     """
     try:
         data = pd.read_csv(path, dtype="string", keep_default_na=False, na_values=[""])

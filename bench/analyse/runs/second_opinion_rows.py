@@ -1,31 +1,31 @@
-"""Rows of opinions.csv: what other tools say of the arms of a trial that was chosen for second opinions."""
+"""Make the rows of opinions.csv: other tools' times of the arms of a trial that was chosen for second opinions."""
 
 from __future__ import annotations
 
 from bench.analyse.runs.cost_columns import Row
-from bench.analyse.runs.journal import History, Opinion
-from bench.analyse.runs.measured_rows import Setting
+from bench.analyse.runs.journal import SecondOpinion, TrialResults
+from bench.analyse.runs.measured_rows import RunContext
 from bench.spec.columns import SCHEMA_VERSION, TOOLS
 from bench.spec.plan.plan import Trial
 
 
-def opinion_rows(trial: Trial, history: History, setting: Setting) -> list[Row]:
-    """A row for each arm and tool, whether or not it came to something. A tool's speedup is the ratio of its medians."""
-    told = {(o.arm_id, o.tool): o for o in history.opinions}
+def opinion_rows(trial: Trial, results: TrialResults, context: RunContext) -> list[Row]:
+    """A row for each arm and tool, with times or without. A tool's speedup is the ratio of its medians."""
+    by_tool = {(o.arm_id, o.tool): o for o in results.opinions}
     base, *_ = trial.arms
     rows: list[Row] = []
     for arm in trial.arms:
         for tool in TOOLS:
-            opinion, baseline = told.get((arm.arm_id, tool)), told.get((base.arm_id, tool))
+            opinion, baseline = by_tool.get((arm.arm_id, tool)), by_tool.get((base.arm_id, tool))
             row: Row = {
-                "run_id": setting.run_id,
+                "run_id": context.run_id,
                 "trial_id": trial.trial_id,
                 "arm_id": arm.arm_id,
                 "tool": tool,
                 "schema_version": SCHEMA_VERSION,
                 "block": arm.choice.label,
                 "baseline": base.choice.label,
-                **_reading(opinion, history, setting),
+                **_reading(opinion, results, context),
             }
             if arm is not base and opinion and baseline and opinion.time_median_s and baseline.time_median_s:
                 row["speedup"] = baseline.time_median_s / opinion.time_median_s
@@ -33,7 +33,7 @@ def opinion_rows(trial: Trial, history: History, setting: Setting) -> list[Row]:
     return rows
 
 
-def _reading(opinion: Opinion | None, history: History, setting: Setting) -> Row:
+def _reading(opinion: SecondOpinion | None, results: TrialResults, context: RunContext) -> Row:
     """Times, status and detail. A tool that was asked and gave no times is unsupported, one not asked is skipped."""
     if opinion is not None:
         return {
@@ -43,8 +43,8 @@ def _reading(opinion: Opinion | None, history: History, setting: Setting) -> Row
             "time_iqr_s": opinion.time_iqr_s,
             "detail": opinion.detail,
         }
-    if history.unopined is not None:
-        return {"status": history.unopined.status, "detail": history.unopined.detail}
-    if history.failure is not None:
-        return {"status": "skipped", "detail": f"the trial itself failed: {history.failure.status}"}
-    return {"status": "skipped", "detail": f"not asked yet: {setting.resume}"}
+    if results.opinion_failure is not None:
+        return {"status": results.opinion_failure.status, "detail": results.opinion_failure.detail}
+    if results.failure is not None:
+        return {"status": "skipped", "detail": f"the trial itself failed: {results.failure.status}"}
+    return {"status": "skipped", "detail": f"not asked yet: {context.resume}"}

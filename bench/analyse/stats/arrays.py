@@ -1,4 +1,4 @@
-"""Arrays of numbers, as annotations name them."""
+"""Type names for numpy arrays of floats and of integers."""
 
 from __future__ import annotations
 

@@ -1,28 +1,24 @@
-"""Tests as p-values, and what becomes of p-values that come in families.
+"""p-values from t-intervals, and corrections for multiple testing (Holm, Benjamini-Hochberg).
 
-A p-value is read off a t-interval over processes, so that a test never says other than the interval beside it. Where
-several cells are asked one question, some look decided by luck alone: `holm` bounds the chance of one false answer in
-the family (for the cells that a claim rests on), `benjamini_hochberg` the share of false ones among the answers that
-are taken for true (for maps of many cells, where one false one is no harm).
+A p-value is read off a t-interval over processes, so a test and its interval never disagree. `holm` bounds the chance of
+one false rejection among all tests: for the cells that a claim rests on. `benjamini_hochberg` bounds the share of false
+rejections among all rejections: for maps of many cells, where one false one does no harm.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 from scipy import special, stats
 
 from bench.analyse.stats.arrays import Floats
-from bench.spec.interval import Interval, t_quantile
-
-EQUIVALENCE_MARGIN = 0.03  # ln: within it a block is as fast as its baseline
-Verdict = Literal["faster", "slower", "same", "undecided"]
+from bench.analyse.stats.estimators import CONFIDENCE, standard_error
+from bench.spec.interval import Interval
 
 
-def p_value(interval: Interval, confidence: float = 0.95) -> float:
+def p_value(interval: Interval, confidence: float = CONFIDENCE) -> float:
     """Two-sided p of the mean being 0: below 1 - confidence just where the interval leaves 0 out.
 
     `interval` is Student's at this confidence. 1 where fewer than two values gave it.
@@ -30,7 +26,7 @@ def p_value(interval: Interval, confidence: float = 0.95) -> float:
     return min(1.0, 2 * _upper_tail(abs(interval.mean), interval, confidence))
 
 
-def equivalent(interval: Interval, margin: float, confidence: float = 0.95) -> float:
+def equivalent(interval: Interval, margin: float, confidence: float = CONFIDENCE) -> float:
     """p of the mean lying outside ±margin: at most alpha just where the interval at 1 - 2 alpha lies inside.
 
     Two one-sided t-tests (Schuirmann 1987, J. Pharmacokinet. Biopharm. 15:657), of which the larger p decides. Both are
@@ -42,25 +38,10 @@ def equivalent(interval: Interval, margin: float, confidence: float = 0.95) -> f
     return _upper_tail(margin - abs(interval.mean), interval, confidence)
 
 
-def verdict(interval: Interval, band: float, confidence: float = 0.95) -> Verdict | None:
-    """What an interval of ln(speedup) says of a row; None where it is of one process and says nothing.
-
-    same: within ±EQUIVALENCE_MARGIN or, if that is wider, the noise band of `bench aa`, by two one-sided tests. faster,
-    slower: it excludes 0, and its mean lies beyond the band. undecided: none of them.
-    """
-    if not math.isfinite(interval.half_width):
-        return None
-    if equivalent(interval, max(EQUIVALENCE_MARGIN, band), confidence) <= 1 - confidence:
-        return "same"
-    if abs(interval.mean) <= max(interval.half_width, band):
-        return "undecided"
-    return "faster" if interval.mean > 0 else "slower"
-
-
 def holm(p_values: Sequence[float]) -> list[float]:
     """p-values adjusted by Holm's step-down procedure, in the order given: each at most alpha is a rejection at alpha.
 
-    Any dependence between the tests is allowed (Holm 1979, Scand. J. Statist. 6:65). ValueError for what is no p-value.
+    Any dependence between the tests is allowed (Holm 1979, Scand. J. Statist. 6:65). ValueError for a number that is no p-value.
     """
     p = _checked(p_values)
     order = np.argsort(p, kind="stable")
@@ -74,7 +55,7 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     """p-values adjusted for the false discovery rate, in the order given: each at most q is a discovery at rate q.
 
     For tests that are independent or move together (Benjamini & Hochberg 1995, J. R. Statist. Soc. B 57:289).
-    ValueError for what is no p-value.
+    ValueError for a number that is no p-value.
     """
     p = _checked(p_values)
     return [float(value) for value in stats.false_discovery_control(p)] if len(p) else []
@@ -84,7 +65,7 @@ def _upper_tail(distance: float, interval: Interval, confidence: float) -> float
     """Chance of Student's t beyond `distance`, in standard errors of the interval's mean; 1 where it has none."""
     if interval.n < 2 or not math.isfinite(distance) or not math.isfinite(interval.half_width):
         return 1.0
-    error = interval.half_width / t_quantile(0.5 + confidence / 2, interval.n - 1)
+    error = standard_error(interval, confidence)
     if error == 0:  # values that all agree
         return 0.0 if distance > 0 else 1.0
     return float(special.stdtr(interval.n - 1, -distance / error))

@@ -7,7 +7,6 @@ what rows count, not by what an experiment is called, so any run may hold them.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,12 +15,11 @@ import numpy as np
 
 from bench.analyse.runs.rows import Record, place_label
 from bench.analyse.stats.arrays import Floats
-from bench.analyse.stats.estimators import log_interval
+from bench.analyse.stats.estimators import log_interval, slope
 from bench.spec.columns import TIME, TOLD
 from bench.spec.devices.device_names import is_cpu, is_predicted
-from bench.spec.interval import Interval, t_quantile
+from bench.spec.interval import Interval
 
-CONFIDENCE = 0.95
 FEWEST_POINTS = 3
 LEAST_GROWTH = 4.0  # largest / smallest of the count that grows
 MOST_DRIFT = 1.3  # largest / smallest of the MACs that are held: whole channels do not divide evenly
@@ -109,9 +107,7 @@ class Sweep:
         At fixed MACs, 1 says that time is in step with the layers and 0 that layers cost nothing. The interval says how
         well these points are known and not how straight the line is. Half-width inf where a point has no interval.
         """
-        x = np.log(self.counts())
-        weights = (x - x.mean()) / float(((x - x.mean()) ** 2).sum())
-        return combined(weights, [p.log_time for p in self.points])
+        return slope(np.log(self.counts()), [p.log_time for p in self.points])
 
     def line(self) -> tuple[float, float]:
         """Seconds for each unit of what grows, and seconds at none of it: a straight line through the times.
@@ -172,14 +168,3 @@ def point(r: Record) -> Point:
         log_time=log_interval(r, TIME),
         noisy=r["status"] == "noisy",
     )
-
-
-def combined(weights: Floats, intervals: Sequence[Interval]) -> Interval:
-    """The weighted sum of independent means, by the fewest degrees of freedom among them (so rather too wide)."""
-    mean = float(sum(w * i.mean for w, i in zip(weights, intervals, strict=True)))
-    fewest = min(i.n for i in intervals)
-    if fewest < 2 or not all(math.isfinite(i.half_width) for i in intervals):
-        return Interval(mean, math.inf, fewest)
-    errors = [i.half_width / t_quantile(0.5 + CONFIDENCE / 2, i.n - 1) for i in intervals]
-    error = math.sqrt(sum((w * e) ** 2 for w, e in zip(weights, errors, strict=True)))
-    return Interval(mean, error * t_quantile(0.5 + CONFIDENCE / 2, fewest - 1), fewest)

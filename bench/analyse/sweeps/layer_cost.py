@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.analyse.stats.arrays import Floats
-from bench.analyse.sweeps.designed import CONFIDENCE, Sweep
-from bench.spec.interval import t_quantile
+from bench.analyse.stats.estimators import CONFIDENCE, standard_error
+from bench.analyse.sweeps.designed import Sweep
 
 RESAMPLES = 1000
 SEED = 1
@@ -63,7 +63,7 @@ def drawn(sweep: Sweep, seed: int, resamples: int) -> Floats | None:
     if any(i.n < 2 or not math.isfinite(i.half_width) for i in known):
         return None
     rng = np.random.default_rng(seed)
-    errors = [i.half_width / t_quantile(0.5 + CONFIDENCE / 2, i.n - 1) for i in known]
+    errors = [standard_error(i) for i in known]
     ts = np.column_stack([rng.standard_t(i.n - 1, resamples) for i in known])
     return np.asarray(np.exp(np.array([i.mean for i in known]) + ts * np.array(errors)), dtype=np.float64)
 

@@ -1,0 +1,114 @@
+"""When is a row noisy, and when less precise than asked? The limits, and the notes that go into quality_notes.
+
+A row is also noisy where it is faster than its roof allows: see `roofline`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bench.analyse.runs.journal import Samples
+from bench.analyse.stats import estimators
+from bench.analyse.stats.arrays import Ints
+from bench.spec.columns import FLAGS, PREDICTED
+from bench.spec.config.timing import Timing
+from bench.spec.format import share
+from bench.spec.interval import LEAST_ROUNDS, Interval, clean_rounds, t_interval
+
+DISTURBANCE = 0.05  # ln: most that the spoiled samples may move a speedup
+DISAGREEMENT = 0.15  # ln: most that the ratios of minima and of medians may differ from the paired one
+DISTURBED_SHARE = 0.25  # of the samples; beyond it a row is noisy
+WIDEST = 2.0  # times the asked half-width
+MOVED = 0.05  # ln: most that a speedup may move from the first half of a process's rounds to the second
+LESS_PRECISE = "less precise than asked"
+
+_FAULTS = next(bit for bit, word in FLAGS.items() if word == "faults")
+
+
+def is_precise(half_width: float, timing: Timing) -> bool:
+    """Whether an interval of ln(speedup) is as narrow as the config asks; infinite where one process measured."""
+    return half_width <= timing.precision
+
+
+def is_noisy(row: Mapping[str, Any]) -> bool:
+    """Whether a row of measurements.csv or pairs.csv is noisy: its quality_notes say why."""
+    return bool(row["status"] == "noisy")
+
+
+def is_less_precise(row: Mapping[str, Any]) -> bool:
+    """Whether a measured row's interval is wider than the config asks, or its one process gives none."""
+    return row["status"] != PREDICTED and not row["precision_reached"]
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """An arm against its baseline, in ln(speedup): round by round, by other estimators, and why it is noisy if it is."""
+
+    paired: Interval
+    by_estimator: Mapping[str, float]  # minima, medians
+    doubts: tuple[str, ...]
+
+
+def contrast(baseline: Sequence[Samples], other: Sequence[Samples], timing: Timing) -> Contrast:
+    """Compare two arms that the same processes measured."""
+    both = list(zip(baseline, other, strict=True))
+    times = [b.time_s for b in baseline], [o.time_s for o in other]
+    paired = t_interval([estimators.paired(b.time_s, o.time_s, (b.flags, o.flags)) for b, o in both], timing.confidence)
+    by_estimator = {
+        name: estimators.log_speedup(*times, timing.confidence, estimators.ratio_of(estimator)).mean
+        for name, estimator in (("minima", estimators.minimum), ("medians", estimators.median))
+    }
+    with_spoiled = estimators.log_speedup(*times).mean
+    unclean = sum(
+        len(clean_rounds(b.flags.tolist(), o.flags.tolist())) < min(LEAST_ROUNDS, b.time_s.size // 2) for b, o in both
+    )
+    flags = np.concatenate([arm.flags for arm in (*baseline, *other)])
+    reasons = doubts(paired, by_estimator, with_spoiled, unclean, timing.precision)
+    return Contrast(paired, by_estimator, reasons + unsettled(estimators.movement(*times)) + disturbed(flags))
+
+
+def doubts(
+    paired: Interval, by_estimator: Mapping[str, float], with_spoiled: float, unclean: int, target: float
+) -> tuple[str, ...]:
+    """Why a speedup is noisy, a reason each; empty where it is not.
+
+    All in ln: the paired interval, the speedups by other estimators, the speedup with the spoiled samples, and the
+    half-width asked for. In `unclean` of the processes too few clean rounds remain to leave the others out. One process
+    has no interval, which makes no row noisy.
+    """
+    notes = []
+    if unclean:
+        many = f"{unclean} of {paired.n} processes"
+        notes.append(f"{many} had fewer than {LEAST_ROUNDS} rounds that nothing disturbed")
+    if abs(with_spoiled - paired.mean) > DISTURBANCE:
+        notes.append(f"with the disturbed samples the speedup reads {_change(with_spoiled - paired.mean)}")
+    for name, other in by_estimator.items():
+        if abs(other - paired.mean) > DISAGREEMENT:
+            notes.append(f"by {name} the speedup reads {_change(other - paired.mean)}")
+    if math.isfinite(paired.half_width) and paired.half_width > WIDEST * target:
+        wide, asked = paired.half_width * 100, target * 100
+        notes.append(f"the interval is ±{wide:.0f} %, over {WIDEST:g} times the ±{asked:g} % asked for")
+    return tuple(notes)
+
+
+def unsettled(moved: Interval) -> tuple[str, ...]:
+    """The reason of a row whose speedup still moves within its processes: its warm-up was too short."""
+    if abs(moved.mean) <= max(MOVED, moved.half_width) or not math.isfinite(moved.half_width):
+        return ()
+    return (f"it never settles: within a process the speedup reads {_change(moved.mean)} in the second half",)
+
+
+def disturbed(flags: Ints) -> tuple[str, ...]:
+    """The reason of a row with too many disturbed samples; its own page faults are no disturbance."""
+    part = float(np.mean(flags & ~_FAULTS != 0)) if flags.size else 0.0
+    return (f"{share(part)} of its samples were disturbed",) if part > DISTURBED_SHARE else ()
+
+
+def _change(log_difference: float) -> str:
+    """0.07 -> '7 % higher'."""
+    return f"{abs(math.expm1(log_difference)) * 100:.0f} % {'higher' if log_difference > 0 else 'lower'}"
