@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from bench import cli
 from bench.analyse.drivers.explain import Drivers, Group, explain
-from bench.analyse.drivers.observations import COUNTS, KEYS, Observation, Observations
+from bench.analyse.drivers.observations import COUNTS, LABELS, Observation, Observations
 from bench.show.plots import drivers
 from bench.show.text import drivers as words
 from bench.show.write import write_views
@@ -30,7 +30,7 @@ PLACE = {"source": "a test", "device": "A100", "device_kind": "gpu", "dtype": "f
 
 
 def observed(counts: Counts, time_s: float, **keys: str) -> Observation:
-    return Observation({**dict.fromkeys(KEYS, ""), **PLACE, **keys}, {**dict.fromkeys(COUNTS), **counts}, time_s)
+    return Observation({**dict.fromkeys(LABELS, ""), **PLACE, **keys}, {**dict.fromkeys(COUNTS), **counts}, time_s)
 
 
 def networks(seed: int = 1, n: int = 40) -> list[dict[str, float]]:
@@ -76,7 +76,7 @@ def shares(group: Group) -> dict[str, float]:
 )
 def test_a_world_of_one_cost_is_seen_as_such(cost: Callable[[dict[str, float]], float], name: str, regime: str):
     group = one(in_world(cost))
-    assert group.regime == regime
+    assert group.bottleneck == regime
     assert shares(group)[name] > 0.95
     assert group.additive is not None
     assert group.additive.agreement == 1
@@ -103,7 +103,7 @@ def test_a_mixture_is_mixed_and_its_shares_are_those_of_the_truth():
         parts = np.array([[costs[k] * (r.counts[k] or 0) for k in costs] for r in rows])
         truth = dict(zip(costs, np.median(parts / parts.sum(axis=1, keepdims=True), axis=0), strict=True))
         group = one(rows)
-        assert group.regime == "mixed"
+        assert group.bottleneck == "mixed"
         assert group.additive is not None
         for term in group.additive.terms:
             assert term.median.value == pytest.approx(truth[term.names[0]], abs=0.08)
@@ -143,7 +143,7 @@ def test_the_order_of_rows_changes_nothing(seed: int, chance: random.Random):
 @settings(max_examples=15, deadline=None)
 def test_slower_clocks_scale_the_costs_and_nothing_else(seed: int, factor: float):
     rows = in_world(lambda c: 1e-5 * c["ops"] + 1e-12 * c["macs"], 0.3, seed, 15)
-    slower = [Observation(r.keys, r.counts, r.time_s * factor) for r in rows]
+    slower = [Observation(r.labels, r.counts, r.time_s * factor) for r in rows]
     before, after = numbers(one(rows)), numbers(one(slower))
     assert after["seconds"] == pytest.approx({k: v * factor for k, v in before["seconds"].items()}, rel=1e-6)
     _near(before["rest"], after["rest"])
@@ -167,7 +167,7 @@ def test_constant_and_unknown_predictors_are_left_out_and_named():
     rows = [observed({"macs": m, "conv_layers": 1, "ops": 1}, 1e-5 + 1e-12 * m) for m in np.geomspace(1e6, 1e9, 9)]
     group = one(rows)
     assert group.predictors == ("macs",)
-    assert group.left_out == {"activations": "unknown, so what they cost is laid to the others", "conv_layers": "constant, 1 in every row"}  # fmt: skip
+    assert group.left_out == {"activations": "unknown, so their cost is counted with the others", "conv_layers": "constant, 1 in every row"}  # fmt: skip
     assert group.warnings()[-1] == "layers: constant, 1 in every row"
     assert shares(group).keys() == {"ops", "macs"}  # a call per row is the constant that the sum else lacks
 
@@ -175,9 +175,9 @@ def test_constant_and_unknown_predictors_are_left_out_and_named():
 def test_without_operator_calls_layers_stand_for_them():
     rows = [observed({k: v for k, v in c.items() if k != "ops"}, 1e-4 * c["conv_layers"]) for c in networks()]
     group = one(rows)
-    assert group.regime == "overhead-bound"
+    assert group.bottleneck == "overhead-bound"
     assert shares(group)["conv_layers"] == pytest.approx(1)
-    assert group.left_out == {"ops": "unknown, so layers stand for them"}
+    assert group.left_out == {"ops": "unknown, so layers are used in their place"}
 
 
 def test_a_count_that_few_rows_know_is_left_out_and_a_row_that_lacks_a_usual_one_too():
@@ -188,7 +188,7 @@ def test_a_count_that_few_rows_know_is_left_out_and_a_row_that_lacks_a_usual_one
     ]
     group = one(rare)
     assert (group.n, group.fewer) == (40, 0)
-    assert group.left_out["activations"].startswith("known of 10 of 40 rows only")
+    assert group.left_out["activations"].startswith("known in 10 of 40 rows only")
     usual = [
         observed({**c, "activations": c["activations"] if i >= 10 else None}, 1e-12 * c["macs"])
         for i, c in enumerate(counts)
@@ -231,8 +231,8 @@ def test_stacked_copies_tell_nothing_apart_and_that_is_said():
     ]
     group = one(rows)
     assert group.predictors == ("macs",)
-    assert group.left_out["conv_layers"] == "in step with MACs, so without an elasticity of their own"
-    assert group.regime is None
+    assert group.left_out["conv_layers"] == "a product of powers of MACs: no elasticity of its own"
+    assert group.bottleneck is None
     assert "only the cost of ops, MACs and activations could be fitted" in (
         group.additive.why if group.additive else ""
     )
@@ -247,19 +247,19 @@ def test_proportional_counts_share_one_cost_and_the_other_can_still_lead():
         ]
 
     led = one(rows(1e-11, 1e-6))
-    assert led.regime == "compute-bound"
+    assert led.bottleneck == "compute-bound"
     assert shares(led).keys() == {"macs", "ops+activations"}
     other = one(rows(1e-15, 1e-3))
-    assert other.regime is None
+    assert other.bottleneck is None
     assert other.additive is not None
-    assert other.additive.why == "ops and activations take 100 % of a typical row's time, but are multiples of each other here: nothing tells which of them it is"  # fmt: skip
+    assert other.additive.why == "ops and activations take 100 % of a typical row's time, but are multiples of each other here: the fit can't separate them"  # fmt: skip
 
 
 def test_a_linear_rule_between_three_counts_is_no_fit():
     rows = [observed({**c, "ops": c["macs"] / 1e8 + c["activations"] / 1e6}, 1e-12 * c["macs"]) for c in networks()]
     group = one(rows)
     assert group.additive is None
-    assert group.not_fitted == "ops, MACs and activations follow one linear rule: no seconds can be told apart"
+    assert group.not_fitted == "ops, MACs and activations are linearly dependent: the fit can't separate their costs"
     assert group.regression is not None
 
 
@@ -269,7 +269,7 @@ def test_groups_are_told_apart_by_all_six_keys_and_stand_in_their_order():
         rows += [observed(c, 1e-12 * c["macs"], **{key: f"other {i}"}) for c in networks(i, 6)]
     found = explain(Observations("test", tuple(reversed(rows)))).groups
     assert len(found) == 6
-    assert [tuple(g.keys.values()) for g in found] == sorted(tuple(g.keys.values()) for g in found)
+    assert [tuple(g.labels.values()) for g in found] == sorted(tuple(g.labels.values()) for g in found)
 
 
 # ---------------------------------------------------------------- published
@@ -296,7 +296,7 @@ def published() -> Drivers:
 
 @pytest.fixture(scope="module")
 def tables() -> dict[str, Group]:
-    return {g.keys["device"]: g for g in published().groups}
+    return {g.labels["device"]: g for g in published().groups}
 
 
 @pytest.mark.parametrize(
@@ -312,7 +312,7 @@ def tables() -> dict[str, Group]:
 def test_published_tables_come_out_in_their_regimes(tables: dict[str, Group], device: str, regime: str, agreement: float):  # fmt: skip
     model = tables[device].additive
     assert model is not None
-    assert model.regime == regime
+    assert model.bottleneck == regime
     assert model.agreement >= agreement
 
 
@@ -337,7 +337,7 @@ def test_deepbench_slopes_are_those_of_the_whole_table(tables: dict[str, Group])
 
 def told(found: Drivers) -> str:
     out = StringIO()
-    words.show(found, out)
+    words.print_explanation(found, out)
     return out.getvalue()
 
 
@@ -346,7 +346,7 @@ def test_the_table_has_a_line_for_each_count_and_a_sentence_for_each_group():
     head, *_ = text.splitlines()
     assert head == "40 rows · a test · A100 · fp32 · nchw · eager · forward"
     assert [line.split()[0] for line in text.splitlines()[1:6]] == ["count", "MACs", "activations", "layers", "ops"]
-    assert "compute-bound (so say 100 % of resamples): MACs take " in text
+    assert "compute-bound (in 100 % of resamples): MACs take " in text
     assert " us per GMAC" in text
 
 
@@ -462,7 +462,7 @@ def test_a_runs_own_drivers_stand_in_its_report_and_its_pictures(tmp_path: Path,
     write_run(tmp_path, data=config({"threads": [1], "layout": ["contiguous"]}))
     views = write_views(tmp_path)
     assert [p.name for p in views.pictures][-2:] == ["drivers.png", "drivers.svg"]
-    words.show_brief(views.drivers)
+    words.print_brief(views.drivers)
     out = capsys.readouterr().out
     assert out.startswith(f"\n{words.BRIEF}\ncompute-bound")
     status, _, _ = run_verb(capsys, tmp_path)
@@ -473,6 +473,6 @@ def test_a_run_of_which_nothing_was_measured_has_no_such_section(tmp_path: Path,
     monkeypatch.setattr("bench.show.plots.speedup.draw", lambda run, folder: ())
     write_run(tmp_path, Story(fails=dict.fromkeys(range(12), (1, "oom", "no memory"))))
     views = write_views(tmp_path)
-    words.show_brief(views.drivers)
+    words.print_brief(views.drivers)
     assert capsys.readouterr().out == ""
     assert "drivers.png" not in [p.name for p in views.pictures]

@@ -50,14 +50,14 @@ def test_what_is_empty_or_has_no_column_is_unknown(tmp_path: Path):
     found = read(written(tmp_path, "macs,activations,time_s", "1e9,,0.5", "", " 2e9 , 7 ,0.25")).rows
     assert [r.counts["activations"] for r in found] == [None, 7.0]
     assert {r.counts["ops"] for r in found} == {None}
-    assert {r.keys["device"] for r in found} == {""}
+    assert {r.labels["device"] for r in found} == {""}
 
 
 def test_a_byte_order_mark_quotes_and_further_columns_are_no_matter(tmp_path: Path):
     path = tmp_path / "x.csv"
     path.write_bytes('\ufefftime_s,device,macs,note\r\n1,"Xeon, 2 cores",3,"two\r\nlines"\r\n'.encode())
     (row,) = read(path).rows
-    assert (row.keys["device"], row.counts["macs"], row.time_s) == ("Xeon, 2 cores", 3.0, 1.0)
+    assert (row.labels["device"], row.counts["macs"], row.time_s) == ("Xeon, 2 cores", 3.0, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -127,9 +127,9 @@ def test_a_run_and_its_measurements_say_the_same(tmp_path: Path):
     row = run.measurements.iloc[0]
     assert first.time_s == row["time_min_s"]
     assert first.counts == {"macs": row["macs"], "activations": row["activations"], "conv_layers": row["layers"], "ops": row["ops"]}  # fmt: skip
-    assert {r.keys["device"] for r in by_folder.rows} == {"Imaginary CPU @ 2.00GHz, 1 thread", "Imaginary CPU @ 2.00GHz, 2 threads"}  # fmt: skip
-    assert {r.keys["pass"] for r in by_folder.rows} == {"inference", "training"}
-    assert {(r.keys["source"], r.keys["device_kind"], r.keys["mode"]) for r in by_folder.rows} == {(run.run_id, "cpu", "eager")}  # fmt: skip
+    assert {r.labels["device"] for r in by_folder.rows} == {"Imaginary CPU @ 2.00GHz, 1 thread", "Imaginary CPU @ 2.00GHz, 2 threads"}  # fmt: skip
+    assert {r.labels["pass"] for r in by_folder.rows} == {"inference", "training"}
+    assert {(r.labels["source"], r.labels["device_kind"], r.labels["mode"]) for r in by_folder.rows} == {(run.run_id, "cpu", "eager")}  # fmt: skip
 
 
 def test_only_rows_that_were_measured_count(tmp_path: Path):
@@ -142,7 +142,7 @@ def test_only_rows_that_were_measured_count(tmp_path: Path):
 
 def test_surroundings_that_are_not_usual_are_groups_of_their_own(tmp_path: Path):
     write_run(tmp_path, data=config({"allocator": ["retain", "default"], "threads": [1]}), devices=["cpu", "cuda:0"])
-    found = {(r.keys["device"], r.keys["device_kind"], r.keys["mode"]) for r in read(tmp_path).rows}
+    found = {(r.labels["device"], r.labels["device_kind"], r.labels["mode"]) for r in read(tmp_path).rows}
     assert ("Imaginary CPU @ 2.00GHz, 1 thread", "cpu", "eager, allocator default") in found
     assert ("Imaginary GPU (cuda:0)", "gpu", "eager") in found
 

@@ -1,4 +1,4 @@
-"""Elasticities with intervals that cover, shares of R2 that add up, and predictors that can't be told apart."""
+"""Elasticities with intervals that cover, shares of R2 that add up, and collinear predictors."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.analyse.drivers.explain import WORDS
+from bench.analyse.drivers.explain import collinear
 from bench.analyse.stats import regression
-from bench.analyse.stats.regression import redundant, regress, shapley, together, worths
+from bench.analyse.stats.regression import redundant, regress, shapley, subset_r2
 
 TRUTH = {"macs": 0.6, "activations": 0.3, "conv_layers": 0.1}
 NAMES = list(TRUTH)
@@ -129,15 +129,15 @@ def test_inflation_is_one_over_what_the_others_leave_unexplained():
     vif = regression.inflation(x)
     for name in NAMES:
         others = {n: v for n, v in x.items() if n != name}
-        assert vif[name] == pytest.approx(1 / (1 - worths(others, x[name])[frozenset(others)]))
+        assert vif[name] == pytest.approx(1 / (1 - subset_r2(others, x[name])[frozenset(others)]))
     assert regression.condition({"macs": x["macs"]}) == pytest.approx(1)
     assert regression.condition(x) == pytest.approx(np.linalg.cond(np.column_stack([v - v.mean() for v in x.values()]) / [np.std(v) for v in x.values()]))  # fmt: skip
 
 
 def test_predictors_that_move_together_are_named_in_a_sentence():
-    assert together({"macs": 23.4, "activations": 23.4, "conv_layers": 1.2}, WORDS) == "MACs and activations move together (VIF 23): their shares can't be told apart"  # fmt: skip
-    assert together({"macs": 9.0, "activations": 11.0}, WORDS).startswith("activations move with the rest (VIF 11)")
-    assert together({"macs": 9.9}, WORDS) == ""
+    assert collinear({"macs": 23.4, "activations": 23.4, "conv_layers": 1.2}) == "MACs and activations grow together (VIF 23): the fit can't separate their effects"  # fmt: skip
+    assert collinear({"macs": 9.0, "activations": 11.0}).startswith("activations grow with the other counts (VIF 11)")
+    assert collinear({"macs": 9.9}) == ""
 
 
 def test_what_is_made_of_others_is_found():

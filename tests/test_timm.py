@@ -64,17 +64,17 @@ def test_a_row_is_the_evaluation_of_a_whole_batch(tmp_path: Path):
     ],
 )  # fmt: skip
 def test_the_name_of_a_file_says_where_it_was_measured(name: str, told: tuple[str, ...]):
-    keys = timm_tables.keys_of(Path(f"{name}.csv"))
+    keys = timm_tables.labels_of(Path(f"{name}.csv"))
     assert tuple(keys[k] for k in ("device", "device_kind", "dtype", "layout", "mode", "pass")) == told
     assert bool(keys["source"]) == bool(told[0])
 
 
 def test_without_a_telling_name_the_columns_still_tell_the_pass(tmp_path: Path):
     (row,) = read(written(tmp_path, HEADER, ROW, name="mine.csv")).rows
-    assert {k: v for k, v in row.keys.items() if v} == {"pass": "inference"}
+    assert {k: v for k, v in row.labels.items() if v} == {"pass": "inference"}
     plain = HEADER.replace("infer_", "")
     (row,) = read(written(tmp_path, plain, ROW, name="mine.csv")).rows
-    assert (set(row.keys.values()), row.time_s, row.counts["macs"]) == ({""}, 0.128, 0.5e9 * 256)
+    assert (set(row.labels.values()), row.time_s, row.counts["macs"]) == ({""}, 0.128, 0.5e9 * 256)
 
 
 def test_counts_that_were_rounded_to_zero_or_not_taken_are_unknown(tmp_path: Path):
@@ -88,9 +88,9 @@ def test_counts_that_were_rounded_to_zero_or_not_taken_are_unknown(tmp_path: Pat
 def test_a_file_with_training_has_both_passes_and_training_the_counts_of_its_own_size(tmp_path: Path):
     header = f"{HEADER},train_samples_per_sec,train_step_time,train_batch_size,train_img_size"
     rows = read(written(tmp_path, header, f"{ROW},500,128,64,224", f"{ROW},500,128,64,192", f"{ROW},,,,")).rows
-    assert [r.keys["pass"] for r in rows] == ["inference", "training"] * 2 + ["inference"]
-    assert [r.time_s for r in rows if r.keys["pass"] == "training"] == [0.128, 0.128]
-    assert [r.counts["macs"] for r in rows if r.keys["pass"] == "training"] == [0.5e9 * 64, None]
+    assert [r.labels["pass"] for r in rows] == ["inference", "training"] * 2 + ["inference"]
+    assert [r.time_s for r in rows if r.labels["pass"] == "training"] == [0.128, 0.128]
+    assert [r.counts["macs"] for r in rows if r.labels["pass"] == "training"] == [0.5e9 * 64, None]
 
 
 def test_a_network_that_failed_is_counted_and_not_read(tmp_path: Path):
@@ -103,7 +103,7 @@ def test_two_times_that_contradict_each_other_are_said(tmp_path: Path):
     seconds = ROW.replace("128.0", "0.128")  # a step time in seconds
     found = read(written(tmp_path, HEADER, ROW, seconds, ROW.replace("128.0", "131.0")))
     assert [r.time_s for r in found.rows] == [0.128] * 3
-    assert found.notes == ("samples_per_sec and step_time differ by over 10% in 1 of 3 rows; the former is taken",)
+    assert found.notes == ("samples_per_sec and step_time differ by over 10% in 1 of 3 rows; the former is used",)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_what_was_asked_for_is_not_left_out_because_few_rows_know_it(
             layers.append(f"net{i},224,{ops // 3},{ops}")
     path, beside = written(tmp_path, HEADER, *rows), written(tmp_path, LAYERS, *layers, name="layers.csv")
     (group,) = explain(read(path, beside)).groups
-    assert (group.n, group.fewer, group.regime) == (20, 40, "bandwidth-bound")
+    assert (group.n, group.fewer, group.bottleneck) == (20, 40, "bandwidth-bound")
     assert group.additive is not None
     assert {t.names[0]: t.seconds_each for t in group.additive.terms}["ops"] == pytest.approx(2e-5, rel=0.05)
     assert explain(read(path)).groups[0].left_out["conv_layers"] == "unknown"
@@ -168,7 +168,7 @@ def test_training_alone_needs_a_table_of_layers(tmp_path: Path):
     path = written(tmp_path, header, "wide_net,1000.0,512.0,512,224,3.5", name=name)
     assert "Give a table of its networks' layers by --layers." in mistake(path)
     (row,) = read(path, written(tmp_path, LAYERS, "wide_net,224,53,174", name="l.csv")).rows
-    assert (row.keys["pass"], row.time_s, row.counts["ops"]) == ("training", 0.512, 174)
+    assert (row.labels["pass"], row.time_s, row.counts["ops"]) == ("training", 0.512, 174)
 
 
 def test_a_table_of_layers_that_is_none_is_one_line(tmp_path: Path):

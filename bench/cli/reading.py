@@ -95,7 +95,7 @@ def _views(folders: list[Path], quiet: bool, alone: bool) -> list[Verdicts]:
                 terminal.show(views.run)
                 second_opinion.show(views.run)
                 time_breakdown.show(views.run)
-                words.show_brief(views.drivers)
+                words.print_brief(views.drivers)
         if alone and views.noise is not None:
             say("\n".join(views.noise.sentences()))
         say(f"written: {len(views.tables)} tables, {len(views.pictures)} pictures and {views.page.name} in {folder}")
@@ -276,7 +276,7 @@ def drivers(
     from bench.show.text import drivers as words
 
     with readers_may_leave():
-        words.show(found)
+        words.print_explanation(found)
     usual = table / "plots" if table.is_dir() else Path("results") / f"drivers-{table.stem}"
     pictures = drivers_picture.draw(found, out or usual)
     say("\n".join(f"picture: {path}" for path in pictures[:1]) or "no picture: no group could be fitted")

@@ -109,6 +109,14 @@ def _hidden(value: float, line: float, decimals: int) -> bool:
     return float(f"{value:.{decimals}f}") == float(f"{line:.{decimals}f}")
 
 
+def plus_minus(value: Interval) -> str:
+    """`0.95 ±0.16`, with three decimals where the half-width needs them; the value alone where there is no interval."""
+    if not value.half_width <= 1e6:
+        return f"{value.mean:.2f}"
+    d = 2 if value.half_width >= 0.01 else 3
+    return f"{value.mean:.{d}f} ±{value.half_width:.{d}f}"
+
+
 def percent(value: float) -> str:
     """0.021 -> '2.1 %', 0.18 -> '18 %'."""
     return f"{value * 100:.1f} %" if value < 0.0995 and round(value * 100, 1) % 1 else f"{value * 100:.0f} %"

@@ -162,7 +162,7 @@ def _deepbench(path: Path) -> Iterator[Observed]:
 
 
 def _timm(path: Path) -> Iterator[Observed]:
-    keys = timm_tables.keys_of(path)
+    keys = timm_tables.labels_of(path)
     device = DEVICES.get(keys["device"])
     if device is None:
         return

@@ -2,8 +2,8 @@
 
     time = a x ops + b x MACs + c x activations
 
-There is no constant: an evaluation without an operator takes no time, and a constant would take its share from the
-operators, whose cost per call it is. Where all rows make equally many calls, a x ops *is* the constant.
+There is no constant: an evaluation without an operator takes no time, and a constant would be fitted in place of the
+cost per call. If all rows make equally many calls, a x ops *is* the constant.
 """
 
 from __future__ import annotations
@@ -12,21 +12,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import nnls
 
 from bench.analyse.stats.arrays import Floats
-from bench.spec.format import listed
+from bench.spec.format import listed, share
 
 RESAMPLES = 500
-HALF = 0.5  # of a row's time, above which a term names the regime
+HALF = 0.5  # of the time: what takes more is the bottleneck
 PROPORTIONAL = 1e-12  # 1 - cosine of two columns that are multiples of each other
-BOUND = {
-    "ops": "overhead-bound",
-    "conv_layers": "overhead-bound",
-    "activations": "bandwidth-bound",
-    "macs": "compute-bound",
-}
+OVERHEAD, BANDWIDTH, COMPUTE, MIXED = BOTTLENECKS = "overhead-bound", "bandwidth-bound", "compute-bound", "mixed"
+_BOTTLENECK = {"ops": OVERHEAD, "conv_layers": OVERHEAD, "activations": BANDWIDTH, "macs": COMPUTE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +35,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One summand. `names` holds more than one count where they are multiples of each other, so that one cost stands for all.
+    """One summand. Counts that are multiples of each other share one cost, and `names` holds all of them.
 
     `seconds_each` is per unit of the first. `median`: the share of a typical row's time; `total`: of all rows' time.
     """
@@ -51,22 +46,23 @@ class Term:
     total: Share
 
     @property
-    def bound(self) -> str | None:
-        """The regime of a row that this term dominates; None where the term is not one thing."""
-        return BOUND[self.names[0]] if len(self.names) == 1 else None
+    def bottleneck(self) -> str | None:
+        """What limits a row if this term takes most of its time; None where the term is of several counts."""
+        return _BOTTLENECK[self.names[0]] if len(self.names) == 1 else None
 
 
 @dataclass(frozen=True, slots=True)
 class Additive:
     """The fitted model. `off_median` and `off_rms` are of |model / time - 1|.
 
-    `regime` is None where nothing can be said, and `why` says it; `agreement` is the share of resamples with that regime.
+    `bottleneck` is one of BOTTLENECKS, None where the fit can't tell, with the reason in `why`; `agreement`: the share of
+    resamples with the same bottleneck.
     """
 
     terms: tuple[Term, ...]
     off_median: float
     off_rms: float
-    regime: str | None
+    bottleneck: str | None
     agreement: float
     why: str
 
@@ -77,18 +73,18 @@ def fit(
     """Non-negative least squares of the relative error (model / time - 1), so that a short row counts as much as a long one.
 
     `counts` by name, all above 0. Solver: Lawson & Hanson (1974), by scipy. Intervals: percentiles over RESAMPLES draws of
-    rows with replacement, from this seed. Least squares of relative errors lean low, by about exp(-1.5 s^2) where times
-    scatter by s in ln, for all terms alike, so the shares don't feel it. A text, saying why, where columns depend on each other.
+    rows with replacement, from this seed. Least squares of relative errors are low by about exp(-1.5 s^2) where times
+    scatter by s in ln, for all terms alike, so shares are unaffected. A text with the reason where columns are collinear.
 
-    The regime is the term that takes over half of a typical row's time (the median of the rows' shares): ops,
-    overhead-bound; activations, bandwidth-bound; MACs, compute-bound; mixed where none does.
+    The bottleneck is the term that takes over half of a typical row's time (the median of the rows' shares): ops,
+    overhead-bound; activations, bandwidth-bound; MACs, compute-bound; mixed if none does.
     """
     merged = _merged(counts)
     columns = np.column_stack([counts[names[0]] for names in merged]) / time_s[:, None]
     scale = np.linalg.norm(columns, axis=0)
     columns = columns / scale
     if np.linalg.matrix_rank(columns, tol=1e-7) < len(merged):
-        return f"{listed([words[n] for n in counts])} follow one linear rule: no seconds can be told apart"
+        return f"{listed([words[n] for n in counts])} are linearly dependent: the fit can't separate their costs"
     costs = nnls(columns, np.ones(len(time_s)))[0]
     median, total = _shares(columns, costs, time_s)
     medians, totals = np.empty((2, RESAMPLES, len(merged)))
@@ -103,21 +99,21 @@ def fit(
         for i, names in enumerate(merged)
     )  # fmt: skip
     off = np.abs(columns @ costs - 1)
-    regime, why = _regime(terms, words)
+    bottleneck, why = _bottleneck_of(terms, words)
     leading = np.where(medians.max(axis=1) > HALF, medians.argmax(axis=1), -1)
-    mine = int(median.argmax()) if median.max() > HALF else -1
+    here = int(median.argmax()) if median.max() > HALF else -1
     return Additive(
         terms=terms,
         off_median=float(np.median(off)),
         off_rms=float(np.sqrt(np.mean(off**2))),
-        regime=regime,
-        agreement=float(np.mean(leading == mine)),
+        bottleneck=bottleneck,
+        agreement=float(np.mean(leading == here)),
         why=why,
     )
 
 
 def _merged(counts: Mapping[str, Floats]) -> list[tuple[str, ...]]:
-    """The names, those of columns that are multiples of each other together (constant ones are)."""
+    """The names, with columns that are multiples of each other (constants are) grouped."""
     groups: list[tuple[str, ...]] = []
     for name, values in counts.items():
         for i, (first, *_) in enumerate(groups):
@@ -130,29 +126,27 @@ def _merged(counts: Mapping[str, Floats]) -> list[tuple[str, ...]]:
     return groups
 
 
-def _shares(
-    columns: Floats, costs: npt.NDArray[np.float64], time_s: Floats
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _shares(columns: Floats, costs: Floats, time_s: Floats) -> tuple[Floats, Floats]:
     """Medians over rows of each term's share of the modelled time, and its share of the modelled time of all rows."""
     parts = columns * costs  # relative to the measured time
     seconds = (parts * time_s[:, None]).sum(axis=0)
     return np.median(parts / parts.sum(axis=1, keepdims=True), axis=0), seconds / seconds.sum()
 
 
-def _share(value: float, drawn: npt.NDArray[np.float64], tails: tuple[float, float]) -> Share:
+def _share(value: float, drawn: Floats, tails: tuple[float, float]) -> Share:
     low, high = np.percentile(drawn, tails)
     return Share(float(value), float(low), float(high))
 
 
-def _regime(terms: tuple[Term, ...], words: Mapping[str, str]) -> tuple[str | None, str]:
-    """The regime and the sentence that it rests on."""
+def _bottleneck_of(terms: tuple[Term, ...], words: Mapping[str, str]) -> tuple[str | None, str]:
+    """The bottleneck, and the sentence with its reason."""
     first = max(terms, key=lambda t: t.median.value)
     name = listed([words[n] for n in first.names])
-    said = f"{name} take {first.median.value * 100:.0f} % of a typical row's time"
+    spent = f"{name} take {share(first.median.value)} of a typical row's time"
     if len(terms) == 1:
-        return None, f"only the cost of {name} could be fitted, so there is nothing to set it against"
+        return None, f"only the cost of {name} could be fitted, so there is no share to compare"
     if first.median.value <= HALF:
-        return "mixed", f"{said}, and nothing takes over half"
-    if first.bound is None:
-        return None, f"{said}, but are multiples of each other here: nothing tells which of them it is"
-    return first.bound, said
+        return MIXED, f"{spent}, and nothing takes over half"
+    if first.bottleneck is None:
+        return None, f"{spent}, but are multiples of each other here: the fit can't separate them"
+    return first.bottleneck, spent

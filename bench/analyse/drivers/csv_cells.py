@@ -1,4 +1,4 @@
-"""Tables of anyone's: the rows of a CSV with their lines, and the numbers in its cells, each mistake told by its place."""
+"""Read any CSV file: its rows with their line numbers, and the numbers in its cells, with errors that name the cell."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def number(
 
 
 def lines(path: Path, remedy: str) -> Iterator[tuple[int, dict[str, str]]]:
-    """The header (its names as keys) and then every row, each with its line, counted from 1.
+    """The header (its names as keys) and then every row, each with its line number, from 1.
 
-    UserError, with `remedy`, for a file that can't be read, is no text or no CSV.
+    UserError, with `remedy`, for a file that can't be read or is no CSV in UTF-8.
     """
     try:
         raw = path.read_bytes()
@@ -61,8 +61,8 @@ def lines(path: Path, remedy: str) -> Iterator[tuple[int, dict[str, str]]]:
         raise UserError(f"{path}:{reader.line_num}", f"this is no CSV ({error})", remedy) from None
 
 
-def some(header: Iterable[str], most: int = 8) -> str:
-    """The first names of a header in words."""
+def first_names(header: Iterable[str], most: int = 8) -> str:
+    """The first names of a header, and how many more there are."""
     names = [name for name in header if name]
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return (", ".join(names[:most]) or "none") + more

@@ -1,7 +1,7 @@
-"""What explains time in a table of observations: group by group, what goes with it and what it would be spent on.
+"""Explain the times of a table, group by group: elasticities of MACs, activations and layers, and the additive model.
 
-Association, not cause: networks that differ in MACs mostly differ in layers and activations too. Sweeps that hold one
-of them fixed tell them apart; a table that was not made for it can only say that it can't (docs/DRIVERS.md).
+Association, not cause: networks that differ in MACs mostly differ in layers and activations too. Sweeps that hold one of
+them fixed separate their effects; in a table without such sweeps the collinearity shows that it can't (docs/DRIVERS.md).
 """
 
 from __future__ import annotations
@@ -16,26 +16,27 @@ from scipy import stats
 
 from bench.analyse.drivers import additive_model
 from bench.analyse.drivers.additive_model import RESAMPLES, Additive, Share
-from bench.analyse.drivers.observations import COUNTS, KEYS, PREDICTORS, Observation, Observations
+from bench.analyse.drivers.observations import COUNTS, LABELS, PREDICTORS, Observation, Observations
 from bench.analyse.stats.arrays import Floats
-from bench.analyse.stats.regression import Regression, redundant, regress, together
+from bench.analyse.stats.estimators import CONFIDENCE
+from bench.analyse.stats.regression import Regression, redundant, regress
 from bench.spec.format import listed
 
 GROUPED = ("source", "device", "dtype", "layout", "mode", "pass")
-WORDS = {"macs": "MACs", "activations": "activations", "conv_layers": "layers", "ops": "ops"}
-KNOWN = 0.5  # share of a group's rows that must know a count, or the group does without it (unless it was asked for)
-CONFIDENCE = 0.95
+COUNT_WORDS = {"macs": "MACs", "activations": "activations", "conv_layers": "layers", "ops": "ops"}
+LEAST_KNOWN = 0.5  # of a group's rows: a count that fewer rows have is left out (unless it was asked for)
+HIGH_VIF = 10.0  # from here on predictors count as collinear
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The rows that share source, device, dtype, layout, mode and pass: `counts` and `time_s` of the `n` that could be used.
+    """The rows that share source, device, dtype, layout, mode and pass: `counts` and `time_s` of the `n` usable rows.
 
-    `fewer` rows lack a count that the others have. `left_out` says of a count why the regression does without it, and
-    `not_fitted` of a model that is None why it is.
+    `fewer` rows lack a count that the others have. `left_out`: by count, why the regression has it not. `not_fitted`: why
+    a model is None.
     """
 
-    keys: Mapping[str, str]
+    labels: Mapping[str, str]
     n: int
     fewer: int
     counts: Mapping[str, Floats]
@@ -52,24 +53,27 @@ class Group:
         return tuple(self.regression.elasticities) if self.regression else ()
 
     @property
-    def regime(self) -> str | None:
-        """overhead-, bandwidth- or compute-bound, mixed, or None where the rows can't say."""
-        return self.additive.regime if self.additive else None
+    def bottleneck(self) -> str | None:
+        """What limits the group: one of BOTTLENECKS, or None where the fit can't tell."""
+        return self.additive.bottleneck if self.additive else None
 
     def warnings(self) -> list[str]:
-        """What to know before leaning on the numbers: counts left out, and counts that can't be told apart."""
-        said = [f"{WORDS[name]}: {why}" for name, why in self.left_out.items()]
-        said += [f"{self.fewer} rows lack a count that the others have, and are left out"] if self.fewer else []
-        apart = together(self.regression.vif, WORDS) if self.regression else ""
-        alone = self.regression and any(not math.isfinite(e.half_width) for e in self.regression.elasticities.values())
-        said += ["one row alone decides an elasticity, so there are no intervals"] if alone else []
-        return [*said, apart] if apart else said
+        """Limits of the fit: counts and rows left out, one row that decides alone, collinear counts."""
+        fit = self.regression
+        alone = fit is not None and any(not math.isfinite(e.half_width) for e in fit.elasticities.values())
+        sentences = (
+            *(f"{COUNT_WORDS[name]}: {why}" for name, why in self.left_out.items()),
+            f"{self.fewer} rows lack a count that the others have, and are left out" if self.fewer else "",
+            "one row alone decides an elasticity, so there are no intervals" if alone else "",
+            collinear(fit.vif) if fit else "",
+        )
+        return [s for s in sentences if s]
 
     def to_dict(self) -> dict[str, Any]:
         """For --json: null where there is no number."""
         fit = self.regression
         return {
-            **{k: self.keys[k] for k in KEYS},
+            **{k: self.labels[k] for k in LABELS},
             "n": self.n,
             "rows_left_out": self.fewer,
             "predictors": list(self.predictors),
@@ -80,9 +84,9 @@ class Group:
             "shapley_r2": {k: _plain(v) for k, v in fit.shapley.items()} if fit else {},
             "r2_alone": {k: _plain(v) for k, v in fit.alone.items()} if fit else {},
             "spearman": {k: _plain(v) for k, v in self.spearman.items()},
-            "collinearity": {"vif": dict(fit.vif), "condition_number": fit.condition, "words": together(fit.vif, WORDS)} if fit else None,
+            "collinearity": {"vif": dict(fit.vif), "condition_number": fit.condition, "words": collinear(fit.vif)} if fit else None,
             "additive": _additive(self.additive) if self.additive else None,
-            "regime": self.regime,
+            "regime": self.bottleneck,
             "regime_agreement": self.additive.agreement if self.additive else None,
             "regime_why": self.additive.why if self.additive else self.not_fitted,
         }  # fmt: skip
@@ -90,7 +94,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Drivers:
-    """A table, explained group by group; groups are in the order of their keys."""
+    """The explanations of a table's groups, in the order of their labels."""
 
     place: str
     rows: int
@@ -111,18 +115,18 @@ class Drivers:
 
 
 def explain(observations: Observations) -> Drivers:
-    """The groups of a table and what explains time in each. The order of its rows changes nothing."""
+    """Group a table's rows and explain the times of each group. The order of the rows has no effect."""
     groups: dict[tuple[str, ...], list[Observation]] = {}
     for row in observations.rows:
-        groups.setdefault(tuple(row.keys[k] for k in GROUPED), []).append(row)
+        groups.setdefault(tuple(row.labels[k] for k in GROUPED), []).append(row)
     explained = tuple(_explain(groups[key], observations.asked) for key in sorted(groups))
     return Drivers(observations.place, len(observations.rows), observations.not_measured, explained, observations.notes)
 
 
 def _explain(rows: Sequence[Observation], asked: Sequence[str]) -> Group:
-    """One group: its usable rows in an order of their own, the predictors that it has, and the two models."""
+    """One group: its usable rows, its predictors, and the two models."""
     known = {c: [r for r in rows if r.counts[c] is not None] for c in COUNTS}
-    used = [c for c in COUNTS if (c in asked or len(known[c]) >= KNOWN * len(rows)) and known[c]]
+    used = [c for c in COUNTS if (c in asked or len(known[c]) >= LEAST_KNOWN * len(rows)) and known[c]]
     complete = [r for r in rows if all(r.counts[c] is not None for c in used)]
     counts, time_s = _columns(complete, used)
     left_out = {c: _unknown(c, len(known[c]), len(rows), used) for c in COUNTS if c not in used}
@@ -136,18 +140,18 @@ def _explain(rows: Sequence[Observation], asked: Sequence[str]) -> Group:
     if not not_fitted:
         for name, made_of in redundant(logs).items():
             left_out[name] = (
-                f"in step with {listed([WORDS[m] for m in made_of])}, so without an elasticity of their own"
+                f"a product of powers of {listed([COUNT_WORDS[m] for m in made_of])}: no elasticity of its own"
             )
             del logs[name]
         fit = regress(logs, np.asarray(np.log(time_s), dtype=np.float64), CONFIDENCE)
         summed = {c: v for c, v in counts.items() if c != ("conv_layers" if "ops" in counts else "ops")}
-        found = additive_model.fit(
-            {c: summed[c] for c in ("ops", *PREDICTORS) if c in summed}, time_s, WORDS, CONFIDENCE
+        model = additive_model.fit(
+            {c: summed[c] for c in ("ops", *PREDICTORS) if c in summed}, time_s, COUNT_WORDS, CONFIDENCE
         )
-        spent, not_fitted = (None, found) if isinstance(found, str) else (found, "")
+        spent, not_fitted = (None, model) if isinstance(model, str) else (model, "")
     ranks = {c: _rank(logs[c], time_s) for c in logs} if fit else {}
     return Group(
-        keys={k: " or ".join(sorted({r.keys[k] for r in rows} - {""})) for k in KEYS},  # device_kind may differ
+        labels={k: " or ".join(sorted({r.labels[k] for r in rows} - {""})) for k in LABELS},  # device_kind may differ
         n=len(complete),
         fewer=len(rows) - len(complete),
         counts=counts,
@@ -161,7 +165,7 @@ def _explain(rows: Sequence[Observation], asked: Sequence[str]) -> Group:
 
 
 def _columns(rows: Sequence[Observation], used: Sequence[str]) -> tuple[dict[str, Floats], Floats]:
-    """The counts and seconds of rows, in an order that depends on nothing but themselves."""
+    """The counts and seconds of rows, sorted, so that their order in the table has no effect."""
     table = np.array([[*(r.counts[c] for c in used), r.time_s] for r in rows], dtype=np.float64)
     table = table.reshape(len(rows), len(used) + 1)
     table = table[np.lexsort(table.T)]
@@ -169,10 +173,10 @@ def _columns(rows: Sequence[Observation], used: Sequence[str]) -> tuple[dict[str
 
 
 def _unknown(count: str, known: int, rows: int, used: Sequence[str]) -> str:
-    word = f"known of {known} of {rows} rows only" if known else "unknown"
+    word = f"known in {known} of {rows} rows only" if known else "unknown"
     if count == "ops":
-        return f"{word}, so layers stand for them" if "conv_layers" in used else word
-    return word if count == "conv_layers" else f"{word}, so what they cost is laid to the others"
+        return f"{word}, so layers are used in their place" if "conv_layers" in used else word
+    return word if count == "conv_layers" else f"{word}, so their cost is counted with the others"
 
 
 def _varies(values: Floats) -> bool:
@@ -187,7 +191,7 @@ def _too_little(n: int, logs: Mapping[str, Floats]) -> str:
     if not logs:
         return "none of MACs, activations and layers varies"
     if n < len(logs) + 2:
-        return f"{rows} for {len(logs)} predictor{'s' if len(logs) != 1 else ''} ({listed([WORDS[c] for c in logs])}): a fit needs {len(logs) + 2}"
+        return f"{rows} for {len(logs)} predictor{'s' if len(logs) != 1 else ''} ({listed([COUNT_WORDS[c] for c in logs])}): a fit needs {len(logs) + 2}"
     return ""
 
 
@@ -196,10 +200,19 @@ def _rank(log_count: Floats, time_s: Floats) -> float:
     return float(stats.spearmanr(log_count, time_s).statistic) if _varies(time_s) else math.nan
 
 
+def collinear(vif: Mapping[str, float]) -> str:
+    """The sentence about collinear predictors; empty where none has a variance inflation factor of HIGH_VIF or more."""
+    names = [COUNT_WORDS[name] for name, value in vif.items() if value >= HIGH_VIF]
+    if not names:
+        return ""
+    how = "grow together" if len(names) > 1 else "grow with the other counts"
+    return f"{listed(names)} {how} (VIF {max(vif.values()):.0f}): the fit can't separate their effects"
+
+
 def _additive(model: Additive) -> dict[str, Any]:
     def shares(which: str) -> dict[str, Any]:
-        found: dict[str, Share] = {"+".join(t.names): getattr(t, which) for t in model.terms}
-        return {k: {"value": s.value, "ci": [s.low, s.high]} for k, s in found.items()}
+        by_term: dict[str, Share] = {"+".join(t.names): getattr(t, which) for t in model.terms}
+        return {k: {"value": s.value, "ci": [s.low, s.high]} for k, s in by_term.items()}
 
     return {
         "seconds_each": {"+".join(t.names): t.seconds_each for t in model.terms},

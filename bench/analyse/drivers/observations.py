@@ -1,4 +1,4 @@
-"""Tables of observations: what an evaluation counts and how long it took, from anyone's measurements or from our own.
+"""Read a table of observations (counts and seconds): a CSV of anyone's, a timm benchmark, or one of our runs.
 
 A row is one evaluation of a network or a block. Its counts are totals for the whole batch; a cell is empty where the
 number is unknown. docs/DRIVERS.md lists the columns.
@@ -18,21 +18,21 @@ from bench.analyse.runs.run_folder import Run
 from bench.spec.columns import MEASURED
 from bench.spec.errors import UserError
 
-KEYS = ("source", "device", "device_kind", "dtype", "layout", "mode", "pass")
+LABELS = ("source", "device", "device_kind", "dtype", "layout", "mode", "pass")
 PREDICTORS = ("macs", "activations", "conv_layers")
 COUNTS = (*PREDICTORS, "ops")
 OUR_TIMES = ("time_min_s", "time_median_s")
-"""Of our own tables: the first that is there is the time. The minimum is what disturbance moves least."""
-SHORTEST_S, LONGEST_S, MOST = 1e-12, 1e9, 1e24  # beyond them a cell holds a slip, not a measurement
+"""Time columns of our tables; the first that a table has is used. Disturbance moves the minimum least."""
+SHORTEST_S, LONGEST_S, LARGEST_COUNT = 1e-12, 1e9, 1e24  # beyond them a cell holds a slip, not a measurement
 
 _HELP = "Give a table of observations (docs/DRIVERS.md lists its columns), a results folder or its measurements.csv."
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One row. `keys` by KEYS, empty words where unknown; `counts` by COUNTS, None where unknown; seconds."""
+    """One row. `labels` by LABELS, empty where unknown; `counts` by COUNTS, None where unknown; seconds."""
 
-    keys: Mapping[str, str]
+    labels: Mapping[str, str]
     counts: Mapping[str, float | None]
     time_s: float
 
@@ -41,8 +41,8 @@ class Observation:
 class Observations:
     """A table, and how many of its rows were not measured (skipped or failed, or without a time).
 
-    `asked`: counts that the user brought, so that rows without them step back and not they. `notes`: what is to be
-    said of the table.
+    `asked`: counts that the user gave in a file of their own: rows without them are left out, not the counts. `notes`:
+    sentences about the table.
     """
 
     place: str
@@ -55,23 +55,22 @@ class Observations:
 def read(path: Path, layers: Path | None = None) -> Observations:
     """A table of observations, a benchmark of timm's as published, a results folder, or the measurements.csv of one.
 
-    `layers` is a table of layers for a benchmark of timm's. UserError, with the line where there is one, for what can't
-    be read, a column that is missing, a cell that is no number or lies beyond what it could be, and a table of which
-    nothing was measured.
+    `layers` is a table of layers for a benchmark of timm's. UserError, with the line where there is one, for a file that
+    can't be read, a missing column, a cell that is no number or out of range, and a table without a measured row.
     """
-    found = of_run(run_folder.read(path)) if path.is_dir() else _table(path, layers)
+    table = of_run(run_folder.read(path)) if path.is_dir() else _table(path, layers)
     if path.is_dir() and layers is not None:
         raise _no_layers(layers, path)
-    if not found.rows:
-        why = f"none of its {found.not_measured} rows was measured" if found.not_measured else "it has no rows"
+    if not table.rows:
+        why = f"none of its {table.not_measured} rows was measured" if table.not_measured else "it has no rows"
         raise UserError(str(path), why, _HELP)
-    return found
+    return table
 
 
 def of_run(run: Run) -> Observations:
-    """The rows of a run that were measured."""
-    rows = [_ours(r, f"{run.folder}: {r['arm_id']}") for r in records_of(run.measurements)]
-    return _gathered(str(run.folder), rows)
+    """The measured rows of a run."""
+    rows = [_from_ours(r, f"{run.folder}: {r['arm_id']}") for r in records_of(run.measurements)]
+    return _without_unmeasured(str(run.folder), rows)
 
 
 def _table(path: Path, layers: Path | None) -> Observations:
@@ -82,32 +81,34 @@ def _table(path: Path, layers: Path | None) -> Observations:
     if layers is not None:
         raise _no_layers(layers, path)
     if "time_s" in header:
-        convert = _theirs
+        convert = _from_theirs
     elif any(name in header for name in OUR_TIMES) and "status" in header:
-        convert = _ours
+        convert = _from_ours
     else:
-        raise UserError(f"{path}: time_s", f"there is no such column among {csv_cells.some(header)}", _HELP)
+        raise UserError(f"{path}: time_s", f"there is no such column among {csv_cells.first_names(header)}", _HELP)
     known = [name for name in PREDICTORS if name in header or _OUR_NAMES.get(name) in header]
     if not known:
         raise UserError(
-            f"{path}: {', '.join(PREDICTORS)}", f"none of these is among the columns {csv_cells.some(header)}", _HELP
+            f"{path}: {', '.join(PREDICTORS)}",
+            f"none of these is among the columns {csv_cells.first_names(header)}",
+            _HELP,
         )
-    return _gathered(str(path), [convert(row, f"{path}:{line}") for line, row in lines])
+    return _without_unmeasured(str(path), [convert(row, f"{path}:{line}") for line, row in lines])
 
 
 def _timm(path: Path, header: Mapping[str, str], lines: Iterable[tuple[int, dict[str, str]]], layers: Path | None) -> Observations:  # fmt: skip
     if layers is None and not timm_tables.knows_counts(header):
-        raise UserError(f"{path}: infer_gmacs, infer_macts", f"neither is among the columns {csv_cells.some(header)}", "Give a table of its networks' layers by --layers.")  # fmt: skip
+        raise UserError(f"{path}: infer_gmacs, infer_macts", f"neither is among the columns {csv_cells.first_names(header)}", "Give a table of its networks' layers by --layers.")  # fmt: skip
     known = timm_tables.read_layers(layers) if layers else {}
-    keys = timm_tables.keys_of(path)
-    told = [list(timm_tables.timed(row, f"{path}:{line}", keys, known)) for line, row in lines]
-    found = [r for several in told for r in several]
+    labels = timm_tables.labels_of(path)
+    by_row = [list(timm_tables.timed(row, f"{path}:{line}", labels, known)) for line, row in lines]
+    timed = [r for several in by_row for r in several]
     return Observations(
         str(path),
-        tuple(Observation(r.keys, r.counts, r.time_s) for r in found),
-        not_measured=sum(not several for several in told),
+        tuple(Observation(r.labels, r.counts, r.time_s) for r in timed),
+        not_measured=sum(not several for several in by_row),
         asked=("conv_layers", "ops") if layers else (),
-        notes=timm_tables.notes(found, layers),
+        notes=timm_tables.notes(timed, layers),
     )
 
 
@@ -115,20 +116,20 @@ def _no_layers(layers: Path, path: Path) -> UserError:
     return UserError(f"--layers {layers}", f"{path} is no benchmark of timm's", "Leave --layers out: any other table has its counts in its own columns.")  # fmt: skip
 
 
-def _gathered(place: str, rows: list[Observation | None]) -> Observations:
+def _without_unmeasured(place: str, rows: list[Observation | None]) -> Observations:
     kept = tuple(r for r in rows if r is not None)
     return Observations(place, kept, len(rows) - len(kept))
 
 
-def _theirs(row: Mapping[str, Any], at: str) -> Observation | None:
-    return Observation({k: str(row.get(k) or "") for k in KEYS}, _counts(row, {}, at), _time(row, "time_s", at))
+def _from_theirs(row: Mapping[str, Any], at: str) -> Observation | None:
+    return Observation({k: str(row.get(k) or "") for k in LABELS}, _counts(row, {}, at), _time(row, "time_s", at))
 
 
 _OUR_NAMES = {"conv_layers": "layers"}
 _USUAL = {"allocator": "retain", "waiting": "default", "cudnn_benchmark": "on"}
 
 
-def _ours(row: Mapping[str, Any], at: str) -> Observation | None:
+def _from_ours(row: Mapping[str, Any], at: str) -> Observation | None:
     """A row of measurements.csv; None for one that was not measured."""
     if row.get("status") not in MEASURED:
         return None
@@ -139,7 +140,7 @@ def _ours(row: Mapping[str, Any], at: str) -> Observation | None:
     else:
         words = [f"{name} ({device})" if name else device]
     unusual = [f"{k} {row[k]}" for k, usual in _USUAL.items() if row.get(k) not in (None, "", usual)]
-    keys = {
+    labels = {
         "source": str(row.get("run_id") or ""),
         "device": ", ".join(filter(None, words)),
         "device_kind": "cpu" if device == "cpu" else "gpu" if device else "",
@@ -149,18 +150,16 @@ def _ours(row: Mapping[str, Any], at: str) -> Observation | None:
         "pass": str(row.get("pass") or ""),
     }
     time = next((t for t in OUR_TIMES if row.get(t) not in (None, "")), OUR_TIMES[0])
-    told = {
-        name: value for name, value in row.items() if value not in (0, "0")
-    }  # a block without convolutions has no logarithm
-    return Observation(keys, _counts(told, _OUR_NAMES, at), _time(row, time, at))
+    nonzero = {name: value for name, value in row.items() if value not in (0, "0")}  # 0 has no logarithm
+    return Observation(labels, _counts(nonzero, _OUR_NAMES, at), _time(row, time, at))
 
 
 def _counts(row: Mapping[str, Any], names: Mapping[str, str], at: str) -> dict[str, float | None]:
-    return {c: csv_cells.number(row, names.get(c, c), at, 0.0, MOST) for c in COUNTS}
+    return {c: csv_cells.number(row, names.get(c, c), at, 0.0, LARGEST_COUNT) for c in COUNTS}
 
 
 def _time(row: Mapping[str, Any], column: str, at: str) -> float:
-    found = csv_cells.number(row, column, at, SHORTEST_S, LONGEST_S, "seconds", optional=False)
-    if found is None:
+    seconds = csv_cells.number(row, column, at, SHORTEST_S, LONGEST_S, "seconds", optional=False)
+    if seconds is None:
         raise UserError(f"{at}: {column}", "it is empty", "Give the seconds of one evaluation, or leave the row out.")
-    return found
+    return seconds

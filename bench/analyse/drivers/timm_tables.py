@@ -1,8 +1,8 @@
-"""Benchmarks of timm (huggingface/pytorch-image-models, benchmark.py and results/) as rows of observations.
+"""Read benchmark CSVs of timm (huggingface/pytorch-image-models, benchmark.py and results/) as rows of observations.
 
-A file has a row for each network: images per second, milliseconds per step, images per step, and, of one image, billions of
-multiply-accumulates and millions of activations. The layers of a network stand in no such file; a table of them can
-be given beside it, with the columns of LAYERS.
+A file has a row for each network: images per second, milliseconds per step, images per step, and, per image, billions of
+multiply-accumulates and millions of activations. No such file has the networks' layers: a second table, with the columns
+of LAYERS, can give them.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from bench.analyse.drivers import csv_cells
 from bench.spec.errors import UserError
 
 PASSES = {"infer_": "inference", "train_": "training", "": ""}
-"""What stands before a column's name, and the pass that it tells. benchmark.py writes infer_, train_ or both."""
+"""The pass by the prefix of a column's name. benchmark.py writes infer_, train_ or both."""
 LAYERS = ("model", "img_size", "n_conv", "n_aten")
 """A table of layers: convolutions and operator calls of one evaluation, by the file's names of networks and image sizes."""
-APART = 1.1  # two times of one row that differ by more than this factor contradict each other
-MOST = 1e15  # of any cell: beyond it stands a slip
+CONTRADICTION = 1.1  # two times of one row that differ by more than this factor contradict each other
+LARGEST_CELL = 1e15  # beyond it a cell holds a slip
 
 _NAME = re.compile(
     r"benchmark-(?P<word>infer|train)-(?P<dtype>\w+)-(?P<layout>nchw|nhwc)-(?P<torch>pt\w+)-(?P<on>cpu|cu\d+|rocm\w*)"
@@ -35,16 +35,16 @@ Layers = Mapping[tuple[str, int], tuple[float | None, float | None]]
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """One network's evaluation: `keys` and `counts` as observations.KEYS and COUNTS name them, seconds of the whole batch.
+    """One network's evaluation: `labels` and `counts` by observations.LABELS and COUNTS, seconds of the whole batch.
 
-    `apart`: the row's two times contradict each other. `found`: its layers stand in the table of layers.
+    `contradictory`: the row's two times contradict each other. `layered`: the table of layers has the network.
     """
 
-    keys: Mapping[str, str]
+    labels: Mapping[str, str]
     counts: Mapping[str, float | None]
     time_s: float
-    apart: bool
-    found: bool
+    contradictory: bool
+    layered: bool
 
 
 def recognises(header: Iterable[str]) -> bool:
@@ -58,31 +58,31 @@ def knows_counts(header: Iterable[str]) -> bool:
     return not {f"{p}{name}" for p in PASSES for name in ("gmacs", "macts")}.isdisjoint(header)
 
 
-def keys_of(path: Path) -> dict[str, str]:
-    """What a file's name says, as benchmark-infer-amp-nchw-pt240-cu124-rtx4090.csv; empty words for any other name."""
-    told = _NAME.fullmatch(path.stem)
-    if told is None:
+def labels_of(path: Path) -> dict[str, str]:
+    """Labels from a file's name, as benchmark-infer-amp-nchw-pt240-cu124-rtx4090.csv; empty ones for any other name."""
+    name = _NAME.fullmatch(path.stem)
+    if name is None:
         return dict.fromkeys(("source", "device", "device_kind", "dtype", "layout", "mode", "pass"), "")
-    on = "" if told["on"] == "cpu" else f" {told['on']}"
+    on = "" if name["on"] == "cpu" else f" {name['on']}"
     return {
-        "source": f"timm results, {told['torch']}{on}",
-        "device": told["device"],
-        "device_kind": "cpu" if told["on"] == "cpu" else "gpu",
-        "dtype": told["dtype"],
-        "layout": told["layout"],
-        "mode": "compile" if told["dynamo"] else "eager",
-        "pass": PASSES[f"{told['word']}_"],
+        "source": f"timm results, {name['torch']}{on}",
+        "device": name["device"],
+        "device_kind": "cpu" if name["on"] == "cpu" else "gpu",
+        "dtype": name["dtype"],
+        "layout": name["layout"],
+        "mode": "compile" if name["dynamo"] else "eager",
+        "pass": PASSES[f"{name['word']}_"],
     }
 
 
-def timed(row: Mapping[str, str], at: str, keys: Mapping[str, str], layers: Layers) -> Iterator[Timed]:
-    """The evaluations that a row tells of: one, two where it has inference and training, none where nothing was timed.
+def timed(row: Mapping[str, str], at: str, labels: Mapping[str, str], layers: Layers) -> Iterator[Timed]:
+    """The evaluations in a row: one, two if it has inference and training, none if nothing was timed.
 
-    time_s = batch_size / samples_per_sec, by which timm's own tables rank networks. step_time is the milliseconds of a
-    step (benchmark.py: round(1000 * total_step / num_bench_iter, 3)) from the oldest file looked at, of 2021, on. In three
-    files of 2024 the two agree within 1 % in 99 of 100 rows and within 7 % in all; a row in which they part by APART is
-    marked. MACs are gmacs x 1e9 x batch, activations macts x 1e6 x batch; 0 is a number that was rounded away or
-    never counted, so unknown. A training step has the counts of its forward pass, if those were taken at its image size.
+    time_s = batch_size / samples_per_sec, by which timm's tables rank networks. step_time is the milliseconds of a step
+    (benchmark.py: round(1000 * total_step / num_bench_iter, 3)), in every file since 2021 at the latest. In three files of
+    2024 the two agree within 1 % in 99 of 100 rows and within 7 % in all; a row in which they differ by CONTRADICTION is
+    marked. MACs are gmacs x 1e9 x batch, activations macts x 1e6 x batch; 0 is a number that was rounded away or never
+    counted, so unknown. A training step has the counts of its forward pass, if they are of the same image size.
     UserError for a cell that is no number or below 0.
     """
     for prefix, word in PASSES.items():
@@ -95,8 +95,8 @@ def timed(row: Mapping[str, str], at: str, keys: Mapping[str, str], layers: Laye
         counted = prefix if {f"{prefix}gmacs", f"{prefix}macts"} & row.keys() else "infer_"
         same = counted == prefix or (size is not None and _cell(row, f"{counted}img_size", at) == size)
         gmacs, macts = (_cell(row, f"{counted}{name}", at) if same else None for name in ("gmacs", "macts"))
-        place = (row["model"], int(size) if size is not None else 0)
-        conv_layers, ops = layers.get(place, (None, None))
+        network = (row["model"], int(size) if size is not None else 0)
+        conv_layers, ops = layers.get(network, (None, None))
         counts = {
             "macs": gmacs and gmacs * 1e9 * batch,
             "activations": macts and macts * 1e6 * batch,
@@ -104,41 +104,43 @@ def timed(row: Mapping[str, str], at: str, keys: Mapping[str, str], layers: Laye
             "ops": ops,
         }
         time_s = batch / speed
-        apart = step_ms is not None and abs(math.log(step_ms / 1e3 / time_s)) > math.log(APART)
-        yield Timed({**keys, "pass": word or keys["pass"]}, counts, time_s, apart, place in layers)
+        contradictory = step_ms is not None and abs(math.log(step_ms / 1e3 / time_s)) > math.log(CONTRADICTION)
+        yield Timed({**labels, "pass": word or labels["pass"]}, counts, time_s, contradictory, network in layers)
 
 
 def read_layers(path: Path) -> Layers:
-    """Convolutions and operator calls by network and image size. UserError for what is no such table."""
+    """Convolutions and operator calls by network and image size. UserError for a file that is no such table."""
     lines = csv_cells.lines(path, _LAYERS_HELP)
     header = next(lines, (1, {}))[1]
     missing = [name for name in LAYERS if name not in header]
     if missing:
         raise UserError(
-            f"{path}: {', '.join(missing)}", f"not among the columns {csv_cells.some(header)}", _LAYERS_HELP
+            f"{path}: {', '.join(missing)}", f"not among the columns {csv_cells.first_names(header)}", _LAYERS_HELP
         )
-    found: dict[tuple[str, int], tuple[float | None, float | None]] = {}
+    layers: dict[tuple[str, int], tuple[float | None, float | None]] = {}
     for line, row in lines:
-        size = csv_cells.number(row, "img_size", f"{path}:{line}", 1, MOST, optional=False)
+        size = csv_cells.number(row, "img_size", f"{path}:{line}", 1, LARGEST_CELL, optional=False)
         n_conv, n_aten = (_cell(row, name, f"{path}:{line}") for name in LAYERS[2:])
-        found[row["model"], int(size or 0)] = n_conv, n_aten
-    return found
+        layers[row["model"], int(size or 0)] = n_conv, n_aten
+    return layers
 
 
 def notes(rows: Iterable[Timed], layers: Path | None) -> tuple[str, ...]:
-    """What is to be said of a file as a whole: times that contradict each other, networks whose layers are unknown."""
-    told = list(rows)
-    apart, lost = sum(r.apart for r in told), sum(not r.found for r in told)
-    said = []
-    if apart:
-        said.append(
-            f"samples_per_sec and step_time differ by over {APART - 1:.0%} in {apart} of {len(told)} rows; the former is taken"
+    """Sentences about a file: how many rows' times contradict each other, and how many networks have no layers."""
+    timed = list(rows)
+    contradictory, lacking = sum(r.contradictory for r in timed), sum(not r.layered for r in timed)
+    sentences = []
+    if contradictory:
+        sentences.append(
+            f"samples_per_sec and step_time differ by over {CONTRADICTION - 1:.0%} in {contradictory} of {len(timed)} rows; the former is used"
         )
-    if layers is not None and lost:
-        said.append(f"{lost} of {len(told)} rows have no layers and ops in {layers.name} (by model and image size)")
-    return tuple(said)
+    if layers is not None and lacking:
+        sentences.append(
+            f"{lacking} of {len(timed)} rows have no layers and ops in {layers.name} (by model and image size)"
+        )
+    return tuple(sentences)
 
 
 def _cell(row: Mapping[str, str], column: str, at: str) -> float | None:
     """A cell's number; None where it is empty or 0."""
-    return None if _ZERO.fullmatch(row.get(column, "")) else csv_cells.number(row, column, at, 0.0, MOST)
+    return None if _ZERO.fullmatch(row.get(column, "")) else csv_cells.number(row, column, at, 0.0, LARGEST_CELL)

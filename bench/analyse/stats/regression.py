@@ -1,6 +1,6 @@
-"""ln(time) on the logarithms of counts by ordinary least squares: elasticities, whose R2 it is, and what can't be told apart.
+"""Least squares of ln(time) on the logarithms of counts: elasticities, shares of R2 (Shapley), collinearity (VIF).
 
-An elasticity of 0.7 says that a row with 10 % more of the count, the other counts being equal, takes about 7 % longer.
+An elasticity of 0.7: a row with 10 % more of the count, the other counts being equal, takes about 7 % longer.
 """
 
 from __future__ import annotations
@@ -13,19 +13,16 @@ from itertools import combinations
 import numpy as np
 
 from bench.analyse.stats.arrays import Floats
-from bench.spec.format import listed
 from bench.spec.interval import Interval, t_quantile
 
-EXACT = 1e-10  # 1 - R2 of a predictor on others, below which it is nothing but them
-TOGETHER = 10.0  # a VIF from which predictors count as moving together
-Worths = Mapping[frozenset[str], float]
+EXACT = 1e-10  # 1 - R2 of a predictor on others, below which it is a combination of them
 
 
 @dataclass(frozen=True, slots=True)
 class Regression:
-    """A fit. `elasticities` by predictor, infinite half-widths where one row alone decides; R2 is NaN where y is constant.
+    """A fit. `elasticities` by predictor, with infinite half-widths where one row alone decides. R2 is NaN if y is constant.
 
-    `shapley` are shares of R2 and sum to it; `alone` is the R2 of each predictor by itself.
+    `shapley`: shares of R2, which sum to it; `alone`: the R2 of each predictor by itself.
     """
 
     elasticities: Mapping[str, Interval]
@@ -43,12 +40,12 @@ def regress(x: Mapping[str, Floats], y: Floats, confidence: float = 0.95) -> Reg
     degrees of freedom: short times scatter more than long ones in logarithms, and a power law is only near the truth, so
     residuals do not spread alike; and HC3 is the variant that holds in small tables (Long & Ervin 2000, Am. Stat. 54:217).
     """
-    worth = worths(x, y)
+    r2 = subset_r2(x, y)
     return Regression(
         elasticities=_elasticities(x, y, confidence),
-        r2=worth[frozenset(x)],
-        alone={name: worth[frozenset([name])] for name in x},
-        shapley=shapley(worth, list(x)),
+        r2=r2[frozenset(x)],
+        alone={name: r2[frozenset([name])] for name in x},
+        shapley=shapley(r2, list(x)),
         vif=inflation(x),
         condition=condition(x),
     )
@@ -70,15 +67,15 @@ def _elasticities(x: Mapping[str, Floats], y: Floats, confidence: float) -> dict
     return {name: Interval(float(slopes[i]), float(half[i]), n) for i, name in enumerate(x, 1)}
 
 
-def worths(x: Mapping[str, Floats], y: Floats) -> dict[frozenset[str], float]:
+def subset_r2(x: Mapping[str, Floats], y: Floats) -> dict[frozenset[str], float]:
     """R2 of every subset of the predictors, the empty one among them; NaN where y does not vary."""
     centred = y - y.mean()
     total = float(centred @ centred)
-    found = {}
-    for size in range(len(x) + 1):
-        for names in combinations(x, size):
-            found[frozenset(names)] = _r2([x[name] for name in names], centred) if total > 0 else math.nan
-    return found
+    return {
+        frozenset(names): _r2([x[name] for name in names], centred) if total > 0 else math.nan
+        for size in range(len(x) + 1)
+        for names in combinations(x, size)
+    }
 
 
 def _r2(columns: Sequence[Floats], centred: Floats) -> float:
@@ -90,8 +87,8 @@ def _r2(columns: Sequence[Floats], centred: Floats) -> float:
     return min(1.0, float(explained @ explained / (centred @ centred)))
 
 
-def shapley(worth: Worths, names: Sequence[str]) -> dict[str, float]:
-    """Each name's share of the worth of all: what it adds, averaged over the orders in which they may be added.
+def shapley(worth: Mapping[frozenset[str], float], names: Sequence[str]) -> dict[str, float]:
+    """Each name's share of the worth of all: what it adds, averaged over the orders of adding them.
 
     Exact, by all 2^k subsets; for R2 these are the shares of Lindeman, Merenda & Gold (1980), of which Owen & Prieur
     (2017, SIAM/ASA J. Uncertainty Quantification 5:986) show that they stay sound where predictors depend on each other.
@@ -111,7 +108,7 @@ def shapley(worth: Worths, names: Sequence[str]) -> dict[str, float]:
 
 
 def inflation(x: Mapping[str, Floats]) -> dict[str, float]:
-    """Variance inflation factors: 1 / (1 - R2 of a predictor on the others), 1 for one that moves by itself.
+    """Variance inflation factors: 1 / (1 - R2 of a predictor on the others), 1 for an uncorrelated one.
 
     The diagonal of the inverse of the correlation matrix (Marquardt 1970, Technometrics 12:591).
     """
@@ -120,21 +117,21 @@ def inflation(x: Mapping[str, Floats]) -> dict[str, float]:
 
 
 def condition(x: Mapping[str, Floats]) -> float:
-    """Condition number of the standardised predictors: 1 where none moves with another, whatever their units."""
+    """Condition number of the standardised predictors: 1 where they are uncorrelated, whatever their units."""
     values = np.linalg.eigvalsh(_correlations(x))
     return math.sqrt(values[-1] / max(values[0], 1e-300))
 
 
 def redundant(x: Mapping[str, Floats]) -> dict[str, tuple[str, ...]]:
-    """Predictors that are nothing but a sum of multiples of ones before them, and those that they are made of.
+    """Predictors that are a linear combination of ones before them, and the names of those.
 
-    In logarithms this is a product of powers: with copies stacked, activations are MACs times a constant.
+    In logarithms that is a product of powers: with copies stacked, activations are MACs times a constant.
     """
     kept: dict[str, Floats] = {}
-    found = {}
+    made_of: dict[str, tuple[str, ...]] = {}
     for name, values in x.items():
         column = _standard(values)
-        made_of = next(
+        parts = next(
             (
                 some
                 for size in range(1, len(kept) + 1)
@@ -143,22 +140,11 @@ def redundant(x: Mapping[str, Floats]) -> dict[str, tuple[str, ...]]:
             ),
             None,
         )
-        if made_of is None:
+        if parts is None:
             kept[name] = column
         else:
-            found[name] = made_of
-    return found
-
-
-def together(vif: Mapping[str, float], words: Mapping[str, str]) -> str:
-    """The plain sentence about predictors that move together; empty where all can be told apart."""
-    names = [words[name] for name, value in vif.items() if value >= TOGETHER]
-    worst = f"VIF {max(vif.values(), default=1.0):.0f}"
-    if not names:
-        return ""
-    if len(names) == 1:
-        return f"{names[0]} move with the rest ({worst}): their share can't be told from the others'"
-    return f"{listed(names)} move together ({worst}): their shares can't be told apart"
+            made_of[name] = parts
+    return made_of
 
 
 def _standard(values: Floats) -> Floats:

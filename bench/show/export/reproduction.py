@@ -14,6 +14,7 @@ from bench.analyse.claims.bottleneck import seconds
 from bench.analyse.claims.claims import BY_ID
 from bench.analyse.claims.judge import Verdicts
 from bench.analyse.claims.published import Published
+from bench.analyse.runs.row_quality import is_less_precise, is_noisy
 from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.sweeps.crossover import crossovers, sentences
@@ -317,8 +318,8 @@ def _trust(run: Run) -> str:
     """How many pairs were measured, how often, and how many of them are doubtful."""
     rows = [r for r in records_of(run.pairs) if not is_predicted(r["device"])]
     measured = [r for r in rows if r["status"] in MEASURED]
-    noisy = sum(r["status"] == "noisy" for r in measured)
-    missed = sum(not r["precision_reached"] for r in measured)
+    noisy = sum(map(is_noisy, measured))
+    missed = sum(map(is_less_precise, measured))
     skipped = sum(r["status"] in ("skipped", "unsupported") for r in rows)
     failed = len(rows) - len(measured) - skipped
     processes = sorted({int(r["processes"]) for r in measured if r["processes"]})

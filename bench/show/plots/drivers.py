@@ -17,9 +17,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from bench.analyse.drivers.additive_model import HALF, RESAMPLES, Additive, Term
-from bench.analyse.drivers.explain import CONFIDENCE, WORDS, Drivers, Group
+from bench.analyse.drivers.explain import COUNT_WORDS, Drivers, Group
 from bench.analyse.drivers.observations import PREDICTORS
 from bench.analyse.runs.merged import short
+from bench.analyse.stats.estimators import CONFIDENCE
 from bench.show.plots import style
 from bench.show.plots.facets import MOST_GROUPS
 from bench.show.text.drivers import label, scope, two
@@ -91,7 +92,7 @@ def _shares(axis: Axes, models: Sequence[Additive], names: Sequence[str]) -> Non
     for top, (model, name) in zip(range(len(models), 0, -1), zip(models, names, strict=True), strict=True):
         for i, term in enumerate(model.terms):
             _share(axis, term, top - first - i * step, len(models) <= MOST_WORDED)
-        regime = model.regime or "regime unknown"
+        regime = model.bottleneck or "regime unknown"
         words = axis.annotate(f"{name}: {regime}" if len(models) > 1 else regime, (0, top - 0.06), fontsize=8, color=style.INK, va="top", zorder=5, bbox=_BACKED)  # fmt: skip
         words.set_in_layout(False)
     axis.axvline(HALF, color=style.FAINT, lw=1.2, zorder=1)
@@ -132,9 +133,9 @@ def _points(axis: Axes, count: str, shown: Sequence[Group]) -> None:
         axis.plot(ends, np.exp(start) * ends**slope, color=style.INK, lw=1.0, ls=seen.line, zorder=4)
     style.log_axis(axis.xaxis, *across, _ticks(*across), _si)
     style.log_axis(axis.yaxis, *upright, _ticks(*upright), in_seconds)
-    axis.set(xlabel=f"{WORDS[count]} of an evaluation", ylabel="time of an evaluation")
+    axis.set(xlabel=f"{COUNT_WORDS[count]} of an evaluation", ylabel="time of an evaluation")
     alone = [two(g.regression.alone[count]) for g in mine if g.regression]
-    style.name_panel(axis, f"{WORDS[count]} alone: R2 {_span(alone)}")
+    style.name_panel(axis, f"{COUNT_WORDS[count]} alone: R2 {_span(alone)}")
 
 
 def _look(index: int) -> style.Look:
@@ -162,15 +163,17 @@ def _tick(words: str) -> Line2D:
 
 def _title(models: Sequence[Additive], names: Sequence[str]) -> str:
     """The regime and the shares behind it where the groups agree; else which has which, or how many do."""
-    said = Counter(m.regime or "regime unknown" for m in models)
+    said = Counter(m.bottleneck or "regime unknown" for m in models)
     if len(said) > 1 and len(models) > MOST_WORDED:
         return f"{len(models)} groups: {', '.join(f'{n} {word}' for word, n in said.most_common())}"
     if len(said) > 1:
-        return capital("; ".join(f"{n}: {m.regime or 'regime unknown'}" for m, n in zip(models, names, strict=True)))
+        return capital(
+            "; ".join(f"{n}: {m.bottleneck or 'regime unknown'}" for m, n in zip(models, names, strict=True))
+        )
     (word,) = said
     if word == "mixed":
         return f"Mixed: nothing takes over half of a typical row's time{'' if len(models) == 1 else ' in any group'}"
-    if models[0].regime is None:
+    if models[0].bottleneck is None:
         return capital(f"{word}: {models[0].why}" if len(models) == 1 else f"{word} in all {len(models)} groups")
     first = [max(m.terms, key=lambda t: t.median.value) for m in models]
     doubted = min(m.agreement for m in models) < SURE
@@ -203,7 +206,7 @@ def _si(value: float) -> str:
 
 
 def _name(names: Sequence[str]) -> str:
-    return listed([WORDS[n] for n in names])
+    return listed([COUNT_WORDS[n] for n in names])
 
 
 def _colour(names: Sequence[str]) -> str:

@@ -10,13 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
+from bench.analyse.runs.row_quality import LESS_PRECISE, is_less_precise, is_noisy
 from bench.analyse.runs.rows import Record, records_of
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.sweeps.kinds import unswept as no_sweep
 from bench.show.plots import style
 from bench.show.plots.facets import Channels, Facets
 from bench.show.text.titles import of_runs
-from bench.spec.columns import MEASURED, PREDICTED, SPEEDUP, TOLD
+from bench.spec.columns import MEASURED, SPEEDUP, TOLD
 from bench.spec.devices.device_names import is_cpu, is_predicted
 from bench.spec.format import listed, percent
 
@@ -85,7 +86,7 @@ def bar(axis: Axes, row: Record, x: float, seen: style.Look, thin: bool = False,
 
 def doubtful(row: Record) -> bool:
     """Whether a cell is drawn hollow."""
-    return row["status"] == "noisy" or (row["status"] != PREDICTED and not row["precision_reached"])
+    return is_noisy(row) or is_less_precise(row)
 
 
 def interval_ends(rows: Sequence[Record]) -> list[float]:
@@ -166,7 +167,7 @@ def kinds(facets: Facets, rows: Sequence[Record]) -> list[tuple[int, str, bool]]
 def hollow_handle(rows: Sequence[Record]) -> list[Artist]:
     """The legend entry for hollow markers, where there are any."""
     found = any(doubtful(r) for r in rows)
-    return [style.proxy("hollow: noisy, or less precise than asked", style.FAINT, "o", hollow=True)] if found else []
+    return [style.proxy(f"hollow: noisy, or {LESS_PRECISE}", style.FAINT, "o", hollow=True)] if found else []
 
 
 def left_out(run: Run, facets: Facets, rows: Sequence[Record]) -> str:

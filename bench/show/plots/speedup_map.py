@@ -12,8 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
+from bench.analyse.runs.row_quality import is_noisy
 from bench.analyse.runs.rows import Record, records_of
 from bench.analyse.runs.run_folder import Run
+from bench.analyse.stats.row_verdict import EQUIVALENCE_MARGIN
 from bench.analyse.sweeps.kinds import sweep_of_shapes
 from bench.show.plots import panels, style
 from bench.show.plots.facets import MOST_GROUPS, Channels
@@ -21,7 +23,7 @@ from bench.show.text import titles
 from bench.show.text.ways import words_of
 from bench.spec.columns import FAILED
 from bench.spec.devices.device_names import in_words, is_predicted
-from bench.spec.format import capital, times
+from bench.spec.format import capital, percent, times
 
 FASTER, SLOWER, EVEN = "#0072B2", "#D55E00", "#ffffff"
 FULL = 3.0  # log2 of the speedup that has the full colour: 8x and 1/8x
@@ -111,7 +113,7 @@ def _cell(axis: Axes, row: Record, x: int, y: int) -> None:
         axis.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, edgecolor=style.VIOLET[1], hatch=PREDICTED, lw=0, zorder=2.5))  # fmt: skip
     axis.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, edgecolor="#ffffff", lw=1.6, zorder=3))
     words = str(row["status"]) if state == "failed" else times(row["speedup"], row["precision"] or 0.05)
-    noisy = " ~" if row["status"] == "noisy" else ""
+    noisy = " ~" if is_noisy(row) else ""
     hatched = state in HATCHES or panels.predicted([row])
     backed = {"facecolor": colour, "edgecolor": "none", "pad": 1.2} if hatched else None
     axis.text(
@@ -144,9 +146,13 @@ def _handles(rows: Sequence[Record]) -> list[Artist]:
         Patch(facecolor=colour_of(v), edgecolor=style.FAINT, lw=0.6, label=words)
         for v, words in ((0.25, "0.25x: slower"), (1.0, "1x"), (4.0, "4x: faster"))
     ]
-    words = {"undecided": "?  undecided", "same": "=  the same within 3 % or the noise", "failed": "failed"}
+    words = {
+        "undecided": "?  undecided",
+        "same": f"=  the same within {percent(EQUIVALENCE_MARGIN)} or the noise",
+        "failed": "failed",
+    }
     handles += [Patch(facecolor=EVEN, edgecolor=style.FAINT, hatch=HATCHES[s], lw=0.6, label=w) for s, w in words.items() if s in found]  # fmt: skip
-    if any(r["status"] == "noisy" for r in rows):
+    if any(map(is_noisy, rows)):
         handles.append(Patch(facecolor="none", edgecolor="none", label="~  noisy"))
     if panels.predicted(rows):
         handles.append(Patch(facecolor=EVEN, edgecolor=style.VIOLET[1], hatch=PREDICTED, lw=0, label="predicted, nothing was measured"))  # fmt: skip

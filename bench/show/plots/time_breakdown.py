@@ -11,6 +11,7 @@ from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from bench.analyse.runs.row_quality import is_noisy
 from bench.analyse.runs.rows import Record, records_of
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.sweeps.kinds import sweep_of_shapes
@@ -135,7 +136,7 @@ def title(rows: Sequence[Record]) -> str:
 
     Noisy cells have no say, unless all are.
     """
-    noisy = {r["trial_id"] for r in rows if _noisy(r)}
+    noisy = {r["trial_id"] for r in rows if is_noisy(r)}
     calm, every = [r for r in rows if r["trial_id"] not in noisy], len({r["trial_id"] for r in rows})
     said_of = "medians of cells"
     if noisy:
@@ -169,7 +170,7 @@ def _stack(draw: Callable[..., BarContainer], rows: Sequence[Record], places: Se
         heights = [max(0.0, r[f"time_in_{part}_s"]) / base[r["trial_id"]] for r in rows]
         bars = draw(places, heights, width, feet, color=colour, edgecolor="white", linewidth=0.5, zorder=2)
         for bar, r in zip(bars, rows, strict=True):
-            bar.set_alpha(_PALE if _noisy(r) else None)
+            bar.set_alpha(_PALE if is_noisy(r) else None)
         feet = [foot + height for foot, height in zip(feet, heights, strict=True)]
 
 
@@ -177,16 +178,12 @@ def _handles(rows: Sequence[Record], order: str = "") -> list[Artist]:
     used = [p for p in PARTS if any(r[f"time_in_{p}_s"] > 0 for r in rows)]
     handles: list[Artist] = [Patch(color=PARTS[p][1], label=PARTS[p][0]) for p in used]
     handles += [Patch(alpha=0, label=order)] if order else []
-    return handles + ([Patch(color=style.FAINT, alpha=_PALE, label="pale: noisy")] if any(map(_noisy, rows)) else [])
+    return handles + ([Patch(color=style.FAINT, alpha=_PALE, label="pale: noisy")] if any(map(is_noisy, rows)) else [])
 
 
 def _how(rows: Sequence[Record]) -> str:
     clock = "" if all(is_cpu(r["device"]) for r in rows) else ", a card's layers by its own clock"
     return f"the least of walks layer by layer and of calls beside them{clock}, medians over processes · gaps: the rest of the call (below 0 not drawn)"
-
-
-def _noisy(row: Record) -> bool:
-    return str(row["status"]) == "noisy"
 
 
 def _baselines(rows: Sequence[Record]) -> str:

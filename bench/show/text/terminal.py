@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
 from bench.analyse.runs.facts import sentences, summarise
+from bench.analyse.runs.row_quality import LESS_PRECISE, is_less_precise, is_noisy
 from bench.analyse.runs.rows import SERIES, Record, place_label, records_of
 from bench.analyse.runs.run_folder import Run
+from bench.analyse.stats.row_verdict import EQUIVALENCE_MARGIN
 from bench.spec.columns import FAILED, MEASURED, PREDICTED, TOLD
 from bench.spec.devices.device_names import is_predicted
-from bench.spec.format import digits, times
+from bench.spec.format import digits, percent, times
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,8 +25,8 @@ MOST_COLUMNS = 6
 MARKS = {
     "~": "noisy: see quality_notes in pairs.csv",
     "?": "undecided: neither faster, slower nor the same",
-    "=": "the same, within 3 % or this machine's noise band",
-    "!": "less precise than asked",
+    "=": f"the same, within {percent(EQUIVALENCE_MARGIN)} or this machine's noise band",
+    "!": LESS_PRECISE,
 }
 _SHAPE = ("experiment", "block", "kernel", "channels", "size", "batch", "stride", "padding", "dilation", "depth")
 _ALWAYS = ("kernel", "channels")
@@ -90,10 +92,10 @@ def cell(row: Record) -> str:
     if row["precision"] is None:
         return times(row["speedup"]) + " !"
     signs = [
-        ("~", row["status"] == "noisy"),
+        ("~", is_noisy(row)),
         ("?", row["verdict"] == "undecided"),
         ("=", row["verdict"] == "same"),
-        ("!", not row["precision_reached"]),
+        ("!", is_less_precise(row)),
     ]
     marks = "".join(mark for mark, holds in signs if holds)
     width = row["precision"] * 100
@@ -174,6 +176,12 @@ def console_on(file: TextIO) -> Console:
     from rich.console import Console
 
     return Console(file=file, width=400, no_color=None if file.isatty() else True)
+
+
+def print_lines(console: Console, lines: Iterable[str]) -> None:
+    """Print the lines as they are: no markup, no colours, wrapped by the terminal."""
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_table(console: Console, header: Sequence[str], rows: Sequence[Sequence[str]], keys: int) -> None:
