@@ -17,8 +17,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.spec.devices.device_entries import DISPATCH_S, FLOOR_S, LAUNCH_S, Entry, in_file, in_table
+from bench.spec.devices.device_entries import DISPATCH_S, FLOOR_S, LAUNCH_S, Entry, in_table
 from bench.spec.devices.device_names import PREDICTED
+from bench.spec.devices.plausible_figures import in_file
 from bench.spec.errors import UserError, nearest
 
 ROOFS, CPU = "roofs.csv", "cpu"
