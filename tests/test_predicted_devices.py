@@ -213,7 +213,7 @@ def test_an_estimated_cache_is_no_slower_than_memory_and_a_memory_far_faster_is_
     assert fast.cache_bytes_per_s == 3e12
     assert fast.sources["cache_bytes_per_s"] == "estimate, as its memory (16 bytes a clock and unit would be less)"
     for wrong, told in (
-        ("504e10", "5040000000000.0: it is 2.8 times what its cache is taken to have, 16 bytes a clock and unit."),
+        ("504e10", "5040000000000.0: it is 2.8 times the estimated rate of its cache (16 bytes a clock and unit)."),
         ("504e6", "504000000.0: the cache's rate is 3,614 times the memory's rate"),
     ):
         with pytest.raises(UserError) as caught:
@@ -264,7 +264,7 @@ def test_a_peak_of_ones_own_replaces_all_of_the_tables(mine):
         (
             "    like",
             "    kind: cpu\n    like",
-            "mine.yaml:3: devices.our_host.kind: 'cpu': rtx5090 is a gpu. Take kind",
+            "mine.yaml:3: devices.our_host.kind: 'cpu': rtx5090 is a gpu. Remove kind",
         ),
         ("{dispatch_s: measured}", "{}", "a figure has no source. Write it under sources, or the word estimate: dispa"),
         (
@@ -275,7 +275,7 @@ def test_a_peak_of_ones_own_replaces_all_of_the_tables(mine):
         (
             "{dispatch_s",
             "{units: p, dispatch_s",
-            "mine.yaml:5: devices.our_host.sources.units: it is no figure of this",
+            "mine.yaml:5: devices.our_host.sources.units: this entry does not give that figure",
         ),
         ("dispatch_s: 30e-6", "dispatch_s: 30", "mine.yaml:4: devices.our_host.dispatch_s: 30: it is not below 0.002."),
         ("like", "lke", "mine.yaml:3: devices.our_host.lke: no such key. Did you mean like?"),
@@ -297,7 +297,7 @@ def test_a_mistake_in_a_device_like_another_is_one_line_too(mine, old, new, told
 
 def test_the_tables_own_devices_are_possible():
     with as_file(files("bench.spec.devices") / TABLE) as path:
-        assert set(predicted_devices.load(path)) == set(predicted_devices.known())
+        assert set(predicted_devices.of_file(path)) == set(predicted_devices.known())
 
 
 @pytest.mark.parametrize(
@@ -365,7 +365,7 @@ def test_a_dtype_without_a_peak_is_refused_and_tf32_falls_back():
 
 def test_a_file_or_folder_without_the_name_of_a_device_is_answered_with_the_names_in_it(mine, tmp_path):
     path = mine(MINE + MINE.replace("devices:\n", "").replace("  mine:", "  other:"))
-    with pytest.raises(UserError, match="it does not say which of its devices") as caught:
+    with pytest.raises(UserError, match="it names a file or folder, but no device in it") as caught:
         predicted_devices.named(f"sim:{path}")
     assert str(caught.value).endswith(f"Write sim:{path}#mine or sim:{path}#other.")
     (tmp_path / "roofs.csv").write_text(ROOFS, encoding="utf-8")
@@ -412,7 +412,7 @@ def test_the_processor_of_a_run_is_what_its_roofs_say(tmp_path):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        (None, "roofs.csv: there is no such table of roofs."),
+        (None, "roofs.csv: this file can't be read."),
         (ROOFS.replace(",cpu,", ",cuda:1,"), "roofs.csv: it has no roofs of a CPU in fp32."),
         (ROOFS.replace("3e10", ""), "roofs.csv: it has no roofs of a CPU in fp32."),
     ],

@@ -21,8 +21,8 @@ def table(block: Block, cost: Cost) -> list[str]:
         output = f"{c}" if layers[-1][0].op == "linear" else f"{h} x {w} x {c}"
         rows.append((part, _words([layer for layer, _ in layers]), output, f"{params:,}", f"{macs:,}"))
     widths = [max(len(row[i]) for row in rows) for i in range(len(_HEAD))]
-    aligned = [[c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))] for row in rows]  # fmt: skip
-    return [*map("  ".join, aligned), ""]
+    align = [str.ljust, str.ljust, str.rjust, str.rjust, str.rjust]
+    return [*("  ".join(a(c, w) for a, c, w in zip(align, row, widths, strict=True)) for row in rows), ""]
 
 
 def sums(block: Block, cost: Cost) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Devices as a file writes them: what each figure must be, and which figures no device can have together."""
+"""An entry of predicted_devices.yaml or of a user's file of devices: its keys, their limits, its sources, `like`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DtypeWord = Literal["fp64", "fp32", "fp32-tf32", "bf16", "fp16"]
 NO_SOURCE_NEEDED = ("like", "title", "kind", "sources", "disagree")
 DISPATCH_S, LAUNCH_S, FLOOR_S = 10e-6, 5e-6, 2e-6
 
-# Least figures are below any board that runs torch, as a Raspberry Pi Zero, and above the same figure in GB, TFLOP/s or MHz.
+# The lower limits are below any board that runs torch, as a Raspberry Pi Zero, and above a figure in GB, TFLOP/s or MHz.
 _Bandwidth = Annotated[float, Field(ge=1e8, lt=1e18, description="Write bytes/s, as 450e9 for 450 GB/s")]
 _Peak = Annotated[float, Field(ge=1e8, lt=1e18)]
 DTYPES_WORDS = f"; fp32 at least, of {', '.join(ITEM_BYTES)}"
@@ -29,7 +29,7 @@ _Time = Annotated[float, Field(ge=0, lt=2e-3, description="Write seconds, as 5e-
 
 
 class Entry(BaseModel):
-    """A device as the file writes it."""
+    """A device as a file writes it."""
 
     model_config = STRICT
 
@@ -66,7 +66,7 @@ class Entry(BaseModel):
     disagree: Annotated[dict[str, str], Field(description="Write what other sources say")] = {}
 
     @model_validator(mode="after")
-    def _told(self) -> Entry:
+    def _has_sources(self) -> Entry:
         if "fp32" not in self.peak:
             raise PydanticCustomError("fp32", "peak has no fp32", {"remedy": "Write peak: {fp32: 1e13}"})
         figures = [name for name in type(self).model_fields if name in self.model_fields_set - {*NO_SOURCE_NEEDED}]
@@ -77,9 +77,8 @@ class Entry(BaseModel):
         stray = [name for name in (*self.sources, *self.disagree) if name not in figures]
         if stray:
             remedy = nearest(stray[0], figures, "Figures here")
-            raise PydanticCustomError(
-                "stray", "{name} is no figure of this device", {"name": stray[0], "remedy": remedy}
-            )
+            words = {"name": stray[0], "remedy": remedy}
+            raise PydanticCustomError("stray", "{name} is no figure of this device", words)
         return self
 
 
@@ -99,40 +98,39 @@ def in_table() -> dict[str, Entry]:
 
 
 def read_entries(path: Path) -> tuple[dict[str, Entry], Place]:
+    """The entries of a file by name, and where they are. UserError, with the line, for a mistake in it."""
     data, place = read_yaml(path, "file of devices", "devices:", f"bench/spec/devices/{TABLE}")
     if isinstance(data.get("devices"), dict):
-        likes = {name: _over(own, place, ("devices", name)) for name, own in data["devices"].items()}
-        data = {**data, "devices": likes}
+        whole = {name: _like(entry, place, ("devices", name)) for name, entry in data["devices"].items()}
+        data = {**data, "devices": whole}
     try:
         return _Table.model_validate(data).devices, place
     except ValidationError as error:
         raise first_mistake(error, _Table, place) from None
 
 
-def _over(own: Any, place: Place, loc: Loc) -> Any:
-    """An entry's own keys over those of the table's device that it is `like`; `peak` is replaced as a whole. Others as they are.
+def _like(entry: Any, place: Place, loc: Loc) -> Any:
+    """An entry with `like`, completed by the figures and sources of that device of the table; others unchanged.
 
-    Each figure keeps the source of where it is from. UserError for a name that the table has not, another kind, or a source
-    of a figure that is not the entry's own.
+    UserError for a name that is not in the table, another kind, or a source of a figure that the entry does not give.
     """
-    if not isinstance(own, dict) or "like" not in own:
-        return own
-    name = own["like"]
+    if not isinstance(entry, dict) or "like" not in entry:
+        return entry
+    name = entry["like"]
     if not isinstance(name, str) or name not in in_table():
-        raise UserError(
-            place.of((*loc, "like")), "no such device", nearest(str(name), in_table(), "Known devices"), name
-        )
-    found = in_table()[name].model_dump(exclude_unset=True)
-    if own.get("kind", found["kind"]) != found["kind"]:
-        raise UserError(place.of((*loc, "kind")), f"{name} is a {found['kind']}", "Take kind out", own["kind"])
-    whole = {**found, "title": f"{found['title']}, as {loc[-1]}", **own}
+        remedy = nearest(str(name), in_table(), "Known devices")
+        raise UserError(place.of((*loc, "like")), "no such device", remedy, name)
+    base = in_table()[name].model_dump(exclude_unset=True)
+    if entry.get("kind", base["kind"]) != base["kind"]:
+        raise UserError(place.of((*loc, "kind")), f"{name} is a {base['kind']}", "Remove kind", entry["kind"])
+    whole = {**base, "title": f"{base['title']}, as {loc[-1]}", **entry}
     for word in ("sources", "disagree"):
-        mine = own.get(word, {})
-        if not isinstance(mine, dict):
+        given = entry.get(word, {})
+        if not isinstance(given, dict):
             continue
-        stray = [key for key in mine if key not in own]
+        stray = [key for key in given if key not in entry]
         if stray:
-            remedy = nearest(stray[0], [key for key in own if key not in NO_SOURCE_NEEDED], "Figures of its own")
-            raise UserError(place.of((*loc, word, stray[0])), "it is no figure of this entry's own", remedy)
-        whole[word] = {**{key: told for key, told in found.get(word, {}).items() if key not in own}, **mine}
+            remedy = nearest(stray[0], [key for key in entry if key not in NO_SOURCE_NEEDED], "Its figures")
+            raise UserError(place.of((*loc, word, stray[0])), "this entry does not give that figure", remedy)
+        whole[word] = {**{key: text for key, text in base.get(word, {}).items() if key not in entry}, **given}
     return whole

@@ -1,7 +1,7 @@
-"""The devices whose times can be predicted: a table of figures with their sources, which users extend by their own file.
+"""A device whose times can be predicted (PredictedDevice), and where it comes from by its name.
 
-`sim:h100` names a device of predicted_devices.yaml, `sim:FILE.yaml#name` one of a user's file with the same keys, and
-`sim:RESULTS_FOLDER#cpu` the processor of a run, as the run's own roofs.csv has measured it.
+`sim:h100` is in predicted_devices.yaml, `sim:FILE.yaml#name` in a user's file with the same keys, and
+`sim:RESULTS_FOLDER#cpu` is the processor of a run, as measured in its roofs.csv.
 """
 
 from __future__ import annotations
@@ -21,19 +21,20 @@ from bench.spec.devices.device_entries import DISPATCH_S, FLOOR_S, LAUNCH_S, Ent
 from bench.spec.devices.device_names import PREDICTED
 from bench.spec.devices.plausible_figures import in_file
 from bench.spec.errors import UserError, nearest
+from bench.spec.format import plural
 
 ROOFS, CPU = "roofs.csv", "cpu"
-UNKNOWN_MEMORY = float(1 << 40)  # bytes of a processor of which only roofs are known: no trial is refused for it
+UNKNOWN_MEMORY = float(1 << 40)  # bytes of a processor that only roofs.csv describes: enough for every trial
 
 
 @dataclass(frozen=True, slots=True)
 class PredictedDevice:
-    """What the model knows of a device. SI units; `peak` in FLOP/s by dtype, dense and with fp32 accumulation.
+    """The figures of a device for the model. SI units; `peak` in FLOP/s by dtype, dense and with fp32 accumulation.
 
-    `units` are multiprocessors or cores. `dispatch_s`: host, for one operator; `launch_s`: host, for one launch;
-    `floor_s`: the least that a kernel takes. `unit_bytes_per_s`: what one core of a CPU reads from memory, 0 of a GPU.
-    `winograd`: its library does a 3 x 3 in fp32 by Winograd's algorithm in one kernel. `measured`: peaks and bandwidths are roofs that a run measured, and no figures on paper.
-    `origin`: the name of the user's file or the run's folder that it is of; none of the repository's table.
+    `units`: multiprocessors or cores. `dispatch_s`: host time of one operator; `launch_s`: host time of one launch;
+    `floor_s`: least time of a kernel. `unit_bytes_per_s`: memory rate of one CPU core, 0 for a GPU. `winograd`: the
+    library does a 3 x 3 in fp32 by Winograd's algorithm in one kernel. `measured`: peaks and bandwidths are the roofs of
+    a run, not of a data sheet. `origin`: the user's file or run's folder; empty for the repository's table.
     """
 
     name: str
@@ -58,12 +59,12 @@ class PredictedDevice:
 
     @property
     def called(self) -> str:
-        """Its title, with its name and place where it is not of the repository's table: `My card (a100 of my.yaml)`."""
+        """Its title, for a device that is not in the table with name and origin: `My card (a100 of my.yaml)`."""
         return f"{self.title} ({self.name} of {self.origin})" if self.origin else self.title
 
     @property
     def slug(self) -> str:
-        """Its name in a file's name; where it is not of the table with its place, and with a hash of its title and figures, as folders hold files of one name: `my-a100-3f9c2a`."""
+        """Its name in file names; for a device that is not in the table with origin and a hash: `my-a100-3f9c2a`."""
         if not self.origin:
             return self.name
         figures = {key: value for key, value in asdict(self).items() if key not in ("sources", "disagree")}
@@ -71,7 +72,7 @@ class PredictedDevice:
         return re.sub(r"[^\w.-]+", "_", f"{self.origin.removesuffix('.yaml')}-{self.name}-{hashed}")
 
     def on(self, threads: int) -> PredictedDevice:
-        """The same CPU with so many threads, at most one a core: peaks and caches by their share. A GPU as it is."""
+        """The same CPU with this many threads, at most one per core: peaks and cache in proportion. A GPU is unchanged."""
         used = min(max(1, threads), self.units)
         if self.kind == "gpu" or used == self.units:
             return self
@@ -85,28 +86,28 @@ class PredictedDevice:
         )
 
     def tensor(self, dtype: str) -> bool:
-        """Whether a dense convolution of this dtype runs on units for matrices, which are faster than the fp32 ones."""
+        """Whether a dense convolution of this dtype runs on matrix units, which are faster than the fp32 ones."""
         return self.kind == "gpu" and self.peak.get(dtype, 0.0) > 1.5 * self.peak["fp32"]
 
     def computes(self, dtype: str) -> bool:
-        """Whether there is a peak for the dtype. TF32 is fp32 where there is none, as torch ignores the switch there."""
+        """Whether there is a peak for the dtype. Without one, TF32 is fp32, as torch then ignores the switch."""
         return dtype in self.peak or dtype == "fp32-tf32"
 
     def rate(self, dtype: str) -> float:
         """Peak FLOP/s. UserError for a dtype that has none."""
         if not self.computes(dtype):
-            raise UserError(f"{PREDICTED}{self.name}", f"no peak is known for {dtype}", f"Take {', '.join(self.peak)}")
+            raise UserError(f"{PREDICTED}{self.name}", f"no peak is known for {dtype}", f"Use {', '.join(self.peak)}")
         return self.peak.get(dtype, self.peak["fp32"])
 
 
 @cache
 def known() -> dict[str, PredictedDevice]:
-    """The devices of the repository's own table, by name."""
+    """The devices of the repository's table, by name."""
     return _devices(in_table())
 
 
-def load(path: Path) -> dict[str, PredictedDevice]:
-    """The devices of a file, by name. UserError, with the line, for a mistake in it."""
+def of_file(path: Path) -> dict[str, PredictedDevice]:
+    """The devices of a user's file, by name. UserError, with the line, for a mistake in it."""
     return _devices(in_file(path))
 
 
@@ -120,12 +121,12 @@ def _devices(entries: Mapping[str, Entry]) -> dict[str, PredictedDevice]:
 
 
 def of_roofs(rows: Iterable[Mapping[str, Any]], threads: int) -> PredictedDevice | None:
-    """The CPU that rows of roofs.csv measured with so many threads; None where fp32 was not measured with them.
+    """The CPU of rows of roofs.csv with this many threads; None where they have no fp32 roofs with them.
 
-    A peak is the higher one of the two computing roofs. The clock is not known, and the host's figures are the table's usual ones.
+    A peak is the higher of the two computing roofs. The clock is unknown; the host's figures are the defaults.
     """
-    mine = [row for row in rows if row.get("device") == CPU]
-    by_dtype = {str(row["dtype"]): row for row in mine if int(_rate(row, "threads")) == threads}
+    on_cpu = [row for row in rows if row.get("device") == CPU]
+    by_dtype = {str(row["dtype"]): row for row in on_cpu if int(_rate(row, "threads")) == threads}
     peaks = {
         dtype: max(_rate(row, "matmul_flop_per_s"), _rate(row, "conv_flop_per_s")) for dtype, row in by_dtype.items()
     }
@@ -133,8 +134,8 @@ def of_roofs(rows: Iterable[Mapping[str, Any]], threads: int) -> PredictedDevice
     memory = _rate(fp32, "memory_bytes_per_s")
     if not (peaks.get("fp32") and memory):
         return None
-    alone = max((_rate(row, "memory_bytes_per_s") for row in mine if _rate(row, "threads") == 1), default=0.0)
-    title = f"{fp32['device_name']}, {threads} thread{'s' if threads > 1 else ''}"
+    alone = max((_rate(row, "memory_bytes_per_s") for row in on_cpu if _rate(row, "threads") == 1), default=0.0)
+    title = f"{fp32['device_name']}, {plural(threads, 'thread')}"
     figures = ("units", "peak", "memory_bytes_per_s", "cache_bytes", "cache_bytes_per_s", "unit_bytes_per_s")
     return PredictedDevice(
         CPU, title, "cpu", threads, 0.0, {dtype: peak for dtype, peak in peaks.items() if peak}, memory, UNKNOWN_MEMORY,
@@ -144,22 +145,22 @@ def of_roofs(rows: Iterable[Mapping[str, Any]], threads: int) -> PredictedDevice
 
 
 def of_run(folder: Path) -> PredictedDevice:
-    """The CPU of a results folder, with the most threads that its roofs have. UserError where it has no such roofs."""
+    """The CPU of a results folder, with the most threads in its roofs.csv. UserError where it has no such roofs."""
     path = folder / ROOFS
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError):
-        raise UserError(str(path), "there is no such table of roofs", "Name the folder of a run on a CPU.") from None
+        raise UserError(str(path), "this file can't be read", "Name the folder of a run on a CPU.") from None
     threads = [int(_rate(row, "threads")) for row in rows if row.get("device") == CPU and row.get("dtype") == "fp32"]
-    found = of_roofs(rows, max(threads, default=0))
-    if found is None:
+    cpu = of_roofs(rows, max(threads, default=0))
+    if cpu is None:
         raise UserError(str(path), "it has no roofs of a CPU in fp32", "Name the folder of a run on a CPU.")
-    return found
+    return cpu
 
 
 def _rate(row: Mapping[str, Any], column: str) -> float:
-    """A cell's number; 0 where it is empty or none."""
+    """A cell's number; 0 where it is empty or no number."""
     try:
         value = float(row.get(column) or 0.0)
     except (TypeError, ValueError):
@@ -168,31 +169,24 @@ def _rate(row: Mapping[str, Any], column: str) -> float:
 
 
 def named(text: str) -> PredictedDevice:
-    """The device that `sim:NAME`, `sim:FILE.yaml#NAME` or `sim:FOLDER#cpu` names, with or without `sim:`. UserError for none."""
+    """The device `sim:NAME`, `sim:FILE.yaml#NAME` or `sim:FOLDER#cpu`, with or without `sim:`. UserError for an unknown one."""
     word = text.removeprefix(PREDICTED)
     file, hash_, name = word.rpartition("#")
     devices = _of_place(Path(file)) if hash_ else known()
-    found = devices.get(name)
-    if (
-        found is None
-        and name
-        and not hash_
-        and (Path(word).exists() or Path(word).name != word or Path(word).suffix in (".yaml", ".yml"))
-    ):
-        inside = [f"{PREDICTED}{word}#{one}" for one in _of_place(Path(word))]
-        raise UserError(
-            "predicted device", "it does not say which of its devices", f"Write {' or '.join(inside)}", text
-        )
-    if found is None:
-        rule = "no such device" if name else "it names no device"
-        remedy = nearest(name, devices, "Known devices", PREDICTED + file + hash_)
-        raise UserError("predicted device", rule, remedy, PREDICTED + word)
-    return found
+    if name in devices:
+        return devices[name]
+    path = Path(word)
+    if name and not hash_ and (path.exists() or path.name != word or path.suffix in (".yaml", ".yml")):
+        choices = " or ".join(f"{PREDICTED}{word}#{one}" for one in _of_place(path))
+        raise UserError("predicted device", "it names a file or folder, but no device in it", f"Write {choices}", text)
+    rule = "no such device" if name else "it names no device"
+    remedy = nearest(name, devices, "Known devices", PREDICTED + file + hash_)
+    raise UserError("predicted device", rule, remedy, PREDICTED + word)
 
 
 def _of_place(place: Path) -> dict[str, PredictedDevice]:
     if not place.exists():
         remedy = f"Write {PREDICTED}FILE.yaml#NAME or {PREDICTED}RESULTS_FOLDER#{CPU}, or a name, as {PREDICTED}a100"
         raise UserError(str(place), "there is no such file of devices and no such results folder", remedy)
-    found = {CPU: of_run(place)} if place.is_dir() else load(place)
-    return {name: replace(device, origin=place.resolve().name) for name, device in found.items()}
+    devices = {CPU: of_run(place)} if place.is_dir() else of_file(place)
+    return {name: replace(device, origin=place.resolve().name) for name, device in devices.items()}
