@@ -56,7 +56,7 @@ def test_markdown_has_a_table_of_speedups_and_one_of_verdicts() -> None:
     assert verdicts[0] == ["claim", "answer", "effect", "where", "p", "cells"]
     assert [row[1] for row in verdicts[2:]] == [v.answer for v in judge([run]).verdicts if v.confirmatory]
     assert all(len(row) == len(table[0]) for table in (speedups, verdicts) for row in table)
-    assert "14 of 15 cells each" in told
+    assert "**On cpu separable is faster in 28 and slower in 2 of 30 cells.**" in told
 
 
 def test_markdown_keeps_names_that_are_markup(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_the_index_lists_every_run_with_its_page(tmp_path: Path) -> None:
     assert [a["href"] for a in told.all("a") if a["href"] != "#main"] == ["new/report.html"]
     assert told.text.index(" new ") < told.text.index("reference/old one")  # the newest first
     assert "2026-03-01 08:30" in row(told, "new")
-    assert "Separable is faster in 4 of 4 cells" in row(told, "new")
+    assert "On cpu separable is faster in 4 and slower in 0 of 4 cells" in row(told, "new")
     assert "4 of 4 synthetic 2.13.0 complete" in row(told, "new")
     judged = judge([run_folder.read(root / "new")]).verdicts
     exact = [v for v in judged if v.regime == "exact"]
@@ -148,7 +148,7 @@ def test_the_index_says_what_is_skipped_noisy_failed_or_only_predicted(tmp_path:
     found = judge([told])
     (told.folder / "verdict.json").write_text(json.dumps(found.to_dict()))
     page = Parsed(index.write(tmp_path).read_text(encoding="utf-8"))
-    assert "2 of 4, 1 of them noisy; 1 skipped; 1 failed" in row(page, "some")
+    assert "2 of 4, 1 noisy, 1 skipped, 1 failed" in row(page, "some")
     many = Counter(v.answer.removeprefix("WOULD BE ").lower() for v in found.verdicts if v.predicted)
     measured, _, would = row(page, "told").partition("WOULD BE: ")
     assert "exact:" in measured

@@ -16,9 +16,10 @@ import pytest
 from bench.analyse.claims.answers import p_words
 from bench.analyse.claims.judge import judge
 from bench.analyse.runs import noise_floor, run_folder
-from bench.show.pages import report, rows_table
+from bench.analyse.runs.facts import facts_of
+from bench.show.pages import downloads, report, rows_table
 from bench.show.pages.svg import Letters, inline
-from bench.show.text import run_facts
+from bench.show.text import layer_costs, run_facts
 from bench.show.write import write_views
 from bench.spec.columns import BY_NAME
 from tests.synthetic import Story, config, write_run
@@ -188,10 +189,10 @@ def test_the_tables_travel_along_byte_for_byte(whole: Path, parsed: Parsed) -> N
 def test_what_is_too_large_stays_behind_and_is_named(whole: Path) -> None:
     run = run_folder.read(whole)
     pairs = len((whole / "pairs.csv").read_bytes()) * 4 // 3 + 100
-    kept, left = run_facts.downloads([("", run)], pairs)
+    kept, left = downloads.downloads([("", run)], pairs)
     assert [d.name for d in kept] == ["pairs.csv"]
     assert left == ("measurements.csv", "roofs.csv", "samples.csv")
-    assert run_facts.downloads([("", run)], 10) == ((), ("pairs.csv", "measurements.csv", "roofs.csv", "samples.csv"))
+    assert downloads.downloads([("", run)], 10) == ((), ("pairs.csv", "measurements.csv", "roofs.csv", "samples.csv"))
 
 
 def test_an_unfinished_run_says_so_first(tmp_path: Path) -> None:
@@ -201,7 +202,7 @@ def test_an_unfinished_run_says_so_first(tmp_path: Path) -> None:
     assert told.index("INCOMPLETE") < told.index("What the texts claim")
 
 
-@pytest.mark.parametrize(("some", "said"), [(6, "6 of 12 measured rows are noisy: read this as a try, not as a measurement."), (5, "")])  # fmt: skip
+@pytest.mark.parametrize(("some", "said"), [(6, "6 of 12 measured rows noisy: read this as a try, not as a measurement."), (5, "")])  # fmt: skip
 def test_a_run_of_noisy_rows_says_so_under_its_finding(tmp_path: Path, some: int, said: str) -> None:
     write_run(tmp_path)
     run = run_folder.read(tmp_path)
@@ -228,7 +229,7 @@ def test_failures_and_skips_are_counted_with_their_reasons(tmp_path: Path) -> No
     story = Story(fails={0: (1, "oom", "no memory for 17 MiB"), 2: (1, "oom", "no memory for 68 MiB")})
     write_run(tmp_path, story, config({"channels": [16, 64], "kernel": [3, 5], "threads": [1, 64]}))
     run = run_folder.read(tmp_path)
-    found = run_facts.quality(run)
+    found = run_facts.quality(run, facts_of(run))
     assert dict(found.statuses)["oom"] == 2
     ((failure, many),) = found.failures
     assert failure.startswith("no memory for … MiB")
@@ -267,7 +268,7 @@ def test_what_a_layer_costs_is_told_where_sweeps_tell(tmp_path: Path) -> None:
     }
     write_run(tmp_path, Story(seconds=lambda t, a: 1e-4 * t.cost(a).layers + t.cost(a).macs / 1e12), config(experiments={"deep": deep}))  # fmt: skip
     run = run_folder.read(tmp_path)
-    costs = run_facts.layer_costs(run)
+    costs = layer_costs.layer_costs(run)
     assert [c.block for c in costs] == ["standard", "separable"]
     assert all(90 < float(c.each.split()[0]) < 110 for c in costs), costs
     assert "none of its blocks was walked layer by layer" in Parsed(bare(run)).text

@@ -19,7 +19,7 @@ from bench.analyse.compare import compare as comparison
 from bench.analyse.compare.ci_gate import gate
 from bench.analyse.drivers.explain import explain
 from bench.analyse.drivers.observations import of_run
-from bench.analyse.runs.facts import sentences, summarise
+from bench.analyse.runs.facts import facts_of
 from bench.analyse.runs.merged import together
 from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
@@ -28,7 +28,7 @@ from bench.measure.device.switches import set_switches
 from bench.measure.modules import Evaluation
 from bench.run import doctor
 from bench.show.plots import devices, style
-from bench.show.text import compare, titles
+from bench.show.text import compare, run_facts, titles
 from bench.spec.blocks.kernels import of_block
 from bench.spec.config.config import check
 from bench.spec.devices.device_names import in_words, is_cpu, is_predicted, slug
@@ -89,17 +89,17 @@ def test_no_predicted_row_changes_a_measured_answer_a_mean_or_a_count(
     assert not any(v.confirmatory or v.p is not None or v.p_adjusted is not None for v in would)
     if apart:
         return
-    own, all_ = summarise(alone), summarise(both[0])
-    assert [t for t in all_.places if not t.predicted] == list(own.places)
-    assert [t for t in all_.blocks if not t.predicted] == list(own.blocks)
-    assert all_.median_half_width == own.median_half_width
-    assert set(sentences(own)) <= set(sentences(all_))
+    own, all_ = facts_of(alone), facts_of(both[0])
+    assert [t for t in all_.ways if not t.predicted] == list(own.ways)
+    assert [t for t in all_.devices if not t.predicted] == list(own.devices)
+    assert all_.trust.median_half_width == own.trust.median_half_width
+    assert set(run_facts.lines(own)) <= set(run_facts.lines(all_))
     assert explain(of_run(both[0])).to_dict()["groups"] == explain(of_run(alone)).to_dict()["groups"]
 
 
 def test_a_title_never_joins_both_in_one_number():
     both = joined(measured(), predicted(2, 0.5))
-    said = titles.finding(records_of(both.pairs))
+    said = run_facts.finding(facts_of(both))
     assert "On cpu separable is faster in " in said
     assert "on predicted a100 separable would be faster in " in said
     arms = [{**r, "achieved_flop_per_s": r["macs"] / r["time_median_s"]} for r in records_of(both.measurements)]

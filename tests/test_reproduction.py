@@ -100,6 +100,6 @@ def test_a_run_of_an_accelerator_alone_says_that_the_cpu_is_missing(tmp_path: Pa
     write_run(tmp_path, Story(processes=6), config(experiments={"depth": EXPERIMENTS["depth"]}), devices=("cuda:0",))
     run = run_folder.read(tmp_path)
     text = reproduction.text(run, judge([run]), ())
-    assert "**No CPU was measured in this run**" in text
+    assert "**No CPU was measured in this run.**" in text
     assert "No GPU was measured" not in text
-    assert "on an accelerator: Imaginary GPU" in text
+    assert "Made on Imaginary GPU (cuda:0)" in text

@@ -16,10 +16,10 @@ from scipy.stats import trim_mean
 
 from bench.analyse.runs import run_folder
 from bench.analyse.runs.cost_columns import Row
-from bench.analyse.runs.facts import sentences, summarise
+from bench.analyse.runs.facts import facts_of
 from bench.analyse.runs.rows import records_of
 from bench.show.plots import panels, speedup_map
-from bench.show.text import run_facts, terminal, titles
+from bench.show.text import run_facts, terminal
 from bench.show.write import write_views
 from bench.spec.columns import FILES, columns_of
 from bench.spec.errors import UserError
@@ -227,7 +227,7 @@ def test_a_reference_run_needs_no_journal_and_no_samples(calm: run_folder.Run, t
     run = run_folder.read(tmp_path, samples=True)
     assert (run.run_id, run.samples, run.plan, run.from_journal) == (calm.run_id, None, None, False)
     pd.testing.assert_frame_equal(run.pairs, calm.pairs)
-    assert summarise(run).timed_share is None
+    assert facts_of(run).trust.timed_share is None
 
 
 def test_a_table_of_an_older_bench_gets_its_new_columns_empty(calm: run_folder.Run, tmp_path: Path) -> None:
@@ -369,61 +369,62 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- sentences
 
 
-def test_the_sentences_say_who_won_where_and_what_arrived(calm: run_folder.Run) -> None:
-    lines = sentences(summarise(calm))
-    assert lines[0].startswith("cpu, 1 thread, contiguous: separable faster in 6 of 6 shapes, geometric mean 5.")
-    assert "50 % of the promised 10.8x" in lines[0]
-    assert lines[1].startswith("cpu, 2 threads, contiguous: separable faster in 6 of 6 shapes")
-    assert lines[2].startswith("12 rows measured: 0 undecided (neither faster, slower nor the same), 0 missed the asked ±5 %, 0 noisy; median half-width ±")  # fmt: skip
-    assert lines[3] == "60 % of 1 min 40 s went into samples"
-    assert titles.finding(records_of(calm.pairs)) == "Separable is faster in 12 of 12 cells; it delivers 50 % of the promised ratio"  # fmt: skip
+def test_the_sentences_say_who_won_where_and_what_share_was_achieved(calm: run_folder.Run) -> None:
+    facts = facts_of(calm)
+    lines = run_facts.lines(facts)
+    assert lines[0].startswith("cpu, 1 thread, contiguous: separable 6 faster of 6 cells; mean speedup 5.")
+    assert "50 % of the MAC ratio 10.8x" in lines[0]
+    assert lines[1].startswith("cpu, 2 threads, contiguous: separable 6 faster of 6 cells")
+    assert lines[2].startswith("12 rows measured in 5 processes each: median half-width ±")
+    assert lines[3] == "0 undecided, 0 less precise than the asked ±5 %, 0 noisy."
+    assert lines[-1] == "60 % of 1 min 40 s went into samples."
+    assert run_facts.finding(facts) == "On cpu separable is faster in 12 and slower in 0 of 12 cells."
 
 
 def test_the_sentences_count_what_went_wrong(eventful: run_folder.Run) -> None:
-    text = "\n".join(sentences(summarise(eventful)))
+    text = "\n".join(run_facts.lines(facts_of(eventful)))
     assert "1 crash" in text
     assert "1 oom" in text
-    assert (
-        "cpu, 4 threads, contiguous: separable: nothing measured (6 skipped: 4 threads on 2 physical cores would measure the scheduler)"
-        in text
-    )
+    assert "cpu, 4 threads, contiguous: separable: nothing measured; 6 rows skipped: 4 threads on 2 physical cores would measure the scheduler" in text  # fmt: skip
     assert "3 noisy" in text
+    assert "6 rows skipped and 3 rows failed: pairs.csv says why." in text
 
 
 def test_undecided_rows_are_counted_as_such(tmp_path: Path) -> None:
     write_run(tmp_path, Story(speedup=lambda t, a: 1.0, process_sd=0.02, seed=4))
-    lone = summarise(run_folder.read(tmp_path)).blocks[0]
+    lone = facts_of(run_folder.read(tmp_path)).devices[0]
     assert lone.undecided >= 4
     assert lone.same >= 4
-    assert lone.faster + lone.slower + lone.same + lone.undecided == lone.measured == 12
+    assert lone.faster + lone.slower + lone.same + lone.undecided == lone.cells == 12
 
 
 def test_time_is_summed_over_sessions(tmp_path: Path) -> None:
     write_run(tmp_path, Story(sessions=2))
-    summary = summarise(run_folder.read(tmp_path))
-    assert (summary.timed_s, summary.wall_s, summary.timed_share) == (120.0, 200.0, 0.6)
-    assert sentences(summary)[-1] == "60 % of 3 min 20 s over 2 sessions went into samples"
+    facts = facts_of(run_folder.read(tmp_path))
+    trust = facts.trust
+    assert (trust.timed_s, trust.wall_s, trust.timed_share) == (120.0, 200.0, 0.6)
+    assert run_facts.trust_lines(facts)[-1] == "60 % of 3 min 20 s over 2 sessions went into samples."
 
 
 def test_a_slower_block_is_said_to_be_slower(tmp_path: Path) -> None:
     write_run(tmp_path, Story(speedup=lambda t, a: half_the_promise(t, a) if t.shape.kernel == 5 else 0.5))
-    lines = sentences(summarise(run_folder.read(tmp_path)))
-    assert "separable faster in 3 of 6 shapes, slower in 3" in lines[0]
+    facts = facts_of(run_folder.read(tmp_path))
+    assert "separable 3 faster and 3 slower of 6 cells" in run_facts.way_lines(facts)[0]
+    assert run_facts.finding(facts) == "On cpu separable is faster in 6 and slower in 6 of 12 cells."
 
 
 def test_one_process_each_is_said_to_read_not_to_be(tmp_path: Path) -> None:
     write_run(tmp_path, Story(processes=1))
-    run = run_folder.read(tmp_path)
-    assert "separable reads faster in 6 of 6 shapes (one process, so no interval)" in sentences(summarise(run))[0]
-    assert titles.finding(records_of(run.pairs)).startswith(
-        "Separable reads faster in 12 of 12 cells, with one process each"
-    )
+    facts = facts_of(run_folder.read(tmp_path))
+    assert "separable 6 of 6 cells read faster, by one process each; mean speedup " in run_facts.way_lines(facts)[0]
+    assert run_facts.finding(facts) == "On cpu separable reads faster in 12 of 12 cells, by one process each."
 
 
 def test_the_page_of_one_process_each_tells_no_width(tmp_path: Path) -> None:
     write_run(tmp_path, Story(processes=1))
-    said = " ".join(run_facts.quality(run_folder.read(tmp_path)).sentences)
-    assert "12 pairs were measured, each in 1 fresh process; one process each gives no interval." in said
+    run = run_folder.read(tmp_path)
+    said = " ".join(run_facts.quality(run, facts_of(run)).sentences)
+    assert "12 rows measured in 1 process each: no intervals." in said
     assert "inf" not in said
 
 
@@ -431,7 +432,7 @@ def test_the_map_of_one_process_each_agrees_with_the_headline(tmp_path: Path) ->
     truth = {16: 0.5, 64: 1.5, 256: 3.0}
     write_run(tmp_path, Story(processes=1, speedup=lambda t, a: truth[t.shape.c_in]), config({"threads": 1}))
     run = run_folder.read(tmp_path)
-    assert titles.finding(records_of(run.pairs)).startswith("Separable reads faster in 4 of 6 cells")
+    assert "separable reads faster in 4 of 6 cells" in run_facts.finding(facts_of(run))
     svg = next(p for p in speedup_map.draw(run, tmp_path / "plots") if p.suffix == ".svg").read_text()
     assert "From 64 channels on separable reads faster throughout; it reads slower in 2 of 6 cells, at up to 16 channels, with one process each and so no interval" in svg  # fmt: skip
 
@@ -474,7 +475,7 @@ def test_a_killed_sessions_time_is_not_known_and_not_claimed(tmp_path: Path) -> 
     journal = tmp_path / "journal.jsonl"
     first, *rest = journal.read_text().splitlines(keepends=True)
     journal.write_text(first + '{"type":"resume","utc":"2026-01-01T00:00:00Z"}\n' + "".join(rest))
-    assert summarise(run_folder.read(tmp_path)).timed_share is None
+    assert facts_of(run_folder.read(tmp_path)).trust.timed_share is None
 
 
 def test_a_table_on_a_narrow_terminal_keeps_its_numbers(tmp_path: Path) -> None:

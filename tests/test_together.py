@@ -17,6 +17,7 @@ from bench.analyse.claims import judge as verdict
 from bench.analyse.claims.conditions import Rows, gather
 from bench.analyse.claims.judge import judge
 from bench.analyse.runs import run_folder
+from bench.analyse.runs.facts import facts_of
 from bench.analyse.runs.merged import short, together
 from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
@@ -206,9 +207,9 @@ def test_a_run_of_two_devices_has_that_picture_of_its_own(tmp_path: Path) -> Non
     story = Story(speedup=lambda t, a: 3.0 if t.surroundings.device == "cpu" else 0.5)
     write_run(tmp_path, story, config(experiments={"sweep": SWEEP}), ("cpu", "cuda:0"))
     run = run_folder.read(tmp_path)
-    said = [title(devices.picture(run)), title(plots.speedup(run)), run_facts.finding(run)]
+    said = [title(devices.picture(run)), title(plots.speedup(run)), run_facts.finding(facts_of(run))]
     assert said[0] == "By geometric mean on cpu separable is 3x as fast as standard; on cuda:0 0.5x"
-    assert said[2].startswith("On cpu separable is faster in 6 of 6 cells")
+    assert said[2].startswith("On cpu separable is faster in 6 and slower in 0 of 6 cells")
     assert len(set(said)) == 3, "a headline and two pictures each say their own"
 
 

@@ -1,71 +1,82 @@
-"""What a run says, first as data and then as sentences for the terminal and for titles."""
+"""The facts of a run: counts and means of each way to run a block, and how far to trust them. All views print these."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from bench.analyse.runs.row_quality import is_less_precise, is_noisy
 from bench.analyse.runs.rows import Record, place_label, records_of
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.stats import estimators
-from bench.spec.columns import FAILED, TOLD
-from bench.spec.devices.device_names import is_predicted
-from bench.spec.format import duration, interval, percent, shapes, share, times
+from bench.spec.columns import FAILED, MEASURED, PREDICTED, TOLD
+from bench.spec.devices.device_names import in_words, is_predicted
 from bench.spec.interval import Interval
 
-MOST_REASONS = 2  # why rows were skipped that a sentence gives; pairs.csv has them all
+UNMEASURABLE = ("skipped", "unsupported")
+FEWER_MACS = 1.01  # a MAC ratio above this leads one to expect a speed-up
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How a block fared against its baseline in a group of rows of one kind. `mean` and half-widths are of ln(speedup).
+    """How a block fared against its baseline in rows that were all measured, or all `predicted`.
 
-    faster, slower, same and undecided are the rows' verdicts; `unsure` rows have none, as one process measured them.
-    `promised` is the geometric mean of the MAC ratios; `missed` counts rows less precise than asked. Of a `predicted`
-    group `measured` counts predicted rows and half-widths are the model's error. `reasons` is why rows were skipped, each once.
+    `cells` rows have a speedup; `faster`, `slower`, `same` and `undecided` count their verdicts, and `without_interval` those
+    that one process measured, of which `read_faster` lie above 1x. `imprecise` rows are less precise than the config asks.
+    `mean` is of ln(speedup) and `mac_ratio` the geometric mean of the MAC ratios, nan where none is known. `reasons`:
+    why rows were skipped, each once. Of predicted rows `median_half_width` is the model's error.
     """
 
-    place: str
+    way: str
     block: str
     baseline: str
-    measured: int
+    predicted: bool
+    cells: int
     faster: int
     slower: int
     same: int
     undecided: int
-    unsure: int
+    without_interval: int
     read_faster: int
-    missed: int
+    imprecise: int
     noisy: int
     failed: Mapping[str, int]
     skipped: int
+    reasons: tuple[str, ...]
     mean: Interval
-    promised: float
     median_half_width: float
-    predicted: bool = False
-    reasons: tuple[str, ...] = ()
+    mac_ratio: float
 
     @property
-    def delivered(self) -> float:
-        """The share of the promised ratio that arrived, by geometric means."""
-        return math.exp(self.mean.mean) / self.promised
+    def achieved(self) -> float | None:
+        """The mean speedup as a share of the MAC ratio; None where the block has as many MACs as its baseline."""
+        return math.exp(self.mean.mean) / self.mac_ratio if self.cells and self.mac_ratio > FEWER_MACS else None
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
-    """A run in numbers: a tally for each place and block, one for each device and block, and the time spent.
+class Trust:
+    """How far the measured rows of a run can be trusted. Widths and bands are of ln(speedup); seconds are wall time.
 
-    The half-width is of the rows that were measured.
+    `processes`: the fewest and the most of a row. `flagged`: the median and the largest share of a row's samples that the
+    kernel's counters call disturbed. `noise_band` of the A/A test on this machine, known for `banded` rows.
     """
 
-    places: tuple[Tally, ...]
-    blocks: tuple[Tally, ...]
+    planned: int
+    statuses: Mapping[str, int]
+    measured: int
+    noisy: int
+    imprecise: int
+    undecided: int
+    precision: float
     median_half_width: float
-    precision_target: float
+    processes: tuple[int, int]
+    flagged: tuple[float, float] | None
+    noise_band: float | None
+    banded: int
     timed_s: float
     wall_s: float
     sessions: int
@@ -75,130 +86,112 @@ class Summary:
         """The share of the time from start to end that went into samples; None where the run doesn't say."""
         return self.timed_s / self.wall_s if self.wall_s > 0 else None
 
+    @property
+    def mostly_noisy(self) -> bool:
+        """Whether half of the measured rows or more are noisy."""
+        return 0 < self.measured <= 2 * self.noisy
 
-def summarise(run: Run) -> Summary:
-    """The run's pairs, counted and averaged."""
-    records = records_of(run.pairs)
-    groups: dict[tuple[str, ...], list[Record]] = {}
-    for r in records:
-        groups.setdefault((place_label(r), r["block"], r["baseline"]), []).append(r)
-    measured = [r for r in records if not is_predicted(r["device"])]
-    return Summary(
-        places=tuple(tally(rows, place) for (place, *_), rows in groups.items()),
-        blocks=by_block(records),
-        median_half_width=tally(measured, "").median_half_width if measured else math.inf,
-        precision_target=run.timing.precision,
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """The rows of predicted devices: those with a time, those asked for, and whose they are."""
+
+    rows: int
+    asked: int
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """A tally for each way to run each block and one for each device and block; trust; what was predicted, if anything."""
+
+    ways: tuple[Tally, ...]
+    devices: tuple[Tally, ...]
+    trust: Trust
+    forecast: Forecast | None
+
+
+def facts_of(run: Run) -> RunFacts:
+    """The facts of a run, from its pairs."""
+    rows = records_of(run.pairs)
+    return RunFacts(tallies(rows, place_label), tallies(rows, _device), _trust(run, rows), _forecast(rows))
+
+
+def tallies(rows: Sequence[Record], way: Callable[[Record], str]) -> tuple[Tally, ...]:
+    """A tally for each way to run each block, in the order of the rows; `way` puts a row's into words."""
+    groups: dict[tuple[str, str, str], list[Record]] = {}
+    for r in rows:
+        groups.setdefault((way(r), str(r["block"]), str(r["baseline"])), []).append(r)
+    return tuple(tally(some, words) for (words, *_), some in groups.items())
+
+
+def tally(rows: Sequence[Record], way: str) -> Tally:
+    """Count one block's rows (at least one), all of them measured or all predicted."""
+    predicted = is_predicted(rows[0]["device"])
+    told = [r for r in rows if r["status"] in TOLD and r["speedup"] is not None]
+    sure = [r for r in told if r["speedup_ci_low"] is not None]
+    verdicts = Counter(r["verdict"] for r in sure)
+    logs = [math.log(r["speedup"]) for r in told]
+    ratios = [math.log(r["mac_ratio"]) for r in told if r["mac_ratio"] is not None]
+    skipped = [r for r in rows if r["status"] in UNMEASURABLE]
+    return Tally(
+        way=way,
+        block=str(rows[0]["block"]),
+        baseline=str(rows[0]["baseline"]),
+        predicted=predicted,
+        cells=len(told),
+        faster=verdicts["faster"],
+        slower=verdicts["slower"],
+        same=verdicts["same"],
+        undecided=verdicts["undecided"],
+        without_interval=len(told) - len(sure),
+        read_faster=sum(x > 0 for x in logs),
+        imprecise=sum(map(is_less_precise, told)),
+        noisy=sum(map(is_noisy, told)),
+        failed=Counter(r["status"] for r in rows if r["status"] in FAILED),
+        skipped=len(skipped),
+        reasons=tuple(dict.fromkeys(str(r["status_detail"]) for r in skipped)),
+        mean=estimators.geometric_mean(logs, [math.inf if r["precision"] is None else r["precision"] for r in told]),
+        median_half_width=_median([r["precision"] for r in sure]),
+        mac_ratio=math.exp(sum(ratios) / len(ratios)) if ratios else math.nan,
+    )
+
+
+def _trust(run: Run, rows: Sequence[Record]) -> Trust:
+    measured = [r for r in rows if r["status"] in MEASURED]
+    processes = [int(r["processes"]) for r in measured if r["processes"]] or [0]
+    flagged = sorted(float(r["flagged_share"]) for r in measured if r["flagged_share"] is not None)
+    bands = [float(r["noise_band"]) for r in measured if r["noise_band"] is not None]
+    sure = [r for r in measured if r["speedup_ci_low"] is not None]
+    return Trust(
+        planned=len(rows),
+        statuses=Counter(str(r["status"]) for r in rows),
+        measured=len(measured),
+        noisy=sum(map(is_noisy, measured)),
+        imprecise=sum(map(is_less_precise, measured)),
+        undecided=sum(r["verdict"] == "undecided" for r in sure),
+        precision=run.timing.precision,
+        median_half_width=_median([r["precision"] for r in sure]),
+        processes=(min(processes), max(processes)),
+        flagged=(flagged[len(flagged) // 2], flagged[-1]) if flagged else None,
+        noise_band=max(bands, default=None),
+        banded=len(bands),
         timed_s=run.timed_s,
         wall_s=run.wall_s,
         sessions=run.sessions,
     )
 
 
-def by_block(records: Sequence[Record]) -> tuple[Tally, ...]:
-    """A tally of these rows of pairs.csv for each device and block."""
-    groups: dict[tuple[str, ...], list[Record]] = {}
-    for r in records:
-        groups.setdefault((r["device"], r["block"], r["baseline"]), []).append(r)
-    return tuple(tally(rows, device) for (device, *_), rows in groups.items())
+def _forecast(rows: Sequence[Record]) -> Forecast | None:
+    asked = [r for r in rows if is_predicted(r["device"])]
+    told = [r for r in asked if r["status"] == PREDICTED]
+    names = dict.fromkeys(str(r["device_name"] or in_words(r["device"])) for r in told or asked)
+    return Forecast(len(told), len(asked), tuple(names)) if asked else None
 
 
-def tally(rows: Sequence[Record], place: str) -> Tally:
-    """Count one block's rows (at least one), all of them measured or all predicted."""
-    measured = [r for r in rows if r["status"] in TOLD and r["speedup"] is not None]
-    predicted = is_predicted(rows[0]["device"])
-    sure = [r for r in measured if r["speedup_ci_low"] is not None]
-    said = Counter(r["verdict"] for r in sure)
-    logs = [math.log(r["speedup"]) for r in measured]
-    widths = [math.inf if r["precision"] is None else r["precision"] for r in measured]
-    ratios = [math.log(r["mac_ratio"]) for r in measured if r["mac_ratio"] is not None]
-    known = [r["precision"] for r in sure]
-    skipped = [r for r in rows if r["status"] in ("skipped", "unsupported")]
-    return Tally(
-        place=place,
-        block=rows[0]["block"],
-        baseline=rows[0]["baseline"],
-        measured=len(measured),
-        faster=said["faster"],
-        slower=said["slower"],
-        same=said["same"],
-        undecided=said["undecided"],
-        unsure=len(measured) - len(sure),
-        read_faster=sum(x > 0 for x in logs),
-        missed=0 if predicted else sum(not r["precision_reached"] for r in measured),
-        noisy=sum(r["status"] == "noisy" for r in measured),
-        failed=Counter(r["status"] for r in rows if r["status"] in FAILED),
-        skipped=len(skipped),
-        mean=estimators.geometric_mean(logs, widths),
-        promised=math.exp(sum(ratios) / len(ratios)) if ratios else math.nan,
-        median_half_width=estimators.median(np.asarray(known, dtype=np.float64)) if known else math.inf,
-        predicted=predicted,
-        reasons=tuple(dict.fromkeys(str(r["status_detail"]) for r in skipped)),
-    )
+def _device(row: Record) -> str:
+    return str(row["device"])
 
 
-def sentences(summary: Summary) -> list[str]:
-    """The summary in words: a line for each place and block, then what to make of the rows, then the time spent."""
-    idle = [t for t in summary.places if not t.measured and not t.failed]
-    said = [_verdict(t) for t in summary.places if t not in idle or len(idle) == 1]
-    if len(idle) > 1:
-        count = sum(t.skipped for t in idle)
-        why = dict.fromkeys(reason for t in idle for reason in t.reasons)
-        reason = "; ".join(why) if len(why) <= MOST_REASONS else "pairs.csv says why"
-        done = "predicted" if all(t.predicted for t in idle) else "measured"
-        said.append(f"nothing {done} in {len(idle)} more settings, whose {count} rows were skipped: {reason}")
-    return said + _rows(summary) + _time(summary)
-
-
-def promises(t: Tally) -> bool:
-    """Whether a block has fewer multiplications than its baseline, so that there is a promise to keep."""
-    return math.isfinite(t.promised) and t.promised > 1.01
-
-
-def _verdict(t: Tally) -> str:
-    skipped = f"{t.skipped} skipped" if t.skipped else ""
-    failed = ", ".join(f"{count} {status}" for status, count in t.failed.items())
-    rest = ", ".join(w for w in (failed, skipped) if w)
-    if not t.measured:
-        why = f": {'; '.join(t.reasons)}" if 0 < len(t.reasons) <= MOST_REASONS else ""
-        return f"{t.place}: {t.block}: nothing {'predicted' if t.predicted else 'measured'} ({rest}{why})"
-    would = " would be" if t.predicted else ""
-    if t.unsure == t.measured and not t.predicted:
-        counted = f"{t.block} reads faster in {t.read_faster} of {shapes(t.measured)} (one process, so no interval)"
-    else:
-        others = [f"slower in {t.slower}" if t.slower else "", f"the same in {t.same}" if t.same else "", f"undecided in {t.undecided}" if t.undecided else "", f"without interval in {t.unsure}" if t.unsure else ""]  # fmt: skip
-        counted = ", ".join([f"{t.block}{would} faster in {t.faster} of {shapes(t.measured)}", *filter(None, others)])
-    arrived = f", {share(t.delivered)} of the promised {times(t.promised)}" if promises(t) else ""
-    return f"{t.place}: {counted}, geometric mean {interval(t.mean)}{arrived}" + (f" ({rest})" if rest else "")
-
-
-def _rows(summary: Summary) -> list[str]:
-    b = [t for t in summary.blocks if not t.predicted]
-    count = sum(t.measured for t in b)
-    if not count:
-        return _predicted_rows(summary)
-    width = summary.median_half_width
-    median = f"; median half-width ±{percent(width)}" if math.isfinite(width) else ""
-    words = [
-        f"{sum(t.undecided for t in b)} undecided (neither faster, slower nor the same)",
-        f"{sum(t.missed for t in b)} missed the asked ±{percent(summary.precision_target)}",
-        f"{sum(t.noisy for t in b)} noisy",
-    ]
-    return [f"{count} row{'s' if count != 1 else ''} measured: {', '.join(words)}{median}", *_predicted_rows(summary)]
-
-
-def _predicted_rows(summary: Summary) -> list[str]:
-    b = [t for t in summary.blocks if t.predicted and t.measured]
-    count = sum(t.measured for t in b)
-    if not count:
-        return []
-    error = max(t.median_half_width for t in b)
-    within = f" within the model's error, a factor of {math.exp(error):.2g} either way" if math.isfinite(error) else ""
-    undecided = sum(t.undecided for t in b)
-    return [f"{count} row{'s' if count != 1 else ''} predicted, none of it measured: {undecided} undecided{within}"]
-
-
-def _time(summary: Summary) -> list[str]:
-    if summary.timed_share is None or not any(t.measured and not t.predicted for t in summary.blocks):
-        return []
-    over = f" over {summary.sessions} sessions" if summary.sessions > 1 else ""
-    return [f"{summary.timed_share * 100:.0f} % of {duration(summary.wall_s)}{over} went into samples"]
+def _median(values: Sequence[float]) -> float:
+    return estimators.median(np.asarray(values, dtype=np.float64)) if values else math.inf

@@ -13,7 +13,7 @@ from bench.analyse.claims.answers import Verdict, p_words
 from bench.analyse.claims.claims import BY_ID
 from bench.analyse.claims.judge import Verdicts, judge
 from bench.analyse.runs import noise_floor
-from bench.analyse.runs.facts import sentences, summarise
+from bench.analyse.runs.facts import facts_of
 from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
 from bench.show.text import run_facts, terminal
@@ -51,12 +51,13 @@ def document(runs: Sequence[Run]) -> str:
 
 
 def _of(run: Run) -> dict[str, Any]:
+    facts = facts_of(run)
     return {
         "run_id": run.run_id,
         "folder": run.folder.resolve().name,
         "complete": not terminal.incomplete(run),
-        "finding": run_facts.finding(run),
-        "summary": sentences(summarise(run)),
+        "finding": run_facts.finding(facts),
+        "summary": run_facts.lines(facts),
         "environment": run.environment,
         "pairs": records_of(run.pairs),
         "measurements": records_of(run.measurements),
@@ -65,14 +66,15 @@ def _of(run: Run) -> dict[str, Any]:
 
 
 def _run(run: Run) -> list[str]:
+    facts = facts_of(run)
     laid = terminal.grid(records_of(run.pairs), _ALL, _ALL)
     unfinished = terminal.incomplete(run)
-    lines = "\n".join(f"- {_plain(line)}" for line in sentences(summarise(run)))
+    lines = "\n".join(f"- {_plain(line)}" for line in run_facts.lines(facts))
     return [
         f"## {_plain(run.run_id)}",
-        *(f"**{_plain(alarm)}**" for alarm in (unfinished, run_facts.predicted(run)) if alarm),
+        *(f"**{_plain(alarm)}**" for alarm in (unfinished, run_facts.predicted(facts)) if alarm),
         _plain(run_facts.made_on(run)),
-        f"**{_plain(run_facts.finding(run))}**",
+        f"**{_plain(run_facts.finding(facts))}**",
         "Speedup: time of standard / time of the block; above 1x the block is faster. "
         + "; ".join(f"`{sign}` {words}" for sign, words in terminal.MARKS.items()) + ".",
         _table(laid.header, laid.rows, laid.keys),

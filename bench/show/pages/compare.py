@@ -12,7 +12,7 @@ from typing import Any
 from bench.analyse.compare.compare import CARDS, VERDICTS, Comparison, Quantity, Table
 from bench.analyse.runs.run_folder import Run
 from bench.show.export import compare as compare_export
-from bench.show.pages import compare_rows
+from bench.show.pages import compare_rows, downloads, machine
 from bench.show.pages.frame import MOST_BYTES, inlined, render
 from bench.show.pages.svg import Inlined, Letters
 from bench.show.plots.compare import NAMES
@@ -90,7 +90,7 @@ def text(found: Sequence[Comparison], pictures: Sequence[Iterable[Path]], comman
         "facts": _facts(runs),
         "command": command,
     }
-    rows = run_facts.download("compare.csv", compare_export.as_csv(found).encode())
+    rows = downloads.download("compare.csv", compare_export.as_csv(found).encode())
     body = render(_TEMPLATE, letters, **told)
     if len(body) + len(rows.address) > MOST_BYTES:
         return body
@@ -133,4 +133,4 @@ def _side(name: str, run: Run) -> Side:
 
 def _facts(runs: Sequence[Run]) -> list[tuple[str, tuple[str, ...], bool]]:
     """What the runs record of their machines, side by side, and whether they agree."""
-    return [(name, values, len(set(values)) == 1) for name, values in run_facts.side_by_side(runs)]
+    return [(name, values, len(set(values)) == 1) for name, values in machine.side_by_side(runs)]

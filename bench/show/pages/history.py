@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.analyse.compare.change_points import ENOUGH_RUNS, Change, History
-from bench.show.pages import rows_table
+from bench.show.pages import machine, rows_table
 from bench.show.pages.frame import inlined, render
 from bench.show.pages.rows_table import Cell, Column, Line
 from bench.show.pages.svg import Letters
@@ -63,7 +63,7 @@ def text(found: History, pictures: tuple[Path, ...], command: str) -> str:
         turns=[_turn(found, c) for c in found.changes],
         pictures=list(drawn.values()),
         table=_table(found),
-        facts=run_facts.machine(found.runs[-1])[0],
+        facts=machine.machine(found.runs[-1])[0],
         command=command,
     )
 

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from bench.analyse.claims.answers import ANSWERS, PREDICTED_ANSWERS, WOULD_BE
 from bench.analyse.runs import noise_floor
+from bench.analyse.runs.facts import facts_of
 from bench.analyse.runs.run_folder import Run, read_tables, write_text
 from bench.show.pages import multi_run, report
 from bench.show.pages.frame import render
@@ -86,7 +87,7 @@ def entry(folder: Path, root: Path) -> Entry:
         torch=str(told.get("torch") or ""),
         config=str(plan.get("name") or ""),
         state="complete" if (folder / "DONE").exists() or not (folder / _MARKS[0]).exists() else "INCOMPLETE",
-        measured="" if run is None else run_facts.measured(run),
+        measured="" if run is None else run_facts.measured(facts_of(run)),
         finding="no tables yet: bench report writes them" if run is None else _finding(run, folder),
         verdicts=_verdicts(verdicts),
         would_be=_would_be(verdicts),
@@ -104,7 +105,7 @@ def _is_of_several(path: Path) -> bool:
 
 def _finding(run: Run, folder: Path) -> str:
     if not noise_floor.is_aa(run):
-        return run_facts.finding(run)
+        return run_facts.finding(facts_of(run))
     band = _json(folder / "aa.json").get("noise_band")
     return (
         f"Blocks against themselves: noise band ±{band * 100:.1f} %."

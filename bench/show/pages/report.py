@@ -9,13 +9,14 @@ from typing import Any
 from bench.analyse.claims.claims import CLAIMS
 from bench.analyse.claims.judge import Verdicts
 from bench.analyse.runs import noise_floor
+from bench.analyse.runs.facts import facts_of
 from bench.analyse.runs.noise_floor import Noise
 from bench.analyse.runs.run_folder import Run
-from bench.show.pages import rows_table
+from bench.show.pages import downloads, machine, rows_table
 from bench.show.pages.frame import MOST_BYTES, inlined, render
 from bench.show.pages.sections import SPARE, Topic, answer, firsts, sections, sources
 from bench.show.pages.svg import Letters
-from bench.show.text import run_facts, terminal
+from bench.show.text import layer_costs, run_facts, terminal
 from bench.spec.model.predictions import without_model
 
 NAME = "report.html"
@@ -42,14 +43,14 @@ def text(run: Run, found: Verdicts, noise: Noise | None, pictures: Iterable[Path
     letters = Letters()
     drawn = inlined(pictures, letters)
     above, memory, forest = (sections(topics, drawn) for topics in (apt(ABOVE, drawn), (MEMORY,), (FOREST,)))
-    own = noise_floor.is_aa(run)
+    own, facts = noise_floor.is_aa(run), facts_of(run)
     told: dict[str, Any] = {
         "run": run,
         "devices": without_model(run_facts.made_on(run)),
-        "finding": run_facts.finding(run),
-        "noisy": run_facts.noisy(run),
+        "finding": run_facts.finding(facts),
+        "noisy": run_facts.noisy(facts),
         "unfinished": terminal.incomplete(run),
-        "predicted": without_model(run_facts.predicted(run)),
+        "predicted": without_model(run_facts.predicted(facts)),
         "noise": noise.sentences() if noise else [],
         "is_aa": own,
         "answers": [] if own else [answer(v) for v in found.verdicts],
@@ -58,20 +59,20 @@ def text(run: Run, found: Verdicts, noise: Noise | None, pictures: Iterable[Path
         "above": above,
         "memory": memory,
         "forest": forest,
-        "layer_costs": run_facts.layer_costs(run),
-        "layers_of_host": run_facts.layers_of_host(run),
+        "layer_costs": layer_costs.layer_costs(run),
+        "layers_of_host": layer_costs.layers_of_host(run),
         "evidence": [] if own else sources(),
-        "quality": run_facts.quality(run),
-        "machine": run_facts.machine(run),
-        "only_predicted": run_facts.only_predicted(run),
+        "quality": run_facts.quality(run, facts),
+        "machine": machine.machine(run),
+        "only_predicted": run_facts.only_predicted(facts),
         "command": str(run.environment.get("command") or "bench run"),
-        "config": run_facts.config_of(run),
+        "config": machine.config_of(run),
         "table": rows_table.table(run),
         "downloads": (),
         "left_out": (),
     }
     body = render(_TEMPLATE, letters, **told)
-    told["downloads"], told["left_out"] = run_facts.downloads([("", run)], MOST_BYTES - SPARE - len(body.encode()))
+    told["downloads"], told["left_out"] = downloads.downloads([("", run)], MOST_BYTES - SPARE - len(body.encode()))
     return render(_TEMPLATE, letters, **told)
 
 

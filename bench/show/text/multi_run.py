@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TextIO
 
+from bench.analyse.runs.facts import facts_of
 from bench.analyse.runs.merged import Member, Together
 from bench.analyse.runs.rows import SERIES, Record, records_of
 from bench.analyse.sweeps.kinds import sweep_of_shapes
@@ -54,7 +55,7 @@ def show(joined: Together, file: TextIO | None = None) -> None:
         for word in filter(None, (h.unfinished, h.predicted)):
             say(f"{h.letter}: {word}")
     say()
-    say(run_facts.finding(joined.whole))
+    say(run_facts.finding(facts_of(joined.whole)))
     if left := unswept(joined):
         say(left)
     every = records_of(joined.whole.pairs)
@@ -77,7 +78,7 @@ def show(joined: Together, file: TextIO | None = None) -> None:
 
 def head(m: Member) -> Head:
     """The run's line in the list of those on the page."""
-    told = m.run.environment
+    told, facts = m.run.environment, facts_of(m.run)
     return Head(
         letter=m.letter,
         run_id=m.run.run_id,
@@ -85,9 +86,9 @@ def head(m: Member) -> Head:
         devices=in_words(", ".join(m.devices.values())),
         torch=str(told.get("torch") or ""),
         when=str(told.get("started_utc") or "")[:10],
-        measured=run_facts.measured(m.run),
+        measured=run_facts.measured(facts),
         unfinished=terminal.incomplete(m.run),
-        predicted=without_model(run_facts.predicted(m.run)),
+        predicted=without_model(run_facts.predicted(facts)),
     )
 
 

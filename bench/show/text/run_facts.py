@@ -1,40 +1,27 @@
-"""What a page says beside its pictures: how far to trust the run, what it ran on, and what layers cost in its sweeps."""
+"""The facts of a run in sentences: the finding, a line for each way to run a block, and how far to trust the run.
+
+Terminal, page, index, Markdown, JSON and reproduction.md print these lines as they are.
+"""
 
 from __future__ import annotations
 
-import base64
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.analyse.claims.bottleneck import of_the_host
-from bench.analyse.runs.facts import summarise
-from bench.analyse.runs.rows import Record, records_of
+from bench.analyse.runs.facts import UNMEASURABLE, RunFacts, Tally, Trust, facts_of
+from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.sweeps.designed import Sweep, find
-from bench.analyse.sweeps.kinds import sweep_of_shapes
-from bench.analyse.sweeps.layer_cost import implied
-from bench.show.text import titles
-from bench.show.text.ways import describe, told_apart
-from bench.spec.columns import FAILED, FILES, MEASURED, PREDICTED, STATUSES, TOLD
+from bench.spec.columns import FAILED, MEASURED, PREDICTED, STATUSES, TOLD
 from bench.spec.devices.device_names import in_words, is_cpu, is_predicted
-from bench.spec.format import digits, duration, in_seconds, percent, share
+from bench.spec.format import capital, duration, interval, listed, percent, share, times
 from bench.spec.model.predictions import WORSE, disagreements
 
-MOST_REASONS = 24
-UNMEASURABLE = ("skipped", "unsupported")
-_TABLES = ("p", "m", "r", "o")  # in the order in which they may travel with the page
-_HOST = (
-    ("cpu_model", "CPU"), ("physical_cores", "physical cores"), ("usable_cores", "usable cores"), ("cpu_quota", "CPU quota"),
-    ("memory_bytes", "memory"), ("os", "system"), ("kernel", "system's kernel"), ("machine", "architecture"),
-    ("hypervisor", "virtual machine"), ("governor", "clock governor"), ("transparent_hugepages", "huge pages"),
-)  # fmt: skip
-_VERSIONS = (("torch", "torch"), ("python", "Python"), ("bench_version", "bench"), ("git", "commit"))
-
-Fact = tuple[str, str]
+MOST_REASONS = 2  # why rows were skipped that a line gives; pairs.csv has them all
+MOST_COUNTED = 24  # reasons in the page's table of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,41 +36,114 @@ class Quality:
     ambers: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class LayerCost:
-    """A designed sweep of layers at fixed MACs: what a layer costs of its own, and what part of time that makes from the shallowest to the deepest stack."""
-
-    where: str
-    block: str
-    sweep: str
-    each: str
-    part: str
+def lines(facts: RunFacts) -> list[str]:
+    """The run in sentences: how each way fared, then how far to trust it."""
+    return [*way_lines(facts), *trust_lines(facts)]
 
 
-@dataclass(frozen=True, slots=True)
-class Download:
-    """A table as an address that holds it."""
+def finding(facts: RunFacts) -> str:
+    """In how many cells each device's blocks are faster and slower.
 
-    name: str
-    size: str
-    address: str
-
-
-def finding(run: Run) -> str:
-    """What the speedup picture says, or of a run without blocks what all its pairs do."""
-    rows = records_of(run.pairs)
-    return titles.finding(sweep_of_shapes(rows) or rows) + "."
+    `On cpu separable is faster in 28 and slower in 2 of 30 cells.`
+    """
+    by_device: dict[str, list[Tally]] = {}
+    for t in facts.devices:
+        if t.cells:
+            by_device.setdefault(t.way, []).append(t)
+    return capital("; ".join(_finding(d, some) for d, some in by_device.items()) or "nothing was measured") + "."
 
 
-def quality(run: Run) -> Quality:
-    """The run's quality in words and counts."""
+def _finding(device: str, some: Sequence[Tally]) -> str:
+    blocks = some[0].block if len(some) == 1 else f"{len(some)} blocks"
+    cells, unsure = (sum(getattr(t, name) for t in some) for name in ("cells", "without_interval"))
+    many = f"{cells} cell{'s' if cells != 1 else ''}"
+    if unsure == cells:
+        reads = "read" if len(some) > 1 else "reads"
+        return f"on {in_words(device)} {blocks} {reads} faster in {sum(t.read_faster for t in some)} of {many}, by one process each"
+    verb = "would be" if is_predicted(device) else "are" if len(some) > 1 else "is"
+    faster, slower = (sum(getattr(t, name) for t in some) for name in ("faster", "slower"))
+    return f"on {in_words(device)} {blocks} {verb} faster in {faster} and slower in {slower} of {many}"
+
+
+def way_lines(facts: RunFacts) -> list[str]:
+    """A line for each way to run each block, and one for all in which nothing was measured."""
+    idle = [t for t in facts.ways if not t.cells and not t.failed]
+    told = [_way(t) for t in facts.ways if t.cells or t.failed]
+    if idle:
+        reasons = listed_reasons(reason for t in idle for reason in t.reasons)
+        where = f"{idle[0].way}: {idle[0].block}" if len(idle) == 1 else f"{len(idle)} other ways"
+        told.append(f"{where}: nothing {'predicted' if idle[0].predicted else 'measured'}; {sum(t.skipped for t in idle)} rows skipped: {reasons}")  # fmt: skip
+    return told
+
+
+def _way(t: Tally) -> str:
+    cells = f"of {t.cells} cell{'s' if t.cells != 1 else ''}"
+    verdicts = ((t.faster, "faster"), (t.slower, "slower"), (t.same, "the same"), (t.undecided, "undecided"))
+    counts = [f"{n} {word}" for n, word in verdicts if n]
+    counts += [f"{t.without_interval} without an interval"] if counts and t.without_interval else []
+    cells = f"{listed(counts)} {cells}" if counts else f"{t.read_faster} {cells} read faster, by one process each"
+    achieved = f", {share(t.achieved)} of the MAC ratio {times(t.mac_ratio)}" if t.achieved is not None else ""
+    parts = [f"{cells}; mean speedup {interval(t.mean)}{achieved}"] if t.cells else []
+    parts += [f"{n} {status}" for status, n in (*t.failed.items(), *([("skipped", t.skipped)] if t.skipped else []))]
+    return f"{t.way}: {t.block} {'; '.join(parts)}"
+
+
+def listed_reasons(reasons: Iterable[str]) -> str:
+    """The reasons, each once; of many that the table has them."""
+    each = list(dict.fromkeys(reasons))
+    return "; ".join(each) if len(each) <= MOST_REASONS else "pairs.csv says why"
+
+
+def trust_lines(facts: RunFacts) -> list[str]:
+    """How many rows were measured and how precisely, what disturbed them, and what was predicted."""
+    told = list(_measured_lines(facts.trust)) if facts.trust.measured else []
+    f = facts.forecast
+    if f is not None and f.rows:
+        told.append(f"{_rows(f.rows)} predicted, not measured: a model's times of {listed(f.names)}. Intervals are its error on data left out of its fit.")  # fmt: skip
+    return told or ["Nothing was measured."]
+
+
+def _measured_lines(t: Trust) -> Iterator[str]:
+    fewest, most = t.processes
+    spread = f"{fewest}" if fewest == most else f"{fewest} to {most}"
+    width = (
+        f"median half-width ±{percent(t.median_half_width)}" if math.isfinite(t.median_half_width) else "no intervals"
+    )
+    yield f"{_rows(t.measured)} measured in {spread} process{'es' if most > 1 else ''} each: {width}."
+    yield f"{t.undecided} undecided, {t.imprecise} less precise than the asked ±{percent(t.precision)}, {t.noisy} noisy."
+    if unmeasured := _unmeasured(t):
+        yield unmeasured
+    if t.flagged is not None:
+        yield f"Disturbed samples by the kernel's counters: {percent(t.flagged[0])} of a row's (median), {percent(t.flagged[1])} at most."
+    if t.noise_band is not None:
+        of = "" if t.banded == t.measured else f", known for {_rows(t.banded)}"
+        yield f"Noise band of this machine (bench aa): ±{percent(t.noise_band)}{of}."
+    else:
+        yield "Noise band of this machine: unknown until bench aa has run here."
+    if t.timed_share is not None:
+        over = f" over {t.sessions} sessions" if t.sessions > 1 else ""
+        yield f"{share(t.timed_share)} of {duration(t.wall_s)}{over} went into samples."
+
+
+def _unmeasured(t: Trust) -> str:
+    kinds = (("skipped", UNMEASURABLE), ("failed", FAILED))
+    counts = [f"{_rows(n)} {word}" for word, some in kinds if (n := sum(t.statuses.get(s, 0) for s in some))]
+    return f"{listed(counts)}: pairs.csv says why." if counts else ""
+
+
+def _rows(count: int) -> str:
+    return f"{count} row{'s' if count != 1 else ''}"
+
+
+def quality(run: Run, facts: RunFacts) -> Quality:
+    """The run's quality in sentences and counts."""
     rows = records_of(run.pairs)
     measured = [r for r in rows if r["status"] in MEASURED]
-    counts = Counter(str(r["status"]) for r in rows)
+    counts = facts.trust.statuses
     order = [*STATUSES, *sorted(set(counts) - set(STATUSES))]
     return Quality(
-        sentences=(*_sentences(run, measured), *_foretold(run)),
-        statuses=tuple((s, counts[s]) for s in order if counts[s]),
+        sentences=(*trust_lines(facts), *_model_lines(run, facts)),
+        statuses=tuple((s, counts[s]) for s in order if s in counts),
         skips=_reasons(r["status_detail"] for r in rows if r["status"] in UNMEASURABLE),
         failures=_reasons(r["status_detail"] for r in rows if r["status"] not in (*TOLD, *UNMEASURABLE)),
         notes=_reasons(n for r in measured for n in str(r["quality_notes"] or "").split("; ") if n),
@@ -91,115 +151,54 @@ def quality(run: Run) -> Quality:
     )
 
 
-def _sentences(run: Run, measured: Sequence[Record]) -> Iterator[str]:
-    if not measured:
-        if not predicted(run):
-            yield "Nothing was measured."
+def _model_lines(run: Run, facts: RunFacts) -> Iterator[str]:
+    """Of a run that holds predicted rows: how far off the model was, where it is worse, and where sources disagree."""
+    if facts.forecast is None:
         return
-    summary, many = summarise(run), len(measured)
-    noisy, missed = (sum(r["status"] == "noisy" for r in measured), sum(not r["precision_reached"] for r in measured))
-    processes = sorted({int(r["processes"]) for r in measured if r["processes"]})
-    span = f"{processes[0]} to {processes[-1]}" if len(processes) > 1 else str(processes[0]) if processes else "no"
-    narrow = f"half of their intervals are narrower than ±{percent(summary.median_half_width)}" if math.isfinite(summary.median_half_width) else "one process each gives no interval"  # fmt: skip
-    yield f"{many} pairs were measured, each in {span} fresh process{'' if span == '1' else 'es'}; {narrow}."
-    if not missed and not noisy:
-        yield f"All of them are as precise as asked (±{percent(run.timing.precision)}), and none is noisy."
-    else:
-        yield f"{missed} of them ({share(missed / many)}) are less precise than the asked ±{percent(run.timing.precision)}, and {noisy} ({share(noisy / many)}) are noisy: their notes in the table say why."
-    flagged = sorted(float(r["flagged_share"]) for r in measured if r["flagged_share"] is not None)
-    if flagged:
-        yield f"The kernel's counters flag {percent(flagged[len(flagged) // 2])} of a row's samples as disturbed (median), {percent(flagged[-1])} at the most."
-    bands = sorted(float(r["noise_band"]) for r in measured if r["noise_band"] is not None)
-    if bands:
-        part = (
-            f" It holds for {len(bands)} of the rows: the others have a number of threads that bench aa has not run with."
-            if len(bands) < many
-            else ""
-        )
-        yield f"Noise band of this machine, by blocks against themselves (bench aa): ±{percent(bands[-1])}. What reads within it is no difference.{part}"
-    else:
-        yield "This machine's noise band is not known: no bench aa stood beside this run, so faster and slower rest on the intervals alone."
-    if summary.timed_share is not None:
-        yield f"{share(summary.timed_share)} of {duration(run.wall_s)} went into samples, the rest into starting processes, warming up and looking at the machine."
-    yield "The intervals cover what fresh processes of this one run differ by, minutes apart; another day may differ by more."
+    seen = as_object(run.environment.get("devices"))
+    models = {d: as_object(as_object(seen[d]).get("prediction")) for d in seen if is_predicted(d)}
+    for kind in dict.fromkeys("cpu" if is_cpu(d) else "gpu" for d in models):
+        model = next(m for d, m in models.items() if is_cpu(d) == (kind == "cpu"))
+        if {"time", "speedup"} <= model.keys():
+            time, speedup = (f"x/÷ {math.exp(model[name]):.2f}" for name in ("time", "speedup"))
+            yield f"{kind.upper()}s: 95 % of the model's times lay within {time}, of its speedups within {speedup}, on data left out of its fit."
+        if (slower := float(model.get("host", 1.0))) > 1:
+            yield f"{kind.upper()}s: the host's speed is assumed; intervals allow for a host {slower:.3g} times slower."
+        yield f"{kind.upper()}s: it is less accurate {WORSE[kind]}."
+    names = dict.fromkeys(str(m.get("model") or "model") for m in models.values())
+    if names:
+        yield f"docs/PREDICTION_FIT.md has the errors of {listed(list(names))}, named by the hash of its parameters."
+    for d in models:
+        yield from disagreements(in_words(d), as_object(as_object(seen[d]).get("disagree")))
 
 
-def _foretold(run: Run) -> Iterator[str]:
-    """Of a run that holds predicted pairs: that, how far off the model was where it could be checked, where it is worse, and where sources disagree."""
-    if told := predicted(run):
-        yield told
-    seen = _object(run.environment.get("devices"))
-    kinds = {d: "cpu" if is_cpu(d) else "gpu" for d in seen if is_predicted(d)} if told else {}
-    for kind in dict.fromkeys(kinds.values()):
-        facts = next(_object(_object(seen[d]).get("prediction")) for d, k in kinds.items() if k == kind)
-        if {"time", "speedup"} <= facts.keys():
-            time, speedup = (f"x/÷ {math.exp(facts[name]):.2f}" for name in ("time", "speedup"))
-            yield f"Of {kind.upper()}s 95 % of the model's times lay within {time} of what was measured, and of its speedups within {speedup}, in data that was left out of its fit."
-        if (slower := float(facts.get("host", 1.0))) > 1:
-            yield f"How fast a host submits operators is no figure of a card: it is assumed, and intervals allow for one {slower:.3g} times slower besides."
-        yield f"It is known to be worse {WORSE[kind]}."
-    if kinds:
-        models = dict.fromkeys(str(_object(_object(seen[d]).get("prediction")).get("model") or "model") for d in kinds)
-        yield f"docs/PREDICTION_FIT.md sets it beside what was measured, table by table. A name such as {' or '.join(models)} is a fit's, by the hash of its parameters."
-    for d in kinds:
-        yield from disagreements(in_words(d), _object(_object(seen[d]).get("disagree")))
+def only_predicted(facts: RunFacts) -> bool:
+    """Whether the run holds predicted rows and none that was measured."""
+    return facts.forecast is not None and not facts.trust.measured
 
 
-def only_predicted(run: Run) -> bool:
-    """Whether all that the run tells is a model's word."""
-    return bool(predicted(run)) and not run.pairs["status"].isin(MEASURED).any()
-
-
-def measured(run: Run) -> str:
-    """`28 of 30, 3 of them noisy; 2 skipped`: pairs that were measured, and what became of the others."""
-    counts = Counter(str(s) for s in run.pairs["status"])
-    noisy = f", {counts['noisy']} of them noisy" if counts["noisy"] else ""
-    others = [
-        (sum(counts[s] for s in some), word)
-        for word, some in (("skipped", UNMEASURABLE), ("failed", FAILED), ("predicted", [PREDICTED]))
-    ]
-    rest = "".join(f"; {n} {word}" for n, word in others if n)
-    return f"{sum(counts[s] for s in MEASURED)} of {len(run.pairs)}{noisy}{rest}"
-
-
-def noisy(run: Run) -> str:
-    """`6 of 6 measured rows are noisy` where half of them or more are; nothing otherwise."""
-    counts = Counter(str(s) for s in run.pairs["status"])
-    many, n = sum(counts[s] for s in MEASURED), counts["noisy"]
-    return f"{n} of {many} measured row{'s' if many > 1 else ''} {'are' if n > 1 else 'is'} noisy" if n and 2 * n >= many else ""  # fmt: skip
-
-
-def predicted(run: Run) -> str:
-    """What must be known of a run that holds pairs of predicted devices; nothing of any other."""
-    pairs = run.pairs[[is_predicted(device) for device in run.pairs["device"]]]
-    if not len(pairs):
+def predicted(facts: RunFacts) -> str:
+    """How many rows a model predicted and for what; nothing of a run that was all measured."""
+    f, whole = facts.forecast, "" if facts.trust.measured else "Nothing here was measured: "
+    if f is None:
         return ""
-    told = pairs[pairs["status"] == PREDICTED]
-    rows = told if len(told) else pairs
-    names = ", ".join(dict.fromkeys(str(n) for n in rows["device_name"].fillna(rows["device"].map(in_words))))
-    every = not run.pairs["status"].isin(MEASURED).any()
-    if not len(told):
-        many = "Nothing here was measured: " if every else ""
-        if len(rows) == 1:
-            return f"{many}1 pair of {names} was to be predicted and has no time. Its row says why."
-        return f"{many}{len(rows)} pairs of {names} were to be predicted, and none has a time. Their rows say why."
-    if len(rows) == 1:
-        many = "Nothing here was measured: the only" if every else "1"
-        return f"{many} pair of {names} is a model's word. Its interval is the model's error on data that it was not fitted to, and no verdict counts it as measured."
-    many = "Nothing here was measured: all" if every else f"{len(rows)}"
-    return f"{many} pairs of {names} are a model's word. Their intervals are its error on data that it was not fitted to, and no verdict counts them as measured."
+    if not f.rows:
+        return f"{whole}{_rows(f.asked)} of {listed(f.names)} should be predicted, and none has a time: status_detail says why."
+    return f"{whole}{_rows(f.rows)} of {listed(f.names)} {'is' if f.rows == 1 else 'are'} predicted by a model. Intervals are the model's error; no verdict counts predicted rows as measured."  # fmt: skip
 
 
-def _reasons(texts: Any) -> tuple[tuple[str, int], ...]:
-    """Texts that differ in their numbers alone, counted as one; what is most common first."""
-    alike: dict[str, Counter[str]] = {}
-    for text in texts:
-        said = str(text or "no reason given")
-        alike.setdefault(re.sub(r"(?<!\w)\d+(\.\d+)?", "…", said), Counter())[said] += 1
-    told = [(next(iter(c)) if len(c) == 1 else words, c.total()) for words, c in alike.items()]
-    told.sort(key=lambda one: -one[1])
-    left = sum(n for _, n in told[MOST_REASONS:])
-    return (*told[:MOST_REASONS], *([("other reasons", left)] if left else []))
+def measured(facts: RunFacts) -> str:
+    """`28 of 30, 3 noisy, 2 skipped`: rows that were measured, and what became of the others."""
+    counts = facts.trust.statuses
+    kinds = (("noisy", ("noisy",)), ("skipped", UNMEASURABLE), ("failed", FAILED), ("predicted", (PREDICTED,)))
+    rest = [f"{n} {word}" for word, some in kinds if (n := sum(counts.get(s, 0) for s in some))]
+    return ", ".join([f"{sum(counts.get(s, 0) for s in MEASURED)} of {facts.trust.planned}", *rest])
+
+
+def noisy(facts: RunFacts) -> str:
+    """`6 of 6 measured rows are noisy` where half of them or more are; nothing otherwise."""
+    t = facts.trust
+    return f"{t.noisy} of {t.measured} measured rows noisy" if t.mostly_noisy else ""
 
 
 def made_on(run: Run) -> str:
@@ -207,116 +206,22 @@ def made_on(run: Run) -> str:
     rows = records_of(run.pairs)
     names = dict.fromkeys((str(r["device_name"] or ""), str(r["device"])) for r in rows)
     words = [f"{name} ({device})" if name else device for name, device in names]
-    torch = None if only_predicted(run) else run.environment.get("torch")
+    torch = None if only_predicted(facts_of(run)) else run.environment.get("torch")
     return ", ".join(filter(None, [*words, f"torch {torch}" if torch else "", str(run.environment.get("started_utc") or "")[:10]]))  # fmt: skip
 
 
-def machine(run: Run) -> tuple[tuple[Fact, ...], tuple[tuple[str, tuple[Fact, ...]], ...]]:
-    """The facts about machine and versions; then, by device, what torch said of itself there."""
-    told = run.environment
-    host = _object(told.get("host"))
-    facts = [(label, _plain(key, host.get(key))) for key, label in _HOST]
-    facts += [(label, _plain(key, told.get(key))) for key, label in _VERSIONS]
-    facts.append(("started (UTC)", str(told.get("started_utc") or "")))
-    devices = []
-    for name, seen in ((n, _object(v)) for n, v in _object(told.get("devices")).items()):
-        facts.append((f"device {name}", str(seen.get("name") or "unknown")))
-        if is_predicted(name):
-            continue  # what torch said is of this host
-        more = [(str(k), str(v)) for part in ("switches", "properties") for k, v in _object(seen.get(part)).items()]
-        more += [("instructions", str(seen["cpu_capability"]))] if seen.get("cpu_capability") else []
-        more += [("parallel", " ".join(str(line).split())) for line in seen.get("torch_parallel") or ()]
-        devices.append((str(name), tuple(more)))
-    for where, variables in (
-        (n, _object(v)) for n, v in _object(told.get("worker_environment")).items() if not n.startswith("predicted ")
-    ):
-        devices.append((f"worker's environment: {where}", tuple((str(k), str(v)) for k, v in variables.items())))
-    return tuple(f for f in facts if f[1]), tuple(d for d in devices if d[1])
-
-
-def _object(value: Any) -> dict[str, Any]:
-    """What should be an object of environment.json; nothing where someone's hand made it something else."""
+def as_object(value: Any) -> dict[str, Any]:
+    """What should be an object of environment.json; an empty one where someone's hand made it something else."""
     return value if isinstance(value, dict) else {}
 
 
-def _plain(key: str, value: Any) -> str:
-    if value is None:
-        return ""
-    if key == "memory_bytes":
-        return f"{digits(value / (1 << 30), 3)} GiB" if isinstance(value, int | float) else str(value)
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
-
-
-def config_of(run: Run) -> str:
-    """The config as it was run; nothing where it was not kept."""
-    path = run.folder / "config.yaml"
-    return path.read_text(encoding="utf-8") if path.is_file() else ""
-
-
-def layers_of_host(run: Run) -> str:
-    """What is to be known of a layer's time on a predicted accelerator: how much of it is the host's, which is assumed."""
-    arms = records_of(run.measurements)
-    swept = {p.arm_id for s in find(arms) if s.grows == "layers" for p in s.points}
-    said = of_the_host([a for a in arms if a["arm_id"] in swept])
-    return f"Of what was predicted {said}. A layer with its norm and activation is three operators" if said else ""
-
-
-def layer_costs(run: Run) -> tuple[LayerCost, ...]:
-    """What each sweep of layers at fixed MACs says of a layer's own cost."""
-    sweeps = [s for s in find(records_of(run.measurements)) if s.grows == "layers"]
-    places = list(dict.fromkeys(s.place for s in sweeps))
-    where = told_apart(places) if len(places) > 1 else {p: p.label for p in places}
-    kernels = len({s.kernel for s in sweeps}) > 1
-    return tuple(_cost(s, where[s.place], f", kernel {s.kernel}" if kernels else "") for s in sweeps)
-
-
-def _cost(sweep: Sweep, where: str, kernel: str) -> LayerCost:
-    line = implied(sweep)
-    each, rest, counts = line.each, line.constant.value, sweep.counts()
-    low_high = f" [{in_seconds(each.low, 3)}, {in_seconds(each.high, 3)}]" if each.low is not None and each.high is not None else ""  # fmt: skip
-
-    def part(layers: float) -> str:
-        own = each.value * layers
-        return f"{share(own / (own + rest))} ({layers:.0f} layer{'s' if layers != 1 else ''})"
-
-    known = all(each.value * c + rest > 0 for c in counts)
-    return LayerCost(
-        where, sweep.block, describe(sweep) + kernel, f"{in_seconds(each.value, 3)}{low_high}",
-        f"{part(float(counts[0]))} to {part(float(counts[-1]))}" if known else "",
-    )  # fmt: skip
-
-
-def side_by_side(runs: Sequence[Run]) -> list[tuple[str, tuple[str, ...]]]:
-    """The facts about machine and versions that at least one run tells, with each run's word for it, or none."""
-    told = [dict(machine(run)[0]) for run in runs]
-    names = dict.fromkeys(name for facts in told for name in facts)
-    return [(name, tuple(facts.get(name, "") for facts in told)) for name in names]
-
-
-def download(name: str, held: bytes) -> Download:
-    """A CSV file as an address that holds it."""
-    address = "data:text/csv;charset=utf-8;base64," + base64.b64encode(held).decode()
-    return Download(name, f"{max(1, round(len(held) / 1000))} kB", address)
-
-
-def downloads(runs: Sequence[tuple[str, Run]], room: int) -> tuple[tuple[Download, ...], tuple[str, ...]]:
-    """The tables as addresses of at most `room` letters together, and the names of those that are too large.
-
-    Each run comes with what its files' names begin with. All runs' pairs.csv come first, and their samples are always too many;
-    of a run that was only predicted there are none.
-    """
-    fits, left = [], []
-    for name, begins, run in ((FILES[k], begins, run) for k in _TABLES for begins, run in runs):
-        path = run.folder / name
-        if not path.is_file():
-            continue
-        one = download(begins + name, path.read_bytes())
-        if len(one.address) <= room:
-            room -= len(one.address)
-            fits.append(one)
-        else:
-            left.append(begins + name)
-    left += [
-        begins + FILES["s"] for begins, run in runs if (run.folder / FILES["s"]).is_file() and not only_predicted(run)
-    ]
-    return tuple(fits), tuple(left)
+def _reasons(texts: Any) -> tuple[tuple[str, int], ...]:
+    """Texts that differ in their numbers alone, counted as one; what is most common first."""
+    alike: dict[str, Counter[str]] = {}
+    for text in texts:
+        reason = str(text or "no reason given")
+        alike.setdefault(re.sub(r"(?<!\w)\d+(\.\d+)?", "…", reason), Counter())[reason] += 1
+    counted = [(next(iter(c)) if len(c) == 1 else words, c.total()) for words, c in alike.items()]
+    counted.sort(key=lambda one: -one[1])
+    left = sum(n for _, n in counted[MOST_COUNTED:])
+    return (*counted[:MOST_COUNTED], *([("other reasons", left)] if left else []))

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
-from bench.analyse.runs.facts import sentences, summarise
+from bench.analyse.runs.facts import facts_of
 from bench.analyse.runs.row_quality import LESS_PRECISE, is_less_precise, is_noisy
 from bench.analyse.runs.rows import SERIES, Record, place_label, records_of
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.stats.row_verdict import EQUIVALENCE_MARGIN
+from bench.show.text import run_facts
 from bench.spec.columns import FAILED, MEASURED, PREDICTED, TOLD
 from bench.spec.devices.device_names import is_predicted
 from bench.spec.format import digits, percent, times
@@ -120,7 +121,7 @@ def show(run: Run, file: TextIO | None = None) -> None:
     if tables:
         console.print()
     left = incomplete(run)
-    for line in [*([left] if left else []), *sentences(summarise(run))]:
+    for line in [*([left] if left else []), *run_facts.lines(facts_of(run))]:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
-from bench.analyse.runs.facts import Tally, promises, tally
+from bench.analyse.runs.facts import FEWER_MACS, tally
 from bench.analyse.runs.rows import Record
 from bench.show.text.ways import ways
 from bench.spec.columns import TOLD
@@ -19,82 +18,6 @@ MOST_BLOCKS = 4
 LEAST = 0.001  # a share that is written out
 ALONE = ", with one process each and so no interval"
 MOST_DELIVERING = 2  # devices of which a title says the share of the promise, and each way to run the block
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """The rows of a block that were run alike."""
-
-    words: str
-    tally: Tally
-
-
-def finding(rows: Sequence[Record]) -> str:
-    """Where each block won on each device, and what share of a lone block's promise arrived, of rows of pairs.csv."""
-    parts = {d: blocks for d, mine in _by(rows, "device").items() if (blocks := _blocks(mine))}
-    if not parts:
-        return "Nothing was measured"
-    said: list[str] = []
-    before: tuple[list[str], str] | None = None
-    for d, blocks in parts.items():
-        beginning = (list(blocks), _verb(next(iter(blocks.values())), is_predicted(d)))
-        said.append(_at(d, len(parts)) + _finding(blocks, len(parts), is_predicted(d), beginning == before))
-        before = beginning
-    return capital("; ".join(said))
-
-
-def _finding(blocks: dict[str, list[_Part]], devices: int, predicted: bool, again: bool) -> str:
-    """`again`: the device before had the same blocks and verb, so that both go unsaid of a lone block."""
-    words: list[str] = []
-    again = again and len(blocks) == 1
-    for block, parts in blocks.items():
-        reads = _bare(parts)
-        named = "" if again else f"{block} " if words else f"{block} {_verb(parts, predicted)} "
-        words.append(f"{named}in {_counts(parts, reads, not words, devices > MOST_DELIVERING)}")
-        words[-1] += "" if reads else _others(parts)
-        if len(blocks) == 1 and reads:
-            words[0] += ALONE
-    commas = any(len(parts) > 1 for parts in blocks.values()) or any(", " in w for w in words)
-    text = ("; " if commas else ", ").join(words)
-    parts = next(iter(blocks.values()))
-    if len(blocks) == 1 and devices <= MOST_DELIVERING and promises(_largest(parts)):
-        arrived = _spread(_main(parts), lambda p: _delivered(p.tally), lambda p: p.tally.delivered, _alike(parts))
-        alone = "; it would deliver" if predicted else "; it delivers"
-        among = ", and would deliver" if predicted else ", delivering"
-        text += f"{alone if devices == 1 else among} {arrived} of {'it' if again else 'the promised ratio'}"
-    return text
-
-
-def _verb(parts: Sequence[_Part], predicted: bool) -> str:
-    return "would be faster" if predicted else "reads faster" if _bare(parts) else "is faster"
-
-
-def _bare(parts: Sequence[_Part]) -> bool:
-    """Whether one process each measured all cells, so that none has an interval."""
-    return all(p.tally.unsure == p.tally.measured for p in parts)
-
-
-def _others(parts: Sequence[_Part]) -> str:
-    """In how many cells the block is slower, unless it is faster in all, and how many the model's error leaves undecided."""
-    total = sum(p.tally.measured for p in parts)
-
-    def counted(each: Sequence[int]) -> str:
-        if len(parts) == 1 or _alike(parts) or not any(each):
-            return str(sum(each) or "none")
-        alike = len({(p.tally.measured, n) for p, n in zip(parts, each, strict=True)}) == 1
-        return f"{each[0]} each" if alike else f"{sum(each)} of all {total}"
-
-    lost, left = [p.tally.slower for p in parts], [p.tally.undecided * p.tally.predicted for p in parts]
-    slower = f", slower in {counted(lost)}" if sum(p.tally.faster for p in parts) < total else ""
-    return slower + (f", undecided within the model's error in {counted(left)}" if any(left) else "")
-
-
-def _delivered(t: Tally) -> str:
-    """The share of the promise that arrived; of what was predicted with the model's error."""
-    if not t.predicted or not math.isfinite(t.mean.half_width):
-        return share(t.delivered)
-    low, high = (math.exp(end) / t.promised for end in (t.mean.low, t.mean.high))
-    return f"{share(t.delivered)} [{low * 100:.0f}, {high * 100:.0f}]"
 
 
 def _give_or_take(rows: Sequence[Record]) -> str:
@@ -145,12 +68,20 @@ def speedup(rows: Sequence[Record]) -> str:
 
 def devices(rows: Sequence[Record]) -> str:
     """The geometric mean of each block's speedups on each device, from the least to the most of the ways to run it."""
-    said = _as_fast(rows, lambda some: _range([math.exp(p.tally.mean.mean) for p in _main(_parts(some))], _against_1))
+    said = _as_fast(rows, lambda some: _range(_means(some), _against_1))
     cells = {
         d: {(r["c_in"], r["c_out"], r["kernel"], r["block"]) for r in mine} for d, mine in _by(rows, "device").items()
     }
     own = ", each over its own cells" if len({frozenset(c) for c in cells.values()}) > 1 else ""
     return f"By geometric mean {said[0].lower()}{said[1:]}{own}"
+
+
+def _means(rows: Sequence[Record]) -> list[float]:
+    """The geometric mean speedup of each way to run a block."""
+    groups: dict[str, list[Record]] = {}
+    for words, r in zip(ways(rows), rows, strict=True):
+        groups.setdefault(words, []).append(r)
+    return [math.exp(tally(some, words).mean.mean) for words, some in groups.items()]
 
 
 def _as_fast(rows: Sequence[Record], word: Callable[[Sequence[Record]], str]) -> str:
@@ -186,28 +117,14 @@ def _against_1(ratio: float) -> str:
 
 
 def delivery(rows: Sequence[Record]) -> str:
-    """What share of each block's promise arrived on each device, and from which to which share single cells range."""
-    devices = _by([r for r in rows if r["status"] in TOLD and r["speedup"] is not None], "device")
-    words, of = [], []
-    for device, mine in devices.items():
-        for block, parts in _blocks(mine).items():
-            if not promises(_largest(parts)):
-                continue
-            arrived = _spread(_main(parts), lambda p: _delivered(p.tally), lambda p: p.tally.delivered)
-            promised = {times(p.tally.promised) for p in _main(parts)}
-            what = f"the promised {promised.pop()}" if len(promised) == 1 else "what was promised"
-            cells = [
-                float(r["delivered_share"]) for r in mine if r["block"] == block and r["delivered_share"] is not None
-            ]
-            single = f" (single cells {_range(cells, share)})" if len(cells) > 1 else ""
-            delivers = "would deliver" if is_predicted(device) else "delivers"
-            words.append(f"{_at(device, len(devices))}{block} {delivers} {arrived} of {what}{single}")
-            of.append([r for r in mine if r["block"] == block])
-    return (
-        capital(joined(words, of, lambda some: ALONE if _reads(some) else ""))
-        if words
-        else "No block promises fewer multiplications than its baseline"
-    )
+    """From which to which share of the MAC ratio each block achieves over its cells."""
+    told = [r for r in rows if r["status"] in TOLD and r["delivered_share"] is not None and r["mac_ratio"] > FEWER_MACS]
+    if not told:
+        return "No block has fewer MACs than its baseline"
+    blocks = _by(told, "block")
+    what = next(iter(blocks)) if len(blocks) == 1 else f"{len(blocks)} blocks"
+    would = "would achieve" if verb(told) == "would be" else "achieves" if len(blocks) == 1 else "achieve"
+    return capital(f"{what} {would} {_range([float(r['delivered_share']) for r in told], share)} of the MAC ratio")
 
 
 def throughput(rows: Sequence[Record], blocks: Sequence[str]) -> str:
@@ -264,68 +181,6 @@ def _by(rows: Sequence[Record], name: str) -> dict[str, list[Record]]:
     for r in rows:
         groups.setdefault(str(r[name]), []).append(r)
     return groups
-
-
-def _blocks(rows: Sequence[Record]) -> dict[str, list[_Part]]:
-    """Of each block with measured or predicted rows on this device, those that were run alike together."""
-    measured = [r for r in rows if r["status"] in TOLD and r["speedup"] is not None]
-    return {block: _parts(mine) for block, mine in _by(measured, "block").items()}
-
-
-def _parts(rows: Sequence[Record]) -> list[_Part]:
-    groups: dict[str, list[Record]] = {}
-    for words, r in zip(ways(rows), rows, strict=True):
-        groups.setdefault(words, []).append(r)
-    return [_Part(words, tally(some, words)) for words, some in groups.items()]
-
-
-def _largest(parts: Sequence[_Part]) -> Tally:
-    return max((p.tally for p in parts), key=lambda t: t.measured)
-
-
-def _main(parts: Sequence[_Part]) -> list[_Part]:
-    """What a title speaks of: the parts with at least half as many cells as the largest."""
-    return [p for p in parts if 2 * p.tally.measured >= _largest(parts).measured]
-
-
-def _won(part: _Part, reads: bool = False) -> int:
-    return part.tally.read_faster if reads else part.tally.faster
-
-
-def _alike(parts: Sequence[_Part], reads: bool = False) -> bool:
-    """Whether the block wins every cell or none, so that to count all parts as one hides nothing."""
-    return sum(_won(p, reads) for p in parts) in (0, sum(p.tally.measured for p in parts))
-
-
-def _counts(parts: Sequence[_Part], reads: bool, first: bool, brief: bool = False) -> str:
-    """`9 of 12 cells (1 thread) and 7 of 12 (2 threads), and in 8 of 8 others`; `brief`, `7 of 12 to 9 of 12 cells`."""
-    total, won = sum(p.tally.measured for p in parts), sum(_won(p, reads) for p in parts)
-    cells = f" cell{'s' if total != 1 else ''}" if first else ""
-    if len(parts) == 1 or _alike(parts, reads):
-        return f"{won} of {total}{cells}"
-    main = _main(parts)
-    if brief:
-        counted = [(_won(p, reads) / p.tally.measured, f"{_won(p, reads)} of {p.tally.measured}") for p in main]
-        least, most = min(counted)[1], max(counted)[1]
-        return f"{least}{'' if least == most else f' to {most}'}{cells}{' each' if least == most and len(main) > 1 else ''}"
-    said = _spread(main, lambda p: f"{_won(p, reads)} of {p.tally.measured}", lambda p: _won(p, reads) / p.tally.measured, unit=cells)  # fmt: skip
-    rest = [p for p in parts if p not in main]
-    others = f", and in {sum(_won(p, reads) for p in rest)} of {sum(p.tally.measured for p in rest)} others"
-    return said + (others if rest else "")
-
-
-def _spread(parts: Sequence[_Part], word: Callable[[_Part], str], value: Callable[[_Part], float], named: bool = True, unit: str = "") -> str:  # fmt: skip
-    """Each part's word and how it was run; of more than MOST_NAMED parts the least and the most; once where all are alike."""
-    several = len(parts) > MOST_NAMED
-    some = [min(parts, key=value), max(parts, key=value)] if several else list(parts)
-    told = [word(p) for p in some]
-    if len(set(told)) == 1 < len(parts):
-        all_of = f"in each of {len(parts)} ways to run it" if several else f"each ({listed([p.words for p in parts])})"
-        return f"{told[0]}{unit} {all_of}" if unit else told[0]
-    told[0] += unit
-    if named:
-        told = [f"{text} ({p.words})" if p.words else text for text, p in zip(told, some, strict=True)]
-    return " to ".join(told) if several else listed(told)
 
 
 def _range(values: Sequence[float], word: Callable[[float], str]) -> str:

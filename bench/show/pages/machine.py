@@ -1,0 +1,66 @@
+"""What a page says of the machine: hardware, versions, what torch says of each device, and the config as it was run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bench.analyse.runs.run_folder import Run
+from bench.show.text.run_facts import as_object
+from bench.spec.devices.device_names import is_predicted
+from bench.spec.format import digits
+
+_HOST = (
+    ("cpu_model", "CPU"), ("physical_cores", "physical cores"), ("usable_cores", "usable cores"), ("cpu_quota", "CPU quota"),
+    ("memory_bytes", "memory"), ("os", "system"), ("kernel", "system's kernel"), ("machine", "architecture"),
+    ("hypervisor", "virtual machine"), ("governor", "clock governor"), ("transparent_hugepages", "huge pages"),
+)  # fmt: skip
+_VERSIONS = (("torch", "torch"), ("python", "Python"), ("bench_version", "bench"), ("git", "commit"))
+
+Fact = tuple[str, str]
+
+
+def machine(run: Run) -> tuple[tuple[Fact, ...], tuple[tuple[str, tuple[Fact, ...]], ...]]:
+    """The facts about machine and versions; then, by device, what torch said of itself there."""
+    told = run.environment
+    host = as_object(told.get("host"))
+    facts = [(label, _plain(key, host.get(key))) for key, label in _HOST]
+    facts += [(label, _plain(key, told.get(key))) for key, label in _VERSIONS]
+    facts.append(("started (UTC)", str(told.get("started_utc") or "")))
+    devices = []
+    for name, seen in ((n, as_object(v)) for n, v in as_object(told.get("devices")).items()):
+        facts.append((f"device {name}", str(seen.get("name") or "unknown")))
+        if is_predicted(name):
+            continue  # what torch said is of this host
+        more = [(str(k), str(v)) for part in ("switches", "properties") for k, v in as_object(seen.get(part)).items()]
+        more += [("instructions", str(seen["cpu_capability"]))] if seen.get("cpu_capability") else []
+        more += [("parallel", " ".join(str(line).split())) for line in seen.get("torch_parallel") or ()]
+        devices.append((str(name), tuple(more)))
+    for where, variables in (
+        (n, as_object(v))
+        for n, v in as_object(told.get("worker_environment")).items()
+        if not n.startswith("predicted ")
+    ):
+        devices.append((f"worker's environment: {where}", tuple((str(k), str(v)) for k, v in variables.items())))
+    return tuple(f for f in facts if f[1]), tuple(d for d in devices if d[1])
+
+
+def _plain(key: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if key == "memory_bytes":
+        return f"{digits(value / (1 << 30), 3)} GiB" if isinstance(value, int | float) else str(value)
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def config_of(run: Run) -> str:
+    """The config as it was run; nothing where it was not kept."""
+    path = run.folder / "config.yaml"
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+def side_by_side(runs: Sequence[Run]) -> list[tuple[str, tuple[str, ...]]]:
+    """The facts about machine and versions that at least one run tells, with each run's word for it, or none."""
+    told = [dict(machine(run)[0]) for run in runs]
+    names = dict.fromkeys(name for facts in told for name in facts)
+    return [(name, tuple(facts.get(name, "") for facts in told)) for name in names]

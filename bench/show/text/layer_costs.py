@@ -1,0 +1,57 @@
+"""What a layer costs of its own, as a table, from the sweeps of layers at fixed MACs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bench.analyse.claims.bottleneck import of_the_host
+from bench.analyse.runs.rows import records_of
+from bench.analyse.runs.run_folder import Run
+from bench.analyse.sweeps.designed import Sweep, find
+from bench.analyse.sweeps.layer_cost import implied
+from bench.show.text.ways import describe, told_apart
+from bench.spec.format import in_seconds, share
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCost:
+    """A designed sweep of layers at fixed MACs: what a layer costs of its own, and what part of time that makes from the shallowest to the deepest stack."""
+
+    where: str
+    block: str
+    sweep: str
+    each: str
+    part: str
+
+
+def layers_of_host(run: Run) -> str:
+    """What is to be known of a layer's time on a predicted accelerator: how much of it is the host's, which is assumed."""
+    arms = records_of(run.measurements)
+    swept = {p.arm_id for s in find(arms) if s.grows == "layers" for p in s.points}
+    said = of_the_host([a for a in arms if a["arm_id"] in swept])
+    return f"Of what was predicted {said}. A layer with its norm and activation is three operators" if said else ""
+
+
+def layer_costs(run: Run) -> tuple[LayerCost, ...]:
+    """What each sweep of layers at fixed MACs says of a layer's own cost."""
+    sweeps = [s for s in find(records_of(run.measurements)) if s.grows == "layers"]
+    places = list(dict.fromkeys(s.place for s in sweeps))
+    where = told_apart(places) if len(places) > 1 else {p: p.label for p in places}
+    kernels = len({s.kernel for s in sweeps}) > 1
+    return tuple(_cost(s, where[s.place], f", kernel {s.kernel}" if kernels else "") for s in sweeps)
+
+
+def _cost(sweep: Sweep, where: str, kernel: str) -> LayerCost:
+    line = implied(sweep)
+    each, rest, counts = line.each, line.constant.value, sweep.counts()
+    low_high = f" [{in_seconds(each.low, 3)}, {in_seconds(each.high, 3)}]" if each.low is not None and each.high is not None else ""  # fmt: skip
+
+    def part(layers: float) -> str:
+        own = each.value * layers
+        return f"{share(own / (own + rest))} ({layers:.0f} layer{'s' if layers != 1 else ''})"
+
+    known = all(each.value * c + rest > 0 for c in counts)
+    return LayerCost(
+        where, sweep.block, describe(sweep) + kernel, f"{in_seconds(each.value, 3)}{low_high}",
+        f"{part(float(counts[0]))} to {part(float(counts[-1]))}" if known else "",
+    )  # fmt: skip
