@@ -139,7 +139,7 @@ def text(run: Run, found: Verdicts, pictures: Iterable[Path]) -> str:
         shown = {p for s in sections for p in s.pictures}
         fitting = one.pictures if one.device in ("", *kinds) else ()
         sections.append(_section(run, one, found, tuple(p for p in fitting if p in drawn and p not in shown)))
-    missing = sorted({"CPU", "GPU"} - measured) if measured else ()
+    missing = [kind for kind in ("GPU", "CPU") if kind not in measured]
     words = WORDS | FORETOLD if run_facts.only_predicted(facts) else WORDS
     return str(_template().render(
         made_on=run_facts.made_on(run),

@@ -66,14 +66,18 @@ def _finding(device: str, some: Sequence[Tally]) -> str:
 
 
 def way_lines(facts: RunFacts) -> list[str]:
-    """A line for each way to run each block, and one for all in which nothing was measured."""
+    """A line for each way to run each block, and one for all in which nothing was measured or predicted."""
     idle = [t for t in facts.ways if not t.cells and not t.failed]
-    told = [_way(t) for t in facts.ways if t.cells or t.failed]
-    if idle:
-        reasons = listed_reasons(reason for t in idle for reason in t.reasons)
-        where = f"{idle[0].way}: {idle[0].block}" if len(idle) == 1 else f"{len(idle)} other ways"
-        told.append(f"{where}: nothing {'predicted' if idle[0].predicted else 'measured'}; {sum(t.skipped for t in idle)} rows skipped: {reasons}")  # fmt: skip
-    return told
+    lines = [_way(t) for t in facts.ways if t not in idle]
+    for verb, some in (
+        ("measured", [t for t in idle if not t.predicted]),
+        ("predicted", [t for t in idle if t.predicted]),
+    ):
+        if some:
+            ways = f"{some[0].way}: {some[0].block}" if len(some) == 1 else f"{len(some)} other ways"
+            reasons = listed_reasons(reason for t in some for reason in t.reasons)
+            lines.append(f"{ways}: nothing {verb}; {_rows(sum(t.skipped for t in some))} skipped: {reasons}")
+    return lines
 
 
 def _way(t: Tally) -> str:
@@ -83,7 +87,8 @@ def _way(t: Tally) -> str:
     counts += [f"{t.without_interval} without an interval"] if counts and t.without_interval else []
     cells = f"{listed(counts)} {cells}" if counts else f"{t.read_faster} {cells} read faster, by one process each"
     achieved = f", {share(t.achieved)} of the MAC ratio {times(t.mac_ratio)}" if t.achieved is not None else ""
-    parts = [f"{cells}; mean speedup {interval(t.mean)}{achieved}"] if t.cells else []
+    mean = "predicted mean speedup" if t.predicted else "mean speedup"
+    parts = [f"{cells}; {mean} {interval(t.mean)}{achieved}"] if t.cells else []
     parts += [f"{n} {status}" for status, n in (*t.failed.items(), *([("skipped", t.skipped)] if t.skipped else []))]
     return f"{t.way}: {t.block} {'; '.join(parts)}"
 

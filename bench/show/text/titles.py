@@ -124,7 +124,11 @@ def delivery(rows: Sequence[Record]) -> str:
     blocks = _by(told, "block")
     what = next(iter(blocks)) if len(blocks) == 1 else f"{len(blocks)} blocks"
     would = "would achieve" if verb(told) == "would be" else "achieves" if len(blocks) == 1 else "achieve"
-    return capital(f"{what} {would} {_range([float(r['delivered_share']) for r in told], share)} of the MAC ratio")
+    devices = {str(r["device"]) for r in told}
+    where = _at(next(iter(devices)), 1) if len(devices) == 1 else "predicted: " if verb(told) == "would be" else ""
+    return capital(
+        f"{where}{what} {would} {_range([float(r['delivered_share']) for r in told], share)} of the MAC ratio"
+    )
 
 
 def throughput(rows: Sequence[Record], blocks: Sequence[str]) -> str:
