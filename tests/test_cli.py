@@ -364,7 +364,7 @@ def test_a_plan_that_a_guess_leaves_empty_is_no_mistake_as_the_run_may_measure_i
     (tmp_path / "x.yaml").write_text(CONFIG)
     status, out, err = bench("plan", tmp_path / "x.yaml", "--set", "visit_seconds=1e-9")
     assert (status, err) == (0, "")
-    assert out.endswith("time: none by the guessed speed; bench run measures it first and may skip less\n")
+    assert out.endswith("time: none by the guessed speed; bench run measures the speed first and may skip less\n")
 
 
 def test_an_aa_test_of_skipped_pairs_alone_says_why(bench, tmp_path, monkeypatch):

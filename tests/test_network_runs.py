@@ -51,7 +51,7 @@ def test_networks_are_planned_by_size_and_batch_alone():
         f"a/{size}px{batch}-nchw-cpu-1t" for size in ("32", "64x96") for batch in ("", "-b8")
     ]
     assert plan.trials[0].arms[1].arm_id == "a/32px-nchw-cpu-1t/mobilenet_v1(width 0.5)"
-    assert plan.notes == ("a: networks have kernel, depth of their own; the values given are left out",)
+    assert plan.notes == ("a: networks fix kernel, depth themselves; the given values are not used",)
     cost = plan.trials[1].cost(plan.trials[1].arms[2])
     assert cost.output == (8, 1000)
 

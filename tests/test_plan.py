@@ -139,7 +139,7 @@ def test_cpu_axes_are_one_value_elsewhere_and_a_note_says_so():
     plan = planned(devices=("cpu", "cuda:1"), threads=[1, 2], waiting=["default", "passive"])
     assert [t.surroundings.device for t in plan.trials] == ["cpu"] * 4 + ["cuda:1"]
     assert plan.trials[-1].surroundings == Surroundings("cuda:1", 2, "retain", "default")
-    assert plan.notes == ("a on cuda:1: threads, waiting shape a CPU's time alone; one value is kept",)
+    assert plan.notes == ("a on cuda:1: threads, waiting affect only a CPU's time; one value is used",)
 
 
 def test_devices_count_towards_the_most_trials():
@@ -260,7 +260,7 @@ def test_training_stands_apart_in_the_theory_as_it_costs_three_times_as_much():
     text = plan_text.text(conf, make(conf, ["cpu"], 2))
     assert "c64-k3-28px                1    28.9 M" in text
     assert "c64-k3-28px-training       1    86.7 M" in text
-    assert "promise" not in text  # nothing is compared
+    assert "mac_ratio" not in text  # nothing is compared
 
 
 def test_a_plan_of_skips_alone_says_so():

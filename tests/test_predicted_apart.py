@@ -288,4 +288,4 @@ def test_a_plan_says_what_is_measured_and_what_is_predicted():
     both, foretold = (plan_text.text(config, planning.make(config, d, 2)) for d in (["cpu", "sim:t4"], ["sim:t4"]))
     assert both.startswith("p on cpu, predicted t4: 1 trial to measure and 1 trial to predict, 4 arms\n")
     assert foretold.startswith("p on predicted t4: 1 trial to predict, 2 arms\n")
-    assert foretold.splitlines()[-1].endswith("each trial is looked at once, in virtual time")
+    assert foretold.splitlines()[-1].endswith("minutes, as each trial is predicted once")

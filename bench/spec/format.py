@@ -1,10 +1,11 @@
-"""Numbers as people write them: so many significant digits, never an exponent, and times in the unit that suits them."""
+"""How numbers, times, ratios, shares, counts, lists and columns of text are written, everywhere in the program."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import Literal
 
 from bench.spec.interval import Interval
 
@@ -13,12 +14,12 @@ _NOTHING = 1e-15  # s: less is what rounding left
 
 
 def digits(value: float, most: int) -> str:
-    """`most` significant digits without zeros at the end: 730, 0.99, 1010, 0.000012; inf and nan by their names."""
+    """`most` significant digits without trailing zeros or exponent: 730, 0.99, 1010, 0.000012; also inf and nan."""
     return format(Decimal(f"{value:.{most}g}"), "f") if math.isfinite(value) else str(value)
 
 
 def unit_of(seconds: float, most: int) -> tuple[str, float]:
-    """The unit in which a time rounded to so many digits is at least 1, with its seconds; of less than 1 ps that."""
+    """The largest unit in which a time, rounded to `most` digits, is at least 1 (or ps), with its seconds."""
     rounded = abs(float(f"{seconds:.{most}g}"))
     return next((unit for unit in _UNITS if rounded >= unit[1]), _UNITS[-1])
 
@@ -31,9 +32,31 @@ def in_seconds(value: float, most: int = 6) -> str:
     return f"{digits(value / size, most)} {unit}"
 
 
-def listed(names: Sequence[str]) -> str:
-    """`MACs`, `MACs and layers`, `MACs, activations and layers`."""
-    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+def with_prefix(value: float, most: int) -> str:
+    """452160 -> '452 k', 3.66e6 -> '3.66 M', with at most `most` digits."""
+    rounded = float(f"{value:.{most}g}")
+    prefix, size = next((p for p in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)) if rounded >= p[1]), ("", 1.0))
+    return f"{digits(value / size, most)} {prefix}".rstrip()
+
+
+def in_bytes(size: int, unit: Literal["MiB", "GiB"]) -> str:
+    """Bytes in binary units with three digits: '3.5 GiB'."""
+    return f"{digits(size / {'MiB': 1 << 20, 'GiB': 1 << 30}[unit], 3)} {unit}"
+
+
+def listed(names: Sequence[str], last: str = "and") -> str:
+    """`MACs`, `MACs and layers`, `MACs, activations and layers`; with another word before the `last`."""
+    return f" {last} ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def aligned(rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
+    """Rows of cells as lines of equal columns, the first `left` of them to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    cells = [
+        [c.ljust(w) if i < left else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
+        for row in rows
+    ]
+    return ["  ".join(row) for row in cells]
 
 
 def capital(text: str) -> str:
@@ -42,34 +65,35 @@ def capital(text: str) -> str:
 
 
 def times(ratio: float, half_width: float = 0.05, lines: Sequence[float] = ()) -> str:
-    """A ratio with the digits that its half-width (of its logarithm) justifies: 4.1x, 0.85x, 12x; beside a line by `apart` and `marked`."""
+    """A ratio with the digits that the half-width of its logarithm justifies: 4.1x, 0.85x, 12x; `lines` as in `apart`."""
     return f"{marked(ratio, lines, apart((ratio,), lines, _decimals(ratio, half_width)))}x"
 
 
 def _decimals(ratio: float, half_width: float) -> int:
-    """At most two, or three below 0.1, and as many as show the first digit of the interval's half-width."""
+    """Enough decimals for the first digit of the interval's half-width, at most two, or three below 0.1."""
     spread = ratio * min(half_width, 0.3) if 0 < half_width < math.inf else ratio * 0.05
     return min(2 if ratio >= 0.1 else 3, max(0, -math.floor(math.log10(spread))))
 
 
 def interval(log: Interval) -> str:
-    """exp of a log interval in words: `4.1x [3.8, 4.4]`, or the value alone where there is no interval; 1x is what it is held against."""
+    """exp of a log interval: `4.1x [3.8, 4.4]`, or the value alone where there is no interval; 1x is its line."""
     if not math.isfinite(log.half_width):
         return times(math.exp(log.mean), lines=(1.0,))
     return spanned(math.exp(log.mean), math.exp(log.low), math.exp(log.high), log.half_width, (1.0,))
 
 
 def spanned(ratio: float, low: float, high: float, half_width: float, lines: Sequence[float] = ()) -> str:
-    """`4.1x [3.8, 4.4]`, all three with the same decimals; beside a line by `apart` and `marked`: `2.8x [2.6, <3.0]`."""
+    """`4.1x [3.8, 4.4]`, or near a line of `lines` `2.8x [2.6, <3.0]`; all three have the same decimals."""
     d = apart((ratio, low, high), lines, _decimals(ratio, half_width))
     value, least, most = (marked(x, lines, d) for x in (ratio, low, high))
     return f"{value}x [{least}, {most}]"
 
 
 def apart(values: Sequence[float], lines: Sequence[float], decimals: int) -> int:
-    """So many decimals; one more where fewer values are then printed like a line that they are not, or that line is not round.
+    """The decimals for values near `lines`, the thresholds that an answer depends on: 2.96 must not read 3.0 beside 3.
 
-    A line is a threshold that an answer hangs on: 2.96 beside "at least 3" is no 3.0. No value is printed like two of them.
+    One more than `decimals` where fewer values then read like a line that they differ from, or where the line needs more;
+    as many as keep a value from reading like two lines.
     """
 
     def hidden(d: int) -> list[float]:
@@ -83,10 +107,9 @@ def apart(values: Sequence[float], lines: Sequence[float], decimals: int) -> int
 
 
 def marked(value: float, lines: Sequence[float], decimals: int, sign: str = "") -> str:
-    """A value at the decimals of `apart`, on its own side of each line: `2.96`, or where it would read as the line `<3.0` or `>3.0`.
+    """A value at the decimals of `apart`, on its side of each line: `2.96`, or `<3.0` and `>3.0` where it would read 3.0.
 
-    Beside a line that is not round, which those digits do not name, it is rounded away from it: 1.0305 beside 1.03045 to 1.031.
-    As rounding keeps the order, no value is printed beyond a line that it does not reach. `sign` as in a format.
+    Near a line that needs more decimals it is rounded away from it: 1.0305 beside 1.03045 to 1.031. `sign`: as in a format.
     """
     line = next((t for t in lines if _hidden(value, t, decimals)), None)
     if line is None:
@@ -98,12 +121,12 @@ def marked(value: float, lines: Sequence[float], decimals: int, sign: str = "") 
 
 
 def _round(line: float, decimals: int) -> bool:
-    """Whether so many decimals name a line."""
+    """Whether `decimals` are enough to write a line."""
     return math.isclose(float(f"{line:.{decimals}f}"), line, rel_tol=1e-9, abs_tol=1e-9)
 
 
 def _hidden(value: float, line: float, decimals: int) -> bool:
-    """Whether a value is printed like a line; what differs from it by less than 1e-9 of it is taken to lie on it."""
+    """Whether a value reads like a line that it differs from, by more than 1e-9 of it."""
     if not math.isfinite(value) or math.isclose(value, line, rel_tol=1e-9, abs_tol=1e-9):
         return False
     return float(f"{value:.{decimals}f}") == float(f"{line:.{decimals}f}")

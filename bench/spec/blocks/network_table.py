@@ -6,6 +6,7 @@ from itertools import groupby
 
 from bench.spec.blocks.costs import Cost
 from bench.spec.blocks.layers import CONVOLUTIONS, Block, Layer
+from bench.spec.format import aligned
 
 _HEAD = ("part", "layers", "output", "params", "MACs")
 
@@ -20,9 +21,7 @@ def table(block: Block, cost: Cost) -> list[str]:
         params, macs = sum(d.params for _, d in layers), sum(d.macs for _, d in layers)
         output = f"{c}" if layers[-1][0].op == "linear" else f"{h} x {w} x {c}"
         rows.append((part, _words([layer for layer, _ in layers]), output, f"{params:,}", f"{macs:,}"))
-    widths = [max(len(row[i]) for row in rows) for i in range(len(_HEAD))]
-    align = [str.ljust, str.ljust, str.rjust, str.rjust, str.rjust]
-    return [*("  ".join(a(c, w) for a, c, w in zip(align, row, widths, strict=True)) for row in rows), ""]
+    return [*aligned(rows, left=2), ""]
 
 
 def sums(block: Block, cost: Cost) -> tuple[str, str]:

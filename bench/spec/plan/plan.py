@@ -1,4 +1,4 @@
-"""The plan: every trial of a config, with its theory, its skips and the time it will take."""
+"""Plan, Trial, Arm and Surroundings, and make(), which makes a config's plan: the product of its axes on each device."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from bench.spec.config.timing import Timing
 from bench.spec.devices.device_names import in_words, is_cpu, is_predicted, slug
 from bench.spec.devices.predicted_devices import PredictedDevice, named
 from bench.spec.errors import UserError
+from bench.spec.format import plural
 from bench.spec.plan import skips
 
-PREDICTED_TIMING = {  # nothing is random there, so one process says it all
+PREDICTED_TIMING = {  # a prediction is not random, so one process and one round are enough
     "processes_min": 1, "processes_max": 1, "rounds_min": 1, "rounds_max": 1, "second_opinions": 0.0,
 }  # fmt: skip
 CPU_AXES = ("threads", "allocator", "waiting")
@@ -32,7 +33,7 @@ _SHAPE = tuple(field.name for field in fields(Shape))
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a worker process is started with; trials that share it share workers."""
+    """The settings that a worker process starts with; trials with the same ones share workers."""
 
     device: str
     threads: int
@@ -41,9 +42,9 @@ class Surroundings:
 
     @property
     def label(self) -> str:
-        """Such as `cpu, 2 threads`; whatever is not the default is named. An accelerator has no threads to speak of."""
+        """The device, a CPU's threads and what is not the default: `cpu, 2 threads`."""
         words = [in_words(self.device)]
-        words += [f"{self.threads} thread{'s' if self.threads > 1 else ''}"] if is_cpu(self.device) else []
+        words += [plural(self.threads, "thread")] if is_cpu(self.device) else []
         words += [f"allocator {self.allocator}"] if self.allocator != "retain" else []
         words += [f"waiting {self.waiting}"] if self.waiting != "default" else []
         return ", ".join(words)
@@ -68,7 +69,7 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """The arms that are compared with each other: the same shape, settings and surroundings; the first is the baseline."""
+    """The arms that are compared: the same shape, settings and surroundings; the first is the baseline."""
 
     trial_id: str
     experiment: str
@@ -89,7 +90,7 @@ class Trial:
 
     @property
     def formula(self) -> bool:
-        """Whether the costs of all arms are known without running them: none is a user's own."""
+        """Whether the costs of all arms are known without running them: none is a user's block."""
         return all(arm.choice.factory is None for arm in self.arms)
 
     @property
@@ -98,9 +99,9 @@ class Trial:
         return is_predicted(self.surroundings.device)
 
     def shape_fields(self) -> dict[str, Any]:
-        """The shape by its columns' names; None for what networks have of their own."""
-        told = {name: getattr(self.shape, name) for name in _SHAPE}  # asdict takes ten times as long, for thousands
-        return {**told, **dict.fromkeys(FIXED_IN_NETWORKS)} if self.network else told
+        """The shape by column names; None for FIXED_IN_NETWORKS in a network."""
+        shape = {name: getattr(self.shape, name) for name in _SHAPE}  # asdict is ten times slower, for thousands
+        return {**shape, **dict.fromkeys(FIXED_IN_NETWORKS)} if self.network else shape
 
     def block(self, arm: Arm) -> Block:
         """The arm's block at this trial's shape."""
@@ -124,7 +125,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All trials of a config on this machine, in the order of the config; skipped ones are kept, with a reason."""
+    """All trials of a config on this machine, in the order of the config; skipped ones have a reason."""
 
     name: str
     trials: tuple[Trial, ...]
@@ -142,7 +143,7 @@ class Plan:
 
     @property
     def chosen(self) -> tuple[Trial, ...]:
-        """The active trials that are to have second opinions: the asked share, drawn by the seed, or at least one."""
+        """The active trials for second opinions: the share that the config asks for, drawn by the seed, at least one."""
         share, active = self.timing.second_opinions, [t for t in self.active if not t.predicted]
         if not share or not active:
             return ()
@@ -152,16 +153,13 @@ class Plan:
 
     @property
     def limit_s(self) -> float:
-        """Seconds after which no further process is begun: `timing.minutes` for each device; inf where there is no limit.
-
-        A predicted device takes none of them: its minutes are virtual.
-        """
+        """Seconds after which no further process begins: `timing.minutes` for each measured device; inf without a limit."""
         minutes = self.timing.minutes
         measured = {s.device for s in self.surroundings() if not is_predicted(s.device)}
         return math.inf if minutes is None else 60 * minutes * max(1, len(measured))
 
     def timing_of(self, device: str) -> Timing:
-        """How long to look at a device: as the config says, or for a predicted one once."""
+        """The config's timing, or PREDICTED_TIMING for a predicted device."""
         return self.timing.model_copy(update=PREDICTED_TIMING) if is_predicted(device) else self.timing
 
     def to_dict(self) -> dict[str, Any]:
@@ -188,43 +186,40 @@ def _cost(choice: BlockChoice, shape: Shape, dtype: str, training: bool) -> Cost
 def make(config: SweepConfig, devices: Sequence[str], cores: int) -> Plan:
     """The plan of a config: the product of each experiment's axes on each device.
 
-    `cores` are the physical cores this process may use: the value of `threads: all`, and the most that are not
-    skipped; a predicted CPU has its own. UserError for a product of over MOST_TRIALS trials, and for an unknown
-    predicted device.
+    `cores`: physical cores that this process may use, which `threads: all` means; more threads are skipped. A predicted
+    CPU has its own cores. UserError for over MOST_TRIALS trials, and for an unknown predicted device.
     """
     count = len(devices) * sum(experiment.count() for experiment in config.experiments.values())
     if count > MOST_TRIALS:
-        raise UserError(
-            config.name, f"on {len(devices)} device(s) the axes make more than {MOST_TRIALS} trials",
-            "Take devices or values out.", value=count,
-        )  # fmt: skip
+        rule = f"on {plural(len(devices), 'device')} the axes make more than {MOST_TRIALS} trials"
+        raise UserError(config.name, rule, "Remove devices or values.", value=count)
     trials: list[Trial] = []
     notes: list[str] = []
     for name, experiment in config.experiments.items():
-        own = [axis for axis in BLOCK_AXES if experiment.network and axis in experiment.axes.model_fields_set]
-        notes += [f"{name}: networks have {', '.join(own)} of their own; the values given are left out"] if own else []
+        fixed = [axis for axis in BLOCK_AXES if experiment.network and axis in experiment.axes.model_fields_set]
+        notes += [f"{name}: networks fix {', '.join(fixed)} themselves; the given values are not used"] if fixed else []
     for device in devices:
         for name, experiment in config.experiments.items():
             trials += _trials(name, experiment, device, cores)
             given = experiment.axes.model_fields_set & set(idle_axes(device))
             for whose, shaping in (("a CPU's", CPU_AXES), ("cuDNN's", CUDNN_AXES)):
                 words = ", ".join(axis for axis in shaping if axis in given)
-                why = "are not in the model" if is_predicted(device) and is_cpu(device) else f"shape {whose} time alone"
-                notes += [f"{name} on {in_words(device)}: {words} {why}; one value is kept"] if words else []
-    unique = {t.trial_id: t for t in trials}  # a value that stands twice on an axis is one trial
+                why = "are not in the model" if is_predicted(device) and is_cpu(device) else f"affect only {whose} time"
+                notes += [f"{name} on {in_words(device)}: {words} {why}; one value is used"] if words else []
+    unique = {t.trial_id: t for t in trials}  # a value given twice on an axis is one trial
     return Plan(config.name, tuple(unique.values()), config.timing, tuple(notes))
 
 
 def not_all_skipped(plan: Plan) -> None:
-    """UserError, with the reason that most trials have, for a plan of which nothing can be measured."""
+    """UserError, with the commonest reason, for a plan whose trials are all skipped."""
     if not plan.active:
         (reason, _), *others = Counter(t.skip for t in plan.trials).most_common()
-        more = f", and {len(others)} more reason{'s' if len(others) > 1 else ''}" if others else ""
-        raise UserError(plan.name, f"every trial is skipped: {reason}{more}", "Change the axes or the device; bench plan lists the reasons")  # fmt: skip
+        rule = f"every trial is skipped: {reason}" + (f", and {plural(len(others), 'more reason')}" if others else "")
+        raise UserError(plan.name, rule, "Change the axes or the device; bench plan lists the reasons")
 
 
 def idle_axes(device: str) -> tuple[str, ...]:
-    """Axes that shape no time on this device, so that one of their values is kept."""
+    """Axes that have no effect on this device, so that only one of their values is used."""
     if is_predicted(device) and is_cpu(device):
         return ("allocator", "waiting", *CUDNN_AXES)
     if device == "cpu":
@@ -237,8 +232,8 @@ def _surroundings(axes: Axes, device: str, cores: int) -> Iterator[Surroundings]
         yield Surroundings(device, 1 if is_predicted(device) else cores, "retain", "default")
         return
     threads = dict.fromkeys(cores if t == "all" else t for t in axes.threads)
-    kept = is_predicted(device)  # what the model does not know
-    others = [(["retain"] if kept else axes.allocator), (["default"] if kept else axes.waiting)]
+    fixed = is_predicted(device)  # the model has neither
+    others = [(["retain"] if fixed else axes.allocator), (["default"] if fixed else axes.waiting)]
     for t, allocator, waiting in itertools.product(threads, *others):
         yield Surroundings(device, t, allocator, waiting)
 
@@ -260,7 +255,7 @@ def _trials(name: str, experiment: Experiment, device: str, cores: int) -> Itera
     for (c_in, c_out), kernel, (height, width), batch, stride, padding, dilation, depth in experiment.shapes():
         shape = Shape(c_in, c_out, height, width, kernel, stride, padding, dilation, depth, batch)
         why = skips.unfit(choices, shape)
-        alone = skips.one_value(choices, shape) if why is None and batch == 1 and "training" in axes.pass_ else None
+        alone = skips.untrainable(choices, shape) if why is None and batch == 1 and "training" in axes.pass_ else None
         where = shape_words(shape, choices[0].network)
         for (dtype, layout, mode, pass_, search), how, unsupported in settings:
             for place, label, crowded in places:
@@ -283,7 +278,7 @@ def _setting_words(dtype: str, layout: str, mode: str, pass_: str, search: str) 
 
 
 def shape_words(s: Shape, network: bool = False) -> str:
-    """A shape in a trial's name: `c32to64-k3-56px-b8`, of a network `224px-b8`; whatever is not the default is named."""
+    """A shape in a trial's name: `c32to64-k3-56px-b8`, of a network `224px-b8`, with what is not the default."""
     channels = f"c{s.c_in}" if s.c_in == s.c_out else f"c{s.c_in}to{s.c_out}"
     size = f"{s.height}" if s.height == s.width else f"{s.height}x{s.width}"
     if network:

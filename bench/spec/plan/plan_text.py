@@ -1,4 +1,4 @@
-"""`bench plan`: what a plan will measure, what it skips and why, the theory of its shapes and the time it takes."""
+"""`bench plan`, as text and as JSON: what is measured, what is skipped and why, exact costs by shape, and the minutes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from bench.spec.blocks.costs import Cost, layer_ratio, mac_ratio
 from bench.spec.columns import TOOLS
 from bench.spec.config.axes import BLOCK_AXES, Axes
 from bench.spec.config.config import Experiment, SweepConfig
+from bench.spec.config.validation_errors import keys_of
 from bench.spec.devices.device_names import in_words
 from bench.spec.errors import UserError
-from bench.spec.format import digits
+from bench.spec.format import aligned, digits, listed, plural, with_prefix
 from bench.spec.interval import fewest
 from bench.spec.plan.durations import plan_seconds, unlimited_seconds
 from bench.spec.plan.plan import Plan, Trial, idle_axes, shape_words
@@ -24,22 +25,21 @@ from bench.spec.plan.sizing import GUESSED
 
 SHAPES_SHOWN = 20
 REASONS_SHOWN = 10
-_LEGEND = "promise = the baseline's MACs / the block's, price = the block's layers / the baseline's"
+_LEGEND = (
+    "mac_ratio = MACs of the baseline / MACs of the block, layer_ratio = layers of the block / layers of the baseline"
+)
 
 
 def text(config: SweepConfig, plan: Plan, everything: bool = False) -> str:
-    """The outline for the terminal; the theory of the first SHAPES_SHOWN shapes, or of all."""
+    """The plan for the terminal, with the costs of the first SHAPES_SHOWN shapes, or of all."""
     active, skips = plan.active, _skips(plan)
-    arms = sum(len(t.arms) for t in active)
     devices = dict.fromkeys(t.surroundings.device for t in plan.trials)
+    predicted = sum(t.predicted for t in active)
+    counts = ((len(active) - predicted, "measure"), (predicted, "predict"))
+    todo = [f"{plural(n, 'trial')} to {verb}" for n, verb in counts if n] or ["0 trials to measure"]
+    arms = plural(sum(len(t.arms) for t in active), "arm")
     skipped = f", {len(plan.trials) - len(active)} skipped" if skips else ""
-    where = ", ".join(map(in_words, devices))
-    foretold = sum(t.predicted for t in active)
-    told = [f"{_count(n, 'trial')} to {verb}" for n, verb in ((len(active) - foretold, "measure"), (foretold, "predict")) if n]  # fmt: skip
-    lines = [
-        f"{plan.name} on {where}: {' and '.join(told) or '0 trials to measure'}, {_count(arms, 'arm')}{skipped}",
-        "",
-    ]
+    lines = [f"{plan.name} on {', '.join(map(in_words, devices))}: {listed(todo)}, {arms}{skipped}", ""]
     for name, experiment in config.experiments.items():
         blocks = [c.label for c in experiment.choices()]
         lines += [f"{name}: {blocks[0]} (baseline){''.join(f', {b}' for b in blocks[1:])}"]
@@ -48,22 +48,21 @@ def text(config: SweepConfig, plan: Plan, everything: bool = False) -> str:
         lines += ["", "skipped"]
         width = max(len(str(count)) for count in skips.values())
         lines += [f"  {count:>{width}}  {reason}" for reason, count in skips.most_common(REASONS_SHOWN)]
-        lines += (
-            [f"  and {len(skips) - REASONS_SHOWN} more reasons: --json has each"] if len(skips) > REASONS_SHOWN else []
-        )
+    if len(skips) > REASONS_SHOWN:
+        lines.append(f"  and {len(skips) - REASONS_SHOWN} more reasons: --json lists them")
     lines += [f"note: {note}" for note in plan.notes]
     if active:
         lines += ["", *_theory(active, everything)]
         workers = Counter(t.surroundings for t in active)
         lines += ["", "worker processes, fresh for each replicate"]
-        lines += [f"  {surroundings.label}: {_count(count, 'trial')}" for surroundings, count in workers.items()]
+        lines += [f"  {surroundings.label}: {plural(count, 'trial')}" for surroundings, count in workers.items()]
     if plan.chosen:
-        lines += ["", f"second opinions on {_count(len(plan.chosen), 'trial')}, by {' and '.join(TOOLS)}"]
+        lines += ["", f"second opinions on {plural(len(plan.chosen), 'trial')}, by {listed(TOOLS)}"]
     return "\n".join([*lines, "", _time(plan)])
 
 
 def as_json(config: SweepConfig, plan: Plan) -> str:
-    """The outline as JSON, a trial a line: its arms with their exact costs, null where a block cannot be built."""
+    """The plan as JSON, a line per trial with the exact costs of its arms, null where a block can't be built."""
     active, timing = plan.active, plan.timing
     head = {
         "name": plan.name,
@@ -104,17 +103,17 @@ def as_json(config: SweepConfig, plan: Plan) -> str:
 
 
 def _axes(experiment: Experiment) -> dict[str, Any]:
-    """The axes by name as they count; a network has none of a block's."""
+    """The values of each axis that the plan uses, by name; without BLOCK_AXES for networks."""
     axes, left_out = experiment.swept(), BLOCK_AXES if experiment.network else ()
-    return {f.alias or n: getattr(axes, n) for n, f in Axes.model_fields.items() if n not in left_out}
+    return {key: getattr(axes, name) for key, name in keys_of(Axes).items() if name not in left_out}
 
 
 def _rows(trials: Iterable[Trial]) -> Iterator[str]:
-    """Each trial as a JSON object. What many trials share is encoded once and put in as text."""
+    """Each trial as a JSON object. For speed, the parts that many trials share are encoded once."""
     shapes: dict[tuple[object, ...], tuple[str, list[str]]] = {}
     settings: dict[tuple[object, ...], str] = {}
     for t in trials:
-        shape = (t.experiment, id(t.shape), t.dtype, t.pass_)  # what the theory depends on
+        shape = (t.experiment, id(t.shape), t.dtype, t.pass_)  # the costs depend on these
         if shape not in shapes:
             shapes[shape] = json.dumps(_shape(t))[1:-1], [json.dumps(facts)[1:] for facts in _arms(t)]
         setting = (t.experiment, t.skip, t.layout, t.mode, t.cudnn_benchmark, t.surroundings)
@@ -128,14 +127,8 @@ def _rows(trials: Iterable[Trial]) -> Iterator[str]:
 
 
 def _setting(trial: Trial) -> dict[str, Any]:
-    return {
-        "experiment": trial.experiment,
-        "skip": trial.skip,
-        "layout": trial.layout,
-        "mode": trial.mode,
-        "cudnn_benchmark": trial.cudnn_benchmark,
-        **asdict(trial.surroundings),
-    }
+    names = ("experiment", "skip", "layout", "mode", "cudnn_benchmark")
+    return {**{name: getattr(trial, name) for name in names}, **asdict(trial.surroundings)}
 
 
 def _shape(trial: Trial) -> dict[str, Any]:
@@ -167,24 +160,24 @@ def _skips(plan: Plan) -> Counter[str]:
 
 
 def _products(experiment: Experiment, devices: Sequence[str]) -> list[str]:
-    """The product of the axes that count on each device; one line where it is the same on all."""
+    """The product of the axes on each device, as `2 channels x 3 kernel = 6 trials`; one line if it is the same on all."""
     lines: dict[str, list[str]] = {}
     axes, step = experiment.swept(), experiment.in_step()
     in_step = " with ".join(step)
     for device in devices:
         idle = (*idle_axes(device), *step[1:])
-        names = {n: in_step if n in step else f.alias or n for n, f in Axes.model_fields.items() if n not in idle}
+        names = {n: in_step if n in step else key for key, n in keys_of(Axes).items() if n not in idle}
         sizes = [(name, len(getattr(axes, n))) for n, name in names.items()]
         factors = " x ".join(f"{size} {name}" for name, size in sizes if size > 1)
         total = math.prod(size for _, size in sizes)
-        lines.setdefault(f"{factors} = {_count(total, 'trial')}" if factors else "one trial", []).append(device)
+        lines.setdefault(f"{factors} = {plural(total, 'trial')}" if factors else "one trial", []).append(device)
     if len(lines) == 1:
         return [f"{line} a device" for line in lines]
-    return [f"{line} on {', '.join(alike)}" for line, alike in lines.items()]
+    return [f"{line} on {', '.join(same)}" for line, same in lines.items()]
 
 
 def _theory(trials: Sequence[Trial], everything: bool) -> list[str]:
-    """A table for each experiment, a row for each of its shapes, with how many trials have it."""
+    """A table for each experiment, with a row for each of its shapes: the number of trials and the costs."""
     shapes: dict[tuple[object, ...], list[Trial]] = {}
     for t in trials:
         shapes.setdefault((t.experiment, t.shape, t.pass_), []).append(t)
@@ -195,32 +188,24 @@ def _theory(trials: Sequence[Trial], everything: bool) -> list[str]:
         table.append(_theory_row(t, len(alike)))
     others = max(len(t.arms) for t in trials) > 1
     lines = ["theory of one evaluation, in MACs" + (f": {_LEGEND}" if others else "")]
-    for table in tables.values():
-        widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
-        lines += [
-            "  " + "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
-            for row in table
-        ]
+    lines += [f"  {line}" for table in tables.values() for line in aligned(table)]
     hidden = len(shapes) - SHAPES_SHOWN
-    return lines + ([f"  and {_count(hidden, 'more shape')}: --all"] if hidden > 0 and not everything else [])
+    return lines + ([f"  and {plural(hidden, 'more shape')}: --all"] if hidden > 0 and not everything else [])
 
 
 def _header(trial: Trial) -> list[str]:
     baseline, *others = [arm.choice.label for arm in trial.arms]
-    return [trial.experiment, "trials", baseline, *(word for o in others for word in (o, "promise", "price"))]
+    return [trial.experiment, "trials", baseline, *(word for o in others for word in (o, "mac_ratio", "layer_ratio"))]
 
 
 def _theory_row(trial: Trial, count: int) -> list[str]:
     baseline, *others = [_cost(trial, i) for i in range(len(trial.arms))]
     words = shape_words(trial.shape, trial.network) + ("-training" if trial.pass_ == "training" else "")
-    row = [words, str(count), "?" if baseline is None else _si(baseline.macs)]
+    row = [words, str(count), "?" if baseline is None else with_prefix(baseline.macs, 3)]
     for c in others:
-        promise, price = mac_ratio(baseline, c), layer_ratio(baseline, c)
-        row += [
-            "?" if c is None else _si(c.macs),
-            "-" if promise is None else f"{promise:.2f}",
-            "-" if price is None else digits(price, 3),
-        ]
+        macs, layers = mac_ratio(baseline, c), layer_ratio(baseline, c)
+        row += ["?" if c is None else with_prefix(c.macs, 3), "-" if macs is None else f"{macs:.2f}"]
+        row += ["-" if layers is None else digits(layers, 3)]
     return row
 
 
@@ -229,9 +214,9 @@ def _time(plan: Plan) -> str:
     low, high = (plan_seconds(plan, n) / 60 for n in (timing.processes_min, timing.processes_max))
     if not plan.active:
         guessed = any((t.skip or "").endswith(GUESSED) for t in plan.trials)
-        return f"time: none{f' {GUESSED}; bench run measures it first and may skip less' if guessed else ', as nothing is to be measured'}"
+        return f"time: none{f' {GUESSED}; bench run measures the speed first and may skip less' if guessed else ', as nothing is to be measured'}"
     if all(t.predicted for t in plan.active):
-        return f"time: about {_minutes(low)} minutes, as each trial is looked at once, in virtual time"
+        return f"time: about {_minutes(low)} minutes, as each trial is predicted once"
     limit = plan.limit_s / 60
     capped = f" (no process begins that would end after {_minutes(limit)})" if high >= limit else ""
     text = (
@@ -250,7 +235,7 @@ def _time(plan: Plan) -> str:
 
 
 def processes_for_half(processes: int, confidence: float) -> int:
-    """Processes whose interval is at most half as wide as that of so many (2 or more), if they spread alike."""
+    """The processes (from 2 on) that halve the width of the interval that `processes` give, if all spread alike."""
     return fewest(1.0, processes, 0.5, confidence, processes)
 
 
@@ -261,14 +246,3 @@ def _between(low: float, high: float) -> str:
 
 def _minutes(minutes: float) -> str:
     return f"{minutes:.1f}" if minutes < 10 else f"{minutes:,.0f}"
-
-
-def _si(value: int) -> str:
-    for power, letter in ((12, "T"), (9, "G"), (6, "M"), (3, "k")):
-        if value >= 10**power:
-            return f"{digits(value / 10**power, 3)} {letter}"
-    return str(value)
-
-
-def _count(n: int, word: str) -> str:
-    return f"{n:,} {word}" + ("" if n == 1 else "s")

@@ -1,4 +1,4 @@
-"""Which trials are too slow for this machine, by a speed that was measured or, where none was, guessed."""
+"""Skip the trials that are too slow for this machine, by the speed of a convolution, measured or guessed."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from bench.spec.config.timing import Timing
 from bench.spec.plan.durations import fewest_calls, flop_of, guessed_flop_per_s
 from bench.spec.plan.plan import Plan, Trial
 
-GUESSED = "by the guessed speed"  # how the reason of such a skip ends
-REACHED = 0.4  # of a dense convolution's speed is what whole networks reached on one thread of a server
+GUESSED = "by the guessed speed"  # the end of the reason of such a skip
+REACHED = 0.4  # whole networks reached this share of a dense convolution's speed, on one thread of a server
 
 
 def sized(plan: Plan, flop_per_s: Mapping[str, float] | None = None) -> Plan:
-    """The plan with trials skipped whose fewest rounds would take over `timing.visit_seconds`.
+    """The plan, with trials skipped whose fewest rounds would take over `timing.visit_seconds`, if that is set.
 
-    `flop_per_s` is what a dense fp32 convolution reached on each device, on a CPU with one thread; a device that it lacks
-    goes by a guess. Other dtypes are judged as fp32. The same plan where visits have no limit. No prediction is too slow.
+    `flop_per_s`: speed of a dense fp32 convolution on each device, on a CPU with one thread; a guess for other devices.
+    Other dtypes count as fp32. Predicted trials are never skipped.
     """
     if plan.timing.visit_seconds is None:
         return plan
@@ -26,11 +26,11 @@ def sized(plan: Plan, flop_per_s: Mapping[str, float] | None = None) -> Plan:
 
 
 def speeds(facts: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
-    """FLOP/s of a dense convolution on each device that its probe told: a card's, or that of one of a CPU's threads."""
+    """FLOP/s of a dense convolution on each device that was probed; of a CPU on one thread."""
     return {
-        device: told["conv_flop_per_s"] / (told["threads"] if device == "cpu" else 1)
-        for device, told in facts.items()
-        if told.get("conv_flop_per_s")
+        device: probed["conv_flop_per_s"] / (probed["threads"] if device == "cpu" else 1)
+        for device, probed in facts.items()
+        if probed.get("conv_flop_per_s")
     }
 
 

@@ -1,4 +1,4 @@
-"""Why a trial of a plan is skipped, as far as that is known without torch: in words that end up in its row."""
+"""The reasons to skip a trial that are known without torch; the text becomes the status_detail of its row."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ COMPILES_NOTHING = "a simulated run compiles nothing (bench predict crossover --
 
 
 def unfit(choices: Iterable[BlockChoice], shape: Shape) -> str | None:
-    """Why this shape cannot be built by every block, or None."""
+    """Why one of the blocks can't be built at this shape, or None."""
     try:
         for choice in choices:
-            if choice.factory is None:  # of a user's own only its factory knows
+            if choice.factory is None:  # a user's block shows that only when it is built
                 build(choice, shape).output(shape.height, shape.width)
     except UserError as error:
         return f"{error.place}: {error.rule}"
     return None
 
 
-def one_value(choices: Iterable[BlockChoice], shape: Shape) -> str | None:
-    """Why batch norm can't be trained on one item of this shape, or None."""
+def untrainable(choices: Iterable[BlockChoice], shape: Shape) -> str | None:
+    """Why batch norm can't be trained on a single item of this shape, or None."""
     for choice in choices:
         if choice.factory is not None:
             continue
@@ -37,14 +37,14 @@ def one_value(choices: Iterable[BlockChoice], shape: Shape) -> str | None:
 
 
 def too_many_threads(device: str, threads: int, cores: int) -> str | None:
-    """Why so many threads are not measured on a machine with so many physical cores, or None."""
+    """Why `threads` are not measured on `cores` physical cores, or None."""
     if is_cpu(device) and threads > cores:
         return f"{threads} threads on {cores} physical cores would measure the scheduler"
     return None
 
 
 def unsupported(device: str, dtype: str, mode: str, pass_: str) -> str | None:
-    """Why this kind of device can't run such a trial, as far as that is known without asking it."""
+    """Why this kind of device can't run such a trial, as far as its name shows, or None."""
     kind = device.partition(":")[0]
     if mode == "graph" and kind not in ("cuda", "sim"):
         return f"{kind} has no graphs to replay"
@@ -60,7 +60,7 @@ def unsupported(device: str, dtype: str, mode: str, pass_: str) -> str | None:
 
 
 def unpredicted(device: str, model: PredictedDevice, dtype: str, mode: str, pass_: str) -> str | None:
-    """Why the model says nothing of such a trial on this device, or None."""
+    """Why the model can't predict such a trial on this device, or None."""
     if mode == "compile":
         return COMPILES_NOTHING
     if mode == "graph" and model.kind == "cpu":
