@@ -82,20 +82,22 @@ def test_mobilenet_v2_does_not_beat_resnet_18_on_a_4090_in_a_large_batch():
 
 def test_the_file_holds_the_parameters_that_are_free_and_no_others():
     free = {name for name, one in model_parameters.PRIOR.items() if one.spread}
-    assert set(model_parameters.told()["parameters"]) == free
-    assert all(value > 0 for value in model_parameters.told()["parameters"].values())
+    assert set(model_parameters.fit_result()["parameters"]) == free
+    assert all(value > 0 for value in model_parameters.fit_result()["parameters"].values())
 
 
 def test_no_share_of_a_peak_or_of_a_bandwidth_is_beyond_all_of_it():
-    for name, value in model_parameters.told()["parameters"].items():
+    for name, value in model_parameters.fit_result()["parameters"].items():
         if ".move." in name or ".cache.share" in name or ".compute." in name:
             assert value <= 1.1, name  # a little above 1 where a card's clock is above that of its peak
 
 
 def test_the_intervals_are_no_narrower_than_what_was_left_out_asks_for():
-    for kind, errors in model_parameters.told()["errors"].items():
+    for kind, errors in model_parameters.fit_result()["errors"].items():
         medians = [
-            s["times"]["source left out"]["median"] for s in model_parameters.told()["scores"] if s["kind"] == kind
+            s["times"]["source left out"]["median"]
+            for s in model_parameters.fit_result()["scores"]
+            if s["kind"] == kind
         ]
         assert errors["time"] > max(medians)
         assert errors["speedup"] > 0
@@ -210,7 +212,7 @@ def test_a_map_of_compiled_calls_on_a_gpu_says_how_far_off_it_is(tmp_path, capsy
 def test_a_cell_within_the_models_error_is_undecided():
     told_host = crossover_map.on_host(named("a100"), 15)
     found = crossover_map.mapped(told_host)
-    assert (found.error, found.host) == (model_parameters.told()["errors"]["gpu"]["speedup"], 1)
+    assert (found.error, found.host) == (model_parameters.fit_result()["errors"]["gpu"]["speedup"], 1)
     assert {cell.state for cell in found.cells} == {"faster", "slower", "undecided"}
     for cell in found.cells:
         beyond = abs(math.log(cell.speedup)) > found.error

@@ -3,18 +3,18 @@
 import pytest
 
 from bench.spec.model import model_parameters
-from bench.spec.model.model_parameters import told
+from bench.spec.model.model_parameters import fit_result
 from tests.model_fit.reference import own
 from tools.model_fit import held_out, own_runs, report
 from tools.model_fit.cross_validation import NO_DEVICE, NO_SOURCE, OTHER, ROOFLINE
 
 
-@pytest.mark.parametrize("folder", list(dict.fromkeys(score["source"] for score in told()["checks"])))
+@pytest.mark.parametrize("folder", list(dict.fromkeys(score["source"] for score in fit_result()["checks"])))
 def test_our_own_runs_are_held_against_the_fit_as_the_file_says(folder):
     parameters = {kind: model_parameters.fitted() for kind in held_out.KINDS}
-    apart = {left: model_parameters.fitted_without(left) for left in told()["without"]}
+    apart = {left: model_parameters.fitted_without(left) for left in fit_result()["without"]}
     found = [score.to_dict() for score in held_out.of_run(own(folder), parameters, apart)]
-    written = [score for score in told()["checks"] if score["source"] == folder]
+    written = [score for score in fit_result()["checks"] if score["source"] == folder]
     for mine, theirs in zip(found, written, strict=True):
         for what in ("times", "speedups"):
             for way in mine[what]:
@@ -23,11 +23,11 @@ def test_our_own_runs_are_held_against_the_fit_as_the_file_says(folder):
 
 def test_the_side_of_1x_is_told_as_the_runs_and_the_fits_have_it():
     parameters = {kind: model_parameters.fitted() for kind in held_out.KINDS}
-    apart = {left: model_parameters.fitted_without(left) for left in told()["without"]}
-    sources = list(dict.fromkeys(score["source"] for score in told()["checks"]))
+    apart = {left: model_parameters.fitted_without(left) for left in fit_result()["without"]}
+    sources = list(dict.fromkeys(score["source"] for score in fit_result()["checks"]))
     found = [side for name in sources for side in held_out.sides(own(name), parameters, apart)]
-    assert found == told()["sides"]
-    said = report.markdown(told())
+    assert found == fit_result()["sides"]
+    said = report.markdown(fit_result())
     (row,) = (line for line in said.splitlines() if line.startswith("| pairs of our runs on the right side of 1x |"))
     cells = []
     for kind in ("gpu", "cpu"):
@@ -49,7 +49,7 @@ def test_a_speedup_on_the_wrong_side_of_1x_is_counted_as_wrong():
 
 
 def test_the_model_is_nearer_to_our_own_runs_than_the_unfitted_roofline():
-    for score in told()["checks"]:
+    for score in fit_result()["checks"]:
         for what in ("times", "speedups"):
             if score[what] and score[what][ROOFLINE]["n"] >= 20:
                 for way in (NO_DEVICE, NO_SOURCE):
@@ -57,10 +57,10 @@ def test_the_model_is_nearer_to_our_own_runs_than_the_unfitted_roofline():
 
 
 def test_no_run_of_ours_is_said_by_a_fit_that_has_seen_its_machine_or_card():
-    runs = [own(folder) for folder in {score["source"] for score in told()["checks"]}]
+    runs = [own(folder) for folder in {score["source"] for score in fit_result()["checks"]}]
     parts = {own_runs.part(row, mine.run) for mine in runs for row in mine.rows["wall"]}
-    assert set(told()["without"]) == {*parts, own_runs.OURS}
-    for score in told()["checks"]:
+    assert set(fit_result()["without"]) == {*parts, own_runs.OURS}
+    for score in fit_result()["checks"]:
         assert set(score["times"]) == {ROOFLINE, OTHER, NO_DEVICE, NO_SOURCE}
 
 
@@ -83,8 +83,8 @@ def test_a_run_on_a_cpu_is_held_against_the_fits_without_its_machine_and_without
 
 
 def test_published_speedups_are_predicted_as_the_file_says():
-    parameters = {kind: {**model_parameters.prior(), **told()["parameters"]} for kind in held_out.KINDS}
+    parameters = {kind: {**model_parameters.prior(), **fit_result()["parameters"]} for kind in held_out.KINDS}
     found = list(held_out.of_published(parameters))
-    assert [row["id"] for row in found] == [row["id"] for row in told()["published"]]
-    for mine, theirs in zip(found, told()["published"], strict=True):
+    assert [row["id"] for row in found] == [row["id"] for row in fit_result()["published"]]
+    for mine, theirs in zip(found, fit_result()["published"], strict=True):
         assert mine["predicted"] == pytest.approx(theirs["predicted"], rel=2e-3)

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from bench.spec.devices.device_entries import DISPATCH_S, LAUNCH_S
-from bench.spec.model.model_parameters import told
+from bench.spec.model.model_parameters import fit_result
 from bench.spec.model.predictions import SLOWER
 from tests.model_fit.reference import ROOT, model_fit
 from tools.model_fit import report
@@ -22,7 +22,7 @@ def test_the_appendix_is_what_the_command_prints(capsys):
 
 
 def test_a_fit_without_runs_of_ours_is_reported_too():
-    assert "None yet." in report.markdown({**told(), "checks": [], "sides": [], "where": []})
+    assert "None yet." in report.markdown({**fit_result(), "checks": [], "sides": [], "where": []})
 
 
 def test_the_guide_is_short_and_its_tables_are_those_of_the_appendix():
@@ -34,10 +34,10 @@ def test_the_guide_is_short_and_its_tables_are_those_of_the_appendix():
 
 def test_the_figures_in_the_guides_words_are_those_of_the_fit():
     words = " ".join(GUIDE.split())
-    (compiled,) = (row for row in told()["where"] if (row["kind"], row["sort"]) == ("gpu", "torch.compile"))
+    (compiled,) = (row for row in fit_result()["where"] if (row["kind"], row["sort"]) == ("gpu", "torch.compile"))
     assert round(math.exp(-compiled["times"]["bias"])) == 3
     assert "torch.compile on a GPU is predicted three times too fast" in words
-    unknown = told()["summary_on_unknown_hosts"]["gpu"][NO_SOURCE]["speedups"]
+    unknown = fit_result()["summary_on_unknown_hosts"]["gpu"][NO_SOURCE]["speedups"]
     assert f"whose hosts are unknown, speedups of networks were off by {100 * math.expm1(unknown):.0f} %" in words
     assert f"a `sim:` GPU is given {1e6 * (DISPATCH_S + LAUNCH_S):.0f} us an operator" in words.replace("A `", "a `")
     assert SLOWER == 4
@@ -54,7 +54,7 @@ def test_every_link_leads_somewhere(page):
 
 
 def test_the_page_says_of_each_goal_whether_it_is_met():
-    goals = [line.split("|") for line in report.brief(told()) if line.startswith(("| GPUs", "| CPUs"))]
+    goals = [line.split("|") for line in report.brief(fit_result()) if line.startswith(("| GPUs", "| CPUs"))]
     assert len(goals) == 10, "by kind, data and what is left out; and what is never fitted, its hosts told and not"
     for cells in goals:
         model, roofline, (less, times) = float(cells[3]), float(cells[4]), cells[5].split(",")

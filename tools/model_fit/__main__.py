@@ -62,7 +62,7 @@ def report() -> None:
     from bench.spec.model import model_parameters
     from tools.model_fit import report as reporting
 
-    told = model_parameters.told()
+    told = model_parameters.fit_result()
     if not told:
         raise UserError(model_parameters.FILE, "no fit has been made", f"Run {NAME} calibrate DATA_DIR first.")
     say(reporting.markdown(told).removesuffix("\n"))

@@ -1,8 +1,7 @@
-"""What the host takes for one call: dispatching operators, entering compiled code, keeping autograd's books.
+"""Predicted seconds of the host for one call: dispatch and launch of operators, compiled code, autograd.
 
-Beside the device's own figures (predicted_devices.py) stand parameters in units of its dispatch, so that a slow host is
-slow in all of them. Those of autograd and of a compiled call are published, not fitted; each source stands in
-model_parameters.py.
+The parameters are in units of the device's dispatch_s, so that a slow host is slow in all of them. Those of autograd and of
+a compiled call are published, not fitted; model_parameters.py has the sources.
 """
 
 from __future__ import annotations
@@ -17,11 +16,10 @@ Mode = Literal["eager", "graph", "compile"]
 
 
 class HostDemand(NamedTuple):
-    """How often a call asks each thing of the host.
+    """What the host does in a call, as counts. Numbers, or columns of them.
 
-    `operators` that it dispatches and launches; `replays` of a graph; `entered`: compiled calls, of so many `compiled`
-    kernels; `noted`: operators that autograd notes in the forward pass; `backwards`: backward calls, and their `nodes`
-    of one kernel each. Numbers, or columns of them.
+    `operators`: dispatched and launched; `replays` of a graph; `entered`: compiled calls, and `compiled`: their kernels;
+    `noted`: operators that autograd records in the forward pass; `backwards`: backward calls, and `nodes`: their kernels.
     """
 
     operators: Any = 0
@@ -34,7 +32,7 @@ class HostDemand(NamedTuple):
 
 
 def host_demand(mode: str, run: Iterable[tuple[Kernel, int]], training: bool = False) -> HostDemand:
-    """What a call of kernels, each so often, asks of the host in a mode; nothing where a library is called by itself."""
+    """The host's part of a call, from kernels and their numbers, in a mode; nothing in mode library."""
     counted = list(run)
     calls = sum(kernel.calls * n for kernel, n in counted)
     if mode == "library":
@@ -47,18 +45,18 @@ def host_demand(mode: str, run: Iterable[tuple[Kernel, int]], training: bool = F
         return HostDemand(operators=calls)
     norms = sum(
         n for kernel, n in counted if kernel.family == "norm"
-    )  # each counts its batches, in an operator of its own
+    )  # each also counts its batches: one more operator
     nodes = sum(backward_kernels(kernel) * n for kernel, n in counted)
     return HostDemand(calls + norms, noted=calls, backwards=1, nodes=nodes)
 
 
 def backward_kernels(kernel: Kernel) -> int:
-    """Kernels of an operator's backward: gradients of the input and of the weights are one each."""
+    """Kernels of an operator's backward: one for the gradient of the input, one for that of the weights."""
     return kernel.calls * (2 if kernel.family in (*CONTRACTIONS, "depthwise") else 1)
 
 
 def host_seconds(kind: str, dispatch_s: Any, launch_s: Any, asked: HostDemand, p: Parameters) -> Any:
-    """Seconds of the host of a kind of device, by what it takes to dispatch and, beside a GPU, to launch: numbers or columns."""
+    """The host's seconds, from its times of a dispatch and (for a GPU) of a launch. Numbers, or columns of them."""
     dispatch_s = dispatch_s * p[f"{kind}.dispatch"]
     each_s = dispatch_s + (launch_s if kind == "gpu" else 0.0)
     called = asked.operators + asked.replays + asked.noted * p[f"{kind}.autograd.operator"]

@@ -1,10 +1,10 @@
-"""Seconds that a kernel, and a call of many, would take on a named device. A prediction, never a measurement.
+"""Predicted seconds of a kernel, and of a call of many kernels, on a named device; never a measurement.
 
-A kernel takes its floor, and then the longer of computing and moving (Williams et al. 2009, the roofline) with a rounded
-corner where the two are near each other. Computing: tiles of output are dealt out to the device's units in whole waves,
-by the tile that is done soonest. Moving: at the cache's rate as far as the kernel's bytes lie in the last-level cache,
-else at memory's. What is laid out anew for a convolution moves in passes of its own. What part of the peaks is reached is a
-parameter (model_parameters.py; docs/PREDICTION_FIT.md). What the host takes stands in host_model.py.
+A kernel takes its floor plus the longer of computing and moving (Williams et al. 2009, the roofline), with a rounded corner
+where the two are close. Computing: the tiles of the output are distributed over the device's units in whole waves; the
+model chooses the fastest tile size. Moving: at the cache's rate for bytes that fit the last-level cache, else at memory's.
+Data that are laid out anew for a convolution move in separate passes. The reached shares of the peaks are parameters
+(model_parameters.py; docs/PREDICTION_FIT.md). The host's part is in host_model.py.
 """
 
 from __future__ import annotations
@@ -30,24 +30,23 @@ TILES = {
     "gpu": ((256, 128), (128, 128), (128, 64), (64, 64), (128, 32)),
     "cpu": ((28, 16),),
 }
-"""Rows and columns of the tiles that a product of matrices may be cut into."""
+"""Rows and columns of the tiles of a product of matrices."""
 REUSE, FULL_SIDE = {"gpu": 48, "cpu": 0}, 128
-"""A tile's rate is side / (side + REUSE), with its sides' harmonic mean, in units of that of a side of FULL_SIDE."""
-STRIP = {"gpu": 1024, "cpu": 256}  # outputs of a depthwise convolution that one unit does at a time
-ALIGNED = 8  # channels of fp16 that matrix units take together; fewer are filled up
-WAVE_S = 2e-6  # of a wave that computes nothing, by which tiles are chosen (the fitted one decides what they cost)
-UNROLLED = ((1, 1), (3, 3), (5, 5))  # filters that PyTorch's own depthwise kernel is compiled for
+"""A tile's rate is side / (side + REUSE), side being the harmonic mean of its sides, relative to that of FULL_SIDE."""
+STRIP = {"gpu": 1024, "cpu": 256}  # outputs of a depthwise convolution that one unit computes at a time
+ALIGNED = 8  # channels of fp16 that matrix units process together; fewer are padded
+WAVE_S = 2e-6  # of an empty wave, for the choice of a tile size (its cost has the fitted one)
+UNROLLED = ((1, 1), (3, 3), (5, 5))  # filters that PyTorch's depthwise kernel is compiled for
 NOTHING_S = 1e-300  # instead of 0 s, as a divisor
-SMALL_BYTES, FEW_IMAGES = 20480 * 4, 16  # of an input, and of a batch, below which ATen may do without oneDNN
+SMALL_BYTES, FEW_IMAGES = 20480 * 4, 16  # of an input and of a batch, below which ATen may not use oneDNN
 
 
 class Demand(NamedTuple):
-    """What a kernel asks of a device, and that device's figures, before any parameter. Numbers, or columns of them.
+    """A kernel's work and the device's figures, before any parameter. Numbers, or columns of them.
 
-    `wave_s`: seconds of one wave at the peak; `moved`, `again` and `weights`: bytes at the least, those of maps and those of
-    weights that are laid out anew, on a CPU in so many `passes` beside the kernel's own. `contraction`: 1 for a product of
-    matrices. Of the device bytes per second of `memory` and of its `cache` of so many bytes, seconds of its `floor`, and how
-    often its units `doubled` from one.
+    `wave_s`: seconds of one wave at the peak. `moved`: least bytes; `again` and `weights`: bytes of maps and of weights that
+    are laid out anew, on a CPU in `passes` besides the kernel. `contraction`: 1 for a product of matrices. Of the device:
+    `memory` and `cache_rate` in bytes/s, `cache` in bytes, `floor_s`, and `doubled`: log2 of its units.
     """
 
     waves: Any
@@ -65,12 +64,12 @@ class Demand(NamedTuple):
 
 
 class Takes(NamedTuple):
-    """Which parameters a kernel takes that not all take: their names, empty for none; or their values, 1 for none, or columns."""
+    """The parameters that depend on the kernel: their names, empty for none; or their values, 1 for none, or columns."""
 
     compute: Any
     paper: Any
     winograd: Any  # a dense 3 x 3 of stride 1 on plain arithmetic
-    generic: Any  # a depthwise filter that no kernel is unrolled for
+    generic: Any  # a depthwise filter that is not in UNROLLED
     move: Any
     paper_memory: Any
     reorder: Any
@@ -80,20 +79,20 @@ class Takes(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CallTime:
-    """Seconds of one call among many of the same: the device's own work, the host's, and what a clock on the wall sees."""
+    """Seconds of one of many equal calls: of the device, of the host, and by the wall clock."""
 
     device_s: float
     host_s: float
     wall_s: float
 
     def on_host(self, slower: float) -> float:
-        """What the wall would see beside a host so many times slower."""
+        """Wall time if the host were `slower` times slower."""
         return max(self.wall_s, slower * self.host_s)
 
 
 @lru_cache(maxsize=65536)
 def demand(device: PredictedDevice, kernel: Kernel) -> Demand:
-    """What the kernel asks of the device. UserError for a dtype that it has no peak for."""
+    """The kernel's work on the device. UserError for a dtype without a peak."""
     waves, wave_s, again, weights = 0, 0.0, 0.0, 0.0
     if kernel.macs:
         waves, wave_s = (_tiled if kernel.family in CONTRACTIONS else _strips)(device, kernel)
@@ -107,7 +106,7 @@ def demand(device: PredictedDevice, kernel: Kernel) -> Demand:
 
 @lru_cache(maxsize=65536)
 def takes(device: PredictedDevice, kernel: Kernel, in_graph: bool = False) -> Takes:
-    """The names of the parameters that the kernel takes on the device; `in_graph`: replayed, not launched alone."""
+    """The names of the parameters of the kernel on the device; `in_graph`: replayed, not launched alone."""
     kind, family, tensor = device.kind, kernel.family, device.tensor(kernel.dtype)
     if not kernel.macs:
         lane, arm, backward = "", str(family), "moving"
@@ -132,7 +131,7 @@ def takes(device: PredictedDevice, kernel: Kernel, in_graph: bool = False) -> Ta
 
 
 def _strips(device: PredictedDevice, kernel: Kernel) -> tuple[int, float]:
-    """Waves, and seconds of one at the peak, of a depthwise convolution's strips of outputs."""
+    """Waves, and seconds of one at the peak, for the strips of a depthwise convolution's output."""
     outputs, strip = kernel.rows * kernel.groups * kernel.columns, STRIP[device.kind]
     rate = device.rate("fp64" if kernel.dtype == "fp64" else "fp32") / device.units
     return math.ceil(math.ceil(outputs / strip) / device.units), 2 * kernel.depth * min(strip, outputs) / rate
@@ -141,8 +140,8 @@ def _strips(device: PredictedDevice, kernel: Kernel) -> tuple[int, float]:
 def _anew(device: PredictedDevice, kernel: Kernel) -> tuple[float, float]:
     """Bytes of maps, and of weights, that are laid out anew for a convolution.
 
-    oneDNN computes in a layout of its own, for which eager and compiled PyTorch both reorder the weights in each call
-    (unless they are frozen), and the maps where they are contiguous.
+    oneDNN has its own layout, into which eager and compiled PyTorch reorder the weights in each call (unless they are
+    frozen), and the maps if they are contiguous.
     """
     if kernel.family == "linear" or kernel.packed:
         return 0.0, 0.0
@@ -160,12 +159,12 @@ def _native(device: PredictedDevice, kernel: Kernel) -> bool:
 
 
 def laid_out(device: PredictedDevice, kernel: Kernel) -> Kernel:
-    """The kernel as a compiler lays it out: on a CPU in channels_last (decide_layout_opt of torch/_inductor/graph.py)."""
+    """The kernel in a compiler's layout: channels_last on a CPU (decide_layout_opt of torch/_inductor/graph.py)."""
     return replace(kernel, channels_last=True) if device.kind == "cpu" else kernel
 
 
 def _tiled(device: PredictedDevice, kernel: Kernel) -> tuple[int, float]:
-    """Waves, and seconds of one at the peak, of the tiles that are done soonest."""
+    """Waves, and seconds of one at the peak, for the fastest size of tiles."""
     kind, units, depth = device.kind, device.units, kernel.depth
     if device.tensor(kernel.dtype):
         area = math.prod(kernel.taps)
@@ -186,7 +185,7 @@ def _tiled(device: PredictedDevice, kernel: Kernel) -> tuple[int, float]:
 def kernel_seconds(
     device: PredictedDevice, kernel: Kernel, parameters: Parameters | None = None, in_graph: bool = False
 ) -> float:
-    """Seconds on the device itself, without the host; `in_graph`: replayed, not launched alone. UserError for a dtype that it has no peak for."""
+    """Seconds on the device, without the host; `in_graph`: replayed, not launched alone. UserError for a dtype without a peak."""
     p = fitted() if parameters is None else parameters
     taken = Takes(*(p[name] if name else 1.0 for name in takes(device, kernel, in_graph)))
     return float(forward_seconds(device.kind, demand(device, kernel), taken, p))
@@ -200,18 +199,18 @@ def forward_seconds(
     larger: Callable[..., Any] = max,
     smaller: Callable[..., Any] = min,
 ) -> Any:
-    """Seconds of a kernel on a kind of device, or of columns of kernels, by the values of what they take.
+    """Seconds of a kernel on a kind of device, from its parameters' values; or of columns of kernels.
 
-    `larger` and `smaller`: of two, those of numpy for columns.
+    `larger` and `smaller` give the larger and smaller of two; for columns they are numpy's.
     """
     memory, cache = asked.memory * taken.paper_memory, asked.cache * p[f"{kind}.cache.share"]
     cache_rate = asked.cache_rate * p[f"{kind}.cache.rate"]
 
     def moving_s(moved: Any, share: Any) -> Any:
-        """From the cache as far as they lie in it, the rest from memory; no time for no bytes."""
-        found = smaller(1.0, cache / larger(moved, 1.0)) ** 2
+        """The part that the cache holds at its rate, the rest at memory's; no time for no bytes."""
+        cached = smaller(1.0, cache / larger(moved, 1.0)) ** 2
         cache_s, memory_s = moved / cache_rate, moved / (memory * share)
-        return larger(cache_s, found * cache_s + (1 - found) * memory_s)
+        return larger(cache_s, cached * cache_s + (1 - cached) * memory_s)
 
     share = taken.compute * taken.paper * taken.winograd * taken.generic
     computing = asked.waves * (asked.wave_s / share + asked.contraction * p[f"{kind}.wave_s"])
@@ -239,10 +238,10 @@ def call_seconds(
     parameters: Parameters | None = None,
     training: bool = False,
 ) -> CallTime:
-    """Seconds of one of many calls in a row, that one synchronisation ends.
+    """Seconds of one of many calls in a row, with one synchronisation after them.
 
-    The host and a GPU work at the same time, so the wall sees the longer; a CPU is its own host. A compiled call has what
-    only moves its map fused. Training is the forward and the backward pass.
+    The host and a GPU work at the same time, so the longer one counts; on a CPU the two add up. A compiled call has fused
+    kernels. Training is the forward and the backward pass.
     """
     p = fitted() if parameters is None else parameters
     run = [laid_out(device, kernel) for kernel in fused(kernels)] if mode == "compile" else list(kernels)

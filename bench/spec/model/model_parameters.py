@@ -1,4 +1,4 @@
-"""The parameters of the kernel model: what each means, what it was taken for before any fit, and what the fit has left."""
+"""The parameters of the prediction model: the meaning of each, its value before any fit (PRIOR), and its fitted value."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 Parameters = Mapping[str, float]
 """By kind of device and name, as `gpu.compute.dense.plain`; PRIOR lists them all."""
 FILE = "model_parameters.json"
-"""What `python -m tools.model_fit calibrate` has written: parameters, errors on data left out, and where all of it is from."""
+"""Written by `python -m tools.model_fit calibrate`: parameters, errors on held-out data, and the sources of both."""
 
 
 class Prior(NamedTuple):
-    """A value before any fit, and how far off it may be: the standard deviation of its logarithm; 0: it is not fitted."""
+    """A value before any fit, and its uncertainty: the standard deviation of its logarithm; 0: it is not fitted."""
 
     value: float
     spread: float
@@ -107,24 +107,25 @@ PRIOR: dict[str, Prior] = {
     "cpu.backward.depthwise.half": Prior(3.0, 0.0, "backward over forward of depthwise convolutions in fp16 and bf16"),
     "cpu.backward.moving": Prior(2.0, 0.0, "backward over forward of what only moves"),
 }
-"""Every parameter. The values come from what kernels of these kinds usually reach (0.6 to 0.9 of a peak or a bandwidth).
+"""Every parameter. The values are what kernels of these kinds usually reach (0.6 to 0.9 of a peak or a bandwidth).
 
-A copy reads and writes its bytes: 2.0. A host's are published: 44.3 and 42.4 us of an empty compiled graph, 6.8 and 9.1 of its
-kernel (tritonbench pull request 1017, GB200); 5.0 and 6.8, 4.6 and 5.6 us of an operator without and with requires_grad (pytorch
-issues 41383 and 122029); 23 and 31 us of the backward of one addition (issue 44484, CPU); 136 us of that of a small product, two
-products and two additions to gradients (issue 157407, A100). A dispatch is taken for 10 us there, with its launch for 15.
+A copy reads and writes its bytes: 2.0. The host's values are published: 44.3 and 42.4 us of an empty compiled graph, 6.8 and
+9.1 of its kernel (tritonbench pull request 1017, GB200); 5.0 and 6.8, 4.6 and 5.6 us of an operator without and with
+requires_grad (pytorch issues 41383 and 122029); 23 and 31 us of the backward of one addition (issue 44484, CPU); 136 us of that
+of a small product, two products and two additions to gradients (issue 157407, A100). There a dispatch is assumed to take 10 us,
+with its launch 15.
 
-The GPU's backward ones are one published card's, not fitted: 4.8 - 0.272 ms over 0.272 ms, 0.684 - 0.201 over 0.201 and,
-in between, 1.34 - 0.387 over 0.387 (A100, P. Gavrikov, pytorch/pytorch issue 18631); the CPU's are estimates.
+The GPU's backward values are those of one published card, not fitted: 4.8 - 0.272 ms over 0.272 ms, 0.684 - 0.201 over 0.201
+and, in between, 1.34 - 0.387 over 0.387 (A100, P. Gavrikov, pytorch/pytorch issue 18631); the CPU's are estimates.
 """
 
 
 @cache
-def told() -> dict[str, Any]:
-    """What the fit has written; empty before the first one."""
+def fit_result() -> dict[str, Any]:
+    """The content of FILE; empty before the first fit."""
     file = files("bench.spec.model") / FILE
-    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    return found
+    result: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return result
 
 
 def prior() -> Parameters:
@@ -132,17 +133,17 @@ def prior() -> Parameters:
     return {name: one.value for name, one in PRIOR.items()}
 
 
-def fitted_without(left: str) -> Parameters:
-    """All parameters, as a fit without a machine of ours has left them; the shipped ones where it has seen none of that name."""
-    return {**fitted(), **told().get("without", {}).get(left, {})}
+def fitted_without(machine: str) -> Parameters:
+    """All parameters by the fit that left out this machine of ours; by the shipped fit for an unknown machine."""
+    return {**fitted(), **fit_result().get("without", {}).get(machine, {})}
 
 
 def machines_seen() -> tuple[str, ...]:
-    """What of ours the shipped fit has seen, and can do without."""
-    return tuple(told().get("without", ()))
+    """The machines of ours in the shipped fit, each of which another fit left out."""
+    return tuple(fit_result().get("without", ()))
 
 
 @cache
 def fitted() -> Parameters:
-    """All parameters: as the fit has left them, and the prior's where it has not touched them."""
-    return {**prior(), **told().get("parameters", {})}
+    """All parameters by the shipped fit; the prior's values for those that are not fitted."""
+    return {**prior(), **fit_result().get("parameters", {})}

@@ -1,4 +1,4 @@
-"""What stands behind a predicted number: which model, and how far off it was on data that it was not fitted to."""
+"""The model behind a predicted number: its name, and its errors on data that it was not fitted to."""
 
 from __future__ import annotations
 
@@ -10,26 +10,31 @@ from importlib.resources import files
 from typing import Any
 
 from bench.spec.devices.predicted_devices import PredictedDevice
-from bench.spec.model.model_parameters import FILE, told
+from bench.spec.model.model_parameters import FILE, fit_result
 
 UNFITTED = {"time": 1.5, "speedup": 1.0}
-"""ln: what is taken for the error of a model that no fit has been made of."""
+"""ln: the assumed errors of a model without a fit."""
 WORSE = {
-    "gpu": "in training and under torch.compile (small blocks take longer than predicted), in channels_last at fp32 (the same as contiguous to the model, slower on an H100) and in large batches of many channels at fp32 (where the library changes its algorithm, the separable block gains less than predicted)",
-    "cpu": "in training and under torch.compile, of small blocks (how long the host takes for a call is told by no data sheet) and of large contiguous maps (laying them out anew takes longer than predicted on few cores)",
+    "gpu": (
+        "in training and under torch.compile (small blocks take longer than predicted), in channels_last at fp32 (the model "
+        "treats it like contiguous, on an H100 it is slower) and in large batches of many channels at fp32 (the library "
+        "changes its algorithm there, and the separable block gains less than predicted)"
+    ),
+    "cpu": (
+        "in training and under torch.compile, for small blocks (no data sheet gives the host's time of a call) and for large "
+        "contiguous maps (laying them out anew takes longer than predicted on few cores)"
+    ),
 }
-"""By kind of device where the model is known to be further off; docs/PREDICTION_FIT.md, "Where it fails, and why", has the figures."""
-SLOWER = 4.0
-"""A host of which nothing is told may be so many times slower than the 15 us that it is given for an operator; those that we know took 23 to 92."""
-OBSERVATIONS = 1000
-"""Behind an error that is taken as known: a t-interval with so many degrees of freedom is a normal one."""
+"""Where the model is known to be less accurate, by kind of device; docs/PREDICTION_FIT.md has the figures."""
+SLOWER = 4.0  # times: an unknown host may be slower than the 15 us for an operator that it is given; known ones took 23 to 92
+OBSERVATIONS = 1000  # values behind an error that counts as known: with as many, a t-interval is a normal one
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A model's name, and the half-widths in ln of the 95 % intervals of its times and speedups, in training if wider there.
+    """A model's name, and the half-widths in ln of the 95 % intervals of its times and speedups, wider in training if given.
 
-    `host`: how many times slower than assumed the host may be, which an interval allows for besides.
+    `host`: how many times slower than assumed the host may be, for which intervals are widened.
     """
 
     model: str
@@ -40,7 +45,7 @@ class Prediction:
     host: float = 1.0
 
     def of(self, training: bool) -> tuple[float, float]:
-        """Of a time and of a speedup."""
+        """The half-widths of a time and of a speedup."""
         if not training:
             return self.time, self.speedup
         return max(self.time, self.training_time), max(self.speedup, self.training_speedup)
@@ -51,13 +56,13 @@ class Prediction:
 
 
 def prediction_of(device: PredictedDevice) -> Prediction:
-    """The model and its errors for a device; a GPU's host may be slower where no source tells of it."""
+    """The model and its errors for a device. The host of a GPU may be slower if the device gives no source for it."""
     host = SLOWER if device.kind == "gpu" and "dispatch_s" not in device.sources else 1.0
-    return Prediction(model_name(), **told().get("errors", {}).get(device.kind, UNFITTED), host=host)
+    return Prediction(model_name(), **fit_result().get("errors", {}).get(device.kind, UNFITTED), host=host)
 
 
 def model_name() -> str:
-    """Such as `model 3f9c2a`, by the file of the fitted parameters; `unfitted model` without one."""
+    """`model 3f9c2a`, with a hash of the fitted parameters; `unfitted model` without them."""
     file = files("bench.spec.model") / FILE
     if not file.is_file():
         return "unfitted model"
@@ -65,15 +70,15 @@ def model_name() -> str:
 
 
 def device_name(device: PredictedDevice) -> str:
-    """What rows call the device: `predicted NVIDIA H100 SXM5 80 GB (model 3f9c2a)`."""
+    """The device in rows: `predicted NVIDIA H100 SXM5 80 GB (model 3f9c2a)`."""
     return f"predicted {device.title} ({model_name()})"
 
 
 def without_model(text: str) -> str:
-    """What was said of devices by `device_name`, but for the model's name, which is for those who look for details."""
+    """A text with devices by `device_name`, without the model's name."""
     return re.sub(r" \((unfitted model|model [0-9a-f]{6})\)", "", text)
 
 
 def disagreements(name: str, disagree: Mapping[str, str]) -> list[str]:
-    """A line for each figure of a device of which other sources say other things: `disagree` of its entry."""
-    return [f"Sources disagree on the {figure} of {name}: {said.rstrip('.')}." for figure, said in disagree.items()]
+    """A line for each figure of a device on which sources disagree."""
+    return [f"Sources disagree on the {figure} of {name}: {text.rstrip('.')}." for figure, text in disagree.items()]
