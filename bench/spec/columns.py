@@ -1,7 +1,6 @@
-"""One registry of columns: CSV headers, reader's dtypes, the docs table and tooltips all come from here.
+"""The columns of every CSV file: name, dtype, meaning, unit. Headers, readers, docs/COLUMNS.md and tooltips use them.
 
-A column is one line. `files` holds m for measurements.csv, p for pairs.csv, s for samples.csv, o for opinions.csv and
-r for roofs.csv.
+A column is one line. `files`: m for measurements.csv, p pairs.csv, s samples.csv, o opinions.csv, r roofs.csv.
 """
 
 from __future__ import annotations
@@ -13,26 +12,20 @@ from typing import Literal, get_args
 SCHEMA_VERSION = 1
 
 Status = Literal["ok", "noisy", "predicted", "skipped", "unsupported", "oom", "timeout", "crash", "nonfinite"]
-STATUSES: tuple[Status, ...] = (
-    *("ok", "noisy", "predicted"),
-    *("skipped", "unsupported", "oom", "timeout", "crash", "nonfinite"),
-)
+STATUSES: tuple[Status, ...] = get_args(Status)
 MEASURED: tuple[Status, ...] = ("ok", "noisy")
 PREDICTED: Status = "predicted"
 TOLD: tuple[Status, ...] = (*MEASURED, PREDICTED)
-"""Rows that hold numbers: to be shown side by side, and never in one mean."""
+"""Statuses of rows with numbers. Measured and predicted rows may stand side by side, but never in one mean."""
 Part = Literal["conv", "depthwise", "pointwise", "norm_act", "other"]
 PARTS: tuple[Part, ...] = get_args(Part)
-"""What of a block its time goes into, besides the gaps between."""
+"""The parts of a block's time, besides the gaps between layers."""
 FAILED: tuple[Status, ...] = ("oom", "timeout", "crash", "nonfinite")
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column. `dtype` is a pandas dtype that can hold a missing value; `unit` is SI or empty.
-
-    `empty` completes "empty where ..."; a column without it has a value in every row.
-    """
+    """`dtype`: a pandas dtype that can hold a missing value; `unit`: SI or empty; `empty`: where the column is empty."""
 
     name: str
     unit: str
@@ -47,18 +40,18 @@ def _c(files: str, name: str, dtype: str, meaning: str, unit: str = "", empty: s
     return Column(name, unit, kinds[dtype], meaning, files, empty)  # type: ignore[arg-type]
 
 
-# How a column is empty, where many are empty alike.
+# Columns that are empty in the same rows.
 _timed = partial(_c, empty="nothing was timed")
 _spread = partial(_c, empty="fewer than two processes timed it")
 _of_block = partial(_c, empty="it is a whole network")
 _cost = partial(_c, empty="its costs are not known")
-_own_time = partial(_c, empty="nothing was timed; on cpu and mps")
+_device_time = partial(_c, empty="nothing was timed; on cpu and mps")
 _part = partial(
     _c,
-    empty="nothing was timed; not an eager inference; a block of the user's own, one of over 256 steps; a card that can't be kept waiting",
+    empty="nothing was timed; not an eager inference; a user's block, one of over 256 steps; a card whose queue can't be held back",
 )
-_card = partial(_c, empty="nothing was timed; no NVIDIA GPU, or NVML does not tell")
-_roofed = partial(_c, empty="nothing was timed; no roof was measured for it; a block of the user's own")
+_card = partial(_c, empty="nothing was timed; no NVIDIA GPU, or NVML can't read it")
+_roofed = partial(_c, empty="nothing was timed; no roof was measured for it; a user's block")
 _a_roof = partial(_c, empty="it could not be measured: roof_detail says why")
 
 
@@ -68,14 +61,14 @@ COLUMNS: tuple[Column, ...] = (
     _c("mpsor", "run_id", "str", "the run: config, device and start time"),
     _c("mpso", "trial_id", "str", "the trial: experiment, shape, settings and surroundings"),
     _c("mpso", "arm_id", "str", "the arm: the trial and its block"),
-    _c("o", "tool", "str", "who timed it a second time, in one process and arm after arm, its speedup by medians"),
+    _c("o", "tool", "str", "the tool that timed it a second time, the arms one after the other in one process; its speedup is of medians"),
     _c("s", "replicate", "int", "which fresh process took the sample, from 1"),
     _c("mp", "experiment", "str", "the experiment of the config"),
     _c("mpor", "schema_version", "int", "version of these files"),
-    _c("mpo", "status", "str", "ok, noisy, predicted (a model's word: nothing was measured), skipped, unsupported, oom, timeout, crash or nonfinite"),
-    _c("mp", "status_detail", "str", "why the status is not ok; of a predicted row by which model", empty="the status is ok"),
+    _c("mpo", "status", "str", "ok, noisy, predicted (by a model: nothing was measured), skipped, unsupported, oom, timeout, crash or nonfinite"),
+    _c("mp", "status_detail", "str", "why the status is not ok; of a predicted row the model", empty="the status is ok"),
     # workload
-    _c("mpso", "block", "str", "the block that this row is about"),
+    _c("mpso", "block", "str", "the block of this row"),
     _c("mpo", "baseline", "str", "the block that it is compared with"),
     _c("mp", "batch", "int", "items in one evaluation"),
     _of_block("mp", "c_in", "int", "channels in"),
@@ -86,18 +79,18 @@ COLUMNS: tuple[Column, ...] = (
     _of_block("mp", "stride", "int", "stride of the block", "pixels"),
     _of_block("mp", "padding", "str", "same or valid"),
     _of_block("mp", "dilation", "int", "distance between kernel taps", "pixels"),
-    _c("mp", "groups", "int", "groups of the block's first convolution", empty="it is a network or a block of the user's own, or holds no convolution"),
+    _c("mp", "groups", "int", "groups of the block's first convolution", empty="it is a network or a user's block, or has no convolution"),
     _of_block("mp", "depth", "int", "how many copies of the block are stacked"),
     _c("mpr", "dtype", "str", "fp32 (IEEE, no TF32), fp32-tf32, bf16, fp16 or fp64"),
     _c("mp", "layout", "str", "memory format: contiguous (NCHW) or channels_last (NHWC)"),
     _c("mp", "mode", "str", "eager, compile (torch.compile) or graph (CUDA graph replay)"),
-    _c("mp", "cudnn_benchmark", "str", "whether cuDNN tries its algorithms out and takes the fastest: on or off"),
+    _c("mp", "cudnn_benchmark", "str", "whether cuDNN tries several algorithms and keeps the fastest: on or off"),
     _c("mp", "pass", "str", "inference (forward) or training (forward and backward)"),
     _c("mpr", "threads", "int", "CPU threads that one operator may use"),
     _c("mp", "allocator", "str", "retain: the C library keeps freed memory; default: it returns it"),
     _c("mp", "waiting", "str", "OpenMP's waiting: default, active (spin) or passive (sleep)"),
     _c("mpr", "device", "str", "cpu, cuda:0 and so on; sim:NAME is predicted"),
-    _c("mpr", "device_name", "str", "the device's own name; a predicted one begins with the word predicted", empty="the run's environment.json is lost"),
+    _c("mpr", "device_name", "str", "the device's name; that of a predicted one begins with the word predicted", empty="the run's environment.json is lost"),
     # theory
     _cost("m", "params", "int", "trainable parameters, batch norm included"),
     _cost("m", "macs", "int", "multiply-accumulates of one evaluation: convolutions, and linear layers of networks"),
@@ -106,30 +99,30 @@ COLUMNS: tuple[Column, ...] = (
     _cost("m", "activations", "int", "output elements of all convolutions of one forward pass"),
     _cost("m", "layers", "int", "convolutions in the block"),
     _cost("m", "ops", "int", "operator calls that the block makes in one forward pass"),
-    _cost("m", "cost_source", "str", "where params to ops are from: formula, or counted by hooks as a user's own block ran"),
+    _cost("m", "cost_source", "str", "source of params to ops: formula, or counted by hooks while a user's block ran"),
     _cost("m", "intensity_flop_per_byte", "float", "flops / bytes_min", "FLOP/byte"),
     # time
     _timed("mo", "time_median_s", "float", "median over samples in each process, geometric mean over processes", "s"),
-    _spread("m", "time_ci_low_s", "float", "lower end of its interval over processes, or within the model's error and what a slower host would change", "s"),
-    _spread("m", "time_ci_high_s", "float", "upper end of its interval over processes, or within the model's error and what a slower host would change", "s"),
-    _c("mo", "time_min_s", "float", "minimum over samples in each process, geometric mean over processes", "s", empty="nothing was timed; torch.utils.benchmark, which tells none"),
+    _spread("m", "time_ci_low_s", "float", "lower end of its interval over processes; of a predicted row by the model's error and a slower host", "s"),
+    _spread("m", "time_ci_high_s", "float", "upper end of its interval over processes; of a predicted row by the model's error and a slower host", "s"),
+    _c("mo", "time_min_s", "float", "minimum over samples in each process, geometric mean over processes", "s", empty="nothing was timed; torch.utils.benchmark, which gives none"),
     _c("o", "time_iqr_s", "float", "the middle half of the tool's samples: upper less lower quartile", "s", empty="nothing was timed"),
     _timed("m", "time_p10_s", "float", "10th percentile over samples of all processes", "s"),
     _timed("m", "time_p90_s", "float", "90th percentile over samples of all processes", "s"),
     _timed("m", "samples", "int", "samples taken, warm-up left out"),
     _timed("m", "evaluations_per_sample", "int", "evaluations in one sample (median over processes)"),
-    _own_time("m", "device_time_median_s", "float", "the device's own time: events round a call all queued before it", "s"),
+    _device_time("m", "device_time_median_s", "float", "the device's time of a call, between two events round a call that was fully queued before it began", "s"),
     _c("m", "device_time_cold_median_s", "float", "the same with the device's cache emptied before each call", "s", empty="nothing was timed; on cpu and mps, or the cache can't be emptied"),
-    _own_time("m", "device_time_proven", "bool", "whether every such call was queued before the device reached it"),
+    _device_time("m", "device_time_proven", "bool", "whether every such call was fully queued before the device reached it"),
     _c("m", "enqueue_time_median_s", "float", "time that the host takes to submit one evaluation", "s", empty="nothing was timed; on cpu"),
     _c("m", "bound", "str", "launch-bound: enqueue > 1.2 x device time; device-bound: the reverse; else balanced", empty="one of the two is empty"),
-    _part("m", "time_in_conv_s", "float", "the part of time_median_s, by walks layer by layer beside whole calls (the least of each): k x k, grouped, transposed convolutions (a card's by its own clock, less what the events between layers take)", "s"),
-    _part("m", "time_in_depthwise_s", "float", "the same: depthwise convolutions", "s"),
-    _part("m", "time_in_pointwise_s", "float", "the same: 1 x 1 convolutions", "s"),
-    _part("m", "time_in_norm_act_s", "float", "the same: batch norm and activations", "s"),
-    _part("m", "time_in_other_s", "float", "the same: pooling, linear layers, additions", "s"),
-    _part("m", "time_in_gaps_s", "float", "the same: between the layers, on a card mostly waiting for the host; below 0 where walking takes longer than calling", "s"),
-    _c("m", "compile_time_s", "float", "time of an arm's first call in mode compile, in the inspection; the run starts without cache", "s", empty="the mode is another; it was not inspected"),
+    _part("m", "time_in_conv_s", "float", "the part of time_median_s in k x k, grouped and transposed convolutions: the least over walks layer by layer, beside whole calls; on a card by its own clock, less the time of the events between layers", "s"),
+    _part("m", "time_in_depthwise_s", "float", "the same in depthwise convolutions", "s"),
+    _part("m", "time_in_pointwise_s", "float", "the same in 1 x 1 convolutions", "s"),
+    _part("m", "time_in_norm_act_s", "float", "the same in batch norm and activations", "s"),
+    _part("m", "time_in_other_s", "float", "the same in pooling, linear layers, additions", "s"),
+    _part("m", "time_in_gaps_s", "float", "the same between the layers, on a card mostly waiting for the host; below 0 where a walk takes longer than a call", "s"),
+    _c("m", "compile_time_s", "float", "time of an arm's first call in mode compile, in the inspection; the run starts without cache", "s", empty="in another mode; it was not inspected"),
     _c("m", "launches", "int", "kernels that one evaluation starts, by the profiler", empty="it was not inspected; on cpu and mps; the profiler saw none"),
     _c("m", "launches_graph", "int", "the same by the kernel nodes of a captured graph", empty="it was not inspected; on anything but CUDA with its Python bindings"),
     # memory
@@ -137,47 +130,47 @@ COLUMNS: tuple[Column, ...] = (
     _c("m", "memory_requested_bytes", "int", "the same before the allocator rounds up", "bytes", empty="it was not inspected; in mode graph; on cpu and mps"),
     _c("m", "memory_reserved_bytes", "int", "most memory that the allocator had taken from the device", "bytes", empty="it was not inspected; in mode graph; on cpu and mps"),
     _c("m", "memory_theory_bytes", "int", "the same by liveness of the operators' outputs, no workspace", "bytes", empty="its costs are not known by a formula"),
-    _c("m", "backends", "str", "the library that runs each convolution, in order", empty="it was not inspected, or holds no convolution"),
+    _c("m", "backends", "str", "the library that runs each convolution, in order", empty="it was not inspected, or has no convolution"),
     # pairs
     _c("po", "speedup", "float", "time of the baseline / time of the block: above 1 the block is faster", empty="nothing was timed; in the baseline's own row"),
-    _spread("p", "speedup_ci_low", "float", "lower end of its interval over processes, or within the model's error and what a slower host would change"),
-    _spread("p", "speedup_ci_high", "float", "upper end of its interval over processes, or within the model's error and what a slower host would change"),
+    _spread("p", "speedup_ci_low", "float", "lower end of its interval over processes; of a predicted row by the model's error and a slower host"),
+    _spread("p", "speedup_ci_high", "float", "upper end of its interval over processes; of a predicted row by the model's error and a slower host"),
     _timed("p", "speedup_of_minima", "float", "ratio of each process's minima, geometric mean: a second opinion"),
     _timed("p", "speedup_of_medians", "float", "ratio of each process's medians, geometric mean: a third"),
     _c("p", "device_speedup", "float", "the same by the device's own time, device_time_median_s of both: speedup without what the host takes; it has no interval", empty="nothing was timed; on cpu and mps; a call of either was not proven to be queued"),
     _spread("p", "verdict", "str", "faster, slower, same (within 3 % or the noise band) or undecided"),
-    _c("p", "noise_band", "float", "ln: 95 % of this machine's A/A pairs read within ± this (bench aa)", empty="no bench aa of this device, torch and number of threads stood beside the run"),
-    _c("p", "mac_ratio", "float", "MACs of the baseline / MACs of the block: the promise", empty="costs are not known, or one of the two multiplies nothing"),
-    _c("p", "layer_ratio", "float", "layers of the block / layers of the baseline: the price", empty="costs are not known, or one of the two has no layer"),
-    _c("p", "delivered_share", "float", "speedup / mac_ratio: the share of the promise that arrived", empty="nothing was timed; mac_ratio is empty"),
+    _c("p", "noise_band", "float", "ln: 95 % of this machine's A/A pairs lie within ± this (bench aa)", empty="no bench aa of this device, torch and number of threads was in the same folder"),
+    _c("p", "mac_ratio", "float", "MACs of the baseline / MACs of the block: the speedup to expect by MACs alone", empty="costs are not known, or one of the two multiplies nothing"),
+    _c("p", "layer_ratio", "float", "layers of the block / layers of the baseline", empty="costs are not known, or one of the two has no layer"),
+    _c("p", "delivered_share", "float", "speedup / mac_ratio: the share of the expected speedup that was achieved", empty="nothing was timed; mac_ratio is empty"),
     _timed("p", "rounds", "int", "rounds in all processes"),
-    _c("mpr", "processes", "int", "fresh processes that measured the trial: 0 of a predicted one"),
+    _c("mpr", "processes", "int", "fresh processes that measured the trial; 0 for a predicted one"),
     _c("p", "precision_target", "float", "asked half-width of the interval of ln(speedup)", empty="the row is predicted"),
-    _spread("p", "precision", "float", "half-width of the interval of ln(speedup): the one reached, or the model's error and what a slower host would change"),
+    _spread("p", "precision", "float", "half-width of the interval of ln(speedup): the one reached; of a predicted row by the model's error and a slower host"),
     # quality
     _timed("mp", "precision_reached", "bool", "whether the interval is as narrow as asked"),
     _timed("mp", "flagged_share", "float", "share of samples that the counters flag as disturbed"),
-    _c("mp", "quality_notes", "str", "what was seen: waiting, preemption, page faults, steal, estimators that differ", empty="there is nothing to note"),
+    _c("mp", "quality_notes", "str", "waiting, preemption, page faults, steal, estimators that differ", empty="there is nothing to note"),
     _timed("m", "run_queue_wait_share", "float", "time that threads waited for a core / time measured"),
-    _timed("m", "involuntary_switches", "int", "times that a thread lost its core within a sample"),
+    _timed("m", "involuntary_switches", "int", "how often a thread lost its core within a sample"),
     _card("m", "card_clock_hz", "float", "the card's multiprocessor clock after the rounds (median; by NVML)", "Hz"),
     _card("m", "card_temperature_c", "float", "the card's temperature after the rounds (median; by NVML)", "degrees C"),
     _card("m", "card_power_w", "float", "the card's power after the rounds (median; by NVML)", "W"),
-    _timed("m", "minor_faults_per_evaluation", "float", "pages mapped anew per evaluation"),
-    _c("o", "detail", "str", "what is particular to the tool's times, or why there are none", empty="there is nothing to say"),
+    _timed("m", "minor_faults_per_evaluation", "float", "minor page faults per evaluation"),
+    _c("o", "detail", "str", "a limitation of the tool's times, or why there are none", empty="there is nothing to note"),
     # derived
     _c("m", "achieved_flop_per_s", "float", "flops / time_min_s", "FLOP/s", empty="nothing was timed; its costs are not known"),
     _c("m", "achieved_bytes_per_s", "float", "bytes_min / time_min_s", "bytes/s", empty="nothing was timed; its costs are not known"),
     # roofs
     _roofed("m", "attainable_flop_per_s", "float", "flops / the least time that the measured roofs allow", "FLOP/s"),
-    _roofed("m", "attainable_share", "float", "that least time / time_min_s: over 1.05 it is looked into"),
-    _roofed("m", "roof", "str", "what most of that least time goes to: compute, cache or memory"),
+    _roofed("m", "attainable_share", "float", "that least time / time_min_s: a row over 1.05 has a quality note"),
+    _roofed("m", "roof", "str", "the roof that most of that least time is due to: compute, cache or memory"),
     _a_roof("r", "matmul_flop_per_s", "float", "most that a square matrix product reached in any process", "FLOP/s"),
     _a_roof("r", "conv_flop_per_s", "float", "most that a dense 3x3 convolution reached", "FLOP/s"),
     _a_roof("r", "cache_bytes_per_s", "float", "most that a copy, triad or read reached in the last-level cache", "bytes/s"),
-    _a_roof("r", "memory_bytes_per_s", "float", "most that one reached well beyond it", "bytes/s"),
+    _a_roof("r", "memory_bytes_per_s", "float", "most that a copy, triad or read reached well beyond the cache", "bytes/s"),
     _c("r", "cache_bytes", "int", "the last-level cache that the threads can reach", "bytes"),
-    _c("r", "roof_detail", "str", "with what each was reached, or why it was not", empty="there is nothing to say"),
+    _c("r", "roof_detail", "str", "the load that reached each, or why there is none", empty="there is nothing to note"),
     # samples
     _c("s", "round", "int", "round of the trial in its process, from 1; 0 is warm-up"),
     _c("s", "position", "int", "place in the round's order, from 1"),
@@ -190,9 +183,9 @@ COLUMNS: tuple[Column, ...] = (
 BY_NAME: dict[str, Column] = {c.name: c for c in COLUMNS}
 FILES = {"m": "measurements.csv", "p": "pairs.csv", "s": "samples.csv", "o": "opinions.csv", "r": "roofs.csv"}
 COUNTED = ("params", "macs", "bytes_min", "layers", "ops", "activations")
-"""What hooks count of a block that has no formula."""
+"""Costs that hooks count of a user's block."""
 TOOLS = ("torch.utils.benchmark", "pytest-benchmark")
-"""Who gives second opinions."""
+"""The tools of second opinions."""
 
 
 def columns_of(file: Literal["m", "p", "s", "o", "r"]) -> tuple[Column, ...]:
@@ -205,7 +198,7 @@ KEYS = (
     " cudnn_benchmark pass"
     " threads allocator waiting device"
 ).split()
-"""What identifies a pair across runs (`bench compare` matches on it)."""
+"""The columns that identify a pair across runs; `bench compare` matches on them."""
 
 SPEEDUP = ("speedup", "speedup_ci_low", "speedup_ci_high")
 TIME = ("time_median_s", "time_ci_low_s", "time_ci_high_s")
@@ -215,4 +208,4 @@ FLAGS = {1: "wait", 2: "preempted", 4: "faults", 8: "steal", 16: "throttled", 32
 """Bits of a sample's flags in the journal, and their words in samples.csv."""
 
 SPOILED = 16 | 32
-"""Flags of a sample that is known to be useless: its threads waited for a core for long, or were throttled."""
+"""Flags of a spoiled sample: its threads were throttled, or stalled (bench/measure/disturbance.py has the limits)."""

@@ -1,4 +1,4 @@
-"""The tables of docs/COLUMNS.md, from the registry: `python -m bench.spec.columns_page` prints them."""
+"""`python -m bench.spec.columns_page` prints the tables of docs/COLUMNS.md from the registry of columns."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from bench.spec.columns import COLUMNS, FILES, SCHEMA_VERSION, Column, columns_of
 
 ROWS = {
-    "m": "One row for each arm: what it cost, how long it took, what it held.",
+    "m": "One row for each arm: its costs, times and memory.",
     "p": "One row for each arm against the baseline of its trial: speedups.",
     "s": "One row for each sample, warm-up too, in the order in which they were taken. The largest file by far.",
     "o": "One row for each arm and tool, where the run was asked for second opinions.",
-    "r": "One row for each device, number of threads and dtype: what it can do at most, measured beside the blocks.",
+    "r": "One row for each device, number of threads and dtype: its measured peak rates.",
 }
 TYPES = {"string": "text", "Int64": "integer", "Float64": "number", "boolean": "True or False"}
 HEAD = ("column", "in", "unit", "type", "meaning", "empty where")

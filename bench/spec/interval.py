@@ -1,6 +1,6 @@
-"""What both the stopping rules and the readers use: a process's reading of a speedup, and Student's interval of several.
+"""The speedup of one process from its samples, and Student's interval over processes: for stopping rules and readers.
 
-Here rather than from scipy, because the worker and the runner must stay light; tests hold it against scipy.
+Not from scipy, as the worker and the runner must start quickly; tests compare it with scipy.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from statistics import NormalDist, fmean, stdev
 
 from bench.spec.columns import SPOILED
 
-LEAST_ROUNDS = 3  # clean rounds of a process that may speak for all of them
+LEAST_ROUNDS = 3  # clean rounds from which on a process is read by them alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,9 @@ def t_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
 
 
 def fewest(half_width: float, n: int, asked: float, confidence: float, least: int, most: int | None = None) -> int:
-    """Values that an interval within the asked half-width takes, judged by the half-width that `n` of them gave.
+    """The number of values for an interval within the half-width `asked`, from the half-width that `n` of them gave.
 
-    From `least` (2 or more) up, `most` where no fewer are enough; all values are taken to spread alike.
+    At least `least` (2 or more), at most `most`. It assumes that all values have the same spread.
     """
 
     def width(count: int) -> float:
@@ -63,21 +63,21 @@ def paired_log_ratio(
 ) -> float:
     """ln(time of the baseline / time of the other) in one process, from samples 2i and 2i + 1 of round i.
 
-    A round reads the faster of its two samples of each arm, which drops a burst that hit the other one; the two arms'
-    ratio within a round cancels what drifts from round to round; the midmean over rounds drops the odd round. With both
-    arms' flags, rounds that left no arm a whole sample are passed over, as long as LEAST_ROUNDS others remain.
-    docs/METHOD.md has the rules that this one was chosen from. NaN without a whole round.
+    A round counts the faster of its two samples of each arm, which drops a burst in the other one. The ratio within a round
+    cancels drift between rounds; the midmean over rounds drops outliers. With both arms' flags, only clean rounds and
+    unspoiled samples count if there are LEAST_ROUNDS clean ones. docs/METHOD.md compares this rule with others. NaN
+    without a whole round.
     """
     rounds = list(zip(baseline[0::2], baseline[1::2], other[0::2], other[1::2], strict=False))
-    kept = clean_rounds(*flags)
-    if len(kept) >= LEAST_ROUNDS:
-        whole = [tuple(tuple(t for t in (2 * i, 2 * i + 1) if not f[t] & SPOILED) for f in flags) for i in kept]
+    clean = clean_rounds(*flags)
+    if len(clean) >= LEAST_ROUNDS:
+        whole = [tuple(tuple(t for t in (2 * i, 2 * i + 1) if not f[t] & SPOILED) for f in flags) for i in clean]
         return midmean([math.log(min(baseline[t] for t in b) / min(other[t] for t in o)) for b, o in whole])
     return midmean([math.log(min(b, c) / min(o, p)) for b, c, o, p in rounds])
 
 
 def clean_rounds(baseline: Sequence[int], other: Sequence[int]) -> list[int]:
-    """The rounds, from 0, in which both arms have a sample that nothing is known to have spoiled, by their flags."""
+    """The rounds, from 0, in which both arms have a sample that is not spoiled, by their flags."""
     return [
         i
         for i, (b, c, o, p) in enumerate(zip(baseline[0::2], baseline[1::2], other[0::2], other[1::2], strict=False))
@@ -86,12 +86,12 @@ def clean_rounds(baseline: Sequence[int], other: Sequence[int]) -> list[int]:
 
 
 def sound(first: int, second: int) -> bool:
-    """Whether one of an arm's two samples of a round is one that nothing is known to have spoiled, by their flags."""
+    """Whether one of an arm's two samples of a round is not spoiled, by their flags."""
     return not (first & SPOILED and second & SPOILED)
 
 
 def midmean(values: Sequence[float]) -> float:
-    """Mean of the middle half (the interquartile mean): a quarter of the values is left out at each end."""
+    """Mean of the middle half (the interquartile mean), without a quarter of the values at each end."""
     out = len(values) // 4
     return fmean(sorted(values)[out : len(values) - out]) if values else math.nan
 
@@ -102,7 +102,7 @@ def t_quantile(p: float, df: int) -> float:
 
     For whole degrees of freedom the distribution function is a finite sum (Abramowitz and Stegun 26.7.3 and 26.7.4).
     """
-    if df > 2000:  # there the first Cornish-Fisher term (A. & S. 26.7.5) is good to 1e-6
+    if df > 2000:  # the first Cornish-Fisher term (A. & S. 26.7.5) is then accurate to 1e-6
         z = NormalDist().inv_cdf(p)
         return z + (z**3 + z) / (4 * df)
     density = math.exp(math.lgamma((df + 1) / 2) - math.lgamma(df / 2)) / math.sqrt(df * math.pi)
