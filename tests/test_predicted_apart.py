@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from io import StringIO
 from pathlib import Path
 
 import pandas as pd
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,21 +22,24 @@ from bench.analyse.runs.facts import facts_of
 from bench.analyse.runs.merged import together
 from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
-from bench.measure import simulated
-from bench.measure.device.switches import set_switches
-from bench.measure.modules import Evaluation
-from bench.run import doctor
+from bench.measure import user_kernels
+from bench.measure.device.devices import CaptureFailed
+from bench.run import doctor, predict
 from bench.show.plots import devices, style
 from bench.show.text import compare, run_facts, titles
+from bench.spec.blocks.costs import ITEM_BYTES
 from bench.spec.blocks.kernels import of_block
+from bench.spec.blocks.liveness import Step
 from bench.spec.config.config import check
 from bench.spec.devices.device_names import in_words, is_cpu, is_predicted, slug
 from bench.spec.devices.predicted_devices import named
 from bench.spec.errors import UserError
-from bench.spec.model.kernel_model import call_seconds
+from bench.spec.model.kernel_model import CallTime, call_seconds
+from bench.spec.model.predicted_trial import Memory, lacking, memory_of
 from bench.spec.plan import plan as planning
 from bench.spec.plan import plan_text, skips
 from bench.spec.plan.durations import plan_seconds
+from bench.spec.plan.plan import Arm, Trial
 from tests import worlds
 
 DEVICES = ("sim:a100", "sim:server_cpu")
@@ -72,6 +74,20 @@ def joined(one: Run, other: Run) -> Run:
         for name in ("measurements", "pairs")
     }
     return replace(one, **frames)
+
+
+def foretold_by(device: str, axes: dict[str, object], blocks: list[object] | None = None) -> tuple[Trial, ...]:
+    """A plan's trials on a predicted device."""
+    experiment = {"blocks": blocks or ["standard", "separable"], "axes": axes}
+    return planning.make(check({"name": "p", "experiments": {"a": experiment}}, "p"), [device], 2).active
+
+
+def model_of(trial: Trial, arm: Arm) -> CallTime:
+    """The kernel model, asked without the code that predicts a trial."""
+    s = trial.shape
+    kernels = of_block(trial.block(arm), s.height, s.width, s.batch, trial.dtype, trial.layout == "channels_last")
+    device = named(trial.surroundings.device).on(trial.surroundings.threads)
+    return call_seconds(device, kernels, trial.mode, training=trial.pass_ == "training")
 
 
 @settings(max_examples=12)
@@ -209,10 +225,8 @@ def test_the_doctor_says_that_nothing_is_measured_and_what_is_wrong():
     assert doctor.predicted("sim:h100", refuse).state == "red"
 
 
-@pytest.mark.skipif(simulated.available() is not None, reason=str(simulated.available()))
 @pytest.mark.parametrize("device", ["sim:a100", "sim:desktop_cpu"])
-def test_a_loop_in_virtual_time_takes_what_the_model_says_of_its_kernels(device: str):
-    """The worker's operators become the kernels of the block, so that both roads to a time agree."""
+def test_a_predicted_trial_is_recorded_as_the_model_times_its_kernels(device: str):
     modes = ["eager", "graph"] if device == "sim:a100" else ["eager"]
     axes = {
         "channels": [32, 512],
@@ -222,41 +236,74 @@ def test_a_loop_in_virtual_time_takes_what_the_model_says_of_its_kernels(device:
         "mode": modes,
         "layout": ["contiguous", "channels_last"],
     }
-    config = check({"name": "p", "experiments": {"a": {"blocks": ["standard", "separable"], "axes": axes}}}, "p")
-    for trial in planning.make(config, [device], 2).active:
-        opened = simulated.open_predicted(device, 1)
-        set_switches(trial.dtype, cudnn_benchmark=True)
-        for arm in trial.arms:
-            with torch.inference_mode():
-                evaluation = Evaluation(trial, arm, opened.torch_device, 0, valueless=True)
-                if trial.mode == "graph":
-                    evaluation.capture(opened.capture)
-                opened.time(evaluation, 1)
-                told_s = opened.time(evaluation, 50) / 50e9
-            s = trial.shape
-            kernels = of_block(
-                trial.block(arm), s.height, s.width, s.batch, trial.dtype, trial.layout == "channels_last"
-            )
-            model = call_seconds(named(device).on(1), kernels, trial.mode)
-            assert told_s == pytest.approx(model.wall_s, rel=0.05), arm.arm_id
+    for trial in foretold_by(device, axes):
+        record = predict.visit(trial, {})
+        assert (record["status"], record["predicted"], record["orders"]) == ("ok", True, ["ABBA"])
+        for arm, told in zip(trial.arms, record["arms"], strict=True):
+            model = model_of(trial, arm)
+            assert told["samples_ns"] == [pytest.approx(model.wall_s * 1e9)] * 2
+            if device == "sim:a100":
+                assert (told["device_ns"], told["enqueue_ns"]) == ([model.device_s * 1e9], [model.host_s * 1e9])
+                assert told["device_proven"]
+            else:
+                assert not {"device_ns", "enqueue_ns"} & told.keys(), "a processor has no queue"
 
 
-@pytest.mark.skipif(simulated.available() is not None, reason=str(simulated.available()))
 @pytest.mark.parametrize("device", ["sim:a100", "sim:desktop_cpu"])
-def test_training_in_virtual_time_takes_what_autograd_does_of_the_host(device: str):
+def test_training_is_recorded_with_what_autograd_takes_of_the_host(device: str):
     axes = {"channels": 32, "size": [7, 14], "batch": 1, "threads": 1, "pass": ["training"], "depth": [1, 4]}
-    config = check({"name": "p", "experiments": {"a": {"blocks": ["standard", "separable"], "axes": axes}}}, "p")
-    for trial in planning.make(config, [device], 2).active:
-        opened = simulated.open_predicted(device, 1)
-        set_switches(trial.dtype, cudnn_benchmark=True)
-        for arm in trial.arms:
-            evaluation = Evaluation(trial, arm, opened.torch_device, 0, valueless=True)
-            opened.time(evaluation, 1)
-            told_s = opened.time(evaluation, 50) / 50e9
-            kernels = of_block(trial.block(arm), trial.shape.height, trial.shape.width)
-            model = call_seconds(named(device).on(1), kernels, "eager", training=True)
-            assert model.host_s > 2.5 * call_seconds(named(device).on(1), kernels, "eager").host_s
-            assert told_s == pytest.approx(model.wall_s, rel=0.05), arm.arm_id
+    for trial in foretold_by(device, axes):
+        for arm, told in zip(trial.arms, predict.visit(trial, {})["arms"], strict=True):
+            model, eager = model_of(trial, arm), model_of(replace(trial, pass_="inference"), arm)
+            assert model.host_s > 2.5 * eager.host_s
+            assert told["samples_ns"] == [pytest.approx(model.wall_s * 1e9)] * 2
+
+
+@pytest.mark.parametrize("device", ["sim:a100", "sim:desktop_cpu"])
+@pytest.mark.parametrize("name", ["standard", "separable"])
+def test_a_block_of_ones_own_is_timed_as_the_same_block_by_name(device: str, name: str):
+    """What torch runs of it is what the formula lists, so that both roads lead to one time and one peak of memory."""
+    axes = {
+        "channels": 64, "size": 14, "batch": [1, 32], "depth": [1, 3], "threads": 1, "pass": ["inference", "training"],
+        "dtype": ["fp32-tf32", "fp16"] if device == "sim:a100" else ["fp32"],
+        "layout": ["contiguous", "channels_last"], "mode": ["eager", "graph"] if device == "sim:a100" else ["eager"],
+    }  # fmt: skip
+    for trial in foretold_by(device, axes, [name, {"import": f"tests.own_blocks:{name}", "name": "mine"}]):
+        told = user_kernels.inspect(trial)
+        known, own = trial.arms
+        assert told["status"] == "ok"
+        assert told["arms"][0] == {"arm_id": known.arm_id, "backends": []}
+        mine, cost = told["arms"][1], trial.cost(known)
+        assert mine["call"] == pytest.approx(asdict(model_of(trial, known)), rel=0.01), "weights of batch norm besides"
+        assert mine["counted"]["macs"] == cost.macs
+        held = memory_of(trial, known)
+        assert mine["memory"]["held"] == pytest.approx(held.held, rel=0.02, abs=1e5), "statistics of batch norm besides"
+        inside = trial.shape.depth > 1 and trial.pass_ == "inference"  # a row of rows holds what its row was given
+        nested = inside * math.prod(cost.output) * ITEM_BYTES[trial.dtype]
+        assert mine["memory"]["steps"][0][1] == pytest.approx(cost.memory_bytes + nested, rel=0.02, abs=1e4)
+        same, other = predict.visit(trial, {own.arm_id: mine})["arms"]
+        assert same["samples_ns"] == pytest.approx(other["samples_ns"], rel=0.01)
+
+
+def test_what_waits_for_a_value_is_predicted_in_a_loop_and_not_in_a_graph():
+    eager, graph = foretold_by(
+        "sim:a100",
+        {"channels": 8, "size": 7, "mode": ["eager", "graph"]},
+        ["standard", {"import": "tests.own_blocks:Asking"}],
+    )
+    kernels = user_kernels.inspect(eager)["arms"][1]
+    assert kernels["call"]["host_s"] == pytest.approx(3 * 15e-6), "a convolution, its sum and a copy to the host"
+    with pytest.raises(CaptureFailed, match="it waits for a value"):
+        user_kernels.inspect(graph)
+
+
+def test_a_device_holds_what_all_arms_keep_and_one_of_them_asks_for():
+    held, calls = (100, 10), (Step(20, 20), Step(30, 50))
+    arms = [Memory(held, 0, calls), Memory(held, 0, calls[:1])]
+    assert lacking(arms, 270) is None
+    assert lacking(arms, 269 * 1.0).startswith("Tried to allocate 0.00 MiB.")
+    assert lacking([replace(arm, left=5) for arm in arms], 274) is not None, "the other arm's gradients"
+    assert lacking([replace(arm, left=5) for arm in arms], 275) is None
 
 
 def test_on_one_page_of_several_runs_a_predicted_device_keeps_its_word_and_its_colour(tmp_path: Path):

@@ -15,7 +15,6 @@ import pytest
 
 from bench import cli
 from bench.analyse.runs import run_folder
-from bench.measure import simulated
 from bench.run import launch, runner
 from bench.show.export import report
 from bench.spec.devices.predicted_devices import known, named
@@ -23,8 +22,6 @@ from bench.spec.errors import UserError
 from bench.spec.model.predictions import prediction_of
 from bench.spec.plan import skips
 from tests import warm_worker
-
-pytestmark = pytest.mark.skipif(simulated.available() is not None, reason=str(simulated.available()))
 
 CONFIG = """
 name: foretold
@@ -72,7 +69,7 @@ def foretold(workers: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
             bench("run", str(folder / "c.yaml"), "--device", "sim:h100,sim:server_cpu", "--out", str(folder / "run"))
             == 0
         )
-    assert "in virtual time, predicted h100" in err.getvalue()
+    assert "by the model, predicted h100" in err.getvalue()
     return folder / "run", out.getvalue()
 
 
@@ -129,13 +126,13 @@ def test_every_row_is_predicted_within_the_models_error_or_says_why_not(foretold
     assert not (folder / "opinions.csv").exists()
 
 
-def test_the_journal_marks_what_its_clock_made_up(foretold: tuple[Path, str]):
+def test_the_journal_marks_what_the_model_made_up(foretold: tuple[Path, str]):
     folder, _ = foretold
     records = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
     visits = [r for r in records if r["type"] == "visit"]
     assert visits
     assert all(r["predicted"] for r in visits)
-    assert records[-1]["timed_s"] == 0, "virtual seconds are none"
+    assert records[-1]["timed_s"] == 0, "predicted seconds are none"
     assert not [r for r in records if r["type"] in ("roof", "opinion")]
     devices = json.loads((folder / "environment.json").read_text())["devices"]
     assert {d: set(f["prediction"]) for d, f in devices.items()} == {
@@ -398,3 +395,37 @@ def test_a_run_goes_on_by_the_model_that_it_began_with(workers: None, foretold: 
     with pytest.raises(UserError, match="it was predicted by another model, here it is") as refused:
         runner.resume(folder, lambda _: None)
     assert "\n" not in str(refused.value)
+
+
+OWN = """
+name: own
+experiments:
+  a:
+    blocks: [standard, {import: "tests.own_blocks:BLOCK"}]
+    axes: {channels: [16, 64], size: 14}
+"""
+
+
+def test_blocks_of_ones_own_are_looked_at_by_a_worker_once_and_a_run_goes_on_from_there(
+    workers: None, tmp_path: Path, sketched
+):
+    (tmp_path / "c.yaml").write_text(OWN.replace("BLOCK", "thin"))
+    assert bench("run", str(tmp_path / "c.yaml"), "--device", "sim:t4", "--out", str(tmp_path / "run")) == 0
+    arms = pd.read_csv(tmp_path / "run" / "measurements.csv")
+    assert set(arms["status"]) == {"predicted"}
+    assert set(arms.loc[arms["block"] == "thin", "cost_source"]) == {"counted by hooks"}
+    journal = tmp_path / "run" / "journal.jsonl"
+    records = [json.loads(line) for line in journal.read_text().splitlines()]
+    assert [r["kind"] for r in records if r["type"] == "start"] == ["inspect"], "times need no worker"
+    kept = [r for r in records if r["type"] in ("run", "start", "inspect")]
+    journal.write_text("".join(json.dumps(r) + "\n" for r in kept))
+    (tmp_path / "run" / "DONE").unlink()
+    assert bench("run", "--resume", str(tmp_path / "run")) == 0
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "run" / "measurements.csv"), arms)
+
+
+def test_a_predicted_run_that_could_not_import_a_block_ends_before_it_begins(workers: None, tmp_path: Path, capsys):
+    (tmp_path / "c.yaml").write_text(OWN.replace("BLOCK", "thinn"))
+    assert bench("run", str(tmp_path / "c.yaml"), "--device", "sim:t4", "--out", str(tmp_path / "run")) == 2
+    assert "tests.own_blocks:thinn names nothing that can be called" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

@@ -133,21 +133,18 @@ class Evaluation:
     """One evaluation of an arm as a call without arguments: forward, or forward and backward in training.
 
     The input is random and stays on the device. In inference the caller holds `torch.inference_mode()`. In mode compile
-    `compile` must come before the calls; in mode graph, `capture`, and they then replay. `valueless`: on a device whose
-    tensors hold no values none are drawn for it, so that large networks take no time.
+    `compile` must come before the calls; in mode graph, `capture`, and they then replay.
     """
 
-    def __init__(self, trial: Trial, arm: Arm, device: torch.device, seed: int, valueless: bool = False) -> None:
+    def __init__(self, trial: Trial, arm: Arm, device: torch.device, seed: int) -> None:
         torch.manual_seed(seed)
         shape, dtype, layout = trial.shape, DTYPES[trial.dtype], FORMATS[trial.layout]
         self.training = trial.pass_ == "training"
         own = arm.choice.factory is not None
         sizes = (shape.batch, shape.c_in, shape.height, shape.width)
-        drawn_on = "meta" if valueless and not own else _drawn_on(device)
-        with torch.device(drawn_on):
+        with torch.device(_drawn_on(device)):
             module = (build_own(arm.choice, shape) if own else build_module(trial.block(arm))).to(dtype)
-            x = torch.empty(sizes, device=device) if valueless else torch.randn(sizes)
-        module = module.to_empty(device=device) if drawn_on == "meta" else module
+            x = torch.randn(sizes)
         self.module = cast(nn.Sequential, module.to(device, memory_format=layout)).train(self.training)  # type: ignore[call-overload]
         self.input = x.to(device, dtype).contiguous(memory_format=layout)
         self.call: Callable[[Tensor], Tensor] = self.module

@@ -21,7 +21,7 @@ from bench.spec.errors import first_line
 
 _USUAL = {"stride": 1, "padding": "same", "dilation": 1}
 _PRODUCTS = ("addmm", "mm", "bmm", "baddbmm")
-_NO_WORK = ("empty", "empty_like", "empty_strided", "new_empty", "detach", "_unsafe_view")
+NO_WORK = ("empty", "empty_like", "empty_strided", "new_empty", "detach", "_unsafe_view")
 
 
 class NotABlock(Exception):
@@ -126,7 +126,7 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
         put = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__
         looks = any(r.alias_info is not None and not r.alias_info.is_write for r in func._schema.returns)
-        if not looks and name not in _NO_WORK:
+        if not looks and name not in NO_WORK:
             self.ops += 1
         if name == "convolution" or name in _PRODUCTS:
             self.moved += sum(t.numel() * t.element_size() for t in (*args, put) if isinstance(t, Tensor))

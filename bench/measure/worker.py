@@ -23,9 +23,9 @@ from typing import Any, TextIO
 
 import torch
 
-from bench.measure import compiling, layer_timing, peaks, sampling, second_opinions, selfcheck
+from bench.measure import compiling, layer_timing, peaks, sampling, second_opinions, selfcheck, user_kernels
 from bench.measure.device import device_list
-from bench.measure.device.devices import CaptureFailed, Device, Launches
+from bench.measure.device.devices import CaptureFailed, Cpu, Device, Launches
 from bench.measure.device.diagnosis import too_old
 from bench.measure.device.memory import Peak
 from bench.measure.device.open_device import open_device
@@ -35,9 +35,8 @@ from bench.measure.disturbance import Watch
 from bench.measure.modules import Evaluation
 from bench.measure.user_blocks import NotABlock, count, factory_of
 from bench.spec.config.timing import Timing
-from bench.spec.devices.predicted_devices import named
+from bench.spec.devices.device_names import is_predicted
 from bench.spec.errors import UserError, first_line
-from bench.spec.model.predictions import prediction_of
 from bench.spec.plan.plan import Arm, Trial
 
 LACKING = (  # what torch.compile may miss, in inductor's and Triton's words
@@ -64,7 +63,8 @@ def main() -> None:
     try:
         if (refused := too_old()) is not None:
             raise refused
-        device = open_device(job["device"], job["threads"])
+        predicted = is_predicted(job["device"])  # only a user's own blocks need torch there, and no device
+        device = Cpu() if predicted else open_device(job["device"])
         for path in job["imports"]:
             factory_of(path)
     except UserError as error:
@@ -74,18 +74,14 @@ def main() -> None:
         remedy = "Name package.module:name as Python finds it in this folder, or set PYTHONPATH."
         answer({"type": "refused", "place": "import", "rule": first_line(error), "remedy": remedy})
         return
-    torch.set_num_threads(1 if device.predicted else job["threads"])
+    torch.set_num_threads(1 if predicted else job["threads"])
     facts = _facts(device)
     if job["kind"] == "probe":
         facts |= {"devices": device_list.devices(), "cards": device_list.cards(), "threading": device_list.threading()}
         card = _card(device)
-        if job["timing"]["visit_seconds"] is not None and not device.predicted:
+        if job["timing"]["visit_seconds"] is not None:
             facts["conv_flop_per_s"] = peaks.speed(device)
-        asked = [] if device.predicted else selfcheck.warnings(device)
-        facts["warnings"] = [*asked, *([card.lack] if card is not None and card.lack else [])]
-        if device.predicted:
-            model = named(job["device"])
-            facts |= {"prediction": prediction_of(model).to_dict(), "disagree": model.disagree}
+        facts["warnings"] = [*selfcheck.warnings(device), *([card.lack] if card is not None and card.lack else [])]
     answer({"type": "ready", "pid": os.getpid(), "facts": facts})
     if job["kind"] != "probe":
         _serve(device, job, answer)
@@ -116,13 +112,10 @@ def _serve(device: Device, job: dict[str, Any], answer: Answer) -> None:
             "opinion": (partial(_second_opinions, trial, device, job["threads"]), "opinion"),
         }[job["kind"]]
         told = _guarded(work)
-        if device.predicted and told.get("status") == "oom":
-            why = told["status_detail"].rpartition("out of memory. ")[2]
-            told["status_detail"] = f"it is predicted that the device could not hold it: {why}"
         answer({"type": kind, "trial_id": trial.trial_id, **told, "wall_s": round(perf_counter() - start, 6)})
         if device.spoilt or told.get("status_detail", "").startswith("device fault"):
             return  # the device's context is dead, or may still be capturing: only a fresh process can go on
-        gc.collect(1 if device.predicted else 2)  # all of it takes longer than a trial in virtual time
+        gc.collect()
         device.empty_cache()
     if watch is not None:
         watch.close()
@@ -179,7 +172,7 @@ def _built(trial: Trial, device: Device, seed: int) -> Iterator[list[Evaluation]
     with torch.inference_mode(trial.pass_ == "inference"):
         built: dict[int, Evaluation] = {}
         for i in order:
-            built[i] = Evaluation(trial, trial.arms[i], device.torch_device, seed + i, device.predicted)
+            built[i] = Evaluation(trial, trial.arms[i], device.torch_device, seed + i)
             if trial.mode == "graph":
                 built[i].capture(device.capture)
             if trial.mode == "compile":
@@ -189,6 +182,8 @@ def _built(trial: Trial, device: Device, seed: int) -> Iterator[list[Evaluation]
 
 def _inspect(trial: Trial, device: Device) -> dict[str, Any]:
     """One evaluation of each arm for its facts: shape, finiteness, memory, backends; launches last, as that may spoil."""
+    if trial.predicted:
+        return user_kernels.inspect(trial)
     arms: list[dict[str, Any]] = []
     with _built(trial, device, 0) as evaluations:
         for arm, evaluation in zip(trial.arms, evaluations, strict=True):
@@ -240,13 +235,12 @@ def _visit(trial: Trial, device: Device, job: dict[str, Any], watch: Watch | Non
     timing = Timing.model_validate(job["timing"])
     seed = random.Random(f"{timing.seed}/{job['replicate']}/{trial.trial_id}").getrandbits(32)
     with _built(trial, device, seed) as evaluations:
-        if not device.predicted:
-            gc.collect()
+        gc.collect()
         gc.disable()
         before = card.read() if card else None
         try:
             visit = sampling.sample([partial(device.time, e) for e in evaluations], timing, seed, device.clock, watch)
-            sides = sampling.device_side(device, evaluations, 1 if device.predicted else 10)
+            sides = sampling.device_side(device, evaluations)
             parts = [
                 _parts(device, e, a, s.evaluations, sides[i] if sides else None)
                 for i, (a, e, s) in enumerate(zip(trial.arms, evaluations, visit.arms, strict=True))
@@ -257,7 +251,6 @@ def _visit(trial: Trial, device: Device, job: dict[str, Any], watch: Watch | Non
             _check(trial, arm, evaluation)
     return {
         "status": "ok",
-        **({"predicted": True} if device.predicted else {}),
         "stop": visit.stop,
         "precision": visit.precision if visit.precision < 1e9 else None,
         "rounds": len(visit.orders),
@@ -295,7 +288,7 @@ def _parts(
     device: Device, evaluation: Evaluation, arm: Arm, evaluations: int, side: sampling.DeviceSide | None
 ) -> dict[str, float] | None:
     """Where the arm's time goes. A walk that fails costs its own columns alone, unless the device is lost."""
-    if device.predicted or arm.choice.factory is not None:
+    if arm.choice.factory is not None:
         return None
     try:
         own = side.own if side else None

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.run import predict
 from bench.run.checks import Check, local, worst
 from bench.run.environment import cpu_model
 from bench.run.launch import probe
@@ -25,7 +26,7 @@ ACCELERATORS = ("cuda", "xpu", "mps")
 START_S = 120.0
 
 Facts = Mapping[str, Any]
-Ask = Callable[[str], Facts]  # a device's name -> what a worker there tells; UserError where it can't
+Ask = Callable[[str], Facts]  # a device's name -> what a worker there tells, or a model; UserError where it can't
 
 
 def examine(devices: Sequence[str], results: Path) -> list[Check]:
@@ -36,6 +37,8 @@ def examine(devices: Sequence[str], results: Path) -> list[Check]:
     machine = look(results)
 
     def ask(device: str) -> Facts:
+        if is_predicted(device):
+            return predict.facts(device)
         return probe(Surroundings(device, machine.usable, "retain", "default"), Timing(), START_S)
 
     return [*asked(devices, machine, ask), *local(machine)]
@@ -86,7 +89,7 @@ def wanted_device(name: str, ask: Ask) -> list[Check]:
 
 
 def predicted(name: str, ask: Ask) -> Check:
-    """A device that a run is to predict: which model speaks of it. Nothing of this machine matters to it but torch."""
+    """A device that a run is to predict: which model speaks of it. Nothing of this machine matters to it."""
     try:
         facts = ask(name)
     except UserError as error:

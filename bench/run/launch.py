@@ -158,10 +158,21 @@ def probe(surroundings: Surroundings, timing: Timing, start_s: float, imports: S
 
     UserError where the device can't be used, no worker can start, or one of the factories to import can't be had.
     """
+    facts: dict[str, Any] = _ready(surroundings, job("probe", surroundings, timing, imports=imports), start_s)["facts"]
+    return facts
+
+
+def check_imports(surroundings: Surroundings, timing: Timing, start_s: float, imports: Sequence[str]) -> None:
+    """UserError where no worker can start there, or one of the factories can't be had."""
+    _ready(surroundings, job("inspect", surroundings, timing, imports=imports), start_s)
+
+
+def _ready(surroundings: Surroundings, asked: Mapping[str, Any], start_s: float) -> dict[str, Any]:
+    """A worker's first answer to the job. UserError where it refuses, or can't start."""
     handle, name = tempfile.mkstemp(prefix="bench-probe-", suffix=".log")
     os.close(handle)
     log = Path(name)
-    worker = Worker(surroundings, job("probe", surroundings, timing, imports=imports), log)
+    worker = Worker(surroundings, asked, log)
     told: list[dict[str, Any]] = []
     hung = False
     try:
@@ -180,8 +191,7 @@ def probe(surroundings: Surroundings, timing: Timing, start_s: float, imports: S
         raise UserError(f"DEVICE={surroundings.device}", f"a worker can't start: {why}", f"All that it said is in {log}. Does torch start by itself? {alone}")  # fmt: skip
     if told[0]["type"] == "refused":
         raise UserError(told[0]["place"], told[0]["rule"], told[0]["remedy"])
-    facts: dict[str, Any] = told[0]["facts"]
-    return facts
+    return told[0]
 
 
 def last_words(log: Path) -> str:
@@ -217,7 +227,7 @@ def job(
 ) -> dict[str, Any]:
     """What a worker reads on stdin: `probe`, or `inspect`, `time` or `opinion` on these trials, in this order.
 
-    `roofs` asks it to measure the device's roofs first, `imports` are factories that a probe looks for.
+    `roofs` asks it to measure the device's roofs first, `imports` are factories that it looks for.
     """
     return {
         "kind": kind,

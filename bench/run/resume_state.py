@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from bench.run.predict import Traced
 from bench.spec.config.timing import Timing
 from bench.spec.interval import Interval, fewest, paired_log_ratio, t_interval
 from bench.spec.plan.durations import PREDICTED_SECONDS, start_seconds, visit_seconds
@@ -18,6 +19,7 @@ class Progress:
 
     values: dict[str, list[list[float]]] = field(default_factory=dict)
     inspected: set[str] = field(default_factory=set)
+    traced: dict[str, Traced] = field(default_factory=dict)  # what a prediction of a user's own blocks rests on
     failed: dict[str, str] = field(default_factory=dict)
     opinions: set[str] = field(default_factory=set)  # asked for, whether or not they came to something
     settled: set[str] = field(default_factory=set)
@@ -28,6 +30,7 @@ class Progress:
         kind, trial_id = record.get("type"), record.get("trial_id", "")
         if kind == "inspect":
             self.inspected.add(trial_id)
+            self.traced[trial_id] = {arm["arm_id"]: arm for arm in record.get("arms", ()) if "call" in arm}
         elif kind == "settled":
             self.settled.add(trial_id)
         elif kind == "opinion":
@@ -35,7 +38,7 @@ class Progress:
         if kind in ("inspect", "visit") and record["status"] != "ok":
             self.failed[trial_id] = record["status"]
         elif kind == "visit":
-            self.timed_s += 0.0 if record.get("predicted") else record["timed_s"]  # virtual seconds are none
+            self.timed_s += 0.0 if record.get("predicted") else record["timed_s"]
             first, *others = record["arms"]
             value = [_log_ratio(first, other) for other in others] or [math.log(min(first["samples_ns"]))]
             self.values.setdefault(trial_id, []).append(value)
@@ -75,8 +78,6 @@ class Progress:
             if trial.predicted:
                 seconds += PREDICTED_SECONDS
                 due += PREDICTED_SECONDS
-                starts[trial.surroundings] = 1
-                begun.add(trial.surroundings)
                 continue
             timing = plan.timing
             n = self.processes(trial)

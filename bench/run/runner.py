@@ -13,10 +13,10 @@ from typing import Any
 
 import yaml
 
-from bench.run import environment
+from bench.run import environment, predict
 from bench.run.checks import summary
 from bench.run.journal import Journal
-from bench.run.launch import probe, recorded, worker_environment
+from bench.run.launch import check_imports, probe, recorded, worker_environment
 from bench.run.machine import usable_cores
 from bench.run.session import START_TIMEOUT_S, Outcome, Session, Tell, utc
 from bench.spec.columns import SCHEMA_VERSION
@@ -106,14 +106,16 @@ def _made_with(facts: dict[str, Any]) -> Any:
 
 
 def _probe(plan: Plan) -> dict[str, dict[str, Any]]:
-    """Ask a worker on each device what it is. UserError, in its one line, where it or what is to be imported can't be used."""
+    """What each device is, by a worker there or by the model. UserError where it, or what is to be imported, can't be used."""
     places = {s.device: s for s in plan.surroundings()}
     choices = [arm.choice for trial in plan.active if not trial.formula for arm in trial.arms]
-    imports = dict.fromkeys(choice.factory for choice in choices if choice.factory is not None)
+    imports = tuple(dict.fromkeys(choice.factory for choice in choices if choice.factory is not None))
     # accelerators first: they refuse where the CPU seldom does
-    asked = sorted(places, key=lambda d: d == "cpu")
-    told = {d: probe(places[d], plan.timing, START_TIMEOUT_S, tuple(imports)) for d in asked}
-    return {device: told[device] for device in places}
+    measured = sorted((d for d in places if not is_predicted(d)), key=lambda d: d == "cpu")
+    told = {d: probe(places[d], plan.timing, START_TIMEOUT_S, imports) for d in measured}
+    if imports and not measured:
+        check_imports(next(iter(places.values())), plan.timing, START_TIMEOUT_S, imports)
+    return {device: predict.facts(device) if is_predicted(device) else told[device] for device in places}
 
 
 def _environment(
@@ -126,21 +128,26 @@ def _environment(
     results: Path,
 ) -> dict[str, Any]:
     host = environment.host()
+    measured = [s for s in plan.surroundings() if not is_predicted(s.device)]
     devices = {d: {"name": f["device_name"] or host["cpu_model"], **f} for d, f in facts.items()}
     return {
         "run_id": run_id,
         "started_utc": started.isoformat(timespec="seconds"),
         "command": shlex.join(command),
         **environment.versions(),
-        "torch": next(iter(facts.values()))["torch"],
+        "torch": next((f["torch"] for f in facts.values() if "torch" in f), None),
         "host": host,
         "devices": devices,
-        "worker_environment": {s.label: recorded(worker_environment(s)) for s in plan.surroundings()},
+        "worker_environment": {s.label: recorded(worker_environment(s)) for s in measured},
         "ambers": ambers,
         "noise_bands": {
             device: bands
-            for device, facts in devices.items()
-            if (bands := environment.noise_bands(results, device, str(facts["name"]), str(facts["torch"])))
+            for device in dict.fromkeys(s.device for s in measured)
+            if (
+                bands := environment.noise_bands(
+                    results, device, str(devices[device]["name"]), devices[device]["torch"]
+                )
+            )
         },
     }
 

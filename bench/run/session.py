@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bench.run import predict
 from bench.run.journal import Journal
 from bench.run.launch import Silent, Worker, how_it_ended, job
 from bench.run.resume_state import Progress
@@ -110,7 +111,8 @@ class Session:
                 if t.surroundings == surroundings and t.trial_id not in seen and not (t.predicted and t.formula)
             ]  # fmt: skip
             if todo:
-                self.tell(f"{surroundings.label}: memory, backends and outputs of {_count(len(todo), 'trial')}")
+                what = "kernels" if is_predicted(surroundings.device) else "memory, backends and outputs"
+                self.tell(f"{surroundings.label}: {what} of {_count(len(todo), 'trial')}")
                 self._serve("inspect", surroundings, todo, 0)
         for trial in self.plan.active:
             self._settle(trial)
@@ -153,10 +155,21 @@ class Session:
             if not todo:
                 continue
             coin.shuffle(todo)
+            predicted = is_predicted(surroundings.device)
             most = self.plan.timing_of(surroundings.device).processes_max
-            how = "in virtual time" if is_predicted(surroundings.device) else f"process {replicate} of at most {most}"
+            how = "by the model" if predicted else f"process {replicate} of at most {most}"
             self.tell(f"{how}, {surroundings.label}: {_count(len(todo), 'trial')}, {self._left()}")
-            self._serve("time", surroundings, todo, replicate)
+            if predicted:
+                self._predict(todo, replicate)
+            else:
+                self._serve("time", surroundings, todo, replicate)
+
+    def _predict(self, trials: list[Trial], replicate: int) -> None:
+        """Record what the model says of trials; no worker is started."""
+        for trial in trials:
+            record = predict.visit(trial, self.progress.traced.get(trial.trial_id, {}))
+            self._record(record | {"replicate": replicate})
+            self._after("time", trial, record)
 
     def _second_opinions(self) -> None:
         """Have other tools time the chosen trials that we measured, once."""
@@ -179,7 +192,7 @@ class Session:
         longest = max(timeout_seconds(t, timing) for t in trials)
         if kind == "opinion":  # the other tools keep their own time
             longest += max(opinions_seconds([t]) for t in trials)
-        roofs = kind == "time" and replicate <= ROOF_PROCESSES and not is_predicted(surroundings.device)
+        roofs = kind == "time" and replicate <= ROOF_PROCESSES
         while todo:
             log = self.folder / "logs" / f"{kind}-{replicate}-{surroundings.slug}.log"
             worker = Worker(surroundings, job(kind, surroundings, timing, todo, replicate, roofs), log, self.compiled)

@@ -19,7 +19,7 @@ from bench.spec.plan.plan import Trial
 
 
 def rows_of(trial: Trial, results: TrialResults, context: RunContext) -> tuple[list[Row], list[Row]]:
-    """The trial's rows for measurements.csv and pairs.csv: what a worker read off its virtual clock, within the model's error.
+    """The trial's rows for measurements.csv and pairs.csv: what the model says, within its error.
 
     Whatever only a measurement has (memory, launches, backends, samples, what disturbed them) is left empty.
     """

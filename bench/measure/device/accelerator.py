@@ -34,8 +34,6 @@ T = TypeVar("T")
 class Accelerator:
     """One accelerator, by its torch device module."""
 
-    predicted = False
-
     def __init__(self, torch_device: torch.device, clock: Callable[[], int] = perf_counter_ns) -> None:
         self.torch_device = torch_device
         self.module: Any = torch.get_device_module(torch_device)

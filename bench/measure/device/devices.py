@@ -40,12 +40,10 @@ class Device(Protocol):
     """A place where blocks run. What a device hasn't got it answers with None, never with a number.
 
     `spoilt`: a capture failed, after which streams and allocator may still be capturing; only a fresh process can go on.
-    `predicted`: its times are a model's, and its tensors hold no values.
     """
 
     name: str
     torch_device: torch.device
-    predicted: bool
     clock: Callable[[], int]
     spoilt: bool
 
@@ -82,8 +80,6 @@ class Device(Protocol):
 
 class Cpu:
     """The host. Calls return when their work is done, so there is no queue and no time apart from the host's."""
-
-    predicted = False
 
     def __init__(self, clock: Callable[[], int] = perf_counter_ns) -> None:
         self.torch_device = torch.device("cpu")

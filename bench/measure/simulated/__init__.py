@@ -12,7 +12,6 @@ from bench.measure.simulated.device import Simulated, open_simulated
 from bench.measure.simulated.engines import Record
 from bench.measure.simulated.machine import NAME
 from bench.measure.simulated.module import Module, available, install, register
-from bench.measure.simulated.predicted import open_predicted
 from bench.measure.simulated.settings import ENVIRONMENT, Settings, from_environment, parse
 
 __all__ = [
@@ -25,7 +24,6 @@ __all__ = [
     "available",
     "from_environment",
     "install",
-    "open_predicted",
     "open_simulated",
     "parse",
     "register",

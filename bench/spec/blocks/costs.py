@@ -8,11 +8,12 @@ input and gradient of the weights: three convolutions of the same size each.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from bench.spec.blocks.layers import CONVOLUTIONS, Block, Layer, Op
-from bench.spec.blocks.liveness import Operator, Word, inference_peak, training_peak
+from bench.spec.blocks.liveness import Operator, Step, Word, inference_steps, peak, training_steps
 
 PASSES_TRAINING = 3  # convolutions of the same size each
 ITEM_BYTES = {"fp64": 8, "fp32": 4, "fp32-tf32": 4, "bf16": 2, "fp16": 2}
@@ -144,6 +145,31 @@ def cost(block: Block, height: int, width: int, batch: int = 1, dtype: str = "fp
     UserError where a kernel does not fit. bytes_min counts each layer's input, weights and output once (three times
     in training, where each of the three convolutions reads two of them and writes the third).
     """
+    trace = _traced(block, height, width, batch, dtype)
+    detail, operators = trace.detail, trace.operators
+    passes = PASSES_TRAINING if training else 1
+    (channels, h, w), last = detail[-1].output, detail[-1].op
+    return Cost(
+        params=sum([d.params for d in detail]),
+        macs=passes * sum([d.macs for d in detail]),
+        bytes_min=passes * sum([d.bytes_min for d in detail]),
+        layers=sum([d.op in CONVOLUTIONS for d in detail]),
+        ops=len(operators),
+        activations=sum([d.activations for d in detail]),
+        memory_bytes=peak(trace.steps(training)),
+        output=(batch, channels) if last == "linear" else (batch, channels, h, w),
+        detail=tuple(detail),
+    )
+
+
+def allocations(
+    block: Block, height: int, width: int, batch: int = 1, dtype: str = "fp32", training: bool = False
+) -> tuple[Step, ...]:
+    """What one evaluation asks of an allocator beyond input and weights, in order; the most alive is `Cost.memory_bytes`."""
+    return tuple(_traced(block, height, width, batch, dtype).steps(training))
+
+
+def _traced(block: Block, height: int, width: int, batch: int, dtype: str) -> _Trace:
     trace = _Trace(block, batch, ITEM_BYTES[dtype])
     value, h, w = 0, height, width
     for item in block.items:
@@ -156,22 +182,7 @@ def cost(block: Block, height: int, width: int, batch: int = 1, dtype: str = "fp
         for layer in item.shortcut:
             beside, low, wide = trace.layer(layer, (beside,), low, wide)
         value, h, w = trace.layer(item.add, (value, beside), h, w)
-    detail, operators = trace.detail, trace.operators
-    passes = PASSES_TRAINING if training else 1
-    channels, last = detail[-1].output[0], detail[-1].op
-    c, *pixels = detail[0].input
-    input_bytes = batch * c * pixels[0] * pixels[1] * ITEM_BYTES[dtype]
-    return Cost(
-        params=sum([d.params for d in detail]),
-        macs=passes * sum([d.macs for d in detail]),
-        bytes_min=passes * sum([d.bytes_min for d in detail]),
-        layers=sum([d.op in CONVOLUTIONS for d in detail]),
-        ops=len(operators),
-        activations=sum([d.activations for d in detail]),
-        memory_bytes=training_peak(operators, input_bytes) if training else inference_peak(operators),
-        output=(batch, channels) if last == "linear" else (batch, channels, h, w),
-        detail=tuple(detail),
-    )
+    return trace
 
 
 class _Trace:
@@ -181,6 +192,12 @@ class _Trace:
         self.block, self.batch, self.item = block, batch, item
         self.detail: list[LayerCost] = []
         self.operators: list[Operator] = []
+
+    def steps(self, training: bool) -> Iterator[Step]:
+        """The allocations of the operators, in order."""
+        if not training:
+            return inference_steps(self.operators)
+        return training_steps(self.operators, self.batch * math.prod(self.detail[0].input) * self.item)
 
     def layer(self, layer: Layer, taken: tuple[int, ...], height: int, width: int) -> tuple[int, int, int]:
         """Price a layer on values of that height and width; its own value, height and width."""

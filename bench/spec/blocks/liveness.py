@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -23,24 +23,34 @@ class Operator(NamedTuple):
     aside: int = 0
 
 
-def inference_peak(operators: Sequence[Operator]) -> int:
-    """Bytes alive at once beyond input and weights, if nothing needs a workspace.
+class Step(NamedTuple):
+    """One allocation: bytes asked for, and bytes alive with them."""
+
+    asked: int
+    alive: int
+
+
+def peak(steps: Iterable[Step]) -> int:
+    """The most bytes alive at once."""
+    return max((step.alive for step in steps), default=0)
+
+
+def inference_steps(operators: Sequence[Operator]) -> Iterator[Step]:
+    """The allocations of a forward pass beyond input and weights, if nothing needs a workspace.
 
     An operator's inputs and output live together, beside what is yet to be read. The block's input is the caller's.
     """
     last = {value: i for i, o in enumerate(operators) for value in o.taken}
-    alive = peak = 0
+    alive = 0
     for i, operator in enumerate(operators):
         alive += operator.put
-        if alive > peak:
-            peak = alive
+        yield Step(operator.put, alive)
         for value in operator.taken:
             if value and last[value] == i:
                 alive -= operators[value - 1].put
-    return peak
 
 
-def training_peak(operators: Sequence[Operator], input_bytes: int) -> int:
+def training_steps(operators: Sequence[Operator], input_bytes: int) -> Iterator[Step]:
     """The same for a forward and a backward pass.
 
     A convolution, a linear layer, batch norm and max pooling keep their input, ReLU keeps its output. Going back, an
@@ -51,10 +61,10 @@ def training_peak(operators: Sequence[Operator], input_bytes: int) -> int:
     sizes = [input_bytes, *(o.put for o in operators)]
     keepers = Counter(_kept(o, i) for i, o in enumerate(operators))
     callers = (0, len(operators))  # the input and the last output
-    alive = peak = 0
+    alive = 0
     for i, operator in enumerate(operators):
         alive += operator.put + operator.aside
-        peak = max(peak, alive)
+        yield Step(operator.put + operator.aside, alive)
         for value in operator.taken:
             if value not in callers and last[value] == i and not keepers[value]:
                 alive -= sizes[value]
@@ -65,9 +75,9 @@ def training_peak(operators: Sequence[Operator], input_bytes: int) -> int:
             leaving = [arriving for _ in operator.taken]
         else:
             leaving = [_Buffer(sizes[value], users=0) for value in operator.taken]
-            alive += sum(buffer.size for buffer in leaving)
-        alive += operator.weights
-        peak = max(peak, alive)
+        made = operator.weights + sum(buffer.size for buffer in leaving if not buffer.users)
+        alive += made
+        yield Step(made, alive)
         for value, buffer in zip(operator.taken, leaving, strict=True):
             buffer.users += 1
             alive -= gradients[value].let_go() if value in gradients else 0
@@ -77,7 +87,6 @@ def training_peak(operators: Sequence[Operator], input_bytes: int) -> int:
         keepers[kept] -= 1
         if kept is not None and kept not in callers and not keepers[kept]:
             alive -= sizes[kept]
-    return peak
 
 
 @dataclass(slots=True)

@@ -30,7 +30,7 @@ ROOF_SECONDS = 1.5  # measure the roofs of one dtype
 ROOF_PROCESSES = 3  # in the first processes only
 GUESSED_FLOP_PER_S = 2e10  # that blocks reach on one CPU thread: matters for long trials only
 CARD_FLOP_PER_S = 4e12  # the same on an accelerator
-PREDICTED_SECONDS = 0.4  # predict a trial of any size, without inspection
+PREDICTED_SECONDS = 0.01  # predict a trial of any size, without inspection
 
 
 def plan_seconds(plan: Plan, processes: int) -> float:
@@ -59,9 +59,11 @@ def unlimited_seconds(plan: Plan, processes: int) -> float:
 
 
 def _predicted_seconds(plan: Plan) -> float:
-    """Estimated wall time of the predicted trials, in one worker for each device and number of threads."""
+    """Estimated wall time of the predicted trials; a worker inspects those with a user's own blocks."""
     trials = [t for t in plan.active if t.predicted]
-    return PREDICTED_SECONDS * len(trials) + sum(start_seconds(s) for s in {t.surroundings for t in trials})
+    own = [t for t in trials if not t.formula]
+    starts = sum(start_seconds(s) for s in {t.surroundings for t in own})
+    return PREDICTED_SECONDS * len(trials) + INSPECT_SECONDS * len(own) + starts
 
 
 def visit_seconds(trial: Trial, timing: Timing) -> float:

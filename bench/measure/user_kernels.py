@@ -1,0 +1,141 @@
+"""What a user's own block would launch and hold on a device that is not here: its operators, seen on tensors without values.
+
+Of a block whose layers are not known beforehand the model that predicts gets its kernels from one forward pass on torch's
+meta device, where every operator knows its shapes and none computes.
+"""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from bench.measure.device.devices import CaptureFailed
+from bench.measure.modules import DTYPES, FORMATS
+from bench.measure.user_blocks import NO_WORK, build_own, count
+from bench.spec.blocks import kernels
+from bench.spec.blocks.kernels import Family, Kernel
+from bench.spec.blocks.liveness import Step
+from bench.spec.model.kernel_model import Mode, call_seconds
+from bench.spec.model.predicted_trial import device_of, memory
+from bench.spec.plan.plan import Arm, Trial
+
+_FAMILIES: dict[str, Family] = {"batch_norm": "norm", "pool2d": "pool", "aten::mean": "pool"}
+
+
+def inspect(trial: Trial) -> dict[str, Any]:
+    """An inspection's answer on a predicted device: of each arm of the user's own its counts, its call's seconds and its memory.
+
+    Whatever a factory or a forward pass raises comes through. CaptureFailed for a graph of what waits for a value.
+    """
+    arms = [
+        {"arm_id": arm.arm_id, "backends": [], **({} if arm.choice.factory is None else _seen(trial, arm))}
+        for arm in trial.arms
+    ]
+    return {"status": "ok", "arms": arms}
+
+
+def _seen(trial: Trial, arm: Arm) -> dict[str, Any]:
+    shape, training = trial.shape, trial.pass_ == "training"
+    dtype, layout = DTYPES[trial.dtype], FORMATS[trial.layout]
+    module = build_own(arm.choice, shape).to("meta", dtype, memory_format=layout).train(training)  # type: ignore[call-overload]
+    x = torch.empty((shape.batch, shape.c_in, shape.height, shape.width), dtype=dtype, device="meta")
+    x = x.contiguous(memory_format=layout)
+    with _Operators(trial):
+        counted = count(module, x, training)
+    operators = _Operators(trial)
+    with operators, torch.set_grad_enabled(training):
+        y = module(x.requires_grad_(training))
+    run = tuple(operators.kernels)
+    if training:
+        gradient = torch.empty_like(y)
+        with operators:
+            y.backward(gradient)
+    if operators.waited and trial.mode == "graph":
+        raise CaptureFailed("it can't be captured as a graph: it waits for a value")
+    call = call_seconds(device_of(trial.surroundings), run, cast(Mode, trial.mode), training=training)
+    weights = sum(map(_bytes, (*module.parameters(), *module.buffers())))
+    steps = [Step(operators.peak, operators.peak)]
+    held = memory(trial, weights, _bytes(x), _bytes(y), steps)
+    return {"counted": counted, "call": asdict(call), "memory": asdict(held)}
+
+
+class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes the kernels of operators and the most bytes that they hold, and answers with one where a value is asked for."""
+
+    def __init__(self, trial: Trial) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.dtype, self.channels_last = trial.dtype, trial.layout == "channels_last"
+        self.kernels: list[Kernel] = []
+        self.waited = False
+        self.peak = self._alive = 0
+        self._known: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if torch.Tag.data_dependent_output in func.tags:
+            self.waited = True
+            self.kernels.append(self._kernel("aten::copy_", args, []))
+            dtype = args[0].dtype if func._schema.name == "aten::_local_scalar_dense" else torch.bool
+            return torch.ones((), dtype=dtype).item()
+        put = func(*args, **(kwargs or {}))
+        outputs = list(_tensors([put]))
+        looks = any(r.alias_info is not None and not r.alias_info.is_write for r in func._schema.returns)
+        if not looks:
+            self._hold(outputs)
+        counts = all(t.numel() == 1 and not t.is_floating_point() for t in outputs)  # batch norm counts its batches
+        if not looks and not counts and func.overloadpacket.__name__ not in NO_WORK:
+            self.kernels.append(self._kernel(func._schema.name, args, outputs))
+        return put
+
+    def _kernel(self, name: str, args: tuple[Any, ...], outputs: list[Tensor]) -> Kernel:
+        if name == "aten::convolution":
+            x, w, _, stride, _, _, transposed, _, groups = args[:9]
+            low, high = (outputs[0], x) if transposed else (x, outputs[0])  # a transposed one is the other way round
+            return kernels.convolution(
+                name, x.shape[0], x.shape[1], outputs[0].shape[1], math.prod(low.shape[2:]), math.prod(high.shape[2:]),
+                (int(w.shape[2]), int(w.shape[3])), int(stride[0]), int(groups), self._word(x), self.channels_last,
+            )  # fmt: skip
+        if name in ("aten::mm", "aten::addmm"):
+            a, b = args[:2] if name == "aten::mm" else args[1:3]
+            return kernels.linear(name, a.shape[0], a.shape[1], b.shape[1], self._word(a))
+        family: Family = next((f for word, f in _FAMILIES.items() if word in name), "elementwise")
+        return Kernel(name, family, "fp32", sum(map(_bytes, _tensors(args))), sum(map(_bytes, outputs)))
+
+    def _word(self, tensor: Tensor) -> str:
+        """The dtype's name; of fp32 the trial's, which may be TF32."""
+        known = {dtype: word for word, dtype in DTYPES.items() if word != "fp32-tf32"}
+        word = known.get(tensor.dtype, "fp32")
+        return self.dtype if word == "fp32" and self.dtype == "fp32-tf32" else word
+
+    def _hold(self, outputs: list[Tensor]) -> None:
+        """Count new memory until the last tensor on it is gone."""
+        for storage in (t.untyped_storage() for t in outputs):
+            place, nbytes = storage._cdata, storage.nbytes()
+            if place not in self._known:
+                self._known.add(place)
+                self._alive += nbytes
+                self.peak = max(self.peak, self._alive)
+                weakref.finalize(storage, self._let_go, place, nbytes)
+
+    def _let_go(self, place: int, nbytes: int) -> None:
+        self._known.discard(place)
+        self._alive -= nbytes
+
+
+def _tensors(given: Iterable[Any]) -> Iterator[Tensor]:
+    """The tensors among arguments, those in lists too."""
+    for one in given:
+        if isinstance(one, Tensor):
+            yield one
+        elif isinstance(one, (tuple, list)):
+            yield from _tensors(one)
+
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()

@@ -1,0 +1,64 @@
+"""What is said of a predicted device without measuring: its facts for environment.json, and a trial's record for the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bench.spec.blocks.liveness import Step
+from bench.spec.devices.predicted_devices import named
+from bench.spec.model.kernel_model import CallTime
+from bench.spec.model.predicted_trial import Memory, call_of, device_of, lacking, memory_of
+from bench.spec.model.predictions import device_name, prediction_of
+from bench.spec.plan.plan import Trial
+
+Traced = Mapping[str, Mapping[str, Any]]
+"""What an inspection found of arms whose kernels only torch knows, by arm_id: `call` and `memory` as plain data."""
+
+
+def facts(device: str) -> dict[str, Any]:
+    """What a probe tells of a device that is there, as far as a model has it. UserError where there is no such device."""
+    model = named(device)
+    return {
+        "device_name": device_name(model),
+        "prediction": prediction_of(model).to_dict(),
+        "disagree": model.disagree,
+    }
+
+
+def visit(trial: Trial, traced: Traced) -> dict[str, Any]:
+    """The trial's record, as a worker that measured it would answer: one round whose samples are the predicted time."""
+    told = {"type": "visit", "trial_id": trial.trial_id}
+    device = device_of(trial.surroundings)
+    memories = [_memory(traced[a.arm_id]["memory"]) if a.arm_id in traced else memory_of(trial, a) for a in trial.arms]
+    refused = lacking(memories, device.memory_bytes)
+    if refused is not None:
+        detail = f"it is predicted that the device could not hold it: {refused}"
+        return told | {"status": "oom", "status_detail": detail, "wall_s": 0.0}
+    calls = [CallTime(**traced[a.arm_id]["call"]) if a.arm_id in traced else call_of(trial, a) for a in trial.arms]
+    letters = "".join(chr(ord("A") + i) for i in range(len(calls)))
+    return told | {
+        "status": "ok",
+        "predicted": True,
+        "stop": "rounds",
+        "precision": None,
+        "rounds": 1,
+        "orders": [letters + letters[::-1]],
+        "warm_up": {"settled": True, "samples_ns": {}, "wall_s": 0.0},
+        "arms": [_arm(a.arm_id, call, device.kind == "gpu") for a, call in zip(trial.arms, calls, strict=True)],
+        "timed_s": 0.0,
+        "wall_s": 0.0,
+    }
+
+
+def _arm(arm_id: str, call: CallTime, queued: bool) -> dict[str, Any]:
+    """Nanoseconds; a device with a queue has times of its own, and a host that submits."""
+    wall = call.wall_s * 1e9
+    told: dict[str, Any] = {"arm_id": arm_id, "evaluations_per_sample": 1, "samples_ns": [wall, wall], "flags": [0, 0]}
+    if queued:
+        told |= {"device_ns": [call.device_s * 1e9], "device_proven": True, "enqueue_ns": [call.host_s * 1e9]}
+    return told
+
+
+def _memory(data: Mapping[str, Any]) -> Memory:
+    return Memory(tuple(data["held"]), data["left"], tuple(Step(*step) for step in data["steps"]))

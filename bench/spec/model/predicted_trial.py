@@ -1,0 +1,82 @@
+"""A trial on a named device by the model alone: the seconds of an arm's call, and whether the device could hold them all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from bench.spec.blocks.costs import ITEM_BYTES, allocations
+from bench.spec.blocks.kernels import of_block
+from bench.spec.blocks.liveness import Step
+from bench.spec.devices.predicted_devices import PredictedDevice, named
+from bench.spec.model.kernel_model import CallTime, Mode, call_seconds
+from bench.spec.plan.plan import Arm, Surroundings, Trial
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes of an arm: `held` throughout, one allocation after the other; `left` by a call until the next; `steps` of a call.
+
+    Held are its weights, its input and, in training, the gradient of its output. A call leaves gradients in training, and a
+    graph its output.
+    """
+
+    held: tuple[int, ...]
+    left: int
+    steps: tuple[Step, ...]
+
+
+def device_of(place: Surroundings) -> PredictedDevice:
+    """The device that the surroundings name, a CPU with so many threads. UserError where there is none."""
+    return named(place.device).on(place.threads)
+
+
+def call_of(trial: Trial, arm: Arm) -> CallTime:
+    """Seconds of one call of the arm. UserError for a dtype that the device has no peak for."""
+    shape = trial.shape
+    kernels = of_block(
+        trial.block(arm), shape.height, shape.width, shape.batch, trial.dtype, trial.layout == "channels_last"
+    )
+    training = trial.pass_ == "training"
+    return call_seconds(device_of(trial.surroundings), kernels, cast(Mode, trial.mode), training=training)
+
+
+def memory_of(trial: Trial, arm: Arm) -> Memory:
+    """What one call of the arm asks of an allocator."""
+    shape, training, item = trial.shape, trial.pass_ == "training", ITEM_BYTES[trial.dtype]
+    cost = trial.cost(arm)
+    taken = shape.batch * shape.c_in * shape.height * shape.width
+    weights, taken, put = (n * item for n in (cost.params, taken, math.prod(cost.output)))
+    steps = allocations(trial.block(arm), shape.height, shape.width, shape.batch, trial.dtype, training)
+    return memory(trial, weights, taken, put, steps)
+
+
+def memory(trial: Trial, weights: int, taken: int, put: int, steps: Sequence[Step]) -> Memory:
+    """The same by the bytes of its weights, its input and its output."""
+    if trial.pass_ == "training":
+        return Memory((weights, taken, put), weights + taken, tuple(steps))
+    return Memory((weights, taken), put if trial.mode == "graph" else 0, tuple(steps))
+
+
+def lacking(arms: Sequence[Memory], capacity: float) -> str | None:
+    """The first allocation that a device of so many bytes would refuse, in an allocator's words; None where it holds all arms."""
+    for step in _asked(arms):
+        if step.alive > capacity:
+            free = capacity - step.alive + step.asked
+            asked, total, free_ = (f"{n / 2**20:.2f} MiB" for n in (step.asked, capacity, free))
+            return f"Tried to allocate {asked}. Device 0 has a total capacity of {total} of which {free_} is free."
+    return None
+
+
+def _asked(arms: Sequence[Memory]) -> Iterator[Step]:
+    """All arms are made before the first one is called, and each is called after the others."""
+    alive = 0
+    for asked in (n for arm in arms for n in arm.held):
+        alive += asked
+        yield Step(asked, alive)
+    alive += sum(arm.left for arm in arms)
+    for arm in arms:
+        for step in arm.steps:
+            yield Step(step.asked, alive - arm.left + step.alive)
