@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from bench.measure import simulated
 from bench.run import environment, launch, machine
-from tests import browser, warm_worker
+from tests import browser, simulated, warm_worker
 
 simulated.register()  # torch has to know its devices before the first backward of the process
 

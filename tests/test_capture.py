@@ -11,15 +11,16 @@ import torch
 
 from bench.analyse.runs.journal import Inspection
 from bench.analyse.runs.measured_rows import _accelerator_notes
-from bench.measure import simulated, worker
+from bench.measure import worker
 from bench.measure.device import accelerator, devices, kernel_counts, memory
 from bench.measure.device.devices import CaptureFailed, Cpu, Launches
 from bench.measure.modules import Evaluation
-from bench.measure.simulated.module import Module
 from bench.run import launch
 from bench.spec.config.config import check
 from bench.spec.config.timing import Timing
 from bench.spec.plan.plan import Trial, make
+from tests import simulated
+from tests.simulated.module import Module
 
 SIM = torch.device("simgpu")
 

@@ -9,13 +9,14 @@ import sys
 
 import pytest
 
-from bench.measure import second_opinions, simulated
+from bench.measure import second_opinions
 from bench.measure.device.devices import Cpu
 from bench.run import launch
 from bench.spec.columns import TOOLS
 from bench.spec.config.config import check
 from bench.spec.config.timing import Timing
 from bench.spec.plan.plan import Trial, make
+from tests import simulated
 
 TORCH, PYTEST = TOOLS
 
@@ -97,7 +98,7 @@ def test_torchs_timer_takes_the_workers_threads(monkeypatch):
 
 
 @pytest.mark.skipif(simulated.available() is not None, reason=str(simulated.available()))
-def test_on_a_device_with_a_queue_the_wait_is_inside_the_timed_statement():
+def test_on_a_device_with_a_queue_the_wait_is_inside_the_timed_statement(warm):
     """3 and 6 kernels of 20 ms each that take 5 us to launch: without the wait a call would read 15 and 30 us."""
     given = trials("sim")
     (message,) = serve(given, **{simulated.ENVIRONMENT: "virtual,launch=5e-6,kernel=2e-2"})

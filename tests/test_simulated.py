@@ -10,16 +10,16 @@ import pytest
 import torch
 from torch import nn
 
-from bench.measure import simulated
 from bench.measure.device.accelerator import Accelerator
 from bench.measure.modules import Evaluation
-from bench.measure.simulated import module as simulated_module
-from bench.measure.simulated.engines import Kernel, VirtualEngine
-from bench.measure.simulated.machine import MACHINE
-from bench.measure.simulated.module import Module
 from bench.spec.config.config import check
 from bench.spec.errors import UserError
 from bench.spec.plan.plan import Trial, make
+from tests import simulated
+from tests.simulated import module as simulated_module
+from tests.simulated.engines import Kernel, VirtualEngine
+from tests.simulated.machine import MACHINE
+from tests.simulated.module import Module
 
 SIM = torch.device("simgpu")
 ENGINES = ["virtual", "threads"]

@@ -12,10 +12,10 @@ from bench.analyse.claims.judge import judge
 from bench.analyse.runs.journal import Samples
 from bench.analyse.runs.measured_rows import device_speedup
 from bench.analyse.runs.run_folder import Run, read
-from bench.measure import simulated
 from bench.run import launch, runner, session
 from bench.spec.columns import PARTS
 from bench.spec.errors import UserError
+from tests import simulated
 
 CONFIG = """
 name: simulated

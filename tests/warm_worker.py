@@ -1,7 +1,7 @@
 """The worker without the seconds that its imports take: a fork of a server that has imported torch and computed nothing.
 
 Started in the worker's place (launch.WORKER, by the fixture `warm`), it hands its stdin, stdout, stderr, environment and
-folder to the server, and ends as the fork ends; if it is killed, so is the fork. For tests of what a worker does with a
+folder to the server, and ends as the fork ends; if it is killed, so is the fork. A device `sim` is the simulated one. For tests of what a worker does with a
 job. What libraries read as they are loaded (OMP_*, MALLOC_*) is not the job's here, and no import is slow or fails:
 tests of how a worker starts start a real one.
 """
@@ -17,6 +17,7 @@ import signal
 import socket
 import sys
 import traceback
+from functools import partial
 from pathlib import Path
 
 ADDRESS = "BENCH_WARM"  # the variable that names the server's socket
@@ -43,8 +44,9 @@ def serve(address: str) -> None:
     """Fork a worker for each connection, until stdin ends."""
     import torch._dynamo  # noqa: F401 (what the simulated device's batch norm imports)
 
-    from bench.measure import simulated, worker
+    from bench.measure import worker
     from bench.run.launch import _die_with_parent
+    from tests import simulated
 
     simulated.register()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for pytest
@@ -70,7 +72,7 @@ def serve(address: str) -> None:
                         events.close()
                         door.close()
                         asker.close()
-                        _work(worker.main, json.loads(told), fds)
+                        _work(partial(worker.main, simulated.open_device), json.loads(told), fds)
                     for fd in fds:
                         os.close(fd)
                     ended = os.pidfd_open(pid)

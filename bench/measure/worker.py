@@ -48,8 +48,8 @@ LACKING = (  # what torch.compile may miss, in inductor's and Triton's words
 Answer = Callable[[dict[str, Any]], None]
 
 
-def main() -> None:
-    """Answer the job on stdin.
+def main(opened: Callable[[str], Device] = open_device) -> None:
+    """Answer the job on stdin; `opened` gives the device of a name.
 
     `probe` names the device, `inspect` looks at each trial, `time` samples it, `opinion` has other tools time it.
     """
@@ -64,7 +64,7 @@ def main() -> None:
         if (refused := too_old()) is not None:
             raise refused
         predicted = is_predicted(job["device"])  # only a user's own blocks need torch there, and no device
-        device = Cpu() if predicted else open_device(job["device"])
+        device = Cpu() if predicted else opened(job["device"])
         for path in job["imports"]:
             factory_of(path)
     except UserError as error:

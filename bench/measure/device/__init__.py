@@ -1,1 +1,1 @@
-"""What the worker may do with a device, on a CPU, an accelerator or the simulated one."""
+"""What the worker may do with a device, on a CPU or an accelerator."""

@@ -1,4 +1,4 @@
-"""A device with a queue of its own: cuda, xpu, mps or a simulated one, by what torch's device modules have in common.
+"""A device with a queue of its own: cuda, xpu or mps, by what torch's device modules have in common.
 
 Three times of a call are three facts. By the host's clock with the queue empty before and after: what a loop sees. By
 events round a call that is all queued before the device reaches it: the device's own. By the host's clock without

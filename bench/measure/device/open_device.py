@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from bench.measure.device.accelerator import Accelerator
 from bench.measure.device.devices import Cpu, Device
 from bench.measure.device.diagnosis import why_not
 from bench.spec.errors import UserError
@@ -13,13 +14,7 @@ def open_device(name: str) -> Device:
     """The device called `name`, ready to use. UserError, in one line, where there is none."""
     if name == "cpu":
         return Cpu()
-    if name == "sim":
-        from bench.measure.simulated import open_simulated
-
-        return open_simulated()
     refused: UserError | None = why_not(name)
     if refused is not None:
         raise refused
-    from bench.measure.device.accelerator import Accelerator
-
     return Accelerator(torch.device(name))

@@ -1,7 +1,6 @@
 """What a device's name means: measured or predicted, CPU or not, and how to write it in text and in file names.
 
-`sim:NAME` is a device of predicted_devices.yaml, whose times come from a model. A plain `sim` is the simulated
-accelerator of the tests.
+`sim:NAME` is a device of predicted_devices.yaml, whose times come from a model.
 """
 
 from __future__ import annotations

@@ -46,12 +46,10 @@ def too_many_threads(device: str, threads: int, cores: int) -> str | None:
 def unsupported(device: str, dtype: str, mode: str, pass_: str) -> str | None:
     """Why this kind of device can't run such a trial, as far as its name shows, or None."""
     kind = device.partition(":")[0]
-    if mode == "graph" and kind not in ("cuda", "sim"):
+    if mode == "graph" and kind in ("cpu", "mps", "xpu"):
         return f"{kind} has no graphs to replay"
     if mode == "graph" and pass_ == "training":
         return "graphs are captured of inference alone"
-    if mode == "compile" and kind == "sim":
-        return "the simulated device has no compiler"
     if dtype == "fp32-tf32" and kind != "cuda":
         return f"TF32 is a format of CUDA devices, not of {kind}"
     if dtype == "fp64" and kind == "mps":

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch._ops import OpOverload
 
-from bench.measure.simulated.machine import MACHINE, NAME, Block
+from tests.simulated.machine import MACHINE, NAME, Block
 
 Handler = Callable[[OpOverload, tuple[Any, ...], dict[str, Any]], Any]
 
@@ -118,7 +118,7 @@ def _to_copy(func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     return made
 
 
-def _copy(func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:  # noqa: ARG001
+def _copy(func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
     target, source = args[0], args[1]
     if not isinstance(target, SimTensor):
         return func(target, _fetched(source))  # type: ignore[no-any-return]

@@ -15,7 +15,7 @@ from queue import SimpleQueue
 
 import torch
 
-from bench.measure.simulated.settings import Settings
+from tests.simulated.settings import Settings
 
 ILLEGAL_ADDRESS, CAPTURE_UNSUPPORTED, CAPTURE_INVALIDATED = 700, 900, 901  # CUDA's numbers
 FOREVER = 1 << 62  # ns: the device never gets there

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 
 from bench.measure.device.accelerator import Accelerator
-from bench.measure.device.devices import Call, Launches
-from bench.measure.simulated.machine import NAME
-from bench.measure.simulated.module import CUDAGraph, Module, install
+from bench.measure.device.devices import Call, Device, Launches
+from bench.measure.device.open_device import open_device as open_any
+from tests.simulated.machine import NAME
+from tests.simulated.module import CUDAGraph, Module, install
 
 
 class Simulated(Accelerator):
@@ -29,6 +30,11 @@ class Simulated(Accelerator):
         return Launches(
             sum(record.kind == "kernel" for record in records), sum(node.kind == "kernel" for node in nodes)
         )
+
+
+def open_device(name: str) -> Device:
+    """For a worker: the simulated device by the name `sim`, any other as always."""
+    return open_simulated() if name == "sim" else open_any(name)
 
 
 def open_simulated() -> Simulated:

@@ -3,16 +3,16 @@
     install(parse("virtual,launch=5e-6,kernel=50e-6"))  # torch.simgpu, as torch.cuda
     module = build_module(block).to("simgpu")
 
-The worker runs the same code on it as on CUDA, so that what a GPU needs (waiting before a clock is read, a warm-up, late
+A worker that opens its devices with `open_device` runs the same code on it as on CUDA, so that what a GPU needs (waiting before a clock is read, a warm-up, late
 errors, memory that runs out) is tested where there is none. Not covered: several devices or streams, torch.compile,
 torch's profiler, complex numbers, `tolist`. Its virtual times are a fiction; what it computes on threads is not.
 """
 
-from bench.measure.simulated.device import Simulated, open_simulated
-from bench.measure.simulated.engines import Record
-from bench.measure.simulated.machine import NAME
-from bench.measure.simulated.module import Module, available, install, register
-from bench.measure.simulated.settings import ENVIRONMENT, Settings, from_environment, parse
+from tests.simulated.device import Simulated, open_device, open_simulated
+from tests.simulated.engines import Record
+from tests.simulated.machine import NAME
+from tests.simulated.module import Module, available, install, register
+from tests.simulated.settings import ENVIRONMENT, Settings, from_environment, parse
 
 __all__ = [
     "ENVIRONMENT",
@@ -24,6 +24,7 @@ __all__ = [
     "available",
     "from_environment",
     "install",
+    "open_device",
     "open_simulated",
     "parse",
     "register",

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from bench.measure.simulated.engines import Engine, Kernel, SerialEngine, ThreadEngine, VirtualEngine, nanoseconds
-from bench.measure.simulated.settings import Settings
+from tests.simulated.engines import Engine, Kernel, SerialEngine, ThreadEngine, VirtualEngine, nanoseconds
+from tests.simulated.settings import Settings
 
 NAME = "simgpu"
 ROUNDING = 512  # the caching allocator's, in bytes

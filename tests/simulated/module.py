@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch.utils import backend_registration
 
-from bench.measure.simulated.engines import Engine, Kernel, Mark, Record, accelerator_error
-from bench.measure.simulated.machine import MACHINE, NAME, Cost, HostCost
-from bench.measure.simulated.settings import Settings, from_environment
-from bench.measure.simulated.tensor import SimTensor, Spec, allocate
 from bench.spec.errors import UserError
+from tests.simulated.engines import Engine, Kernel, Mark, Record, accelerator_error
+from tests.simulated.machine import MACHINE, NAME, Cost, HostCost
+from tests.simulated.settings import Settings, from_environment
+from tests.simulated.tensor import SimTensor, Spec, allocate
 
 OLDEST = (2, 13)  # the first torch that this was tried with
 INVALID_DEVICE = 101
