@@ -22,6 +22,7 @@ SUBMITTED_AT_ONCE = 4  # evaluations of a short call: a queue holds a thousand l
 SHORT_NS = 1e6
 DEVICE_SIDE_NS = 2e7  # that an arm's calls may take in one reading of its other times, if LEAST_READINGS take no longer
 LEAST_READINGS = 4
+READINGS = 10
 PATIENCE = 4  # times a visit's seconds that it may wait for clean rounds
 WARM_WINDOW = 6  # samples of an arm that are looked at for a trend
 
@@ -136,15 +137,15 @@ class DeviceSide:
     submit: list[float]
 
 
-def device_side(device: Device, calls: Sequence[Callable[[], object]], rounds: int = 10) -> list[DeviceSide] | None:
+def device_side(device: Device, calls: Sequence[Callable[[], object]]) -> list[DeviceSide] | None:
     """The other two times of each arm, after the rounds and apart from them; None on a device without a queue.
 
-    Of long calls there are fewer readings than `rounds`: each process repeats them, and they hardly differ.
+    Of long calls there are fewer readings than READINGS: each process repeats them, and they hardly differ.
     """
     if device.submit(calls[0], 1) is None:
         return None
     walls = [device.time(call, 1) for call in calls]
-    readings = [max(min(LEAST_READINGS, rounds), min(rounds, round(DEVICE_SIDE_NS / wall))) for wall in walls]
+    readings = [max(LEAST_READINGS, min(READINGS, round(DEVICE_SIDE_NS / wall))) for wall in walls]
     at_once = [SUBMITTED_AT_ONCE if wall < SHORT_NS else 1 for wall in walls]
     submits: list[list[float]] = [[] for _ in calls]
     for i in range(max(readings)):

@@ -33,10 +33,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """Something to run: `work` where the engine computes, `cost_ns` where it does not. `kind` is kernel or memcpy.
-
-    `host_ns`: what the host takes for it beyond a launch.
-    """
+    """Something to run: `work` where the engine computes, `cost_ns` where it does not. `kind` is kernel or memcpy."""
 
     name: str
     work: Callable[[], object] | None = None
@@ -44,7 +41,6 @@ class Kernel:
     kind: str = "kernel"
     fault: str = ""
     key: Hashable = None
-    host_ns: int = 0
 
 
 @dataclass(slots=True)
@@ -71,7 +67,6 @@ class Engine(ABC):
         self.settings = settings
         self.launches = 0
         self.records: list[Record] | None = None
-        self.noted: list[Sequence[Kernel]] | None = None
         self._captured: list[Kernel] | None = None
         self._capture_broken = False
         self._closed = threading.Event()
@@ -86,8 +81,6 @@ class Engine(ABC):
             self._captured.extend(kernels)
             return
         self.check()
-        if self.noted is not None:
-            self.noted.append(kernels)
         self.launches += 1
         fault = self.settings.fault(self.launches)
         if fault and kernels:
@@ -279,7 +272,7 @@ class VirtualEngine(Engine):
         return self.mark()
 
     def _enqueue(self, kernels: Sequence[Kernel]) -> None:
-        self.host_ns += self._launch_ns + sum(kernel.host_ns for kernel in kernels)
+        self.host_ns += self._launch_ns
         if self._first_ns:
             self._first_calls(kernels)
         self._wait_for_room()
@@ -324,14 +317,6 @@ class VirtualEngine(Engine):
 
     def _faulted(self) -> bool:
         return self._fault_ns <= self.host_ns
-
-
-class SerialEngine(VirtualEngine):
-    """A processor that is its own device: what it submits it does before it goes on."""
-
-    def _enqueue(self, kernels: Sequence[Kernel]) -> None:
-        super()._enqueue(kernels)
-        self._host_waits_until(self._free_ns)
 
 
 def nanoseconds(seconds: float) -> int:

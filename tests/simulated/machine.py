@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from tests.simulated.engines import Engine, Kernel, SerialEngine, ThreadEngine, VirtualEngine, nanoseconds
+from tests.simulated.engines import Engine, Kernel, ThreadEngine, VirtualEngine, nanoseconds
 from tests.simulated.settings import Settings
 
 NAME = "simgpu"
@@ -18,12 +18,10 @@ ROUNDING = 512  # the caching allocator's, in bytes
 SEGMENT = 2 << 20  # what it asks of the device at a time
 OUT_OF_MEMORY = 2  # cudaErrorMemoryAllocation
 
-ENGINES: dict[str, type[Engine]] = {"threads": ThreadEngine, "virtual": VirtualEngine, "serial": SerialEngine}
+ENGINES: dict[str, type[Engine]] = {"threads": ThreadEngine, "virtual": VirtualEngine}
 
 Cost = Callable[[str, tuple[Any, ...], tuple[Any, ...]], float]
 """(kernel's name, arguments, outputs) -> seconds on the device."""
-HostCost = Callable[[str], float]
-"""Kernel's name -> seconds of the host beyond a launch."""
 
 
 @dataclass(slots=True)
@@ -122,15 +120,14 @@ class Machine:
         self.engine: Engine = VirtualEngine(self.settings)
         self.memory = Memory(self.settings.memory)
         self._cost: Cost | None = None
-        self._host: HostCost | None = None
 
-    def install(self, settings: Settings, cost: Cost | None, host: HostCost | None = None) -> None:
+    def install(self, settings: Settings, cost: Cost | None) -> None:
         """Start over: a queue that is empty, a clock at nought, memory that is free, no fault."""
         self.engine.close()
         self.settings = settings
         self.engine = ENGINES[settings.engine](settings)
         self.memory = Memory(settings.memory)
-        self._cost, self._host = cost, host
+        self._cost = cost
 
     def kernel(
         self,
@@ -142,13 +139,12 @@ class Machine:
         key: Any = None,
     ) -> None:
         """Launch: `work` runs on a device that computes, and takes its cost on one that does not."""
-        cost_ns = host_ns = 0
+        cost_ns = 0
         if not self.engine.computes:
             work = None
             cost_ns = nanoseconds(self._cost(name, args, outputs) if self._cost else self.settings.cost(name))
-            host_ns = nanoseconds(self._host(name)) if self._host else 0
         fault = self.settings.fault_of_channels(outputs[0].shape[1]) if name == "aten::convolution" else ""
-        self.engine.launch(Kernel(name, work, cost_ns, kind, fault, key, host_ns))
+        self.engine.launch(Kernel(name, work, cost_ns, kind, fault, key))
 
 
 def _up(number: int, multiple: int) -> int:

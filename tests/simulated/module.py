@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -15,7 +15,7 @@ from torch.utils import backend_registration
 
 from bench.spec.errors import UserError
 from tests.simulated.engines import Engine, Kernel, Mark, Record, accelerator_error
-from tests.simulated.machine import MACHINE, NAME, Cost, HostCost
+from tests.simulated.machine import MACHINE, NAME, Cost
 from tests.simulated.settings import Settings, from_environment
 from tests.simulated.tensor import SimTensor, Spec, allocate
 
@@ -251,23 +251,6 @@ class Module:
         """The host's clock: virtual where the device's is."""
         return MACHINE.engine.clock_ns()
 
-    def noted(self, call: Callable[[], object]) -> Callable[[], None]:
-        """What launches again, in order, all that `call` launches: without torch's part in it, which takes real time."""
-        engine = MACHINE.engine
-        call()  # what it launches once alone
-        launches: list[Sequence[Kernel]] = []
-        engine.noted = launches
-        try:
-            call()
-        finally:
-            engine.noted = None
-
-        def again() -> None:
-            for kernels in launches:
-                engine.replay(kernels)
-
-        return again
-
     @property
     def launches(self) -> int:
         """Launches since the engine was installed: a replayed graph is one."""
@@ -328,16 +311,16 @@ def register() -> str | None:
     return None
 
 
-def install(settings: Settings | None = None, cost: Cost | None = None, host: HostCost | None = None) -> Module:
+def install(settings: Settings | None = None, cost: Cost | None = None) -> Module:
     """Start the device anew, by default with the settings in $BENCH_SIM.
 
-    `cost` takes the place of their times, `host` adds to a launch. Tensors of before are lost to it. UserError where this torch cannot have such a device.
+    `cost` takes the place of their times. Tensors of before are lost to it. UserError where this torch cannot have such a device.
     """
     settings = settings or from_environment()
     why = register()
     if why is not None:
         raise UserError("DEVICE=sim", why, "Use the torch that constraints.txt names, or run with DEVICE=cpu")
-    MACHINE.install(settings, cost, host)
+    MACHINE.install(settings, cost)
     return MODULE
 
 

@@ -25,7 +25,7 @@ class Settings:
     `threads` computes on a thread of its own, each kernel `extra` seconds longer than it takes. `virtual` computes
     nothing and keeps two clocks: the host takes `launch` to submit a kernel, and `first_call` more for the first with
     its shapes, and waits where `depth` launches are queued; the device takes `conv` for a convolution and its backward
-    and `kernel` for any other, with `gap` between two, and `event` for an event. `serial` is `virtual` without a queue, for predicted processors.
+    and `kernel` for any other, with `gap` between two, and `event` for an event.
 
     The launch number `fail_at` faults, and so does a convolution that puts out `fail_channels` channels, which only
     some trials of a sweep have. `hang_at` and `hang_channels` likewise, and never end.
