@@ -227,11 +227,11 @@ def test_the_documents_table_of_networks_is_what_cost_prints(bench):
         ("cost standard --out 99999", "channels out: 99999: it is above 65536."),
         ("cost standard --size 0", "height: 0: it is below 1."),
         ("cost standard --size 9x0", "width: 0: it is below 1."),
-        ("cost standard --size 9by9", "--size: '9by9': it is no size. Write 28, or 56x48 for height x width."),
+        ("cost standard --size 9by9", "--size: '9by9': it is not a size. Write 28, or 56x48 for height x width."),
         ("cost standard --size 3 --kernel 5 --padding valid", "a kernel that reaches over 5 pixels does not fit in 3x3"),
-        ("cost standard --padding full", "--padding: 'full': no such word here. Write same or valid."),
-        ("cost standard --dtype fp8", "--dtype: 'fp8': no such word here. Write fp64, fp32, fp32-tf32, bf16 or fp16."),
-        ("cost standard --pass both", "--pass: 'both': no such word here. Write inference or training."),
+        ("cost standard --padding full", "--padding: 'full': it is not one of the known words. Write same or valid."),
+        ("cost standard --dtype fp8", "--dtype: 'fp8': it is not one of the known words. Write fp64, fp32, fp32-tf32, bf16 or fp16."),
+        ("cost standard --pass both", "--pass: 'both': it is not one of the known words. Write inference or training."),
         ("cost resnet50 --kernel 3 --in 8", "resnet50: a network's channels, kernels and strides are fixed, so it takes no --in, --kernel."),
         ("cost vgg16 --size 16", "vgg16, stage_5.pool: a kernel that reaches over 2 pixels does not fit in 1x1"),
         ("cost separable --groups 2", "separable: groups: 2: this block has no such option. Only grouped may have it."),
@@ -260,7 +260,7 @@ def test_the_documents_table_of_networks_is_what_cost_prints(bench):
         ("run", "CONFIG: it is missing. Name a YAML file, as bench run configs/default.yaml."),
         ("run none.yaml", "none.yaml: the config can't be read"),
         ("run none.yaml --device cdua", "Did you mean cuda?"),
-        ("run none.yaml --resume results/x", "--resume results/x: a run goes on as it was planned. Give --resume alone."),
+        ("run none.yaml --resume results/x", "--resume results/x: a run continues as it was planned. Give --resume alone."),
         ("report none", "none: there is no such results folder."),
         ("report one two --out resluts/x.html", "--out resluts/x.html: there is no folder resluts. Make it, or name another file."),
         ("predict calibrate data", "No such command 'calibrate'. See bench predict --help."),
@@ -320,7 +320,7 @@ def test_every_verb_with_devices_takes_them_again(bench, monkeypatch):
     assert asked == ["cuda:0", "cpu"]
     status, _, err = bench("aa", "--device", "cuda", "--device", "cpu")
     assert status == 2
-    assert "--device cuda:0,cpu: an A/A test speaks of one device" in err
+    assert "--device cuda:0,cpu: an A/A test measures one device" in err
 
 
 def test_plan_and_a_dry_run_print_the_same_and_measure_nothing(bench, tmp_path, monkeypatch):

@@ -371,7 +371,7 @@ def test_a_run_that_a_predicted_device_could_not_hold_is_marked_as_unmeasured(
         (["run", "c.yaml", "--device", "my.yaml#card"], r"no such device\. Did you mean sim:my\.yaml#card\?"),
         (["run", "c.yaml", "--device", "h100"], r"no such device\. Did you mean sim:h100\?"),
         (["aa", "--device", "sim:h100"], r"sim:h100: a prediction has no noise to test"),
-        (["run", "--resume", "run", "--device", "sim:h100"], r"--resume run: a run goes on as it was planned"),
+        (["run", "--resume", "run", "--device", "sim:h100"], r"--resume run: a run continues as it was planned"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(words, line, tmp_path, monkeypatch, capsys):

@@ -358,7 +358,7 @@ def test_two_runs_are_each_judged_once_and_the_page_still_says_what_each_says_al
         ("{a} {b} --out x.pdf", "--out: 'x.pdf': a page's name ends in .html."),
         ("{a} {a}", "{a}: this run was given twice. Give each run once."),
         ("{a} {b} --out x.html --format md", "--out: --format md prints and writes no page."),
-        ("{a} --format yaml", "--format: 'yaml': no such word here. Write md, csv, json or html."),
+        ("{a} --format yaml", "--format: 'yaml': it is not one of the known words. Write md, csv, json or html."),
         ("", "bench report: no run is named. Name a results folder, such as results/latest."),
         ("--index {a} {b}", "--index: it takes one folder and nothing else."),
         ("--index {a}/none", "{a}/none: there is no such folder."),

@@ -1,4 +1,7 @@
-"""The verbs. Each is the table of contents of a call; whatever is heavy is imported inside it."""
+"""The command line `bench`: its verbs, and what a mistake, an interrupt or a failed write becomes (line, exit status).
+
+Each verb is a short list of steps; heavy modules are imported inside it.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from bench.spec.errors import UserError
 
 __all__ = ["app", "call", "devices", "main"]
 
-# pydantic would look through every installed package for plugins of its own, at each start.
+# pydantic would search every installed package for its plugins, at each start.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 app = typer.Typer(
@@ -28,17 +31,17 @@ app = typer.Typer(
 )
 for verb, short in (
     (measuring.run, "Measure a config: tables, plots and a page in a folder"),
-    (measuring.aa, "Measure blocks against themselves: what this machine can tell"),
+    (measuring.aa, "Measure blocks against themselves: this machine's noise"),
     (measuring.plan, "Print what a config would measure, and in how many minutes"),
     (measuring.cost, "Derive a block's MACs, bytes and layers step by step"),
     (reading.report, "Write a run's tables, plots and page again; join several"),
-    (reading.verdict, "Judge the claims of the texts by one run or several"),
-    (reading.compare, "Set two runs side by side, row by row; a gate for CI"),
-    (reading.drivers, "Say what explains time in a table: MACs, bytes or layers"),
-    (measuring.doctor, "Say whether this machine is fit to measure"),
+    (reading.verdict, "Judge the claims of the sources by one run or several"),
+    (reading.compare, "Compare two runs, row by row; a gate for CI"),
+    (reading.drivers, "Explain the times of a table by MACs, bytes or layers"),
+    (measuring.doctor, "Check whether this machine is fit to measure"),
 ):
     app.command(short_help=short)(verb)
-app.add_typer(predicting.app, name="predict", short_help="Predict devices that aren't here, by a model with its error")
+app.add_typer(predicting.app, name="predict", short_help="Predict a device that you don't have, by a model")
 
 
 @app.callback(invoke_without_command=True)
@@ -56,12 +59,12 @@ def main(args: list[str] | None = None) -> None:
 
 
 def call(app: typer.Typer, name: str, args: list[str] | None = None) -> NoReturn:
-    """Run a command line and exit: with status 2 and one line on stderr for a user's mistake, 130 for an interrupt.
+    """Run a command line and exit: status 2 with one line on stderr for a user's mistake, 130 for an interrupt.
 
-    `name`: how the program is called, with which that line begins. `args`: as the shell gave them, if None.
+    `name`: the program, with which that line begins. `args`: those of the shell, if None.
     """
     given = sys.argv[1:] if args is None else args
-    # The base of all usage errors; typer brings its own click in some versions, and takes the installed one in others.
+    # The base of all usage errors; some versions of typer have their own click, others use the installed one.
     click_error = cast("type[Exception]", next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException"))
     try:
         status = app(args=given or ["--help"], prog_name=name, standalone_mode=False)
@@ -83,7 +86,7 @@ def _fail(name: str, line: str) -> int:
 
 
 def _usage(name: str, error: Exception) -> str:
-    """A usage error of typer's in one line, with where to read on."""
+    """A usage error of typer's in one line, with the command that prints the help."""
     message = " ".join(str(getattr(error, "format_message", error.__str__)()).split())
     context = getattr(error, "ctx", None)
     command = getattr(context, "command_path", name)

@@ -1,4 +1,4 @@
-"""The verbs that measure, or say beforehand what measuring would take: run, aa, plan, cost, doctor."""
+"""The verbs run, aa, plan, cost and doctor: measure, or show beforehand what would be measured."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def run(
     command = ["bench", *sys.argv[1:]]
     if resume is not None:
         if config is not None or out is not None or set_ or dry_run or device is not None:
-            raise UserError(f"--resume {resume}", "a run goes on as it was planned", "Give --resume alone.")
+            raise UserError(f"--resume {resume}", "a run continues as it was planned", "Give --resume alone.")
         measure = partial(runner.resume, resume, runner.stderr_line)
     elif config is None:
         raise UserError("CONFIG", "it is missing", "Name a YAML file, as bench run configs/default.yaml.")
@@ -55,19 +55,16 @@ def run(
 
 
 def _measured(measure: Callable[[], Outcome], show: Callable[[Path], None]) -> Outcome:
-    """What `measure` gives; after Ctrl-C how to go on is said, what there is is shown, and the status is 130."""
+    """The result of `measure`. After Ctrl-C: print how to continue, show what was measured, exit with status 130."""
+    from bench.run.runner import stderr_line
     from bench.run.session import Interrupted
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's end is as tidy as Ctrl-C
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a batch system can end a run like Ctrl-C
     try:
         return measure()
     except Interrupted as interrupted:
         here = shlex.quote(str(interrupted.folder))
-        print(
-            f"interrupted; to go on: bench run --resume {here} (or make bench RESUME={here})",
-            file=sys.stderr,
-            flush=True,
-        )
+        stderr_line(f"interrupted; to continue: bench run --resume {here} (or make bench RESUME={here})")
         show(interrupted.folder)
         raise typer.Exit(130) from None
 
@@ -76,7 +73,7 @@ def aa(
     device: Annotated[
         list[str] | None, typer.Option("--device", metavar="NAME", help="One device: cpu, cuda, cuda:1, xpu, mps.")
     ] = None,
-    pairs: Annotated[int, typer.Option(metavar="N", help="How many pairs to draw.")] = 60,
+    pairs: Annotated[int, typer.Option(metavar="N", help="Number of pairs to measure.")] = 60,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="The results folder; default: a new one.")] = None,
     set_: Set = None,
     json_: Json = False,
@@ -90,25 +87,22 @@ def aa(
     from bench.show.pages import index
     from bench.spec.plan.aa import drawn_plan
 
-    (wanted, *others) = devices(device)
+    (name, *others) = devices(device)
     if others:
-        raise UserError(
-            f"--device {','.join([wanted, *others])}",
-            "an A/A test speaks of one device",
-            "Name one, and the next one after it.",
-        )
-    if is_predicted(wanted):
-        raise UserError(f"--device {wanted}", "a prediction has no noise to test", "Name a device of this machine.")
-    planned, data = drawn_plan(wanted, usable_cores(), pairs, set_ or ())
+        place = f"--device {','.join([name, *others])}"
+        raise UserError(place, "an A/A test measures one device", "Name one, then run it for the next.")
+    if is_predicted(name):
+        raise UserError(f"--device {name}", "a prediction has no noise to test", "Name a device of this machine.")
+    planned, data = drawn_plan(name, usable_cores(), pairs, set_ or ())
     command = ["bench", *sys.argv[1:]]
-    measure = partial(runner.measure, planned, data, [wanted], out, command, runner.stderr_line)
+    measure = partial(runner.measure, planned, data, [name], out, command, runner.stderr_line)
     views = write.write_views(_measured(measure, lambda _: None).folder)
     index.refresh([views.run.folder])
     if views.noise is None:
         raise typer.Exit(1)
     say(json.dumps(views.noise.to_dict(), indent=2) if json_ else "\n".join(views.noise.sentences()))
     if not json_:
-        say(f"written: {views.run.folder}/aa.json, whose band the next runs on this device will keep")
+        say(f"written: {views.run.folder}/aa.json; the next runs on this device use its noise band")
 
 
 def plan(
@@ -116,21 +110,21 @@ def plan(
     device: Device = None,
     set_: Set = None,
     json_: Json = False,
-    all_: Annotated[bool, typer.Option("--all", help="Print the theory of every shape.")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="Print the costs of every shape.")] = False,
 ) -> None:
-    """Print what a config would measure: the trials, the skips, the theory and the minutes."""
+    """Print what a config would measure: the trials, the skips, the costs of each shape and the minutes."""
     import gc
 
     from bench.spec.plan import plan_text
     from bench.spec.plan.plan import not_all_skipped
     from bench.spec.plan.sizing import sized
 
-    gc.disable()  # a large plan is many small objects, none in a cycle; to look for them takes a tenth of the time
+    gc.disable()  # a large plan has many small objects, none in a cycle; collecting takes a tenth of the time
     try:
-        checked, asked = _planned(config, device, set_)
-        planned = sized(asked)
+        checked, unsized = _planned(config, device, set_)
+        planned = sized(unsized)
         say(plan_text.as_json(checked, planned) if json_ else plan_text.text(checked, planned, everything=all_))
-        not_all_skipped(asked)  # by what is sure: what a guessed speed skips, a run may measure
+        not_all_skipped(unsized)  # a run may measure trials that are skipped by a guessed speed
     finally:
         gc.enable()
 
@@ -140,17 +134,15 @@ def _planned(config: Path, device: list[str] | None, overrides: list[str] | None
     from bench.spec.config.config import load
     from bench.spec.plan.plan import make
 
-    wanted = devices(device)
+    names = devices(device)
     checked, _ = load(config, overrides or ())
-    return checked, make(checked, wanted, usable_cores())
+    return checked, make(checked, names, usable_cores())
 
 
 def cost(
     block: Annotated[str, typer.Argument(metavar="BLOCK", help="A block or network: separable, mobilenet_v1, ...")],
     c_in: Annotated[int | None, typer.Option("--in", metavar="N", help="Channels in; default: 64.")] = None,
-    c_out: Annotated[
-        int | None, typer.Option("--out", metavar="N", help="Channels out; default: as many as in.")
-    ] = None,
+    c_out: Annotated[int | None, typer.Option("--out", metavar="N", help="Channels out; default: the same.")] = None,
     kernel: Annotated[int | None, typer.Option(metavar="N", help="Kernel size; default: 3.")] = None,
     size: Annotated[
         str | None,
@@ -159,11 +151,11 @@ def cost(
     padding: Annotated[str | None, typer.Option(metavar="WORD", help="same or valid; default: same.")] = None,
     stride: Annotated[int | None, typer.Option(metavar="N", help="Stride of the block.")] = None,
     batch: Annotated[int, typer.Option(metavar="N", help="Items in one evaluation.")] = 1,
-    depth: Annotated[int | None, typer.Option(metavar="N", help="How many copies are stacked.")] = None,
+    depth: Annotated[int | None, typer.Option(metavar="N", help="Number of stacked copies.")] = None,
     dilation: Annotated[int | None, typer.Option(metavar="N", help="Distance between kernel taps.")] = None,
     groups: Annotated[int | None, typer.Option(metavar="N", help="Groups of a grouped convolution.")] = None,
-    expansion: Annotated[int | None, typer.Option(metavar="N", help="By what an inverted bottleneck widens.")] = None,
-    rate: Annotated[int | None, typer.Option(metavar="N", help="How far apart dilated taps are.")] = None,
+    expansion: Annotated[int | None, typer.Option(metavar="N", help="Factor of an inverted bottleneck.")] = None,
+    rate: Annotated[int | None, typer.Option(metavar="N", help="Distance of a dilated convolution's taps.")] = None,
     width: Annotated[float | None, typer.Option(metavar="X", help="A MobileNet's width multiplier.")] = None,
     dtype: Annotated[str, typer.Option(metavar="WORD", help="fp32, bf16, fp16 or fp64.")] = "fp32",
     norm: Annotated[bool, typer.Option("--norm", help="Add batch norm after each convolution.")] = False,
@@ -174,45 +166,44 @@ def cost(
 ) -> None:
     """Derive a block's params, MACs, FLOP, bytes, layers and ops step by step, as the sources do by hand.
 
-    A network has its batch norm and ReLU without being asked, and a table in place of the steps.
+    A network has its batch norm and ReLU without --norm and --act, and a table in place of the steps.
     """
     import json
 
     from bench.spec.blocks.blocks import BlockChoice, kind_of
     from bench.spec.blocks.costs import ITEM_BYTES
     from bench.spec.blocks.derivation import derive, shape_of
+    from bench.spec.blocks.layers import FIXED_IN_NETWORKS
 
-    whole = kind_of(block).network > 0
+    network = kind_of(block).network > 0
     if padding is not None:
         one_of("--padding", padding, ("same", "valid"))
     one_of("--dtype", dtype, tuple(ITEM_BYTES))
     one_of("--pass", pass_, ("inference", "training"))
     choice = BlockChoice(
-        block, norm or whole, act or whole, bias, groups=groups, expansion=expansion, rate=rate, width=width
+        block, norm or network, act or network, bias, groups=groups, expansion=expansion, rate=rate, width=width
     )
-    told = {
-        "c_in": c_in, "c_out": c_out, "kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation,
-        "depth": depth,
-    }  # fmt: skip
-    shape = shape_of(choice, None if size is None else pixels_of(size), batch, told)
+    given = (c_in, c_out, kernel, stride, padding, dilation, depth)
+    options = dict(zip(FIXED_IN_NETWORKS, given, strict=True))
+    shape = shape_of(choice, None if size is None else pixels_of(size), batch, options)
     derivation = derive(choice, shape, dtype, training=pass_ == "training")
     say(json.dumps(derivation.to_dict(), indent=2) if json_ else derivation.text())
 
 
 def doctor(device: Device = None, json_: Json = False) -> None:
-    """Say whether this machine is fit to measure: its devices, what would spoil the numbers, what to do."""
+    """Check whether this machine is fit to measure: its devices, what would spoil the numbers, what to do."""
     import json
 
     from bench.run import checks
     from bench.run import doctor as examination
-    from bench.show.text import doctor as findings
+    from bench.show.text import doctor as text
 
-    found = examination.examine(devices(device), Path("results"))
+    results = examination.examine(devices(device), Path("results"))
     if json_:
-        say(json.dumps(examination.to_dict(found), indent=2))
+        say(json.dumps(examination.to_dict(results), indent=2))
     else:
         with readers_may_leave():
-            findings.show([(c.name, c.state, c.seen, c.remedy) for c in found])
-        say(checks.tally(found) or "nothing seen that would spoil the numbers")
-    if checks.worst(found) == "red":
+            text.show([(c.name, c.state, c.seen, c.remedy) for c in results])
+        say(checks.tally(results) or "nothing seen that would spoil the numbers")
+    if checks.worst(results) == "red":
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""What options and arguments mean that several verbs take: devices, sizes, shares, words."""
+"""Options that several verbs share, and the reading of their values: devices, sizes, shares, words, files."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 
 from bench.spec.devices.device_names import PREDICTED, in_words, is_cpu
 from bench.spec.errors import UserError
+from bench.spec.format import listed
 
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file, such as configs/default.yaml.")]
 Device = Annotated[
@@ -18,7 +19,7 @@ Device = Annotated[
     typer.Option(
         "--device",
         metavar="LIST",
-        help="cpu, cuda, cuda:1, xpu, mps; sim:h100 is predicted, not measured; several: cpu,cuda:0, or repeated.",
+        help="cpu, cuda, cuda:1, xpu, mps, sim:h100 (predicted, not measured); several: cpu,cuda:0, or repeated.",
     ),
 ]
 Set = Annotated[
@@ -30,43 +31,43 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def devices(given: list[str] | str | None) -> list[str]:
-    """`cpu,cuda` as [cpu, cuda:0], each once; of several such lists, all. UserError for a word that is no device."""
+    """`cpu,cuda`, or several such lists, as [cpu, cuda:0], each once. UserError for an unknown device."""
     text = given if isinstance(given, str) else ",".join(["cpu"] if given is None else given)
     if not text.strip():
         raise UserError("--device", "it is empty", _DEVICES)
-    found = []
+    names = []
     for word in text.split(","):
         name = word.strip()
         if name.startswith(PREDICTED):
-            found.append(_predicted(name))
+            names.append(_predicted(name))
             continue
         match = re.fullmatch(r"cpu|mps|(cuda|xpu)(?::([0-9]{1,3}))?", name)
         if match is None:
-            meant = near(name)
-            hint = f"Did you mean {meant}?" if meant else _DEVICES
+            likely = likely_device(name)
+            hint = f"Did you mean {likely}?" if likely else _DEVICES
             raise UserError(f"--device {text}", "no such device", hint, value=name)
-        found.append(f"{match[1]}:{int(match[2] or 0)}" if match[1] else name)
-    each = list(dict.fromkeys(found))
+        names.append(f"{match[1]}:{int(match[2] or 0)}" if match[1] else name)
+    each = list(dict.fromkeys(names))
     for i, name in enumerate(each):
-        if in_words(name) in map(in_words, each[:i]):  # rows and trials are told apart by these words
+        if in_words(name) in map(in_words, each[:i]):  # rows and trials are identified by these words
             rule = f"two of them would be called {in_words(name)}"
-            raise UserError(f"--device {text}", rule, "Rename one in its file, or run them apart.", value=name)
+            raise UserError(f"--device {text}", rule, "Rename one in its file, or use separate runs.", value=name)
     return each
 
 
 def _predicted(name: str) -> str:
-    """`sim:NAME` as it is. UserError, with those that are known, where no such device can be predicted."""
+    """`sim:NAME` unchanged. UserError for a device that can't be predicted."""
     from bench.spec.devices.predicted_devices import named
 
     model = named(name)
-    if (model.kind == "cpu") != is_cpu(name):  # rows are read by names alone
+    if (model.kind == "cpu") != is_cpu(name):  # rows of CPUs are recognised by that name
         ending = "ends in cpu" if model.kind == "cpu" else "does not end in cpu"
         raise UserError(f"--device {name}", f"a {model.kind}'s name {ending}", "Rename it in its file.")
     return name
 
 
-def near(name: str) -> str | None:
-    """The device that a word may have meant: torch calls AMD's cards cuda too."""
+def likely_device(name: str) -> str | None:
+    """The device that the user probably meant: torch calls AMD's cards cuda too."""
     import difflib
 
     from bench.spec.devices.predicted_devices import known
@@ -74,11 +75,11 @@ def near(name: str) -> str | None:
     lower = name.lower()
     if "#" in name:  # a device of the user's own file
         return f"{PREDICTED}{name}"
-    foretold = lower.removeprefix("sim").lstrip(":-_ ")
-    if foretold in known():
-        return f"{PREDICTED}{foretold}"
-    numbered = [card for card in known() if re.fullmatch(r"[a-z]+" + re.escape(foretold), card)]
-    if foretold[:1].isdigit() and len(numbered) == 1:  # 3090 for rtx3090, of 100 there are several
+    card = lower.removeprefix("sim").lstrip(":-_ ")
+    if card in known():
+        return f"{PREDICTED}{card}"
+    numbered = [name for name in known() if re.fullmatch(r"[a-z]+" + re.escape(card), name)]
+    if card[:1].isdigit() and len(numbered) == 1:  # 3090 for rtx3090, but 100 could be several
         return f"{PREDICTED}{numbered[0]}"
     match = re.fullmatch(r"([a-z]+?)s?[ _:.-]?([0-9]{1,3})?", lower)
     if match is not None:
@@ -95,12 +96,12 @@ def pixels_of(text: str) -> tuple[int, int]:
     """`28` or `56x48` as height and width. UserError for anything else."""
     match = re.fullmatch(r"\s*([0-9]{1,9})\s*(?:x\s*([0-9]{1,9})\s*)?", text)
     if match is None:
-        raise UserError("--size", "it is no size", "Write 28, or 56x48 for height x width.", value=text)
+        raise UserError("--size", "it is not a size", "Write 28, or 56x48 for height x width.", value=text)
     return int(match[1]), int(match[2] or match[1])
 
 
 def file_of(option: str, path: Path | None) -> Path | None:
-    """A file that may be written to. UserError for a folder, and for a file in a folder that isn't there: likely mistyped."""
+    """A file to write, or None. UserError for a folder, and for a file in a folder that does not exist: likely a typo."""
     if path is not None and path.is_dir():
         raise UserError(f"{option} {path}", "it is a folder", "Name a file in it.")
     if path is not None and not path.parent.is_dir():
@@ -109,7 +110,7 @@ def file_of(option: str, path: Path | None) -> Path | None:
 
 
 def share_of(option: str, text: str) -> float:
-    """`5%` or `0.05` as 0.05. UserError for what is no share above 0 and below 1."""
+    """`5%` or `0.05` as 0.05. UserError unless it is a share above 0 and below 1."""
     match = re.fullmatch(r"\s*([0-9]{0,9}(?:\.[0-9]{0,9})?)\s*(%?)\s*", text)
     try:
         value = float(match[1]) / (100 if match[2] else 1) if match else math.nan
@@ -121,6 +122,6 @@ def share_of(option: str, text: str) -> float:
 
 
 def one_of(option: str, given: str, known: tuple[str, ...]) -> None:
-    """UserError, with those that are known, for another word."""
+    """UserError for a word that is not in `known`."""
     if given not in known:
-        raise UserError(option, "no such word here", f"Write {', '.join(known[:-1])} or {known[-1]}.", value=given)
+        raise UserError(option, "it is not one of the known words", f"Write {listed(known, 'or')}.", value=given)

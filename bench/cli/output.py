@@ -1,4 +1,4 @@
-"""What a verb prints, and the call that it was."""
+"""Print a verb's output at once, also into a closed pipe; and write a call as it would be typed."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ import typer
 
 
 def say(text: str) -> None:
-    """Print it at once."""
+    """Print a text without delay."""
     with readers_may_leave():
         print(text, flush=True)
 
 
 @contextmanager
 def readers_may_leave() -> Iterator[None]:
-    """A reader of our output that has left (`bench plan ... | head`) is no error."""
+    """Exit quietly, with status 141, if the reader of our output has closed it (`bench plan ... | head`)."""
     try:
         yield
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains as it leaves
-        raise typer.Exit(141) from None  # what a shell gives for SIGPIPE
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its exit
+        raise typer.Exit(141) from None  # as a shell reports SIGPIPE
 
 
 def as_typed(verb: str, folders: Sequence[Path], options: Mapping[str, object]) -> str:
-    """A call as it would be typed, with the options that were given."""
+    """A call as it would be typed, with the options that are not None."""
     given = [word for name, value in options.items() if value is not None for word in (f"--{name}", str(value))]
     return shlex.join(["bench", verb, *map(str, folders), *given])

@@ -1,4 +1,4 @@
-"""`bench predict`: the verbs about devices that nobody here has. Nothing that they say is a measurement."""
+"""`bench predict`: predictions for devices that you don't have; nothing here is a measurement."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import Json, near
+from bench.cli.options import Json, likely_device, one_of
 from bench.cli.output import say
 from bench.spec.devices.device_names import PREDICTED, is_predicted
 from bench.spec.errors import UserError, nearest
 
 app = typer.Typer(
-    help="What devices that aren't here would do, by a model whose error is known. Never a measurement.",
+    help="Predict a device that you don't have, by a model with known errors. Never a measurement.",
     add_completion=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -27,7 +27,7 @@ def _top(context: typer.Context) -> None:
         say(context.get_help())
 
 
-@app.command(short_help="Map where separable would start to pay on a device")
+@app.command(short_help="Map where separable would be faster on a device")
 def crossover(
     device: Annotated[
         str,
@@ -37,24 +37,24 @@ def crossover(
     ] = "",
     mode: Annotated[
         str,
-        typer.Option(metavar="LIST", help="eager, graph, compile, with commas; default: eager, of a GPU graph too."),
+        typer.Option(metavar="LIST", help="eager, graph, compile, with commas; default: eager, for a GPU also graph."),
     ] = "",
     channels: Annotated[str, typer.Option(metavar="LIST", help="Channels in and out, with commas.")] = "",
-    batch: Annotated[str, typer.Option(metavar="LIST", help="Images of a call, with commas.")] = "",
+    batch: Annotated[str, typer.Option(metavar="LIST", help="Images in a call, with commas.")] = "",
     kernel: Annotated[int, typer.Option(metavar="N", help="Height and width of the filter.")] = 3,
     size: Annotated[int, typer.Option(metavar="N", help="Pixels in height and width.")] = 28,
     dtype: Annotated[str, typer.Option(help="fp32, fp32-tf32, bf16, fp16 or fp64.")] = "fp32",
     layout: Annotated[str, typer.Option(help="contiguous or channels_last.")] = "contiguous",
     host_us: Annotated[
         float | None,
-        typer.Option(metavar="US", help="What your host takes for an operator beside a GPU: its dispatch and launch."),
+        typer.Option(metavar="US", help="Your host's time of one operator (dispatch and launch) with a GPU, in us."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="For the picture; default: results/predicted.")
+        Path | None, typer.Option(metavar="DIR", help="The picture's folder; default: results/predicted.")
     ] = None,
     json_: Json = False,
 ) -> None:
-    """Map where separable would start to pay on a device, over batch and channels, as a table and a picture."""
+    """Map where separable would be faster on a device, over batch and channels, as a table and a picture."""
     from bench.analyse.predict import crossover_map
     from bench.spec.blocks.costs import ITEM_BYTES
     from bench.spec.devices.predicted_devices import named
@@ -62,35 +62,34 @@ def crossover(
     if "," in device:
         raise UserError("--device", "a map is of one device", f"Write one, as {device.partition(',')[0]}", device)
     if not is_predicted(device):
-        rule = "it is no predicted device" if device else "it is missing"
-        meant = near(device) or ""
-        example = meant if is_predicted(meant) else f"{PREDICTED}a100"
-        raise UserError("--device", rule, f"Write {example}, or measure by bench run", device or None)
-    if layout not in ("contiguous", "channels_last"):
-        raise UserError("--layout", "no such layout", "Write contiguous or channels_last", layout)
-    asked = named(device)
+        rule = "it is not a predicted device" if device else "it is missing"
+        likely = likely_device(device) or ""
+        example = likely if is_predicted(likely) else f"{PREDICTED}a100"
+        raise UserError("--device", rule, f"Write {example}, or measure with bench run", device or None)
+    one_of("--layout", layout, ("contiguous", "channels_last"))
+    model = named(device)
     if dtype not in ITEM_BYTES:
         raise UserError("--dtype", "no such dtype", nearest(dtype, ITEM_BYTES, "Known dtypes"), dtype)
-    found = crossover_map.mapped(
-        asked if host_us is None else crossover_map.on_host(asked, host_us),
+    crossings = crossover_map.mapped(
+        model if host_us is None else crossover_map.on_host(model, host_us),
         [word.strip() for word in mode.split(",")] if mode else [],
         _numbers("--channels", channels) or crossover_map.CHANNELS,
         _numbers("--batch", batch) or crossover_map.BATCHES,
         kernel, size, dtype, layout,
     )  # fmt: skip
     if json_:
-        say(json.dumps(found.to_dict(), indent=2))
+        say(json.dumps(crossings.to_dict(), indent=2))
         return
     from bench.show.plots import crossover_map as picture
     from bench.show.text import crossover_map as words
 
-    words.show(found)
-    say(f"picture: {picture.draw(found, out or Path('results') / 'predicted')[0]}")
+    words.show(crossings)
+    say(f"picture: {picture.draw(crossings, out or Path('results') / 'predicted')[0]}")
 
 
 def _numbers(option: str, text: str) -> list[int]:
-    """`1,4,16` as numbers; none of an empty text. UserError for anything else."""
+    """`1,4,16` as numbers; an empty text as none. UserError for anything else."""
     try:
         return [int(word) for word in text.split(",")] if text else []
     except ValueError:
-        raise UserError(option, "these are no whole numbers", "Write them with commas, as 8,16,32", text) from None
+        raise UserError(option, "these are not whole numbers", "Write them with commas, as 8,16,32", text) from None
