@@ -1,4 +1,4 @@
-# Each target prints the command that it runs. With PYTHON= nothing is installed: that interpreter is used as it is.
+# Each target prints the command that it runs. With PYTHON= nothing is installed: that interpreter is used unchanged.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 
@@ -15,7 +15,7 @@ FAIL_ON ?=
 PAGE ?=
 PYTHON ?=
 
-# A mistyped variable would be ignored, and something else measured than was asked for. Other targets' variables are no mistake.
+# Refuse a mistyped variable: make would ignore it and measure something else. Variables of other targets are allowed.
 KNOWN := DEVICE CONFIG SET OUT RESUME A B MARGIN BY FAIL_ON PAGE PYTHON PYTHONPATH VENV SHELL MAKEFLAGS MFLAGS MAKE PIP_%
 GIVEN := $(foreach v,$(.VARIABLES),$(if $(findstring command line,$(origin $v)),$v))
 STRANGE := $(filter-out $(KNOWN),$(GIVEN))
@@ -40,7 +40,7 @@ endif
 
 BENCH := $(PY) -m bench
 WHERE := $(if $(OUT), --out '$(OUT)')
-# A list may be written as in YAML, kernel=[3, 5]: without its blanks it is one word.
+# A list may be written as in YAML, kernel=[3, 5]: its blanks are removed to make it one word.
 COMMA := ,
 BLANK := $(subst ,, )
 WORDS := $(subst [$(BLANK),[,$(subst $(BLANK)],],$(subst $(COMMA)$(BLANK),$(COMMA),$(strip $(SET)))))
@@ -56,57 +56,57 @@ SHOWN = '$(or $(OUT),results/latest)'
 help: ## list targets and variables
 	@awk 'BEGIN { FS = ":.*## "; print "Targets" } /^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
 	@echo 'Variables'
-	@echo '  DEVICE      what to measure, cpu or cuda or cpu,cuda:0; sim:h100 is predicted (now: $(DEVICE))'
+	@echo '  DEVICE      the device: cpu, cuda or cpu,cuda:0; sim:h100 is predicted (now: $(DEVICE))'
 	@echo '  CONFIG      the sweep (now: $(CONFIG))'
 	@echo '  SET         axes to override: SET="channels=32,64 kernel=3"'
-	@echo '  OUT         the results folder to write, or to show (default: a new one; results/latest)'
+	@echo '  OUT         the results folder to write or to show (default: a new one; results/latest)'
 	@echo '  RESUME      the results folder of a run to continue: make bench RESUME=results/...'
 	@echo '  A, B        the runs to compare: make compare A=results/... B=results/...'
-	@echo '  MARGIN      of make compare: a change that matters, MARGIN=3% (default: 5%)'
-	@echo '  FAIL_ON     of make compare: slower or changed, a failure if a row is (bench: status 1; make: 2)'
-	@echo '  BY          of make compare: what FAIL_ON looks at, speedups or times (default: speedups)'
-	@echo '  PAGE        of make compare: the page to write (default: compare.html beside the pictures)'
-	@echo '  PYTHON      an interpreter with a torch of its own; it is used as it is and nothing is installed'
+	@echo '  MARGIN      for make compare: the smallest change that matters (default: 5%)'
+	@echo '  FAIL_ON     for make compare: fail if a row is slower, or changed (bench: status 1; make: 2)'
+	@echo '  BY          for make compare: FAIL_ON judges speedups or times (default: speedups)'
+	@echo '  PAGE        for make compare: the page to write (default: compare.html beside the pictures)'
+	@echo '  PYTHON      an interpreter that has torch; it is used unchanged and nothing is installed'
 
-setup: $(READY) ## make .venv and install what measuring needs (the other targets do this themselves)
+setup: $(READY) ## make .venv and install what measuring needs (other targets do this when needed)
 
 bench: $(READY) ## the main job: measure CONFIG on DEVICE, then tables, plots and a page
 	$(BENCH) run $(if $(RESUME),--resume '$(RESUME)','$(CONFIG)' --device '$(DEVICE)')$(WHERE)$(SETS)
 
-smoke: $(READY) ## the same way in a minute: three shapes, wide intervals
+smoke: $(READY) ## the main job in a minute: three shapes, wide intervals
 	$(BENCH) run configs/smoke.yaml --device '$(DEVICE)'$(WHERE)$(SETS)
 
-reproduce: $(READY) ## the section on speed: measured, judged and told sentence by sentence (under 20 minutes a device)
+reproduce: $(READY) ## the section on speed: measured and judged sentence by sentence (under 20 minutes a device)
 	$(BENCH) run configs/speed_thinking.yaml --device '$(DEVICE)'$(WHERE)$(SETS)
 
-verdict: $(READY) ## what a run says of each claim (OUT=results/...)
+verdict: $(READY) ## a run's verdict on each claim (OUT=results/...)
 	$(BENCH) verdict $(SHOWN)
 
-aa: $(READY) ## A/A test: blocks against themselves, the noise of this machine (about eight minutes)
+aa: $(READY) ## A/A test: blocks against themselves, for this machine's noise (about eight minutes)
 	$(BENCH) aa --device '$(DEVICE)'$(WHERE)$(SETS)
 
-study: $(READY) ## the study of docs/METHOD.md again, on this machine (under 20 minutes on two cores)
+study: $(READY) ## repeat the study of docs/METHOD.md on this machine (under 20 minutes on two cores)
 	mkdir -p '$(STUDY)'
 	$(PY) tools/study/collect.py '$(STUDY)/samples.jsonl.gz'
 	$(BENCH) aa --pairs 60 --out '$(STUDY)/aa'
 	$(PY) tools/study/judge.py '$(STUDY)/samples.jsonl.gz' '$(STUDY)/aa'
 
-plots: $(READY) ## a run's tables, plots, page and summary again, from its journal (OUT=results/...)
+plots: $(READY) ## write a run's tables, plots, page and summary again, from its journal (OUT=results/...)
 	$(BENCH) report $(SHOWN)
 
-report: $(READY) ## the same: all views of a run are written together
+report: $(READY) ## the same as plots
 	$(BENCH) report $(SHOWN)
 
-doctor: $(READY) ## is this machine fit to measure on DEVICE, and what to do about it
+doctor: $(READY) ## check whether this machine is fit to measure on DEVICE, and what to do
 	$(BENCH) doctor --device '$(DEVICE)'
 
-compare: $(READY) ## two runs, row by row, in pictures and on a page (A=results/... B=results/...)
+compare: $(READY) ## compare two runs, row by row, in pictures and on a page (A=results/... B=results/...)
 	$(if $(and $(A),$(B)),,$(error Name two runs: make compare A=results/... B=results/...))$(BENCH) compare '$(A)' '$(B)'$(COMPARED)$(WHERE)
 
-test: $(READY_DEV) ## the whole test suite; says nothing about speed
+test: $(READY_DEV) ## the whole test suite; it measures no speed
 	$(PY) -m pytest -n 2 --dist loadfile
 
-test-bench: $(READY_DEV) ## second opinions: torch's Timer and pytest-benchmark beside ours, about a minute
+test-bench: $(READY_DEV) ## second opinions: our timer against torch's and pytest-benchmark's, about a minute
 	$(BENCH) run configs/card.yaml --device '$(DEVICE)'$(WHERE) --set second_opinions=1$(SETS)
 
 test-gpu: $(READY_TEST) ## self-checks on a CUDA GPU: clocks, events, graphs, memory, launches, precision
@@ -115,16 +115,16 @@ test-gpu: $(READY_TEST) ## self-checks on a CUDA GPU: clocks, events, graphs, me
 test-page: $(READY_DEV) ## the pages in a headless Chromium: console, network, sorting, themes, a phone's width
 	$(PY) -m pytest tests/test_page_in_browser.py tests/test_compare_in_browser.py
 
-mutants: $(READY_DEV) ## plant classic mistakes in a copy, one at a time, and see that a test fails
+mutants: $(READY_DEV) ## plant classic mistakes in a copy, one at a time, and check that a test fails
 	$(PY) tests/mutants.py
 
-check: $(READY_DEV) ## lint, format, types and the walls between the rooms
+check: $(READY_DEV) ## lint, format, types and the imports between rooms
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
 	$(PY) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
 
-gallery: $(READY) ## docs/GALLERY.md, and the pictures and pages of results/reference, again (its screenshots need Chromium)
+gallery: $(READY) ## write docs/GALLERY.md and the pictures and pages of results/reference again (needs Chromium)
 	$(PY) -m tools.gallery
 
 clean: ## remove .venv, caches and build leftovers; never results
@@ -136,7 +136,7 @@ clean: ## remove .venv, caches and build leftovers; never results
 
 # ---------------------------------------------------------------- set-up
 
-# Made by the first Python on the PATH that is new enough and can make one; a moved or half-made one is made anew.
+# Made by the first Python on the PATH that is new enough and has venv; a moved or half-made one is replaced.
 $(VENV)/bin/python:
 	@for python in $(PYTHONS); do \
 	  if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
