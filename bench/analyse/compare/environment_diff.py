@@ -1,4 +1,4 @@
-"""What two runs do not have in common besides their numbers, and whether one machine can have made both."""
+"""What differs between two runs besides their numbers, and whether one machine can have made both."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ FACTS = (
     ("bench", "bench_version"),
     ("git", "git"),
 )
-"""What environment.json may say differently of two runs: a name for it, and where it stands."""
+"""Facts of environment.json: a name, and the path to the value."""
+_ALWAYS = ("torch", "host.cpu_model", "host.physical_cores", "host.memory_bytes", "python", "bench_version")
+"""Facts that every run should record: missing in one run is a difference too."""
 _OF_DEVICES = (
     ("card", "properties.uuid"),
     ("CUDA of torch", "torch_cuda"),
@@ -33,12 +35,12 @@ _OF_DEVICES = (
     ("threading", "threading"),
 )
 _OF_ROWS = ("device_name", "device", "threads", "allocator", "waiting", "experiment")
-_MEMORY = 0.05  # what one machine's memory may read differently after it was started anew
+_MEMORY = 0.05  # the memory that one machine reports may differ by so much from boot to boot
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Something that is not the same in both runs."""
+    """A fact with a different value in each run."""
 
     name: str
     a: str
@@ -46,41 +48,41 @@ class Difference:
 
 
 def differences(a: Run, b: Run) -> Iterator[Difference]:
-    """What differs in the surroundings, from the nearest cause of another time to the farthest."""
+    """What differs in the runs' environments and settings, the likeliest cause of another time first."""
     for name, path in FACTS:
         one, two = (_word(_dig(run.environment, path), path) for run in (a, b))
         if one != two and (path in _ALWAYS or "unknown" not in (one, two)):
             yield Difference(name, one, two)
     for name, path in _OF_DEVICES:
-        told = [_by_kind(run, path) for run in (a, b)]
-        for device in sorted(told[0].keys() & told[1].keys()):
-            if told[0][device] != told[1][device]:
-                yield Difference(
-                    f"{name} ({device})", *(_brief(t[device]) if name == "card" else t[device] for t in told)
-                )
+        ours, theirs = _by_kind(a, path), _by_kind(b, path)
+        for device in sorted(ours.keys() & theirs.keys()):
+            one, two = ours[device], theirs[device]
+            if one != two:
+                yield Difference(f"{name} ({device})", *((_brief(one), _brief(two)) if name == "card" else (one, two)))
     for name in _OF_ROWS:
         one, two = (", ".join(dict.fromkeys(str(v) for v in run.pairs[name].dropna())) for run in (a, b))
         if one != two:
             yield Difference(name.replace("_", " "), one, two)
     if a.plan is not None and b.plan is not None:
-        mine, theirs = a.timing.model_dump(), b.timing.model_dump()
-        for name in mine:
-            if mine[name] != theirs[name] and name != "seed":
-                one, two = ("none" if told[name] is None else str(told[name]) for told in (mine, theirs))
+        timings = a.timing.model_dump(), b.timing.model_dump()
+        for name in timings[0]:
+            if timings[0][name] != timings[1][name] and name != "seed":
+                one, two = ("none" if timing[name] is None else str(timing[name]) for timing in timings)
                 yield Difference(f"timing {name}", one, two)
 
 
 def other_machine(a: Run, b: Run, device: str) -> str | None:
-    """Why two runs can't be of one machine, for a kind of device; None where nothing speaks against it.
+    """Why two runs can't be of one machine, for a kind of device; None if they can.
 
-    For an accelerator that is its own name; for a CPU the processor, its cores and the memory. A fact that a run does not tell speaks
-    for nothing, but the device's name has to be told.
+    An accelerator is compared by its name, a CPU by its name, cores and memory. A fact that one run does not record is skipped,
+    except the device's name.
     """
     names = [_names(run, device) for run in (a, b)]
     if not all(names):
         return "the device's name isn't recorded"
     if names[0] != names[1]:
-        return f"{_said(names[0])} in A, {_said(names[1])} in B"
+        one, two = (", ".join(sorted(n)) for n in names)
+        return f"{one} in A, {two} in B"
     if device != "cpu":
         return None
     for name, path in FACTS[1:4]:
@@ -94,13 +96,9 @@ def other_machine(a: Run, b: Run, device: str) -> str | None:
 
 
 def other_card(a: Run, b: Run, device: str) -> bool:
-    """Whether two runs tell of a kind of device that they had other cards, by their UUIDs."""
+    """Whether the runs used different cards of a kind of device, by their UUIDs; False if one does not record them."""
     one, two = (_by_kind(run, "properties.uuid").get(device) for run in (a, b))
     return one is not None and two is not None and one != two
-
-
-_ALWAYS = ("torch", "host.cpu_model", "host.physical_cores", "host.memory_bytes", "python", "bench_version")
-"""Facts that every run should record: where one run does not, that is a difference too."""
 
 
 def _dig(data: Any, path: str) -> Any:
@@ -110,7 +108,7 @@ def _dig(data: Any, path: str) -> Any:
 
 
 def _brief(uuids: str) -> str:
-    """The first eight letters of each UUID, by which people tell cards apart."""
+    """The first eight letters of each UUID."""
     return ", ".join(uuid.removeprefix("GPU-")[:8] for uuid in uuids.split(", "))
 
 
@@ -121,21 +119,17 @@ def _word(fact: Any, path: str = "") -> str:
 
 
 def _by_kind(run: Run, name: str) -> dict[str, str]:
-    """A fact by kind of device, of those that tell it; of several such devices what each tells."""
-    told = run.environment.get("devices")
-    found: dict[str, list[str]] = {}
-    for device, facts in told.items() if isinstance(told, dict) else ():
+    """A fact of the devices by their kind, where it is recorded; the different values of several devices with commas."""
+    devices = run.environment.get("devices")
+    values: dict[str, list[str]] = {}
+    for device, facts in devices.items() if isinstance(devices, dict) else ():
         fact = _dig(facts, name)
         if fact is not None:
-            found.setdefault(kind(device), []).append(str(fact))
-    return {device: ", ".join(dict.fromkeys(facts)) for device, facts in found.items()}
+            values.setdefault(kind(device), []).append(str(fact))
+    return {device: ", ".join(dict.fromkeys(facts)) for device, facts in values.items()}
 
 
 def _names(run: Run, device: str) -> set[str]:
     rows = run.measurements
-    found = zip(rows["device"].tolist(), rows["device_name"].tolist(), strict=True)
-    return {n for d, n in found if isinstance(d, str) and kind(d) == device and isinstance(n, str) and n}
-
-
-def _said(names: set[str]) -> str:
-    return ", ".join(sorted(names))
+    pairs = zip(rows["device"].tolist(), rows["device_name"].tolist(), strict=True)
+    return {n for d, n in pairs if isinstance(d, str) and kind(d) == device and isinstance(n, str) and n}

@@ -1,8 +1,8 @@
-"""Which rows of two runs are of the same workload, and which come near: in time linear in their number.
+"""Match the rows of two runs by workload, exactly or with one or two fields that differ, in linear time.
 
-A workload is what was computed and how, not where: the device counts by its kind, not by its number, and what shapes a
-CPU's time alone (threads, allocator, waiting) is no part of an accelerator's workload. A predicted device is of the kind
-that it stands for, and that one row is predicted and the other measured is a difference like that of threads.
+A workload is what was computed and how, not where. A device counts by its kind, not by its number. Threads, allocator and
+waiting belong to a CPU's workload only. A predicted device has the kind of the device that is predicted; predicted against
+measured is a difference as that of threads is.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ LOOSE = (
     "experiment",
     "device",
 )
-"""Fields that a second pass lets differ, the likeliest first: the device only from measured to predicted, never in its kind.
+"""Fields that may differ in the second pass, the likeliest first; of the device only predicted against measured.
 
-Not the shape and not the blocks: other shapes are other questions.
+The shape and the blocks always have to match.
 """
 MOST_LOOSE = 2
 _FIXED = tuple(k for k in KEYS if k not in LOOSE)
@@ -44,7 +44,7 @@ _FIXED = tuple(k for k in KEYS if k not in LOOSE)
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Places of two rows that belong together, and the fields of the workload in which they differ."""
+    """The places of two matched rows, and the fields of the workload that differ."""
 
     a: int
     b: int
@@ -53,10 +53,10 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Matching:
-    """`pairs` are of the same workload, `loose` differ in one or two fields of it; the rest is in one run only.
+    """`pairs` are of one workload, `loose` differ in one or two fields of it, the other rows have no partner.
 
-    `across` says that the runs share no kind of device, so that the device was not asked to match: it is named in `differs`
-    of what differs anyway, and where one row is predicted and the other measured.
+    `across`: the runs share no kind of device, so it need not match. `differs` of a pair then names the device if another
+    field differs too, or if one row is predicted and the other measured.
     """
 
     pairs: tuple[Pair, ...]
@@ -72,17 +72,17 @@ def kind(device: object) -> str:
 
 
 def stands_for(device: object) -> str:
-    """The kind of device whose rows may stand beside this one's: `sim:server_cpu` -> `cpu`, `sim:h100` -> `cuda`."""
+    """The kind of device, predicted or measured: `sim:server_cpu` -> `cpu`, `sim:h100` -> `cuda`."""
     if not is_predicted(device):
         return kind(device)
     return "cpu" if is_cpu(device) else "cuda"
 
 
 def match(a: Sequence[Record], b: Sequence[Record]) -> Matching:
-    """Pair the rows of two runs: first what agrees in all KEYS, then by workload, then loosely.
+    """Pair the rows of two runs: first by all KEYS, then by workload, then with one or two fields that differ.
 
-    Each row is used once, except between runs without a common kind of device: there all rows that say the same of a
-    workload are paired, as both thread counts of a CPU with the one row of a GPU.
+    Each row is used once, except between runs without a common kind of device: there all rows of one workload are paired,
+    such as each thread count of a CPU with the one row of a GPU.
     """
     across = bool(a and b) and {stands_for(r["device"]) for r in a}.isdisjoint(stands_for(r["device"]) for r in b)
     left, right = ([_workload(r, across) for r in rows] for rows in (a, b))
@@ -95,7 +95,7 @@ def match(a: Sequence[Record], b: Sequence[Record]) -> Matching:
         pairs += more
     loose, rest_a, rest_b = _loosely(left, right, rest_a, rest_b)
     if across:
-        pairs, loose = ([_named(p, a, b) for p in found] for found in (pairs, loose))
+        pairs, loose = ([_named(p, a, b) for p in some] for some in (pairs, loose))
     return Matching(
         tuple(sorted(pairs, key=lambda p: (p.a, p.b))),
         tuple(sorted(loose, key=lambda p: (p.a, p.b))),
@@ -106,15 +106,15 @@ def match(a: Sequence[Record], b: Sequence[Record]) -> Matching:
 
 
 def _workload(row: Record, across: bool) -> Key:
-    """What must agree: the fields of LOOSE, each in its place, and then all others as one."""
+    """What has to match: the fields of LOOSE, each in its place, then all others as one."""
     kind_ = stands_for(row["device"])
     blank = (*CPU_ONLY, "device") if across else () if kind_ == "cpu" else CPU_ONLY
-    told = {**row, "device": "predicted" if is_predicted(row["device"]) else "measured"}
-    return (*(None if f in blank else told[f] for f in LOOSE), (None if across else kind_, *(row[f] for f in _FIXED)))
+    fields = {**row, "device": "predicted" if is_predicted(row["device"]) else "measured"}
+    return (*(None if f in blank else fields[f] for f in LOOSE), (None if across else kind_, *(row[f] for f in _FIXED)))
 
 
 def _named(pair: Pair, a: Sequence[Record], b: Sequence[Record]) -> Pair:
-    """A pair across kinds of device, which says so where it is no change of anything already."""
+    """A pair across kinds of device with "device" in `differs` where Matching says so."""
     apart = pair.differs or is_predicted(a[pair.a]["device"]) != is_predicted(b[pair.b]["device"])
     return replace(pair, differs=(*pair.differs, "device")) if apart else pair
 
@@ -122,7 +122,7 @@ def _named(pair: Pair, a: Sequence[Record], b: Sequence[Record]) -> Pair:
 def _paired(
     left: Keys, right: Keys, of_a: Sequence[int], of_b: Sequence[int], differs: tuple[str, ...] = ()
 ) -> tuple[list[Pair], list[int], list[int]]:
-    """One row with one row of the same key, in their order; then what is left of both, in their order."""
+    """Pair rows of one key in their order; returns the pairs and the rows of each side that are left, in their order."""
     held: dict[Key, list[int]] = {}
     for j in reversed(of_b):
         held.setdefault(right[j], []).append(j)
@@ -152,10 +152,7 @@ def _all_pairs(left: Sequence[Key], right: Sequence[Key]) -> tuple[list[Pair], l
 def _loosely(
     left: Sequence[Key], right: Sequence[Key], of_a: Sequence[int], of_b: Sequence[int]
 ) -> tuple[list[Pair], list[int], list[int]]:
-    """Pair what agrees in all but one field of LOOSE, then in all but two; the largest numbers go first.
-
-    So that `all` threads of one machine meet `all` threads of the other.
-    """
+    """Pair rows that differ in one field of LOOSE, then in two. Largest numbers first, so that `all` threads meet `all`."""
     shared = {left[i][-1] for i in of_a} & {right[j][-1] for j in of_b}
     near_a = sorted((i for i in of_a if left[i][-1] in shared), key=lambda i: _largest_first(left[i]))
     near_b = sorted((j for j in of_b if right[j][-1] in shared), key=lambda j: _largest_first(right[j]))
@@ -178,7 +175,7 @@ def _loosely(
 
 
 def _subsets(left: Mapping[int, Key], right: Mapping[int, Key]) -> Iterator[tuple[int, ...]]:
-    """Places in LOOSE to let differ: one at a time, then two; only what does vary among these rows."""
+    """Places in LOOSE that may differ: one at a time, then two; only those that vary among these rows."""
     every = [*left.values(), *right.values()]
     varying = [place for place in range(len(LOOSE)) if len({key[place] for key in every}) > 1]
     for count in range(1, MOST_LOOSE + 1):
