@@ -22,11 +22,12 @@ from matplotlib.figure import Figure
 
 from bench import cli
 from bench.analyse.compare.ci_gate import Gate, gate
-from bench.analyse.compare.compare import CHANGED, Comparison, Match, Table, beyond, compare, compare_all, judge
+from bench.analyse.compare.compare import compare, compare_all, judge
+from bench.analyse.compare.facts import CHANGED, Comparison, Match, QuantityComparison, beyond
 from bench.analyse.runs import run_folder
 from bench.show.export.compare import as_csv, to_dict, write_csv
 from bench.show.plots.compare import draw, picture, ratios, spread
-from bench.show.text.compare import headline, overall, show
+from bench.show.text.compare import answer, mean, print_comparison
 from bench.spec.errors import UserError
 from bench.spec.interval import Interval
 from bench.spec.plan.plan import Arm, Trial
@@ -66,7 +67,7 @@ def test_a_run_against_itself_is_the_same_in_every_row(a: run_folder.Run) -> Non
     assert found.times is not None
     assert {m.verdict for m in found.times.matches} == {"SAME"}
     assert (found.speedups.only_a, found.speedups.only_b, found.differences) == ((), (), ())
-    assert headline(found) == "Speedups in B against A: 20 same of 20 rows"
+    assert answer(found.speedups) == "By speedup, 0 of 20 rows are slower in B, 0 faster, 20 the same and 0 ambiguous"
     assert gate([found], "changed").failing == ()
 
 
@@ -78,8 +79,8 @@ def test_a_run_of_one_process_is_the_same_as_itself(tmp_path: Path) -> None:
 def test_a_second_run_of_the_same_truth_is_the_same(a: run_folder.Run, tmp_path: Path) -> None:
     found = compare(a, other(tmp_path, Story(run_id="b", seed=2)))
     assert counted(found) == {"SAME": 20}
-    assert "of A: " in overall(found.speedups)
-    assert "within" in overall(found.speedups)
+    assert "of A's (geometric mean): " in mean(found.speedups)
+    assert "within" in mean(found.speedups)
 
 
 def test_a_planted_change_is_found_and_no_other(a: run_folder.Run, tmp_path: Path) -> None:
@@ -141,7 +142,7 @@ def test_one_process_decides_nothing(a: run_folder.Run, tmp_path: Path) -> None:
     found = compare(a, other(tmp_path, Story(planted, run_id="b", processes=1)))
     assert counted(found) == {"AMBIGUOUS": 20}
     assert found.speedups.matches[0].ends is None
-    assert "without an interval" in overall(found.speedups)
+    assert mean(found.speedups).endswith("of A's (geometric mean): no interval")
 
 
 def test_a_failed_row_is_not_measured_and_counts_nowhere(a: run_folder.Run, tmp_path: Path) -> None:
@@ -171,8 +172,8 @@ def test_the_margin_is_never_below_a_runs_noise_band(a: run_folder.Run) -> None:
     found = compare(a, _with_band(_renamed(a), 0.12), margin=0.02)
     assert found.speedups.edge == pytest.approx(0.12)
     assert all(m.log is not None and m.log.half_width > 0.12 for m in found.speedups.matches)
-    assert "Intervals of B / A are widened by B's noise band where it has one (±13 % in B at most)" in _shown(found)
-    assert "interval of B / A, widened by B's noise band" in _small_print(ratios(found))
+    assert "Noise bands (bench aa): at most ±12.7 % in B. They widen the intervals of B / A" in _shown(found)
+    assert "interval of B / A, widened by noise bands" in _small_print(ratios(found))
     with pytest.raises(UserError, match="--margin"):
         compare(a, a, margin=1.0)
 
@@ -182,7 +183,7 @@ def test_a_noise_band_of_a_device_that_was_not_compared_is_no_part_of_the_compar
     b = replace(a, run_id="b", pairs=pd.concat([a.pairs, on_card], ignore_index=True))
     found = compare(a, b)
     assert found.bands == (None, None)
-    assert "Neither run records a noise band of what was compared" in _shown(found)
+    assert "Noise bands (bench aa): none for these rows." in _shown(found)
     assert "widened" not in _small_print(ratios(found))
 
 
@@ -195,7 +196,7 @@ def test_a_row_is_held_against_the_band_of_its_own_threads(a: run_folder.Run) ->
     figure = ratios(found)
     assert figure is not None
     named = [t.get_text() for legend in figure.legends for t in legend.get_texts()]
-    assert "no change that matters: within 5 %, of some rows 12.7 %" in named
+    assert "margin: 5 % to 12.7 %" in named
 
 
 def test_runs_of_other_confidence_are_held_to_the_first_ones(a: run_folder.Run, tmp_path: Path) -> None:
@@ -214,22 +215,22 @@ def test_runs_of_other_confidence_are_held_to_the_first_ones(a: run_folder.Run, 
 def test_the_mean_says_which_way_it_goes_and_leaves_out_what_is_confounded(a: run_folder.Run, tmp_path: Path) -> None:
     less = other(tmp_path, Story(lambda t, arm: 0.8 * half_the_promise(t, arm), run_id="b", seed=2))
     found = compare(a, less)
-    assert "20 % lower (geometric mean of 20 rows)" in overall(found.speedups)
-    assert "% higher" in overall(compare(less, a).speedups)
-    mean = found.speedups.mean
+    assert mean(found.speedups).endswith("of A's (geometric mean): 20 % lower")
+    assert found.speedups.mean.rows == 20
+    assert "% higher" in mean(compare(less, a).speedups)
     widths = [m.log.half_width for m in found.speedups.matches if m.log]
-    assert mean.half_width >= np.mean(widths) > 0  # as if the rows' errors moved as one
+    assert found.speedups.mean.log.half_width >= np.mean(widths) > 0  # as if the rows' errors moved as one
 
 
 def test_the_mean_of_one_row_says_what_the_row_says(a: run_folder.Run) -> None:
     found = compare(a, _renamed(a)).speedups
     edge = math.log(1.05)
-    for half_width, said in ((0.055, "the same within 5 %"), (0.065, "neither higher nor lower for sure")):
+    for half_width, said in ((0.055, "the same within 5 %"), (0.065, "no clear change")):
         log = Interval(0.0, half_width, 7)  # at 95 %; two one-sided tests ask for it at 90 %
         verdict = judge(log, edge, 1.0)
         row = replace(found.judged[0], log=log, edge=edge, verdict=verdict)
         assert (verdict == "SAME") == said.startswith("the same")
-        assert f"{said} (geometric mean of 1 row)" in overall(replace(found, matches=(row,)))
+        assert mean(replace(found, matches=(row,))).endswith(f"of A's (geometric mean): {said}")
 
 
 def test_times_are_compared_on_one_machine_and_block_by_block(a: run_folder.Run, tmp_path: Path) -> None:
@@ -238,11 +239,11 @@ def test_times_are_compared_on_one_machine_and_block_by_block(a: run_folder.Run,
     assert counted(found) == {"SAME": 20}  # a speedup has its machine on both sides
     assert found.times is not None
     assert {v: n for v, n in found.times.counts.items() if n} == {"SLOWER": 40}
-    assert "B's times are 1.2" in overall(found.times)
-    assert "% longer" in overall(found.times)
+    assert "B's times are 1.2" in mean(found.times)
+    assert "% longer" in mean(found.times)
     text = _shown(found)
-    assert re.search(r"times in B / in A by block: standard 1\.2\d*x \[.*\] \(2\d % longer\), separable 1\.2", text)
-    assert "the machine's mood" in text
+    assert re.search(r"B / A by block: standard 1\.2\d*x \[.*\], separable 1\.2", text)
+    assert "Absolute times drift with machine load." in text
     assert gate([found]).failing == ()
     assert len(gate([found], quantity="time").failing) == 40
 
@@ -270,7 +271,7 @@ def test_times_of_two_machines_are_not_compared(
     found = compare(a, other(tmp_path, Story(run_id="b", seed=2), environment={"host": host}))
     assert found.times is None
     assert why in found.apart
-    assert "Times are not compared" in _shown(found)
+    assert f"No times are compared, because they need one machine ({found.apart})." in _shown(found)
     with pytest.raises(UserError, match="no times can be compared"):
         gate([found], quantity="time")
 
@@ -314,9 +315,10 @@ def test_the_words_tell_what_was_asked_of_the_rows(a: run_folder.Run, tmp_path: 
     text = _shown(found)
     lines = [line for line in text.splitlines() if line.startswith("sweep/")]
     assert all(line.rstrip().endswith("SLOWER") for line in lines[:2])
-    assert "Speedups in B against A: 2 slower, 18 same of 20 rows; the margin is 5 %" in text
-    assert "a correction over 20 rows of speedups, and over 40 rows of times (Benjamini-Hochberg's" in text
-    assert "Neither run records a noise band of what was compared (bench aa)" in text
+    assert "By speedup, 2 of 20 rows are slower in B, 0 faster, 18 the same and 0 ambiguous\n" in text
+    assert "Margin: 5 %.\n" in text
+    assert "beyond the margin after Benjamini-Hochberg's correction over 20 speedups and 40 times." in text
+    assert "Noise bands (bench aa): none for these rows." in text
     assert "\x1b" not in text
 
 
@@ -326,15 +328,15 @@ def test_rows_of_one_run_only_are_listed(a: run_folder.Run, tmp_path: Path) -> N
     assert {r["c_in"] for r in found.speedups.only_a} == {128, 256}
     assert {r["c_in"] for r in found.speedups.only_b} == {512}
     text = _shown(found)
-    assert "only in A: 8 rows: sweep/c128-k3-28px-nchw-cpu-1t" in text
-    assert "only in B: 4 rows" in text
+    assert "Only in A: 8 rows: sweep/c128-k3-28px-nchw-cpu-1t" in text
+    assert "Only in B: 4 rows" in text
 
 
 def test_runs_without_a_common_row_are_said_to_have_none(a: run_folder.Run, tmp_path: Path) -> None:
     found = compare(a, other(tmp_path, Story(run_id="b"), data=config({"channels": [512]})))
-    assert headline(found) == "No row is in both runs"
+    assert answer(found.speedups) == "No row is measured in both runs"
     assert picture(found) is ratios(found) is None
-    assert "No row is in both runs" in _shown(found)
+    assert "No row is measured in both runs" in _shown(found)
     with pytest.raises(UserError, match="no row can be compared"):
         gate([found])
     half = replace(a, run_id="b", **{n: getattr(a, n).assign(dtype="bf16") for n in ("pairs", "measurements")})
@@ -375,12 +377,13 @@ def test_json_and_csv_hold_every_row(a: run_folder.Run, tmp_path: Path) -> None:
 
 def test_the_pictures_name_the_finding_and_mark_it(a: run_folder.Run, tmp_path: Path) -> None:
     found = compare(a, other(tmp_path / "b", Story(planted, run_id="b", seed=2, processes=8)))
-    drawn = [make(found, t) for t in found.tables for make in (picture, ratios)]
+    drawn = [make(found, t) for t in found.quantities for make in (picture, ratios)]
     titles = [figure.get_suptitle().replace("\n", " ") for figure in drawn if figure]
-    assert titles[0] == "Speedups in B against A: 2 slower, 18 same of 20 rows"
-    assert titles[1].startswith("On average B's speedups are 0.9")
-    assert titles[2] == "Times in B against A: 2 slower, 38 same of 40 rows"
-    assert re.fullmatch(r"On average B's times are 1.* those of A: .*(longer|same).*", titles[3])
+    assert titles[0] == "By speedup, 2 of 20 rows are slower in B, 0 faster, 18 the same and 0 ambiguous"
+    assert titles[1].startswith("B's speedups are 0.9")
+    assert titles[2] == "By time, 2 of 40 rows are slower in B, 0 faster, 38 the same and 0 ambiguous"
+    assert re.fullmatch(r"B's times are 1.* of A's \(geometric mean\): .*(longer|same).*", titles[3])
+    assert all(len(title) <= 90 for title in titles)
     for figure in drawn:
         assert figure is not None
         rings = [line for axis in figure.axes for line in axis.lines if line.get_markersize() == 12]
@@ -406,7 +409,7 @@ def test_every_ratio_is_b_over_a_and_says_which_side_of_1_is_better(a: run_folde
     }  # fmt: skip
     text = _shown(found)
     assert "time of the block. B / A above 1x: the block gains more in B.\n" in text
-    assert "Time of one evaluation, median. B / A above 1x: B takes longer.\n" in text
+    assert "Time: median of one evaluation. B / A above 1x: B takes longer.\n" in text
     assert text.count("  B / A  ") == 2
     assert "A / B" not in text
 
@@ -421,7 +424,7 @@ def test_times_have_a_panel_for_each_block_and_up_is_slower(a: run_folder.Run, t
     assert names == [f"{block}, kernel {k} x {k}" for block in ("standard", "separable") for k in (3, 5)]
     assert "20 % longer" in figure.get_suptitle()
     assert all(axis.get_ylim()[1] > 1.2 for axis in figure.axes)
-    assert figure.axes[0].get_ylabel() == "time in B / in A (above 1x: B is slower)"
+    assert figure.axes[0].get_ylabel() == "time, B / A (above 1x: longer in B)"
 
 
 def test_a_comparison_of_two_machines_has_pictures_of_speedups_alone(a: run_folder.Run, tmp_path: Path, sketched: None) -> None:  # fmt: skip
@@ -438,7 +441,7 @@ def test_every_judged_row_stands_in_the_spread_by_its_ratio(a: run_folder.Run, t
     figure = spread(found)
     assert figure is not None
     title = figure.get_suptitle().replace("\n", " ")
-    assert re.fullmatch(r"Speedups in B / in A: half of the 20 rows lie between [\d.]+x and [\d.]+x; 2 changed", title)
+    assert re.fullmatch(r"B / A of speedups is [\d.]+x to [\d.]+x in half of 20 rows", title)
     marks = [line for line in figure.axes[0].lines if line.get_marker() in ("v", "^", "D", "o")]
     heights = [float(line.get_ydata()[0]) for line in marks]
     assert heights == sorted(heights)
@@ -484,12 +487,15 @@ def test_fail_on_is_status_1_where_a_row_is_slower_and_0_where_none_is(
     assert bench(a.folder, b.folder)[1].splitlines()[1] == f"B  {b.folder}"
     copy = Path(shutil.copytree(b.folder, "copy"))
     assert bench(a.folder, copy)[1].splitlines()[1] == "B  copy (b)"
-    assert "A and B are the same run: nothing can differ\n" in bench(a.folder, a.folder, "--fail-on", "slower")[1]
+    assert "A and B are the same run: nothing can differ.\n" in bench(a.folder, a.folder, "--fail-on", "slower")[1]
     status, out, _ = bench(a.folder, b.folder, "--fail-on", "slower")
-    assert (status, "(Holm's)" in out) == (1, True)
-    assert out.splitlines()[-1] == "gate failed: 2 of 20 rows slower by more than 5 %; 0 AMBIGUOUS"
+    assert (status, "Holm's correction" in out) == (1, True)
+    assert (
+        out.splitlines()[-1]
+        == "gate failed: 2 of 20 rows slower by more than 5 %, 0 failed in B; 0 AMBIGUOUS, 0 not measured"
+    )
     last = bench(a.folder, a.folder, "--fail-on", "changed", "--by", "times")[1].splitlines()[-1]
-    assert last == "gate passed: 0 slower and 0 faster of 40 rows of times by more than 5 %; 0 AMBIGUOUS"
+    assert last == "gate passed: 0 of 40 rows changed by more than 5 %, 0 failed in B; 0 AMBIGUOUS, 0 not measured"
     assert bench(a.folder, b.folder)[0] == 0
     assert bench(b.folder, a.folder, "--fail-on", "slower")[0] == 0
     assert bench(b.folder, a.folder, "--fail-on", "changed", "--json")[0] == 1
@@ -517,8 +523,8 @@ def test_an_open_gate_says_how_large_a_slow_down_it_can_have_missed(
     median, most = (f"{100 * v:.0f} %" for v in (np.median(sizes), max(sizes)))
     assert status == 0
     assert out.splitlines()[-1] == (
-        f"gate passed: 0 of 19 rows slower by more than 5 %; {len(rows)} AMBIGUOUS, of which {len(sizes)} may hide a slow-down, "
-        f"of {median} (median) to {most} (most) by their 95 % intervals; 1 not measured"
+        f"gate passed: 0 of 19 rows slower by more than 5 %, 0 failed in B; {len(rows)} AMBIGUOUS, 1 not measured; "
+        f"{len(sizes)} rows may hide a slow-down of up to {most} (median {median})"
     )
     assert json.loads(bench(a.folder, b.folder, "--json")[1])["gate"] is None
 
@@ -526,7 +532,7 @@ def test_an_open_gate_says_how_large_a_slow_down_it_can_have_missed(
 def test_a_gate_over_rows_of_one_process_says_that_anything_can_have_passed(bench: Any, a: run_folder.Run, tmp_path: Path) -> None:  # fmt: skip
     b = other(tmp_path / "b", Story(run_id="b", processes=1))
     last = bench(a.folder, b.folder, "--fail-on", "slower")[1].splitlines()[-1]
-    assert last.endswith("20 AMBIGUOUS, of which 20 have no interval and may hide a slow-down of any size")
+    assert last.endswith("20 AMBIGUOUS, 0 not measured; 20 rows without an interval may hide any slow-down")
     assert json.loads(bench(a.folder, b.folder, "--fail-on", "slower", "--json")[1])["gate"]["could_hide"] == {"rows": 20, "median": None, "most": None, "of_any_size": 20}  # fmt: skip
 
 
@@ -536,7 +542,7 @@ def test_what_a_gate_can_have_missed_is_alike_for_speedups_and_times(logs: list[
 
     def asked(quantity: Any, sign: int) -> Gate:
         rows = tuple(Match({}, {}, Interval(sign * mean, half, 6), 0.05, "AMBIGUOUS", 1.0, 1.0) for mean, half in logs)
-        return Gate(looked_for, quantity, (Table(quantity, rows, (), (), 0.95, len(rows)),))
+        return Gate(looked_for, quantity, (QuantityComparison(quantity, rows, (), (), 0.95, len(rows)),))
 
     one, two = asked("speedup", 1).hidden, asked("time", -1).hidden
     assert one.reaches == pytest.approx(two.reaches)
@@ -614,7 +620,7 @@ def test_environments_that_say_strange_things_are_compared_too(bench: Any, a: ru
 
 def _shown(found: Comparison) -> str:
     out = io.StringIO()
-    show(found, out)
+    print_comparison(found, out)
     return out.getvalue()
 
 

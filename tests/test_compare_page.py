@@ -14,7 +14,8 @@ import pytest
 
 from bench import cli
 from bench.analyse.compare.change_points import read as read_history
-from bench.analyse.compare.compare import Comparison, compare, compare_all
+from bench.analyse.compare.compare import compare, compare_all
+from bench.analyse.compare.facts import Comparison
 from bench.analyse.runs import run_folder
 from bench.show import write
 from bench.show.export.compare import as_csv
@@ -62,23 +63,23 @@ def page(*found: Comparison) -> Parsed:
 
 
 def test_it_says_what_the_terminal_says(found: Comparison, parsed: Parsed) -> None:
-    said = [words.headline(found), words.overall(found.speedups), *words.cautions(found)]
-    said += [line for t in found.tables for line in words.details(t)]
-    assert len(said) > 6
+    said = [*words.headlines(found.speedups), words.legend(found), *words.notes(found), *words.HEADINGS.values()]
+    said += [line for t in found.quantities for line in words.details(t)]
+    assert len(said) > 9
     for line in said:
         assert re.sub(r"\s+", " ", line) in parsed.text, line
     for d in found.differences:
         assert f"{d.name} {d.a} {d.b}" in parsed.text
     assert COMMAND in parsed.text
-    assert "CONFOUNDED: the workload differs" in parsed.text
+    assert re.search(r"CONFOUNDED: \d+ rows with different threads, shown but not counted\.", parsed.text)
     assert "bench run synthetic.yaml" in parsed.text
 
 
 def test_every_row_is_there_with_its_answer_and_why(found: Comparison, parsed: Parsed) -> None:
-    every = [m for t in found.tables for m in t.matches]
+    every = [m for t in found.quantities for m in t.matches]
     answers = Counter(m.verdict for m in every)
     assert {"SLOWER", "SAME", "CONFOUNDED", "NOT MEASURED"} <= set(answers)
-    for t in found.tables:
+    for t in found.quantities:
         answers.update({"ONLY IN A": len(t.only_a), "ONLY IN B": len(t.only_b)})
     made = compare_rows.table([found])
     at = {c.name: i for i, c in enumerate(made.columns)}
@@ -99,16 +100,19 @@ def test_an_ambiguous_row_says_what_it_lacks(a: run_folder.Run, tmp_path: Path) 
         lines = [c.cells for c in table.lines if c.cells[at["quantity"]].text == quantity]
         return {c[at["why"]].text for c in lines if c[at["answer"]].text == "AMBIGUOUS"}
 
-    assert whys(other(tmp_path / "1", Story(run_id="1", seed=2, processes=1))) == {"one process, and so no interval"}
+    assert whys(other(tmp_path / "1", Story(run_id="1", seed=2, processes=1))) == {"one process, so no interval"}
     assert whys(other(tmp_path / "2", Story(run_id="2", seed=2, process_sd=0.2))) >= {"the interval reaches over the margin"}  # fmt: skip
     medians = other(tmp_path / "3", Story(run_id="3", seed=2, slow_median=frozenset(range(20))))
-    assert whys(medians, "time") == {"the medians moved and the fastest samples did not"}
+    assert whys(medians, "time") == {"the medians moved, the fastest samples did not"}
 
 
 def test_a_change_that_the_correction_takes_back_says_so(found: Comparison) -> None:
     first = found.speedups.judged[0]
     lone = replace(first, log=Interval(-0.2, 0.1, 6), edge=0.05, p=0.01, p_adjusted=0.2, verdict="AMBIGUOUS")
-    assert words.reason(replace(found.speedups, family=40), lone) == "beyond the margin by itself, and not after the correction over 40 rows"  # fmt: skip
+    assert (
+        words.reason(replace(found.speedups, family=40), lone)
+        == "beyond the margin by itself, not after the correction"
+    )
 
 
 def test_the_download_holds_every_row(found: Comparison, parsed: Parsed) -> None:
@@ -154,34 +158,42 @@ def test_several_runs_are_one_page(a: run_folder.Run, tmp_path: Path) -> None:
     b = other(tmp_path / "b", Story(planted, run_id="run b", seed=2, processes=8))
     gpu = other(tmp_path / "g", Story(run_id="run g", seed=3), devices=("cuda:0",))
     shown = page(*compare_all([a, b, gpu]))
-    for word in ("B1: Speedups", "B1: Times", "B2: Speedups", "run g", "B2: Not compared"):
+    for word in (
+        "B1: Speedups",
+        "B1: Times",
+        "B2: Speedups",
+        "run g",
+        "B2: No times are compared",
+    ):
         assert word in shown.text
     assert "B2: Times" not in shown.text
 
 
 def test_the_page_names_each_margin_that_rows_were_held_against(a: run_folder.Run, tmp_path: Path) -> None:
-    assert "lies beyond the margin (5 %), after" in page(compare(a, a)).text
-    assert "noise band" not in Parsed(compare_page.text([compare(a, replace(a, run_id="plain"))], [()], COMMAND)).text.replace("records a noise band of what was compared", "")  # fmt: skip
-    assert "correction over 20 rows of speedups, and over 40 rows of times" in page(compare(a, replace(a, run_id="plain"))).text  # fmt: skip
+    assert "Margin: 5 %. " in page(compare(a, a)).text
+    plain = page(compare(a, replace(a, run_id="plain"))).text
+    assert "noise bands" not in plain
+    assert "Noise bands (bench aa): none for these rows." in plain
+    assert "correction over 20 speedups and 40 times" in plain
     banded = replace(a, run_id="banded", pairs=a.pairs.assign(noise_band=0.08))
-    assert "lower end of the interval of B / A, widened by B's noise band" in page(compare(a, banded)).text
-    assert "beyond the margin (5 %, a run's noise band where that is wider)" in page(compare(a, banded)).text
+    assert "lower end of the interval of B / A, widened by noise bands" in page(compare(a, banded)).text
+    assert "at most ±8.33 % in B. They widen the intervals of B / A, and the margin where it is narrower." in page(compare(a, banded)).text  # fmt: skip
     cards = []
     for name in ("g", "h"):
         told = {"cuda:0": {"name": "Imaginary GPU", "properties": {"uuid": name * 4}}}
         cards.append(other(tmp_path / name, Story(run_id=name), devices=("cuda:0",), environment={"devices": told}))
-    assert "beyond the margin (5 %, 8 % for times of two cards of one model)" in page(compare(*cards)).text
+    assert "Margin: 5 %. For times of two cards: 8 %" in page(compare(*cards)).text
 
 
 def test_a_run_beside_itself_and_runs_without_a_common_row_have_a_page(a: run_folder.Run, tmp_path: Path) -> None:
-    assert "20 same of 20 rows" in page(compare(a, a)).text
+    assert "0 of 20 rows are slower in B, 0 faster, 20 the same and 0 ambiguous." in page(compare(a, a)).text
     assert "A and B are the same run: nothing can differ." in page(compare(a, a)).text
     assert "Nothing that the runs record" in page(compare(a, a)).text
-    assert "CONFOUNDED: the workload" not in page(compare(a, a)).text  # no word that no row has
+    assert not re.search(r"CONFOUNDED: \d", page(compare(a, a)).text)  # no word that no row has
     none = page(compare(a, other(tmp_path, Story(run_id="b"), data=config({"channels": [512]}))))
-    assert "No row is in both runs." in none.text
+    assert "No row is measured in both runs." in none.text
     assert "no row to judge" in none.text
-    assert "Not compared, as no row is in both runs." in none.text
+    assert "No times are compared, because they need one machine (no row is in both runs)." in none.text
 
 
 # ---------------------------------------------------------------- histories
@@ -195,9 +207,9 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 def test_a_history_marks_its_change_points(days: list[Path]) -> None:
     shown = Parsed(history.text(read_history([run_folder.read(d) for d in days]), (), "bench compare --history *"))
-    assert "from day 7 on" in shown.text
+    assert "From day 7 on" in shown.text
     assert "2 SLOWER" in shown.text
-    assert "torch, 2.13.0 before, 2.14.0 after" in shown.text
+    assert "torch: 2.13.0 before, 2.14.0 after" in shown.text
     assert "day 7 2.14.0 0.89x changed" in shown.text
     assert shown.text.count("changed") >= 1
     rows = [x for x in shown.all("td") if (x.get("class") or "") == "answer slower"]
@@ -206,7 +218,7 @@ def test_a_history_marks_its_change_points(days: list[Path]) -> None:
 
 def test_a_short_history_says_that_it_cannot_tell(days: list[Path]) -> None:
     shown = Parsed(history.text(read_history([run_folder.read(d) for d in days[:3]]), (), "x"))
-    assert "Fewer than 9 runs can't tell" in shown.text
+    assert "Fewer than 9 runs can't show one." in shown.text
 
 
 # ---------------------------------------------------------------- the verb

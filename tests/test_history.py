@@ -15,8 +15,9 @@ import pytest
 from bench import cli
 from bench.analyse.compare.change_points import History, change_points, read
 from bench.analyse.runs import run_folder
+from bench.show.export.compare import history_to_dict
 from bench.show.plots.history import picture
-from bench.show.text.history import show, title, to_dict
+from bench.show.text.history import print_history, title
 from bench.spec.errors import UserError
 from bench.spec.plan.plan import Arm, Trial
 from tests.synthetic import Story, config, half_the_promise, write_run
@@ -113,9 +114,11 @@ def test_the_change_is_named_with_its_rows_and_with_what_else_changed(runs: list
     ]
     assert [(d.name, d.a, d.b) for d in change.differences] == [("torch", "2.13.0", "2.14.0")]
     text = _shown(found)
-    assert "change at day 7 (p = 0.0" in text
-    assert "changed there too: torch: 2.13.0 before, 2.14.0 after" in text
-    assert title(found).startswith("Speedups 1")
+    assert re.search(
+        r"From day 7 on: 0\.89x \[.*\] of before, 1\d % lower \(p = 0\.0\d\d\)\. Rows: 2 SLOWER, 2 SAME\.", text
+    )
+    assert "Changed there too: torch: 2.13.0 before, 2.14.0 after." in text
+    assert title(found).startswith("Speedups are 1")
     assert "lower from 2026-01-07 00:00 on" in title(found)
 
 
@@ -124,9 +127,9 @@ def test_times_have_a_history_too(runs: list[run_folder.Run]) -> None:
     (change,) = found.changes
     assert {s.row["block"] for s in change.shifts if s.verdict == "SLOWER"} == {"separable"}
     assert all(s.log.mean > math.log(1.05) for s in change.shifts if s.verdict == "SLOWER")  # after / before: longer
-    assert re.match(r"Times [\d.]+ % longer from ", title(found))
-    assert "median time / that of the first run, geometric mean of 8 rows; above 1x: longer" in _shown(found)
-    assert to_dict(found)["better"] == "below 1"
+    assert re.match(r"Times are [\d.]+ % longer from ", title(found))
+    assert "median time / that of the first run (above 1x: longer): geometric mean of 8 rows" in _shown(found)
+    assert history_to_dict(found)["better"] == "below 1"
 
 
 def test_the_picture_marks_the_change(runs: list[run_folder.Run]) -> None:
@@ -140,15 +143,15 @@ def test_the_picture_marks_the_change(runs: list[run_folder.Run]) -> None:
 def test_a_history_without_a_change_says_so_and_how_many_runs_it_takes(runs: list[run_folder.Run]) -> None:
     found = read(runs[-4:])
     assert title(found) == "No change point in 4 runs"
-    assert "no change point in 4 runs; from 9 runs on one can be told" in _shown(found)
-    json.dumps(to_dict(found), allow_nan=False)
+    assert "No change point in 4 runs. Fewer than 9 runs can't show one." in _shown(found)
+    json.dumps(history_to_dict(found), allow_nan=False)
 
 
 def test_rows_that_a_run_lacks_are_left_out(runs: list[run_folder.Run], tmp_path: Path) -> None:
     failed = run_folder.read(written(tmp_path, 13, Story(run_id="day 13", fails={0: (1, "oom", "no memory")})))
     found = read([*runs[-4:], failed])
     assert (len(found.rows), found.left_out) == (3, 1)
-    assert "1 row is left out" in _shown(found)
+    assert "Rows left out, because a run did not measure them: 1." in _shown(found)
 
 
 def test_other_machines_twins_and_undated_runs_are_refused(runs: list[run_folder.Run], tmp_path: Path) -> None:
@@ -184,5 +187,5 @@ def test_the_verb_prints_it(runs: list[run_folder.Run], tmp_path: Path, monkeypa
 
 def _shown(found: History) -> str:
     out = io.StringIO()
-    show(found, out)
+    print_history(found, out)
     return out.getvalue()

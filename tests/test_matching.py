@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from bench.analyse.compare.compare import compare
 from bench.analyse.compare.row_matching import CPU_ONLY, LOOSE, Matching, match, stands_for
 from bench.analyse.runs import run_folder
-from bench.show.text.compare import headline, table
+from bench.show.text.compare import answer, table
 from bench.spec.columns import KEYS
 from bench.spec.devices.device_names import is_predicted
 
@@ -163,7 +163,7 @@ def test_a_confounded_row_is_shown_with_what_confounds_it_and_counted_nowhere() 
     found = compare(a, b)
     assert [m.verdict for m in found.speedups.matches] == ["SAME", "CONFOUNDED"]
     assert len(found.speedups.judged) == found.speedups.family == 1
-    assert headline(found) == "Speedups in B against A: 1 same of 1 row"
+    assert answer(found.speedups) == "By speedup, 0 of 1 rows are slower in B, 0 faster, 1 the same and 0 ambiguous"
     last = table(found.speedups, found.speedups.matches)[-1]
     assert last[0] == "8-8t | 8-2t"
     assert last[-1] == "CONFOUNDED: threads 8 in A, 2 in B"

@@ -136,15 +136,15 @@ def test_a_measured_cpu_beside_a_predicted_card_is_answered_as_predicted():
 def test_a_measured_run_against_a_predicted_one_is_confounded_and_opens_no_gate():
     one, other = measured(), predicted(2, 0.5, "other")
     found = comparison.compare_all([one, other])
-    rows = [m for table in found[0].tables for m in table.matches]
+    rows = [m for table in found[0].quantities for m in table.matches]
     assert rows
     assert {m.verdict for m in rows} == {"CONFOUNDED"}
     assert all("device" in m.differs for m in rows)
-    assert not [m for table in found[0].tables for m in table.judged]
+    assert not [m for table in found[0].quantities for m in table.judged]
     with pytest.raises(UserError, match="no row can be compared \\(one run is predicted and the other measured\\)"):
         gate(found)
     out = StringIO()
-    compare.show(found[0], out)
+    compare.print_comparison(found[0], out)
     assert "CONFOUNDED: device cuda:0 in A, predicted a100 in B" in out.getvalue()
 
 

@@ -138,10 +138,7 @@ def compare(
     margin: Annotated[str, typer.Option(metavar="5%", help="A change that matters: 5% or 0.05.")] = "5%",
     fail_on: Annotated[
         str | None,
-        typer.Option(
-            metavar="WORD",
-            help="slower or changed: status 1 if a row is, after Holm's correction, or failed in B alone.",
-        ),
+        typer.Option(metavar="WORD", help="slower or changed: status 1 if a row is, after Holm's correction."),
     ] = None,
     by: Annotated[
         str, typer.Option(metavar="WORD", help="What --fail-on or --history looks at: speedups or times.")
@@ -154,15 +151,19 @@ def compare(
         Path | None, typer.Option(metavar="FILE", help="For the page; default: beside the pictures.")
     ] = None,
     history: Annotated[
-        bool, typer.Option("--history", help="The runs are of one machine in time: where did it change?")
+        bool, typer.Option("--history", help="Treat the runs as a time series of one machine and report change points.")
     ] = False,
     json_: Json = False,
 ) -> None:
-    """Set runs side by side, row by row and on the same axes: faster, slower, the same, or not to be told."""
+    """Compare runs with the first one, row by row: slower, faster, the same or ambiguous.
+
+    Exit status with --fail-on: 1 if a row is slower or failed only in B, 0 if none, 2 for a usage error or
+    if no row could be compared.
+    """
     import json
 
-    from bench.analyse.compare import compare as comparison
     from bench.analyse.compare.ci_gate import gate
+    from bench.analyse.compare.compare import compare_all
     from bench.analyse.runs.run_folder import read
     from bench.show.export import compare as compare_export
     from bench.show.text import compare as words
@@ -184,68 +185,61 @@ def compare(
         raise UserError(
             "bench compare", "it takes two results folders or more", "Name another run.", value=str(*folders)
         )
-    found = comparison.compare_all(
+    compared = compare_all(
         [read(folder) for folder in folders], share, "benjamini-hochberg" if fail_on is None else "holm"
     )
-    asked = None
+    gated = None
     if fail_on is not None:
-        asked = gate(found, "changed" if fail_on == "changed" else "slower", "time" if by == "times" else "speedup")
+        gated = gate(compared, "changed" if fail_on == "changed" else "slower", "time" if by == "times" else "speedup")
     if csv is not None:
-        compare_export.write_csv(found, csv)
+        compare_export.write_csv(compared, csv)
     if json_:
-        say(json.dumps(compare_export.to_dict(found, asked), indent=2, allow_nan=False))
+        say(json.dumps(compare_export.to_dict(compared, gated), indent=2, allow_nan=False))
     else:
-        for compared in found:
-            with readers_may_leave():
-                words.show(compared)
+        with readers_may_leave():
+            for one in compared:
+                words.print_comparison(one)
     if html is not None or not json_:
         from bench.show import write
 
-        told = {
-            "margin": margin,
-            "fail-on": fail_on,
-            "by": by if by != "speedups" else None,
-            "csv": csv,
-            "out": out,
-            "html": html,
-        }
-        views = write.write_comparisons(found, as_typed("compare", folders, told), out, html)
+        options = {"margin": margin, "fail-on": fail_on, "by": by if by != "speedups" else None, "csv": csv, "out": out, "html": html}  # fmt: skip
+        views = write.write_comparisons(compared, as_typed("compare", folders, options), out, html)
         if not json_:
             drawn = [f"picture: {path}" for files in views.pictures for path in files if path.suffix == ".png"]
             say("\n".join([*(drawn or ["no picture: no row was measured in both"]), f"page: {views.page}"]))
             if csv is not None:
                 say(f"rows: {csv}")
-        if asked is not None and not json_:
-            say(words.gate(asked))
-    if asked is not None and asked.failing:
+            if gated is not None:
+                say(words.gate(gated))
+    if gated is not None and gated.failing:
         raise typer.Exit(1)
 
 
 def _history(folders: list[Path], margin: str, by: str, out: Path | None, html: Path | None, json_: bool) -> None:
-    """Runs of one machine in time, in words or as JSON, and as a picture and a page."""
+    """Print the runs of one machine in time in words or as JSON, and write their picture and page."""
     import json
 
-    from bench.analyse.compare import change_points as analysis
+    from bench.analyse.compare import change_points
     from bench.analyse.runs.run_folder import read
+    from bench.show.export.compare import history_to_dict
     from bench.show.text import history as words
 
     share = share_of("--margin", margin)
-    found = analysis.read([read(folder) for folder in folders], "time" if by == "times" else "speedup", share)
+    runs = [read(folder) for folder in folders]
+    history = change_points.read(runs, "time" if by == "times" else "speedup", share)
     if json_:
-        say(json.dumps(words.to_dict(found), indent=2, allow_nan=False))
-        if html is None:
-            return
+        say(json.dumps(history_to_dict(history), indent=2, allow_nan=False))
     else:
         with readers_may_leave():
-            words.show(found)
-    from bench.show import write
+            words.print_history(history)
+    if html is not None or not json_:
+        from bench.show import write
 
-    command = as_typed(
-        "compare", folders, {"margin": margin, "by": by if by == "times" else None, "out": out, "html": html}
-    )
-    picture, page = write.write_history(found, command + " --history", out or write.RESULTS / "history", html)
-    if not json_:
-        say(f"picture: {picture}\npage: {page}")
+        options = {"margin": margin, "by": by if by == "times" else None, "out": out, "html": html}
+        command = as_typed("compare", folders, options) + " --history"
+        picture, page = write.write_history(history, command, out or write.RESULTS / "history", html)
+        if not json_:
+            say(f"picture: {picture}\npage: {page}")
 
 
 def drivers(

@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.analyse.claims.judge import Verdicts, judge
 from bench.analyse.compare.change_points import History
-from bench.analyse.compare.compare import Comparison
+from bench.analyse.compare.facts import Comparison
 from bench.analyse.drivers import observations
 from bench.analyse.drivers.explain import Drivers, explain
 from bench.analyse.runs import noise_floor

@@ -1,25 +1,27 @@
-"""Runs of one machine in time: when did its numbers change, and in which rows?
+"""Treat the runs of one machine as a time series: when did its numbers change, and in which rows?
 
-A change is looked for in all rows at once: a new torch or a new kernel moves many of them at the same moment, and one row
-over a few runs says little. Of all stretches of runs the one is taken whose mean differs most from that of the other runs (circular
-binary segmentation, Olshen et al. 2004, Biostatistics 5:557), squared in units of each row's own noise and averaged over rows; how
-often runs in a random order give as much is its p. Each end of the stretch has to hold against its neighbours by the
-same test, and the parts are searched again. No interval of a run enters: what counts is how much runs differ, which the
-intervals of one run do not know. Runs that drift, or whose noise is alike for days, are in no random order: then a
-change point says no more than that earlier and later ones differ.
+All rows are searched together, because a new torch or a new kernel moves many of them at once and one row over a few runs
+shows little. The candidate is the stretch of runs whose mean differs most from the mean of the other runs (circular binary
+segmentation, Olshen et al. 2004, Biostatistics 5:557): the difference is squared in units of each row's noise and averaged
+over rows. Its p is the share of random orders of the runs that give as large a difference. Each end of the stretch has to
+pass the same test against its neighbours, then the parts are searched again. The intervals of single runs are not used:
+what counts is how much runs differ. The test assumes that runs without a change are exchangeable. If they drift, or are
+disturbed for days, a change point only shows that earlier and later runs differ.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
-from bench.analyse.compare.compare import CHANGE_MARGIN, Quantity, Verdict, beyond, judge, readings
+from bench.analyse.compare.compare import judge, readings
 from bench.analyse.compare.environment_diff import Difference, differences, other_machine
+from bench.analyse.compare.facts import CHANGE_MARGIN, CHANGED, JUDGED, Quantity, Verdict, beyond
 from bench.analyse.compare.row_matching import Record, kind, match
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.stats import estimators, multiple_testing
@@ -27,8 +29,8 @@ from bench.analyse.stats.arrays import Floats, Ints
 from bench.spec.errors import UserError
 from bench.spec.interval import Interval, t_interval
 
-FEWEST_RUNS = 3  # to look at
-ENOUGH_RUNS = 9  # from which the test can tell a change in the middle: 5 of 126 orders stand out as much
+FEWEST_RUNS = 3
+ENOUGH_RUNS = 9  # from here on the test can detect a change in the middle: 5 of 126 orders give as large a difference
 FEWEST_A_SIDE = 2
 ALPHA = 0.05
 PERMUTATIONS = 999
@@ -37,7 +39,7 @@ SEED = 20_260_101
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """A row at a change point: ln of the mean after / the mean before, and whether that matters."""
+    """A row at a change point: ln of the mean after / the mean before, and its verdict against the margin."""
 
     row: Record
     log: Interval
@@ -46,7 +48,7 @@ class Shift:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Between run `at` - 1 and run `at`. `mean` is the shift of the mean over rows; `differences` what else changed there."""
+    """A change between run `at` - 1 and run `at`. `mean` is ln of after / before over all rows; `differences` what else changed there."""
 
     at: int
     p: float
@@ -54,10 +56,24 @@ class Change:
     shifts: tuple[Shift, ...]
     differences: tuple[Difference, ...]
 
+    @property
+    def counts(self) -> dict[Verdict, int]:
+        """Rows per verdict, without verdicts that no row has."""
+        counts = Counter(s.verdict for s in self.shifts)
+        return {v: counts[v] for v in JUDGED if counts[v]}
+
+    @property
+    def moved(self) -> list[Shift]:
+        """The rows that are FASTER or SLOWER, the largest shift first."""
+        return sorted((s for s in self.shifts if s.verdict in CHANGED), key=lambda s: -abs(s.log.mean))
+
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """`logs` holds ln of each run's value for each row, runs down; `left_out` counts rows that some run does not have."""
+    """Runs in the order of their start. `logs` is ln of each run's value (down) for each row (across).
+
+    `left_out` counts the rows that some run does not have.
+    """
 
     quantity: Quantity
     runs: tuple[Run, ...]
@@ -69,15 +85,20 @@ class History:
 
     @property
     def means(self) -> Floats:
-        """The mean over rows of each run's change since the first run."""
+        """ln of each run's value / the first run's, the mean over rows."""
         return np.asarray((self.logs - self.logs[0]).mean(axis=1), dtype=np.float64)
+
+    @property
+    def started(self) -> list[str]:
+        """When each run was started, to the second: 2026-01-07T09:30:00."""
+        return [_started(run)[:19] for run in self.runs]
 
 
 def read(runs: Sequence[Run], quantity: Quantity = "speedup", margin: float = CHANGE_MARGIN) -> History:
-    """The runs in the order in which they were started.
+    """The history of these runs, given in any order.
 
-    UserError for fewer than three, for one that does not say when it started or was given twice, for one of another machine, and where no row is
-    measured in all of them.
+    UserError for fewer than three runs, a run without a start time, a run given twice, a run of another machine, and if no
+    row is measured in all of them.
     """
     if len(runs) < FEWEST_RUNS:
         raise UserError("--history", f"it takes {FEWEST_RUNS} runs or more", "Name more results folders.", len(runs))
@@ -98,17 +119,15 @@ def read(runs: Sequence[Run], quantity: Quantity = "speedup", margin: float = CH
     rows, logs, left_out = _series(ordered, quantity)
     if not rows:
         raise UserError("--history", "no row is measured in all of these runs", "Name runs of one config.")
-    points = change_points(logs)
-    return History(
-        quantity, tuple(ordered), rows, logs, left_out, margin, _changes(ordered, rows, logs, points, margin, quantity)
-    )
+    changes = _changes(ordered, rows, logs, change_points(logs), margin, quantity)
+    return History(quantity, tuple(ordered), rows, logs, left_out, margin, changes)
 
 
 def change_points(logs: Floats, alpha: float = ALPHA, permutations: int = PERMUTATIONS) -> list[tuple[int, float]]:
-    """Where a series of runs (down) over rows (across) changes, each with its p: the first run of the new part."""
+    """The change points of a series of runs (down) over rows (across): the first run of each new part, and its p."""
     scaled = logs / _noise(logs)
     rng = np.random.default_rng(SEED)
-    found: list[tuple[int, float]] = []
+    points: list[tuple[int, float]] = []
     parts = [(0, len(logs))]
     while parts:
         start, stop = parts.pop()
@@ -116,30 +135,28 @@ def change_points(logs: Floats, alpha: float = ALPHA, permutations: int = PERMUT
         stretches = _stretches(len(part))
         if not len(stretches):
             continue
-        gains = _gains(part, stretches)
-        best = stretches[int(np.argmax(gains))]
-        p = _p(part, stretches, float(gains.max()), permutations, rng)
+        best = stretches[int(np.argmax(_gains(part, stretches)))]
+        p = _p(part, stretches, permutations, rng)
         if p > alpha:
             continue
-        inner = [int(at) for at in best if 0 < at < len(part)]
-        ends = [0, *inner, len(part)]
-        held = [(at, p) for at in inner] if len(inner) == 1 else []
-        if len(inner) == 2:
-            for before, at, after in zip(ends, inner, ends[2:], strict=False):
-                near = part[before:after]
-                cut = np.array([[0, at - before]])
-                own = _p(near, cut, float(_gains(near, cut)[0]), permutations, rng)
-                if own <= alpha:
-                    held.append((at, max(p, own)))
-        found += [(start + at, value) for at, value in held]
+        ends = [int(at) for at in best if 0 < at < len(part)]
+        held = [(at, p) for at in ends]
+        if len(ends) == 2:  # each end against its neighbours alone
+            held = []
+            for before, at, after in ((0, *ends), (*ends, len(part))):
+                by_itself = _p(part[before:after], np.array([[0, at - before]]), permutations, rng)
+                if by_itself <= alpha:
+                    held.append((at, max(p, by_itself)))
+        points += [(start + at, value) for at, value in held]
         if held:
             places = [0, *(at for at, _ in held), len(part)]
             parts += [(start + a, start + b) for a, b in pairwise(places)]
-    return sorted(found)
+    return sorted(points)
 
 
-def _p(part: Floats, stretches: Ints, most: float, permutations: int, rng: np.random.Generator) -> float:
-    """How often runs in a random order hold a stretch that stands out as much."""
+def _p(part: Floats, stretches: Ints, permutations: int, rng: np.random.Generator) -> float:
+    """The share of random orders of the runs in which a stretch stands out as much."""
+    most = float(_gains(part, stretches).max())
     if most <= 0:
         return 1.0
     beaten = sum(
@@ -150,7 +167,7 @@ def _p(part: Floats, stretches: Ints, most: float, permutations: int, rng: np.ra
 
 
 def _stretches(count: int) -> Ints:
-    """First and end of every stretch of so many runs; it, what is before it and what is behind it are two runs or more, or none."""
+    """First and end of every stretch of `count` runs; it has two runs or more, and before and behind it are none or as many."""
     least = FEWEST_A_SIDE
     first, end = np.triu_indices(count + 1, least)
     whole = (first == 0) & (end == count)
@@ -159,7 +176,7 @@ def _stretches(count: int) -> Ints:
 
 
 def _gains(part: Floats, stretches: Ints) -> Floats:
-    """By how much each stretch stands out: n1 n2 / n (difference of means)^2, the mean over rows."""
+    """How far each stretch stands out: n1 n2 / n (difference of means)^2, the mean over rows."""
     n = len(part)
     sums = np.vstack([np.zeros((1, part.shape[1])), np.cumsum(part, axis=0)])
     first, end = stretches[:, 0], stretches[:, 1]
@@ -170,10 +187,10 @@ def _gains(part: Floats, stretches: Ints) -> Floats:
 
 
 def _noise(logs: Floats) -> Floats:
-    """Each row's noise, which shifts of its level hardly move: the lower quartile of differences between runs.
+    """Each row's noise: the lower quartile of differences between all pairs of runs, which a shift of level hardly moves.
 
-    Of all pairs of runs (Rousseeuw & Croux 1993, J. Am. Stat. Assoc. 88:1273), so that their order has no part in it. Rows that repeat to the
-    digit are given a tenth of the usual noise.
+    All pairs (Rousseeuw & Croux 1993, J. Am. Stat. Assoc. 88:1273), so the order of runs does not matter. At least a tenth of
+    the median row's noise, for rows that repeat to the digit.
     """
     one, two = np.triu_indices(len(logs), 1)
     noise = np.quantile(np.abs(logs[one] - logs[two]), 0.25, axis=0)
@@ -183,15 +200,15 @@ def _noise(logs: Floats) -> Floats:
 
 
 def _series(ordered: Sequence[Run], quantity: Quantity) -> tuple[tuple[Record, ...], Floats, int]:
-    """Rows measured in every run, and ln of their values."""
+    """The rows measured in every run, ln of their values, and how many rows are left out."""
     first, *others = [readings(run, quantity) for run in ordered]
     rows = [row for row, _ in first]
     held: list[dict[int, float]] = [{i: log.mean for i, (_, log) in enumerate(first)}]
     seen = len(rows)
-    for told in others:
-        pairs = match(rows, [row for row, _ in told]).pairs
-        held.append({p.a: told[p.b][1].mean for p in pairs})
-        seen = max(seen, len(told))
+    for other in others:
+        pairs = match(rows, [row for row, _ in other]).pairs
+        held.append({p.a: other[p.b][1].mean for p in pairs})
+        seen = max(seen, len(other))
     common = [i for i in range(len(rows)) if all(i in values for values in held)]
     logs = np.array([[values[i] for i in common] for values in held], dtype=np.float64)
     return tuple(rows[i] for i in common), logs, seen - len(common)
@@ -205,7 +222,7 @@ def _changes(
     margin: float,
     quantity: Quantity,
 ) -> tuple[Change, ...]:
-    """Each change point with the rows' shifts there, between the runs since the last change and those until the next."""
+    """Each change point with the shift of each row: from the runs since the last change point to those before the next."""
     edge = math.log1p(margin)
     ends = [0, *(at for at, _ in points), len(logs)]
     parts = [(logs[a:b], logs[b:c]) for a, b, c in zip(ends, ends[1:], ends[2:], strict=False)]
@@ -233,5 +250,5 @@ def _shift(before: Sequence[float], after: Sequence[float]) -> Interval:
 
 
 def _started(run: Run) -> str:
-    told = run.environment.get("started_utc")
-    return told if isinstance(told, str) else ""
+    started = run.environment.get("started_utc")
+    return started if isinstance(started, str) else ""

@@ -1,4 +1,4 @@
-"""What --fail-on asks of comparisons: which rows close the gate, and how large a change an open gate can have let through."""
+"""Exit status of `--fail-on`: the rows that fail it, and the largest slow-down that a passing result could still hide."""
 
 from __future__ import annotations
 
@@ -8,22 +8,25 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, Literal
 
-from bench.analyse.compare.compare import CHANGED, Comparison, Match, Quantity, Table, Verdict
+from bench.analyse.compare.facts import CHANGED, Comparison, Match, Quantity, QuantityComparison, Verdict
 from bench.spec.devices.device_names import is_predicted
 from bench.spec.errors import UserError
 
-LookedFor = Literal["slower", "changed"]
+FailOn = Literal["slower", "changed"]
 
 
 @dataclass(frozen=True, slots=True)
 class Hidden:
-    """AMBIGUOUS rows whose intervals reach beyond their margin: how far, as ln of a ratio; without an interval infinitely far."""
+    """What the AMBIGUOUS rows can hide: for each whose interval reaches beyond its margin how far, as ln of a ratio.
+
+    A row without an interval reaches infinitely far.
+    """
 
     reaches: tuple[float, ...]
 
     @property
     def bounded(self) -> tuple[float, ...]:
-        """Those of rows that have an interval, as shares: 0.08 is a change of 8 %."""
+        """The finite reaches as shares: 0.08 is a change of 8 %."""
         return tuple(math.expm1(r) for r in self.reaches if math.isfinite(r))
 
     @property
@@ -38,65 +41,64 @@ class Hidden:
 
     @property
     def unbounded(self) -> int:
-        """How many rows have no interval, so that nothing is said of them."""
+        """The rows without an interval."""
         return len(self.reaches) - len(self.bounded)
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """Tables of one quantity, asked whether a row is SLOWER (or FASTER, if `looked_for` is changed) or failed in B alone."""
+    """The rows of one quantity in one or more comparisons; it fails on a SLOWER row, or with `changed` on a FASTER one too."""
 
-    looked_for: LookedFor
+    fail_on: FailOn
     quantity: Quantity
-    tables: tuple[Table, ...]
+    compared: tuple[QuantityComparison, ...]
 
     @property
     def counts(self) -> dict[Verdict, int]:
-        """How many rows got each verdict, in all tables."""
-        return {v: sum(t.counts[v] for t in self.tables) for v in self.tables[0].counts}
+        """Rows per verdict."""
+        return {v: sum(c.counts[v] for c in self.compared) for v in self.compared[0].counts}
 
     @property
     def judged(self) -> int:
-        """The rows that were measured in both runs and are of one workload."""
-        return sum(len(t.judged) for t in self.tables)
+        """The rows of one workload that were measured in both runs."""
+        return sum(len(c.judged) for c in self.compared)
 
     @property
-    def closing(self) -> tuple[Verdict, ...]:
-        """The verdicts that close the gate."""
-        return CHANGED if self.looked_for == "changed" else ("SLOWER",)
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """The verdicts that fail the gate."""
+        return CHANGED if self.fail_on == "changed" else ("SLOWER",)
 
     @property
-    def lost(self) -> tuple[Match, ...]:
-        """The rows that A measured and B failed at."""
-        return tuple(m for t in self.tables for m in t.matches if m.lost)
+    def failed_in_b(self) -> tuple[Match, ...]:
+        """The rows that A measured and that failed in B: they fail the gate too."""
+        return tuple(m for m in self._matches if m.failed_in_b)
 
     @property
     def failing(self) -> tuple[Match, ...]:
-        """All rows that close the gate."""
-        return tuple(m for t in self.tables for m in t.matches if m.verdict in self.closing or m.lost)
+        """All rows that fail the gate."""
+        return tuple(m for m in self._matches if m.verdict in self.verdicts or m.failed_in_b)
 
     @property
     def edges(self) -> tuple[float, float]:
-        """The narrowest and the widest margin that a row was held against, in ln."""
-        return min(t.least_edge for t in self.tables), max(t.edge for t in self.tables)
+        """The narrowest and the widest margin of a row, in ln."""
+        return min(c.least_edge for c in self.compared), max(c.edge for c in self.compared)
 
     @property
     def hidden(self) -> Hidden:
-        """What the AMBIGUOUS rows can hide: a slow-down, or a change either way."""
-        rows = [m for t in self.tables for m in t.matches if m.verdict == "AMBIGUOUS"]
-        reaches = [(self._reach(m), m.edge) for m in rows]
-        return Hidden(tuple(sorted(reach for reach, edge in reaches if reach > edge)))
+        """What a passing gate can have missed: a slow-down, or with `changed` a change in either direction."""
+        rows = [m for m in self._matches if m.verdict == "AMBIGUOUS"]
+        return Hidden(tuple(sorted(reach for m in rows if (reach := self._reach(m)) > m.edge)))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for --json; null where there is no number."""
         hidden = self.hidden
         return {
-            "fail_on": self.looked_for,
+            "fail_on": self.fail_on,
             "by": f"{self.quantity}s",
             "passed": not self.failing,
             "judged": self.judged,
-            **{v.lower(): self.counts[v] for v in self.closing},
-            "failed_in_b": len(self.lost),
+            **{v.lower(): self.counts[v] for v in self.verdicts},
+            "failed_in_b": len(self.failed_in_b),
             "ambiguous": self.counts["AMBIGUOUS"],
             "could_hide": {
                 "rows": len(hidden.reaches), "median": hidden.median, "most": hidden.most, "of_any_size": hidden.unbounded,
@@ -104,26 +106,29 @@ class Gate:
             "not_measured": self.counts["NOT MEASURED"],
         }  # fmt: skip
 
+    @property
+    def _matches(self) -> list[Match]:
+        return [m for c in self.compared for m in c.matches]
+
     def _reach(self, m: Match) -> float:
-        """How far the interval of a row reaches to the side that is looked at, in ln."""
+        """How far the interval of a row reaches in the direction that fails the gate, in ln."""
         if m.log is None or not math.isfinite(m.log.half_width):
             return math.inf
         slow = -m.log.low if self.quantity == "speedup" else m.log.high
-        return max(abs(m.log.low), abs(m.log.high)) if self.looked_for == "changed" else slow
+        return max(abs(m.log.low), abs(m.log.high)) if self.fail_on == "changed" else slow
 
 
-def gate(found: Sequence[Comparison], looked_for: LookedFor = "slower", quantity: Quantity = "speedup") -> Gate:
-    """The gate before these comparisons.
-
-    UserError where nothing could be judged: a gate that looks at nothing would always be open.
-    """
-    tables = [c.speedups if quantity == "speedup" else c.times for c in found]
-    for c, t in zip(found, tables, strict=True):
-        if t is None or not t.judged:
-            rule = "no row can be compared" if quantity == "speedup" else "no times can be compared"
+def gate(comparisons: Sequence[Comparison], fail_on: FailOn = "slower", quantity: Quantity = "speedup") -> Gate:
+    """The gate over these comparisons. UserError if one of them has no judged row: such a gate could never fail."""
+    compared = []
+    for c in comparisons:
+        one = c.speedups if quantity == "speedup" else c.times
+        if one is None or not one.judged:
             why, remedy = _cause(c, quantity)
-            raise UserError(f"--fail-on: {c.b.folder}", rule + why, remedy)
-    return Gate(looked_for, quantity, tuple(t for t in tables if t is not None))
+            what = "row" if quantity == "speedup" else "times"
+            raise UserError(f"--fail-on: {c.b.folder}", f"no {what} can be compared{why}", remedy)
+        compared.append(one)
+    return Gate(fail_on, quantity, tuple(compared))
 
 
 def _cause(c: Comparison, quantity: Quantity) -> tuple[str, str]:

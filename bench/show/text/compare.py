@@ -1,4 +1,4 @@
-"""Comparisons on the terminal: what differs, the rows that changed, and what they come to in words."""
+"""The words of a comparison, each sentence once: the terminal, the page and the pictures print these."""
 
 from __future__ import annotations
 
@@ -8,278 +8,221 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
 from bench.analyse.compare.ci_gate import Gate
-from bench.analyse.compare.compare import CARDS, Comparison, Match, Quantity, Table, Verdict, beyond
+from bench.analyse.compare.facts import (
+    CARD_MARGIN,
+    Comparison,
+    Correction,
+    Doubt,
+    Match,
+    MeanRatio,
+    Quantity,
+    QuantityComparison,
+)
 from bench.analyse.compare.row_matching import Record
-from bench.analyse.stats.multiple_testing import equivalent
 from bench.show.text.terminal import cell, console_on, named, print_table
 from bench.spec.columns import MEASURED
 from bench.spec.devices.device_names import in_words
-from bench.spec.format import in_seconds, percent, spanned, times
-from bench.spec.interval import Interval
+from bench.spec.format import in_seconds, listed, percent, plural, spanned, times
 
-MOST_ROWS = {"speedup": 30, "time": 12}
+MOST_ROWS: dict[Quantity, int] = {"speedup": 30, "time": 12}
 MOST_NAMED = 3
 MOST_BLOCKS = 8
-ORDER: tuple[Verdict, ...] = ("SLOWER", "FASTER", "AMBIGUOUS", "CONFOUNDED", "NOT MEASURED", "SAME")
+MOST_DIFFERENCES = 4  # below a picture
+LONGEST_DIFFERENCE = 80  # letters, below a picture
 ABOVE: dict[Quantity, str] = {
     "speedup": "above 1x: the block gains more in B",
     "time": "above 1x: B takes longer",
 }
-"""What B / A says, on every table and picture."""
+"""How to read B / A, on every table and picture."""
+HEADINGS: dict[Quantity, str] = {
+    "speedup": f"Speedup: time of the baseline / time of the block. B / A {ABOVE['speedup']}.",
+    "time": f"Time: median of one evaluation. B / A {ABOVE['time']}.",
+}
 WAYS: dict[Quantity, tuple[str, str]] = {"speedup": ("higher", "lower"), "time": ("longer", "shorter")}
 """A ratio above 1x in a word, and one below."""
-SAME_RUN = "A and B are the same run: nothing can differ"
-_CORRECTIONS = {
-    "benjamini-hochberg": "Benjamini-Hochberg's, 5 % of what is called changed may not be",
-    "holm": "Holm's",
+SAME_RUN = "A and B are the same run: nothing can differ."
+DRIFT = "Absolute times drift with machine load. On a shared machine speedups drift as well, by more than their intervals show. Trust a difference only if a third run repeats it."
+_CORRECTIONS: dict[Correction, str] = {"benjamini-hochberg": "Benjamini-Hochberg's", "holm": "Holm's"}
+_DOUBTS: dict[Doubt, str] = {
+    "one process": "one process, so no interval",
+    "correction": "beyond the margin by itself, not after the correction",
+    "fastest samples": "the medians moved, the fastest samples did not",
+    "interval": "the interval reaches over the margin",
 }
 
 
-def show(found: Comparison, file: TextIO | None = None) -> None:
-    """Print what differs between the runs, the rows that changed (the largest change first), and what it comes to."""
+def print_comparison(c: Comparison, file: TextIO | None = None) -> None:
+    """Print what differs between the runs, then of each quantity the rows, the largest change first, and the facts."""
     console = console_on(file or sys.stdout)
 
-    def say(line: str) -> None:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    def say(*lines: str) -> None:
+        for line in lines:
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    say(f"A  {named(found.a)}\nB  {named(found.b)}")
-    for d in found.differences:
-        say(f"differs: {d.name}: {d.a} in A, {d.b} in B")
-    for compared in found.tables:
-        most = MOST_ROWS[compared.quantity]
-        say(_heading(compared))
-        rows = ranked(compared)
+    say(f"A  {named(c.a)}", f"B  {named(c.b)}")
+    say(*(f"differs: {d.name}: {d.a} in A, {d.b} in B" for d in c.differences))
+    for compared in c.quantities:
+        rows, most = compared.ranked, MOST_ROWS[compared.quantity]
+        say(HEADINGS[compared.quantity])
         if rows:
             header, *lines = table(compared, rows[:most])
             print_table(console, header, lines, 2)
         if len(rows) > most:
             say(f"{len(rows) - most} more rows, changed by less or not at all: see --csv or --json")
-        for line in sentences(found, compared):
-            say(line)
-    for line in cautions(found):
-        say(line)
+        say(*headlines(compared), *details(compared))
+    if c.times is None:
+        say(not_timed(c))
+    say(legend(c), *notes(c))
 
 
-def ranked(compared: Table) -> list[Match]:
-    """The matches with what changed first, and within an answer the farthest from 1x."""
-    return sorted(compared.matches, key=lambda m: (ORDER.index(m.verdict), -abs(math.log(m.ratio or 1))))
-
-
-def table(compared: Table, matches: Sequence[Match]) -> list[tuple[str, ...]]:
-    """Matches as text, the header first: the trial and block, both values, their ratio with its interval."""
-    speedups = compared.quantity == "speedup"
-    value: Callable[[Record], str] = cell if speedups else _time
+def table(compared: QuantityComparison, matches: Sequence[Match]) -> list[tuple[str, ...]]:
+    """Matches as text, the header first: the trial and block, both values, their ratio with its interval, the verdict."""
+    value: Callable[[Record], str] = cell if compared.quantity == "speedup" else _time
     lines: list[tuple[str, ...]] = [("trial", "block", "A", "B", "B / A", "verdict")]
     for m in matches:
-        name = str(m.a["trial_id"]) if not m.differs else f"{m.a['trial_id']} | {m.b['trial_id']}"
-        verdict = f"{m.verdict}: {', '.join(differing(m))}" if m.differs else m.verdict
-        lines.append((name, str(m.a["block"]), value(m.a), value(m.b), _ratio(m), verdict))
+        name = f"{m.a['trial_id']} | {m.b['trial_id']}" if m.differs else str(m.a["trial_id"])
+        verdict = f"{m.verdict}: {reason(compared, m)}" if m.differs else m.verdict
+        ratio = "" if m.ratio is None else _span(m.ratio, m.ends)
+        lines.append((name, str(m.a["block"]), value(m.a), value(m.b), ratio, verdict))
     return lines
 
 
-def differing(m: Match) -> list[str]:
-    """The fields that confound a row: `threads 8 in A, 2 in B`, `device cuda:0 in A, predicted h100 in B`."""
-    said = [(f, *(in_words(r[f]) if f == "device" else r[f] for r in (m.a, m.b))) for f in m.differs]
-    return [f"{f} {one} in A, {two} in B" for f, one, two in said]
-
-
-def reason(compared: Table, m: Match) -> str:
-    """Why a row got no plainer answer: what differs of the workload, what was not measured, what an interval lacks."""
+def reason(compared: QuantityComparison, m: Match) -> str:
+    """Why a row is CONFOUNDED, NOT MEASURED or AMBIGUOUS: `threads 8 in A, 2 in B`."""
     if m.differs:
-        return ", ".join(differing(m))
+        values = [(f, *(in_words(r[f]) if f == "device" else r[f] for r in (m.a, m.b))) for f in m.differs]
+        return ", ".join(f"{f} {one} in A, {two} in B" for f, one, two in values)
     if m.verdict == "NOT MEASURED":
         return ", ".join(f"{r['status']} in {n}" for n, r in (("A", m.a), ("B", m.b)) if r["status"] not in MEASURED)
-    if m.verdict != "AMBIGUOUS" or m.log is None or m.p is None:
-        return ""
-    alpha = 1 - compared.confidence + 1e-12
-    if m.ends is None:
-        return "one process, and so no interval"
-    if m.p <= alpha:
-        return f"beyond the margin by itself, and not after the correction over {_rows(compared.family)}"
-    if beyond(m.log, m.edge, compared.confidence) <= alpha:
-        return "the medians moved and the fastest samples did not"
-    return "the interval reaches over the margin"
+    doubt = compared.doubt(m)
+    return _DOUBTS[doubt] if doubt else ""
 
 
-def headline(found: Comparison, compared: Table | None = None) -> str:
-    """A table in a sentence: `Speedups in B against A: 57 same, 1 slower of 58 rows`."""
-    compared = compared or found.speedups
-    total = sum(m.verdict != "CONFOUNDED" for m in compared.matches)
-    if not total:
-        return "No row is in both runs"
-    words = [f"{n} {v.lower()}" for v, n in compared.counts.items() if n and v != "CONFOUNDED"]
-    what = "Speedups" if compared.quantity == "speedup" else "Times"
-    return f"{what} in B against A: {', '.join(words)} of {_rows(total)}"
-
-
-def overall(compared: Table) -> str:
-    """The geometric mean in words: `B's speedups are 0.97x [0.95, 0.99] those of A: 3 % lower`; nothing without rows."""
+def answer(compared: QuantityComparison) -> str:
+    """`By speedup, 2 of 20 rows are slower in B, 0 faster, 18 the same and 0 ambiguous`."""
     if not compared.judged:
-        return ""
-    what = "speedups" if compared.quantity == "speedup" else "times"
-    span, change = direction(compared.mean, compared.quantity, compared.edge, compared.confidence)
-    return f"B's {what} are {span} those of A: {change} (geometric mean of {_rows(len(compared.judged))})"
+        return "No row is measured in both runs"
+    n = compared.counts
+    return f"By {compared.quantity}, {n['SLOWER']} of {len(compared.judged)} rows are slower in B, {n['FASTER']} faster, {n['SAME']} the same and {n['AMBIGUOUS']} ambiguous"
 
 
-def direction(mean: Interval, quantity: Quantity, edge: float, confidence: float) -> tuple[str, str]:
-    """The ratio of B's values to A's with its interval, and which way that goes: `0.97x [0.95, 0.99]`, `3 % lower`.
-
-    `mean` is of ln(ratio) as in a Match: above 1x B's speedups are higher, its times longer. The same is what a row's SAME is.
-    """
-    log = mean.mean
-    ratio = math.exp(log)
-    if not math.isfinite(mean.half_width):
-        return times(ratio, 0.01), "without an interval"
-    span = spanned(ratio, math.exp(log - mean.half_width), math.exp(log + mean.half_width), 0.01)
-    within = equivalent(mean, edge, confidence) <= 1 - confidence + 1e-12
-    higher, lower = WAYS[quantity]
-    if abs(log) > mean.half_width:
-        change = f"{percent(abs(math.expm1(log)))} {higher if log > 0 else lower}"
-        return span, f"{change}, within the margin" if within else change
-    return span, f"the same within {percent(math.expm1(edge))}" if within else f"neither {higher} nor {lower} for sure"
+def mean(compared: QuantityComparison) -> str:
+    """`B's speedups are 0.97x [0.95, 0.99] of A's (geometric mean): 3 % lower`."""
+    span, change = direction(compared.mean, compared.quantity)
+    return f"B's {compared.quantity}s are {span} of A's (geometric mean): {change}"
 
 
-def sentences(found: Comparison, compared: Table) -> Iterator[str]:
-    """Count, mean and rows without a partner."""
-    margin = f"the margin is {found.margin * 100:g} %"
-    if math.expm1(compared.edge) > found.margin + 1e-9:
-        between = compared.quantity == "time" and found.cards and abs(math.expm1(compared.edge) - CARDS) < 1e-9
-        why = "between two cards of one model" if between else "where a run's noise band is wider"
-        margin += f", and {percent(math.expm1(compared.edge))} {why}"
-    yield f"{headline(found, compared)}; {margin}"
-    if compared.judged:
-        yield overall(compared)
-    yield from details(compared)
+def spread(compared: QuantityComparison) -> str:
+    """`B / A of speedups is 0.94x to 1.01x in half of 131 rows`."""
+    low, high = (times(ratio, 0.01) for ratio in compared.middle_half)
+    rows = len(compared.judged)
+    return (
+        f"B / A of {compared.quantity}s is {low} to {high} in {'half' if rows >= 4 else 'all'} of {plural(rows, 'row')}"
+    )
 
 
-def details(compared: Table) -> Iterator[str]:
-    """What lies behind the count and the mean: times by block, confounded rows, rows without a partner."""
-    if compared.judged:
-        blocks = compared.by_block()
-        if compared.quantity == "time" and len(blocks) > 1:
-            told = [
-                _of_block(block, *direction(mean, "time", compared.edge, compared.confidence))
-                for block, mean in blocks.items()
-            ]
-            rest = f", and {len(told) - MOST_BLOCKS} more" if len(told) > MOST_BLOCKS else ""
-            yield f"times in B / in A by block: {', '.join(told[:MOST_BLOCKS])}{rest}"
+def headlines(compared: QuantityComparison) -> list[str]:
+    """The counts, and the mean if a row was judged."""
+    return [answer(compared), *([mean(compared)] if compared.judged else [])]
+
+
+def direction(mean: MeanRatio, quantity: Quantity) -> tuple[str, str]:
+    """B / A with its interval, and what that means: `0.97x [0.95, 0.99]`, `3 % lower`."""
+    span = _span(mean.ratio, mean.ends)
+    if mean.ends is None:
+        return span, "no interval"
+    if mean.differs:
+        change = f"{percent(abs(math.expm1(mean.log.mean)))} {WAYS[quantity][mean.log.mean < 0]}"
+        return span, f"{change}, within the margin" if mean.within_margin else change
+    return span, f"the same within {margins(mean.edge, mean.edge)}" if mean.within_margin else "no clear change"
+
+
+def details(compared: QuantityComparison) -> Iterator[str]:
+    """Means by block, and the rows that are not in the counts."""
+    blocks = compared.by_block
+    if compared.quantity == "time" and len(blocks) > 1:
+        words = [f"{block} {_span(mean.ratio, mean.ends)}" for block, mean in blocks.items()]
+        rest = f", and {len(words) - MOST_BLOCKS} more blocks" if len(words) > MOST_BLOCKS else ""
+        yield f"B / A by block: {', '.join(words[:MOST_BLOCKS])}{rest}."
+    if missing := compared.counts["NOT MEASURED"]:
+        yield f"NOT MEASURED in A, B or both: {plural(missing, 'row')}."
     confounded = [m for m in compared.matches if m.differs]
     if confounded:
         fields = ", ".join(dict.fromkeys(f for m in confounded for f in m.differs))
-        yield f"confounded: {_rows(len(confounded))} can only be matched by letting {fields} differ: shown, and counted nowhere"  # fmt: skip
-    for name, missing in (("A", compared.only_a), ("B", compared.only_b)):
-        if missing:
-            first = ", ".join(dict.fromkeys(str(r["trial_id"]) for r in missing[:MOST_NAMED]))
-            more = ", ..." if len(missing) > MOST_NAMED else ""
-            yield f"only in {name}: {_rows(len(missing))}: {first}{more}"
+        yield f"CONFOUNDED: {plural(len(confounded), 'row')} with different {fields}, shown but not counted."
+    for name, alone in (("A", compared.only_a), ("B", compared.only_b)):
+        if alone:
+            first = ", ".join(dict.fromkeys(str(r["trial_id"]) for r in alone[:MOST_NAMED]))
+            yield f"Only in {name}: {plural(len(alone), 'row')}: {first}{', ...' if len(alone) > MOST_NAMED else '.'}"
 
 
-def gate(asked: Gate) -> str:
-    """What --fail-on found and what it can have missed, as the last line of a log.
+def legend(c: Comparison) -> str:
+    """What the verdicts mean, and the margin."""
+    rows = listed([f"{compared.family} {compared.quantity}s" for compared in c.quantities])
+    verdicts = f"FASTER and SLOWER: beyond the margin after {_CORRECTIONS[c.correction]} correction over {rows}. SAME: within it by two one-sided tests. AMBIGUOUS: neither."
+    cards = f" For times of two cards: {_percent(CARD_MARGIN)}, by which cards of one model differ on average (Sinha et al. 2022)." if c.cards and c.times else ""  # fmt: skip
+    return f"{verdicts} Margin: {_percent(c.margin)}.{cards}"
 
-    `gate passed: 0 of 58 rows slower by more than 5 %; 9 AMBIGUOUS, of which 7 may hide a slow-down, of 6 % (median) to 11 % (most) by their
-    95 % intervals`
+
+def notes(c: Comparison) -> list[str]:
+    """How far to trust the verdicts: noise bands and drift."""
+    if c.same_run:
+        return [SAME_RUN]
+    bands = [f"±{_percent(math.expm1(band))} in {n}" for n, band in zip("AB", c.bands, strict=True) if band is not None]
+    effect = "They widen the intervals of B / A, and the margin where it is narrower."
+    noise = f"at most {listed(bands)}. {effect}" if bands else "none for these rows."
+    return [f"Noise bands (bench aa): {noise}", DRIFT]
+
+
+def interval_words(comparisons: Sequence[Comparison]) -> str:
+    """What an interval of B / A covers."""
+    widened = any(band is not None for c in comparisons if not c.same_run for band in c.bands)
+    return "interval of B / A" + (", widened by noise bands" if widened else "")
+
+
+def not_timed(c: Comparison) -> str:
+    """Why times are not compared."""
+    return f"No times are compared, because they need one machine ({c.apart})."
+
+
+def footer(c: Comparison, bars: str) -> str:
+    """The small print of a picture: what differs, both runs, and what its `bars` are."""
+    differences = [f"{d.name}: {d.a} in A, {d.b} in B" for d in c.differences]
+    short = [line for line in differences if len(line) <= LONGEST_DIFFERENCE][:MOST_DIFFERENCES]
+    runs = f"A: {c.a.run_id} · B: {c.b.run_id} · bars: {c.a.timing.confidence * 100:g} % {bars}"
+    return "\n".join([*([" · ".join(short)] if short else []), runs])
+
+
+def margins(low: float, high: float) -> str:
+    """Margins in ln: `5 %`, or `5 % to 13 %` where rows have different ones."""
+    one, other = (_percent(math.expm1(edge)) for edge in (low, high))
+    return one if one == other else f"{one} to {other}"
+
+
+def gate(g: Gate) -> str:
+    """The result of --fail-on, the last line of a log.
+
+    `gate passed: 0 of 58 rows slower by more than 5 %, 0 failed in B; 9 AMBIGUOUS, 0 not measured; 7 rows may hide a slow-down
+    of up to 11 % (median 6 %)`
     """
-    counts, lost = asked.counts, len(asked.lost)
-    rows = _rows(asked.judged) + (" of times" if asked.quantity == "time" else "")
-    found = (
-        f"{counts['SLOWER']} of {rows} slower"
-        if asked.looked_for == "slower"
-        else f"{counts['SLOWER']} slower and {counts['FASTER']} faster of {rows}"
+    n = g.counts
+    failed = f"{sum(n[v] for v in g.verdicts)} of {plural(g.judged, 'row')} {g.fail_on} by more than {margins(*g.edges)}, {len(g.failed_in_b)} failed in B"
+    return f"gate {'failed' if g.failing else 'passed'}: {failed}; {n['AMBIGUOUS']} AMBIGUOUS, {n['NOT MEASURED']} not measured{_hidden(g)}"
+
+
+def _hidden(g: Gate) -> str:
+    """How large a change the AMBIGUOUS rows can hide."""
+    hidden, what = g.hidden, "slow-down" if g.fail_on == "slower" else "change"
+    words = ""
+    if hidden.most is not None and hidden.median is not None:
+        words = f"; {plural(len(hidden.bounded), 'row')} may hide a {what} of up to {percent(hidden.most)} (median {percent(hidden.median)})"
+    return words + (
+        f"; {plural(hidden.unbounded, 'row')} without an interval may hide any {what}" if hidden.unbounded else ""
     )
-    low, high = (percent(math.expm1(edge)) for edge in asked.edges)
-    told = [
-        f"gate {'failed' if asked.failing else 'passed'}: {found} by more than {low if low == high else f'{low} to {high}'}"
-        + (f", {_rows(lost)} failed in B" if lost else ""),
-        f"{counts['AMBIGUOUS']} AMBIGUOUS{_hidden(asked)}",
-        *([f"{counts['NOT MEASURED']} not measured"] if counts["NOT MEASURED"] else []),
-    ]
-    return "; ".join(told)
 
 
-def _hidden(asked: Gate) -> str:
-    """How much the AMBIGUOUS rows can hide."""
-    hidden = asked.hidden
-    what = "slow-down" if asked.looked_for == "slower" else "change"
-    told = []
-    if hidden.median is not None and hidden.most is not None:
-        size = (
-            percent(hidden.most)
-            if len(hidden.bounded) == 1
-            else f"{percent(hidden.median)} (median) to {percent(hidden.most)} (most)"
-        )
-        told.append(
-            f"{len(hidden.bounded)} may hide a {what}, of {size} by their {asked.tables[0].confidence * 100:g} % intervals"
-        )
-    if hidden.unbounded:
-        told.append(
-            f"{hidden.unbounded} without an interval one of any size"
-            if told
-            else f"{hidden.unbounded} have no interval and may hide a {what} of any size"
-        )
-    return f", of which {', and '.join(told)}" if told else ""
-
-
-def not_timed(found: Comparison) -> str:
-    """Why there is no table of times."""
-    if all(m.differs for m in found.speedups.matches):
-        return "not compared, as no row is in both runs"
-    why = f" ({found.apart})" if found.apart else ""
-    return f"not compared, as one machine can't be shown to have made both runs{why}; a speedup has its machine on both sides"
-
-
-def widened(found: Sequence[Comparison]) -> str:
-    """What made the intervals of B / A wider: `widened by the runs' noise bands where they have one`; nothing where no band is recorded."""
-    known = {n for c in found if not c.same_run for n, band in zip("AB", c.bands, strict=True) if band is not None}
-    if not known:
-        return ""
-    whose = "the runs' noise bands where they have" if len(known) > 1 else f"{known.pop()}'s noise band where it has"
-    return f"widened by {whose} one"
-
-
-def cautions(found: Comparison) -> Iterator[str]:
-    """What to think of when these numbers are read."""
-    if found.same_run:
-        yield SAME_RUN
-        return
-    if not found.speedups.judged:
-        return
-    over = f"{_rows(found.speedups.family)} of speedups" if found.times else _rows(found.speedups.family)
-    if found.times:
-        over += f", and over {_rows(found.times.family)} of times"
-    yield (
-        f"FASTER and SLOWER lie beyond the margin after a correction over {over} ({_CORRECTIONS[found.correction]});"
-        " SAME within it by two one-sided tests; AMBIGUOUS is neither"
-    )
-    told = [f"±{percent(math.expm1(b))} in {n}" for n, b in zip("AB", found.bands, strict=True) if b is not None]
-    floor = (
-        f"Intervals of B / A are {widened([found])} ({', '.join(told)} at most)" if told
-        else "Neither run records a noise band of what was compared (bench aa)"
-    )  # fmt: skip
-    yield f"{floor}; on a shared machine two runs of the same thing differ by more than either's intervals say: lean on a change that a third run repeats"  # fmt: skip
-    if found.times is None:
-        yield f"Times are {not_timed(found)}"
-    else:
-        mood = "Times of two runs hold the machine's mood, which speedups cancel: speedups first"
-        if found.cards:
-            mood += f"; these are two cards, and cards of one model differ by {percent(CARDS)} on average (Sinha et al. 2022), so no smaller change of a time is called one"  # fmt: skip
-        yield mood
-
-
-def _heading(compared: Table) -> str:
-    if compared.quantity == "speedup":
-        return f"Speedup: time of the baseline / time of the block. B / A {ABOVE['speedup']}."
-    return f"Time of one evaluation, median. B / A {ABOVE['time']}."
-
-
-def _of_block(block: str, span: str, change: str) -> str:
-    return f"{block} {span}" if change.startswith("neither") else f"{block} {span} ({change})"
-
-
-def _ratio(m: Match) -> str:
-    if m.ratio is None:
-        return ""
-    return times(m.ratio, 0.01) if m.ends is None else spanned(m.ratio, *m.ends, 0.01)
+def _span(ratio: float, ends: tuple[float, float] | None) -> str:
+    return times(ratio, 0.01) if ends is None else spanned(ratio, *ends, 0.01)
 
 
 def _time(row: Record) -> str:
@@ -288,5 +231,5 @@ def _time(row: Record) -> str:
     return in_seconds(row["time_median_s"], 3)
 
 
-def _rows(count: int) -> str:
-    return f"{count} row{'s' if count != 1 else ''}"
+def _percent(share: float) -> str:
+    return f"{share * 100:.3g} %"  # a margin may be far below 0.1 %
