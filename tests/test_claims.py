@@ -16,16 +16,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.analyse.claims import rules_layers_or_macs, rules_speed
+from bench.analyse.claims import rules_layers_or_macs, rules_ratios, rules_speed
 from bench.analyse.claims.answers import DECIDED, FLAT, SPEEDUP, STEEP, Verdict, above, below, ruled
-from bench.analyse.claims.bottleneck import regime
+from bench.analyse.claims.bottleneck import bottleneck
+from bench.analyse.claims.cells import BLOCKS, Cell, Rows, primary
 from bench.analyse.claims.claims import BY_ID, CLAIMS
-from bench.analyse.claims.conditions import BLOCKS, Cell, Rows, Setup, Site, primary
 from bench.analyse.claims.judge import Verdicts, corrected, judge
+from bench.analyse.claims.verdict_words import NO_INTERVAL
+from bench.analyse.runs.condition import Condition, Installation
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.stats.estimators import mean_of
 from bench.analyse.stats.row_verdict import EQUIVALENCE_MARGIN
-from bench.analyse.sweeps.designed import Place, Point, Sweep
+from bench.analyse.sweeps.designed import Point, Sweep
 from bench.show.text import claims as words
 from bench.spec.interval import Interval, t_interval
 from bench.spec.plan.plan import Plan
@@ -107,10 +109,10 @@ def test_rows_of_one_process_never_decide_and_what_confirms_says_why() -> None:
     several = found_in(by_device(compute, card))
     for claim in TESTED:
         own = [v for v in found.of(claim) if v.confirmatory]
-        assert {v.site for v in own} == {v.site for v in several.of(claim) if v.confirmatory}, claim
+        assert {v.condition for v in own} == {v.condition for v in several.of(claim) if v.confirmatory}, claim
         assert {(v.answer, v.p) for v in found.of(claim)} == {("UNDECIDED", None)}, claim
     for claim in ("cpu_3x", "gpu_no_gain", "device_by_block", "parallelism"):
-        assert {v.why for v in found.of(claim) if v.confirmatory} == {rules_speed.NO_INTERVAL}
+        assert {v.why for v in found.of(claim) if v.confirmatory} == {NO_INTERVAL}
 
 
 def test_a_batch_that_more_processes_measured_does_not_take_the_place_of_the_smallest() -> None:
@@ -122,7 +124,7 @@ def test_a_batch_that_more_processes_measured_does_not_take_the_place_of_the_sma
         processes=run.pairs["processes"].where(~few, 1), **{e: run.pairs[e].where(~few) for e in ends}
     )
     (v,) = [v for v in judge([replace(run, pairs=pairs)]).of("cpu_3x") if v.confirmatory]
-    assert (v.site.batch, v.answer) == (1, "UNDECIDED")
+    assert (v.condition.batch, v.answer) == (1, "UNDECIDED")
 
 
 def test_more_threads_that_have_to_meet_gain_less() -> None:
@@ -132,7 +134,7 @@ def test_more_threads_that_have_to_meet_gain_less() -> None:
     assert v.effect.value is not None
     assert v.effect.value < 1
     assert v.effect.name == "speedup with 4 threads / with 1"
-    assert (v.site.threads, v.cells.n) == (None, 4)
+    assert (v.condition.threads, v.cells.n) == (None, 4)
 
 
 def test_a_calls_price_that_falls_with_threads_refutes_it() -> None:
@@ -157,7 +159,7 @@ def test_without_graph_or_batch_layers_are_not_declared_to_lead() -> None:
     (v,) = judge([run_of(plan, card)]).of("gpu_led_by_layers")
     assert v.answer == "UNDECIDED"
     assert any("was not measured" in note for note in v.notes)
-    (compute_led,) = [v for v in judge([run_of(plan, card)]).of("cpu_led_by_compute") if not v.own]
+    (compute_led,) = [v for v in judge([run_of(plan, card)]).of("cpu_led_by_compute") if not v.on_claimed_device]
     assert (compute_led.answer, compute_led.confirmatory) == ("REFUTED", False)
     assert rules_layers_or_macs.SWAPPED in compute_led.notes
 
@@ -165,17 +167,19 @@ def test_without_graph_or_batch_layers_are_not_declared_to_lead() -> None:
 def test_one_kind_of_sweep_alone_can_refute_but_not_support() -> None:
     grow = {"width": worlds.shapes([16, 32, 64, 128], depth=16)}
     for world, answer in ((compute, "UNDECIDED"), (overhead, "REFUTED")):
-        (v,) = [v for v in judge([run_of(planned(**grow), world)]).of("cpu_led_by_compute") if v.own]
+        (v,) = [v for v in judge([run_of(planned(**grow), world)]).of("cpu_led_by_compute") if v.on_claimed_device]
         assert v.answer == answer
     shallow = {"width": worlds.shapes([16, 32, 64, 128], depth=2)}
-    (v,) = [v for v in judge([run_of(planned(("cuda:0",), **shallow), card)]).of("gpu_led_by_layers") if v.own]
+    (v,) = [
+        v for v in judge([run_of(planned(("cuda:0",), **shallow), card)]).of("gpu_led_by_layers") if v.on_claimed_device
+    ]
     assert any("MACs grow in a stack of 2 layers only" in note for note in v.notes)
 
 
 def test_activations_that_grow_along_a_sweep_are_said() -> None:
     (v,) = [v for v in found_in(by_device(compute, card)).of("gpu_led_by_layers") if v.confirmatory]
     assert "Activations grow up to 4 fold as layers grow at fixed MACs" in v.notes
-    assert v.regime == "overhead-bound"
+    assert v.bottleneck == "overhead-bound"
     assert "a layer costs 30" in v.why
 
 
@@ -257,7 +261,7 @@ def test_memory_counts_every_run_of_a_cell_and_says_where_they_differ() -> None:
 
 
 def told(found: Verdicts, *, but: Sequence[str] = ()) -> list[tuple[Any, ...]]:
-    return [(v.claim, v.site, v.about, v.answer, v.confirmatory) for v in found.verdicts if v.claim not in but]
+    return [(v.claim, v.condition, v.about, v.answer, v.confirmatory) for v in found.verdicts if v.claim not in but]
 
 
 def scaled(run: Run, factor: float) -> Run:
@@ -320,9 +324,9 @@ def test_devices_that_swap_names_swap_claims(seed: int) -> None:
     before, after = judge([run]), judge([replace(run, measurements=renamed[0], pairs=renamed[1])])
     for claim in ("gpu_led_by_layers", "cpu_led_by_compute"):
         for device, other in names.items():
-            (was,) = [v for v in before.of(claim) if v.site.device == device]
-            (now,) = [v for v in after.of(claim) if v.site.device == other]
-            assert (was.effect, was.p, was.own) == (now.effect, now.p, not now.own)
+            (was,) = [v for v in before.of(claim) if v.condition.device == device]
+            (now,) = [v for v in after.of(claim) if v.condition.device == other]
+            assert (was.effect, was.p, was.on_claimed_device) == (now.effect, now.p, not now.on_claimed_device)
     (was,), (now,) = before.of("gpu_no_gain"), after.of("cpu_3x")
     assert was.effect is not None
     assert now.effect is not None
@@ -333,7 +337,7 @@ def test_devices_that_swap_names_swap_claims(seed: int) -> None:
 
 @given(st.lists(st.tuples(st.sampled_from(["SUPPORTED", "REFUTED", "EQUIVALENT", "UNDECIDED"]), st.floats(0, 1), st.booleans()), max_size=12))  # fmt: skip
 def test_holm_never_makes_an_answer_stronger(given_: list[tuple[Any, float, bool]]) -> None:
-    before = [Verdict("cpu_3x", Site(), (), "", a, "", p=p, confirmatory=c) for a, p, c in given_]
+    before = [Verdict("cpu_3x", Condition(), (), "", a, "", p=p, confirmatory=c) for a, p, c in given_]
     for old, new in zip(before, corrected(before), strict=True):
         assert new.answer in (old.answer, "UNDECIDED")
         if not old.confirmatory:
@@ -345,7 +349,7 @@ def test_holm_never_makes_an_answer_stronger(given_: list[tuple[Any, float, bool
 
 
 def test_an_answer_that_does_not_survive_holm_says_so() -> None:
-    weak = Verdict("cpu_3x", Site(), (), "", "SUPPORTED", "", p=0.03, confirmatory=True)
+    weak = Verdict("cpu_3x", Condition(), (), "", "SUPPORTED", "", p=0.03, confirmatory=True)
     first, _ = corrected([weak, replace(weak, p=0.5, answer="UNDECIDED")])
     assert (first.answer, first.p_adjusted) == ("UNDECIDED", 0.06)
     assert first.notes[0].startswith("Alone it would be SUPPORTED (p = 0.03)")
@@ -379,10 +383,9 @@ def test_a_wider_noise_band_widens_the_margin() -> None:
 
 
 def test_what_confirms_is_chosen_by_what_was_measured() -> None:
-    setup = Setup("cpu", 4, 1, "2")
-    plain = Site(setup, "cpu", "x", 1, "fp32", "contiguous", "eager", "inference", 8, "retain", "default", "on")
-    sites = [plain, *(replace(plain, **{name: value}) for name, value in (("threads", 2), ("threads", 4), ("batch", 64), ("dtype", "bf16"), ("layout", "channels_last"), ("mode", "graph"), ("allocator", "default")))]  # fmt: skip
-    assert primary(sites) == {plain, replace(plain, threads=4)}
+    plain = Condition(ORIGIN, "cpu", "x", 1, "fp32", "contiguous", "eager", "inference", 8, "retain", "default", "on")
+    conditions = [plain, *(replace(plain, **{name: value}) for name, value in (("threads", 2), ("threads", 4), ("batch", 64), ("dtype", "bf16"), ("layout", "channels_last"), ("mode", "graph"), ("allocator", "default")))]  # fmt: skip
+    assert primary(conditions) == {plain, replace(plain, threads=4)}
 
 
 def test_two_machines_are_told_from_one() -> None:
@@ -393,7 +396,7 @@ def test_two_machines_are_told_from_one() -> None:
     assert "Across machines" in judge([cpu, elsewhere]).of("device_by_block")[0].notes
 
 
-def test_runs_of_one_machine_share_their_sites_and_runs_of_two_do_not() -> None:
+def test_runs_of_one_machine_share_their_conditions_and_runs_of_two_do_not() -> None:
     a, b = (run_of(planned(shapes=worlds.shapes()), compute, run_id=name, seed=i) for i, name in enumerate("ab"))
     (v,) = judge([a, b]).of("cpu_3x")
     assert (v.runs, v.cells.n) == (("a", "b"), 4)  # each workload counts once
@@ -407,7 +410,7 @@ def test_the_order_of_runs_changes_no_answer() -> None:
     assert judge([a, b]).verdicts == judge([b, a]).verdicts
 
 
-# ---------------------------------------------------------------- regimes
+# ---------------------------------------------------------------- bottlenecks
 
 
 def arm(**told: Any) -> dict[str, Any]:
@@ -415,17 +418,19 @@ def arm(**told: Any) -> dict[str, Any]:
     return {**usual, **told}
 
 
-def test_regimes_are_told_by_the_rows_own_facts() -> None:
-    assert regime([arm(bound="launch-bound")] * 2 + [arm(bound="balanced")], ()).word == "overhead-bound"
-    assert regime([arm(attainable_share=0.7, roof="compute")], ()).word == "compute-bound"
-    assert regime([arm(attainable_share=0.7, roof="memory")], ()).word == "bandwidth-bound"
-    assert regime([arm(attainable_share=0.2, roof="compute")], ()).word == "mixed"
-    assert regime([arm()], ()).word == "unknown"
-    assert regime([], ()).word == "unknown"
+def test_what_limits_a_condition_is_read_off_its_rows() -> None:
+    assert bottleneck([arm(bound="launch-bound")] * 2 + [arm(bound="balanced")], ()).word == "overhead-bound"
+    assert bottleneck([arm(attainable_share=0.7, roof="compute")], ()).word == "compute-bound"
+    assert bottleneck([arm(attainable_share=0.7, roof="memory")], ()).word == "bandwidth-bound"
+    assert bottleneck([arm(attainable_share=0.2, roof="compute")], ()).word == "mixed"
+    assert bottleneck([arm()], ()).word == "unknown"
+    assert bottleneck([], ()).word == "unknown"
     small = {"layers": 8, "time_median_s": 1e-5}  # the first point of the ladder
-    assert regime([arm(**small, attainable_share=0.2, roof="compute")], [ladder([0, 1, 2])]).word == "overhead-bound"
-    assert regime([arm(**small)], [ladder([0, 1, 2])]).word == "overhead-bound"
-    assert regime([arm(**small, attainable_share=0.2, roof="compute")], [ladder([0, 0.01, 0.02])]).word == "mixed"
+    assert (
+        bottleneck([arm(**small, attainable_share=0.2, roof="compute")], [ladder([0, 1, 2])]).word == "overhead-bound"
+    )
+    assert bottleneck([arm(**small)], [ladder([0, 1, 2])]).word == "overhead-bound"
+    assert bottleneck([arm(**small, attainable_share=0.2, roof="compute")], [ladder([0, 0.01, 0.02])]).word == "mixed"
 
 
 # ---------------------------------------------------------------- sweeps that disagree
@@ -435,7 +440,7 @@ def test_sweeps_that_disagree_support_nothing_and_refute_nothing() -> None:
     """All must hold for SUPPORTED, and all must fail for REFUTED."""
     steep, flat = [0.0, 1.0, 2.0, 3.0], [0.0, 0.05, 0.1, 0.15]
     graph = replace(GPU, mode="graph")
-    there = (ladder(flat, site=graph),)
+    there = (ladder(flat, condition=graph),)
     for layers, macs, answer in (
         ([steep, steep], [flat, flat], "SUPPORTED"),
         ([steep, flat], [flat, flat], "UNDECIDED"),
@@ -444,9 +449,11 @@ def test_sweeps_that_disagree_support_nothing_and_refute_nothing() -> None:
         ([steep, steep], [steep, steep], "REFUTED"),
     ):
         here = (*(ladder(t) for t in layers), *(ladder(t, grows="macs") for t in macs))
-        (v,) = [v for v in rules_layers_or_macs.led_by_layers(drawn([], {GPU: here, graph: there})) if v.site == GPU]
+        (v,) = [
+            v for v in rules_layers_or_macs.led_by_layers(drawn([], {GPU: here, graph: there})) if v.condition == GPU
+        ]
         assert v.answer == answer, (layers, macs)
-        swapped = (*(ladder(t, site=CPU) for t in macs), *(ladder(t, site=CPU, grows="macs") for t in layers))
+        swapped = (*(ladder(t, condition=CPU) for t in macs), *(ladder(t, condition=CPU, grows="macs") for t in layers))
         (v,) = rules_layers_or_macs.led_by_compute(drawn([], {CPU: swapped}))
         assert v.answer == answer, (layers, macs)
 
@@ -461,7 +468,7 @@ def test_a_refusal_beside_a_difference_that_says_nothing_tells_what_was_tested(c
         return 1e-6 * cost.layers**on_layers * (cost.macs / 1e4) ** on_macs
 
     found = judge([run_of(planned((device,), **worlds.ladders()), both, sd=0.05)])
-    (v,) = [v for v in found.of(claim) if v.own]
+    (v,) = [v for v in found.of(claim) if v.on_claimed_device]
     assert v.answer == "REFUTED"
     assert v.effect is not None
     (why,) = [note for note in v.notes if note.startswith("Refuted since ")]
@@ -470,52 +477,53 @@ def test_a_refusal_beside_a_difference_that_says_nothing_tells_what_was_tested(c
     assert agrees == ((on_layers, on_macs) == ((0.4, 0.6) if device != "cpu" else (0.6, 0.4)))
     assert why.endswith("; the difference of elasticities was not tested, and alone would refute nothing") != agrees
     out = StringIO()
-    words.show(Verdicts(found.runs, (v,)), out)
-    assert ("E_M - E_L is shown and not tested: each elasticity is held against 0.3 or 0.7" in out.getvalue()) != agrees
+    words.print_verdicts(Verdicts(found.runs, (v,)), out)
+    assert ("E_M - E_L is not tested: each elasticity is tested against 0.3 or 0.7" in out.getvalue()) != agrees
 
 
 # ---------------------------------------------------------------- how often they err
 
 DRAWS = 300
-SETUP = Setup("cpu", 4, 1, "2")
-GPU = Site(SETUP, "cuda:0", "x", 4, "fp32", "contiguous", "eager", "inference", 1, "retain", "default", "on")
+ORIGIN = Installation("cpu", 4, 1, "2")
+GPU = Condition(ORIGIN, "cuda:0", "x", 4, "fp32", "contiguous", "eager", "inference", 1, "retain", "default", "on")
 CPU = replace(GPU, device="cpu")
 MOST_WRONG = 0.05 + 2.6 * math.sqrt(0.05 * 0.95 / DRAWS)  # 5 % and what so many draws may be off by (1 in 200)
 
 
-def cell(site: Site, log: Interval, c: int) -> Cell:
+def cell(condition: Condition, log: Interval, c: int) -> Cell:
     row = {"run_id": "r", "trial_id": f"t{c}", "status": "ok", "kernel": 3, "mac_ratio": 8.0, "noise_band": None, "c_in": c, "block": "separable", "baseline": "standard"}  # fmt: skip
-    return Cell(site, BLOCKS, {**dict.fromkeys("c_out height width stride padding dilation depth".split()), **row}, log)
+    return Cell(
+        condition, BLOCKS, {**dict.fromkeys("c_out height width stride padding dilation depth".split()), **row}, log
+    )
 
 
-def drawn(cells: Sequence[Cell], sweeps: dict[Site, tuple[Sweep, ...]] | None = None) -> Rows:
+def drawn(cells: Sequence[Cell], sweeps: dict[Condition, tuple[Sweep, ...]] | None = None) -> Rows:
     return Rows((), tuple(cells), {}, sweeps or {}, {})
 
 
-def cells_of(rng: np.random.Generator, site: Site, truth: float, shared: float, n: int = 4, processes: int = 6) -> list[Cell]:  # fmt: skip
+def cells_of(rng: np.random.Generator, condition: Condition, truth: float, shared: float, n: int = 4, processes: int = 6) -> list[Cell]:  # fmt: skip
     """Cells of one true ln(speedup), whose errors the processes share to some part."""
     common = rng.normal(0, 0.05 * math.sqrt(shared), processes)
     own = rng.normal(0, 0.05 * math.sqrt(1 - shared), (n, processes))
-    return [cell(site, t_interval((truth + common + e).tolist()), 32 * (i + 1)) for i, e in enumerate(own)]
+    return [cell(condition, t_interval((truth + common + e).tolist()), 32 * (i + 1)) for i, e in enumerate(own)]
 
 
-def ladder(log_times: Sequence[float], intervals: Sequence[Interval] | None = None, site: Site = GPU, grows: Any = "layers") -> Sweep:  # fmt: skip
+def ladder(log_times: Sequence[float], intervals: Sequence[Interval] | None = None, condition: Condition = GPU, grows: Any = "layers") -> Sweep:  # fmt: skip
     """A sweep in which the count grows e-fold from point to point."""
     counts = [8, 22, 59, 161]
-    place = Place("r", site.device, "x", 4, "fp32", "contiguous", site.mode, "on", "inference", "retain", "default", site.batch)  # type: ignore[arg-type]  # fmt: skip
     logs = intervals or [Interval(math.log(1e-5) + t, 0.01, 6) for t in log_times]
     points = tuple(
         Point(f"p{i}", k if grows == "layers" else 16, 10**6 if grows == "layers" else k * 10**6, 10**5, 16, k, 28, log, noisy=False)
         for i, (k, log) in enumerate(zip(counts, logs, strict=False))
     )  # fmt: skip
-    return Sweep(grows, "e", "separable", 3, place, points)
+    return Sweep(grows, "e", "separable", 3, "r", condition, points)
 
 
-def swept(rng: np.random.Generator, slope: float, site: Site, grows: str, shared: float) -> Sweep:
+def swept(rng: np.random.Generator, slope: float, condition: Condition, grows: str, shared: float) -> Sweep:
     x = np.log([8, 22, 59, 161])
     common = rng.normal(0, 0.05 * math.sqrt(shared), 6)
     logs = [t_interval((slope * v + common + rng.normal(0, 0.05 * math.sqrt(1 - shared), 6)).tolist()) for v in x]
-    return ladder([], logs, site, grows)
+    return ladder([], logs, condition, grows)
 
 
 def wrong(draw: Callable[[np.random.Generator], list[Verdict]], *groups: Sequence[str]) -> list[float]:
@@ -534,13 +542,13 @@ def test_at_a_threshold_of_speed_each_answer_is_wrong_in_five_percent_at_most(sh
         return rules_speed.gpu_no_gain(drawn(cells_of(rng, GPU, EQUIVALENCE_MARGIN, shared)))
 
     def apart_by_the_margin(rng: np.random.Generator) -> list[Verdict]:
-        return rules_speed.device_by_block(
+        return rules_ratios.device_by_block(
             drawn(cells_of(rng, CPU, 1.0 + EQUIVALENCE_MARGIN, shared) + cells_of(rng, GPU, 1.0, shared))
         )
 
     def no_slope(rng: np.random.Generator) -> list[Verdict]:
         one = replace(CPU, threads=1)
-        return rules_speed.parallelism(drawn(cells_of(rng, one, 1.0, shared) + cells_of(rng, CPU, 1.0, shared)))
+        return rules_ratios.parallelism(drawn(cells_of(rng, one, 1.0, shared) + cells_of(rng, CPU, 1.0, shared)))
 
     decided = ["SUPPORTED", "REFUTED"]
     assert max(wrong(at_three, decided[:1], decided[1:])) <= MOST_WRONG

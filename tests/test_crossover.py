@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from bench.analyse.runs import run_folder
 from bench.analyse.runs.rows import records_of
-from bench.analyse.sweeps.crossover import Crossover, crossovers, found_words, observed, sentences, solved
+from bench.analyse.sweeps.crossover import Crossover, crossovers, measured_crossing, measured_words, sentences, solved
 from bench.analyse.sweeps.designed import find
 from bench.analyse.sweeps.layer_cost import Estimate
 from bench.show.plots import crossover as crossover_picture
@@ -72,23 +72,23 @@ def test_free_layers_leave_the_ratio_of_macs_alone():
 
 
 def truth(c: Crossover) -> float:
-    card = c.place.device != "cpu"
+    card = c.condition.device != "cpu"
     a = designed.LAYER_S * (0.7 if card else 1)
-    b, d = (designed.MAC_S[n] / (60 if card else c.place.threads) for n in ("standard", "separable"))
+    b, d = (designed.MAC_S[n] / (60 if card else c.condition.threads) for n in ("standard", "separable"))
     return float(solved(np.array([a]), np.array([b]), np.array([d]), c.kernel, c.height * c.width)[0])
 
 
 def test_a_run_that_follows_the_model_is_predicted_and_found(found: tuple[Crossover, ...]):
-    assert {(c.place.device, c.place.threads, c.kernel) for c in found} == {
+    assert {(c.condition.device, c.condition.threads, c.kernel) for c in found} == {
         *((d, t, k) for d, t in (("cpu", 1), ("cpu", 2), ("cuda:0", 2)) for k in (3, 5, 7))
     }
     for c in found:
         assert c.source == "depth_by_map"
         assert c.predicted.value == pytest.approx(truth(c), rel=0.1)
-        low, high = c.range_found
+        low, high = c.measured_range
         assert low * 0.9 < truth(c) < high * 1.1
     assert sum(bool(c.agrees) for c in found) >= 7
-    assert {c.found.kind for c in found} == {"found", "below"}
+    assert {c.measured.kind for c in found} == {"crosses", "below"}
     covered = [c.predicted.low * 0.98 <= truth(c) <= c.predicted.high * 1.02 for c in found if c.predicted.low and c.predicted.high]  # fmt: skip
     assert len(covered) == len(found)
     assert sum(covered) >= 7
@@ -102,7 +102,7 @@ def test_a_place_without_depth_sweeps_or_a_row_of_two_has_no_prediction(run: run
     pairs, sweeps = records_of(run.pairs), find(records_of(run.measurements))
     assert crossovers([s for s in sweeps if s.block == "standard"], pairs) == ()
     assert crossovers(sweeps, [r for r in pairs if r["c_in"] in (8, 16)]) == ()
-    assert crossovers([s for s in sweeps if s.place.batch == 16], pairs) == ()
+    assert crossovers([s for s in sweeps if s.condition.batch == 16], pairs) == ()
 
 
 # ---------------------------------------------------------------- what is found
@@ -121,13 +121,13 @@ def pairs(*speedups: float, half: float | None = 0.1) -> list[dict[str, object]]
 
 
 def test_a_crossing_is_read_between_its_neighbours_with_the_intervals_own_crossings():
-    f = observed(pairs(0.25, 0.5, 2.0, 4.0)[::-1])
-    assert (f.kind, f.before, f.after) == ("found", 16, 32)
+    f = measured_crossing(pairs(0.25, 0.5, 2.0, 4.0)[::-1])
+    assert (f.kind, f.before, f.after) == ("crosses", 16, 32)
     assert f.channels == pytest.approx(16 * math.sqrt(2))
     # ln speedup rises by 2 ln 2 over one doubling there, so 0.1 of it is worth 0.05 doublings
     assert f.low == pytest.approx(16 * 2 ** (0.5 - 0.05 / math.log(2)))
     assert f.high == pytest.approx(16 * 2 ** (0.5 + 0.05 / math.log(2)))
-    assert found_words(f) == "found 23 [22, 24], between 16 and 32"
+    assert measured_words(f) == "found 23 [22, 24], between 16 and 32"
 
 
 @pytest.mark.parametrize(
@@ -137,22 +137,24 @@ def test_a_crossing_is_read_between_its_neighbours_with_the_intervals_own_crossi
         ((0.3, 0.5, 0.8), "above", "found above 32: separable wins nowhere in the row"),
         ((2.0, 1.5, 0.5), "stops", "but separable was found to win only up to 21 [19, 22]"),
         ((0.5, 2.0, 0.5), "several", "several crossings found, at 11, 23"),
-        ((0.5, 1.0, 2.0), "found", "found 16 [14, 18], between 8 and 16"),
+        ((0.5, 1.0, 2.0), "crosses", "found 16 [14, 18], between 8 and 16"),
     ],
 )
 def test_other_rows_are_told_as_what_they_are(speedups: tuple[float, ...], kind: str, words: str):
-    f = observed(pairs(*speedups))
-    assert (f.kind, found_words(f)) == (kind, words)
+    f = measured_crossing(pairs(*speedups))
+    assert (f.kind, measured_words(f)) == (kind, words)
 
 
 def test_a_crossing_that_is_not_sure_has_an_open_end():
-    f = observed(pairs(0.95, 2.0, 4.0))
-    assert (f.kind, f.low is None, f.high is None) == ("found", True, False)
-    assert observed(pairs(0.5, 2.0, half=None)).low is None
+    f = measured_crossing(pairs(0.95, 2.0, 4.0))
+    assert (f.kind, f.low is None, f.high is None) == ("crosses", True, False)
+    assert measured_crossing(pairs(0.5, 2.0, half=None)).low is None
 
 
 def crossover(found: tuple[Crossover, ...], value: float, low: float, high: float, *speedups: float) -> Crossover:
-    return dataclasses.replace(found[0], predicted=Estimate(value, low, high), found=observed(pairs(*speedups)))
+    return dataclasses.replace(
+        found[0], predicted=Estimate(value, low, high), measured=measured_crossing(pairs(*speedups))
+    )
 
 
 def test_prediction_and_finding_agree_where_their_ranges_meet(found: tuple[Crossover, ...]):
@@ -194,14 +196,14 @@ def test_each_place_has_a_panel_and_each_kernel_both_its_words(figure: Figure, f
     assert [a.get_title(loc="left") for a in figure.axes] == ["cpu, 2 threads", "cpu, 1 thread", "cuda:0"]
     card = figure.axes[2]
     said = [t.get_text() for t in card.texts if t.get_text()]
-    for c in [c for c in found if c.place.device != "cpu"]:
-        assert c.found.channels is not None
+    for c in [c for c in found if c.condition.device != "cpu"]:
+        assert c.measured.channels is not None
         assert f"{c.predicted.value:.0f} [{c.predicted.low:.0f}, {c.predicted.high:.0f}]" in said
-        assert any(re.match(rf"{c.found.channels:.0f} \[", words) for words in said)
+        assert any(re.match(rf"{c.measured.channels:.0f} \[", words) for words in said)
     assert [t.get_text() for t in card.get_yticklabels()] == ["7 x 7", "5 x 5", "3 x 3"]
     assert {"8", "64", "256"} <= set(ticks(card, "x"))
     below = [t.get_text() for t in figure.axes[1].texts if "below" in t.get_text()]
-    assert below == ["below 8"] * sum(c.found.kind == "below" and c.place.threads == 1 for c in found)
+    assert below == ["below 8"] * sum(c.measured.kind == "below" and c.condition.threads == 1 for c in found)
 
 
 def test_words_stand_apart(figure: Figure):

@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 from bench.analyse.runs import run_folder
 from bench.analyse.runs.rows import records_of
 from bench.analyse.sweeps.designed import Sweep, find
-from bench.analyse.sweeps.layer_cost import drawn, implied, lines
+from bench.analyse.sweeps.layer_cost import drawn, lines, unit_cost
 from bench.show.plots import depth
-from bench.show.text.ways import told_apart
+from bench.show.text.ways import short_labels
 from tests import designed
 from tests.synthetic import config, write_run
 from tests.test_plots import texts, ticks, title
@@ -53,7 +53,7 @@ def heading(axis: Axes) -> str:
 def test_the_title_gives_each_devices_growth(figure: Figure, sweeps: tuple[Sweep, ...]):
     said = title(figure)
     for device in ("cpu", "cuda:0"):
-        here = [s for s in sweeps if (s.block, s.grows, s.place.device) == ("standard", "layers", device)]
+        here = [s for s in sweeps if (s.block, s.grows, s.condition.device) == ("standard", "layers", device)]
         taken = sorted(math.exp(s.points[-1].log_time.mean - s.points[0].log_time.mean) for s in here)
         words = said.lower().split(f"on {device} ")[1]
         assert words.startswith("at fixed macs 64x the layers take standard blocks ")
@@ -76,10 +76,10 @@ def test_panels_of_a_sweep_stand_together_place_by_place(figure: Figure):
 
 
 def test_each_line_is_named_with_its_slope_and_what_a_layer_costs(figure: Figure, sweeps: tuple[Sweep, ...]):
-    words = told_apart(list(dict.fromkeys(s.place for s in sweeps)))
+    words = short_labels(list(dict.fromkeys(s.condition for s in sweeps)))
     panels = {heading(a): a for a in drawn_axes(figure)}
     for s in [s for s in sweeps if s.experiment == "depth_by_map"]:
-        axis = panels[f"{words[s.place]}\ndeeper, on a smaller map"]
+        axis = panels[f"{words[s.condition]}\ndeeper, on a smaller map"]
         (label,) = [t.get_text() for t in axis.texts if t.get_text().startswith(f"{s.block}\n")]
         assert f"slope {s.elasticity().mean:.2f} ±" in label
         assert label.endswith(" a layer")
@@ -176,13 +176,13 @@ def test_drawn_times_give_the_points_own_intervals_back(sweeps: tuple[Sweep, ...
 
 
 def test_what_a_layer_costs_lies_in_its_interval(sweeps: tuple[Sweep, ...]):
-    card = [s for s in sweeps if s.grows == "layers" and s.place.device != "cpu"]
+    card = [s for s in sweeps if s.grows == "layers" and s.condition.device != "cpu"]
     inside = 0
     for s in card:
-        each = implied(s).each
+        each = unit_cost(s).each
         assert each.low is not None
         assert each.high is not None
-        truth = designed.LAYER_S * 0.7 * (0.25 if s.place.mode == "graph" else 1)
+        truth = designed.LAYER_S * 0.7 * (0.25 if s.condition.mode == "graph" else 1)
         inside += each.low <= truth * 1.02 and truth <= each.high * 1.02  # samples stand about 2 % above the truth
-        assert implied(s).each == each
+        assert unit_cost(s).each == each
     assert inside >= 0.8 * len(card)

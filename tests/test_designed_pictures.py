@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from bench.analyse.runs import run_folder
 from bench.analyse.runs.rows import Record, records_of
-from bench.analyse.sweeps.kinds import doses, sweep_of_shapes
+from bench.analyse.sweeps.kinds import setting_sweeps, sweep_of_shapes
 from bench.show.plots import crossover, depth, devices, settings, speedup, speedup_map
 from bench.show.plots import networks as networks_picture
 from bench.show.text import titles
@@ -69,7 +69,7 @@ def pair(**fields: object) -> Record:
 
 def test_a_dose_varies_one_or_two_settings_at_one_shape():
     def found(*rows: Record) -> list[tuple[str, ...]]:
-        return [d.factors for d in doses(rows)]
+        return [d.factors for d in setting_sweeps(rows)]
 
     assert found(*(pair(batch=b) for b in (1, 2, 4))) == [("batch",)]
     assert found(*(pair(dtype=d, layout=w) for d in ("fp32", "bf16", "fp16") for w in ("a", "b"))) == [("dtype", "layout")]  # fmt: skip
@@ -150,7 +150,7 @@ def test_names_of_networks_stand_apart(networks: Figure):
 
 
 def test_each_dose_has_a_panel_with_its_span(dosed: Figure, run: run_folder.Run):
-    found = {d.experiment: d for d in doses(records_of(run.pairs))}
+    found = {d.experiment: d for d in setting_sweeps(records_of(run.pairs))}
     assert list(found) == ["dose_threads", "dose_batch", "dose_dtype_layout", "dose_allocator", "dose_mode", "passes"]
     assert [n.split(":")[0] for n in names(dosed)] == [
         "threads", "batch", "dtype and layout", "allocator", "mode", "pass",
@@ -173,7 +173,7 @@ def test_doses_stand_by_size_or_by_word(dosed: Figure):
 
 
 def test_the_promise_and_1x_are_drawn_and_named(dosed: Figure, run: run_folder.Run):
-    (ratio,) = {round(r["mac_ratio"], 6) for d in doses(records_of(run.pairs)) for r in d.rows}
+    (ratio,) = {round(r["mac_ratio"], 6) for d in setting_sweeps(records_of(run.pairs)) for r in d.rows}
     for axis in [a for a in dosed.axes if a.axison]:
         level = [line.get_ydata()[0] for line in axis.lines if list(line.get_xdata()) == [0, 1] and len({*line.get_ydata()}) == 1]  # fmt: skip
         assert sorted(level) == pytest.approx([1.0, ratio])

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from bench.analyse.claims import published as evidence
-from bench.analyse.claims.published import CLAIMS, REGIMES, Published, about, published
+from bench.analyse.claims.published import CLAIMS, Published, about, published
+from bench.analyse.drivers.additive_model import BOTTLENECKS
 
 ROOT = Path(__file__).resolve().parents[1]
 FORMULA = re.compile(r"(speedup|mac_ratio) = ([0-9.+*/ ()]+?) \[")
@@ -49,7 +50,7 @@ def test_a_row_says_what_it_compares_how_it_reads_and_where_it_stands(row: Publi
     assert row.how == "read off the source" or row.how.startswith("computed from the source: ")
     assert re.fullmatch(r"(\d+(-\d+)?)?", row.batch)
     assert row.claim in CLAIMS
-    assert row.regime in ("", *REGIMES)
+    assert row.regime in ("", *BOTTLENECKS)
     assert row.device_kind in ("", "cpu", "gpu")
     assert row.pass_ in ("", "inference", "training")
     assert "|" not in "".join(str(getattr(row, name)) for name in Published.__slots__)

@@ -131,7 +131,7 @@ def test_the_index_lists_every_run_with_its_page(tmp_path: Path) -> None:
     assert "On cpu separable is faster in 4 and slower in 0 of 4 cells" in row(told, "new")
     assert "4 of 4 synthetic 2.13.0 complete" in row(told, "new")
     judged = judge([run_folder.read(root / "new")]).verdicts
-    exact = [v for v in judged if v.regime == "exact"]
+    exact = [v for v in judged if v.bottleneck == "exact"]
     assert f"; exact: {len(exact)} supported 4 of 4" in row(told, "new")
     assert f"{sum(v.confirmatory and v.answer == 'NOT MEASURED' for v in judged)} not measured; exact" in row(told, "new")  # fmt: skip
     assert "INCOMPLETE" in row(told, "reference/old one")

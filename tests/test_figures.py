@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.analyse.claims import bottleneck
-from bench.spec.format import digits, in_seconds
+from bench.spec.format import cost_in_seconds, digits, in_seconds
 
 SIZES = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "ps": 1e-12}
 
@@ -30,7 +29,7 @@ def test_a_time_is_rounded_and_stands_in_the_unit_that_leaves_one_to_three_digit
 
 @given(st.floats(1e-11, 1e3))
 def test_a_cost_is_told_so_too(value: float):
-    number, unit = bottleneck.seconds(value).split()
+    number, unit = cost_in_seconds(value).split()
     assert "e" not in number
     assert float(number) * SIZES[unit] == pytest.approx(value, rel=0.0501)
 

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from bench.analyse.claims.answers import p_words
 from bench.analyse.claims.judge import judge
 from bench.analyse.runs import noise_floor, run_folder
 from bench.analyse.runs.facts import facts_of
@@ -22,6 +21,7 @@ from bench.show.pages.svg import Letters, inline
 from bench.show.text import layer_costs, run_facts
 from bench.show.write import write_views
 from bench.spec.columns import BY_NAME
+from bench.spec.format import p_words
 from tests.synthetic import Story, config, write_run
 
 ROOT = Path(__file__).parents[1]
@@ -102,10 +102,12 @@ def test_the_first_screen_has_the_corrected_p_of_what_was_tested(whole: Path) ->
     text = (whole / report.NAME).read_text(encoding="utf-8")
     table = text[text.index('id="verdicts"') : text.index('<nav aria-label="Contents"')]
     shown = re.findall(r'<td class="p"><span>p </span>([^<]*|&lt;0.001)</td>', table)
-    told = [v.p_told for v in judge([run_folder.read(whole)]).verdicts if v.confirmatory and v.p_told is not None]
+    told = [
+        v.p_reported for v in judge([run_folder.read(whole)]).verdicts if v.confirmatory and v.p_reported is not None
+    ]
     assert [html.unescape(p) for p in shown] == [p_words(p) for p in told]
     assert shown
-    exact = [v for v in judge([run_folder.read(whole)]).verdicts if v.regime == "exact"]
+    exact = [v for v in judge([run_folder.read(whole)]).verdicts if v.bottleneck == "exact"]
     assert table.count("exact: by arithmetic") == len(exact) > 0
 
 

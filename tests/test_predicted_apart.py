@@ -32,7 +32,7 @@ from bench.spec.blocks.kernels import of_block
 from bench.spec.blocks.liveness import Step
 from bench.spec.config.config import check
 from bench.spec.devices.device_names import in_words, is_cpu, is_predicted, slug
-from bench.spec.devices.predicted_devices import find_device
+from bench.spec.devices.predicted_devices import named
 from bench.spec.errors import UserError
 from bench.spec.model.kernel_model import CallTime, call_seconds
 from bench.spec.model.predicted_trial import Memory, lacking, memory_of
@@ -86,7 +86,7 @@ def model_of(trial: Trial, arm: Arm) -> CallTime:
     """The kernel model, asked without the code that predicts a trial."""
     s = trial.shape
     kernels = of_block(trial.block(arm), s.height, s.width, s.batch, trial.dtype, trial.layout == "channels_last")
-    device = find_device(trial.surroundings.device).on(trial.surroundings.threads)
+    device = named(trial.surroundings.device).on(trial.surroundings.threads)
     return call_seconds(device, kernels, trial.mode, training=trial.pass_ == "training")
 
 
@@ -126,9 +126,9 @@ def test_a_title_never_joins_both_in_one_number():
 
 def test_a_measured_cpu_beside_a_predicted_card_is_answered_as_predicted():
     verdicts = judge([joined(measured(), predicted(2, 0.5))]).of("device_by_block")
-    (mixed, *_) = [v for v in verdicts if v.site.label.startswith("cpu and predicted a100")]
+    (mixed, *_) = [v for v in verdicts if v.condition.label.startswith("cpu and predicted a100")]
     assert mixed.predicted
-    assert [v.site.device for v in verdicts if not v.predicted] == ["cpu and cuda:0"] * len(
+    assert [v.condition.device for v in verdicts if not v.predicted] == ["cpu and cuda:0"] * len(
         [v for v in verdicts if not v.predicted]
     )
 

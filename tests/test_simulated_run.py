@@ -130,11 +130,16 @@ def test_a_launch_bound_device_is_found_to_follow_its_layers_from_worker_to_verd
     run = read(runner.run(tmp_path / "c.yaml", ["sim"], tmp_path / "run", [], ["bench"], lambda _: None).folder)
     found = judge([run])
     (led,) = [v for v in found.of("gpu_led_by_layers") if v.confirmatory]
-    assert (led.answer, led.regime, led.site.device, led.site.mode) == ("SUPPORTED", "overhead-bound", "sim", "eager")
+    assert (led.answer, led.bottleneck, led.condition.device, led.condition.mode) == (
+        "SUPPORTED",
+        "overhead-bound",
+        "sim",
+        "eager",
+    )
     assert led.effect is not None
     assert led.effect.value == pytest.approx(-1, abs=0.02)  # no more time for MACs, in step with layers
     assert [v.answer for v in found.of("cpu_led_by_compute") if v.own] == ["NOT MEASURED"]
-    (compute,) = [v for v in found.of("cpu_led_by_compute") if v.site.mode == "eager"]
+    (compute,) = [v for v in found.of("cpu_led_by_compute") if v.condition.mode == "eager"]
     assert (compute.answer, compute.confirmatory) == ("REFUTED", False)
 
 

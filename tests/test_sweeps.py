@@ -71,7 +71,7 @@ def test_macs_that_whole_channels_let_drift_a_little_count_as_held():
 def test_each_place_batch_block_and_kernel_is_a_sweep_of_its_own():
     rows = [r for told in ({}, {"batch": 8}, {"threads": 2}, {"block": "separable"}, {"kernel": 5}, {"mode": "graph"}) for r in deep(lambda n: n, **told)]  # fmt: skip
     assert len(designed.find(rows)) == 6
-    assert {s.place.label for s in designed.find(rows)} == {
+    assert {s.condition.label for s in designed.find(rows)} == {
         "cpu, 1 thread, contiguous",
         "cpu, 1 thread, contiguous, batch 8",
         "cpu, 2 threads, contiguous",

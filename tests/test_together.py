@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from bench import cli
 from bench.analyse.claims import judge as verdict
-from bench.analyse.claims.conditions import Rows, gather
+from bench.analyse.claims.cells import Rows, gather
 from bench.analyse.claims.judge import judge
 from bench.analyse.runs import run_folder
 from bench.analyse.runs.facts import facts_of
@@ -256,7 +256,7 @@ def test_where_the_time_goes_is_told_of_the_runs_that_were_walked(runs: list[Run
 def test_verdicts_are_those_over_all_runs_and_name_whose_they_are(runs: list[Run]) -> None:
     told = Parsed(text(runs)).text
     found = judge(runs)
-    (between,) = [v for v in found.of("device_by_block") if v.confirmatory and "1 thread" in v.site.label]
+    (between,) = [v for v in found.of("device_by_block") if v.confirmatory and "1 thread" in v.condition.label]
     assert between.answer == "SUPPORTED"  # which no run alone can say
     assert "cpu and cuda:0, 1 thread, contiguous, separable [A, B]" in told
     assert "cuda:0, contiguous, separable [B]" in told

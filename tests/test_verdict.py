@@ -17,13 +17,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import cli
-from bench.analyse.claims.answers import ANSWERS, Effect, p_words
+from bench.analyse.claims.answers import ANSWERS, Effect
 from bench.analyse.claims.claims import CLAIMS
-from bench.analyse.claims.conditions import USUAL
 from bench.analyse.claims.judge import Verdicts, judge
 from bench.analyse.runs import run_folder
+from bench.analyse.runs.rows import USUAL
 from bench.show.text import claims as words
 from bench.show.write import write_views
+from bench.spec.format import p_words
 from tests import worlds
 from tests.synthetic import Story, config, write_run
 
@@ -40,7 +41,7 @@ def run_verb(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[in
 
 def shown(found: Verdicts) -> str:
     out = StringIO()
-    words.show(found, out)
+    words.print_verdicts(found, out)
     return out.getvalue()
 
 
@@ -133,7 +134,7 @@ def test_tables_alone_are_enough_and_may_lack_columns(tmp_path: Path) -> None:
         table.drop(columns=gone).to_csv(tmp_path / f"{name}.csv", index=False)
     found = judge([run_folder.read(tmp_path)])
     (confirmed,) = [v for v in found.of("cpu_3x") if v.confirmatory]
-    assert (confirmed.answer, confirmed.regime) == ("REFUTED", "unknown")
+    assert (confirmed.answer, confirmed.bottleneck) == ("REFUTED", "unknown")
     assert [v.answer for v in found.of("memory")] == ["NOT MEASURED"]
     assert shown(found)
 
@@ -208,18 +209,18 @@ def test_several_runs_are_told_apart_where_they_differ() -> None:
 def test_answers_that_more_questions_weaken_are_named_with_what_their_run_says_alone() -> None:
     card, cpu = (run_folder.read(REFERENCE.parent / name) for name in ("h100-16-cores", "xeon-2-cores"))
     together = judge([card, cpu])
-    alone = {v.site: v for v in judge([card]).of("cpu_3x")}
+    alone = {v.condition: v for v in judge([card]).of("cpu_3x")}
     weak = [v for v in together.of("cpu_3x") if v.confirmatory and v.answer == "UNDECIDED" and v.runs == (card.run_id,)]
     out = " ".join(shown(together).split())
-    assert [alone[v.site].answer for v in weak] == ["REFUTED"]
-    assert f"The family of questions is larger here ({together.tests} tests)" in out
+    assert [alone[v.condition].answer for v in weak] == ["REFUTED"]
+    assert f"there are more tests to correct for ({together.tests})" in out
     told = out[out.index("Weaker here: ") : out.index("fewer_flops:")]
     assert "cpu_3x (separable against standard, cpu, 1 thread, contiguous) is REFUTED by " + card.run_id + " alone" in told  # fmt: skip
     assert together.tests > max(judge([run]).tests for run in (card, cpu))
-    assert [line[: len("The family")] for line in words.of_several(together, {card.run_id: "A"})] == ["The family", "Weaker her"]  # fmt: skip
+    assert [line[: len("Judged tog")] for line in words.of_several(together, {card.run_id: "A"})] == ["Judged tog", "Weaker her"]  # fmt: skip
     assert "REFUTED by A alone" in words.of_several(together, {card.run_id: "A"})[1]
     assert words.of_several(judge([card])) == []
-    assert not re.search("larger here|Weaker here", shown(judge([card])))
+    assert not re.search("more tests|Weaker here", shown(judge([card])))
 
 
 def test_numbers_have_the_digits_that_their_interval_justifies() -> None:

@@ -128,7 +128,7 @@ def verdict(
         say(json.dumps(found.to_dict(), indent=2, allow_nan=False))
         return
     with readers_may_leave():
-        words.show(found)
+        words.print_verdicts(found)
 
 
 def compare(

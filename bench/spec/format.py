@@ -44,6 +44,13 @@ def in_bytes(size: int, unit: Literal["MiB", "GiB"]) -> str:
     return f"{digits(size / {'MiB': 1 << 20, 'GiB': 1 << 30}[unit], 3)} {unit}"
 
 
+def cost_in_seconds(value: float) -> str:
+    """2.1e-05 -> '21 us', with two digits or three; a cost below 10 ps is 'nothing'."""
+    if value < 1e-11:
+        return "nothing"
+    return in_seconds(value, 2 if value < 10 * unit_of(value, 2)[1] else 3)
+
+
 def listed(names: Sequence[str], last: str = "and") -> str:
     """`MACs`, `MACs and layers`, `MACs, activations and layers`; with another word before the `last`."""
     return f" {last} ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
@@ -138,6 +145,16 @@ def plus_minus(value: Interval) -> str:
         return f"{value.mean:.2f}"
     d = 2 if value.half_width >= 0.01 else 3
     return f"{value.mean:.{d}f} ±{value.half_width:.{d}f}"
+
+
+def p_words(p: float | None, level: float = 0.05) -> str:
+    """0.0004 -> '<0.001'; two digits, or near the level up to four, and '<0.050' or '>0.050' where those are not enough."""
+    if p is None or p < 0.001:
+        return "" if p is None else "<0.001"
+    short = f"{p:.2g}" if p < 0.995 else "1"
+    if not math.isclose(float(short), level) or math.isclose(p, level):
+        return short
+    return marked(p, (level,), apart((p,), (level,), 3))
 
 
 def percent(value: float) -> str:

@@ -1,21 +1,21 @@
-"""What a claim may answer, the thresholds it answers by, and how an interval becomes an answer with its p.
+"""What a claim may answer, the thresholds it answers by (3x, 7x, 0.7, 0.3), and the way from an interval to an answer.
 
-p-values are two-sided, so that one is at most ALPHA just where the interval at 95 % leaves the threshold out; half of
-that level is left for the other side, so an answer that may come about in two ways still errs in 5 % of cases at most.
+p-values are two-sided, so one is at most ALPHA just where the interval at 95 % leaves the threshold out; half of that level
+is left for the other side, so an answer that may come about in two ways still errs in 5 % of cases at most.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeVar
 
-from bench.analyse.claims.conditions import Cell, Site
+from bench.analyse.claims.cells import Cell, primary
+from bench.analyse.runs.condition import Condition
 from bench.analyse.stats.estimators import CONFIDENCE
 from bench.analyse.stats.multiple_testing import equivalent, p_value
 from bench.analyse.stats.row_verdict import EQUIVALENCE_MARGIN
-from bench.spec.format import apart, marked
 from bench.spec.interval import Interval
 
 Answer = Literal[
@@ -27,23 +27,24 @@ WOULD_BE = "WOULD BE "
 PREDICTED_ANSWERS: tuple[Answer, ...] = (
     "WOULD BE SUPPORTED", "WOULD BE REFUTED", "WOULD BE EQUIVALENT", "WOULD BE UNDECIDED",
 )  # fmt: skip
-"""By what a model says: never confirmatory, and in no count of the others."""
+"""Answers by a model: never confirmatory, and counted apart from the others."""
 DECIDED: tuple[Answer, ...] = ("SUPPORTED", "REFUTED", "EQUIVALENT")
 
 ALPHA = 1 - CONFIDENCE
-SPEEDUP = 3.0  # what the texts say a CPU gains, at the least
+T = TypeVar("T")
+SPEEDUP = 3.0  # the least gain on a CPU by the texts
 BELOW = 9.0  # multiplications of a 3 x 3 kernel
-PROMISED = 7.0  # least MAC ratio of a cell that was promised 8 to 9: 3 x 3 from 32 channels on
-STEEP = 0.7  # least elasticity that is about linear
-FLAT = 0.3  # most that is about flat
-DEEP = 8  # layers of a stack in which a layer's own cost would show
+PROMISED = 7.0  # least MAC ratio of a cell that should reach 8 to 9: 3 x 3 from 32 channels on
+STEEP = 0.7  # an elasticity of at least this is about linear
+FLAT = 0.3  # an elasticity of at most this is about flat
+DEEP = 8  # layers of a stack in which the cost of a layer would show
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
     """A number with its interval, on the scale that people read; None where there is none. `unit` in words.
 
-    `lines` are the thresholds that it is held against, on the same scale.
+    `lines`: the thresholds that it is compared with, on the same scale.
     """
 
     name: str
@@ -55,20 +56,20 @@ class Effect:
 
     @classmethod
     def ratio(cls, name: str, log: Interval, lines: tuple[float, ...]) -> Effect:
-        """Of an interval of a logarithm."""
+        """From an interval of a logarithm."""
         low, high = (math.exp(log.low), math.exp(log.high)) if math.isfinite(log.half_width) else (None, None)
         return cls(name, math.exp(log.mean), low, high, lines=lines)
 
     @classmethod
     def plain(cls, name: str, value: Interval, unit: str, lines: tuple[float, ...]) -> Effect:
-        """Of an interval as it is."""
+        """From an interval of the value itself."""
         known = math.isfinite(value.half_width)
         return cls(name, value.mean, value.low if known else None, value.high if known else None, unit, lines)
 
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """The rows behind a verdict: how many, what they range over, and in how many the claim surely holds and surely does not."""
+    """The cells behind a verdict: how many, their range, and in how many the claim surely holds and surely does not."""
 
     n: int
     low: float | None = None
@@ -80,32 +81,32 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A claim's answer at one site. `p_adjusted` is Holm's over the confirmatory answers of the call, None for the others."""
+    """A claim's answer at one condition. `p_adjusted` is Holm's over the confirmatory answers, None for the others."""
 
     claim: str
-    site: Site
+    condition: Condition
     runs: tuple[str, ...]
     about: str  # which rows, in a few words
     answer: Answer
     why: str
-    regime: str = "unknown"
+    bottleneck: str = "unknown"
     effect: Effect | None = None
     p: float | None = None
     p_adjusted: float | None = None
     confirmatory: bool = False
-    own: bool = True  # False: asked of the other kind of device, out of curiosity
-    foremost: bool = False  # a predicted answer that would confirm, had its rows been measured
+    on_claimed_device: bool = True  # False: the claim is about the other kind of device
+    would_confirm: bool = False  # a predicted answer that would be confirmatory if its rows were measured
     cells: Count = field(default_factory=lambda: Count(0))
     notes: tuple[str, ...] = ()
 
     @property
     def predicted(self) -> bool:
-        """Whether a model answers, on rows of which some or all were not measured."""
+        """Whether the answer is a model's, on rows of which some or all were not measured."""
         return self.answer in PREDICTED_ANSWERS
 
     @property
-    def p_told(self) -> float | None:
-        """p after the correction where there was one."""
+    def p_reported(self) -> float | None:
+        """p after the correction, or as it is where none was made."""
         return self.p if self.p_adjusted is None else self.p_adjusted
 
     def to_dict(self) -> dict[str, Any]:
@@ -115,8 +116,8 @@ class Verdict:
             "answer": self.answer,
             **({"predicted": True} if self.predicted else {}),
             "about": self.about,
-            "place": {**self.site.fields(), "label": self.site.label, "run_ids": list(self.runs)},
-            "regime": self.regime,
+            "place": {**self.condition.fields(), "label": self.condition.label, "run_ids": list(self.runs)},
+            "regime": self.bottleneck,
             "effect": {"name": effect.name, "value": effect.value, "low": effect.low, "high": effect.high, "unit": effect.unit} if effect else None,
             "p": self.p,
             "p_adjusted": self.p_adjusted,
@@ -129,10 +130,20 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """An answer and its p; of UNDECIDED the p that came nearest to an answer."""
+    """An answer and its p; of UNDECIDED the smallest p of the other answers."""
 
     answer: Answer
     p: float | None
+
+
+NO_RULING = Ruling("UNDECIDED", None)
+"""Where no interval is known."""
+
+
+def at_each(groups: Mapping[Condition, T], judge: Callable[[Condition, T], Verdict]) -> list[Verdict]:
+    """A verdict for each condition; those at primary conditions confirm."""
+    chosen = primary(groups)
+    return [replace(judge(condition, group), confirmatory=condition in chosen) for condition, group in groups.items()]
 
 
 def above(interval: Interval, threshold: float) -> float:
@@ -146,22 +157,12 @@ def below(interval: Interval, threshold: float) -> float:
 
 
 def sure_of(p: float) -> bool:
-    """Whether a test says so; the last digits of a p do not count."""
+    """Whether p is at most ALPHA, up to rounding."""
     return p <= ALPHA + 1e-12
 
 
-def p_words(p: float) -> str:
-    """0.0004 -> '<0.001'; two digits, or by ALPHA up to four, and '<0.050' or '>0.050' where those are not enough."""
-    if p < 0.001:
-        return "<0.001"
-    short = f"{p:.2g}" if p < 0.995 else "1"
-    if not math.isclose(float(short), ALPHA) or math.isclose(p, ALPHA):
-        return short
-    return marked(p, (ALPHA,), apart((p,), (ALPHA,), 3))
-
-
 def ruled(support: float, refute: float, same: float = 1.0) -> Ruling:
-    """The answer whose p is at most ALPHA; EQUIVALENT, which says most, before the others."""
+    """The answer whose p is at most ALPHA; EQUIVALENT, the strongest, before the others."""
     for answer, p in (("EQUIVALENT", same), ("SUPPORTED", support), ("REFUTED", refute)):
         if sure_of(p):
             return Ruling(answer, p)  # type: ignore[arg-type]
@@ -169,13 +170,13 @@ def ruled(support: float, refute: float, same: float = 1.0) -> Ruling:
 
 
 def margin_of(cells: Sequence[Cell]) -> float:
-    """What does not matter, in ln: 3 %, or the widest noise band of these rows' devices."""
+    """The margin of a claim, in ln: EQUIVALENCE_MARGIN, or the widest noise band of these cells if that is wider."""
     bands = [c.row["noise_band"] for c in cells if c.row["noise_band"] is not None]
     return float(max([EQUIVALENCE_MARGIN, *bands]))
 
 
 def within(margin: float) -> tuple[float, float]:
-    """The ratios that bound what does not matter, of a margin in ln."""
+    """The two ratios at the ends of a margin in ln."""
     return math.exp(-margin), math.exp(margin)
 
 

@@ -1,4 +1,4 @@
-"""The claims of the texts as objects: what is said, of which rows it speaks, by which rule it is answered, what else would explain it."""
+"""The nine claims of the texts: statement, cells, rule in words, alternative explanations, and the function that judges it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bench.analyse.claims import rules_layers_or_macs, rules_memory, rules_speed
+from bench.analyse.claims import rules_layers_or_macs, rules_memory, rules_ratios, rules_speed
 from bench.analyse.claims.answers import BELOW, DEEP, FLAT, PROMISED, SPEEDUP, STEEP, Verdict
-from bench.analyse.claims.conditions import Rows
+from bench.analyse.claims.cells import Rows
 from bench.analyse.stats.row_verdict import EQUIVALENCE_MARGIN
 
 DeviceKind = Literal["cpu", "gpu", "both", "any"]
@@ -16,10 +16,10 @@ DeviceKind = Literal["cpu", "gpu", "both", "any"]
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One statement that runs can bear out or not.
+    """One statement that runs can support or refute.
 
-    `margin` is in ln, None where the claim has none; `device_kind` whom it speaks of; `to_measure` the way to rows that
-    speak of it; `judge` gives its verdicts, each at one site, their p not adjusted yet.
+    `margin` is in ln, None where the claim has none; `device_kind`: what it is about; `to_measure`: how to measure rows for
+    it; `judge` gives its verdicts, one for each condition, with p not yet adjusted.
     """
 
     id: str
@@ -136,7 +136,7 @@ CLAIMS: tuple[Claim, ...] = (
         device_kind="both",
         margin=EQUIVALENCE_MARGIN,
         to_measure="no block and shape measured on a CPU and an accelerator: make bench DEVICE=cpu,cuda:0, or give both runs",
-        judge=rules_speed.device_by_block,
+        judge=rules_ratios.device_by_block,
     ),
     Claim(
         id="parallelism",
@@ -147,7 +147,7 @@ CLAIMS: tuple[Claim, ...] = (
         device_kind="cpu",
         margin=EQUIVALENCE_MARGIN,
         to_measure='no pair at two numbers of CPU threads: make bench SET="threads=1,all"',
-        judge=rules_speed.parallelism,
+        judge=rules_ratios.parallelism,
     ),
     Claim(
         id="memory",

@@ -1,9 +1,9 @@
-"""What others published on separable against standard convolutions, and on what time follows: published.csv, row by row.
+"""Published results on separable against standard convolutions: the rows of published.csv, and the tables of docs/EVIDENCE.md.
 
-A row is one comparison or one statement, in our words, with its source and how its figure comes about. A speedup is the
-time of the standard network or block / the time of the separable one, so above 1 the separable one was faster. Most
-rows compare networks of unlike make (MobileNetV1 against ResNet-18), few a block with its own twin. Nothing here was
-measured by us, and no verdict on a machine rests on it.
+A row is one comparison or one statement, in our words, with its source and the origin of its figure. A speedup is the time
+of the standard network or block / the time of the separable one, so above 1 the separable one was faster. Most rows compare
+different networks (MobileNetV1 against ResNet-18), few a block with its twin. None of it was measured by us, and no verdict
+uses it.
 
 `python -m bench.analyse.claims.published` prints the tables of docs/EVIDENCE.md.
 """
@@ -20,18 +20,17 @@ from bench.analyse.claims import claims
 from bench.spec.format import digits
 
 CLAIMS = {claim.id: claim.statement for claim in claims.CLAIMS}
-"""The claims that rows speak of, for or against, by id."""
-REGIMES = ("overhead-bound", "bandwidth-bound", "compute-bound", "mixed")
+"""Statements by the claim's id."""
 HEAD = ("what", "where", "MACs", "speedup", "reading", "from")
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A row. A word is empty and a number None where the source does not say or there is none to say.
+    """A row. A word is empty and a number None where the source does not give it.
 
-    `mac_ratio`: MACs of the standard side / of the separable one; `speedup`: time of the standard side / of the
-    separable one, both as ratios; `batch`: a number or a range of them; `regime`: as bench drivers names it for the
-    source's own table; `how`: read off the source, or the arithmetic with the source's figures.
+    `mac_ratio`: MACs of the standard side / of the separable one; `speedup`: time of the standard side / of the separable
+    one, both as ratios; `batch`: a number or a range; `regime`: by bench drivers from the source's table; `how`: read off
+    the source, or the arithmetic with the source's figures.
     """
 
     id: str
@@ -62,14 +61,14 @@ def published() -> tuple[Published, ...]:
 
 
 def about(claim: str) -> tuple[Published, ...]:
-    """The rows that speak of one claim. KeyError for a word that is no claim."""
+    """The rows about one claim. KeyError for an id that is no claim's."""
     if claim not in CLAIMS:
         raise KeyError(claim)
     return tuple(row for row in published() if row.claim == claim)
 
 
 def markdown() -> str:
-    """The tables of docs/EVIDENCE.md: a heading, what is claimed, and the rows of each claim."""
+    """The tables of docs/EVIDENCE.md: for each claim a heading, its statement and its rows."""
     return "\n".join(line for claim in CLAIMS for line in _section(claim))
 
 

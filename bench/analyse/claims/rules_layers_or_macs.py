@@ -1,8 +1,8 @@
-"""What leads time, layers or compute: the rules on the designed sweeps.
+"""The rules of gpu_led_by_layers and cpu_led_by_compute: does time follow layers or MACs, by the designed sweeps?
 
-A sweep that grows layers at fixed MACs gives an elasticity of time on layers, E_L; one that grows MACs at fixed layers,
-E_M. About 1 is in step, about 0 is flat. Each answer joins several tests, all of which must hold, so its p is their
-largest (an intersection-union test, Berger 1982, Technometrics 24:295), which needs no correction.
+A sweep of layers at fixed MACs gives an elasticity of time on layers, E_L; a sweep of MACs at fixed layers gives E_M. About
+1 is proportional, about 0 is flat. Each answer needs several tests to hold together, so its p is their largest (an
+intersection-union test, Berger 1982, Technometrics 24:295), which needs no correction.
 """
 
 from __future__ import annotations
@@ -11,23 +11,38 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bench.analyse.claims.answers import DEEP, FLAT, STEEP, Count, Effect, Ruling, Verdict, above, below, ruled, sure_of
-from bench.analyse.claims.bottleneck import regime_of, seconds
-from bench.analyse.claims.conditions import Rows, Site, primary
+from bench.analyse.claims.answers import (
+    DEEP,
+    FLAT,
+    NO_RULING,
+    STEEP,
+    Count,
+    Effect,
+    Ruling,
+    Verdict,
+    above,
+    below,
+    ruled,
+    sure_of,
+)
+from bench.analyse.claims.bottleneck import bottleneck_of
+from bench.analyse.claims.cells import Rows, primary
+from bench.analyse.runs.condition import Condition
 from bench.analyse.stats import estimators
 from bench.analyse.stats.estimators import mean_of
 from bench.analyse.sweeps.designed import Sweep
-from bench.spec.format import capital, digits
+from bench.spec.format import capital, cost_in_seconds, digits, plural, plus_minus
 from bench.spec.interval import Interval
 
 LAYERS, COMPUTE = "gpu_led_by_layers", "cpu_led_by_compute"
 DIFFERENCE = "difference of elasticities"
+COUNTS = {"layers": "layers", "macs": "MACs"}
 SWAPPED = "asked of the other kind of device too, which the texts say the opposite of"
 
 
 @dataclass(frozen=True, slots=True)
 class Slopes:
-    """A site's elasticities. `macs` are of the deepest stack alone, `all_macs` of every depth."""
+    """A condition's elasticities. `macs` are of the deepest stacks alone, `all_macs` of every depth."""
 
     layers: tuple[Interval, ...]
     macs: tuple[Interval, ...]
@@ -36,7 +51,7 @@ class Slopes:
 
     @classmethod
     def of(cls, sweeps: Sequence[Sweep]) -> Slopes:
-        """By block and kernel the deepest stacks that were swept; where some are DEEP, those alone."""
+        """`macs`: the deepest stacks of each block and kernel; if some of them are DEEP, only those."""
         grown = [s for s in sweeps if s.grows == "macs"]
         deepest: dict[tuple[str, int | None], int] = {}
         for s in grown:
@@ -50,58 +65,56 @@ class Slopes:
 
 
 def stack(sweep: Sweep) -> int:
-    """How many layers a sweep of growing MACs holds."""
+    """How many layers a sweep of MACs holds fixed."""
     return sweep.points[0].layers
 
 
 def workload(sweep: Sweep) -> tuple[Any, ...]:
-    """What a sweep computes, whatever its experiment, mode and batch."""
+    """What a sweep computes, apart from its experiment and condition."""
     return (sweep.block, sweep.kernel, *((p.c_in, p.depth, p.height, p.layers) for p in sweep.points))
 
 
 def led_by_layers(rows: Rows) -> list[Verdict]:
-    """On accelerators, and out of curiosity on CPUs."""
-    return _asked_of(rows, LAYERS, "gpu")
+    """On accelerators, which the claim is about, and on CPUs."""
+    return _on_all(rows, LAYERS, "gpu")
 
 
 def led_by_compute(rows: Rows) -> list[Verdict]:
-    """On CPUs, and out of curiosity on accelerators."""
-    return _asked_of(rows, COMPUTE, "cpu")
+    """On CPUs, which the claim is about, and on accelerators."""
+    return _on_all(rows, COMPUTE, "cpu")
 
 
-def _asked_of(rows: Rows, claim: str, kind: str) -> list[Verdict]:
-    own = [site for site in rows.sweeps if site.kind == kind]
-    confirmed = primary(own)
-    found = []
-    for site, sweeps in rows.sweeps.items():
-        v = _at_site(claim, rows, site, sweeps)
-        swapped = site.kind != kind
-        extra = (SWAPPED,) if swapped else ()
-        found.append(replace(v, confirmatory=site in confirmed, own=not swapped, notes=v.notes + extra))
-    return found
+def _on_all(rows: Rows, claim: str, kind: str) -> list[Verdict]:
+    chosen = primary(c for c in rows.sweeps if c.kind == kind)
+    verdicts = []
+    for condition, sweeps in rows.sweeps.items():
+        v = replace(_at_condition(claim, rows, condition, sweeps), confirmatory=condition in chosen)
+        other = replace(v, on_claimed_device=False, notes=(*v.notes, SWAPPED))
+        verdicts.append(v if condition.kind == kind else other)
+    return verdicts
 
 
-def _at_site(claim: str, rows: Rows, site: Site, sweeps: Sequence[Sweep]) -> Verdict:
+def _at_condition(claim: str, rows: Rows, condition: Condition, sweeps: Sequence[Sweep]) -> Verdict:
     slopes = Slopes.of(sweeps)
-    shrinks, words = _shrinking(rows.sweeps, site, sweeps)
+    shrinks, words = _shrinking(rows.sweeps, condition, sweeps)
     ruling = _layers(slopes, shrinks) if claim == LAYERS else _compute(slopes)
     lacking = _lacking(slopes, shrinks if claim == LAYERS else 0.0) if ruling.answer == "UNDECIDED" else []
     macs = slopes.macs if claim == LAYERS else slopes.all_macs
-    means = [f"on {what} at fixed {held} {_told(own)}" for what, held, own in (("layers", "MACs", slopes.layers), ("MACs", "layers", macs)) if own]  # fmt: skip
+    means = [f"on {what} at fixed {held} {_mean(slope)}" for what, held, slope in (("layers", "MACs", slopes.layers), ("MACs", "layers", macs)) if slope]  # fmt: skip
     cost = [s.line()[0] for s in sweeps if s.grows == "layers"]
-    each = f"a layer costs {seconds(sum(cost) / len(cost))} of its own; " if cost else ""
+    each = f"a layer costs {cost_in_seconds(sum(cost) / len(cost))} of its own; " if cost else ""
     shrunk = [words] if words and claim == LAYERS else []
-    where, effect = regime_of(rows, site), _effect(slopes.layers, macs)
+    limit, effect = bottleneck_of(rows, condition), _effect(slopes.layers, macs)
     return Verdict(
-        claim=claim, site=site, runs=tuple(sorted({s.place.run_id for s in sweeps})), about="designed sweeps",
-        answer=ruling.answer, why=f"{each}elasticity of time {', '.join([*means, *shrunk])}", regime=where.word,
+        claim=claim, condition=condition, runs=tuple(sorted({s.run_id for s in sweeps})), about="designed sweeps",
+        answer=ruling.answer, why=f"{each}elasticity of time {', '.join([*means, *shrunk])}", bottleneck=limit.word,
         effect=effect, p=ruling.p, cells=_count(sweeps),
-        notes=(*map(capital, lacking), *_by_block(sweeps), *_decided(claim, ruling.answer, slopes, effect), _conditions(claim, slopes, shrinks), *_notes(claim, slopes, sweeps), where.note),
+        notes=(*map(capital, lacking), *_by_block(sweeps), *_refuted_since(claim, ruling.answer, slopes, effect), _tests(claim, slopes, shrinks), *_notes(claim, slopes, sweeps), limit.note),
     )  # fmt: skip
 
 
 def _layers(slopes: Slopes, shrinks: float | None) -> Ruling:
-    """Layers lead: all E_L steep, all E_M of the deepest stacks flat, and the effect shrinks where calls weigh less."""
+    """Time follows layers: all E_L steep, all E_M of the deepest stacks flat, and E_L smaller where calls cost less."""
     support = 1.0
     if slopes.layers and slopes.macs and shrinks is not None:
         support = max(_all_above(slopes.layers, STEEP), _all_below(slopes.macs, FLAT), shrinks)
@@ -110,7 +123,7 @@ def _layers(slopes: Slopes, shrinks: float | None) -> Ruling:
 
 
 def _compute(slopes: Slopes) -> Ruling:
-    """Compute leads: all E_M steep, all E_L flat."""
+    """Time follows compute: all E_M steep, all E_L flat."""
     support = 1.0
     if slopes.layers and slopes.all_macs:
         support = max(_all_above(slopes.all_macs, STEEP), _all_below(slopes.layers, FLAT))
@@ -120,7 +133,7 @@ def _compute(slopes: Slopes) -> Ruling:
 
 def _ruled(slopes: Slopes, support: float, refute: float) -> Ruling:
     known = any(i.n > 1 for i in (*slopes.layers, *slopes.all_macs))
-    return ruled(support, refute) if known else Ruling("UNDECIDED", None)
+    return ruled(support, refute) if known else NO_RULING
 
 
 def _all_above(slopes: Sequence[Interval], threshold: float) -> float:
@@ -131,103 +144,103 @@ def _all_below(slopes: Sequence[Interval], threshold: float) -> float:
     return max((below(e, threshold) for e in slopes), default=1.0)
 
 
-def _shrinking(found: Mapping[Site, Sequence[Sweep]], site: Site, sweeps: Sequence[Sweep]) -> tuple[float | None, str]:
+def _shrinking(every: Mapping[Condition, Sequence[Sweep]], condition: Condition, sweeps: Sequence[Sweep]) -> tuple[float | None, str]:  # fmt: skip
     """p of E_L being smaller as a graph or at the largest batch than here, over the sweeps that both have, and its words.
 
-    None where neither was measured. The smaller p of the two counts: above() and below() leave it half of the level each.
+    None where neither was measured. The smaller of the two p counts: above() and below() leave it half of the level each.
     """
-    others = {"as a graph": replace(site, mode="graph"), "at batch {}": _largest(found, site)}
+    others = {"as a graph": replace(condition, mode="graph"), "at batch {}": _largest(every, condition)}
     ps, words = [], []
     for name, other in others.items():
-        if other is None or other == site or other not in found:
+        if other is None or other == condition or other not in every:
             continue
-        here, there = ({workload(s): s.elasticity() for s in group if s.grows == "layers"} for group in (sweeps, found[other]))  # fmt: skip
+        here, there = ({workload(s): s.elasticity() for s in group if s.grows == "layers"} for group in (sweeps, every[other]))  # fmt: skip
         both = sorted(here.keys() & there.keys(), key=str)
         if both:
             now, then = mean_of([here[k] for k in both]), mean_of([there[k] for k in both])
             ps.append(above(estimators.difference(then, now), 0))
-            words.append(f"{name.format(other.batch)} {_plus_minus(then)}")
+            words.append(f"{name.format(other.batch)} {plus_minus(then)}")
     return (min(ps) if ps else None), ", ".join(words)
 
 
-def _largest(found: Mapping[Site, Sequence[Sweep]], site: Site) -> Site | None:
-    """The same site at the largest batch that has a sweep of growing layers."""
-    batches = [s.batch or 0 for s, own in found.items() if replace(s, batch=site.batch) == site and any(w.grows == "layers" for w in own)]  # fmt: skip
-    return replace(site, batch=max(batches)) if batches and max(batches) > (site.batch or 0) else None
+def _largest(every: Mapping[Condition, Sequence[Sweep]], condition: Condition) -> Condition | None:
+    """The same condition at the largest batch with a sweep of layers; None where that is no larger."""
+    batches = [c.batch or 0 for c, sweeps in every.items() if replace(c, batch=condition.batch) == condition and any(s.grows == "layers" for s in sweeps)]  # fmt: skip
+    return replace(condition, batch=max(batches)) if batches and max(batches) > (condition.batch or 0) else None
 
 
 def _by_block(sweeps: Sequence[Sweep]) -> list[str]:
-    """Each block's own elasticities, where there are several: they may follow different things."""
+    """The elasticities of each block, if there are several: they may follow different things."""
     blocks = list(dict.fromkeys(s.block for s in sweeps))
     if len(blocks) < 2:
         return []
-    said = []
+    words = []
     for block in blocks:
-        means = [(what, [s.elasticity() for s in sweeps if s.block == block and s.grows == grows]) for what, grows in (("layers", "layers"), ("MACs", "macs"))]  # fmt: skip
-        said.append(f"{block} {' and '.join(f'{_plus_minus(mean_of(own))} on {what}' for what, own in means if own)}")
-    return [f"By block: {'; '.join(said)}"]
+        means = [(what, [s.elasticity() for s in sweeps if s.block == block and s.grows == grows]) for grows, what in COUNTS.items()]  # fmt: skip
+        words.append(
+            f"{block} {' and '.join(f'{plus_minus(mean_of(slopes))} on {what}' for what, slopes in means if slopes)}"
+        )
+    return [f"By block: {'; '.join(words)}"]
 
 
 def refutes_alone(claim: str, effect: Effect | None) -> bool:
-    """Whether a refuted claim's effect says so too: a difference of elasticities surely on the other side.
+    """Whether the effect of a refuted claim would refute it by itself: a difference of elasticities surely on the other side.
 
-    What is tested is each elasticity against its threshold, so it need not.
+    It need not, as each elasticity is tested against its threshold.
     """
     if effect is None or effect.unit != DIFFERENCE or effect.low is None or effect.high is None:
         return True
     return effect.low > 0 if claim == LAYERS else effect.high < 0
 
 
-def _decided(claim: str, answer: str, slopes: Slopes, effect: Effect | None) -> list[str]:
-    """Which condition fails where the claim is refuted."""
+def _refuted_since(claim: str, answer: str, slopes: Slopes, effect: Effect | None) -> list[str]:
+    """Which test fails where the claim is refuted."""
     if answer != "REFUTED":
         return []
+    steep, flat, word, other = slopes.layers, slopes.macs, "layers", "MACs"
+    if claim == COMPUTE:
+        steep, flat, word, other = slopes.all_macs, slopes.layers, "MACs", "layers"
+    since = [f"no elasticity on {word} reaches {STEEP:g}"] if sure_of(_all_below(steep, STEEP)) else []
+    since += [f"every elasticity on {other} exceeds {FLAT:g}"] if sure_of(_all_above(flat, FLAT)) else []
+    beside = "; the difference of elasticities was not tested, and alone would refute nothing"
+    return [f"Refuted since {' and '.join(since)}{'' if refutes_alone(claim, effect) else beside}"] if since else []
+
+
+def _tests(claim: str, slopes: Slopes, shrinks: float | None) -> str:
+    """In how many sweeps each test surely holds."""
+    on_layers, on_macs = (above, below) if claim == LAYERS else (below, above)
     macs = slopes.macs if claim == LAYERS else slopes.all_macs
-    steep, flat, word, other = (
-        (slopes.layers, macs, "layers", "MACs") if claim == LAYERS else (macs, slopes.layers, "MACs", "layers")
-    )
-    said = [f"no elasticity on {word} reaches {STEEP:g}"] if sure_of(_all_below(steep, STEEP)) else []
-    said += [f"every elasticity on {other} exceeds {FLAT:g}"] if sure_of(_all_above(flat, FLAT)) else []
-    beside = (
-        ""
-        if refutes_alone(claim, effect)
-        else "; the difference of elasticities was not tested, and alone would refute nothing"
-    )
-    return [f"Refuted since {' and '.join(said)}{beside}"] if said else []
-
-
-def _conditions(claim: str, slopes: Slopes, shrinks: float | None) -> str:
-    """In how many sweeps each condition surely holds."""
-    layers, macs = (above, below) if claim == LAYERS else (below, above)
-    own = slopes.macs if claim == LAYERS else slopes.all_macs
-    said = []
-    for test, what, found in ((layers, "layers", slopes.layers), (macs, "MACs", own)):
+    words = []
+    for test, what, elasticities in ((on_layers, "layers", slopes.layers), (on_macs, "MACs", macs)):
         line, word = (STEEP, "more") if test is above else (FLAT, "less")
-        if found:
-            sure = sum(sure_of(test(e, line)) for e in found)
-            said.append(f"{line:g} or {word} on {what} surely in {sure} of {len(found)}")
+        if elasticities:
+            sure = sum(sure_of(test(e, line)) for e in elasticities)
+            words.append(f"{line:g} or {word} on {what} surely in {sure} of {len(elasticities)}")
     if claim == LAYERS and shrinks is not None:
-        said.append("shrinking surely" if sure_of(shrinks) else "shrinking not surely")
-    return "Elasticity " + ", ".join(said)
+        words.append("shrinking surely" if sure_of(shrinks) else "shrinking not surely")
+    return "Elasticity " + ", ".join(words)
 
 
 def _lacking(slopes: Slopes, shrinks: float | None) -> list[str]:
-    said = [] if slopes.layers else ["no sweep grows layers at fixed MACs here"]
-    said += [] if slopes.all_macs else ["no sweep grows MACs at fixed layers here"]
-    return [*said, "whether the effect shrinks as a graph or with batch was not measured"] if shrinks is None else said
+    lines = [] if slopes.layers else ["no sweep grows layers at fixed MACs here"]
+    lines += [] if slopes.all_macs else ["no sweep grows MACs at fixed layers here"]
+    return (
+        [*lines, "whether the effect shrinks as a graph or with batch was not measured"] if shrinks is None else lines
+    )
 
 
 def _notes(claim: str, slopes: Slopes, sweeps: Sequence[Sweep]) -> list[str]:
-    said = []
+    lines = []
     if claim == LAYERS and slopes.macs and slopes.depth < DEEP:
-        said.append(f"MACs grow in a stack of {slopes.depth} layer{'s' if slopes.depth > 1 else ''} only, not of {DEEP}")  # fmt: skip
+        lines.append(f"MACs grow in a stack of {plural(slopes.depth, 'layer')} only, not of {DEEP}")
     for grows, held in (("layers", "MACs"), ("macs", "layers")):
         factors = [_growth(s) for s in sweeps if s.grows == grows]
         if factors and max(factors) > 1.05:
-            what = "layers" if grows == "layers" else "MACs"
-            said.append(f"Activations grow up to {digits(max(factors), 2)} fold as {what} grow at fixed {held}")
+            lines.append(
+                f"Activations grow up to {digits(max(factors), 2)} fold as {COUNTS[grows]} grow at fixed {held}"
+            )
     noisy = sum(p.noisy for s in sweeps for p in s.points)
-    return [*said, f"{noisy} points of the sweeps are noisy"] if noisy else said
+    return [*lines, f"{noisy} points of the sweeps are noisy"] if noisy else lines
 
 
 def _growth(sweep: Sweep) -> float:
@@ -250,12 +263,5 @@ def _count(sweeps: Sequence[Sweep]) -> Count:
     return Count(sum(len(s.points) for s in sweeps), words=f"{grown} sweeps of layers, {len(sweeps) - grown} of MACs")
 
 
-def _told(slopes: Sequence[Interval]) -> str:
-    return _plus_minus(slopes[0]) if len(slopes) == 1 else f"{_plus_minus(mean_of(slopes))} (mean of {len(slopes)})"
-
-
-def _plus_minus(value: Interval) -> str:
-    if value.half_width > 1e6:
-        return f"{value.mean:.2f}"
-    d = 2 if value.half_width >= 0.01 else 3
-    return f"{value.mean:.{d}f} ±{value.half_width:.{d}f}"
+def _mean(slopes: Sequence[Interval]) -> str:
+    return plus_minus(slopes[0]) if len(slopes) == 1 else f"{plus_minus(mean_of(slopes))} (mean of {len(slopes)})"

@@ -13,7 +13,7 @@ from typing import Any
 
 from bench.analyse.drivers import csv_cells, timm_tables
 from bench.analyse.runs import run_folder
-from bench.analyse.runs.rows import records_of
+from bench.analyse.runs.rows import USUAL, records_of
 from bench.analyse.runs.run_folder import Run
 from bench.spec.columns import MEASURED
 from bench.spec.errors import UserError
@@ -126,7 +126,6 @@ def _from_theirs(row: Mapping[str, Any], at: str) -> Observation | None:
 
 
 _OUR_NAMES = {"conv_layers": "layers"}
-_USUAL = {"allocator": "retain", "waiting": "default", "cudnn_benchmark": "on"}
 
 
 def _from_ours(row: Mapping[str, Any], at: str) -> Observation | None:
@@ -139,7 +138,8 @@ def _from_ours(row: Mapping[str, Any], at: str) -> Observation | None:
         words = [name or device, f"{threads} thread{'s' if threads != '1' else ''}" if threads else ""]
     else:
         words = [f"{name} ({device})" if name else device]
-    unusual = [f"{k} {row[k]}" for k, usual in _USUAL.items() if row.get(k) not in (None, "", usual)]
+    environment = ("allocator", "waiting", "cudnn_benchmark")
+    unusual = [f"{k} {row[k]}" for k in environment if row.get(k) not in (None, "", USUAL[k])]
     labels = {
         "source": str(row.get("run_id") or ""),
         "device": ", ".join(filter(None, words)),

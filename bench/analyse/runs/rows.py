@@ -13,7 +13,18 @@ Record = Mapping[str, Any]
 SERIES = ("device", "threads", "layout", "dtype", "mode", "pass", "allocator", "waiting")
 """How a block is run, apart from its shape: a series of a plot, a column of the table, a line of the summary."""
 
-_USUAL = {"dtype": "fp32", "mode": "eager", "pass": "inference", "allocator": "retain", "waiting": "default"}
+USUAL: Mapping[str, Any] = {
+    "dtype": "fp32",
+    "layout": "contiguous",
+    "mode": "eager",
+    "pass": "inference",
+    "allocator": "retain",
+    "waiting": "default",
+    "cudnn_benchmark": "on",
+}
+"""How a block is run by default; what an older table leaves empty counts as this."""
+
+_LEFT_OUT_IF_USUAL = ("dtype", "mode", "pass", "allocator", "waiting")  # of a label
 
 
 def records_of(frame: pd.DataFrame) -> list[Record]:
@@ -33,7 +44,7 @@ def place_label(row: Record, but: Sequence[str] = ()) -> str:
     if "threads" not in but and is_cpu(row["device"]):
         words.append(f"{row['threads']} thread{'s' if row['threads'] != 1 else ''}")
     words += [] if "layout" in but else [str(row["layout"])]
-    for name, usual in _USUAL.items():
-        if name not in but and row[name] != usual:
+    for name in _LEFT_OUT_IF_USUAL:
+        if name not in but and row[name] != USUAL[name]:
             words.append(f"{name} {row[name]}" if name in ("allocator", "waiting") else str(row[name]))
     return ", ".join(words)

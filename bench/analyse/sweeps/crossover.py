@@ -1,15 +1,15 @@
-"""At how many channels a block of more layers and fewer MACs starts to win: predicted from what a layer costs, and found.
+"""From how many channels on separable is faster: predicted from the costs of a layer and a MAC, and measured.
 
-The model of one place: time = a x layers + b x MACs, with b of each block's own and a shared. A layer is a convolution
-with the batch norm and ReLU that follow it, in the depth sweep as in the channel sweep, so a's unit is the same in both.
-a is what the line through the *standard* block's depth sweep gives for each layer; b is what that line, and the one of
-the separable block in the same experiment, leave at no layers, over the MACs that were held. With c channels in and out,
+The model of one condition: time = a x layers + b x MACs, with a b for each block and a shared a. A layer is a convolution
+with the batch norm and ReLU that follow it, in the depth sweep as in the channel sweep, so a has the same unit in both.
+a is the slope of the line through the *standard* block's depth sweep; b is the constant of that line, and of the line of
+the separable block in the same experiment, over the MACs that were held. With c channels in and out,
 P output pixels of the whole batch and kernel k, standard has 1 layer and c^2 k^2 P MACs, and separable 2 layers and
 c (k^2 + c) P, so that equal times mean (b_standard k^2 - b_separable) P c^2 - b_separable k^2 P c - a = 0.
 
-What the prediction leaves out: b is taken at the depth sweep's kernel, channels and maps and holds for all others here,
-and what a layer's activations cost is in b or, where they grow with depth, in a. So sweeps that hold activations are
-preferred. The interval carries how well the times are known and not whether the model is right: the comparison shows that.
+Limits: b is of the depth sweep's kernel, channels and maps and is used for all others, and the cost of a layer's
+activations is part of b or, where they grow with depth, of a. So sweeps that hold activations are preferred. The interval
+shows how well the times are known, not whether the model is right: the comparison with the measured crossing shows that.
 """
 
 from __future__ import annotations
@@ -17,30 +17,31 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
+from bench.analyse.runs.condition import Condition
 from bench.analyse.runs.rows import Record
 from bench.analyse.stats.arrays import Floats
-from bench.analyse.sweeps.designed import Place, Sweep
-from bench.analyse.sweeps.layer_cost import Estimate, implied
+from bench.analyse.sweeps.designed import Sweep
+from bench.analyse.sweeps.layer_cost import Estimate, unit_cost
 from bench.spec.columns import MEASURED
 from bench.spec.format import digits
 
 BASELINE, BLOCK = "standard", "separable"
-FEWEST_CHANNELS = 3  # of a row, or it crosses anywhere
-Kind = Literal["found", "below", "above", "stops", "several"]
+FEWEST_CHANNELS = 3  # of a row; with fewer a crossing means nothing
+Kind = Literal["crosses", "below", "above", "stops", "several"]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Crossing:
     """Where measured speedups along one row of channels cross 1, by straight lines through ln speedup over ln channels.
 
-    `found`: separable wins from `channels` on; between `before` and `after`, which were measured. `low` and `high` are
-    where the ends of the intervals cross; None where they don't within the row. `below` and `above`: it wins in all of
-    the row, or nowhere. `stops`: it wins up to `channels`. `several`: it crosses at each of `crossings`.
+    crosses: separable is faster from `channels` on, which lies between the measured `before` and `after`. `low` and `high`:
+    where the ends of the intervals cross; None where they don't within the row. below, above: it is faster in all of the
+    row, or nowhere. stops: it is faster up to `channels`. several: it crosses at each of `crossings`.
     """
 
     kind: Kind
@@ -60,37 +61,37 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Crossover:
-    """One row of channels at one place, size and kernel: the prediction and what was found.
+    """One row of channels at one condition, size and kernel: the predicted and the measured crossing.
 
-    `predicted` is inf where the model says that separable never wins. layer_s and the two mac_s are what it is made of.
+    `predicted` is inf where separable is never faster by the model. It follows from `layer_s` and the two `mac_s`.
     """
 
-    place: Place
+    condition: Condition
     experiment: str
-    source: str  # the experiment that the costs are from
+    source: str  # the experiment with the depth sweeps
     kernel: int
     height: int
     width: int
     layer_s: Estimate
     mac_s: tuple[Estimate, Estimate]  # of the standard and of the separable block
     predicted: Estimate
-    found: Found
+    measured: Crossing
 
     @property
     def agrees(self) -> bool | None:
-        """Whether the predicted and the found range overlap; None where either has no interval."""
-        low, high = self.range_found
-        if self.predicted.low is None or self.predicted.high is None or self.found.kind in ("several", "stops"):
+        """Whether the predicted and the measured range overlap; None where either has no interval."""
+        low, high = self.measured_range
+        if self.predicted.low is None or self.predicted.high is None or self.measured.kind in ("several", "stops"):
             return None
         return self.predicted.low <= high and low <= self.predicted.high
 
     @property
     def off(self) -> float | None:
-        """The factor, 1 or more, between prediction and what was found; None where that is several or stops.
+        """The factor, 1 or more, between the predicted and the measured crossing; None for kinds several and stops.
 
-        Beyond the row, where nothing was found, any prediction is as good as another.
+        1 where both lie beyond the same end of the row.
         """
-        p, f = self.predicted.value, self.found
+        p, f = self.predicted.value, self.measured
         if f.kind in ("several", "stops"):
             return None
         if f.channels is not None:
@@ -98,9 +99,9 @@ class Crossover:
         return max(1.0, p / f.least if f.kind == "below" else f.most / p)
 
     @property
-    def range_found(self) -> tuple[float, float]:
-        """Where the crossing may be by what was measured, 0 and inf standing for beyond the row."""
-        f = self.found
+    def measured_range(self) -> tuple[float, float]:
+        """The range of the measured crossing; 0 and inf stand for beyond the row."""
+        f = self.measured
         if f.kind == "below":
             return 0.0, float(f.least) if f.high is None else f.high
         if f.kind == "above":
@@ -109,23 +110,23 @@ class Crossover:
 
 
 def crossovers(sweeps: Iterable[Sweep], pairs: Iterable[Record]) -> tuple[Crossover, ...]:
-    """A prediction and what was found, for each row of channels whose place has depth sweeps of both blocks."""
+    """The predicted and the measured crossing of each row of channels whose condition has depth sweeps of both blocks."""
     sources = _sources(sweeps)
-    said = []
-    for (place, experiment, kernel, height, width), rows in _rows(pairs).items():
-        if place in sources:
-            standard, separable = sources[place]
+    found = []
+    for (condition, experiment, kernel, height, width), rows in _rows(pairs).items():
+        if condition in sources:
+            standard, separable = sources[condition]
             (layer_s, a), (standard_s, b), (separable_s, d) = _costs(standard, separable)
-            pixels = height * width * place.batch
+            pixels = height * width * (condition.batch or 1)
             value = float(solved(np.array([layer_s.value]), np.array([standard_s.value]), np.array([separable_s.value]), kernel, pixels)[0])  # fmt: skip
             draws = None if a is None or b is None or d is None else solved(a, b, d, kernel, pixels)
-            predicted, seen = Estimate.of(value, draws), observed(rows)
-            said.append(Crossover(place, experiment, standard.experiment, kernel, height, width, layer_s, (standard_s, separable_s), predicted, seen))  # fmt: skip
-    return tuple(said)
+            predicted, measured = Estimate.of(value, draws), measured_crossing(rows)
+            found.append(Crossover(condition, experiment, standard.experiment, kernel, height, width, layer_s, (standard_s, separable_s), predicted, measured))  # fmt: skip
+    return tuple(found)
 
 
 def solved(layer_s: Floats, standard_s: Floats, separable_s: Floats, kernel: int, pixels: int) -> Floats:
-    """The channels at which both take equal time, from seconds per layer and per MAC of each; inf where separable never wins."""
+    """The channels at which both take equal time, from seconds per layer and per MAC of each; inf if separable is never faster."""
     squared = kernel**2
     lead = (standard_s * squared - separable_s) * pixels
     linear = separable_s * squared * pixels
@@ -134,7 +135,7 @@ def solved(layer_s: Floats, standard_s: Floats, separable_s: Floats, kernel: int
     return np.where(lead > 0, root, math.inf)
 
 
-def observed(rows: Sequence[Record]) -> Found:
+def measured_crossing(rows: Sequence[Record]) -> Crossing:
     """Where the measured speedups of pairs with different channels cross 1."""
     rows = sorted(rows, key=lambda r: int(r["c_in"]))
     x = [math.log(r["c_in"]) for r in rows]
@@ -142,25 +143,34 @@ def observed(rows: Sequence[Record]) -> Found:
     y = [math.log(r["speedup"]) for r in rows]
     every = _crossings(x, y)
     least, most = channels[0], channels[-1]
-    sure = all(r["speedup_ci_low"] is not None for r in rows)
-    ends = [[math.log(r[c]) for r in rows] for c in ("speedup_ci_high", "speedup_ci_low")] if sure else []
-    low, high = (_only(x, e) for e in ends) if sure else (None, None)
+    known = all(r["speedup_ci_low"] is not None for r in rows)
+    ends = [[math.log(r[c]) for r in rows] for c in ("speedup_ci_high", "speedup_ci_low")] if known else []
+    low, high = (_only(x, e) for e in ends) if known else (None, None)
     if not every:
-        return Found("below" if y[0] > 0 else "above", least, most, low=low, high=high)
+        return Crossing("below" if y[0] > 0 else "above", least, most, low=low, high=high)
     at = tuple(math.exp(c) for c in every)
     if len(at) > 1:
-        return Found("several", least, most, at)
+        return Crossing("several", least, most, at)
     after = next(c for c in channels if c >= at[0] * (1 - 1e-9))
     before = channels[max(0, channels.index(after) - 1)]
     if y[-1] > 0:
-        return Found("found", least, most, at, before, after, low, high)
-    return Found("stops", least, most, at, before, after, high, low)
+        return Crossing("crosses", least, most, at, before, after, low, high)
+    return Crossing("stops", least, most, at, before, after, high, low)
+
+
+def sentences(found: Sequence[Crossover], where: Callable[[Condition], str] = lambda c: c.label) -> list[str]:
+    """A sentence for each row of channels, and one on how often the predicted and the measured range overlap."""
+    lines = [sentence(c, where(c.condition)) for c in found]
+    judged = [c for c in found if c.agrees is not None]
+    if judged:
+        lines.append(f"Prediction and finding overlap in {sum(bool(c.agrees) for c in judged)} of {len(judged)} rows")
+    return lines
 
 
 def sentence(c: Crossover, where: str = "") -> str:
     """`1 thread, kernel 3: predicted 21 [15, 30] channels, found 24 [22, 26], between 16 and 32`."""
     words = ", ".join(filter(None, (where, f"kernel {c.kernel}")))
-    return f"{words}: predicted {predicted_words(c.predicted)}, {found_words(c.found)}"
+    return f"{words}: predicted {predicted_words(c.predicted)}, {measured_words(c.measured)}"
 
 
 def predicted_words(e: Estimate) -> str:
@@ -172,8 +182,8 @@ def predicted_words(e: Estimate) -> str:
     return f"{_whole(e.value)} [{_whole(e.low)}, {_whole(e.high)}] channels"
 
 
-def found_words(f: Found) -> str:
-    """What was found, in words."""
+def measured_words(f: Crossing) -> str:
+    """The measured crossing in words: `found 24 [22, 26], between 16 and 32`."""
     if f.kind == "below":
         return f"found below {f.least}: separable wins in the whole row"
     if f.kind == "above":
@@ -193,18 +203,18 @@ def _whole(channels: float) -> str:
     return digits(channels, 2) if channels < 1 else f"{channels:.0f}"
 
 
-def _sources(sweeps: Iterable[Sweep]) -> dict[Place, tuple[Sweep, Sweep]]:
-    """The depth sweeps of both blocks of one experiment and kernel, for each place: those that hold activations best."""
-    by_place: dict[Place, list[tuple[Sweep, Sweep]]] = {}
-    deep = [s for s in sweeps if s.grows == "layers" and not s.place.predicted]
+def _sources(sweeps: Iterable[Sweep]) -> dict[Condition, tuple[Sweep, Sweep]]:
+    """The depth sweeps of both blocks of one experiment and kernel, for each condition: those that hold activations best."""
+    by_condition: dict[Condition, list[tuple[Sweep, Sweep]]] = {}
+    deep = [s for s in sweeps if s.grows == "layers" and not s.condition.predicted]
     for one, other in itertools.product(deep, deep):
         if (one.block, other.block) == (BASELINE, BLOCK) and _same(one, other):
-            by_place.setdefault(one.place, []).append((one, other))
-    return {place: min(some, key=lambda pair: _growth(pair[0])) for place, some in by_place.items()}
+            by_condition.setdefault(one.condition, []).append((one, other))
+    return {condition: min(some, key=lambda pair: _growth(pair[0])) for condition, some in by_condition.items()}
 
 
 def _same(one: Sweep, other: Sweep) -> bool:
-    return (one.experiment, one.kernel, one.place) == (other.experiment, other.kernel, other.place)
+    return (one.experiment, one.kernel, one.condition) == (other.experiment, other.kernel, other.condition)
 
 
 def _growth(sweep: Sweep) -> float:
@@ -217,8 +227,8 @@ _Known = tuple[Estimate, Floats | None]
 
 
 def _costs(standard: Sweep, separable: Sweep) -> tuple[_Known, _Known, _Known]:
-    """Seconds per layer, and per MAC of standard and of separable, with their draws; the two sweeps are drawn apart."""
-    one, other = implied(standard), implied(separable, seed=2)
+    """Seconds per layer, and per MAC of standard and of separable, with their draws; the two sweeps are drawn independently."""
+    one, other = unit_cost(standard), unit_cost(separable, seed=2)
     macs = [float(np.mean([p.macs for p in s.points])) for s in (standard, separable)]
     a = None if one.draws is None else one.draws[0]
     b = None if one.draws is None else one.draws[1] / macs[0]
@@ -230,18 +240,17 @@ def _costs(standard: Sweep, separable: Sweep) -> tuple[_Known, _Known, _Known]:
     )
 
 
-_Key = tuple[Place, str, int, int, int]
+_Key = tuple[Condition, str, int, int, int]
 
 
 def _rows(pairs: Iterable[Record]) -> dict[_Key, list[Record]]:
     """Measured pairs of the two blocks that differ in their channels alone, one block deep."""
-    names = [f.name for f in fields(Place)]
     groups: dict[_Key, list[Record]] = {}
     for r in pairs:
         usual = (r["depth"], r["stride"], r["dilation"], r["padding"]) == (1, 1, 1, "same")
         if (r["baseline"], r["block"]) == (BASELINE, BLOCK) and usual and r["c_in"] == r["c_out"] and _measured(r):
-            place = Place(*(r["pass" if n == "pass_" else n] for n in names))
-            groups.setdefault((place, r["experiment"], r["kernel"], r["height"], r["width"]), []).append(r)
+            condition = Condition.of(r, r["run_id"])
+            groups.setdefault((condition, r["experiment"], r["kernel"], r["height"], r["width"]), []).append(r)
     return {k: rows for k, rows in groups.items() if len({r["c_in"] for r in rows}) == len(rows) >= FEWEST_CHANNELS}
 
 
@@ -257,17 +266,5 @@ def _crossings(x: Sequence[float], y: Sequence[float]) -> list[float]:
 
 def _only(x: Sequence[float], y: Sequence[float]) -> float | None:
     """The channels of the only crossing; None where there is none or several."""
-    found = _crossings(x, y)
-    return math.exp(found[0]) if len(found) == 1 else None
-
-
-Words = Callable[[Place], str]
-
-
-def sentences(found: Sequence[Crossover], where: Words = lambda place: place.label) -> list[str]:
-    """A sentence for each row, and one on how often prediction and finding agree."""
-    told = [sentence(c, where(c.place)) for c in found]
-    judged = [c for c in found if c.agrees is not None]
-    if judged:
-        told.append(f"Prediction and finding overlap in {sum(bool(c.agrees) for c in judged)} of {len(judged)} rows")
-    return told
+    crossings = _crossings(x, y)
+    return math.exp(crossings[0]) if len(crossings) == 1 else None

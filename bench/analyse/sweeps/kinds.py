@@ -1,7 +1,7 @@
-"""Which experiment asks what, by the structure of its rows and not by its name: so that each row has a picture that fits.
+"""Which experiments are sweeps of shapes, and which vary one or two settings: by their rows, not by their names.
 
-A sweep of shapes varies channels or kernels, a dose varies one or two settings at one shape, and networks have no shape
-of their own.
+A sweep of shapes varies channels or kernels; a sweep of settings varies one or two settings at one shape; networks have
+no shape.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from bench.analyse.runs.rows import Record
 from bench.spec.columns import FAILED, TOLD
 
 SETTINGS = ("threads", "batch", "dtype", "layout", "allocator", "waiting", "mode", "cudnn_benchmark", "pass")
-NUMBERS = ("batch", "threads")  # that stand on an axis by their size
+NUMBERS = ("batch", "threads")  # settings with a numeric axis
 MOST_FACTORS = 2
 _FIXED = ("c_in", "c_out", "height", "width", "kernel", "stride", "padding", "dilation", "depth")
 _SHAPES = ("c_in", "c_out", "kernel")
 
 
 @dataclass(frozen=True, slots=True)
-class Dose:
-    """The rows of one block at one shape on one device, in which `factors` vary, that with the most values first."""
+class SettingSweep:
+    """The rows of one block at one shape on one device in which `factors` vary; the factor with the most values first."""
 
     experiment: str
     device: str
@@ -32,28 +32,31 @@ class Dose:
     rows: tuple[Record, ...]
 
 
-def doses(pairs: Sequence[Record]) -> tuple[Dose, ...]:
-    """The doses among rows of pairs.csv that hold a speedup, measured or predicted: one or two settings vary, each combination stands once, the shape holds."""
+def setting_sweeps(pairs: Sequence[Record]) -> tuple[SettingSweep, ...]:
+    """The sweeps of settings in pairs.csv, of rows with a measured or predicted speedup.
+
+    One or two settings vary, each combination of values occurs once, and the shape is held.
+    """
     groups: dict[tuple[str, str, str, str], list[Record]] = {}
     for r in pairs:
         if r["kernel"] is not None:
             groups.setdefault((r["experiment"], r["device"], r["block"], r["baseline"]), []).append(r)
-    found = []
+    sweeps = []
     for key, rows in groups.items():
         factors = _varying(rows, SETTINGS)
-        settled = [r for r in rows if r["status"] in TOLD and r["speedup"] is not None]
-        if _varying(rows, _FIXED) or not 1 <= len(factors) <= MOST_FACTORS or len(settled) < 2:
+        known = [r for r in rows if r["status"] in TOLD and r["speedup"] is not None]
+        if _varying(rows, _FIXED) or not 1 <= len(factors) <= MOST_FACTORS or len(known) < 2:
             continue
         if len({tuple(r[f] for f in factors) for r in rows}) == len(rows):
             factors.sort(key=lambda f: (f not in NUMBERS, -len({r[f] for r in rows})))
-            found.append(Dose(*key, tuple(factors), tuple(settled)))
-    return tuple(found)
+            sweeps.append(SettingSweep(*key, tuple(factors), tuple(known)))
+    return tuple(sweeps)
 
 
 def sweep_of_shapes(rows: Sequence[Record]) -> list[Record]:
-    """The blocks' rows to be drawn against channels and kernels; of a run without such a sweep all of its blocks.
+    """The rows of blocks to draw against channels and kernels; of a run without such a sweep, all rows of blocks.
 
-    Where several experiments at one place sweep shapes, each stays, but stacks of several blocks only without any of one.
+    All experiments that sweep shapes are kept, but stacks of several blocks only if no experiment has single blocks.
     """
     blocks = [r for r in rows if r["kernel"] is not None]
     by_experiment: dict[tuple[str, str], list[Record]] = {}
@@ -68,13 +71,13 @@ def sweep_of_shapes(rows: Sequence[Record]) -> list[Record]:
 
 
 def unswept(rows: Sequence[Record]) -> dict[str, int]:
-    """How many rows that hold a speedup or failed sweep_of_shapes leaves out of each run, by run_id; none where it finds nothing to keep."""
+    """By run_id, how many rows with a speedup or a failure sweep_of_shapes leaves out; none where it keeps no row."""
     kept = {id(r) for r in sweep_of_shapes(rows) or rows}
     return Counter(str(r["run_id"]) for r in rows if id(r) not in kept and r["status"] in (*TOLD, *FAILED))
 
 
 def _sweeps(rows: Sequence[Record]) -> bool:
-    """Whether channels or kernel vary while all else of a shape holds."""
+    """Whether channels or kernel vary while the rest of a shape is held."""
     seen: dict[tuple[object, ...], set[tuple[object, ...]]] = {}
     for r in rows:
         rest = tuple(r[name] for name in (*_FIXED, *SETTINGS, "block") if name not in _SHAPES)

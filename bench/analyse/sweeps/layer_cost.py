@@ -1,8 +1,7 @@
-"""What a sweep's straight line implies a layer or a MAC costs, and how well that is known.
+"""What one layer or one MAC costs in seconds, with its interval: the slope of a sweep's straight line (`Sweep.line`).
 
-The line is `Sweep.line`. Its interval comes from drawing each point's time again within its own interval: Student's t
-with the processes' degrees of freedom, so that the points' own intervals come out again. It carries how well the points
-are known, not how straight the line is.
+The interval comes from drawing each point's time again within its interval: Student's t with the processes' degrees of
+freedom. It shows how well the points are known, not how straight the line is.
 """
 
 from __future__ import annotations
@@ -39,22 +38,22 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
-class Implied:
-    """Seconds for each unit of what grows, and seconds at none of it; with the draws of both behind the intervals."""
+class UnitCost:
+    """Seconds for each unit of the growing count, and seconds at a count of 0; with the draws behind both intervals."""
 
     each: Estimate
     constant: Estimate
     draws: tuple[Floats, Floats] | None
 
 
-def implied(sweep: Sweep, seed: int = SEED, resamples: int = RESAMPLES) -> Implied:
-    """The costs that the sweep's line implies. The same sweep and seed give the same draws."""
+def unit_cost(sweep: Sweep, seed: int = SEED, resamples: int = RESAMPLES) -> UnitCost:
+    """The costs by the sweep's line. The same sweep and seed give the same draws."""
     each, constant = sweep.line()
     times = drawn(sweep, seed, resamples)
     if times is None:
-        return Implied(Estimate(each, None, None), Estimate(constant, None, None), None)
+        return UnitCost(Estimate(each, None, None), Estimate(constant, None, None), None)
     draws = lines(sweep.counts(), times)
-    return Implied(Estimate.of(each, draws[0]), Estimate.of(constant, draws[1]), draws)
+    return UnitCost(Estimate.of(each, draws[0]), Estimate.of(constant, draws[1]), draws)
 
 
 def drawn(sweep: Sweep, seed: int, resamples: int) -> Floats | None:

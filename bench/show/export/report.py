@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.analyse.claims.answers import Verdict, p_words
+from bench.analyse.claims.answers import Verdict
 from bench.analyse.claims.claims import BY_ID
 from bench.analyse.claims.judge import Verdicts, judge
 from bench.analyse.runs import noise_floor
@@ -19,6 +19,7 @@ from bench.analyse.runs.run_folder import Run
 from bench.show.text import run_facts, terminal
 from bench.show.text.claims import cells, effect, of_several, where
 from bench.spec.columns import SCHEMA_VERSION
+from bench.spec.format import p_words
 
 FORMATS = ("md", "csv", "json", "html")
 _MARKUP = re.compile(r"[\\`*<>|~#]|(?<!\w)_|_(?!\w)|(?<=\])\(")  # an underscore within a word is none
@@ -98,7 +99,7 @@ def _line(v: Verdict, letters: dict[str, str] | None) -> tuple[str, ...]:
     if v.answer == "NOT MEASURED":
         return (statement, v.answer, "", v.why, "", "")
     measured = " ".join(filter(None, (v.effect.name if v.effect else "", effect(v.effect))))
-    return (statement, v.answer, measured, where(v, letters), "" if v.p_told is None else p_words(v.p_told), cells(v))
+    return (statement, v.answer, measured, where(v, letters), p_words(v.p_reported), cells(v))
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:

@@ -12,8 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bench.analyse.claims import published
-from bench.analyse.claims.answers import Verdict, p_words
-from bench.analyse.claims.bottleneck import seconds
+from bench.analyse.claims.answers import Verdict
 from bench.analyse.claims.claims import BY_ID, Claim
 from bench.analyse.claims.judge import Verdicts
 from bench.analyse.claims.published import Published
@@ -22,12 +21,12 @@ from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.sweeps.crossover import crossovers, sentences
 from bench.analyse.sweeps.designed import Sweep, find
-from bench.analyse.sweeps.layer_cost import implied
+from bench.analyse.sweeps.layer_cost import unit_cost
 from bench.show.text import run_facts
 from bench.show.text.claims import cells, effect, place
 from bench.show.text.layer_costs import layers_of_host
 from bench.spec.devices.device_names import is_cpu, is_predicted
-from bench.spec.format import times
+from bench.spec.format import cost_in_seconds, p_words, times
 
 MOST_PUBLISHED = 6  # rows under one sentence; docs/EVIDENCE.md has them all
 Row = tuple[str, ...]
@@ -167,11 +166,11 @@ def _first(claim: Claim, v: Verdict) -> Row:
     noisy = next((note for note in v.notes if "noisy" in note), "")
     counted = "; ".join(filter(None, (cells(v) if v.answer != "NOT MEASURED" else "", noisy)))
     answer = v.answer if v.predicted else f"**{v.answer}**"
-    return (claim.statement, answer, place(v), _effect(v), "" if v.p_told is None else p_words(v.p_told), counted)
+    return (claim.statement, answer, place(v), _effect(v), p_words(v.p_reported), counted)
 
 
 def _section(run: Run, one: Sentence, found: Verdicts, pictures: tuple[str, ...]) -> Section:
-    swept = [s for s in find(records_of(run.measurements)) if s.place.kind == one.device] if one.sweeps else []
+    swept = [s for s in find(records_of(run.measurements)) if s.condition.kind == one.device] if one.sweeps else []
     return Section(
         sentence=one,
         claims=tuple((BY_ID[name], tuple(_answers(found.of(name))), _others(found.of(name))) for name in one.claims),
@@ -193,7 +192,7 @@ def _answers(verdicts: Sequence[Verdict]) -> Iterator[str]:
             continue
         number = f" {_effect(v)}." if v.effect else ""
         sure = f" {v.cells.words}." if "surely" in v.cells.words else ""
-        yield f"- **{v.answer}** ({place(v)}; {v.regime}):{number} {v.why[:1].upper()}{v.why[1:]}.{sure}"
+        yield f"- **{v.answer}** ({place(v)}; {v.bottleneck}):{number} {v.why[:1].upper()}{v.why[1:]}.{sure}"
         yield from (f"  - {note}" for note in v.notes)
 
 
@@ -202,27 +201,27 @@ def _others(verdicts: Sequence[Verdict]) -> tuple[tuple[str, tuple[Row, ...]], .
 
     def rows(some: Iterable[Verdict]) -> tuple[Row, ...]:
         return tuple(
-            (v.site.label + (f" ({v.about})" if "mobilenet" in v.about else ""), v.answer, _effect(v), v.regime, str(v.cells.n))
+            (v.condition.label + (f" ({v.about})" if "mobilenet" in v.about else ""), v.answer, _effect(v), v.bottleneck, str(v.cells.n))
             for v in some
         )  # fmt: skip
 
     return (
-        ("Other conditions, explored and not corrected for their number:", rows(v for v in verdicts if not v.confirmatory and v.own and not v.predicted)),
+        ("Other conditions, explored and not corrected for their number:", rows(v for v in verdicts if not v.confirmatory and v.on_claimed_device and not v.predicted)),
         ("Predicted, not measured:", rows(v for v in verdicts if v.predicted)),
     )  # fmt: skip
 
 
 def _sweep(sweep: Sweep) -> Row:
     """A designed sweep: where, what grew by how much, the elasticity of time on it, and the time of one more."""
-    slope, cost = sweep.elasticity(), implied(sweep).each
+    slope, cost = sweep.elasticity(), unit_cost(sweep).each
     ends = f" [{slope.low:+.2f}, {slope.high:+.2f}]" if math.isfinite(slope.half_width) else ""
     first, last = sweep.counts()[[0, -1]]
     of_layers = sweep.grows == "layers"
     word, unit, size = ("layers", "layer", 1.0) if of_layers else ("MACs", "GMAC", 1e9)
-    spread = f" [{seconds(cost.low * size)}, {seconds(cost.high * size)}]" if cost.low is not None and cost.high is not None else ""  # fmt: skip
+    spread = f" [{cost_in_seconds(cost.low * size)}, {cost_in_seconds(cost.high * size)}]" if cost.low is not None and cost.high is not None else ""  # fmt: skip
     fixed = f"MACs within {sweep.drift:.2f}x" if of_layers and sweep.drift > 1.01 else "MACs fixed" if of_layers else "layers fixed"  # fmt: skip
     grew = f"{last / first:,.0f}x {word}, {fixed} ({sweep.experiment}, k = {sweep.kernel})"
-    return (sweep.place.label, sweep.block, grew, f"{slope.mean:+.2f}{ends}", f"{seconds(cost.value * size)}{spread} a {unit}")  # fmt: skip
+    return (sweep.condition.label, sweep.block, grew, f"{slope.mean:+.2f}{ends}", f"{cost_in_seconds(cost.value * size)}{spread} a {unit}")  # fmt: skip
 
 
 def _crossings(run: Run) -> Iterator[str]:

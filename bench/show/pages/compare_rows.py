@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from bench.analyse.claims.answers import p_words
 from bench.analyse.compare.facts import VALUES, Comparison, Match, Quantity, QuantityComparison
 from bench.analyse.compare.row_matching import Record
 from bench.show.pages import rows_table
 from bench.show.pages.rows_table import Cell, Column, Line
 from bench.show.text.compare import ABOVE, interval_words, reason
-from bench.spec.format import in_seconds, times
+from bench.spec.format import in_seconds, p_words, times
 
 _TIPS = {
     "run": ("run B", "the run that is compared with A"),

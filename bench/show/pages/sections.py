@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.analyse.claims import published
-from bench.analyse.claims.answers import Verdict, p_words
+from bench.analyse.claims.answers import Verdict
 from bench.analyse.claims.claims import CLAIMS, Claim
 from bench.analyse.claims.judge import Verdicts
 from bench.analyse.claims.published import Published
 from bench.show.pages.svg import Inlined
 from bench.show.text.claims import cells, effect, where
-from bench.spec.format import times
+from bench.spec.format import p_words, times
 
 SPARE = 20_000  # of a page's letters, for what is added once the size is known
 
@@ -91,8 +91,8 @@ def answer(v: Verdict, letters: Mapping[str, str] | None = None) -> Answer:
         where=where(v, letters),
         effect=effect(v.effect),
         effect_name=v.effect.name if v.effect else "",
-        p="" if v.p_told is None else p_words(v.p_told),
-        regime=v.regime if measured else "",
+        p=p_words(v.p_reported),
+        regime=v.bottleneck if measured else "",
         cells=cells(v) if measured else "",
         why=v.why,
         notes=v.notes,

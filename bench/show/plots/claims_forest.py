@@ -184,7 +184,7 @@ def _title(found: Verdicts) -> str:
     first = [v for v in found.verdicts if v.confirmatory and v.answer != "NOT MEASURED"]
     counts = Counter(v.answer for v in first)
     words = [f"{counts[a]} {a.lower()}" for a in ANSWERS if counts[a]]
-    exact = first and all(v.regime == "exact" for v in first)
+    exact = first and all(v.bottleneck == "exact" for v in first)
     missing = sum(v.confirmatory and v.answer == "NOT MEASURED" for v in found.verdicts)
     left = f"; {missing} of {len(BY_ID)} claims not measured" if missing else ""
     would = sum(v.predicted for v in found.verdicts)

@@ -13,11 +13,11 @@ from matplotlib.patches import Patch
 
 from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.sweeps.crossover import Crossover, crossovers, found_words, predicted_words
+from bench.analyse.sweeps.crossover import Crossover, crossovers, measured_words, predicted_words
 from bench.analyse.sweeps.designed import find
 from bench.show.plots import panels, style
 from bench.show.plots.facets import MOST_GROUPS
-from bench.show.text.ways import told_apart
+from bench.show.text.ways import short_labels
 from bench.spec.format import times
 
 _PREDICTED, _FOUND = style.look(1), style.look(0)
@@ -36,14 +36,14 @@ def picture(run: Run) -> Figure | None:
     found = crossovers(find(records_of(run.measurements)), pairs)
     if not found:
         return None
-    words = told_apart(list(dict.fromkeys(c.place for c in found)))
-    keys = list(dict.fromkeys((c.place, c.experiment, c.height, c.width) for c in found))
+    words = short_labels(list(dict.fromkeys(c.condition for c in found)))
+    keys = list(dict.fromkeys((c.condition, c.experiment, c.height, c.width) for c in found))
     shown = keys[:MOST_GROUPS]
     across = panels.columns([(str(k), 0) for k in shown])
     figure, axes = style.panels(len(shown), across, "none")
-    low, high = min(c.found.least for c in found), max(c.found.most for c in found)
+    low, high = min(c.measured.least for c in found), max(c.measured.most for c in found)
     for axis, key in zip(axes, shown, strict=True):
-        here = [c for c in found if (c.place, c.experiment, c.height, c.width) == key]
+        here = [c for c in found if (c.condition, c.experiment, c.height, c.width) == key]
         _scale(axis, low, high, here)
         for i, c in enumerate(here):
             _pair(axis, c, len(here) - 1 - i)
@@ -51,7 +51,7 @@ def picture(run: Run) -> Figure | None:
         style.name_panel(axis, ", ".join(filter(None, (words[key[0]], size))))
     panels.label_outer(axes, across, "kernel")
     left = f"{len(keys) - len(shown)} more places are not drawn." if len(keys) > len(shown) else ""
-    drawn = {(c.experiment, c.place.device) for c in found}
+    drawn = {(c.experiment, c.condition.device) for c in found}
     blocks = [r for r in pairs if (r["experiment"], r["device"]) in drawn and panels.measured(r)]
     how = "predicted: time = a x layers + b x MACs, a and b from the straight lines through the sweeps of depth at fixed MACs · its bar: 95 % interval over resamples of those times, not of the model · found: speedup 1 by lines through ln speedup over ln channels; its bar: where the ends of the 95 % intervals cross"  # fmt: skip
     style.frame(figure, _title(found), panels.footer(run, blocks, how), _handles(), left)
@@ -62,7 +62,7 @@ def _scale(axis: Axes, low: int, high: int, here: Sequence[Crossover]) -> None:
     """Channels on a logarithmic axis a step wider than what was measured, which is shaded; kernels downwards."""
     ticks = [2.0**e for e in range(math.floor(math.log2(low)) - 1, math.ceil(math.log2(high)) + 2)]
     style.log_axis(axis.xaxis, low / 2.6, high * 2.6, ticks[:: math.ceil(len(ticks) / 10)], lambda v: f"{v:g}")
-    axis.axvspan(here[0].found.least, here[0].found.most, color=style.GRID, alpha=0.5, lw=0, zorder=0)
+    axis.axvspan(here[0].measured.least, here[0].measured.most, color=style.GRID, alpha=0.5, lw=0, zorder=0)
     axis.set(ylim=(-0.6, len(here) - 0.3), yticks=range(len(here)))
     axis.set_yticklabels([f"{c.kernel} x {c.kernel}" for c in reversed(here)])
     axis.grid(False, axis="y")
@@ -71,10 +71,10 @@ def _scale(axis: Axes, low: int, high: int, here: Sequence[Crossover]) -> None:
 
 def _pair(axis: Axes, c: Crossover, y: float) -> None:
     """The prediction above, what was found below; an arrow where either lies beyond the axis or the row."""
-    p, f = c.predicted, c.found
+    p, f = c.predicted, c.measured
     _bar(axis, p.value, p.low, p.high, y + 0.17, _PREDICTED, hollow=True)
     _word(axis, predicted_words(p).removesuffix(" channels"), p.value, y + 0.17, _PREDICTED)
-    low, high = c.range_found
+    low, high = c.measured_range
     if f.kind in ("below", "above"):
         edge, beyond = (f.least, f.least / 1.5) if f.kind == "below" else (f.most, f.most * 1.5)
         axis.annotate("", (beyond, y - 0.17), (edge, y - 0.17), arrowprops={"arrowstyle": "->", "color": _FOUND.colour, "lw": 1.4})  # fmt: skip
@@ -84,7 +84,7 @@ def _pair(axis: Axes, c: Crossover, y: float) -> None:
         sure = (f.low, f.high) != (None, None)  # an end that is open reaches the edge
         _bar(axis, at, low if sure else None, high if sure else None, y - 0.17, _FOUND, hollow=False)
         if i == 0:
-            _word(axis, found_words(f).removeprefix("found ").partition(", between")[0], at, y - 0.17, _FOUND)
+            _word(axis, measured_words(f).removeprefix("found ").partition(", between")[0], at, y - 0.17, _FOUND)
 
 
 def _bar(

@@ -11,13 +11,14 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bench.analyse.runs.condition import Condition
 from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.sweeps.designed import Place, Sweep, find
-from bench.analyse.sweeps.layer_cost import Estimate, implied
+from bench.analyse.sweeps.designed import Sweep, find
+from bench.analyse.sweeps.layer_cost import Estimate, unit_cost
 from bench.show.plots import panels, style
 from bench.show.text import titles
-from bench.show.text.ways import describe, told_apart
+from bench.show.text.ways import describe, short_labels
 from bench.spec.devices.device_names import in_words, is_predicted
 from bench.spec.format import capital, digits, in_seconds, times, unit_of
 
@@ -47,33 +48,33 @@ def picture(run: Run, devices_alike: bool = False) -> Figure | None:
     shown, left = _shown(find(records_of(run.measurements)), devices_alike)
     if not shown:
         return None
-    places = list(dict.fromkeys(s.place for s in shown))
+    places = list(dict.fromkeys(s.condition for s in shown))
     bands = _bands(places, devices_alike)
     across = max(map(len, bands))
     rows = _rows(shown, bands, devices_alike)
     figure, axes = style.panels(len(rows) * across, across, "none")
     figure.set_size_inches(figure.get_size_inches()[0], TALL * len(rows) + 0.3)
     blocks = list(dict.fromkeys(s.block for s in shown))
-    words = told_apart(places)
+    words = short_labels(places)
     labelled: list[tuple[Axes, list[Sweep]]] = []
     for i, (row, band) in enumerate(rows):
         whole = [
-            s for s in shown if _row(s) == row and (devices_alike or s.place.device == band[0].device)
+            s for s in shown if _row(s) == row and (devices_alike or s.condition.device == band[0].device)
         ]  # with the same scales
         upright = style.limits([t for s in whole for t in _times(s)], room=1.6)
         begun = False
         for j, axis in enumerate(axes[i * across : (i + 1) * across]):
-            here = [s for s in whole if j < len(band) and s.place == band[j]]
+            here = [s for s in whole if j < len(band) and s.condition == band[j]]
             if not here:
                 axis.set_axis_off()
                 continue
             for s in here:
-                _line(axis, s, style.look(blocks.index(s.block), s.place.predicted))
-            if any(s.place.predicted for s in here):
+                _line(axis, s, style.look(blocks.index(s.block), s.condition.predicted))
+            if any(s.condition.predicted for s in here):
                 style.mark_predicted(axis)
             _scales(axis, whole, upright, not begun)
             kernel = f", kernel {here[0].kernel}" if len({s.kernel for s in shown}) > 1 else ""
-            style.name_panel(axis, "\n".join(filter(None, (words[here[0].place], describe(here[0]) + kernel))))
+            style.name_panel(axis, "\n".join(filter(None, (words[here[0].condition], describe(here[0]) + kernel))))
             labelled.append((axis, here))
             begun = True
     arms = {p.arm_id for s in shown for p in s.points}
@@ -90,18 +91,18 @@ def picture(run: Run, devices_alike: bool = False) -> Figure | None:
 def _shown(found: Sequence[Sweep], devices_alike: bool) -> tuple[list[Sweep], str]:
     """The sweeps of layers, those of MACs with the deepest stacks at the same places, and what finds no room."""
     deep = [s for s in found if s.grows == "layers"]
-    every = list(dict.fromkeys(s.place for s in deep))
+    every = list(dict.fromkeys(s.condition for s in deep))
     kernels = {s.kernel for s in deep}
-    wide = [s for s in found if s.grows == "macs" and s.place in every and s.kernel in kernels]
+    wide = [s for s in found if s.grows == "macs" and s.condition in every and s.kernel in kernels]
     deepest = max((s.points[0].depth or 1 for s in wide), default=1)
     wide = [s for s in wide if (s.points[0].depth or 1) == deepest]
     places = [p for band in _bands(every, devices_alike) for p in band]
     left = len(every) - len(places)
     words = f"{left} more places are not drawn; measurements.csv has them." if left else ""
-    return [s for s in (*deep, *wide) if s.place in places], words
+    return [s for s in (*deep, *wide) if s.condition in places], words
 
 
-def _bands(places: Sequence[Place], devices_alike: bool) -> list[list[Place]]:
+def _bands(places: Sequence[Condition], devices_alike: bool) -> list[list[Condition]]:
     """Places side by side, at most MOST_ACROSS, and MOST_PLACES or MOST_TOGETHER in all; never of two devices, or of each in turn."""
     by_device = [[p for p in places if p.device == d] for d in dict.fromkeys(p.device for p in places)]
     if devices_alike:
@@ -114,13 +115,15 @@ def _bands(places: Sequence[Place], devices_alike: bool) -> list[list[Place]]:
     return [band for band in kept if band]
 
 
-def _rows(shown: Sequence[Sweep], bands: Sequence[list[Place]], devices_alike: bool) -> list[tuple[Row, list[Place]]]:
+def _rows(
+    shown: Sequence[Sweep], bands: Sequence[list[Condition]], devices_alike: bool
+) -> list[tuple[Row, list[Condition]]]:
     """Device by device (or of all at once), all places' panels of a sweep below each other, then those of the next."""
-    rows: list[tuple[Row, list[Place]]] = []
+    rows: list[tuple[Row, list[Condition]]] = []
     groups = [list(bands)] if devices_alike else [[b for b in bands if b[0].device == d] for d in dict.fromkeys(b[0].device for b in bands)]  # fmt: skip
     for near in groups:
-        mine = [s for s in shown if any(s.place in band for band in near)]
-        rows += [(row, b) for row in dict.fromkeys(map(_row, mine)) for b in near if any(_row(s) == row and s.place in b for s in mine)]  # fmt: skip
+        mine = [s for s in shown if any(s.condition in band for band in near)]
+        rows += [(row, b) for row in dict.fromkeys(map(_row, mine)) for b in near if any(_row(s) == row and s.condition in b for s in mine)]  # fmt: skip
     return rows
 
 
@@ -142,7 +145,7 @@ def _line(axis: Axes, sweep: Sweep, seen: style.Look) -> None:
     for slope, dashes in _RAYS:
         ends = [values[0] * (c / counts[0]) ** slope for c in (counts[0], counts[-1])]
         axis.plot([counts[0], counts[-1]], ends, color=seen.colour, lw=1.0, ls=dashes, alpha=0.55, zorder=1.5)
-    axis.plot(counts, values, color=seen.colour, ls=seen.line if sweep.place.predicted else "-", lw=1.6, zorder=3)
+    axis.plot(counts, values, color=seen.colour, ls=seen.line if sweep.condition.predicted else "-", lw=1.6, zorder=3)
     for count, value, point in zip(counts, values, sweep.points, strict=True):
         if math.isfinite(point.log_time.half_width):
             ends = [math.exp(point.log_time.low), math.exp(point.log_time.high)]
@@ -186,7 +189,7 @@ def _label(axis: Axes, here: Sequence[Sweep], blocks: Sequence[str]) -> None:
     for s, y in zip(ends, spread(at, each, each / 2, tall - each / 2), strict=True):
         axis.annotate(
             "\n".join(said(s)), (0, 0), (x + 2, y), xycoords="axes fraction", textcoords="offset points",
-            fontsize=7.5, color=style.look(blocks.index(s.block), s.place.predicted).colour, va="center", ha="left", linespacing=1.15, zorder=5,
+            fontsize=7.5, color=style.look(blocks.index(s.block), s.condition.predicted).colour, va="center", ha="left", linespacing=1.15, zorder=5,
         )  # fmt: skip
 
 
@@ -202,7 +205,7 @@ def spread(at: Sequence[float], least: float, low: float, high: float) -> list[f
 
 def said(sweep: Sweep) -> tuple[str, str, str]:
     """A line's words: its block, its slope with the interval, and the time of each layer or GMAC."""
-    slope, each = sweep.elasticity(), implied(sweep).each
+    slope, each = sweep.elasticity(), unit_cost(sweep).each
     known = f" ±{math.ceil(slope.half_width * 100) / 100:.2f}" if math.isfinite(slope.half_width) else ""
     unit, size = ("layer", 1.0) if sweep.grows == "layers" else ("GMAC", 1e9)
     return sweep.block, f"slope {slope.mean:.2f}{known}", f"{_cost(each, size)} a {unit}"
@@ -224,7 +227,7 @@ def _handles(shown: Sequence[Sweep]) -> list[Artist]:
     ]
     if any(p.noisy for s in shown for p in s.points):
         handles.append(style.proxy("hollow: noisy", style.FAINT, "o", hollow=True))
-    return handles + style.predicted_handle(any(s.place.predicted for s in shown))
+    return handles + style.predicted_handle(any(s.condition.predicted for s in shown))
 
 
 def _told(shown: Sequence[Sweep]) -> tuple[list[Sweep], str]:
@@ -241,10 +244,10 @@ def _told(shown: Sequence[Sweep]) -> tuple[list[Sweep], str]:
 def _title(mine: Sequence[Sweep]) -> str:
     """How much longer a block takes for how many times the layers and the MACs, on each device."""
     lead = mine[0].block
-    devices = list(dict.fromkeys(s.place.device for s in mine))
+    devices = list(dict.fromkeys(s.condition.device for s in mine))
     words = []
     for device in devices:
-        deep, wide = ([s for s in mine if s.grows == g and s.place.device == device] for g in ("layers", "macs"))
+        deep, wide = ([s for s in mine if s.grows == g and s.condition.device == device] for g in ("layers", "macs"))
         parts: list[str] = []
         verb = "would take" if is_predicted(device) else "take"
         for held, what, some in (("MACs", "layers", deep), ("layers", "MACs", wide)):

@@ -14,7 +14,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from bench.analyse.runs.rows import Record, records_of
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.sweeps.kinds import NUMBERS, Dose, doses
+from bench.analyse.sweeps.kinds import NUMBERS, SettingSweep, setting_sweeps
 from bench.show.plots import panels, style
 from bench.show.text import titles
 from bench.show.text.ways import word_of
@@ -34,7 +34,7 @@ def draw(run: Run, folder: Path) -> tuple[Path, ...]:
 
 def picture(run: Run) -> Figure | None:
     """A panel for each dose: speedup with its interval against the setting, the promise dashed above."""
-    found = doses(records_of(run.pairs))
+    found = setting_sweeps(records_of(run.pairs))
     if not found:
         return None
     shown = found[:MOST_PANELS]
@@ -55,7 +55,7 @@ def picture(run: Run) -> Figure | None:
     return figure
 
 
-def _panel(axis: Axes, dose: Dose, bounds: tuple[float, float]) -> None:
+def _panel(axis: Axes, dose: SettingSweep, bounds: tuple[float, float]) -> None:
     """One dose: a line for each value of the second factor over the first, a point and an interval for each row."""
     at = _places(dose)
     lines = _lines(dose)
@@ -79,7 +79,7 @@ def _panel(axis: Axes, dose: Dose, bounds: tuple[float, float]) -> None:
     style.ratio_axis(axis.yaxis, *bounds)
 
 
-def _places(dose: Dose) -> dict[Any, float]:
+def _places(dose: SettingSweep) -> dict[Any, float]:
     """Where the first factor's values stand: numbers by their log2, words one step each in the order of the plan."""
     name = dose.factors[0]
     values = list(dict.fromkeys(r[name] for r in dose.rows))
@@ -88,7 +88,7 @@ def _places(dose: Dose) -> dict[Any, float]:
     return {v: math.log2(v) for v in sorted(values)}
 
 
-def _lines(dose: Dose) -> list[tuple[Any, list[Record]]]:
+def _lines(dose: SettingSweep) -> list[tuple[Any, list[Record]]]:
     """The rows by the second factor's value (one line without one), each in the order of the first factor."""
     at, other = _places(dose), dose.factors[1] if len(dose.factors) > 1 else None
     values = list(dict.fromkeys(r[other] for r in dose.rows)) if other else [None]
@@ -98,7 +98,7 @@ def _lines(dose: Dose) -> list[tuple[Any, list[Record]]]:
     ]
 
 
-def _name_lines(axis: Axes, dose: Dose) -> None:
+def _name_lines(axis: Axes, dose: SettingSweep) -> None:
     """The second factor's values beside the ends of their lines, none over another."""
     lines = _lines(dose)
     if len(lines) < 2:
@@ -114,23 +114,23 @@ def _name_lines(axis: Axes, dose: Dose) -> None:
         axis.annotate(text, (x, y), (10, height - points), textcoords="offset points", fontsize=7.5, color=style.look(i, panels.predicted(rows)).colour, va="center", zorder=5)  # fmt: skip
 
 
-def _heading(dose: Dose, shown: Sequence[Dose]) -> str:
+def _heading(dose: SettingSweep, shown: Sequence[SettingSweep]) -> str:
     """`batch: 1.2x to 3.4x`, with device and block where there are several."""
     words = [in_words(dose.device)] if len({d.device for d in shown}) > 1 or is_predicted(dose.device) else []
     words += [f"{dose.block} against {dose.baseline}"] if len({(d.block, d.baseline) for d in shown}) > 1 else []
     return f"{', '.join([*words, _factors(dose)])}: {_span(dose)}"
 
 
-def _factors(dose: Dose) -> str:
+def _factors(dose: SettingSweep) -> str:
     return listed([_NAMES.get(f, f) for f in dose.factors])
 
 
-def _span(dose: Dose) -> str:
+def _span(dose: SettingSweep) -> str:
     low, high = _ends(dose)
     return times(low) if times(low) == times(high) else f"{times(low)} to {times(high)}"
 
 
-def _ends(dose: Dose) -> tuple[float, float]:
+def _ends(dose: SettingSweep) -> tuple[float, float]:
     values = [float(r["speedup"]) for r in dose.rows]
     return min(values), max(values)
 
@@ -142,7 +142,7 @@ def _handles(rows: Sequence[Record]) -> list[Artist]:
     return handles + panels.hollow_handle(rows) + style.predicted_handle(panels.predicted(rows))
 
 
-def _title(shown: Sequence[Dose]) -> str:
+def _title(shown: Sequence[SettingSweep]) -> str:
     """The dose that moves the speedup most, and the one that moves it least, on each device."""
     devices = list(dict.fromkeys(d.device for d in shown))
     words, of = [], []

@@ -1,4 +1,4 @@
-"""The verdicts on the terminal: what is confirmed and why, then in short what else was looked at."""
+"""The words and tables of `bench verdict`: the confirmatory answers with their reasons, then exploratory and predicted ones."""
 
 from __future__ import annotations
 
@@ -7,70 +7,54 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TextIO
 
-from bench.analyse.claims.answers import FLAT, STEEP, Effect, Verdict, p_words
+from bench.analyse.claims.answers import FLAT, STEEP, Effect, Verdict
 from bench.analyse.claims.claims import CLAIMS
 from bench.analyse.claims.judge import Verdicts, judge, weaker
 from bench.analyse.claims.rules_layers_or_macs import refutes_alone
-from bench.show.text.terminal import console_on, named, print_table
-from bench.spec.format import apart, capital, marked, spanned, times
+from bench.show.text.terminal import console_on, named, print_lines, print_table
+from bench.spec.format import apart, capital, marked, p_words, plural, spanned, times
 
-HEAD = ("claim", "answer", "about", "where", "regime", "effect", "p", "cells")
+HEAD = ("claim", "answer", "about", "where", "limited by", "effect", "p", "cells")
 MOST_EXPLORED = 40
 SHORT = {
     "elasticity on MACs less that on layers": "E_M - E_L",
     "elasticity on layers": "E_L",
     "elasticity on MACs": "E_M",
 }
-CONFIRMED = "p is Holm's over the tests in this table ({n}); exact and counted answers have none"
-LARGER = "The family of questions is larger here ({n} tests) than in any of these runs alone ({most} at the most), so an answer may be weaker than on that run's own page"
-PREDICTED = "Predicted, not measured: what a model says of devices that nothing was run on; intervals are its error, so there is no test"
-NOT_TESTED = "E_M - E_L is shown and not tested: each elasticity is held against {flat:g} or {steep:g}, so REFUTED may stand beside any difference"
-EXPLORED = "Explored: other ways to run them and other devices, p as it is; among so many some answers are luck"
+CONFIRMED = "p: after Holm's correction for the {n} tests in this table; exact and counted answers have none"
+MORE_TESTS = "Judged together there are more tests to correct for ({n}) than in any run alone (at most {most}), so an answer may be weaker here"
+PREDICTED = "Predicted, not measured: answers by a model; intervals are its error, so there is no test"
+NOT_TESTED = "E_M - E_L is not tested: each elasticity is tested against {flat:g} or {steep:g}, so REFUTED can go with any difference"
+EXPLORED = "Exploratory: other conditions and devices, p not corrected; among so many answers some are due to chance"
 
 
-def show(found: Verdicts, file: TextIO | None = None) -> None:
-    """Print the tables, and under the first a sentence for each of its answers."""
+def print_verdicts(found: Verdicts, file: TextIO | None = None) -> None:
+    """Print the table of confirmatory verdicts with their reasons, then those of exploratory and of predicted ones."""
     console = console_on(file or sys.stdout)
-
-    def say(line: str) -> None:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-    def beside(told: Sequence[Verdict]) -> None:
-        if any(v.answer.endswith("REFUTED") and not refutes_alone(v.claim, v.effect) for v in told):
-            say(NOT_TESTED.format(flat=FLAT, steep=STEEP))
-
     several = len({v.runs for v in found.verdicts if v.runs}) > 1 and len(found.runs) > 1
     first = [v for v in found.verdicts if v.confirmatory]
-    rest = [v for v in found.verdicts if not v.confirmatory and not v.predicted]
-    would = [v for v in found.verdicts if v.predicted]
-    for run in found.runs if several else ():
-        say(f"run  {named(run)}")
-    print_table(console, HEAD, [_line(v, several) for v in first], len(HEAD))
-    if found.tests:
-        say(CONFIRMED.format(n=found.tests))
-    beside(first)
-    for line in of_several(found):
-        say(line)
+    explored = [v for v in found.verdicts if not v.confirmatory and not v.predicted]
+    predicted = [v for v in found.verdicts if v.predicted]
+    print_lines(console, [f"run  {named(run)}" for run in found.runs if several])
+    print_table(console, HEAD, [_row(v, several) for v in first], len(HEAD))
+    corrected = [CONFIRMED.format(n=found.tests)] if found.tests else []
+    print_lines(console, [*corrected, *_untested(first), *of_several(found)])
     for claim in CLAIMS:
-        own = [v for v in first if v.claim == claim.id]
-        if own:
-            say("")
-            say(f"{claim.id}: {claim.statement}")
-            for v in own:
-                for line in _reasons(v):
-                    say(f"  {line}")
-    for heading, some in ((EXPLORED, rest), (PREDICTED, would)):
-        if some:
-            say("")
-            say(heading)
-            print_table(console, HEAD, [_line(v, several) for v in some[:MOST_EXPLORED]], len(HEAD))
-            if len(some) > MOST_EXPLORED:
-                say(f"{len(some) - MOST_EXPLORED} more with --json")
-            beside(some[:MOST_EXPLORED])
+        verdicts = [v for v in first if v.claim == claim.id]
+        if verdicts:
+            reasons = [f"  {line}" for v in verdicts for line in _reasons(v)]
+            print_lines(console, ["", f"{claim.id}: {claim.statement}", *reasons])
+    for heading, verdicts in ((EXPLORED, explored), (PREDICTED, predicted)):
+        if verdicts:
+            shown = verdicts[:MOST_EXPLORED]
+            print_lines(console, ["", heading])
+            print_table(console, HEAD, [_row(v, several) for v in shown], len(HEAD))
+            left = [f"{len(verdicts) - len(shown)} more with --json"] if len(verdicts) > len(shown) else []
+            print_lines(console, [*left, *_untested(shown)])
 
 
 def of_several(found: Verdicts, names: Mapping[str, str] | None = None) -> list[str]:
-    """What is to be known of answers of several runs beside those of each alone; `names` by run_id are what to call them."""
+    """Of several runs, which answers are weaker than by a run alone, and why; `names` of the runs by run_id."""
     if len(found.runs) < 2:
         return []
     alone = found.alone or [judge([run]) for run in found.runs]
@@ -79,52 +63,51 @@ def of_several(found: Verdicts, names: Mapping[str, str] | None = None) -> list[
         for was, now in weaker(found, alone)
     ]
     most = max(one.tests for one in alone)
-    larger = LARGER.format(n=found.tests, most=most) + ("" if changed else "; none is")
-    said = [larger] if found.tests > most else []
-    return [*said, f"Weaker here: {'; '.join(changed)}"] if changed else said
+    more = MORE_TESTS.format(n=found.tests, most=most) + ("" if changed else "; none is")
+    lines = [more] if found.tests > most else []
+    return [*lines, f"Weaker here: {'; '.join(changed)}"] if changed else lines
+
+
+def _untested(verdicts: Sequence[Verdict]) -> list[str]:
+    refuted = [v for v in verdicts if v.answer.endswith("REFUTED") and not refutes_alone(v.claim, v.effect)]
+    return [NOT_TESTED.format(flat=FLAT, steep=STEEP)] if refuted else []
 
 
 def _p(v: Verdict) -> str:
-    return "" if v.p_told is None else f" (p {p_words(v.p_told)})"
+    return "" if v.p_reported is None else f" (p {p_words(v.p_reported)})"
+
+
+def _where(v: Verdict) -> str:
+    return v.condition.label if v.condition.device else ""
 
 
 def place(v: Verdict) -> str:
-    """Which rows a verdict is about, and where they were measured."""
-    return ", ".join(filter(None, (v.about, v.site.label if v.site.device else "")))
+    """`separable against standard, cpu, 1 thread, contiguous`."""
+    return ", ".join(filter(None, (v.about, _where(v))))
 
 
 def _reasons(v: Verdict) -> list[str]:
     if v.answer == "NOT MEASURED":
         return [f"NOT MEASURED: {v.why}"]
-    where = place(v)
     measured = [f"{v.effect.name}: {effect(v.effect)}"] if v.effect is not None and v.p is not None else []
     counted = [v.cells.words] if v.cells.surely is not None and v.p is not None else []
-    return [f"{v.answer} ({where}): {v.why}", *(f"  {capital(note)}" for note in (*measured, *counted, *v.notes))]
+    return [f"{v.answer} ({place(v)}): {v.why}", *(f"  {capital(note)}" for note in (*measured, *counted, *v.notes))]
 
 
-def _line(v: Verdict, several: bool) -> tuple[str, ...]:
+def _row(v: Verdict, several: bool) -> tuple[str, ...]:
     if v.answer == "NOT MEASURED":
-        return (v.claim, v.answer, "", "", "", "", "", "")
-    where = v.site.label + (f" [{', '.join(v.runs)}]" if several and v.site.device else "")
-    named = f"{SHORT.get(v.effect.name, '')} " if v.effect and v.effect.name in SHORT else ""
-    return (
-        v.claim,
-        v.answer,
-        v.about,
-        where,
-        v.regime,
-        named + effect(v.effect),
-        "" if v.p_told is None else p_words(v.p_told),
-        cells(v),
-    )
+        return (v.claim, v.answer, *[""] * 6)
+    where = v.condition.label + (f" [{', '.join(v.runs)}]" if several and v.condition.device else "")
+    name = f"{SHORT[v.effect.name]} " if v.effect and v.effect.name in SHORT else ""
+    return (v.claim, v.answer, v.about, where, v.bottleneck, name + effect(v.effect), p_words(v.p_reported), cells(v))
 
 
 def cells(v: Verdict) -> str:
-    """How many rows, and in how many the claim surely holds and surely does not, with their range."""
+    """How many cells, in how many the claim surely holds and surely does not, and their range."""
     c = v.cells
     if c.low is None or c.high is None:
         return c.words or str(c.n)
-    many = f"{c.n} cell{'s' if c.n != 1 else ''}"
+    many = plural(c.n, "cell")
     sure = "" if c.surely is None else f"{c.surely} of {many} yes, {c.surely_not} no"
     lines = v.effect.lines if v.effect else ()
     span = f", {times(c.low, lines=lines)} to {times(c.high, lines=lines)}" if c.n > 1 else ""
@@ -132,7 +115,7 @@ def cells(v: Verdict) -> str:
 
 
 def effect(e: Effect | None) -> str:
-    """The effect with the digits that its interval justifies; what would read as the threshold says on which side it lies."""
+    """The effect with the digits that its interval justifies; a value that would read as the threshold shows its side."""
     if e is None or e.value is None:
         return ""
     if "elasticit" in e.unit:
@@ -145,7 +128,7 @@ def effect(e: Effect | None) -> str:
 
 
 def where(v: Verdict, letters: Mapping[str, str] | None = None) -> str:
-    """Where and of what, as short as can be; of several runs with the letters of those that it rests on, as `[A, B]`."""
+    """The condition and the pair, in short; of several runs with the letters of the runs that measured it, as `[A, B]`."""
     about = v.about.removesuffix(" against standard").replace("mobilenet_v1 against mobilenet_v1_standard", "mobilenet_v1")  # fmt: skip
-    whose = f" [{', '.join(sorted({letters[r] for r in v.runs if r in letters}))}]" if letters and v.site.device and v.runs else ""  # fmt: skip
-    return ", ".join(filter(None, (v.site.label if v.site.device else "", about))) + whose
+    whose = f" [{', '.join(sorted({letters[r] for r in v.runs if r in letters}))}]" if letters and v.condition.device and v.runs else ""  # fmt: skip
+    return ", ".join(filter(None, (_where(v), about))) + whose

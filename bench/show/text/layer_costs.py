@@ -8,8 +8,8 @@ from bench.analyse.claims.bottleneck import of_the_host
 from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.sweeps.designed import Sweep, find
-from bench.analyse.sweeps.layer_cost import implied
-from bench.show.text.ways import describe, told_apart
+from bench.analyse.sweeps.layer_cost import unit_cost
+from bench.show.text.ways import describe, short_labels
 from bench.spec.format import in_seconds, share
 
 
@@ -35,14 +35,14 @@ def layers_of_host(run: Run) -> str:
 def layer_costs(run: Run) -> tuple[LayerCost, ...]:
     """What each sweep of layers at fixed MACs says of a layer's own cost."""
     sweeps = [s for s in find(records_of(run.measurements)) if s.grows == "layers"]
-    places = list(dict.fromkeys(s.place for s in sweeps))
-    where = told_apart(places) if len(places) > 1 else {p: p.label for p in places}
+    places = list(dict.fromkeys(s.condition for s in sweeps))
+    where = short_labels(places) if len(places) > 1 else {p: p.label for p in places}
     kernels = len({s.kernel for s in sweeps}) > 1
-    return tuple(_cost(s, where[s.place], f", kernel {s.kernel}" if kernels else "") for s in sweeps)
+    return tuple(_cost(s, where[s.condition], f", kernel {s.kernel}" if kernels else "") for s in sweeps)
 
 
 def _cost(sweep: Sweep, where: str, kernel: str) -> LayerCost:
-    line = implied(sweep)
+    line = unit_cost(sweep)
     each, rest, counts = line.each, line.constant.value, sweep.counts()
     low_high = f" [{in_seconds(each.low, 3)}, {in_seconds(each.high, 3)}]" if each.low is not None and each.high is not None else ""  # fmt: skip
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from bench.analyse.runs.condition import Condition
 from bench.analyse.runs.rows import Record
-from bench.analyse.sweeps.designed import Place, Sweep
+from bench.analyse.sweeps.designed import Sweep
 from bench.spec.devices.device_names import in_words, is_cpu
 
 WORDS: dict[str, Callable[[Record], str]] = {
@@ -26,15 +27,14 @@ WORDS: dict[str, Callable[[Record], str]] = {
     "threads": lambda r: _threads(r),
     "layout": lambda r: str(r["layout"]),
 }
-_OF_PLACES = "device threads layout dtype mode pass allocator waiting batch".split()
-_WAYS = [*_OF_PLACES[1:], "cudnn_benchmark"]
+_OF_CONDITIONS = "device threads layout dtype mode pass allocator waiting batch".split()
+_WAYS = [*_OF_CONDITIONS[1:], "cudnn_benchmark"]
 USUAL = {"inference", "fp32", "eager", "batch 1", "stride 1", "depth 1", "dilation 1", "padding same", "allocator retain", "waiting default"}  # fmt: skip
 
 
-def told_apart(places: Sequence[Place]) -> dict[Place, str]:
-    """Each place by what tells it from the others of its device, such as `cuda:0, graph, batch 16`."""
-    rows = [{f: getattr(p, f"{f}_" if f == "pass" else f) for f in _OF_PLACES} for p in places]
-    return dict(zip(places, words_of(rows, _OF_PLACES), strict=True))
+def short_labels(conditions: Sequence[Condition]) -> dict[Condition, str]:
+    """Each condition by the fields in which those of its device differ, such as `cuda:0, graph, batch 16`."""
+    return dict(zip(conditions, words_of([c.fields() for c in conditions], _OF_CONDITIONS), strict=True))
 
 
 def words_of(rows: Sequence[Record], fields: Sequence[str]) -> list[str]:
