@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from bench import cli
-from bench.analyse.compare.ci_gate import Gate, gate
+from bench.analyse.compare.ci_gate import Hidden, gate, hidden_in
 from bench.analyse.compare.compare import compare, compare_all, judge
-from bench.analyse.compare.facts import CHANGED, Comparison, Match, QuantityComparison, beyond
+from bench.analyse.compare.facts import CHANGED, Comparison, Match, beyond
 from bench.analyse.runs import run_folder
 from bench.show.export.compare import as_csv, to_dict, write_csv
 from bench.show.plots.compare import draw, picture, ratios, spread
@@ -540,14 +540,14 @@ def test_a_gate_over_rows_of_one_process_says_that_anything_can_have_passed(benc
 def test_what_a_gate_can_have_missed_is_alike_for_speedups_and_times(logs: list[tuple[float, float]], looked_for: Any) -> None:  # fmt: skip
     """A speedup that fell and a time that rose by the same factor are the same slow-down; a gate for any change misses no less."""
 
-    def asked(quantity: Any, sign: int) -> Gate:
-        rows = tuple(Match({}, {}, Interval(sign * mean, half, 6), 0.05, "AMBIGUOUS", 1.0, 1.0) for mean, half in logs)
-        return Gate(looked_for, quantity, (QuantityComparison(quantity, rows, (), (), 0.95, len(rows)),))
+    def hidden(quantity: Any, sign: int) -> Hidden:
+        rows = [Match({}, {}, Interval(sign * mean, half, 6), 0.05, "AMBIGUOUS", 1.0, 1.0) for mean, half in logs]
+        return hidden_in(rows, looked_for, quantity)
 
-    one, two = asked("speedup", 1).hidden, asked("time", -1).hidden
-    assert one.reaches == pytest.approx(two.reaches)
-    assert all(reach > 0.05 for reach in one.reaches)
-    assert len(one.reaches) == sum(half - mean > 0.05 or (looked_for == "changed" and half + mean > 0.05) for mean, half in logs)  # fmt: skip
+    one, two = hidden("speedup", 1), hidden("time", -1)
+    assert one.sizes == pytest.approx(two.sizes)
+    assert all(size > math.expm1(0.05) for size in one.sizes)
+    assert len(one.sizes) == sum(half - mean > 0.05 or (looked_for == "changed" and half + mean > 0.05) for mean, half in logs)  # fmt: skip
 
 
 @pytest.mark.parametrize(

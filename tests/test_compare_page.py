@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bench import cli
-from bench.analyse.compare.change_points import read as read_history
+from bench.analyse.compare.change_points import history_of
 from bench.analyse.compare.compare import compare, compare_all
 from bench.analyse.compare.facts import Comparison
 from bench.analyse.runs import run_folder
@@ -206,7 +206,7 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def test_a_history_marks_its_change_points(days: list[Path]) -> None:
-    shown = Parsed(history.text(read_history([run_folder.read(d) for d in days]), (), "bench compare --history *"))
+    shown = Parsed(history.text(history_of([run_folder.read(d) for d in days]), (), "bench compare --history *"))
     assert "From day 7 on" in shown.text
     assert "2 SLOWER" in shown.text
     assert "torch: 2.13.0 before, 2.14.0 after" in shown.text
@@ -217,7 +217,7 @@ def test_a_history_marks_its_change_points(days: list[Path]) -> None:
 
 
 def test_a_short_history_says_that_it_cannot_tell(days: list[Path]) -> None:
-    shown = Parsed(history.text(read_history([run_folder.read(d) for d in days[:3]]), (), "x"))
+    shown = Parsed(history.text(history_of([run_folder.read(d) for d in days[:3]]), (), "x"))
     assert "Fewer than 9 runs can't show one." in shown.text
 
 

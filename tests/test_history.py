@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from bench import cli
-from bench.analyse.compare.change_points import History, change_points, read
+from bench.analyse.compare.change_points import History, change_points, history_of
 from bench.analyse.runs import run_folder
 from bench.show.export.compare import history_to_dict
 from bench.show.plots.history import picture
@@ -101,7 +101,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[run_folder.Run]:
 
 
 def test_the_change_is_named_with_its_rows_and_with_what_else_changed(runs: list[run_folder.Run]) -> None:
-    found = read(runs)
+    found = history_of(runs)
     assert [r.run_id for r in found.runs] == [f"day {d}" for d in range(1, 13)]
     (change,) = found.changes
     assert found.runs[change.at].run_id == "day 7"
@@ -123,7 +123,7 @@ def test_the_change_is_named_with_its_rows_and_with_what_else_changed(runs: list
 
 
 def test_times_have_a_history_too(runs: list[run_folder.Run]) -> None:
-    found = read(runs, "time")
+    found = history_of(runs, "time")
     (change,) = found.changes
     assert {s.row["block"] for s in change.shifts if s.verdict == "SLOWER"} == {"separable"}
     assert all(s.log.mean > math.log(1.05) for s in change.shifts if s.verdict == "SLOWER")  # after / before: longer
@@ -133,7 +133,7 @@ def test_times_have_a_history_too(runs: list[run_folder.Run]) -> None:
 
 
 def test_the_picture_marks_the_change(runs: list[run_folder.Run]) -> None:
-    found = read(runs)
+    found = history_of(runs)
     figure = picture(found)
     marks = [line for line in figure.axes[0].lines if list(line.get_xdata()) == [5.5, 5.5]]
     assert len(marks) == 1
@@ -141,7 +141,7 @@ def test_the_picture_marks_the_change(runs: list[run_folder.Run]) -> None:
 
 
 def test_a_history_without_a_change_says_so_and_how_many_runs_it_takes(runs: list[run_folder.Run]) -> None:
-    found = read(runs[-4:])
+    found = history_of(runs[-4:])
     assert title(found) == "No change point in 4 runs"
     assert "No change point in 4 runs. Fewer than 9 runs can't show one." in _shown(found)
     json.dumps(history_to_dict(found), allow_nan=False)
@@ -149,7 +149,7 @@ def test_a_history_without_a_change_says_so_and_how_many_runs_it_takes(runs: lis
 
 def test_rows_that_a_run_lacks_are_left_out(runs: list[run_folder.Run], tmp_path: Path) -> None:
     failed = run_folder.read(written(tmp_path, 13, Story(run_id="day 13", fails={0: (1, "oom", "no memory")})))
-    found = read([*runs[-4:], failed])
+    found = history_of([*runs[-4:], failed])
     assert (len(found.rows), found.left_out) == (3, 1)
     assert "Rows left out, because a run did not measure them: 1." in _shown(found)
 
@@ -164,9 +164,9 @@ def test_other_machines_twins_and_undated_runs_are_refused(runs: list[run_folder
         (runs[0], "the same run twice"),
     ):
         with pytest.raises(UserError, match=word):
-            read([*runs, more])
+            history_of([*runs, more])
     with pytest.raises(UserError, match="it takes 3 runs or more"):
-        read(runs[:2])
+        history_of(runs[:2])
 
 
 def test_the_verb_prints_it(runs: list[run_folder.Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], sketched: None) -> None:  # fmt: skip

@@ -226,7 +226,7 @@ def _history(folders: list[Path], margin: str, by: str, out: Path | None, html: 
 
     share = share_of("--margin", margin)
     runs = [read(folder) for folder in folders]
-    history = change_points.read(runs, "time" if by == "times" else "speedup", share)
+    history = change_points.history_of(runs, "time" if by == "times" else "speedup", share)
     if json_:
         say(json.dumps(history_to_dict(history), indent=2, allow_nan=False))
     else:

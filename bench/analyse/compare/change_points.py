@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -94,7 +94,7 @@ class History:
         return [_started(run)[:19] for run in self.runs]
 
 
-def read(runs: Sequence[Run], quantity: Quantity = "speedup", margin: float = CHANGE_MARGIN) -> History:
+def history_of(runs: Sequence[Run], quantity: Quantity = "speedup", margin: float = CHANGE_MARGIN) -> History:
     """The history of these runs, given in any order.
 
     UserError for fewer than three runs, a run without a start time, a run given twice, a run of another machine, and if no
@@ -119,8 +119,8 @@ def read(runs: Sequence[Run], quantity: Quantity = "speedup", margin: float = CH
     rows, logs, left_out = _series(ordered, quantity)
     if not rows:
         raise UserError("--history", "no row is measured in all of these runs", "Name runs of one config.")
-    changes = _changes(ordered, rows, logs, change_points(logs), margin, quantity)
-    return History(quantity, tuple(ordered), rows, logs, left_out, margin, changes)
+    history = History(quantity, tuple(ordered), rows, logs, left_out, margin, ())
+    return replace(history, changes=_changes(history))
 
 
 def change_points(logs: Floats, alpha: float = ALPHA, permutations: int = PERMUTATIONS) -> list[tuple[int, float]]:
@@ -214,39 +214,27 @@ def _series(ordered: Sequence[Run], quantity: Quantity) -> tuple[tuple[Record, .
     return tuple(rows[i] for i in common), logs, seen - len(common)
 
 
-def _changes(
-    runs: Sequence[Run],
-    rows: Sequence[Record],
-    logs: Floats,
-    points: Sequence[tuple[int, float]],
-    margin: float,
-    quantity: Quantity,
-) -> tuple[Change, ...]:
+def _changes(h: History) -> tuple[Change, ...]:
     """Each change point with the shift of each row: from the runs since the last change point to those before the next."""
-    edge = math.log1p(margin)
-    ends = [0, *(at for at, _ in points), len(logs)]
-    parts = [(logs[a:b], logs[b:c]) for a, b, c in zip(ends, ends[1:], ends[2:], strict=False)]
-    shifts = [
-        [_shift(before[:, i].tolist(), after[:, i].tolist()) for i in range(len(rows))] for before, after in parts
-    ]
-    adjusted = iter(multiple_testing.benjamini_hochberg([beyond(log, edge) for part in shifts for log in part]))
-    return tuple(
-        Change(
-            at,
-            p,
-            _shift(before.mean(axis=1).tolist(), after.mean(axis=1).tolist()),
-            tuple(
-                Shift(row, log, judge(log, edge, next(adjusted), quantity=quantity))
-                for row, log in zip(rows, part, strict=True)
-            ),
-            tuple(differences(runs[at - 1], runs[at])),
+    points, edge = change_points(h.logs), math.log1p(h.margin)
+    ends = [0, *(at for at, _ in points), len(h.logs)]
+    parts = [(h.logs[a:b], h.logs[b:c]) for a, b, c in zip(ends, ends[1:], ends[2:], strict=False)]
+    logs = [[_shift(*both) for both in zip(before.T, after.T, strict=True)] for before, after in parts]
+    adjusted = iter(multiple_testing.benjamini_hochberg([beyond(log, edge) for part in logs for log in part]))
+    changes = []
+    for (at, p), part, (before, after) in zip(points, logs, parts, strict=True):
+        shifts = tuple(
+            Shift(row, log, judge(log, edge, next(adjusted), quantity=h.quantity))
+            for row, log in zip(h.rows, part, strict=True)
         )
-        for (at, p), part, (before, after) in zip(points, shifts, parts, strict=True)
-    )
+        mean = _shift(before.mean(axis=1), after.mean(axis=1))
+        changes.append(Change(at, p, mean, shifts, tuple(differences(h.runs[at - 1], h.runs[at]))))
+    return tuple(changes)
 
 
-def _shift(before: Sequence[float], after: Sequence[float]) -> Interval:
-    return estimators.difference(t_interval(before), t_interval(after))
+def _shift(before: Floats, after: Floats) -> Interval:
+    """The interval of the mean after - the mean before."""
+    return estimators.difference(t_interval(before.tolist()), t_interval(after.tolist()))
 
 
 def _started(run: Run) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, Literal
 
-from bench.analyse.compare.facts import CHANGED, Comparison, Match, Quantity, QuantityComparison, Verdict
+from bench.analyse.compare.facts import CHANGED, VERDICTS, Comparison, Match, Quantity, Verdict
 from bench.spec.devices.device_names import is_predicted
 from bench.spec.errors import UserError
 
@@ -17,77 +17,38 @@ FailOn = Literal["slower", "changed"]
 
 @dataclass(frozen=True, slots=True)
 class Hidden:
-    """What the AMBIGUOUS rows can hide: for each whose interval reaches beyond its margin how far, as ln of a ratio.
+    """What a passing gate can have missed: the AMBIGUOUS rows whose interval reaches beyond the margin.
 
-    A row without an interval reaches infinitely far.
+    `sizes` is how far each reaches, as a share (0.08: 8 %), in order; `unbounded` counts rows without an interval.
     """
 
-    reaches: tuple[float, ...]
-
-    @property
-    def bounded(self) -> tuple[float, ...]:
-        """The finite reaches as shares: 0.08 is a change of 8 %."""
-        return tuple(math.expm1(r) for r in self.reaches if math.isfinite(r))
+    sizes: tuple[float, ...]
+    unbounded: int
 
     @property
     def median(self) -> float | None:
-        """The median of these shares."""
-        return median(self.bounded) if self.bounded else None
+        """The median size."""
+        return median(self.sizes) if self.sizes else None
 
     @property
     def most(self) -> float | None:
-        """The largest of them."""
-        return max(self.bounded, default=None)
-
-    @property
-    def unbounded(self) -> int:
-        """The rows without an interval."""
-        return len(self.reaches) - len(self.bounded)
+        """The largest size."""
+        return max(self.sizes, default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """The rows of one quantity in one or more comparisons; it fails on a SLOWER row, or with `changed` on a FASTER one too."""
+    """The rows of one quantity in all comparisons. Rows in `failing` have one of `verdicts`, or failed in B only."""
 
     fail_on: FailOn
     quantity: Quantity
-    compared: tuple[QuantityComparison, ...]
-
-    @property
-    def counts(self) -> dict[Verdict, int]:
-        """Rows per verdict."""
-        return {v: sum(c.counts[v] for c in self.compared) for v in self.compared[0].counts}
-
-    @property
-    def judged(self) -> int:
-        """The rows of one workload that were measured in both runs."""
-        return sum(len(c.judged) for c in self.compared)
-
-    @property
-    def verdicts(self) -> tuple[Verdict, ...]:
-        """The verdicts that fail the gate."""
-        return CHANGED if self.fail_on == "changed" else ("SLOWER",)
-
-    @property
-    def failed_in_b(self) -> tuple[Match, ...]:
-        """The rows that A measured and that failed in B: they fail the gate too."""
-        return tuple(m for m in self._matches if m.failed_in_b)
-
-    @property
-    def failing(self) -> tuple[Match, ...]:
-        """All rows that fail the gate."""
-        return tuple(m for m in self._matches if m.verdict in self.verdicts or m.failed_in_b)
-
-    @property
-    def edges(self) -> tuple[float, float]:
-        """The narrowest and the widest margin of a row, in ln."""
-        return min(c.least_edge for c in self.compared), max(c.edge for c in self.compared)
-
-    @property
-    def hidden(self) -> Hidden:
-        """What a passing gate can have missed: a slow-down, or with `changed` a change in either direction."""
-        rows = [m for m in self._matches if m.verdict == "AMBIGUOUS"]
-        return Hidden(tuple(sorted(reach for m in rows if (reach := self._reach(m)) > m.edge)))
+    verdicts: tuple[Verdict, ...]
+    counts: dict[Verdict, int]
+    judged: int
+    failing: tuple[Match, ...]
+    failed_in_b: int
+    edges: tuple[float, float]  # ln: the narrowest and the widest margin of a row
+    hidden: Hidden
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for --json; null where there is no number."""
@@ -98,24 +59,13 @@ class Gate:
             "passed": not self.failing,
             "judged": self.judged,
             **{v.lower(): self.counts[v] for v in self.verdicts},
-            "failed_in_b": len(self.failed_in_b),
+            "failed_in_b": self.failed_in_b,
             "ambiguous": self.counts["AMBIGUOUS"],
             "could_hide": {
-                "rows": len(hidden.reaches), "median": hidden.median, "most": hidden.most, "of_any_size": hidden.unbounded,
+                "rows": len(hidden.sizes) + hidden.unbounded, "median": hidden.median, "most": hidden.most, "of_any_size": hidden.unbounded,
             },
             "not_measured": self.counts["NOT MEASURED"],
         }  # fmt: skip
-
-    @property
-    def _matches(self) -> list[Match]:
-        return [m for c in self.compared for m in c.matches]
-
-    def _reach(self, m: Match) -> float:
-        """How far the interval of a row reaches in the direction that fails the gate, in ln."""
-        if m.log is None or not math.isfinite(m.log.half_width):
-            return math.inf
-        slow = -m.log.low if self.quantity == "speedup" else m.log.high
-        return max(abs(m.log.low), abs(m.log.high)) if self.fail_on == "changed" else slow
 
 
 def gate(comparisons: Sequence[Comparison], fail_on: FailOn = "slower", quantity: Quantity = "speedup") -> Gate:
@@ -128,7 +78,32 @@ def gate(comparisons: Sequence[Comparison], fail_on: FailOn = "slower", quantity
             what = "row" if quantity == "speedup" else "times"
             raise UserError(f"--fail-on: {c.b.folder}", f"no {what} can be compared{why}", remedy)
         compared.append(one)
-    return Gate(fail_on, quantity, tuple(compared))
+    verdicts: tuple[Verdict, ...] = CHANGED if fail_on == "changed" else ("SLOWER",)
+    matches = [m for one in compared for m in one.matches]
+    return Gate(
+        fail_on,
+        quantity,
+        verdicts,
+        counts={v: sum(one.counts[v] for one in compared) for v in VERDICTS},
+        judged=sum(len(one.judged) for one in compared),
+        failing=tuple(m for m in matches if m.verdict in verdicts or m.failed_in_b),
+        failed_in_b=sum(m.failed_in_b for m in matches),
+        edges=(min(one.least_edge for one in compared), max(one.edge for one in compared)),
+        hidden=hidden_in(matches, fail_on, quantity),
+    )
+
+
+def hidden_in(matches: Sequence[Match], fail_on: FailOn, quantity: Quantity) -> Hidden:
+    """The slow-downs that AMBIGUOUS rows can hide, or with `changed` the changes in either direction."""
+    logs = [(m.log, m.edge) for m in matches if m.verdict == "AMBIGUOUS" and m.log is not None]
+    reaches = []
+    for log, edge in logs:
+        slower = -log.low if quantity == "speedup" else log.high
+        reach = max(abs(log.low), abs(log.high)) if fail_on == "changed" else slower
+        if reach > edge:
+            reaches.append(reach)
+    sizes = sorted(math.expm1(reach) for reach in reaches if math.isfinite(reach))
+    return Hidden(tuple(sizes), len(reaches) - len(sizes))
 
 
 def _cause(c: Comparison, quantity: Quantity) -> tuple[str, str]:

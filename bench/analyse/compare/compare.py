@@ -17,6 +17,7 @@ from bench.analyse.compare.facts import (
     CARD_MARGIN,
     CHANGE_MARGIN,
     JUDGED,
+    VALUES,
     Comparison,
     Correction,
     Match,
@@ -70,9 +71,8 @@ def compare_all(
 
 def readings(run: Run, quantity: Quantity) -> list[tuple[Record, Interval]]:
     """A run's measured rows, each with the interval of ln(speedup), or of ln(median time)."""
-    read = _speed if quantity == "speedup" else _time
     level = run.timing.confidence
-    rows = [(row, read(row, level, level)) for row in _rows(run, "p" if quantity == "speedup" else "m")]
+    rows = [(row, _log(row, quantity, level, level)) for row in _rows(run, "p" if quantity == "speedup" else "m")]
     return [(row, log) for row, log in rows if log is not None]
 
 
@@ -157,19 +157,19 @@ class _Sides:
         known = [band for band in bands if band is not None]
         cards = [math.log1p(CARD_MARGIN)] if quantity == "time" and kind(a["device"]) in self.cards else []
         edge = max([math.log1p(self.margin), *known, *cards])
-        read = _speed if quantity == "speedup" else _time
         confidence = self.a.timing.confidence
-        left, right = read(a, confidence, confidence), read(b, self.b.timing.confidence, confidence)
-        verdict: Verdict = "CONFOUNDED" if pair.differs else "NOT MEASURED"
+        left, right = (
+            _log(row, quantity, run.timing.confidence, confidence) for row, run in ((a, self.a), (b, self.b))
+        )
         if left is None or right is None:
-            return Match(a, b, None, edge, verdict, differs=pair.differs)
+            return Match(a, b, None, edge, "CONFOUNDED" if pair.differs else "NOT MEASURED", differs=pair.differs)
         log = estimators.difference(left, right, confidence)
         if self.a.run_id == self.b.run_id and log.mean == 0:  # one sample, not two: no chance is involved
             log = Interval(0.0, 0.0, max(2, log.n))
         else:
             log = Interval(log.mean, math.hypot(log.half_width, *known), log.n)
         if pair.differs:
-            return Match(a, b, log, edge, verdict, differs=pair.differs)
+            return Match(a, b, log, edge, "CONFOUNDED", differs=pair.differs)
         p = beyond(log, edge, confidence)
         if quantity == "time" and p < 1 and not _minima_agree(a, b, log.mean, edge):
             p = 1.0
@@ -192,21 +192,15 @@ def _corrected(
     return [replace(d, matches=tuple(judged(m, d.quantity) for m in d.matches), family=len(every)) for d in drafts]
 
 
-def _speed(row: Record, level: float, wanted: float) -> Interval | None:
-    """The interval of ln(speedup) at the wanted confidence; the run's is `level`."""
-    if row["status"] not in MEASURED or row["speedup"] is None:
+def _log(row: Record, quantity: Quantity, level: float, wanted: float) -> Interval | None:
+    """The interval of ln(value) at the wanted confidence, from a row at confidence `level`; None if it is not measured."""
+    value = row[VALUES[quantity][0]]
+    if row["status"] not in MEASURED or value is None:
         return None
+    if quantity == "time":
+        return estimators.at_confidence(estimators.log_interval(row, TIME), level, wanted)
     width = math.inf if row["precision"] is None else float(row["precision"])
-    return estimators.at_confidence(
-        Interval(math.log(row["speedup"]), width, int(row["processes"] or 1)), level, wanted
-    )
-
-
-def _time(row: Record, level: float, wanted: float) -> Interval | None:
-    """The interval of ln(median time)."""
-    if row["status"] not in MEASURED or row["time_median_s"] is None:
-        return None
-    return estimators.at_confidence(estimators.log_interval(row, TIME), level, wanted)
+    return estimators.at_confidence(Interval(math.log(value), width, int(row["processes"] or 1)), level, wanted)
 
 
 def _minima_agree(a: Record, b: Record, log: float, edge: float) -> bool:

@@ -50,7 +50,6 @@ class _Series:
 class _Layout:
     """The judged sweeps of shapes of a comparison, laid out: without networks, settings and confounded rows."""
 
-    comparison: Comparison
     compared: QuantityComparison
     matches: tuple[Match, ...]
     facets: Facets
@@ -194,7 +193,7 @@ def _lay_out(c: Comparison, compared: QuantityComparison) -> _Layout | None:
     swept, experiments = {id(r) for r in rows}, {r["experiment"] for r in rows}
     matches = tuple(m for m in compared.judged if id(m.a) in swept and facets.group(m.a) in facets.groups)
     others = dict.fromkeys(str(m.a["experiment"]) for m in compared.judged if m.a["experiment"] not in experiments)
-    return _Layout(c, compared, matches, facets, Channels.of(rows), tuple(others))
+    return _Layout(compared, matches, facets, Channels.of(rows), tuple(others))
 
 
 def _panels(

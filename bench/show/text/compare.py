@@ -206,7 +206,7 @@ def gate(g: Gate) -> str:
     of up to 11 % (median 6 %)`
     """
     n = g.counts
-    failed = f"{sum(n[v] for v in g.verdicts)} of {plural(g.judged, 'row')} {g.fail_on} by more than {margins(*g.edges)}, {len(g.failed_in_b)} failed in B"
+    failed = f"{sum(n[v] for v in g.verdicts)} of {plural(g.judged, 'row')} {g.fail_on} by more than {margins(*g.edges)}, {g.failed_in_b} failed in B"
     return f"gate {'failed' if g.failing else 'passed'}: {failed}; {n['AMBIGUOUS']} AMBIGUOUS, {n['NOT MEASURED']} not measured{_hidden(g)}"
 
 
@@ -215,7 +215,7 @@ def _hidden(g: Gate) -> str:
     hidden, what = g.hidden, "slow-down" if g.fail_on == "slower" else "change"
     words = ""
     if hidden.most is not None and hidden.median is not None:
-        words = f"; {plural(len(hidden.bounded), 'row')} may hide a {what} of up to {percent(hidden.most)} (median {percent(hidden.median)})"
+        words = f"; {plural(len(hidden.sizes), 'row')} may hide a {what} of up to {percent(hidden.most)} (median {percent(hidden.median)})"
     return words + (
         f"; {plural(hidden.unbounded, 'row')} without an interval may hide any {what}" if hidden.unbounded else ""
     )
