@@ -58,7 +58,7 @@ def test_moving_is_no_faster_than_the_caches_rate(device, nbytes):
 
 
 def test_eager_waits_for_the_longer_of_host_and_device_and_a_graph_does_without_the_host():
-    device = predicted_devices.named("h100")
+    device = predicted_devices.find_device("h100")
     kernels = of_block(build(BlockChoice("separable"), Shape(128, 128, 28, 28)), 28, 28)
     eager, graph = (kernel_model.call_seconds(device, kernels, mode, PRIOR) for mode in ("eager", "graph"))
     assert eager.wall_s == eager.host_s == pytest.approx(6 * 15e-6)
@@ -68,7 +68,7 @@ def test_eager_waits_for_the_longer_of_host_and_device_and_a_graph_does_without_
 
 
 def test_a_3_x_3_in_fp32_is_faster_where_the_library_has_winograds_algorithm_in_one_kernel():
-    without = predicted_devices.named("h100")
+    without = predicted_devices.find_device("h100")
     having = replace(without, winograd=True)
     p = {**PRIOR, "gpu.corner": 50.0}
 
@@ -82,7 +82,7 @@ def test_a_3_x_3_in_fp32_is_faster_where_the_library_has_winograds_algorithm_in_
 
 
 def test_a_cpu_lays_out_anew_what_its_library_wants_otherwise():
-    cpu = predicted_devices.named("server_cpu")
+    cpu = predicted_devices.find_device("server_cpu")
     how = {"taps": (3, 3), "channels_last": True}
     last = convolution("x", 4, 64, 64, 784, 784, **how)
     flat = replace(last, channels_last=False)
@@ -96,11 +96,11 @@ def test_a_cpu_lays_out_anew_what_its_library_wants_otherwise():
     seconds = [kernel_model.kernel_seconds(cpu, kernel, PRIOR) for kernel in (packed, last, flat)]
     assert seconds == sorted(set(seconds))
     assert kernel_model.laid_out(cpu, flat) == last
-    assert kernel_model.laid_out(predicted_devices.named("a100"), flat) == flat
+    assert kernel_model.laid_out(predicted_devices.find_device("a100"), flat) == flat
 
 
 def test_aten_convolves_by_itself_where_its_source_says_so():
-    cpu = predicted_devices.named("server_cpu")
+    cpu = predicted_devices.find_device("server_cpu")
     cpu = replace(cpu, peak={**cpu.peak, "bf16": 1e13})
 
     def anew(threads, images, c_in, pixels, taps=(1, 1), groups=1, dtype="fp32", stride=1):
@@ -120,7 +120,7 @@ def test_aten_convolves_by_itself_where_its_source_says_so():
 
 
 def test_measured_roofs_are_taken_whole_and_a_data_sheet_by_a_share():
-    paper = predicted_devices.named("server_cpu")
+    paper = predicted_devices.find_device("server_cpu")
     roofs = replace(paper, measured=True)
     p = {**PRIOR, "cpu.paper": 0.5, "cpu.paper.memory": 0.25, "cpu.corner": 50.0}
     computing = convolution("x", 64, 512, 512, 3136, 3136, (3, 3), channels_last=True)
@@ -132,7 +132,7 @@ def test_measured_roofs_are_taken_whole_and_a_data_sheet_by_a_share():
 
 @pytest.mark.parametrize(("device", "launch_s"), [("h100", 5e-6), ("server_cpu", 0.0)])
 def test_the_host_takes_what_others_published_for_compiled_calls_and_autograd(device, launch_s):
-    model = predicted_devices.named(device)
+    model = predicted_devices.find_device(device)
     kernels = of_block(build(BlockChoice("standard"), Shape(64, 64, 28, 28)), 28, 28)
     operator = 10e-6 + launch_s
 
@@ -146,6 +146,6 @@ def test_the_host_takes_what_others_published_for_compiled_calls_and_autograd(de
 
 def test_a_cpu_is_its_own_host():
     call = kernel_model.call_seconds(
-        predicted_devices.named("laptop_cpu"), [elementwise("x", 4096, 4096)], "eager", PRIOR
+        predicted_devices.find_device("laptop_cpu"), [elementwise("x", 4096, 4096)], "eager", PRIOR
     )
     assert call.wall_s == call.host_s + call.device_s

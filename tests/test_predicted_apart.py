@@ -32,7 +32,7 @@ from bench.spec.blocks.kernels import of_block
 from bench.spec.blocks.liveness import Step
 from bench.spec.config.config import check
 from bench.spec.devices.device_names import in_words, is_cpu, is_predicted, slug
-from bench.spec.devices.predicted_devices import named
+from bench.spec.devices.predicted_devices import find_device
 from bench.spec.errors import UserError
 from bench.spec.model.kernel_model import CallTime, call_seconds
 from bench.spec.model.predicted_trial import Memory, lacking, memory_of
@@ -86,7 +86,7 @@ def model_of(trial: Trial, arm: Arm) -> CallTime:
     """The kernel model, asked without the code that predicts a trial."""
     s = trial.shape
     kernels = of_block(trial.block(arm), s.height, s.width, s.batch, trial.dtype, trial.layout == "channels_last")
-    device = named(trial.surroundings.device).on(trial.surroundings.threads)
+    device = find_device(trial.surroundings.device).on(trial.surroundings.threads)
     return call_seconds(device, kernels, trial.mode, training=trial.pass_ == "training")
 
 

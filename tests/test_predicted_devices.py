@@ -45,7 +45,7 @@ def test_the_devices_of_the_issue_are_there():
 
 @pytest.mark.parametrize("name", predicted_devices.known())
 def test_figures_of_a_device_agree_with_each_other(name):
-    device = predicted_devices.named(f"sim:{name}")
+    device = predicted_devices.find_device(f"sim:{name}")
     assert device.cache_bytes < device.memory_bytes
     assert device.cache_bytes_per_s > device.memory_bytes_per_s
     a_clock = device.peak["fp32"] / device.units / device.clock_hz  # FLOP of a unit in a clock: 2 for each fp32 lane
@@ -54,7 +54,7 @@ def test_figures_of_a_device_agree_with_each_other(name):
 
 
 def test_a_file_of_the_users_adds_devices(mine):
-    device = predicted_devices.named(f"sim:{mine()}#mine")
+    device = predicted_devices.find_device(f"sim:{mine()}#mine")
     assert (device.title, device.units, device.tensor("fp16"), device.tensor("fp32")) == ("My card", 10, True, False)
 
 
@@ -62,7 +62,7 @@ def refused_in_a_line(mine, text, old, new, name, told):
     """That the file with `new` for `old` is refused, and in which words."""
     assert old in text
     with pytest.raises(UserError) as caught:
-        predicted_devices.named(f"sim:{mine(text.replace(old, new))}#{name}")
+        predicted_devices.find_device(f"sim:{mine(text.replace(old, new))}#{name}")
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -173,10 +173,10 @@ devices:
     ],
 )
 def test_figures_that_no_device_has_together_are_one_line_that_names_the_wrong_one(mine, old, new, told):
-    assert predicted_devices.named(f"sim:{mine(CARD)}#card").units == 46
+    assert predicted_devices.find_device(f"sim:{mine(CARD)}#card").units == 46
     path = mine(CARD.replace(old, new))
     with pytest.raises(UserError) as caught:
-        predicted_devices.named(f"sim:{path}#card")
+        predicted_devices.find_device(f"sim:{path}#card")
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -186,7 +186,7 @@ def test_a_processors_giga_for_tera_is_found_too(mine):
     with pytest.raises(
         UserError, match=r"peak\.fp32: 2000000000\.0: that makes 0\.051 FLOP .* known CPUs have 32 to 64\."
     ):
-        predicted_devices.named(f"sim:{mine(text)}#card")
+        predicted_devices.find_device(f"sim:{mine(text)}#card")
 
 
 def untold(text):
@@ -195,7 +195,7 @@ def untold(text):
 
 @pytest.mark.parametrize(("kind", "bytes_a_clock"), [("gpu", 16), ("cpu", 12)])
 def test_a_cache_whose_rate_is_not_told_is_taken_to_have_what_known_ones_have(mine, kind, bytes_a_clock):
-    card = predicted_devices.named(f"sim:{mine(untold(CARD).replace('gpu', kind))}#card")
+    card = predicted_devices.find_device(f"sim:{mine(untold(CARD).replace('gpu', kind))}#card")
     assert card.cache_bytes_per_s == pytest.approx(bytes_a_clock * 46 * 2.475e9)
     assert card.sources["cache_bytes_per_s"] == f"estimate, {bytes_a_clock} bytes a clock and unit"
     have = [d.cache_bytes_per_s / d.units / d.clock_hz for d in predicted_devices.known().values() if d.kind == kind]
@@ -205,11 +205,11 @@ def test_a_cache_whose_rate_is_not_told_is_taken_to_have_what_known_ones_have(mi
 
 def test_a_wrong_clock_is_named_where_the_caches_rate_rests_on_it(mine):
     with pytest.raises(UserError, match=r"mine\.yaml:6: devices\.card\.clock_hz: 24750000\.0: that makes"):
-        predicted_devices.named(f"sim:{mine(untold(CARD).replace('2.475e9', '2.475e7'))}#card")
+        predicted_devices.find_device(f"sim:{mine(untold(CARD).replace('2.475e9', '2.475e7'))}#card")
 
 
 def test_an_estimated_cache_is_no_slower_than_memory_and_a_memory_far_faster_is_refused(mine):
-    fast = predicted_devices.named(f"sim:{mine(untold(CARD).replace('504e9', '3e12'))}#card")
+    fast = predicted_devices.find_device(f"sim:{mine(untold(CARD).replace('504e9', '3e12'))}#card")
     assert fast.cache_bytes_per_s == 3e12
     assert fast.sources["cache_bytes_per_s"] == "estimate, as its memory (16 bytes a clock and unit would be less)"
     for wrong, told in (
@@ -217,14 +217,14 @@ def test_an_estimated_cache_is_no_slower_than_memory_and_a_memory_far_faster_is_
         ("504e6", "504000000.0: the cache's rate is 3,614 times the memory's rate"),
     ):
         with pytest.raises(UserError) as caught:
-            predicted_devices.named(f"sim:{mine(untold(CARD).replace('504e9', wrong))}#card")
+            predicted_devices.find_device(f"sim:{mine(untold(CARD).replace('504e9', wrong))}#card")
         assert f"mine.yaml:8: devices.card.memory_bytes_per_s: {told}" in str(caught.value)
     told = (
         untold(CARD)
         .replace("504e9", "504e10")
         .replace("    sources: {", "    cache_bytes_per_s: 9e12\n    sources: {cache_bytes_per_s: p, ")
     )
-    assert predicted_devices.named(f"sim:{mine(told)}#card").cache_bytes_per_s == 9e12
+    assert predicted_devices.find_device(f"sim:{mine(told)}#card").cache_bytes_per_s == 9e12
 
 
 LIKE = """\
@@ -237,20 +237,22 @@ devices:
 
 
 def test_a_device_like_one_of_the_table_differs_by_what_it_says_itself(mine):
-    ours, theirs = predicted_devices.named(f"sim:{mine(LIKE)}#our_host"), predicted_devices.named("rtx5090")
+    ours, theirs = predicted_devices.find_device(f"sim:{mine(LIKE)}#our_host"), predicted_devices.find_device("rtx5090")
     assert ours.sources.pop("dispatch_s") == "measured"
     assert ours == replace(
         theirs, name="our_host", title="NVIDIA GeForce RTX 5090, as our_host", dispatch_s=30e-6, origin="mine.yaml"
     )
-    titled = predicted_devices.named(f"sim:{mine(LIKE.replace('like', 'title: Ours' + chr(10) + '    like'))}#our_host")
+    titled = predicted_devices.find_device(
+        f"sim:{mine(LIKE.replace('like', 'title: Ours' + chr(10) + '    like'))}#our_host"
+    )
     assert titled.title == "Ours"
-    only = predicted_devices.named(f"sim:{mine('devices: {it: {like: t4}}')}#it")
-    assert (only.units, only.peak) == (40, predicted_devices.named("t4").peak)
+    only = predicted_devices.find_device(f"sim:{mine('devices: {it: {like: t4}}')}#it")
+    assert (only.units, only.peak) == (40, predicted_devices.find_device("t4").peak)
 
 
 def test_a_peak_of_ones_own_replaces_all_of_the_tables(mine):
     text = LIKE.replace("dispatch_s: 30e-6", "peak: {fp32: 110e12}").replace("dispatch_s: m", "peak: m")
-    card = predicted_devices.named(f"sim:{mine(text)}#our_host")
+    card = predicted_devices.find_device(f"sim:{mine(text)}#our_host")
     assert (card.peak, card.sources["peak"]) == ({"fp32": 110e12}, "measured")
     assert "peak" not in card.disagree
 
@@ -329,7 +331,7 @@ def test_a_device_that_there_is_is_taken_however_small_or_odd(mine, figures):
     )
     for key, figure in zip(keys, figures.split(), strict=True):
         text = re.sub(rf"(?m)^    {key}: .*", f"    {key}: {figure.replace(':', ': ')}", text)
-    device = predicted_devices.named(f"sim:{mine(text)}#mine")
+    device = predicted_devices.find_device(f"sim:{mine(text)}#mine")
     assert f"{device.memory_bytes:g}" == f"{float(figures.split()[5]):g}"
 
 
@@ -343,21 +345,21 @@ def test_a_device_that_there_is_is_taken_however_small_or_odd(mine, figures):
 )
 def test_a_device_that_is_not_known_is_answered_with_those_that_are(word, told):
     with pytest.raises(UserError, match="no such device") as caught:
-        predicted_devices.named(word)
+        predicted_devices.find_device(word)
     assert told in str(caught.value)
 
 
 def test_a_cpu_with_fewer_threads_has_their_share():
-    whole = predicted_devices.named("desktop_cpu")
+    whole = predicted_devices.find_device("desktop_cpu")
     one = whole.on(1)
     assert one.peak["fp32"] == pytest.approx(whole.peak["fp32"] / 14)
     assert one.memory_bytes_per_s == whole.unit_bytes_per_s
     assert whole.on(99) is whole
-    assert predicted_devices.named("t4").on(1).units == 40
+    assert predicted_devices.find_device("t4").on(1).units == 40
 
 
 def test_a_dtype_without_a_peak_is_refused_and_tf32_falls_back():
-    v100 = predicted_devices.named("v100")
+    v100 = predicted_devices.find_device("v100")
     assert v100.rate("fp32-tf32") == v100.rate("fp32")
     with pytest.raises(UserError, match="no peak is known for bf16"):
         v100.rate("bf16")
@@ -366,18 +368,18 @@ def test_a_dtype_without_a_peak_is_refused_and_tf32_falls_back():
 def test_a_file_or_folder_without_the_name_of_a_device_is_answered_with_the_names_in_it(mine, tmp_path):
     path = mine(MINE + MINE.replace("devices:\n", "").replace("  mine:", "  other:"))
     with pytest.raises(UserError, match="it names a file or folder, but no device in it") as caught:
-        predicted_devices.named(f"sim:{path}")
+        predicted_devices.find_device(f"sim:{path}")
     assert str(caught.value).endswith(f"Write sim:{path}#mine or sim:{path}#other.")
     (tmp_path / "roofs.csv").write_text(ROOFS, encoding="utf-8")
     with pytest.raises(UserError) as caught:
-        predicted_devices.named(f"sim:{tmp_path}")
+        predicted_devices.find_device(f"sim:{tmp_path}")
     assert str(caught.value).endswith(f"Write sim:{tmp_path}#cpu.")
 
 
 @pytest.mark.parametrize("word", ["sim:nope.yaml#card", "sim:nope.yaml", "sim:results/nothing#cpu"])
 def test_what_is_not_there_is_no_config(word):
     with pytest.raises(UserError, match="there is no such file of devices and no such results folder") as caught:
-        predicted_devices.named(word)
+        predicted_devices.find_device(word)
     assert "Write sim:FILE.yaml#NAME or sim:RESULTS_FOLDER#cpu" in str(caught.value)
 
 
@@ -386,7 +388,7 @@ def test_a_file_without_devices_is_no_config_either(tmp_path, text):
     path = tmp_path / "mine.yaml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(UserError) as caught:
-        predicted_devices.named(f"sim:{path}#mine")
+        predicted_devices.find_device(f"sim:{path}#mine")
     assert "config" not in str(caught.value)
     assert "devices" in str(caught.value)
 
@@ -402,7 +404,7 @@ r,1,fp32,4,cuda:0,A card,3,5e13,4e13,3e12,3e12,1e8,
 
 def test_the_processor_of_a_run_is_what_its_roofs_say(tmp_path):
     (tmp_path / "roofs.csv").write_text(ROOFS, encoding="utf-8")
-    cpu = predicted_devices.named(f"sim:{tmp_path}#cpu")
+    cpu = predicted_devices.find_device(f"sim:{tmp_path}#cpu")
     assert (cpu.title, cpu.kind, cpu.units) == ("A processor, 4 threads", "cpu", 4)
     assert cpu.peak == {"fp32": 5e11, "bf16": 9e11}
     assert (cpu.memory_bytes_per_s, cpu.unit_bytes_per_s, cpu.cache_bytes_per_s) == (3e10, 1e10, 3e11)
@@ -421,11 +423,11 @@ def test_a_folder_without_roofs_of_a_cpu_is_one_line(tmp_path, text, told):
     if text is not None:
         (tmp_path / "roofs.csv").write_text(text, encoding="utf-8")
     with pytest.raises(UserError) as caught:
-        predicted_devices.named(f"sim:{tmp_path}#cpu")
+        predicted_devices.find_device(f"sim:{tmp_path}#cpu")
     assert told in str(caught.value)
 
 
 def test_a_runs_only_processor_is_called_cpu(tmp_path):
     (tmp_path / "roofs.csv").write_text(ROOFS, encoding="utf-8")
     with pytest.raises(UserError, match="no such device"):
-        predicted_devices.named(f"sim:{tmp_path}#h100")
+        predicted_devices.find_device(f"sim:{tmp_path}#h100")

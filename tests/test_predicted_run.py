@@ -17,7 +17,7 @@ from bench import cli
 from bench.analyse.runs import run_folder
 from bench.run import launch, runner
 from bench.show.export import report
-from bench.spec.devices.predicted_devices import known, named
+from bench.spec.devices.predicted_devices import find_device, known
 from bench.spec.errors import UserError
 from bench.spec.model.predictions import prediction_of
 from bench.spec.plan import skips
@@ -103,7 +103,7 @@ def test_every_row_is_predicted_within_the_models_error_or_says_why_not(foretold
         assert rows["processes"].eq(0).all()
         for device in ("sim:h100", "sim:server_cpu"):
             mine = rows[rows["device"] == device]
-            said = prediction_of(named(device))
+            said = prediction_of(find_device(device))
             errors = [said.of(word == "training")[width] for word in mine["pass"]]
             besides = [of_a_slower_host(folder, row, said.host) for row in mine.to_dict("records")]
             factors = [math.exp(error + more) for error, more in zip(errors, besides, strict=True)]

@@ -13,7 +13,7 @@ from bench.analyse.predict import crossover_map
 from bench.spec.blocks.blocks import BlockChoice, Shape, build
 from bench.spec.blocks.kernels import of_block
 from bench.spec.devices.device_entries import DISPATCH_S, FLOOR_S, LAUNCH_S
-from bench.spec.devices.predicted_devices import named
+from bench.spec.devices.predicted_devices import find_device
 from bench.spec.model import kernel_model, model_parameters
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,7 +22,7 @@ STRONG = ("a100", "h100", "h200", "rtx4090")
 
 def block(device, name, channels, size, batch, mode, dtype="fp32"):
     made = build(BlockChoice(name), Shape(channels, channels, size, size, batch=batch))
-    return kernel_model.call_seconds(named(device), of_block(made, size, size, batch, dtype), mode)
+    return kernel_model.call_seconds(find_device(device), of_block(made, size, size, batch, dtype), mode)
 
 
 def speedup(device, *shape, **how):
@@ -56,7 +56,7 @@ def test_a_graph_takes_the_host_out_of_it(device):
 @pytest.mark.parametrize("name", ["mobilenet_v1", "mobilenet_v2"])
 @pytest.mark.parametrize("device", ["rtx4090", "h100"])
 def test_in_large_batches_activations_rule(device, name):
-    card = named(device)
+    card = find_device(device)
     twice_the_bytes = replace(
         card, memory_bytes_per_s=2 * card.memory_bytes_per_s, cache_bytes_per_s=2 * card.cache_bytes_per_s
     )
@@ -74,7 +74,7 @@ def test_a_weak_gpu_behaves_like_a_cpu():
 
 
 def test_mobilenet_v2_does_not_beat_resnet_18_on_a_4090_in_a_large_batch():
-    assert network(named("rtx4090"), "mobilenet_v2") > network(named("rtx4090"), "resnet18")
+    assert network(find_device("rtx4090"), "mobilenet_v2") > network(find_device("rtx4090"), "resnet18")
 
 
 # ---------------------------------------------------------------- the file of the fit
@@ -107,13 +107,13 @@ def test_the_examples_of_the_page_are_devices(tmp_path):
     page = (ROOT / "docs" / "PREDICTION.md").read_text(encoding="utf-8")
     file = tmp_path / "my_devices.yaml"
     file.write_text(re.search(r"```yaml\n(.*?)```", page, re.DOTALL)[1], encoding="utf-8")
-    card, host = named(f"sim:{file}#my_card"), named(f"sim:{file}#our_host")
+    card, host = find_device(f"sim:{file}#my_card"), find_device(f"sim:{file}#our_host")
     assert card.title == "The card in our lab"
     assert (card.dispatch_s, card.launch_s, card.floor_s) == (DISPATCH_S, LAUNCH_S, FLOOR_S), "what the page says"
     us = [f"{seconds * 1e6:.0f} us" for seconds in (DISPATCH_S, LAUNCH_S, FLOOR_S)]
     assert f"`dispatch_s` {us[0]}, `launch_s` {us[1]}, `floor_s` (the least time of a kernel) {us[2]}" in page
     assert f'"{host.title}"' in page
-    assert (host.units, host.dispatch_s) == (named("rtx5090").units, 25e-6)
+    assert (host.units, host.dispatch_s) == (find_device("rtx5090").units, 25e-6)
 
 
 def test_the_page_reads_a_host_off_a_run(capsys):
@@ -167,7 +167,7 @@ def test_a_device_of_ones_own_named_as_a_built_in_one_has_pictures_of_its_own(tm
     asked = ["crossover", "--channels", "8", "--batch", "1", "--out", str(tmp_path), "--device"]
     for device, picture, title in (
         ("sim:a100", "predicted-crossover-a100", "NVIDIA A100 SXM4 40 GB"),
-        (f"sim:{path}#a100", f"predicted-crossover-{named(f'{path}#a100').slug}", "A card (a100 of my.yaml)"),
+        (f"sim:{path}#a100", f"predicted-crossover-{find_device(f'{path}#a100').slug}", "A card (a100 of my.yaml)"),
     ):
         _, said, _ = bench(capsys, *asked, device)
         assert f"PREDICTED for {title}: nothing was measured" in said
@@ -210,7 +210,7 @@ def test_a_map_of_compiled_calls_on_a_gpu_says_how_far_off_it_is(tmp_path, capsy
 
 
 def test_a_cell_within_the_models_error_is_undecided():
-    told_host = crossover_map.on_host(named("a100"), 15)
+    told_host = crossover_map.on_host(find_device("a100"), 15)
     found = crossover_map.mapped(told_host)
     assert (found.error, found.host) == (model_parameters.fit_result()["errors"]["gpu"]["speedup"], 1)
     assert {cell.state for cell in found.cells} == {"faster", "slower", "undecided"}
@@ -223,16 +223,16 @@ def test_a_cell_within_the_models_error_is_undecided():
 
 @pytest.mark.parametrize("name", ["t4", "rtx5090", "h100"])
 def test_no_cell_is_decided_that_a_host_of_15_to_60_us_an_operator_would_turn(name):
-    usual = crossover_map.mapped(named(name))
+    usual = crossover_map.mapped(find_device(name))
     assert usual.host == 4
     for us in (15, 30, 45, 60):
-        there = crossover_map.mapped(crossover_map.on_host(named(name), us))
+        there = crossover_map.mapped(crossover_map.on_host(find_device(name), us))
         for mine, other in zip(usual.cells, there.cells, strict=True):
             assert (mine.mode, mine.batch, mine.channels) == (other.mode, other.batch, other.channels)
             if mine.state != "undecided":
                 assert mine.state == ("faster" if other.speedup > 1 else "slower")
                 assert abs(math.log(other.speedup)) > 0.5, "nor brought near to 1x"
-    asked = {c.state for c in crossover_map.mapped(crossover_map.on_host(named(name), 15)).cells}
+    asked = {c.state for c in crossover_map.mapped(crossover_map.on_host(find_device(name), 15)).cells}
     assert asked == {"faster", "slower", "undecided"}
 
 

@@ -57,9 +57,9 @@ def devices(given: list[str] | str | None) -> list[str]:
 
 def _predicted(name: str) -> str:
     """`sim:NAME` unchanged. UserError for a device that can't be predicted."""
-    from bench.spec.devices.predicted_devices import named
+    from bench.spec.devices.predicted_devices import find_device
 
-    model = named(name)
+    model = find_device(name)
     if (model.kind == "cpu") != is_cpu(name):  # rows of CPUs are recognised by that name
         ending = "ends in cpu" if model.kind == "cpu" else "does not end in cpu"
         raise UserError(f"--device {name}", f"a {model.kind}'s name {ending}", "Rename it in its file.")

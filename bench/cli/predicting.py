@@ -57,7 +57,7 @@ def crossover(
     """Map where separable would be faster on a device, over batch and channels, as a table and a picture."""
     from bench.analyse.predict import crossover_map
     from bench.spec.blocks.costs import ITEM_BYTES
-    from bench.spec.devices.predicted_devices import named
+    from bench.spec.devices.predicted_devices import find_device
 
     if "," in device:
         raise UserError("--device", "a map is of one device", f"Write one, as {device.partition(',')[0]}", device)
@@ -67,7 +67,7 @@ def crossover(
         example = likely if is_predicted(likely) else f"{PREDICTED}a100"
         raise UserError("--device", rule, f"Write {example}, or measure with bench run", device or None)
     one_of("--layout", layout, ("contiguous", "channels_last"))
-    model = named(device)
+    model = find_device(device)
     if dtype not in ITEM_BYTES:
         raise UserError("--dtype", "no such dtype", nearest(dtype, ITEM_BYTES, "Known dtypes"), dtype)
     crossings = crossover_map.mapped(

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.spec.blocks.liveness import Step
-from bench.spec.devices.predicted_devices import named
+from bench.spec.devices.predicted_devices import find_device
 from bench.spec.model.kernel_model import CallTime
-from bench.spec.model.predicted_trial import Memory, call_of, device_of, lacking, memory_of
+from bench.spec.model.predicted_trial import Memory, call_of, device_of, memory_of, refused_allocation
 from bench.spec.model.predictions import device_name, prediction_of
 from bench.spec.plan.plan import Trial
 
@@ -18,7 +18,7 @@ Traced = Mapping[str, Mapping[str, Any]]
 
 def facts(device: str) -> dict[str, Any]:
     """What a probe tells of a device that is there, as far as a model has it. UserError where there is no such device."""
-    model = named(device)
+    model = find_device(device)
     return {
         "device_name": device_name(model),
         "prediction": prediction_of(model).to_dict(),
@@ -31,7 +31,7 @@ def visit(trial: Trial, traced: Traced) -> dict[str, Any]:
     told = {"type": "visit", "trial_id": trial.trial_id}
     device = device_of(trial.surroundings)
     memories = [_memory(traced[a.arm_id]["memory"]) if a.arm_id in traced else memory_of(trial, a) for a in trial.arms]
-    refused = lacking(memories, device.memory_bytes)
+    refused = refused_allocation(memories, device.memory_bytes)
     if refused is not None:
         detail = f"it is predicted that the device could not hold it: {refused}"
         return told | {"status": "oom", "status_detail": detail, "wall_s": 0.0}

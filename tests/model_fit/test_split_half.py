@@ -12,7 +12,7 @@ import pytest
 
 from bench.analyse.runs.run_folder import read
 from bench.spec.blocks.kernels import of_block
-from bench.spec.devices.predicted_devices import named
+from bench.spec.devices.predicted_devices import find_device
 from bench.spec.errors import UserError
 from bench.spec.model.kernel_model import call_seconds
 from bench.spec.model.model_parameters import PRIOR, fitted, fitted_without
@@ -41,7 +41,7 @@ AXES = {
 def truth(trial: Trial, arm: Arm) -> float:
     s = trial.shape
     kernels = of_block(trial.block(arm), s.height, s.width, s.batch, trial.dtype, trial.layout == "channels_last")
-    return call_seconds(named("a100"), kernels, trial.mode, {**fitted(), **OURS}).wall_s  # type: ignore[arg-type]
+    return call_seconds(find_device("a100"), kernels, trial.mode, {**fitted(), **OURS}).wall_s  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")

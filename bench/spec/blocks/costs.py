@@ -17,7 +17,7 @@ from bench.spec.blocks.liveness import Operator, Step, Word, inference_steps, pe
 
 PASSES_TRAINING = 3  # convolutions of the same size each
 ITEM_BYTES = {"fp64": 8, "fp32": 4, "fp32-tf32": 4, "bf16": 2, "fp16": 2}
-INDEX_BYTES = 8  # max pooling notes where each maximum stood
+INDEX_BYTES = 8  # max pooling records the position of each maximum
 _MULTIPLIES: tuple[Op, ...] = (*CONVOLUTIONS, "linear")
 _WORDS: dict[Op, Word] = {
     "conv": "conv", "transposed": "conv", "linear": "conv", "relu": "act", "max_pool": "max_pool",
@@ -27,7 +27,7 @@ _WORDS: dict[Op, Word] = {
 
 @dataclass(frozen=True, slots=True)
 class LayerCost:
-    """One layer's cost for the whole batch. `macs` and `bytes_min` of the forward pass; `activations` of a convolution."""
+    """One layer's cost for the whole batch. `macs` and `bytes_min`: forward pass only; `activations`: convolutions only."""
 
     name: str
     op: Op
@@ -43,10 +43,10 @@ class LayerCost:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """A block's cost for one evaluation (the whole batch, and the backward pass where training).
+    """A block's cost for one evaluation: the whole batch, in training with the backward pass.
 
-    `layers` counts convolutions; `ops` the operators that compute, reshaping apart. `output` is (batch, channels, height,
-    width), or (batch, classes) after a linear layer. `detail` has an entry for each of the block's layers.
+    `layers`: convolutions; `ops`: operators that compute, without reshaping. `output`: (batch, channels, height, width), or
+    (batch, classes) after a linear layer. `detail`: an entry for each layer.
     """
 
     params: int
@@ -60,9 +60,9 @@ class Cost:
     detail: tuple[LayerCost, ...]
 
     @classmethod
-    def counted(cls, told: Mapping[str, int]) -> Cost:
-        """The cost of what has no layers here, by what was counted of it; its memory and output are not known."""
-        return cls(**told, memory_bytes=0, output=(), detail=())
+    def counted(cls, counts: Mapping[str, int]) -> Cost:
+        """The cost of a user's block, from what was counted as it ran; its memory and output are unknown."""
+        return cls(**counts, memory_bytes=0, output=(), detail=())
 
     @property
     def flops(self) -> int:
@@ -71,22 +71,22 @@ class Cost:
 
     @property
     def intensity(self) -> float:
-        """FLOP per byte that must move at the least."""
+        """FLOP per byte of the least traffic."""
         return self.flops / self.bytes_min if self.bytes_min else 0.0
 
 
 def mac_ratio(baseline: Cost | None, other: Cost | None) -> float | None:
-    """The promise: MACs of the baseline / MACs of the other; None where one is not known or multiplies nothing."""
+    """MACs of the baseline / MACs of the other; None where one is unknown or 0."""
     return baseline.macs / other.macs if baseline and other and baseline.macs and other.macs else None
 
 
 def layer_ratio(baseline: Cost | None, other: Cost | None) -> float | None:
-    """The price: layers of the other / layers of the baseline; None where one is not known or has none."""
+    """Layers of the other / layers of the baseline; None where one is unknown or 0."""
     return other.layers / baseline.layers if baseline and other and baseline.layers and other.layers else None
 
 
 def conv_params(layer: Layer) -> int:
-    """Weights and, where the layer has one, its bias; batch norm apart."""
+    """Weights and bias, if any, without batch norm."""
     if layer.op not in _MULTIPLIES:
         return 0
     return layer.c_out * (layer.c_in // layer.groups) * layer.taps + layer.c_out * layer.bias
@@ -95,15 +95,15 @@ def conv_params(layer: Layer) -> int:
 def layer_cost(layer: Layer, height: int, width: int, batch: int, item_bytes: int) -> LayerCost:
     """Cost of one layer on a `height` x `width` input.
 
-    bytes_min: input, weights and output, each moved once. An addition reads its shortcut besides what the layer before
-    it has in hand; a ReLU by itself moves nothing, as batch norm and ReLU don't: they can be part of a neighbour.
+    bytes_min: input, weights and output, each moved once. An addition moves only its shortcut. Batch norm and ReLU move
+    nothing, as they can be fused into a neighbour.
     """
     ho, wo = layer.output(height, width)
     weights = conv_params(layer)
     macs = 0
     if weights:
-        where = height * width if layer.op == "transposed" else ho * wo
-        macs = batch * layer.c_out * (layer.c_in // layer.groups) * layer.taps * where
+        pixels = height * width if layer.op == "transposed" else ho * wo
+        macs = batch * layer.c_out * (layer.c_in // layer.groups) * layer.taps * pixels
     taken, put = batch * layer.c_in * height * width, batch * layer.c_out * ho * wo
     if layer.op == "linear":
         taken = batch * layer.c_in
@@ -123,7 +123,7 @@ def layer_cost(layer: Layer, height: int, width: int, batch: int, item_bytes: in
 
 
 def forward_macs(block: Block, height: int, width: int, batch: int) -> int:
-    """MACs of one forward pass alone, for estimates over thousands of shapes."""
+    """MACs of one forward pass, faster than `cost`: for estimates over thousands of shapes."""
     macs = 0
     for item in block.items:
         rows = ((item,),) if isinstance(item, Layer) else (item.shortcut, item.body)
@@ -165,7 +165,7 @@ def cost(block: Block, height: int, width: int, batch: int = 1, dtype: str = "fp
 def allocations(
     block: Block, height: int, width: int, batch: int = 1, dtype: str = "fp32", training: bool = False
 ) -> tuple[Step, ...]:
-    """What one evaluation asks of an allocator beyond input and weights, in order; the most alive is `Cost.memory_bytes`."""
+    """The allocations of one evaluation beyond input and weights, in order; their peak is `Cost.memory_bytes`."""
     return tuple(_traced(block, height, width, batch, dtype).steps(training))
 
 
@@ -186,7 +186,7 @@ def _traced(block: Block, height: int, width: int, batch: int, dtype: str) -> _T
 
 
 class _Trace:
-    """Layers priced one after the other, and the operators that they make."""
+    """The costs of layers, added one after the other, and their operators."""
 
     def __init__(self, block: Block, batch: int, item: int) -> None:
         self.block, self.batch, self.item = block, batch, item
@@ -200,11 +200,11 @@ class _Trace:
         return training_steps(self.operators, self.batch * math.prod(self.detail[0].input) * self.item)
 
     def layer(self, layer: Layer, taken: tuple[int, ...], height: int, width: int) -> tuple[int, int, int]:
-        """Price a layer on values of that height and width; its own value, height and width."""
+        """Add a layer that reads the values `taken`, of that height and width; its output's value, height and width."""
         priced = layer_cost(layer, height, width, self.batch, self.item)
         c, h, w = priced.output
         if h < 1 or w < 1:
-            Block(self.block.name, (layer,)).output(height, width)  # says so
+            Block(self.block.name, (layer,)).output(height, width)  # raises
         self.detail.append(priced)
         elements = self.batch * c * h * w
         put, operators = elements * self.item, self.operators

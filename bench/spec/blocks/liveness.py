@@ -1,4 +1,4 @@
-"""How much memory must be alive at once: the values between a block's operators, each from its birth to its last use."""
+"""The least memory of a block: each operator's output, alive from its allocation to its last use."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ Word = Literal["conv", "norm", "act", "max_pool", "global_pool", "add"]
 
 
 class Operator(NamedTuple):
-    """One operator; `taken` are the values that it reads: 0 is the block's input, i the output of operator i (from 1).
+    """One operator. `taken`: the values that it reads; 0 is the block's input, i the output of operator i (from 1).
 
-    Bytes: `put` of its output, `weights` of its parameters, `aside` of what it notes for its backward besides.
+    Bytes: `put`: output, `weights`: parameters, `aside`: extra data that it keeps for its backward.
     """
 
     word: Word
@@ -24,7 +24,7 @@ class Operator(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One allocation: bytes asked for, and bytes alive with them."""
+    """One allocation: its bytes, and all bytes alive with them."""
 
     asked: int
     alive: int
@@ -36,9 +36,9 @@ def peak(steps: Iterable[Step]) -> int:
 
 
 def inference_steps(operators: Sequence[Operator]) -> Iterator[Step]:
-    """The allocations of a forward pass beyond input and weights, if nothing needs a workspace.
+    """The allocations of a forward pass beyond input and weights, without workspaces.
 
-    An operator's inputs and output live together, beside what is yet to be read. The block's input is the caller's.
+    An operator's inputs and output are alive together, beside values that are read later. The caller owns the input.
     """
     last = {value: i for i, o in enumerate(operators) for value in o.taken}
     alive = 0
@@ -53,14 +53,14 @@ def inference_steps(operators: Sequence[Operator]) -> Iterator[Step]:
 def training_steps(operators: Sequence[Operator], input_bytes: int) -> Iterator[Step]:
     """The same for a forward and a backward pass.
 
-    A convolution, a linear layer, batch norm and max pooling keep their input, ReLU keeps its output. Going back, an
-    operator's gradient comes in and those of its inputs go out beside what is still kept, and the gradients of the
-    weights pile up. The gradient of the last output is the caller's; where two ways part, their gradients become one.
+    A convolution, a linear layer, batch norm and max pooling keep their input, ReLU keeps its output. In the backward pass an
+    operator's gradient and those of its inputs are alive together, beside what is still kept; gradients of weights stay. The
+    caller owns the gradient of the last output. The gradients of a value that is read twice are added into one.
     """
     last = {value: i for i, o in enumerate(operators) for value in o.taken}
     sizes = [input_bytes, *(o.put for o in operators)]
     keepers = Counter(_kept(o, i) for i, o in enumerate(operators))
-    callers = (0, len(operators))  # the input and the last output
+    callers = (0, len(operators))  # owned by the caller: the input and the last output
     alive = 0
     for i, operator in enumerate(operators):
         alive += operator.put + operator.aside
@@ -80,9 +80,9 @@ def training_steps(operators: Sequence[Operator], input_bytes: int) -> Iterator[
         yield Step(made, alive)
         for value, buffer in zip(operator.taken, leaving, strict=True):
             buffer.users += 1
-            alive -= gradients[value].let_go() if value in gradients else 0
+            alive -= gradients[value].release() if value in gradients else 0
             gradients[value] = buffer
-        alive -= arriving.let_go() + operator.aside
+        alive -= arriving.release() + operator.aside
         kept = _kept(operator, i)
         keepers[kept] -= 1
         if kept is not None and kept not in callers and not keepers[kept]:
@@ -91,19 +91,19 @@ def training_steps(operators: Sequence[Operator], input_bytes: int) -> Iterator[
 
 @dataclass(slots=True)
 class _Buffer:
-    """A gradient's bytes, and of how many values it is the gradient: an addition hands on the one that it gets."""
+    """A gradient's bytes and the number of values that share it: an addition passes its gradient on to both inputs."""
 
     size: int
     users: int = 1
 
-    def let_go(self) -> int:
-        """One user fewer; the bytes that become free."""
+    def release(self) -> int:
+        """Drop one user; the bytes that become free."""
         self.users -= 1
         return 0 if self.users else self.size
 
 
 def _kept(operator: Operator, place: int) -> int | None:
-    """The value that the operator keeps for its backward."""
+    """The value that the operator keeps for its backward, if any."""
     if operator.word == "act":
         return place + 1
     return operator.taken[0] if operator.word in ("conv", "norm", "max_pool") else None

@@ -168,7 +168,7 @@ def _rate(row: Mapping[str, Any], column: str) -> float:
     return value if math.isfinite(value) else 0.0
 
 
-def named(text: str) -> PredictedDevice:
+def find_device(text: str) -> PredictedDevice:
     """The device `sim:NAME`, `sim:FILE.yaml#NAME` or `sim:FOLDER#cpu`, with or without `sim:`. UserError for an unknown one."""
     word = text.removeprefix(PREDICTED)
     file, hash_, name = word.rpartition("#")

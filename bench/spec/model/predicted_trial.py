@@ -1,4 +1,4 @@
-"""A trial on a named device by the model alone: the seconds of an arm's call, and whether the device could hold them all."""
+"""Predict a trial on a named device: the seconds of each arm's call, and whether the device's memory is large enough."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from typing import cast
 from bench.spec.blocks.costs import ITEM_BYTES, allocations
 from bench.spec.blocks.kernels import of_block
 from bench.spec.blocks.liveness import Step
-from bench.spec.devices.predicted_devices import PredictedDevice, named
+from bench.spec.devices.predicted_devices import PredictedDevice, find_device
 from bench.spec.model.kernel_model import CallTime, Mode, call_seconds
 from bench.spec.plan.plan import Arm, Surroundings, Trial
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes of an arm: `held` throughout, one allocation after the other; `left` by a call until the next; `steps` of a call.
+    """Bytes of an arm. `held` all the time: weights, input and, in training, the gradient of the output.
 
-    Held are its weights, its input and, in training, the gradient of its output. A call leaves gradients in training, and a
-    graph its output.
+    `left` between two calls: gradients in training, the output of a graph. `steps`: the allocations of a call.
     """
 
     held: tuple[int, ...]
@@ -29,12 +28,12 @@ class Memory:
 
 
 def device_of(place: Surroundings) -> PredictedDevice:
-    """The device that the surroundings name, a CPU with so many threads. UserError where there is none."""
-    return named(place.device).on(place.threads)
+    """The device of these surroundings, a CPU with their threads. UserError for an unknown device."""
+    return find_device(place.device).on(place.threads)
 
 
 def call_of(trial: Trial, arm: Arm) -> CallTime:
-    """Seconds of one call of the arm. UserError for a dtype that the device has no peak for."""
+    """Seconds of one call of the arm. UserError for a dtype without a peak on the device."""
     shape = trial.shape
     kernels = of_block(
         trial.block(arm), shape.height, shape.width, shape.batch, trial.dtype, trial.layout == "channels_last"
@@ -44,7 +43,7 @@ def call_of(trial: Trial, arm: Arm) -> CallTime:
 
 
 def memory_of(trial: Trial, arm: Arm) -> Memory:
-    """What one call of the arm asks of an allocator."""
+    """The memory of an arm."""
     shape, training, item = trial.shape, trial.pass_ == "training", ITEM_BYTES[trial.dtype]
     cost = trial.cost(arm)
     taken = shape.batch * shape.c_in * shape.height * shape.width
@@ -54,15 +53,15 @@ def memory_of(trial: Trial, arm: Arm) -> Memory:
 
 
 def memory(trial: Trial, weights: int, taken: int, put: int, steps: Sequence[Step]) -> Memory:
-    """The same by the bytes of its weights, its input and its output."""
+    """The memory of an arm from the bytes of its weights, input and output, and the allocations of a call."""
     if trial.pass_ == "training":
         return Memory((weights, taken, put), weights + taken, tuple(steps))
     return Memory((weights, taken), put if trial.mode == "graph" else 0, tuple(steps))
 
 
-def lacking(arms: Sequence[Memory], capacity: float) -> str | None:
-    """The first allocation that a device of so many bytes would refuse, in an allocator's words; None where it holds all arms."""
-    for step in _asked(arms):
+def refused_allocation(arms: Sequence[Memory], capacity: float) -> str | None:
+    """The first allocation beyond `capacity` bytes, in torch's words; None where all arms fit."""
+    for step in _allocations(arms):
         if step.alive > capacity:
             free = capacity - step.alive + step.asked
             asked, total, free_ = (f"{n / 2**20:.2f} MiB" for n in (step.asked, capacity, free))
@@ -70,8 +69,8 @@ def lacking(arms: Sequence[Memory], capacity: float) -> str | None:
     return None
 
 
-def _asked(arms: Sequence[Memory]) -> Iterator[Step]:
-    """All arms are made before the first one is called, and each is called after the others."""
+def _allocations(arms: Sequence[Memory]) -> Iterator[Step]:
+    """All arms are built first, then called one after the other."""
     alive = 0
     for asked in (n for arm in arms for n in arm.held):
         alive += asked

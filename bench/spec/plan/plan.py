@@ -18,7 +18,7 @@ from bench.spec.config.axes import BLOCK_AXES, Axes
 from bench.spec.config.config import MOST_TRIALS, Experiment, SweepConfig
 from bench.spec.config.timing import Timing
 from bench.spec.devices.device_names import in_words, is_cpu, is_predicted, slug
-from bench.spec.devices.predicted_devices import PredictedDevice, named
+from bench.spec.devices.predicted_devices import PredictedDevice, find_device
 from bench.spec.errors import UserError
 from bench.spec.format import plural
 from bench.spec.plan import skips
@@ -240,7 +240,7 @@ def _surroundings(axes: Axes, device: str, cores: int) -> Iterator[Surroundings]
 
 def _trials(name: str, experiment: Experiment, device: str, cores: int) -> Iterator[Trial]:
     choices, axes = experiment.choices(), experiment.swept()
-    model = named(device) if is_predicted(device) else None
+    model = find_device(device) if is_predicted(device) else None
     cores = model.units if model is not None and model.kind == "cpu" else cores
     places = [
         (place, place.slug, skips.too_many_threads(place.device, place.threads, cores))
