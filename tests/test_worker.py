@@ -15,7 +15,7 @@ from bench.measure import worker
 from bench.measure.device import memory, switches
 from bench.measure.disturbance import Watch
 from bench.measure.modules import Evaluation
-from bench.run import launch
+from bench.run import launch, worker_variables
 from bench.spec.config.config import check
 from bench.spec.config.timing import Timing
 from bench.spec.plan.plan import Trial, make
@@ -36,7 +36,7 @@ def serve(kind: str, given: list[Trial], gib: int | None = None, roofs: bool = F
     told = subprocess.run(
         [sys.executable, "-m", launch.WORKER],
         input=json.dumps(launch.job(kind, place, policy, given, 1, roofs)),
-        env=launch.worker_environment(place), capture_output=True, text=True, timeout=120,
+        env=worker_variables.worker_environment(place), capture_output=True, text=True, timeout=120,
         preexec_fn=gib and (lambda: resource.setrlimit(resource.RLIMIT_AS, (gib << 30, gib << 30))),
     )  # fmt: skip
     return [json.loads(line) for line in told.stdout.splitlines()]
@@ -222,7 +222,7 @@ def test_a_torch_that_is_too_old_is_refused_before_anything_else():
     jobs = [launch.job("probe", trial.surroundings, Timing()) | {"device": device} for device in ("cpu", "cuda:0")]
     told = subprocess.run(
         [sys.executable, "-c", code], input="\n".join(map(json.dumps, jobs)),
-        env=launch.worker_environment(trial.surroundings), capture_output=True, text=True,
+        env=worker_variables.worker_environment(trial.surroundings), capture_output=True, text=True,
     )  # fmt: skip
     answers = [json.loads(line) for line in told.stdout.splitlines()]
     assert len(answers) == 2, told.stderr

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.run.launch import ignored, swaying
 from bench.run.machine import Machine, number, quota
+from bench.run.worker_variables import not_passed_on, passed_on
 from bench.spec.format import digits
 
 State = Literal["grey", "green", "amber", "red"]
@@ -240,7 +240,7 @@ def allocator(m: Machine) -> Check:
 
 def variables(m: Machine) -> Check:
     """The caller's variables that shape times: those that workers do not get, and those that they do."""
-    out, passed = ignored(m.environ), swaying(m.environ)
+    out, passed = not_passed_on(m.environ), passed_on(m.environ)
     seen = [f"not passed on to workers: {' '.join(out)}"] if out else []
     seen += [f"passed on, and changes what is measured: {' '.join(passed)}"] if passed else []
     if not seen:

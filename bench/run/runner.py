@@ -16,9 +16,10 @@ import yaml
 from bench.run import environment, predict
 from bench.run.checks import summary
 from bench.run.journal import Journal
-from bench.run.launch import check_imports, probe, recorded, worker_environment
+from bench.run.launch import check_imports, probe
 from bench.run.machine import usable_cores
 from bench.run.session import START_TIMEOUT_S, Outcome, Session, Tell, utc
+from bench.run.worker_variables import recorded, worker_environment
 from bench.spec.columns import SCHEMA_VERSION
 from bench.spec.config.config import load
 from bench.spec.devices.device_names import is_predicted, slug
