@@ -47,21 +47,21 @@ CASES = [
     ("threads", {"/sys/fs/cgroup/cpu.max": "200000 100000"}, {"usable": 2}, "green", "grants 2 cores"),
     ("threads", {"/sys/fs/cgroup/cpu.max": "250000 100000"}, {"usable": 2}, "amber", "grants 2.5 cores"),
     ("threads", {"/sys/fs/cgroup/cpu.max": "50000 100000"}, {"usable": 1}, "red", "grants 0.5 cores"),
-    ("core_kinds", {}, {}, "grey", "not told"),
+    ("core_kinds", {}, {}, "grey", "not reported"),
     ("core_kinds", {f"{CPU}/cpu{i}/cpu_capacity": "1024" for i in range(4)}, {}, "green", "alike"),
     ("core_kinds", {f"{CPU}/cpu{i}/cpu_capacity": str(512 << i % 2) for i in range(4)}, {}, "amber", "fast and slow"),
     ("core_kinds", {"/sys/devices/cpu_core/cpus": "0-1", "/sys/devices/cpu_atom/cpus": "2-3,8"}, {}, "amber", "fast and slow"),
     ("core_kinds", {"/sys/devices/cpu_core/cpus": "0-3", "/sys/devices/cpu_atom/cpus": "4-7"}, {}, "green", "alike"),
-    ("smt", {}, {}, "grey", "not told"),
+    ("smt", {}, {}, "grey", "not reported"),
     ("smt", {f"{CPU}/smt/active": "0"}, {"busy": 1.0}, "green", "off"),
     ("smt", {f"{CPU}/smt/active": "1"}, {}, "green", "on"),
     ("smt", {f"{CPU}/smt/active": "1"}, {"busy": None}, "green", "on"),
     ("smt", {f"{CPU}/smt/active": "1"}, {"busy": 1.0}, "amber", "may share"),
-    ("governor", {}, {}, "grey", "not told"),
+    ("governor", {}, {}, "grey", "not reported"),
     ("governor", {SCALING.format(0): "performance"}, {}, "green", "performance"),
     ("governor", {SCALING.format(0): "schedutil"}, {}, "green", "schedutil"),
     ("governor", {SCALING.format(0): "performance", SCALING.format(3): "powersave"}, {}, "amber", "performance, powersave"),
-    ("turbo", {}, {}, "grey", "not told"),
+    ("turbo", {}, {}, "grey", "not reported"),
     ("turbo", {f"{CPU}/intel_pstate/no_turbo": "1"}, {}, "green", "off"),
     ("turbo", {f"{CPU}/intel_pstate/no_turbo": "0"}, {}, "amber", "on"),
     ("turbo", {f"{CPU}/cpufreq/boost": "0"}, {}, "green", "off"),
@@ -69,16 +69,16 @@ CASES = [
     ("battery", {}, {}, "green", "no battery"),
     ("battery", {}, {"plugged": True}, "green", "mains"),
     ("battery", {}, {"plugged": False}, "amber", "battery"),
-    ("load", {}, {"busy": None}, "grey", "not told"),
+    ("load", {}, {"busy": None}, "grey", "not reported"),
     ("load", {}, {"busy": 0.2}, "green", "0.2 of 4"),
     ("load", {}, {"busy": 1.0}, "amber", "1.0 of 4"),
     ("load", {}, {"busy": 3.6}, "red", "3.6 of 4"),
     ("load", {}, {"busy": 1.0, "cpus": frozenset({2})}, "red", "1.0 of 1"),
-    ("pressure", {}, {}, "grey", "not told"),
-    ("pressure", {"/proc/pressure/cpu": "some"}, {}, "grey", "not told"),
+    ("pressure", {}, {}, "grey", "not reported"),
+    ("pressure", {"/proc/pressure/cpu": "some"}, {}, "grey", "not reported"),
     ("pressure", {"/proc/pressure/cpu": "some avg10=0.26 avg60=9.0 avg300=0.2 total=1\nfull avg10=9"}, {}, "green", "0 %"),
     ("pressure", {"/proc/pressure/cpu": "some avg10=12.26 avg60=0.6 avg300=0.2 total=1"}, {}, "amber", "12 %"),
-    ("steal", {}, {"stolen": None}, "grey", "not told"),
+    ("steal", {}, {"stolen": None}, "grey", "not reported"),
     ("steal", {}, {"stolen": 0.004}, "green", "0.4 %"),
     ("steal", {}, {"stolen": 0.03}, "amber", "3.0 %"),
     ("steal", {}, {"stolen": 0.25}, "red", "25.0 %"),
@@ -98,7 +98,7 @@ CASES = [
     ("swap", {}, {}, "green", "none"),
     ("swap", {}, {"swap_bytes": GIB // 4}, "green", "0.25 GiB"),
     ("swap", {}, {"swap_bytes": 3 * GIB}, "amber", "3 GiB"),
-    ("huge_pages", {}, {}, "grey", "not told"),
+    ("huge_pages", {}, {}, "grey", "not reported"),
     ("huge_pages", {THP: "always [madvise] never"}, {}, "green", "madvise"),
     ("huge_pages", {THP: "always madvise [never]"}, {}, "green", "never"),
     ("huge_pages", {THP: "[always] madvise never"}, {}, "amber", "always"),
@@ -112,14 +112,14 @@ CASES = [
     ("variables", {}, {"environ": {"ATEN_CPU_CAPABILITY": "default"}}, "amber", "passed on, and changes what is measured: ATEN"),
     ("clock", {SOURCE: "tsc"}, {}, "green", "tsc, steps of 60 ns"),
     ("clock", {SOURCE: "kvm-clock"}, {}, "green", "kvm-clock"),
-    ("clock", {}, {}, "green", "source not told"),
+    ("clock", {}, {}, "green", "source not reported"),
     ("clock", {SOURCE: "hpet"}, {}, "amber", "hpet"),
     ("clock", {SOURCE: "acpi_pm"}, {}, "amber", "acpi_pm"),
     ("clock", {SOURCE: "tsc"}, {"clock_step_ns": 15_625_000}, "amber", "15625000 ns"),
     ("counters", {"/proc/self/schedstat": "1 2 3"}, {}, "green", "counts"),
     ("counters", {}, {}, "amber", "no counters"),
     ("disk", {}, {}, "green", "50 GiB free"),
-    ("disk", {}, {"free_bytes": None}, "grey", "not told"),
+    ("disk", {}, {"free_bytes": None}, "grey", "not reported"),
     ("disk", {}, {"free_bytes": GIB // 2}, "amber", "0.5 GiB"),
     ("disk", {}, {"free_bytes": 1000}, "red", "results can be written"),
     ("disk", {}, {"writable": False}, "red", "can't be written"),
@@ -218,7 +218,7 @@ def test_a_look_at_this_machine_finds_it(tmp_path: Path):
     assert found.writable
     assert found.free_bytes
     assert found.available_bytes <= found.memory_bytes
-    assert machine.read(str(tmp_path)) == machine.read("/no/such/file") == ""
+    assert machine.file_text(str(tmp_path)) == machine.file_text("/no/such/file") == ""
     assert not machine.look(tmp_path.joinpath("file").touch() or tmp_path / "file", sample_s=0.01).writable
 
 
@@ -237,7 +237,7 @@ def by_name(found: list[Check]) -> dict[str, Check]:
 
 
 def test_a_missing_accelerator_is_information_and_red_only_where_it_is_wanted():
-    found = by_name(doctor.asked(["cpu"], fake(), lambda device: FACTS))
+    found = by_name(doctor.device_checks(["cpu"], fake(), lambda device: FACTS))
     assert [found[k].state for k in ("cpu", "cuda", "xpu", "mps", "torch")] == [
         "green",
         "grey",
@@ -247,7 +247,7 @@ def test_a_missing_accelerator_is_information_and_red_only_where_it_is_wanted():
     ]
     assert (found["cuda"].seen, found["cuda"].remedy) == ("torch is a CPU-only build", "Install another.")
     assert checks.worst(found.values()) == "green"
-    wanted = by_name(doctor.asked(["cuda:0", "cpu"], fake(), lambda device: FACTS))
+    wanted = by_name(doctor.device_checks(["cuda:0", "cpu"], fake(), lambda device: FACTS))
     assert (wanted["cuda"].state, wanted["xpu"].state) == ("red", "grey")
 
 
@@ -259,8 +259,8 @@ def test_a_wanted_card_has_a_worker_of_its_own():
             raise UserError("DEVICE=cuda:7", "only cuda:0 to cuda:1 exist", "Name one of them.")
         return here if device == "cpu" else here | {"device_name": "H100", "warnings": ["events lie"]}
 
-    assert by_name(doctor.asked(["cpu"], fake(), ask))["cuda"] == Check("cuda", "green", "H100, the first of 2")
-    found = [c for c in doctor.asked(["cuda:1", "cuda:7"], fake(), ask) if c.name.startswith("cuda")]
+    assert by_name(doctor.device_checks(["cpu"], fake(), ask))["cuda"] == Check("cuda", "green", "H100, the first of 2")
+    found = [c for c in doctor.device_checks(["cuda:1", "cuda:7"], fake(), ask) if c.name.startswith("cuda")]
     assert [(c.name, c.state, c.seen) for c in found] == [
         ("cuda:1", "green", "H100"),
         ("cuda:1", "amber", "events lie"),
@@ -272,8 +272,11 @@ def test_a_worker_that_cannot_start_is_red_and_one_that_tells_little_is_not(monk
     def dead(device: str) -> dict:
         raise UserError("DEVICE=cpu", "a worker can't start: exit status 1", "Try it.")
 
-    assert [(c.name, c.state) for c in doctor.asked(["cpu"], fake(), dead)] == [("cpu", "red")]
-    assert {c.state for c in doctor.asked(["cpu"], fake(), lambda device: {"torch": "fake"})} == {"green", "grey"}
+    assert [(c.name, c.state) for c in doctor.device_checks(["cpu"], fake(), dead)] == [("cpu", "red")]
+    assert {c.state for c in doctor.device_checks(["cpu"], fake(), lambda device: {"torch": "fake"})} == {
+        "green",
+        "grey",
+    }
 
 
 @pytest.mark.parametrize(
@@ -282,7 +285,7 @@ def test_a_worker_that_cannot_start_is_red_and_one_that_tells_little_is_not(monk
         ({"programs": 0, "temperature_c": 35, "throttle_reasons": []}, "green", "no other program, 35 °C"),
         ({"programs": 2, "throttle_reasons": []}, "amber", "2 other programs on it"),
         ({"programs": 0, "throttle_reasons": ["power cap"]}, "amber", "slowed down: power cap"),
-        ({"programs": None}, "grey", "other programs not told"),
+        ({"programs": None}, "grey", "other programs not reported"),
         ({"programs": None, "why": "ModuleNotFoundError: No module named 'pynvml'"}, "grey", "no readings"),
     ],
 )
@@ -315,7 +318,7 @@ def test_a_torch_that_is_old_or_lacks_something_is_amber(facts: dict, state: str
 def test_the_oldest_tested_torch_is_what_the_project_asks_for():
     asked = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
     least = next(re.fullmatch(r"torch>=(\d+)\.(\d+)", line) for line in asked if line.startswith("torch"))
-    assert tuple(map(int, least.groups())) == doctor.OLDEST_TORCH
+    assert tuple(map(int, least.groups())) == doctor.OLDEST_TESTED_TORCH
 
 
 def test_a_worker_tells_which_devices_there_are_and_a_sick_driver_costs_one_answer(monkeypatch):

@@ -249,8 +249,8 @@ def test_a_probe_that_dies_is_one_line_with_its_last_words_and_where_the_others_
     fake(probe=how)
     with pytest.raises(UserError) as told:
         start(config, tmp_path / "run")
-    assert str(told.value).startswith(f"DEVICE=cpu: a worker can't start: {why}. All that it said is in {tmp_path}/")
-    assert str(told.value).endswith(f"Does torch start by itself? {sys.executable} -c 'import torch'.")
+    assert str(told.value).startswith(f"DEVICE=cpu: a worker can't start: {why}. Its output is in {tmp_path}/")
+    assert str(told.value).endswith(f"Does torch start alone? {sys.executable} -c 'import torch'.")
     (log,) = tmp_path.glob("bench-probe-*.log")
     assert why.partition(": ")[2] in log.read_text()
     assert not (tmp_path / "run").exists()
@@ -332,7 +332,7 @@ def test_resume_refuses_what_it_can_not_continue(config: Path, tmp_path: Path, f
 def test_two_runs_never_share_a_folder(config: Path, tmp_path: Path, fake):
     fake()
     folder = start(config, tmp_path / "run").folder
-    with pytest.raises(UserError, match="already and not empty"):
+    with pytest.raises(UserError, match="it exists and is not empty"):
         start(config, folder)
     held = Journal(folder / "journal.jsonl")
     (folder / "DONE").unlink()

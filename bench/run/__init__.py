@@ -1,1 +1,1 @@
-"""Plan -> workers -> journal. No torch here: a worker is started by name."""
+"""Run a plan: start workers, write their answers to the journal, check the machine. Without torch."""

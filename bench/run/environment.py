@@ -1,7 +1,8 @@
-"""What this machine is: cores that may be used, memory, processor, and what would spoil the numbers."""
+"""The facts of this machine for environment.json: processor, memory, versions, warnings, and its noise by bench aa."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import platform
 import subprocess
@@ -12,7 +13,7 @@ import psutil
 
 import bench
 from bench.run.checks import Check, chosen, local
-from bench.run.machine import look, quota, read, usable_cores
+from bench.run.machine import file_text, look, quota, usable_cores
 from bench.spec.plan.aa import LEAST_PAIRS
 
 
@@ -24,61 +25,56 @@ def host() -> dict[str, Any]:
         "physical_cores": psutil.cpu_count(logical=False),
         "logical_cores": psutil.cpu_count(),
         "usable_cores": usable_cores(),
-        "cpu_quota": quota(read),
+        "cpu_quota": quota(file_text),
         "memory_bytes": memory.total,
         "os": platform.system(),
         "kernel": platform.release(),
         "machine": platform.machine(),
-        "hypervisor": "hypervisor" in read("/proc/cpuinfo"),
-        "governor": read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or None,
-        "transparent_hugepages": chosen(read("/sys/kernel/mm/transparent_hugepage/enabled")),
+        "hypervisor": "hypervisor" in file_text("/proc/cpuinfo"),
+        "governor": file_text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or None,
+        "transparent_hugepages": chosen(file_text("/sys/kernel/mm/transparent_hugepage/enabled")),
     }
 
 
 def ambers(results: Path) -> list[Check]:
-    """What may spoil the numbers on this machine right now; `results` is the folder to be written. Takes half a second."""
+    """The amber and red checks of this machine right now; `results`: the folder to write. Takes half a second."""
     return [check for check in local(look(results)) if check.state in ("amber", "red")]
 
 
 def noise_bands(results: Path, device: str, name: str, torch: str) -> list[dict[str, Any]]:
-    """The A/A tests in a folder of runs that speak of this machine: same device, name and torch; of each number of threads the latest.
+    """The aa.json of A/A tests with this device, name and torch in a folder of runs: the latest for each number of threads.
 
-    What `bench aa` left in its aa.json, whole. Tests of fewer than LEAST_PAIRS pairs, or with most of them noisy, say
-    too little to lean on.
+    Without tests of fewer than LEAST_PAIRS pairs, or with more than half of them noisy.
     """
-    found: dict[tuple[int, ...], dict[str, Any]] = {}
+    latest: dict[tuple[int, ...], dict[str, Any]] = {}
     for path in results.glob("*/aa.json"):
         try:
-            told = json.loads(path.read_text(encoding="utf-8"))
+            aa = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue
-        if not isinstance(told, dict) or told.get("pairs", 0) < LEAST_PAIRS or told.get("noisy", 0) > told["pairs"] / 2:
+        if not isinstance(aa, dict) or aa.get("pairs", 0) < LEAST_PAIRS or aa.get("noisy", 0) > aa["pairs"] / 2:
             continue
-        if [told.get(k) for k in ("device", "device_name", "torch")] != [device, name, torch]:
+        if [aa.get(k) for k in ("device", "device_name", "torch")] != [device, name, torch]:
             continue
-        threads = tuple(told.get("threads", ()))
-        found[threads] = max(found.get(threads, told), told, key=lambda a: str(a.get("started_utc")))
-    return sorted(found.values(), key=lambda a: str(a.get("started_utc")))
+        threads = tuple(aa.get("threads", ()))
+        latest[threads] = max(latest.get(threads, aa), aa, key=lambda a: str(a.get("started_utc")))
+    return sorted(latest.values(), key=lambda a: str(a.get("started_utc")))
 
 
 def versions() -> dict[str, Any]:
-    """This program's version and the source's commit, where it is run from a checkout."""
+    """The versions of this program and of Python, and in a checkout the source's commit."""
     root = Path(__file__).parents[2]
     commit = None
     if (root / ".git").exists():
-        try:
-            told = subprocess.run(
-                ["git", "-C", str(root), "describe", "--always", "--dirty"], capture_output=True, text=True, timeout=10
-            )
-            commit = told.stdout.strip() or None
-        except (OSError, subprocess.SubprocessError):
-            commit = None
+        command = ["git", "-C", str(root), "describe", "--always", "--dirty"]
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            commit = subprocess.run(command, capture_output=True, text=True, timeout=10).stdout.strip() or None
     return {"bench_version": bench.__version__, "git": commit, "python": platform.python_version()}
 
 
 def cpu_model() -> str:
     """The processor's name, or its architecture."""
-    for line in read("/proc/cpuinfo").splitlines():
+    for line in file_text("/proc/cpuinfo").splitlines():
         if line.lower().startswith(("model name", "hardware")):
             return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()

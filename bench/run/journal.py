@@ -1,4 +1,4 @@
-"""journal.jsonl: the append-only truth of a run. A record is on the disk before the next thing is done."""
+"""Write journal.jsonl, the append-only record of a run: each line is on the disk before the run goes on."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from bench.spec.errors import UserError
 
 try:
     import fcntl
-except ImportError:  # not on Windows; two runs in one folder are then not told apart
+except ImportError:  # on Windows, where two runs in one folder are not detected
     fcntl = None  # type: ignore[assignment]
 
 
 class Journal:
-    """Append records, one JSON object a line, each flushed and synced. Holds a lock on the file until closed."""
+    """Append records, one JSON object per line, each flushed and synced. Locks the file until closed."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -26,11 +26,12 @@ class Journal:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 self._file.close()
-                raise UserError(str(path.parent), "another run is writing there", "Wait for it, or name another folder with --out.") from None  # fmt: skip
+                rule, remedy = "another run is writing there", "Wait for it, or name another folder with --out."
+                raise UserError(str(path.parent), rule, remedy) from None
         self._cut_torn_end()
 
     def _cut_torn_end(self) -> None:
-        """Drop a last line without its newline: what a kill in mid-write leaves behind."""
+        """Drop a last line without its newline, which a kill while writing leaves behind."""
         self._file.seek(0)
         content = self._file.read()
         whole = content.rfind(b"\n") + 1
@@ -39,23 +40,24 @@ class Journal:
             os.fsync(self._file.fileno())
 
     def append(self, record: dict[str, Any]) -> None:
-        """Write one record and wait until the disk has it."""
+        """Write one record and wait until it is on the disk."""
         self._file.write(json.dumps(record, separators=(",", ":"), allow_nan=False).encode() + b"\n")
         self._file.flush()
         os.fsync(self._file.fileno())
 
     def records(self) -> list[dict[str, Any]]:
-        """All records so far. UserError with the line's number where one is not JSON."""
+        """All records so far. UserError, with the line's number, for one that is not JSON."""
         self._file.seek(0)
         lines = self._file.read().decode("utf-8", "replace").splitlines()
         self._file.seek(0, os.SEEK_END)
-        found = []
+        records = []
         for number, line in enumerate(lines, 1):
             try:
-                found.append(json.loads(line))
+                records.append(json.loads(line))
             except ValueError:
-                raise UserError(f"{self.path}:{number}", "this line is not a record", "Restore the file, or start a new run.") from None  # fmt: skip
-        return found
+                place, remedy = f"{self.path}:{number}", "Restore the file, or start a new run."
+                raise UserError(place, "this line is not a record", remedy) from None
+        return records
 
     def close(self) -> None:
         """Release the lock."""

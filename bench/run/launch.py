@@ -1,4 +1,4 @@
-"""Start a worker with its surroundings set, hand it a job, read its answers; end it when it hangs."""
+"""Start a worker process with a job, read its answers, and end it after a time-out."""
 
 from __future__ import annotations
 
@@ -22,22 +22,24 @@ from bench.spec.config.timing import Timing
 from bench.spec.errors import UserError
 from bench.spec.plan.plan import Surroundings, Trial
 
-WORKER = "bench.measure.worker"  # by name: this room does not import that one
+WORKER = "bench.measure.worker"  # by name: `run` does not import `measure`
+START_TIMEOUT_S = 300.0  # enough for a cold import of torch from a network disk
+DOCTOR_TIMEOUT_S = 120.0  # the same for bench doctor
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def _die_with_parent() -> None:
-    """In the new process: end when the runner is killed, so that no orphan disturbs the run that resumes (Linux)."""
+    """In the worker: end when the runner is killed, so that it does not disturb the run that resumes (Linux)."""
     if _LIBC is not None:
-        _LIBC.prctl(1, signal.SIGKILL)  # 1 is PR_SET_PDEATHSIG; it outlives the exec
+        _LIBC.prctl(1, signal.SIGKILL)  # 1 is PR_SET_PDEATHSIG; it survives the exec
 
 
 class Silent(Exception):
-    """A worker said nothing for longer than its trial may take."""
+    """A worker gave no answer within the time-out."""
 
 
 class Worker:
-    """One worker process and the job it was given."""
+    """One worker process and its job."""
 
     def __init__(
         self, surroundings: Surroundings, job: Mapping[str, Any], log: Path, compiled: Path | None = None
@@ -50,7 +52,7 @@ class Worker:
             stderr=self._log,
             env=worker_environment(surroundings, compiled=compiled),
             preexec_fn=_die_with_parent if _LIBC else None,
-            start_new_session=True,  # so that Ctrl-C reaches the runner alone, which ends the worker tidily
+            start_new_session=True,  # so that Ctrl-C reaches only the runner, which then ends the worker
         )
         assert self.process.stdin is not None and self.process.stdout is not None
         self._out = self.process.stdout
@@ -59,10 +61,9 @@ class Worker:
             self.process.stdin.close()
 
     def answers(self, start_s: float, trial_s: float) -> Iterator[dict[str, Any]]:
-        """The worker's answers until it ends. Sleeps in between.
+        """The worker's answers until it ends.
 
-        Silent where one does not come in time: all up to the first trial's `begin` each within `start_s`, what follows
-        within `trial_s` of the one before.
+        Silent for one that does not follow within `start_s` (up to the first trial's `begin`) or `trial_s` (after it).
         """
         held = b""
         os.set_blocking(self._out.fileno(), False)
@@ -85,7 +86,7 @@ class Worker:
         self.process.wait()
 
     def end(self) -> int:
-        """Kill the worker if it still runs, and return its exit status (negative: a signal)."""
+        """Kill the worker if it still runs; its exit status (negative: a signal)."""
         if self.process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
@@ -96,66 +97,71 @@ class Worker:
 
 
 def probe(surroundings: Surroundings, timing: Timing, start_s: float, imports: Sequence[str] = ()) -> dict[str, Any]:
-    """The facts that a worker on this device tells of itself, within `start_s`.
+    """The facts that a worker on this device answers within `start_s`.
 
-    UserError where the device can't be used, no worker can start, or one of the factories to import can't be had.
+    UserError where the device can't be used, no worker can start, or one of `imports` can't be imported.
     """
     facts: dict[str, Any] = _ready(surroundings, job("probe", surroundings, timing, imports=imports), start_s)["facts"]
     return facts
 
 
 def check_imports(surroundings: Surroundings, timing: Timing, start_s: float, imports: Sequence[str]) -> None:
-    """UserError where no worker can start there, or one of the factories can't be had."""
+    """UserError where no worker can start there, or one of `imports` can't be imported."""
     _ready(surroundings, job("inspect", surroundings, timing, imports=imports), start_s)
 
 
-def _ready(surroundings: Surroundings, asked: Mapping[str, Any], start_s: float) -> dict[str, Any]:
-    """A worker's first answer to the job. UserError where it refuses, or can't start."""
+def _ready(surroundings: Surroundings, work: Mapping[str, Any], start_s: float) -> dict[str, Any]:
+    """A worker's first answer to a job. UserError where it refuses or can't start."""
     handle, name = tempfile.mkstemp(prefix="bench-probe-", suffix=".log")
     os.close(handle)
     log = Path(name)
-    worker = Worker(surroundings, asked, log)
-    told: list[dict[str, Any]] = []
+    worker = Worker(surroundings, work, log)
+    answers: list[dict[str, Any]] = []
     hung = False
     try:
-        told = list(worker.answers(start_s, start_s))
+        answers = list(worker.answers(start_s, start_s))
     except Silent:
         hung = True
     finally:
         status = worker.end()
-        if told:
+        if answers:
             log.unlink()
-    if not told:
-        words = last_words(log)
-        why = f"no answer within {start_s:g} s" if hung else how_it_ended(status, log)
-        why += f": {words}" if words and words not in why else ""
-        alone = f"{shlex.quote(sys.executable)} -c 'import torch'"
-        raise UserError(f"DEVICE={surroundings.device}", f"a worker can't start: {why}", f"All that it said is in {log}. Does torch start by itself? {alone}")  # fmt: skip
-    if told[0]["type"] == "refused":
-        raise UserError(told[0]["place"], told[0]["rule"], told[0]["remedy"])
-    return told[0]
+    if not answers:
+        line = last_line(log)
+        why = no_answer(start_s) if hung else how_it_ended(status, log)
+        why += f": {line}" if line and line not in why else ""
+        remedy = f"Its output is in {log}. Does torch start alone? {shlex.quote(sys.executable)} -c 'import torch'"
+        raise UserError(f"DEVICE={surroundings.device}", f"a worker can't start: {why}", remedy)
+    if answers[0]["type"] == "refused":
+        raise UserError(answers[0]["place"], answers[0]["rule"], answers[0]["remedy"])
+    return answers[0]
 
 
-def last_words(log: Path) -> str:
-    """The last line that a worker left in its log, or nothing."""
+def last_line(log: Path) -> str:
+    """The last line of a worker's log, or nothing."""
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     except OSError:
         return ""
-    told = [line for line in lines if line.strip() and not line.startswith("USDT:")]
-    return told[-1][:200] if told else ""
+    lines = [line for line in lines if line.strip() and not line.startswith("USDT:")]
+    return lines[-1][:200] if lines else ""
+
+
+def no_answer(seconds: float) -> str:
+    """A time-out in words."""
+    return f"no answer within {seconds:g} s"
 
 
 def how_it_ended(status: int, log: Path) -> str:
-    """A worker's end in words."""
+    """A worker's end in words: its signal, or its exit status with the last line of its log."""
     if status < 0:
         try:
             name = signal.Signals(-status).name
         except ValueError:
             name = "an unknown signal"
         return f"killed by signal {-status} ({name})"
-    words = last_words(log)
-    return f"exit status {status}" + (f": {words}" if words else "")
+    line = last_line(log)
+    return f"exit status {status}" + (f": {line}" if line else "")
 
 
 def job(
@@ -167,9 +173,9 @@ def job(
     roofs: bool = False,
     imports: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """What a worker reads on stdin: `probe`, or `inspect`, `time` or `opinion` on these trials, in this order.
+    """A worker's job, which it reads on stdin: `probe`, or `inspect`, `time` or `opinion` these trials, in this order.
 
-    `roofs` asks it to measure the device's roofs first, `imports` are factories that it looks for.
+    `roofs`: measure the device's roofs first; `imports`: factories that must be importable.
     """
     return {
         "kind": kind,

@@ -1,4 +1,4 @@
-"""What this machine is and does right now: read once, so that the checks that judge it need nothing but these facts."""
+"""Read the machine's state once (Machine): cores, load, memory, control groups, clock, for checks.py to judge."""
 
 from __future__ import annotations
 
@@ -13,46 +13,46 @@ from pathlib import Path, PurePosixPath
 import psutil
 
 Reader = Callable[[str], str]
-SAMPLE_S = 0.5  # of watching: fifty ticks of each core's clock
+SAMPLE_S = 0.5  # of watching the load: fifty ticks of each core's clock
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """The facts. None stands for what this system does not tell."""
+    """The facts; None where this system does not report one."""
 
-    read: Reader  # a file's text by its path, empty where it can't be read
+    read: Reader  # the text of a file in /proc or /sys
     environ: Mapping[str, str]
-    cpus: frozenset[int]  # logical ones that this process may run on
-    cores: int  # physical ones of the whole machine
-    usable: int  # of those, for workers' threads
-    busy: float | None  # of the usable cores' time, in cores: what other programs take
-    stolen: float | None  # of the same time, as a share: what the hypervisor gives to others
+    cpus: frozenset[int]  # logical CPUs that this process may run on
+    cores: int  # physical cores of the machine
+    usable: int  # physical cores for workers' threads
+    busy: float | None  # load of other programs on these CPUs, in cores
+    stolen: float | None  # share of their time that the hypervisor gives to others
     memory_bytes: int
     available_bytes: int
     swap_bytes: int  # in use
-    plugged: bool | None  # None without a battery, or where it does not tell
-    libc: str  # such as glibc 2.36; empty where it is another one
+    plugged: bool | None  # None also without a battery
+    libc: str  # such as glibc 2.36; empty for another library
     clock_step_ns: int  # the smallest step of perf_counter that was seen
     results: Path
-    free_bytes: int | None  # where results go
+    free_bytes: int | None  # on the disk of the results
     writable: bool
 
 
 def look(results: Path, sample_s: float = SAMPLE_S) -> Machine:
-    """Look at this machine, asleep for `sample_s` in between; `results` is the folder to be written."""
+    """This machine's facts, with its load over `sample_s`; `results`: the folder to write."""
     cpus = _cpus()
-    before = read("/proc/stat")
+    before = file_text("/proc/stat")
     if before:
         time.sleep(sample_s)
-        busy, stolen = shares(before, read("/proc/stat"), cpus)
+        busy, stolen = shares(before, file_text("/proc/stat"), cpus)
     else:
         busy, stolen = psutil.cpu_percent(interval=sample_s) / 100 * len(cpus), None
     memory = psutil.virtual_memory()
-    room = memory_room(read)
+    room = memory_room(file_text)
     battery = psutil.sensors_battery() if hasattr(psutil, "sensors_battery") else None
     there = next((p for p in (results.absolute(), *results.absolute().parents) if p.exists()), Path("/"))
     return Machine(
-        read=read,
+        read=file_text,
         environ=dict(os.environ),
         cpus=cpus,
         cores=psutil.cpu_count(logical=False) or len(cpus),
@@ -71,7 +71,7 @@ def look(results: Path, sample_s: float = SAMPLE_S) -> Machine:
     )
 
 
-def read(path: str) -> str:
+def file_text(path: str) -> str:
     """A file's text, empty where it can't be read."""
     try:
         return Path(path).read_text(encoding="utf-8", errors="replace").strip()
@@ -80,34 +80,31 @@ def read(path: str) -> str:
 
 
 def usable_cores() -> int:
-    """Physical cores that this process may use: by affinity and by the container's quota, at least 1."""
+    """Physical cores that this process may use by its affinity and the container's quota, at least 1."""
     logical = len(_cpus())
     physical = psutil.cpu_count(logical=False) or logical
     all_logical = psutil.cpu_count() or logical
     per_core = max(1, round(all_logical / physical))
     usable = max(1, min(physical, -(-logical // per_core)))
-    granted = quota(read)
+    granted = quota(file_text)
     return usable if granted is None else max(1, min(usable, int(granted)))
 
 
 def quota(read: Reader) -> float | None:
-    """CPUs' worth of time that the control group and those above it grant, or None where none limits it."""
+    """The CPUs that the control group and its parents allow, or None without a limit."""
     limits = []
     for folder in _control_groups(read, "cpu"):
         fields = read(f"{folder}/cpu.max").split()
         if not fields:
             fields = [read(f"{folder}/cpu.cfs_quota_us"), read(f"{folder}/cpu.cfs_period_us")]
         limit, period = (number(f) for f in [*fields, "", ""][:2])
-        if limit is not None and period and limit > 0:  # "max" is no number, and -1 was its name before
+        if limit is not None and period and limit > 0:  # no limit is "max", or -1 in version 1
             limits.append(limit / period)
     return min(limits, default=None)
 
 
 def memory_room(read: Reader) -> int | None:
-    """Bytes that the control group and those above it still grant, or None where none limits it.
-
-    Files that were read and can be dropped again count as room.
-    """
+    """Bytes that the control group and its parents still allow, cached files included, or None without a limit."""
     rooms = []
     for folder in _control_groups(read, "memory"):
         for limit_name, used_name, dropped in (
@@ -122,7 +119,7 @@ def memory_room(read: Reader) -> int | None:
 
 
 def shares(before: str, after: str, cpus: Collection[int]) -> tuple[float | None, float | None]:
-    """(cores' worth of time that was used, share that was stolen) on these CPUs between two texts of /proc/stat."""
+    """(load in cores, stolen share of the time) on these CPUs between two texts of /proc/stat."""
     used = stolen = total = 0.0
     seen = 0
     first, last = _ticks(before), _ticks(after)
@@ -138,7 +135,7 @@ def shares(before: str, after: str, cpus: Collection[int]) -> tuple[float | None
 
 
 def number(text: str) -> float | None:
-    """A file's or a field's number, or None where it is none."""
+    """A text's number, or None."""
     try:
         return float(text)
     except ValueError:
@@ -146,25 +143,25 @@ def number(text: str) -> float | None:
 
 
 def _ticks(stat: str) -> dict[int, list[int]]:
-    """Each CPU's user, nice, system, idle, iowait, irq, softirq and steal (user holds the time of guests)."""
-    found = {}
+    """Each CPU's user (guests included), nice, system, idle, iowait, irq, softirq and steal."""
+    ticks = {}
     for line in stat.splitlines():
         name, *fields = line.split()
         if name.startswith("cpu") and name[3:].isdecimal() and len(fields) >= 8:
-            found[int(name[3:])] = [int(f) for f in fields[:8]]
-    return found
+            ticks[int(name[3:])] = [int(f) for f in fields[:8]]
+    return ticks
 
 
 def _control_groups(read: Reader, controller: str) -> Iterator[str]:
-    """Folders of this process's control group and of those above it: version 2's, then version 1's."""
-    own = {"/sys/fs/cgroup": "/", f"/sys/fs/cgroup/{controller}": "/"}
+    """Folders of this process's control group and its parents: version 2's, then version 1's."""
+    paths = {"/sys/fs/cgroup": "/", f"/sys/fs/cgroup/{controller}": "/"}
     for line in read("/proc/self/cgroup").splitlines():
         fields = line.split(":", 2)
         if len(fields) == 3 and fields[:2] == ["0", ""]:
-            own["/sys/fs/cgroup"] = fields[2]
+            paths["/sys/fs/cgroup"] = fields[2]
         elif len(fields) == 3 and controller in fields[1].split(","):
-            own[f"/sys/fs/cgroup/{controller}"] = fields[2]
-    for root, path in own.items():
+            paths[f"/sys/fs/cgroup/{controller}"] = fields[2]
+    for root, path in paths.items():
         for folder in (PurePosixPath(path), *PurePosixPath(path).parents):
             yield f"{root}{folder}".rstrip("/")
 

@@ -1,4 +1,4 @@
-"""What is said of a predicted device without measuring: its facts for environment.json, and a trial's record for the journal."""
+"""A predicted device in a run: its facts for environment.json, and a trial's record for the journal."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from bench.spec.model.predictions import device_name, prediction_of
 from bench.spec.plan.plan import Trial
 
 Traced = Mapping[str, Mapping[str, Any]]
-"""What an inspection found of arms whose kernels only torch knows, by arm_id: `call` and `memory` as plain data."""
+"""The inspection's results for arms with a user's block, by arm_id: `call` and `memory` as plain data."""
 
 
 def facts(device: str) -> dict[str, Any]:
-    """What a probe tells of a device that is there, as far as a model has it. UserError where there is no such device."""
+    """The device's facts, as a probe would give them. UserError for an unknown device."""
     model = find_device(device)
     return {
         "device_name": device_name(model),
@@ -27,17 +27,17 @@ def facts(device: str) -> dict[str, Any]:
 
 
 def visit(trial: Trial, traced: Traced) -> dict[str, Any]:
-    """The trial's record, as a worker that measured it would answer: one round whose samples are the predicted time."""
-    told = {"type": "visit", "trial_id": trial.trial_id}
+    """The trial's record, as a worker would answer: one round, whose samples are the predicted time."""
+    head = {"type": "visit", "trial_id": trial.trial_id}
     device = device_of(trial.surroundings)
     memories = [_memory(traced[a.arm_id]["memory"]) if a.arm_id in traced else memory_of(trial, a) for a in trial.arms]
     refused = refused_allocation(memories, device.memory_bytes)
     if refused is not None:
         detail = f"it is predicted that the device could not hold it: {refused}"
-        return told | {"status": "oom", "status_detail": detail, "wall_s": 0.0}
+        return head | {"status": "oom", "status_detail": detail, "wall_s": 0.0}
     calls = [CallTime(**traced[a.arm_id]["call"]) if a.arm_id in traced else call_of(trial, a) for a in trial.arms]
     letters = "".join(chr(ord("A") + i) for i in range(len(calls)))
-    return told | {
+    return head | {
         "status": "ok",
         "predicted": True,
         "stop": "rounds",
@@ -52,12 +52,12 @@ def visit(trial: Trial, traced: Traced) -> dict[str, Any]:
 
 
 def _arm(arm_id: str, call: CallTime, queued: bool) -> dict[str, Any]:
-    """Nanoseconds; a device with a queue has times of its own, and a host that submits."""
+    """An arm's samples in nanoseconds; with a queue also the device's and the host's time."""
     wall = call.wall_s * 1e9
-    told: dict[str, Any] = {"arm_id": arm_id, "evaluations_per_sample": 1, "samples_ns": [wall, wall], "flags": [0, 0]}
+    arm: dict[str, Any] = {"arm_id": arm_id, "evaluations_per_sample": 1, "samples_ns": [wall, wall], "flags": [0, 0]}
     if queued:
-        told |= {"device_ns": [call.device_s * 1e9], "device_proven": True, "enqueue_ns": [call.host_s * 1e9]}
-    return told
+        arm |= {"device_ns": [call.device_s * 1e9], "device_proven": True, "enqueue_ns": [call.host_s * 1e9]}
+    return arm
 
 
 def _memory(data: Mapping[str, Any]) -> Memory:

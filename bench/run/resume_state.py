@@ -1,4 +1,4 @@
-"""How far a run has come: what its journal says of each trial, and what is left to do."""
+"""The progress of a run by its journal: values and failures of each trial, which are settled, and the time left."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Progress:
     timed_s: float = 0.0
 
     def note(self, record: dict[str, Any]) -> None:
-        """Take in one record."""
+        """Add one record."""
         kind, trial_id = record.get("type"), record.get("trial_id", "")
         if kind == "inspect":
             self.inspected.add(trial_id)
@@ -53,7 +53,7 @@ class Progress:
         return [t_interval(list(column), confidence) for column in zip(*values, strict=True)]
 
     def why_settled(self, trial: Trial, timing: Timing) -> str | None:
-        """failed, precision or processes where the trial needs no further process."""
+        """failed, precision or processes if the trial needs no further process."""
         if trial.trial_id in self.failed:
             return "failed"
         n = self.processes(trial)
@@ -64,10 +64,10 @@ class Progress:
         return "precision" if self._widest(trial, timing) <= timing.precision else None
 
     def seconds_left(self, plan: Plan, visit_s: float | None, limit_s: float = math.inf, replicate: int = 1) -> float:
-        """Estimated seconds until each trial is settled: by the processes that its interval still needs, where three told.
+        """Estimated seconds until each trial is settled, from three processes on by the width of its interval.
 
-        `visit_s` is what a visit took so far; without one, the plan's estimate. After `limit_s` more seconds no process is begun,
-        save those up to number `replicate` of each trial, which run whatever the limit.
+        `visit_s`: seconds of a visit so far; the plan's estimate if None. After `limit_s` more seconds no process begins,
+        except those up to number `replicate` of each trial.
         """
         seconds = due = 0.0
         starts: dict[Surroundings, int] = {}

@@ -1,4 +1,4 @@
-"""A run from its start, or from where it was interrupted: its devices asked, its folder made, its session measured."""
+"""Start a run in a new folder, or resume one: probe the devices, write config, plan and environment, run the session."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ import yaml
 from bench.run import environment, predict
 from bench.run.checks import summary
 from bench.run.journal import Journal
-from bench.run.launch import check_imports, probe
+from bench.run.launch import START_TIMEOUT_S, check_imports, probe
 from bench.run.machine import usable_cores
-from bench.run.session import START_TIMEOUT_S, Outcome, Session, Tell, utc
+from bench.run.session import Outcome, Session, Tell, utc
 from bench.run.worker_variables import recorded, worker_environment
 from bench.spec.columns import SCHEMA_VERSION
 from bench.spec.config.config import load
@@ -34,9 +34,9 @@ RESULTS = Path("results")
 def run(
     config_path: Path, devices: Sequence[str], out: Path | None, overrides: Iterable[str], command: Sequence[str], tell: Tell
 ) -> Outcome:  # fmt: skip
-    """Measure a config on the devices, one after the other, in a new folder (`out`, or one named by config and time).
+    """Measure a config on the devices in a new folder (`out`, or one named by config, devices and time).
 
-    UserError, with nothing written, for a config that does not hold or a device that can't be used.
+    UserError, with nothing written, for a wrong config or a device that can't be used.
     """
     config, data = load(config_path, overrides)
     plan = make(config, devices, usable_cores())
@@ -47,18 +47,19 @@ def run(
 def measure(
     plan: Plan, data: dict[str, Any], devices: Sequence[str], out: Path | None, command: Sequence[str], tell: Tell
 ) -> Outcome:
-    """Measure a plan in a new folder; `data` is the config that it was made from, which the folder keeps."""
+    """Measure a plan in a new folder; `data`: its config, which the folder keeps."""
     started = datetime.now(UTC)
     stem = f"{plan.name}-{'+'.join(slug(d) for d in devices)}-{started:%Y%m%dT%H%M%SZ}"
     folder = out or RESULTS / stem
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"--out {folder}", "it is there already and not empty", f"Name a new folder, or continue it: bench run --resume {shlex.quote(str(folder))}")  # fmt: skip
-    found = [] if all(map(is_predicted, devices)) else environment.ambers(folder)
+        remedy = f"Name a new folder, or continue it: bench run --resume {shlex.quote(str(folder))}"
+        raise UserError(f"--out {folder}", "it exists and is not empty", remedy)
+    checks = [] if all(map(is_predicted, devices)) else environment.ambers(folder)
     facts = _probe(plan)
     plan = sized(plan, speeds(facts))
     not_all_skipped(plan)
-    warnings = [f"{device}: {line}" for device, told in facts.items() for line in told.get("warnings", ())]
-    ambers = [*(check.line for check in found), *warnings]
+    warnings = [f"{device}: {line}" for device, probed in facts.items() for line in probed.get("warnings", ())]
+    ambers = [*(check.line for check in checks), *warnings]
     try:
         (folder / "logs").mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -71,21 +72,20 @@ def measure(
         _point_latest(folder)
     journal = Journal(folder / "journal.jsonl")
     journal.append({"type": "run", "run_id": run_id, "schema_version": SCHEMA_VERSION, "utc": utc()})
-    for line in [*([summary(found)] if found else []), *warnings]:
+    for line in [*([summary(checks)] if checks else []), *warnings]:
         tell(f"! {line}")
     return Session(folder, plan, journal, tell).to_the_end()
 
 
 def resume(folder: Path, tell: Tell) -> Outcome:
-    """Go on with an interrupted run in its folder. UserError where it is no run, is done, or the machine has changed."""
+    """Continue an interrupted run in its folder. UserError if it is no run, is complete, or the machine has changed."""
     place = f"--resume {folder}"
     try:
         plan = Plan.from_dict(json.loads((folder / "plan.json").read_text(encoding="utf-8")))
         then = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, TypeError):
-        raise UserError(
-            place, "this is not the folder of a run", "Name one with plan.json and journal.jsonl."
-        ) from None
+        remedy = "Name one with plan.json and journal.jsonl."
+        raise UserError(place, "this is not the folder of a run", remedy) from None
     if (folder / "DONE").exists():
         raise UserError(place, "this run is complete", f"Read it with bench report {shlex.quote(str(folder))}.")
     facts = _probe(plan)
@@ -94,7 +94,8 @@ def resume(folder: Path, tell: Tell) -> Outcome:
     for what, value in before.items():
         if now.get(what) != value:
             how = "predicted by" if is_predicted(what) else f"measured with {what if what == 'cpu_model' else f'torch on {what}'}"  # fmt: skip
-            raise UserError(place, f"it was {how} {value}, here it is {now.get(what)}", "Go on there, or start a new run here.")  # fmt: skip
+            rule = f"it was {how} {value}, here it is {now.get(what)}"
+            raise UserError(place, rule, "Continue it there, or start a new run here.")
     (folder / "logs").mkdir(exist_ok=True)
     journal = Journal(folder / "journal.jsonl")
     journal.append({"type": "resume", "utc": utc()})
@@ -102,21 +103,21 @@ def resume(folder: Path, tell: Tell) -> Outcome:
 
 
 def _made_with(facts: dict[str, Any]) -> Any:
-    """What has to stay the same on a device while a run goes on: torch, or the model that predicts."""
+    """What must not change on a device between the sessions of a run: torch, or the model that predicts."""
     return facts["prediction"]["model"] if facts.get("prediction") else facts.get("torch")
 
 
 def _probe(plan: Plan) -> dict[str, dict[str, Any]]:
-    """What each device is, by a worker there or by the model. UserError where it, or what is to be imported, can't be used."""
+    """The facts of each device, from a worker there or from the model. UserError for a device or import that can't be used."""
     places = {s.device: s for s in plan.surroundings()}
     choices = [arm.choice for trial in plan.active if not trial.formula for arm in trial.arms]
     imports = tuple(dict.fromkeys(choice.factory for choice in choices if choice.factory is not None))
-    # accelerators first: they refuse where the CPU seldom does
+    # accelerators first, as they fail more often than the CPU
     measured = sorted((d for d in places if not is_predicted(d)), key=lambda d: d == "cpu")
-    told = {d: probe(places[d], plan.timing, START_TIMEOUT_S, imports) for d in measured}
+    probed = {d: probe(places[d], plan.timing, START_TIMEOUT_S, imports) for d in measured}
     if imports and not measured:
         check_imports(next(iter(places.values())), plan.timing, START_TIMEOUT_S, imports)
-    return {device: predict.facts(device) if is_predicted(device) else told[device] for device in places}
+    return {device: predict.facts(device) if is_predicted(device) else probed[device] for device in places}
 
 
 def _environment(
@@ -158,7 +159,7 @@ def _write_json(path: Path, data: dict[str, Any]) -> None:
 
 
 def _point_latest(folder: Path) -> None:
-    """Make results/latest a link to the newest run; where links can't be made, do without."""
+    """Make results/latest a link to the newest run, where links are possible."""
     latest = folder.parent / "latest"
     with contextlib.suppress(OSError):
         latest.unlink(missing_ok=True)
@@ -166,5 +167,5 @@ def _point_latest(folder: Path) -> None:
 
 
 def stderr_line(text: str) -> None:
-    """The default `tell`: one line, at once."""
+    """Print one line on stderr at once: the `tell` of the command line."""
     print(text, file=sys.stderr, flush=True)

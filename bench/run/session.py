@@ -1,4 +1,4 @@
-"""One session of measuring: from what the journal holds to every trial settled, replicate after replicate in fresh workers."""
+"""Measure a plan from the state of its journal on: replicate after replicate in fresh workers, until each trial is settled."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from typing import Any
 
 from bench.run import predict
 from bench.run.journal import Journal
-from bench.run.launch import Silent, Worker, how_it_ended, job
+from bench.run.launch import START_TIMEOUT_S, Silent, Worker, how_it_ended, job, no_answer
 from bench.run.resume_state import Progress
 from bench.spec.devices.device_names import is_predicted
 from bench.spec.errors import UserError
-from bench.spec.format import digits, in_seconds
+from bench.spec.format import digits, duration, in_seconds, percent, plural
 from bench.spec.plan.durations import ROOF_PROCESSES, opinions_seconds, timeout_seconds
 from bench.spec.plan.plan import Plan, Surroundings, Trial
 
 Tell = Callable[[str], None]
-START_TIMEOUT_S = 300.0  # a cold import of torch from a network disk
-RECORDS = {"inspect": "inspect", "time": "visit", "opinion": "opinion"}  # a worker's job -> its records
+RECORDS = {"inspect": "inspect", "time": "visit", "opinion": "opinion"}  # a worker's job -> the type of its records
+STARTS_LOST = 3  # workers in a row that end before their first trial, after which a run gives up
 
 
 class Interrupted(Exception):
-    """Ctrl-C: what was measured is in the journal of `folder`, and `resume` goes on from there."""
+    """Ctrl-C. The journal of `folder` has what was measured, and `resume` continues from there."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(str(folder))
@@ -48,7 +48,7 @@ class Outcome:
 
 
 class Session:
-    """One session of measuring: from what the journal holds to every trial settled."""
+    """One session of measuring, from the state of the journal until every trial is settled."""
 
     def __init__(self, folder: Path, plan: Plan, journal: Journal, tell: Tell) -> None:
         self.folder, self.plan, self.journal, self.tell = folder, plan, journal, tell
@@ -57,22 +57,19 @@ class Session:
         for record in journal.records():
             self.progress.note(record)
             self.before_s += record["wall_s"] if record["type"] in ("end", "interrupt") else 0.0
-        self.a_process_s = 0.0  # of a trial, its share of the worker's start included
-        self.replicate = 1  # the number of the processes that run now
+        self.a_process_s = 0.0  # of a trial, with its share of the worker's start
+        self.replicate = 1  # the number of the current processes
         self.begun = time.monotonic()
         self.timed_before = self.progress.timed_s
-        self.compiled: Path | None = None  # where torch.compile keeps what it made, for this session's workers
+        self.compiled: Path | None = None  # torch.compile's cache for this session's workers
         self.visit_walls: list[float] = []
 
     def to_the_end(self) -> Outcome:
-        """Inspect, replicate until all is settled, ask for second opinions.
-
-        Interrupted where Ctrl-C ends it, which is recorded too.
-        """
-        with contextlib.ExitStack() as kept:
+        """Inspect, replicate until all is settled, get second opinions. Interrupted after Ctrl-C, which is recorded."""
+        with contextlib.ExitStack() as stack:
             if any(trial.mode == "compile" for trial in self.plan.active):
-                kept_at = tempfile.TemporaryDirectory(prefix="bench-compiled-", ignore_cleanup_errors=True)
-                self.compiled = Path(kept.enter_context(kept_at))
+                cache = tempfile.TemporaryDirectory(prefix="bench-compiled-", ignore_cleanup_errors=True)
+                self.compiled = Path(stack.enter_context(cache))
             self._measure()
         self._close("end")
         (self.folder / "DONE").write_text(utc() + "\n", encoding="utf-8")
@@ -112,35 +109,34 @@ class Session:
             ]  # fmt: skip
             if todo:
                 what = "kernels" if is_predicted(surroundings.device) else "memory, backends and outputs"
-                self.tell(f"{surroundings.label}: {what} of {_count(len(todo), 'trial')}")
+                self.tell(f"{surroundings.label}: {what} of {plural(len(todo), 'trial')}")
                 self._serve("inspect", surroundings, todo, 0)
         for trial in self.plan.active:
             self._settle(trial)
 
     def _out_of_time(self, replicate: int) -> bool:
-        """Settle what is left where one more process each would end after the plan's limit; one each there always is.
+        """Settle the remaining trials if one more process of each would end after the plan's limit, but not before the first.
 
-        What is to come is judged by what the last process of each trial took, the starts of workers included.
+        The estimate is the mean time of a trial's last process, with the starts of workers.
         """
         todo = self._unsettled()
         if not todo or replicate == 1 or self._spent() + len(todo) * self.a_process_s <= self.plan.limit_s:
             return False
-        self.tell(
-            f"the {self.plan.limit_s / 60:g} minutes are over: {_count(len(todo), 'trial')} end with the processes they have"
-        )
+        minutes, trials = f"{self.plan.limit_s / 60:g} minutes", plural(len(todo), "trial")
+        self.tell(f"the {minutes} are over: {trials} end with the processes they have")
         for trial in todo:
             self._settle(trial, "time")
         return True
 
     def _spent(self) -> float:
-        """Seconds of this session and of those before it."""
+        """Seconds of this session and the ones before it."""
         return self.before_s + time.monotonic() - self.begun
 
     def _unsettled(self) -> list[Trial]:
         return [t for t in self.plan.active if t.trial_id not in self.progress.settled]
 
     def _replicate(self, replicate: int) -> None:
-        """One fresh worker for each surroundings, in an order of their own, over the trials that need one more."""
+        """One fresh worker for each surroundings, in random order, for the trials that need another process."""
         self.replicate = replicate
         coin = random.Random(f"{self.plan.timing.seed}/{replicate}")
         places = list(self.plan.surroundings())
@@ -158,36 +154,34 @@ class Session:
             predicted = is_predicted(surroundings.device)
             most = self.plan.timing_of(surroundings.device).processes_max
             how = "by the model" if predicted else f"process {replicate} of at most {most}"
-            self.tell(f"{how}, {surroundings.label}: {_count(len(todo), 'trial')}, {self._left()}")
+            self.tell(f"{how}, {surroundings.label}: {plural(len(todo), 'trial')}, {self._left()}")
             if predicted:
                 self._predict(todo, replicate)
             else:
                 self._serve("time", surroundings, todo, replicate)
 
     def _predict(self, trials: list[Trial], replicate: int) -> None:
-        """Record what the model says of trials; no worker is started."""
+        """Record the model's predictions of trials; no worker is started."""
         for trial in trials:
-            record = predict.visit(trial, self.progress.traced.get(trial.trial_id, {}))
-            self._record(record | {"replicate": replicate})
-            self._after("time", trial, record)
+            self._finish("time", trial, predict.visit(trial, self.progress.traced.get(trial.trial_id, {})), replicate)
 
     def _second_opinions(self) -> None:
-        """Have other tools time the chosen trials that we measured, once."""
+        """Have other tools time the chosen trials, once."""
         for surroundings in self.plan.surroundings():
             todo = [t for t in self._unasked() if t.surroundings == surroundings]
             if todo:
-                self.tell(f"{surroundings.label}: second opinions on {_count(len(todo), 'trial')}")
+                self.tell(f"{surroundings.label}: second opinions on {plural(len(todo), 'trial')}")
                 self._serve("opinion", surroundings, todo, 0)
 
     def _unasked(self) -> list[Trial]:
-        """The chosen trials that second opinions are still due on."""
-        gone = self.progress.opinions | self.progress.failed.keys()
-        return [t for t in self.plan.chosen if t.trial_id not in gone]
+        """The chosen trials without second opinions so far."""
+        done = self.progress.opinions | self.progress.failed.keys()
+        return [t for t in self.plan.chosen if t.trial_id not in done]
 
     def _serve(self, kind: str, surroundings: Surroundings, trials: list[Trial], replicate: int) -> None:
-        """Hand trials to workers until each has its record; a worker that dies costs the trial at hand."""
+        """Give trials to workers until each has its record; if a worker dies, only its current trial fails."""
         todo = list(trials)
-        starts_lost = 0
+        lost = 0
         timing = self.plan.timing_of(surroundings.device)
         longest = max(timeout_seconds(t, timing) for t in trials)
         if kind == "opinion":  # the other tools keep their own time
@@ -196,9 +190,9 @@ class Session:
         while todo:
             log = self.folder / "logs" / f"{kind}-{replicate}-{surroundings.slug}.log"
             worker = Worker(surroundings, job(kind, surroundings, timing, todo, replicate, roofs), log, self.compiled)
-            roofs = False  # if they are what it dies of, the next one measures trials without them
+            roofs = False  # if the worker dies of them, the next one measures only trials
             self.journal.append({"type": "start", "utc": utc(), "kind": kind, "replicate": replicate, "pid": worker.process.pid, "surroundings": surroundings.label})  # fmt: skip
-            at_hand: Trial | None = None
+            current: Trial | None = None
             served = len(todo)
             hung = False
             status = 0
@@ -207,43 +201,43 @@ class Session:
                     if message["type"] == "refused":
                         raise UserError(message["place"], message["rule"], message["remedy"])
                     if message["type"] == "begin":
-                        at_hand = next(t for t in todo if t.trial_id == message["trial_id"])
+                        current = next(t for t in todo if t.trial_id == message["trial_id"])
                     elif message["type"] == "roof":
                         self.journal.append(message | {"surroundings": surroundings.label})
-                    elif message["type"] == RECORDS[kind] and at_hand is not None:
-                        self._record(message | ({"replicate": replicate} if kind == "time" else {}))
-                        self._after(kind, at_hand, message)
-                        todo.remove(at_hand)
-                        at_hand = None
+                    elif message["type"] == RECORDS[kind] and current is not None:
+                        self._finish(kind, current, message, replicate)
+                        todo.remove(current)
+                        current = None
             except Silent:
                 hung = True
             finally:
                 status = worker.end()
-            if at_hand is not None:
-                detail = f"no answer within {longest:g} s" if hung else how_it_ended(status, log)
-                state = "timeout" if hung else "crash"
-                record = {"type": RECORDS[kind], "trial_id": at_hand.trial_id, "status": state, "status_detail": detail}
-                self._record(record | ({"replicate": replicate} if kind == "time" else {}))
-                self._after(kind, at_hand, record)
-                todo.remove(at_hand)
-            starts_lost = 0 if len(todo) < served else starts_lost + 1
-            if starts_lost:
+            ended = no_answer(longest) if hung else how_it_ended(status, log)
+            if current is not None:
+                record = {"type": RECORDS[kind], "trial_id": current.trial_id, "status": "timeout" if hung else "crash"}
+                self._finish(kind, current, record | {"status_detail": ended}, replicate)
+                todo.remove(current)
+            lost = 0 if len(todo) < served else lost + 1
+            if lost:
                 self.tell(f"  a worker ended before its first trial: {how_it_ended(status, log)}; starting another")
-            if starts_lost == 3:
-                why = "it says nothing" if hung else how_it_ended(status, log)
-                raise UserError(f"worker for {surroundings.label}", f"it can't start: {why}", f"See {log}; then bench run --resume {shlex.quote(str(self.folder))}")  # fmt: skip
+            if lost == STARTS_LOST:
+                why = "it does not answer" if hung else ended
+                remedy = f"See {log}; then bench run --resume {shlex.quote(str(self.folder))}"
+                raise UserError(f"worker for {surroundings.label}", f"it can't start: {why}", remedy)
 
-    def _after(self, kind: str, trial: Trial, message: dict[str, Any]) -> None:
-        if message["status"] != "ok":
+    def _finish(self, kind: str, trial: Trial, record: dict[str, Any], replicate: int) -> None:
+        """Append a trial's record to the journal, report a failure, and settle the trial if it needs no more."""
+        self._record(record | ({"replicate": replicate} if kind == "time" else {}))
+        if record["status"] != "ok":
             what = "second opinions on " if kind == "opinion" else ""
-            self.tell(f"  {what}{trial.trial_id}: {message['status']}: {message['status_detail']}")
+            self.tell(f"  {what}{trial.trial_id}: {record['status']}: {record['status_detail']}")
         if kind == "time":
             if not trial.predicted:
-                self.visit_walls.append(message.get("wall_s", 0.0))
+                self.visit_walls.append(record.get("wall_s", 0.0))
             self._settle(trial)
 
     def _settle(self, trial: Trial, otherwise: str | None = None) -> None:
-        """Record and tell a trial that needs no further process, or that gets none for the reason given."""
+        """Record and report a trial that needs no further process, or gets none for the reason `otherwise`."""
         why = self.progress.why_settled(trial, self.plan.timing_of(trial.surroundings.device)) or otherwise
         if why is None or trial.trial_id in self.progress.settled:
             return
@@ -251,43 +245,34 @@ class Session:
         if why == "failed":
             return
         done = f"[{len(self.progress.settled):>{len(str(len(self.plan.active)))}}/{len(self.plan.active)}]"
-        left = "" if why == otherwise else f", {self._left()}"  # out of time all end at once
+        left = "" if why == otherwise else f", {self._left()}"  # at the time limit all end at once
         self.tell(f"{done} {trial.trial_id}: {self._reading(trial)}{left}")
 
     def _reading(self, trial: Trial) -> str:
-        """Such as `separable 2.10x ±3.1 % in 5 processes`."""
+        """The speedups so far: `separable 2.10x ±3.1 %, 5 processes`; a single arm's time."""
         timing = self.plan.timing
-        words = []
         intervals = self.progress.intervals(trial, timing.confidence)
-        if trial.predicted:
-            told = ", ".join(f"{a.choice.label} {digits(math.exp(i.mean), 3)}x" for a, i in zip(trial.arms[1:], intervals, strict=False))  # fmt: skip
-            return f"predicted {told or in_seconds(math.exp(intervals[0].mean) / 1e9, 4)}"
-        for arm, interval in zip(trial.arms[1:], intervals, strict=False):
-            width = f"±{interval.half_width:.1%}" if interval.n > 1 else "one process, no interval"
-            missed = "" if interval.half_width <= timing.precision else " !"
-            words.append(f"{arm.choice.label} {digits(math.exp(interval.mean), 3)}x {width}{missed}")
         if len(trial.arms) == 1:
-            words.append(f"{trial.arms[0].choice.label} {in_seconds(math.exp(intervals[0].mean) / 1e9, 4)}")
-        return f"{', '.join(words)}, {self.progress.processes(trial)} processes"
+            seconds = in_seconds(math.exp(intervals[0].mean) / 1e9, 4)
+            values = [seconds if trial.predicted else f"{trial.arms[0].choice.label} {seconds}"]
+        else:
+            values = [f"{arm.choice.label} {digits(math.exp(i.mean), 3)}x" for arm, i in zip(trial.arms[1:], intervals, strict=True)]  # fmt: skip
+        if trial.predicted:
+            return f"predicted {', '.join(values)}"
+        if len(trial.arms) > 1:
+            widths = (f"±{percent(i.half_width)}" if i.n > 1 else "one process, no interval" for i in intervals)
+            missed = ("" if i.half_width <= timing.precision else " !" for i in intervals)
+            values = [f"{v} {w}{m}" for v, w, m in zip(values, widths, missed, strict=True)]
+        return f"{', '.join(values)}, {plural(self.progress.processes(trial), 'process', 'processes')}"
 
     def _left(self) -> str:
-        """The time left, from what visits took so far."""
-        measured = sum(self.visit_walls) / len(self.visit_walls) if self.visit_walls else None
+        """The time left, from the visits so far."""
+        visit_s = sum(self.visit_walls) / len(self.visit_walls) if self.visit_walls else None
         limit = self.plan.limit_s - self._spent()
-        seconds = self.progress.seconds_left(self.plan, measured, limit, self.replicate) + opinions_seconds(
-            self._unasked()
-        )
-        return f"about {_duration(seconds)} left"
+        seconds = self.progress.seconds_left(self.plan, visit_s, limit, self.replicate)
+        return f"about {duration(round(seconds + opinions_seconds(self._unasked())))} left"
 
 
 def utc() -> str:
     """Now, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _count(n: int, word: str) -> str:
-    return f"{n} {word}" + ("" if n == 1 else "s")
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"

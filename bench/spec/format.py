@@ -167,9 +167,9 @@ def share(value: float) -> str:
     return f"{value * 100:.0f} %"
 
 
-def plural(count: int, noun: str) -> str:
-    """1, 'shape' -> '1 shape'; 1500, 'shape' -> '1,500 shapes'."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+def plural(count: int, noun: str, nouns: str = "") -> str:
+    """1, 'shape' -> '1 shape'; 1500, 'shape' -> '1,500 shapes'; `nouns`: a plural that needs more than an s."""
+    return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
 
 
 def shapes(count: int) -> str:
