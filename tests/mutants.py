@@ -52,7 +52,7 @@ MUTANTS: tuple[tuple[str, str, str, str, str], ...] = (
     ("eager taken for compiled", "bench/measure/compiling.py", "    if graphs != 1:\n", "    if graphs > 1:\n", "tests/test_compile.py::test_what_runs_eagerly_is_a_failure_and_no_row"),
     ("the cache emptied by writing to it", ACCELERATOR, "self._flushing.sum()", "self._flushing.zero_()", "tests/test_capture.py"),
     ("on after a failed capture", "bench/measure/worker.py", "if device.spoilt or told.get", "if told.get", "tests/test_capture.py"),
-    ("cells counted as processes", "bench/analyse/stats/estimators.py", "    return Interval(mean, error * t_quantile(level, fewest - 1), fewest)\n", "    return Interval(mean, error * t_quantile(level, fewest - 1) / len(intervals) ** 0.5, fewest)\n", "tests/test_claims.py"),
+    ("cells counted as processes", "bench/analyse/stats/estimators.py", "    return Interval(mean, error * t_quantile(0.5 + confidence / 2, fewest - 1), fewest)\n", "    return Interval(mean, error * t_quantile(0.5 + confidence / 2, fewest - 1) / len(intervals) ** 0.5, fewest)\n", "tests/test_claims.py"),
     ("many questions, each at 5 %", "bench/analyse/claims/judge.py", "if verdict.answer not in DECIDED", "if verdict.answer in DECIDED", "tests/test_claims.py"),
     ("layers lead though nothing shrinks", "bench/analyse/claims/rules_layers_or_macs.py", "_all_below(slopes.macs, FLAT), shrinks)", "_all_below(slopes.macs, FLAT))", "tests/test_claims.py"),
     ("one steep sweep is enough", "bench/analyse/claims/rules_layers_or_macs.py", "return max((above(e, threshold) for e in slopes), default=1.0)", "return min((above(e, threshold) for e in slopes), default=1.0)", "tests/test_claims.py"),
