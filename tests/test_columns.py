@@ -13,9 +13,9 @@ import pytest
 from bench.analyse.compare.compare import compare
 from bench.analyse.runs import run_folder
 from bench.show.export.compare import as_csv
-from bench.spec import columns_page
 from bench.spec.columns import COLUMNS, FILES, KEYS, MEASURED, columns_of
 from tests.synthetic import Story, config, write_run
+from tools import columns_page
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCES = sorted(f.parent for f in (ROOT / "results" / "reference").glob("*/measurements.csv"))
@@ -45,11 +45,11 @@ def tables(run: run_folder.Run) -> list[tuple[str, pd.DataFrame]]:
 
 def test_the_page_shows_the_tables_that_the_command_prints():
     told = subprocess.run(
-        [sys.executable, "-m", "bench.spec.columns_page"], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-m", "tools.columns_page"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert told.stdout == columns_page.markdown()
     page = (ROOT / "docs" / "COLUMNS.md").read_text(encoding="utf-8")
-    assert page.endswith(columns_page.markdown()), "print the tables with: python -m bench.spec.columns_page"
+    assert page.endswith(columns_page.markdown()), "print the tables with: python -m tools.columns_page"
 
 
 def test_the_columns_of_a_comparison_are_told(tmp_path: Path):

@@ -1,27 +1,22 @@
-"""Published results on separable against standard convolutions: the rows of published.csv, and the tables of docs/EVIDENCE.md.
+"""Published results on separable against standard convolutions: the rows of published.csv.
 
 A row is one comparison or one statement, in our words, with its source and the origin of its figure. A speedup is the time
 of the standard network or block / the time of the separable one, so above 1 the separable one was faster. Most rows compare
 different networks (MobileNetV1 against ResNet-18), few a block with its twin. None of it was measured by us, and no verdict
 uses it.
-
-`python -m bench.analyse.claims.published` prints the tables of docs/EVIDENCE.md.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
 from bench.analyse.claims import claims
-from bench.spec.format import digits
 
 CLAIMS = {claim.id: claim.statement for claim in claims.CLAIMS}
 """Statements by the claim's id."""
-HEAD = ("what", "where", "MACs", "speedup", "reading", "from")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,34 +62,6 @@ def about(claim: str) -> tuple[Published, ...]:
     return tuple(row for row in published() if row.claim == claim)
 
 
-def markdown() -> str:
-    """The tables of docs/EVIDENCE.md: for each claim a heading, its statement and its rows."""
-    return "\n".join(line for claim in CLAIMS for line in _section(claim))
-
-
-def _section(claim: str) -> Iterator[str]:
-    yield f"## {claim}\n"
-    yield f"{CLAIMS[claim]}\n"
-    yield f"| {' | '.join(HEAD)} |"
-    yield "|---|---|---|---|---|---|"
-    for row in about(claim):
-        where = [row.device, row.dtype, row.mode, row.pass_, row.batch and f"batch {row.batch}", row.regime]
-        cells = (
-            f"`{row.id}` {row.comparison}",
-            ", ".join(filter(None, where)),
-            _times(row.mac_ratio),
-            _times(row.speedup),
-            row.reading,
-            f"{row.source}; {row.how}",
-        )
-        yield f"| {' | '.join(cells)} |"
-    yield ""
-
-
-def _times(ratio: float | None) -> str:
-    return "" if ratio is None else f"{digits(ratio, 3)}x" if ratio >= 10 else f"{ratio:.2f}x"
-
-
 def _row(cells: dict[str, str]) -> Published:
     words = {name: cells[name] for name in COLUMNS if name not in ("pass", "mac_ratio", "speedup")}
     return Published(
@@ -104,7 +71,3 @@ def _row(cells: dict[str, str]) -> Published:
 
 def _number(cell: str) -> float | None:
     return float(cell) if cell else None
-
-
-if __name__ == "__main__":
-    print(markdown(), end="")

@@ -1,4 +1,4 @@
-"""`python -m bench.spec.columns_page` prints the tables of docs/COLUMNS.md from the registry of columns."""
+"""`python -m tools.columns_page` prints the tables of docs/COLUMNS.md from the registry of columns."""
 
 from __future__ import annotations
 
