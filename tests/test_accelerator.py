@@ -85,7 +85,7 @@ def test_submission_is_the_hosts_time_alone(opened):
 
 def test_the_devices_own_time_is_exact_where_the_host_is_the_slower_one(opened):
     fake = FakeModule(kernel=40e3, launch=200e3, kernels=3)
-    found = opened(fake).own(fake.call, 5)
+    found = opened(fake).device_times(fake.call, 5)
     assert found.proven
     assert found.ns == pytest.approx([120e3] * 5)
 
@@ -93,7 +93,7 @@ def test_the_devices_own_time_is_exact_where_the_host_is_the_slower_one(opened):
 def test_it_sleeps_longer_until_the_host_is_ahead(opened, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(accelerator, "SLEEP_CYCLES", 1000)
     fake = FakeModule(kernel=30e3, launch=50e3, kernels=4)
-    found = opened(fake).own(fake.call, 3)
+    found = opened(fake).device_times(fake.call, 3)
     assert found.proven
     assert found.ns == pytest.approx([120e3] * 3)
 
@@ -101,7 +101,7 @@ def test_it_sleeps_longer_until_the_host_is_ahead(opened, monkeypatch: pytest.Mo
 def test_calls_too_short_for_an_event_are_timed_several_at_a_time(opened):
     fake = FakeModule(kernel=1.5e3, launch=2e3)
     calls = []
-    found = opened(fake).own(lambda: (calls.append(1), fake.call()), 2)
+    found = opened(fake).device_times(lambda: (calls.append(1), fake.call()), 2)
     assert found.ns == pytest.approx([1.5e3] * 2)
     assert len(calls) > 2 * 10
 
@@ -114,7 +114,7 @@ def test_a_call_that_waits_for_the_device_is_never_called_proven(opened, monkeyp
         fake.call()
         fake.synchronize()
 
-    found = opened(fake).own(waits, 3)
+    found = opened(fake).device_times(waits, 3)
     assert not found.proven
     assert len(found.ns) == 3
 
@@ -138,7 +138,7 @@ def test_steps_that_wait_for_the_device_or_can_not_be_queued_have_no_times(opene
 
 def test_emptying_the_cache_is_no_part_of_the_time(opened):
     fake = FakeModule(kernel=100e3)
-    found = opened(fake).own(fake.call, 4, cold=True)
+    found = opened(fake).device_times(fake.call, 4, cold=True)
     assert found.ns == pytest.approx([100e3] * 4)
 
 
@@ -147,14 +147,14 @@ def test_without_sleep_there_are_times_but_no_proof(opened):
     fake._sleep = None
     device = opened(fake)
     device.module = SimpleNamespace(Event=fake.Event, synchronize=fake.synchronize)
-    found = device.own(fake.call, 2)
+    found = device.device_times(fake.call, 2)
     assert not found.proven
 
 
 def test_mps_has_the_hosts_clock_alone(opened):
     fake = FakeModule()
     device = opened(fake, "mps")
-    assert device.own(fake.call, 3) is None
+    assert device.device_times(fake.call, 3) is None
     assert device.time(fake.call, 3) == pytest.approx(3 * 100e3, rel=0.02)
     assert device.memory_peak(fake.call, fake.call) == memory.Peak(None)
 
@@ -312,7 +312,7 @@ def test_what_stays_empty_without_nvml_is_said_with_the_reason(monkeypatch: pyte
     assert told.startswith(
         "clocks, temperature, power and throttling stay empty, as NVML can't be read (RuntimeError: NVML"
     )
-    assert "see whether nvidia-smi works" in told
+    assert "check whether nvidia-smi works" in told
     monkeypatch.setitem(sys.modules, "pynvml", None)
     assert Nvml(CARD).lack.endswith(": pip install nvidia-ml-py")
 
@@ -384,9 +384,12 @@ def planted(monkeypatch, cuda="13.0", driver=(True, 0, 13000), count=1, card=(8,
             {"driver": (True, 100, 13000), "count": 0, "visible": "GPU-beef"},
             "CUDA_VISIBLE_DEVICES=GPU-beef names no GPU",
         ),
-        ({"driver": (True, 802, 13000), "count": 0}, "Start its service: systemctl start nvidia-fabricmanager"),
+        (
+            {"driver": (True, 802, 13000), "count": 0},
+            "Start its service, of the driver's version: systemctl start nvidia-fabricmanager",
+        ),
         ({"driver": (True, 803, 13000), "count": 0}, "library and its kernel module are of different versions"),
-        ({"driver": (True, 804, 13000), "count": 0}, "Take cuda-compat out of LD_LIBRARY_PATH"),
+        ({"driver": (True, 804, 13000), "count": 0}, "Remove cuda-compat from LD_LIBRARY_PATH"),
         ({"driver": (True, 999, 13000), "count": 0}, "fails to start (cuInit returned 999)"),
         ({"count": 0}, "sees no GPU though the driver starts"),
         ({"card": (7, 0)}, "no kernels for the Card"),
@@ -428,7 +431,7 @@ def test_a_torch_that_cannot_tell_convolutions_apart_is_too_old(
     told = diagnosis.too_old()
     assert (told is not None) == old
     if told is not None:
-        assert str(told).startswith(f"torch: {version} can't be told to compute fp32 convolutions without")
+        assert str(told).startswith(f"torch: {version} can't compute fp32 convolutions without")
 
 
 @pytest.mark.parametrize("name", ["mps", "xpu:0"])
@@ -445,7 +448,7 @@ class FakeDevice:
 
     torch_device = torch.device("cpu")
 
-    def __init__(self, own: devices.OwnTimes | None, counts: devices.Launches, queue: bool = True) -> None:
+    def __init__(self, own: devices.DeviceTimes | None, counts: devices.Launches, queue: bool = True) -> None:
         self.answers, self.counts, self.queue = own, counts, queue
 
     def submit(self, _, __) -> int | None:
@@ -454,7 +457,7 @@ class FakeDevice:
     def time(self, _, evaluations: int) -> int:
         return 10_000_000 * evaluations if evaluations == 3 else 50_000_000
 
-    def own(self, _, __) -> devices.OwnTimes | None:
+    def device_times(self, _, __) -> devices.DeviceTimes | None:
         return self.answers
 
     def launches(self, _) -> devices.Launches:
@@ -464,12 +467,16 @@ class FakeDevice:
 @pytest.mark.parametrize(
     ("own", "counts", "words"),
     [
-        (devices.OwnTimes((9.9e6,) * 3, proven=True), devices.Launches(3, 3), None),
-        (devices.OwnTimes((9.9e6,) * 3, proven=True), devices.Launches(3, None), None),
-        (devices.OwnTimes((9.9e6,) * 3, proven=False), devices.Launches(), "could not be proven ahead"),
-        (devices.OwnTimes((15e6,) * 3, proven=True), devices.Launches(), "trust neither"),
+        (devices.DeviceTimes((9.9e6,) * 3, proven=True), devices.Launches(3, 3), None),
+        (devices.DeviceTimes((9.9e6,) * 3, proven=True), devices.Launches(3, None), None),
+        (devices.DeviceTimes((9.9e6,) * 3, proven=False), devices.Launches(), "could not be proven ahead"),
+        (devices.DeviceTimes((15e6,) * 3, proven=True), devices.Launches(), "trust neither"),
         (None, devices.Launches(), "no events"),
-        (devices.OwnTimes((9.9e6,) * 3, proven=True), devices.Launches(3, 4), "counts 3 launches where a graph has 4"),
+        (
+            devices.DeviceTimes((9.9e6,) * 3, proven=True),
+            devices.Launches(3, 4),
+            "counts 3 launches where a graph has 4",
+        ),
     ],
 )
 def test_a_run_asks_the_device_first_and_warns(own, counts, words: str | None):
@@ -482,12 +489,12 @@ def test_a_run_asks_the_device_first_and_warns(own, counts, words: str | None):
     [
         ("submit", ["a first convolution failed (RuntimeError: cuDNN error)"]),
         ("time", ["clocks failed (RuntimeError: cuDNN error)", "counts 3 launches where a graph has 4"]),
-        ("own", ["clocks failed", "counts 3 launches where a graph has 4"]),
+        ("device_times", ["clocks failed", "counts 3 launches where a graph has 4"]),
         ("launches", ["could not be proven ahead", "launches failed (RuntimeError: cuDNN error)"]),
     ],
 )
 def test_a_self_check_that_fails_is_a_warning_and_costs_no_other(broken: str, words: list[str]):
-    device = FakeDevice(devices.OwnTimes((9.9e6,) * 3, proven=False), devices.Launches(3, 4))
+    device = FakeDevice(devices.DeviceTimes((9.9e6,) * 3, proven=False), devices.Launches(3, 4))
 
     def fails(*_):
         raise RuntimeError("cuDNN error\nwith more lines")

@@ -15,7 +15,7 @@ from bench.analyse.runs.rows import records_of
 from bench.measure import worker
 from bench.measure.device import devices
 from bench.measure.modules import build_module
-from bench.measure.user_blocks import NotABlock, build_own, count
+from bench.measure.user_blocks import NotABlock, build_user_block, count
 from bench.run import launch, runner
 from bench.show.write import write_views
 from bench.spec.blocks.blocks import BlockChoice, Shape, build
@@ -89,13 +89,13 @@ def test_a_mistake_in_an_import_is_one_line(entry, line):
 
 
 def test_a_factory_is_called_with_what_it_has_parameters_for_and_copies_are_stacked():
-    module = build_own(own(THIN), Shape(4, 8, 9, 9, 5, 2, depth=3, batch=2))
+    module = build_user_block(own(THIN), Shape(4, 8, 9, 9, 5, 2, depth=3, batch=2))
     assert [tuple(m[1].weight.shape) for m in module] == [(8, 4, 1, 1), (8, 8, 1, 1), (8, 8, 1, 1)]
     assert [(m[0].kernel_size, m[0].stride) for m in module] == [((5, 5), (2, 2)), ((5, 5), (1, 1)), ((5, 5), (1, 1))]
     assert module(torch.randn(2, 4, 9, 9)).shape == (2, 8, 5, 5)
-    (anything,) = build_own(own(FULL), Shape(4, 8, 9, 9, 5, 2))
+    (anything,) = build_user_block(own(FULL), Shape(4, 8, 9, 9, 5, 2))
     assert (anything.weight.shape, anything.stride) == ((8, 4, 5, 5), 2)
-    assert build_own(own(NET, whole=True), network_shape(32))(torch.randn(2, 3, 32, 32)).shape == (2, 10)
+    assert build_user_block(own(NET, whole=True), network_shape(32))(torch.randn(2, 3, 32, 32)).shape == (2, 10)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_a_factory_is_called_with_what_it_has_parameters_for_and_copies_are_stac
 )
 def test_what_a_factory_can_not_do_is_said(path, sizes, error, words):
     with pytest.raises(error, match=words):
-        build_own(own(path), Shape(4, 8, 9, 9, **sizes))
+        build_user_block(own(path), Shape(4, 8, 9, 9, **sizes))
 
 
 @pytest.mark.usefixtures("warm")
@@ -150,7 +150,7 @@ def test_hooks_count_whole_networks_as_well(name):
 
 def test_what_no_module_stands_for_is_counted_too():
     shape = Shape(4, 8, 9, 9)
-    seen = count(build_own(own(FULL), shape), torch.randn(1, 4, 9, 9), False)
+    seen = count(build_user_block(own(FULL), shape), torch.randn(1, 4, 9, 9), False)
     theory = cost(build(BlockChoice("standard", norm=False), shape), 9, 9)
     assert seen == {name: getattr(theory, name) for name in COUNTED}
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.measure import sampling
-from bench.measure.disturbance import FAULTS, PREEMPTED, STEAL, THROTTLED, WAIT, Reading
+from bench.measure.disturbance import FAULTS, PREEMPTED, STEAL, THROTTLED, WAIT, Counters
 from bench.spec.config.timing import Timing
 
 
@@ -190,17 +190,17 @@ def test_steady_needs_evidence_and_never_trusts_a_falling_series(series: list[fl
 class Watched:
     """Counters that a test moves: one reading before and one after each sample."""
 
-    def __init__(self, deltas: list[Reading], machine: list[tuple[int, int, int]]) -> None:
-        self.deltas, self.ticks, self.now, self.odd = deltas, machine, Reading(), False
+    def __init__(self, deltas: list[Counters], machine: list[tuple[int, int, int]]) -> None:
+        self.deltas, self.ticks, self.now, self.odd = deltas, machine, Counters(), False
 
     def refresh(self) -> None:
         pass
 
-    def read(self) -> Reading:
+    def read(self) -> Counters:
         if self.odd and self.deltas:
             self.now.add(self.deltas.pop(0))
         self.odd = not self.odd
-        return Reading(self.now.run_queue_wait_ns, self.now.involuntary_switches, self.now.minor_faults)
+        return Counters(self.now.run_queue_wait_ns, self.now.involuntary_switches, self.now.minor_faults)
 
     def machine(self) -> tuple[int, int, int]:
         return self.ticks.pop(0) if len(self.ticks) > 1 else self.ticks[0]
@@ -208,7 +208,7 @@ class Watched:
 
 def test_disturbed_samples_are_flagged_and_kept():
     world = World()
-    deltas = [Reading(), Reading(50_000, 0, 0), Reading(0, 1, 0), Reading(0, 0, 1000), Reading(1_000, 0, 3)]
+    deltas = [Counters(), Counters(50_000, 0, 0), Counters(0, 1, 0), Counters(0, 0, 1000), Counters(1_000, 0, 3)]
     watch = Watched(deltas, [(0, 0, 0), (0, 0, 0), (0, 0, 0), (1, 0, 0), (1, 0, 0), (1, 2, 0), (1, 2, 0), (1, 2, 4)])
     arms = [world.arm(0, 1e6), world.arm(1, 1e6)]
     visit = sampling.sample(arms, timing(rounds_max=4), 5, world.clock, watch)  # type: ignore[arg-type]

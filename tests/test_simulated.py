@@ -559,7 +559,7 @@ def test_the_workers_device_times_and_counts_on_it_exactly(monkeypatch: pytest.M
         call = Evaluation(trial, trial.arms[1], device.torch_device, 0)
         assert device.time(call, 10) == (60 * 5 + 1) * 1000
         assert device.submit(call, 10) == 60 * 5 * 1000
-        own = device.own(call, 3)
+        own = device.device_times(call, 3)
         assert own.proven
         assert own.ns == (6000.0,) * 3
         found = device.launches(call)

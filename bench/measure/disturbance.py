@@ -20,22 +20,22 @@ FAULT_SECONDS = 5e-7  # a minor fault costs about this or more
 
 
 @dataclass(slots=True)
-class Reading:
+class Counters:
     """Counters since the process started; in `Watch.counted`, their sums over an arm's samples."""
 
     run_queue_wait_ns: int = 0
     involuntary_switches: int = 0
     minor_faults: int = 0
 
-    def minus(self, other: Reading) -> Reading:
+    def minus(self, other: Counters) -> Counters:
         """What was counted since `other`."""
-        return Reading(
+        return Counters(
             self.run_queue_wait_ns - other.run_queue_wait_ns,
             self.involuntary_switches - other.involuntary_switches,
             self.minor_faults - other.minor_faults,
         )
 
-    def add(self, other: Reading) -> None:
+    def add(self, other: Counters) -> None:
         """Add to these sums."""
         self.run_queue_wait_ns += other.run_queue_wait_ns
         self.involuntary_switches += other.involuntary_switches
@@ -73,7 +73,7 @@ class Watch:
             if opened is not None:
                 self._threads[new] = opened
 
-    def read(self) -> Reading:
+    def read(self) -> Counters:
         """The process's counters now: a few microseconds."""
         used = resource.getrusage(resource.RUSAGE_SELF)
         waited = 0
@@ -82,7 +82,7 @@ class Watch:
                 waited += int(os.pread(file, 96, 0).split()[1])
             except (OSError, IndexError):  # the thread has ended
                 continue
-        return Reading(waited, used.ru_nivcsw, used.ru_minflt)
+        return Counters(waited, used.ru_nivcsw, used.ru_minflt)
 
     def machine(self) -> tuple[int, int, int]:
         """Ticks stolen so far, times that the quota ran out, and the card's bits now. Slower: round by round."""

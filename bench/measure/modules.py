@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.measure import compiling
-from bench.measure.user_blocks import build_own
+from bench.measure.user_blocks import build_user_block
 from bench.spec.blocks.layers import Block, Layer
 from bench.spec.plan.plan import Arm, Trial
 
@@ -143,7 +143,7 @@ class Evaluation:
         own = arm.choice.factory is not None
         sizes = (shape.batch, shape.c_in, shape.height, shape.width)
         with torch.device(_drawn_on(device)):
-            module = (build_own(arm.choice, shape) if own else build_module(trial.block(arm))).to(dtype)
+            module = (build_user_block(arm.choice, shape) if own else build_module(trial.block(arm))).to(dtype)
             x = torch.randn(sizes)
         self.module = cast(nn.Sequential, module.to(device, memory_format=layout)).train(self.training)  # type: ignore[call-overload]
         self.input = x.to(device, dtype).contiguous(memory_format=layout)

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from bench.measure.device.devices import Device, OwnTimes
-from bench.measure.disturbance import STEAL, THROTTLED, Reading, Watch
+from bench.measure.device.devices import Device, DeviceTimes
+from bench.measure.disturbance import STEAL, THROTTLED, Counters, Watch
 from bench.spec.config.timing import Timing
 from bench.spec.interval import LEAST_ROUNDS, clean_rounds, sound, t_interval
 
@@ -41,7 +41,7 @@ class ArmSamples:
     warm_up: list[float]
     times: list[float] = field(default_factory=list)
     flags: list[int] = field(default_factory=list)
-    counted: Reading = field(default_factory=Reading)
+    counted: Counters = field(default_factory=Counters)
 
 
 @dataclass(slots=True)
@@ -106,9 +106,9 @@ def sample(timers: Sequence[Timer], timing: Timing, seed: int, clock: Callable[[
             if i != last:
                 timers[i](1)
             last = i
-            before = watch.read() if watch else Reading()
+            before = watch.read() if watch else Counters()
             wall = timers[i](arms[i].evaluations)
-            seen = watch.read().minus(before) if watch else Reading()
+            seen = watch.read().minus(before) if watch else Counters()
             timed += wall
             arms[i].times.append(wall / arms[i].evaluations)
             arms[i].flags.append(seen.flags(wall))
@@ -132,8 +132,8 @@ def sample(timers: Sequence[Timer], timing: Timing, seed: int, clock: Callable[[
 class DeviceSide:
     """What a device with a queue says of one arm, in ns per evaluation: its own times, warm and cold, and submission."""
 
-    own: OwnTimes | None
-    cold: OwnTimes | None
+    own: DeviceTimes | None
+    cold: DeviceTimes | None
     submit: list[float]
 
 
@@ -154,7 +154,7 @@ def device_side(device: Device, calls: Sequence[Callable[[], object]]) -> list[D
             if took is not None:
                 told.append(took / n)
     return [
-        DeviceSide(device.own(call, number), device.own(call, number, cold=True), submit)
+        DeviceSide(device.device_times(call, number), device.device_times(call, number, cold=True), submit)
         for call, number, submit in zip(calls, readings, submits, strict=True)
     ]
 

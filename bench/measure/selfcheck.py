@@ -52,7 +52,7 @@ def _clocks(device: Device, once: Call) -> list[str]:
             once()
 
     device.time(long, 1)
-    wall, own = device.time(long, 1), device.own(once, 3)
+    wall, own = device.time(long, 1), device.device_times(once, 3)
     if own is None:
         return ["this device has no events that can be trusted: only the host's clock is reported"]
     if not own.proven:

@@ -28,7 +28,7 @@ class NotABlock(Exception):
     """A factory that can't be had, or that gives something else than a module."""
 
 
-def build_own(choice: BlockChoice, shape: Shape) -> nn.Sequential:
+def build_user_block(choice: BlockChoice, shape: Shape) -> nn.Sequential:
     """`depth` copies of what the choice's factory (`package.module:name`) makes.
 
     The first takes the stride and changes the channels. A factory is called with those of c_in, c_out, kernel, stride,

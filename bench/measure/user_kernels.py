@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.measure.device.devices import CaptureFailed
 from bench.measure.modules import DTYPES, FORMATS
-from bench.measure.user_blocks import NO_WORK, build_own, count
+from bench.measure.user_blocks import NO_WORK, build_user_block, count
 from bench.spec.blocks import kernels
 from bench.spec.blocks.kernels import Family, Kernel
 from bench.spec.blocks.liveness import Step
@@ -44,7 +44,7 @@ def inspect(trial: Trial) -> dict[str, Any]:
 def _seen(trial: Trial, arm: Arm) -> dict[str, Any]:
     shape, training = trial.shape, trial.pass_ == "training"
     dtype, layout = DTYPES[trial.dtype], FORMATS[trial.layout]
-    module = build_own(arm.choice, shape).to("meta", dtype, memory_format=layout).train(training)  # type: ignore[call-overload]
+    module = build_user_block(arm.choice, shape).to("meta", dtype, memory_format=layout).train(training)  # type: ignore[call-overload]
     x = torch.empty((shape.batch, shape.c_in, shape.height, shape.width), dtype=dtype, device="meta")
     x = x.contiguous(memory_format=layout)
     with _Operators(trial):

@@ -57,14 +57,14 @@ def test_events_agree_with_the_wall_clock_on_a_long_call(device):
 
     long()
     wall = device.time(long, 1)
-    own = device.own(long, 1)
+    own = device.device_times(long, 1)
     assert own.ns[0] == pytest.approx(wall, rel=0.1)
 
 
 def test_the_host_can_be_proven_ahead(device):
     (trial,) = trials()
     for arm in (0, 1):
-        found = device.own(built(device, trial, arm), 5)
+        found = device.device_times(built(device, trial, arm), 5)
         assert found.proven
         assert max(found.ns) < 5 * min(found.ns)
 
@@ -128,7 +128,7 @@ def test_no_more_flops_than_the_card_has(device):
     (trial,) = trials(batch=64, channels=256)
     call = built(device, trial)
     call()
-    found = device.own(call, 5)
+    found = device.device_times(call, 5)
     reached = trial.cost(trial.arms[0]).flops / (min(found.ns) / 1e9)
     clock_hz = 1e3 * told["clock_rate"]
     most = told["multi_processor_count"] * 128 * 2 * clock_hz * 4  # Winograd saves up to 4 multiplications of 5
@@ -139,7 +139,7 @@ def test_no_more_bandwidth_than_the_card_has(device):
     told = device.properties()
     a = torch.empty(1 << 28, dtype=torch.uint8, device=device.torch_device)
     b = torch.empty_like(a)
-    found = device.own(lambda: b.copy_(a), 5, cold=True)
+    found = device.device_times(lambda: b.copy_(a), 5, cold=True)
     reached = 2 * a.numel() / (min(found.ns) / 1e9)
     assert reached < 1.05 * 2 * 1e3 * told["memory_clock_rate"] * told["memory_bus_width"] / 8
 

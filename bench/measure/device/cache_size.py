@@ -1,4 +1,4 @@
-"""What a device's last-level cache and its memory hold, as far as it tells."""
+"""The size of a device's last-level cache, and its free memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 from bench.measure.device.devices import Device
 
-ASSUMED_CACHE = 32 << 20  # bytes, where the device does not tell
+ASSUMED_CACHE = 32 << 20  # bytes, for a device that does not report it
 ASSUMED_ROOM = 1 << 30
 _CPUS = Path("/sys/devices/system/cpu")
 _LIMITS = (  # of control groups, version 2 and version 1
@@ -22,7 +22,7 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
 def last_level_cache(device: Device) -> int | None:
-    """Bytes of the device's last-level cache (a CPU's: of all those that its threads can reach); None if not told."""
+    """Bytes of the device's last-level cache (for a CPU: of all that its threads can reach); None if unknown."""
     if device.torch_device.type == "cpu":
         usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
         return cpu_cache(usable, torch.get_num_threads())
@@ -30,8 +30,8 @@ def last_level_cache(device: Device) -> int | None:
 
 
 def cpu_cache(cpus: Collection[int], threads: int, root: Path = _CPUS) -> int | None:
-    """Bytes of the highest level of data cache of these CPUs: as many of its caches as `threads` can sit beside."""
-    found: dict[tuple[int, str], int] = {}  # level and the CPUs that share it, to its size
+    """Bytes of the last-level data caches of these CPUs, of at most as many caches as `threads`."""
+    caches: dict[tuple[int, str], int] = {}  # level and the CPUs that share it, to its size
     for cpu in cpus:
         for index in (root / f"cpu{cpu}" / "cache").glob("index*"):
             try:
@@ -40,14 +40,14 @@ def cpu_cache(cpus: Collection[int], threads: int, root: Path = _CPUS) -> int | 
                 continue
             match = re.fullmatch(r"(\d+)([KMG]?)", size)
             if kind != "Instruction" and match is not None:
-                found[int(level), shared] = int(match[1]) * _UNITS[match[2]]
-    last = max((level for level, _ in found), default=0)
-    sizes = sorted((size for (level, _), size in found.items() if level == last), reverse=True)
+                caches[int(level), shared] = int(match[1]) * _UNITS[match[2]]
+    last = max((level for level, _ in caches), default=0)
+    sizes = sorted((size for (level, _), size in caches.items() if level == last), reverse=True)
     return sum(sizes[: max(1, threads)]) or None
 
 
 def room(device: Device) -> int:
-    """Bytes that are free to take on the device; a guess where it does not tell."""
+    """Free bytes on the device; ASSUMED_ROOM if unknown."""
     if device.torch_device.type == "cpu":
         return _host_room()
     module = torch.get_device_module(device.torch_device)
@@ -59,9 +59,9 @@ def room(device: Device) -> int:
 
 
 def _host_room() -> int:
-    """The kernel's estimate of available memory, or the most that a control group allows if that is less (Linux)."""
-    told = re.search(r"^MemAvailable:\s+(\d+) kB", _text(Path("/proc/meminfo")), re.MULTILINE)
-    available = int(told[1]) << 10 if told else ASSUMED_ROOM
+    """The kernel's estimate of available memory, or a control group's limit if that is less (Linux)."""
+    match = re.search(r"^MemAvailable:\s+(\d+) kB", _text(Path("/proc/meminfo")), re.MULTILINE)
+    available = int(match[1]) << 10 if match else ASSUMED_ROOM
     paths = {line.rpartition(":")[2].lstrip("/") for line in _text(Path("/proc/self/cgroup")).splitlines()} | {""}
     files = [group / path / name for path in paths for group, name in _LIMITS]
     return min([available, *(int(text) for text in map(_text, files) if text.strip().isdigit())])

@@ -1,4 +1,4 @@
-"""Which devices this torch can use here, or why not, and what else runs on the cards: told to whoever probes."""
+"""List the devices that this torch can use here, or why not, and what else runs on the cards: for probes and the doctor."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ PRESENT = "present: "
 
 
 def devices() -> dict[str, str]:
-    """Of each kind, `present: ` and its name, or why it can't be used and what to do, in one line."""
-    return {kind: _told(kind) for kind in KINDS}
+    """For each kind, `present: ` and its name, or why it can't be used and what to do, in one line."""
+    return {kind: _line(kind) for kind in KINDS}
 
 
 def cards() -> dict[str, dict[str, Any]]:
-    """NVML's readings of each CUDA card by its name here, and why there are none; nothing where CUDA can't be used.
+    """NVML's readings of each CUDA card by its name here, or why there are none; nothing if CUDA can't be used.
 
-    Ask before the card is used, or its `programs` hold this one where its process has another number outside.
+    Call this before the card is used, or in a container `programs` may count this process.
     """
     try:
         count = torch.cuda.device_count() if torch.version.cuda and why_not("cuda") is None else 0
         known = {f"cuda:{i}": Nvml(torch.cuda.get_device_properties(i)) for i in range(count)}
-    except Exception as error:  # noqa: BLE001 (a card that is not well must not cost the other answers)
+    except Exception as error:  # noqa: BLE001 (a broken card must not cost the other answers)
         return {"cuda": {"why": typed_line(error)}}
     return {name: card.read() | {"programs": card.programs(), "why": card.why} for name, card in known.items()}
 
 
 def threading() -> str:
-    """What runs torch's threads on the CPU, such as OpenMP; empty where it does not tell."""
-    told = (line.partition("ATen parallel backend:")[2] for line in torch.__config__.parallel_info().splitlines())
-    return next((t.strip() for t in told if t), "")
+    """The library of torch's threads on the CPU, such as OpenMP; empty if unknown."""
+    names = (line.partition("ATen parallel backend:")[2] for line in torch.__config__.parallel_info().splitlines())
+    return next((name.strip() for name in names if name), "")
 
 
-def _told(kind: str) -> str:
+def _line(kind: str) -> str:
     try:
         refused = why_not(kind)
         return PRESENT + _name(kind) if refused is None else f"{refused.rule}. {refused.remedy}"
-    except Exception as error:  # noqa: BLE001 (a driver that is not well raises what it likes)
+    except Exception as error:  # noqa: BLE001 (a broken driver raises anything)
         return f"torch fails to look at it: {typed_line(error)}"
 
 
 def _name(kind: str) -> str:
-    """The first device's name, and how many there are."""
+    """The first device's name, and the number of devices."""
     if kind == "cpu":
         return f"{torch.backends.cpu.get_cpu_capability()} instructions"
     if kind == "mps":

@@ -1,4 +1,4 @@
-"""What the worker may ask of a device. The clock is injected, so that a simulated device's times come out exact."""
+"""The protocol of a device (timing, memory, launches, graphs), and the CPU's implementation of it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Call = Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True)
-class OwnTimes:
-    """The device's own times of single calls, in ns. `proven`: each call was all queued before the device reached it."""
+class DeviceTimes:
+    """The device's times of single calls, in ns. `proven`: each call was fully queued before the device reached it."""
 
     ns: tuple[float, ...]
     proven: bool
@@ -26,7 +26,7 @@ class OwnTimes:
 
 @dataclass(frozen=True, slots=True)
 class Launches:
-    """Kernels that one call starts, by the profiler and by the nodes of a captured graph; None where not counted."""
+    """Kernels that one call starts, by the profiler and by the nodes of a captured graph; None if not counted."""
 
     profiler: int | None = None
     graph: int | None = None
@@ -37,9 +37,10 @@ class CaptureFailed(RuntimeError):
 
 
 class Device(Protocol):
-    """A place where blocks run. What a device hasn't got it answers with None, never with a number.
+    """A device that runs blocks. What it does not support is None, never a number.
 
-    `spoilt`: a capture failed, after which streams and allocator may still be capturing; only a fresh process can go on.
+    `clock` is injected, so that tests get exact times. `spoilt`: a capture failed, after which streams and allocator may
+    still be capturing, so that only a fresh process can continue.
     """
 
     name: str
@@ -56,30 +57,30 @@ class Device(Protocol):
     def submit(self, call: Call, evaluations: int) -> int | None:
         """Nanoseconds that the host takes to submit `evaluations` calls to an empty queue."""
 
-    def own(self, call: Call, times: int, cold: bool = False) -> OwnTimes | None:
-        """The device's own time of each of `times` calls; `cold` empties its cache before each."""
+    def device_times(self, call: Call, times: int, cold: bool = False) -> DeviceTimes | None:
+        """The device's time of each of `times` calls; `cold` empties its cache before each."""
 
     def steps(self, calls: Sequence[Call], times: int) -> list[list[float]] | None:
-        """The device's own nanoseconds of each of these calls, made one after the other, in each of `times` passes."""
+        """The device's nanoseconds of each of these calls, one after the other, in each of `times` passes."""
 
     def memory_peak(self, call: Call, clear: Call) -> memory.Peak:
-        """The most memory that one call holds beyond what is left after `clear`."""
+        """The peak memory of one call, beyond what remains after `clear`."""
 
     def launches(self, call: Call) -> Launches:
         """Kernels that one call starts."""
 
     def capture(self, call: Callable[[], Tensor]) -> tuple[Call, Tensor]:
-        """The call as a graph: what replays it, and the output that each replay writes. CaptureFailed where it can't be."""
+        """The call as a graph: a call that replays it, and the output that each replay writes. Or CaptureFailed."""
 
     def properties(self) -> dict[str, Any]:
-        """What the device says of itself, for the record."""
+        """The device's properties, for the record."""
 
     def empty_cache(self) -> None:
         """Give freed memory back before the next trial."""
 
 
 class Cpu:
-    """The host. Calls return when their work is done, so there is no queue and no time apart from the host's."""
+    """The host. Calls return when their work is done, so there is no queue and no other time than the host's."""
 
     def __init__(self, clock: Callable[[], int] = perf_counter_ns) -> None:
         self.torch_device = torch.device("cpu")
@@ -100,18 +101,18 @@ class Cpu:
     def submit(self, call: Call, evaluations: int) -> int | None:  # noqa: ARG002
         return None
 
-    def own(self, call: Call, times: int, cold: bool = False) -> OwnTimes | None:  # noqa: ARG002
+    def device_times(self, call: Call, times: int, cold: bool = False) -> DeviceTimes | None:  # noqa: ARG002
         return None
 
     def steps(self, calls: Sequence[Call], times: int) -> list[list[float]] | None:
-        taken = []
+        passes = []
         for _ in repeat(None, times):
             marks = [self.clock()]
             for call in calls:
                 call()
                 marks.append(self.clock())
-            taken.append([float(after - before) for before, after in pairwise(marks)])
-        return taken
+            passes.append([float(after - before) for before, after in pairwise(marks)])
+        return passes
 
     def memory_peak(self, call: Call, clear: Call) -> memory.Peak:
         return memory.peak_on_cpu(call, clear)

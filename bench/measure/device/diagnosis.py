@@ -1,4 +1,4 @@
-"""Why a device can't be used, and what to do: one line, told without initialising the device in this process."""
+"""Why a device can't be used, and what to do, in one line; without initialising the device in this process."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import torch
 
 from bench.spec.errors import UserError
 
-OLDEST_TORCH = (2, 9)  # before it there is no switch for the precision of convolutions alone
+OLDEST_TORCH = (2, 9)  # older ones can't set the precision of convolutions alone
 HIDING = ("", "-1", "NoDevFiles")
-BROKEN = {  # cuInit's answers, in words, and what helps
+BROKEN = {  # cuInit's answers, in words, and what to do
     802: (
         "the NVIDIA driver waits for the switch between the cards (cuInit returned 802)",
-        "Start its service: systemctl start nvidia-fabricmanager, of the driver's own version",
+        "Start its service, of the driver's version: systemctl start nvidia-fabricmanager",
     ),
     803: (
         "the NVIDIA driver's library and its kernel module are of different versions (cuInit returned 803)",
@@ -24,22 +24,23 @@ BROKEN = {  # cuInit's answers, in words, and what helps
     ),
     804: (
         "CUDA's forward-compatibility package does not work with this card (cuInit returned 804)",
-        "Take cuda-compat out of LD_LIBRARY_PATH, or update the driver",
+        "Remove cuda-compat from LD_LIBRARY_PATH, or update the driver",
     ),
 }
 
 
 def too_old() -> UserError | None:
-    """Why this torch is too old for any device; None where it is not."""
-    found = re.match(r"(\d+)\.(\d+)", torch.__version__)
-    if found is None or (int(found[1]), int(found[2])) >= OLDEST_TORCH:
+    """Why this torch is too old for any device; None if it is not."""
+    release = re.match(r"(\d+)\.(\d+)", torch.__version__)
+    if release is None or (int(release[1]), int(release[2])) >= OLDEST_TORCH:
         return None
+    rule = f"{torch.__version__} can't compute fp32 convolutions without TF32"
     oldest = ".".join(map(str, OLDEST_TORCH))
-    return UserError("torch", f"{torch.__version__} can't be told to compute fp32 convolutions without TF32", f"Install torch {oldest} or newer (this one is {sys.executable}'s).")  # fmt: skip
+    return UserError("torch", rule, f"Install torch {oldest} or newer (this one is {sys.executable}'s).")
 
 
 def why_not(name: str) -> UserError | None:
-    """Why this torch cannot use the device called `name`; None where it can."""
+    """Why this torch can't use the device `name`; None if it can."""
     kind = name.partition(":")[0]
     if kind == "cpu":
         return None
@@ -62,7 +63,7 @@ def why_not(name: str) -> UserError | None:
 
 
 def why_no_cuda(name: str) -> UserError | None:
-    """Why this torch cannot use that CUDA device, and what to do; None where it can. CUDA is not initialised to tell."""
+    """Why this torch can't use that CUDA device, and what to do; None if it can. CUDA is not initialised."""
     place, or_cpu = f"DEVICE={name}", "or run with DEVICE=cpu"
     version = torch.__version__
     if torch.version.cuda is None and torch.version.hip is None:
@@ -98,7 +99,7 @@ def why_no_cuda(name: str) -> UserError | None:
 
 
 def _beyond(place: str, count: int, visible: str | None) -> UserError:
-    """An index beyond the cards that torch sees, which may be fewer than the machine has."""
+    """An index beyond the cards that torch sees; CUDA_VISIBLE_DEVICES may hide some of the machine's."""
     there = "only cuda:0 exists" if count == 1 else f"only cuda:0 to cuda:{count - 1} exist"
     name = "cuda:0" if count == 1 else "one of them"
     if visible is None:
@@ -108,7 +109,7 @@ def _beyond(place: str, count: int, visible: str | None) -> UserError:
 
 
 def _has_kernels(index: int) -> bool:
-    """Whether torch carries machine code or PTX that this card can run."""
+    """Whether torch has machine code or PTX for this card."""
     major, minor = torch.cuda.get_device_capability(index)
     card = major * 10 + minor
     built = torch.cuda.get_arch_list()
@@ -118,7 +119,7 @@ def _has_kernels(index: int) -> bool:
 
 
 def _driver() -> tuple[bool, int, int]:
-    """(library found, cuInit's answer, the driver's CUDA version) straight from the driver's library."""
+    """(library found, cuInit's answer, the driver's CUDA version), from the driver's library."""
     try:
         library = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:

@@ -1,4 +1,4 @@
-"""The most memory that one evaluation holds beyond what was there before it: a pass of its own, never while timing."""
+"""Measure the peak memory of one evaluation, beyond what was allocated before it; in a separate pass, never while timing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Call = Callable[[], object]
 
 @dataclass(frozen=True, slots=True)
 class Peak:
-    """Bytes. allocated: in blocks of the allocator; requested: as the tensors asked; reserved: taken from the device."""
+    """Bytes. allocated: in the allocator's blocks; requested: by the tensors; reserved: by the allocator on the device."""
 
     allocated: int | None
     requested: int | None = None
@@ -23,12 +23,12 @@ class Peak:
 
 
 def peak_on_cpu(call: Call, clear: Call) -> Peak:
-    """Peak by torch's own record of allocations, workspaces of the libraries that use its allocator included.
+    """Peak by torch's record of allocations, with workspaces of libraries that use its allocator.
 
-    `clear` lets go of what the last call left behind (gradients), so that it counts in this one. It repeats to the
-    byte. What a library maps behind torch's back (oneDNN's scratchpad among it) is not seen.
+    `clear` frees the gradients of the last call, so that they count in this one. The result repeats to the byte. Memory
+    that a library maps itself (as oneDNN's scratchpad) is not seen.
     """
-    held = call()  # the first call allocates what stays: packed weights, primitives' caches
+    held = call()  # the first call makes permanent allocations: packed weights, caches of primitives
     del held
     clear()
     gc.collect()
@@ -44,13 +44,13 @@ def peak_on_cpu(call: Call, clear: Call) -> Peak:
 
 
 def peak_on_accelerator(call: Call, clear: Call, module: Any, device: torch.device) -> Peak:
-    """Peak by the device's caching allocator, after a call that has allocated handles and workspaces."""
+    """Peak by the device's caching allocator, after a first call that allocates handles and workspaces."""
     held = call()
     del held
     clear()
     gc.collect()
     module.synchronize(device)
-    module.empty_cache()  # or what other arms have reserved would count as this one's
+    module.empty_cache()  # or memory reserved by other arms would count
     module.reset_peak_memory_stats(device)
     before = _stats(module, device)
     held = call()
@@ -65,11 +65,11 @@ def peak_on_accelerator(call: Call, clear: Call, module: Any, device: torch.devi
 
 
 def _stats(module: Any, device: torch.device) -> dict[str, int]:
-    told: dict[str, int] = dict(module.memory_stats(device)) if hasattr(module, "memory_stats") else {}
-    return told | {"allocated_bytes.all.current": int(module.memory_allocated(device))}
+    stats: dict[str, int] = dict(module.memory_stats(device)) if hasattr(module, "memory_stats") else {}
+    return stats | {"allocated_bytes.all.current": int(module.memory_allocated(device))}
 
 
 def _beyond(before: dict[str, int], after: dict[str, int], what: str) -> int | None:
-    """The peak of a statistic beyond its value before; None where the allocator doesn't keep it."""
+    """The peak of a statistic beyond its value before; None if the allocator does not record it."""
     peak, base = after.get(f"{what}.all.peak"), before.get(f"{what}.all.current")
     return None if peak is None or base is None else peak - base

@@ -1,4 +1,4 @@
-"""From a device's name to the device, ready to use."""
+"""Open a device by its name: cpu, cuda:0, xpu, mps, or the simulated accelerator of the tests."""
 
 from __future__ import annotations
 

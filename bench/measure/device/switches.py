@@ -1,4 +1,4 @@
-"""torch's global switches: TF32, cuDNN and deterministic algorithms."""
+"""Set torch's global switches: TF32, cuDNN and deterministic algorithms."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from typing import Any
 
 import torch
 
-BENCHMARK_LIMIT = 10  # algorithms that cuDNN tries out where it searches; torch's default
+BENCHMARK_LIMIT = 10  # algorithms that cuDNN's search tries; torch's default
 
 
 def set_switches(dtype: str, cudnn_benchmark: bool) -> dict[str, str]:
-    """Set torch's global switches, in this one place, and return what torch then says of them, for the record.
+    """Set all of torch's global switches, and return their values as torch then reports them, for the record.
 
-    TF32 has an older and a newer interface. Set by one alone, reading the other raises, as torch.compile does; set in
-    this order both say the same, and neither overrides the other in silence.
+    TF32 has an older and a newer interface. If only one is set, reading the other raises, as torch.compile does. Set in
+    this order, both agree and neither overrides the other.
     """
     cudnn: Any = torch.backends.cudnn
     matmul: Any = torch.backends.cuda.matmul
     tf32 = dtype == "fp32-tf32"
     precision = "tf32" if tf32 else "ieee"
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the older interface says that it is the older one
+        warnings.simplefilter("ignore")  # the older interface warns that it is deprecated
         cudnn.allow_tf32 = tf32
         matmul.allow_tf32 = tf32
         for op in (cudnn.conv, cudnn.rnn, matmul):
             op.fp32_precision = precision
-        told = {
+        values = {
             "cudnn.allow_tf32": cudnn.allow_tf32,
             "cuda.matmul.allow_tf32": matmul.allow_tf32,
             "float32_matmul_precision": torch.get_float32_matmul_precision(),
@@ -37,10 +37,10 @@ def set_switches(dtype: str, cudnn_benchmark: bool) -> dict[str, str]:
     if cudnn.is_available():
         cudnn.benchmark_limit = BENCHMARK_LIMIT
     if torch.are_deterministic_algorithms_enabled():  # other algorithms, with other times
-        torch.use_deterministic_algorithms(False)  # only where need be: it imports all of inductor, for seconds
+        torch.use_deterministic_algorithms(False)  # only if needed: it imports inductor, for seconds
     if hasattr(cudnn, "depthwise_kernel"):
         cudnn.depthwise_kernel = "auto"
-    told |= {
+    values |= {
         "cudnn.conv.fp32_precision": cudnn.conv.fp32_precision,
         "cuda.matmul.fp32_precision": matmul.fp32_precision,
         "cudnn.enabled": cudnn.enabled,
@@ -50,4 +50,4 @@ def set_switches(dtype: str, cudnn_benchmark: bool) -> dict[str, str]:
         "cudnn.depthwise_kernel": getattr(cudnn, "depthwise_kernel", "not in this torch"),
         "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
     }
-    return {name: str(value).lower() for name, value in told.items()}
+    return {name: str(value).lower() for name, value in values.items()}

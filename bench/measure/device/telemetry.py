@@ -1,8 +1,7 @@
-"""NVML's readings of a card around a measurement: clocks, temperature, power, throttling, other programs.
+"""Read an NVIDIA card through NVML: clocks, temperature, power, throttling, other programs.
 
-Every reading may be missing (MIG, vGPU, GeForce and old drivers refuse many), and none may fail the benchmark. Nothing
-is ever set. Read before and after a round, never inside one. Energy is left out: the arms of a trial share its rounds,
-and on many cards the counter samples a quarter of the time.
+Every reading may be missing (MIG, vGPU, GeForce and old drivers refuse many), and none may fail the benchmark. Nothing is
+set. Energy is not read: the arms of a trial share its rounds, and many cards sample it a quarter of the time only.
 """
 
 from __future__ import annotations
@@ -23,16 +22,16 @@ BAD_REASONS = {
 
 
 class Nvml:
-    """One card, found by its UUID: NVML counts in PCI order and knows nothing of CUDA_VISIBLE_DEVICES."""
+    """One card, identified by its UUID, as NVML counts in PCI order and ignores CUDA_VISIBLE_DEVICES."""
 
     def __init__(self, properties: Any, library: Any = None) -> None:
-        """`properties` are torch's of the device; `library` is pynvml, or a stand-in."""
+        """`properties`: torch's of the device; `library`: pynvml, or a fake."""
         self._handle: Any = None
         self.why: str | None = None
         try:
             self._nvml = library or importlib.import_module("pynvml")
             self._nvml.nvmlInit()
-        except Exception as error:  # noqa: BLE001 (a library that is not there or not well is a missing reading)
+        except Exception as error:  # noqa: BLE001 (a missing or broken library is a missing reading)
             self.why = f"{type(error).__name__}: {error}"
             return
         uuid = str(getattr(properties, "uuid", "") or "")
@@ -59,28 +58,28 @@ class Nvml:
 
     @property
     def lack(self) -> str | None:
-        """What stays empty where the card can't be read, why, and what helps; None where it can be."""
+        """What stays empty if the card can't be read, why, and what to do; None if it can be read."""
         if self.why is None:
             return None
-        remedy = "pip install nvidia-ml-py" if "ModuleNotFound" in self.why else "see whether nvidia-smi works"
+        remedy = "pip install nvidia-ml-py" if "ModuleNotFound" in self.why else "check whether nvidia-smi works"
         if torch.version.hip is not None:
-            remedy = "NVML knows NVIDIA's cards alone"
+            remedy = "NVML is for NVIDIA's cards only"
         return f"clocks, temperature, power and throttling stay empty, as NVML can't be read ({self.why}): {remedy}"
 
     def throttling(self) -> int:
-        """Bits of the reasons that slow the card down right now; 0 where none or not known."""
+        """Bits of the reasons that slow the card down right now; 0 for none or unknown."""
         bits = self._ask("nvmlDeviceGetCurrentClocksEventReasons")
         if bits is None:
             bits = self._ask("nvmlDeviceGetCurrentClocksThrottleReasons")  # its name before driver 535
         return int(bits or 0) & sum(BAD_REASONS)
 
     def programs(self) -> int | None:
-        """Other processes that compute on the card right now; None where not known."""
+        """Other processes that compute on the card right now; None if unknown."""
         running = self._ask("nvmlDeviceGetComputeRunningProcesses")
         return None if running is None else sum(getattr(p, "pid", None) != os.getpid() for p in running)
 
     def read(self) -> dict[str, Any]:
-        """All readings, in SI units; None for what the card does not tell."""
+        """All readings, in SI units; None for missing ones."""
         milliwatt = self._ask("nvmlDeviceGetPowerUsage")
         megahertz = self._ask("nvmlDeviceGetClockInfo", 1)  # NVML_CLOCK_SM
         others = self._ask("nvmlDeviceGetComputeRunningProcesses")
