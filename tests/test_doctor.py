@@ -467,7 +467,7 @@ def test_a_terminal_sees_colours_and_lines_that_fit(monkeypatch):
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.delenv("NO_COLOR", raising=False)
     out = Terminal()
-    findings.show([("load", "red", "word " * 30, "do " * 30)], out)
+    findings.print_findings([("load", "red", "word " * 30, "do " * 30)], out)
     assert "\x1b[1;31mred" in out.text
     plain = re.sub(r"\x1b\[[0-9;]*m", "", out.text)
     assert max(map(len, plain.splitlines())) <= 80

@@ -203,7 +203,7 @@ def doctor(device: Device = None, json_: Json = False) -> None:
         say(json.dumps(examination.to_dict(results), indent=2))
     else:
         with readers_may_leave():
-            text.show([(c.name, c.state, c.seen, c.remedy) for c in results])
+            text.print_findings([(c.name, c.state, c.seen, c.remedy) for c in results])
         say(checks.tally(results) or "nothing seen that would spoil the numbers")
     if checks.worst(results) == "red":
         raise typer.Exit(1)

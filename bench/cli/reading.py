@@ -93,7 +93,7 @@ def _views(folders: list[Path], quiet: bool, alone: bool) -> list[Verdicts]:
         if alone:
             with readers_may_leave():
                 terminal.show(views.run)
-                second_opinion.show(views.run)
+                second_opinion.print_second_opinions(views.run)
                 time_breakdown.show(views.run)
                 words.print_brief(views.drivers)
         if alone and views.noise is not None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MOST_ROWS = 30
 MOST_ROWS_EACH = 16  # of one experiment among several
 MOST_COLUMNS = 6
+WIDTH = 400  # characters of a line before a number would be cut
 MARKS = {
     "~": "noisy: see quality_notes in pairs.csv",
     "?": "undecided: neither faster, slower nor the same",
@@ -176,7 +177,7 @@ def console_on(file: TextIO) -> Console:
     """A console that leaves wrapping to the terminal, so that no number is cut, and colours nothing that is piped."""
     from rich.console import Console
 
-    return Console(file=file, width=400, no_color=None if file.isatty() else True)
+    return Console(file=file, width=WIDTH, no_color=None if file.isatty() else True)
 
 
 def print_lines(console: Console, lines: Iterable[str]) -> None:
