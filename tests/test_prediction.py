@@ -213,8 +213,8 @@ def test_a_cell_within_the_models_error_is_undecided():
     told_host = crossover_map.on_host(find_device("a100"), 15)
     found = crossover_map.mapped(told_host)
     assert (found.error, found.host) == (model_parameters.fit_result()["errors"]["gpu"]["speedup"], 1)
-    assert {cell.state for cell in found.cells} == {"faster", "slower", "undecided"}
-    for cell in found.cells:
+    assert {cell.state for cell in found.points} == {"faster", "slower", "undecided"}
+    for cell in found.points:
         beyond = abs(math.log(cell.speedup)) > found.error
         assert (cell.state == "undecided") is not beyond
         if beyond:
@@ -227,12 +227,12 @@ def test_no_cell_is_decided_that_a_host_of_15_to_60_us_an_operator_would_turn(na
     assert usual.host == 4
     for us in (15, 30, 45, 60):
         there = crossover_map.mapped(crossover_map.on_host(find_device(name), us))
-        for mine, other in zip(usual.cells, there.cells, strict=True):
+        for mine, other in zip(usual.points, there.points, strict=True):
             assert (mine.mode, mine.batch, mine.channels) == (other.mode, other.batch, other.channels)
             if mine.state != "undecided":
                 assert mine.state == ("faster" if other.speedup > 1 else "slower")
                 assert abs(math.log(other.speedup)) > 0.5, "nor brought near to 1x"
-    asked = {c.state for c in crossover_map.mapped(crossover_map.on_host(find_device(name), 15)).cells}
+    asked = {c.state for c in crossover_map.mapped(crossover_map.on_host(find_device(name), 15)).points}
     assert asked == {"faster", "slower", "undecided"}
 
 

@@ -1,13 +1,14 @@
-"""From how many channels and images on a separable block would pay on a named device: a map of what to measure.
+"""Map, by channels and batch, where a separable block would be faster on a device that is not here (`bench predict crossover`).
 
-Nothing here is measured. A cell is undecided where the model's error, on data that it was not fitted to, could turn it, or a host as
-slow as one of which nothing is told may be.
+Nothing here is measured. A point is undecided if the model's error, on data that it was not fitted to, together with the
+effect of a slower host could turn it.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -27,8 +28,8 @@ BATCHES = (1, 4, 16, 64, 256)
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
-    """One shape in one mode: speedup of the separable block over the standard one, by walls and on the device alone."""
+class MapPoint:
+    """One shape in one mode: speedup of the separable block over the standard one, by wall time and by device time."""
 
     mode: str
     batch: int
@@ -40,8 +41,8 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Map:
-    """Cells by mode, batch and channels, and what they hold for.
+class CrossoverMap:
+    """The points by mode, batch and channels, and the kernel, map size, dtype and layout that they are for.
 
     `error`: ln, half of a 95 % interval of a speedup; `host`: how many times slower than assumed the host may be.
     """
@@ -53,19 +54,19 @@ class Map:
     layout: str
     error: float
     host: float
-    cells: tuple[Cell, ...]
+    points: tuple[MapPoint, ...]
 
-    def of(self, mode: str) -> dict[tuple[int, int], Cell]:
-        """One mode's cells by batch and channels."""
-        return {(c.batch, c.channels): c for c in self.cells if c.mode == mode}
+    def of(self, mode: str) -> dict[tuple[int, int], MapPoint]:
+        """One mode's points by batch and channels."""
+        return {(p.batch, p.channels): p for p in self.points if p.mode == mode}
 
     def modes(self) -> list[str]:
-        """The modes in the order in which they were asked for."""
-        return list(dict.fromkeys(c.mode for c in self.cells))
+        """The modes in the order of the points."""
+        return list(dict.fromkeys(p.mode for p in self.points))
 
     @property
     def operator_us(self) -> float:
-        """What a GPU's host is taken to need for an operator, in us."""
+        """The assumed time of a GPU's host for an operator, in us."""
         return round((self.device.dispatch_s + self.device.launch_s) * 1e6, 3)
 
     def to_dict(self) -> dict[str, Any]:
@@ -80,19 +81,19 @@ class Map:
             "error_of": "ln(speedup), half of its 95 % interval",
             "host_us_per_operator": self.operator_us if self.device.kind == "gpu" else None,
             "host_may_be_slower": self.host,
-            "cells": [asdict(cell) for cell in self.cells],
+            "cells": [asdict(p) for p in self.points],
         }
 
 
 def on_host(device: PredictedDevice, operator_us: float) -> PredictedDevice:
-    """The same GPU beside a host that takes so long for an operator. UserError for a CPU, or for no such time."""
+    """The same GPU with a host that takes `operator_us` for an operator. UserError for a CPU and for a time out of range."""
     if device.kind == "cpu":
         raise UserError("--host-us", "a CPU is its own host", "Leave it out", value=operator_us)
     if not 0.5 <= operator_us <= 2000:
         raise UserError("--host-us", "it is not from 0.5 to 2000", "Write microseconds, as 23", value=operator_us)
     launch_s = min(device.launch_s, operator_us * 1e-6)
-    told = {**device.sources, "dispatch_s": "asked for", "launch_s": "asked for"}
-    return replace(device, dispatch_s=operator_us * 1e-6 - launch_s, launch_s=launch_s, sources=told)
+    sources = {**device.sources, "dispatch_s": "asked for", "launch_s": "asked for"}
+    return replace(device, dispatch_s=operator_us * 1e-6 - launch_s, launch_s=launch_s, sources=sources)
 
 
 def mapped(
@@ -104,43 +105,48 @@ def mapped(
     size: int = 28,
     dtype: str = "fp32",
     layout: str = "contiguous",
-) -> Map:
-    """The map, unless told in eager mode and of a GPU in a graph. UserError for a mode or a dtype that the device has not, or a shape out of bounds."""
+) -> CrossoverMap:
+    """The map, by default in eager mode and for a GPU also as a graph.
+
+    UserError for a mode or a dtype that the device does not have, and for a shape out of bounds.
+    """
     modes = modes or (("eager", "graph") if device.kind == "gpu" else ("eager",))
+    _check(device, modes, dtype, {"channels": channels, "batch": batches, "kernel": [kernel], "size": [size]})
+    prediction = prediction_of(device)
+    points = []
+    for mode, batch, c in itertools.product(modes, batches, channels):
+        shape = Shape(c, c, size, size, kernel, batch=batch)
+        standard, separable = (
+            kernel_model.call_seconds(
+                device,
+                of_block(build(BlockChoice(name), shape), size, size, batch, dtype, layout == "channels_last"),
+                mode,  # type: ignore[arg-type]  # checked above
+            )
+            for name in ("standard", "separable")
+        )
+        log = math.log(standard.wall_s / separable.wall_s)
+        on_slower_host = math.log(standard.on_host(prediction.host) / separable.on_host(prediction.host))
+        sure = abs(log) > prediction.speedup + abs(on_slower_host - log)
+        state: State = "undecided" if not sure else "faster" if log > 0 else "slower"
+        bound = "host" if separable.host_s > separable.device_s and device.kind == "gpu" else "device"
+        points.append(MapPoint(mode, batch, c, math.exp(log), standard.device_s / separable.device_s, bound, state))
+    return CrossoverMap(device, kernel, size, dtype, layout, prediction.speedup, prediction.host, tuple(points))
+
+
+def _check(device: PredictedDevice, modes: Sequence[str], dtype: str, numbers: Mapping[str, Sequence[int]]) -> None:
     unknown = next((mode for mode in modes if mode not in MODES), None)
     if unknown is not None:
         raise UserError("--mode", "no such mode", f"Take {', '.join(MODES)}", value=unknown)
     device.rate(dtype)
     if "graph" in modes and (why := unpredicted(f"predicted {device.name}", device, dtype, "graph", "inference")):
         raise UserError("--mode", why, "Take eager or compile", value="graph")
-    for what, numbers in (("channels", channels), ("batch", batches), ("kernel", [kernel]), ("size", [size])):
+    for what, asked in numbers.items():
         low, high = BOUNDS[what]
-        wrong = next((n for n in numbers if not low <= n <= high), None)
+        wrong = next((n for n in asked if not low <= n <= high), None)
         if wrong is not None:
             raise UserError(f"--{what}", f"it is not from {low} to {high}", "Take another number", value=wrong)
-    if kernel % 2 == 0:
+    even = next((k for k in numbers["kernel"] if k % 2 == 0), None)
+    if even is not None:
         raise UserError(
-            "--kernel", "it is even, and its map would shift by half a pixel", "Take an odd one", value=kernel
+            "--kernel", "it is even, and its map would shift by half a pixel", "Take an odd one", value=even
         )
-    said = prediction_of(device)
-    cells = []
-    for mode in modes:
-        for batch in batches:
-            for c in channels:
-                shape = Shape(c, c, size, size, kernel, batch=batch)
-                standard, separable = (
-                    kernel_model.call_seconds(
-                        device,
-                        of_block(build(BlockChoice(name), shape), size, size, batch, dtype, layout == "channels_last"),
-                        mode,  # type: ignore[arg-type]  # looked at above
-                    )
-                    for name in ("standard", "separable")
-                )
-                log = math.log(standard.wall_s / separable.wall_s)
-                slower = math.log(standard.on_host(said.host) / separable.on_host(said.host))
-                state: State = (
-                    "undecided" if abs(log) <= said.speedup + abs(slower - log) else "faster" if log > 0 else "slower"
-                )
-                bound = "host" if separable.host_s > separable.device_s and device.kind == "gpu" else "device"
-                cells.append(Cell(mode, batch, c, math.exp(log), standard.device_s / separable.device_s, bound, state))
-    return Map(device, kernel, size, dtype, layout, said.speedup, said.host, tuple(cells))

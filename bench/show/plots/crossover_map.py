@@ -10,7 +10,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch, Rectangle
 
-from bench.analyse.predict.crossover_map import Cell, Map
+from bench.analyse.predict.crossover_map import CrossoverMap, MapPoint
 from bench.show.plots import style
 from bench.show.plots.speedup_map import EVEN, HATCHES, colour_of, luminance
 from bench.show.text.crossover_map import compiled, doubt, host, of_host, or_host, title, where, word
@@ -18,7 +18,7 @@ from bench.show.text.crossover_map import compiled, doubt, host, of_host, or_hos
 _DARK = 0.21
 
 
-def draw(found: Map, folder: Path) -> tuple[Path, ...]:
+def draw(found: CrossoverMap, folder: Path) -> tuple[Path, ...]:
     """Write predicted-crossover-DEVICE.png and .svg into `folder`; DEVICE begins with its file's or run's name, and ends in a hash of its figures, where it is not of the table."""
     modes = found.modes()
     with mpl.rc_context({"hatch.linewidth": 0.6}):
@@ -34,7 +34,7 @@ def draw(found: Map, folder: Path) -> tuple[Path, ...]:
         return style.save(figure, folder, f"predicted-crossover-{found.device.slug}")
 
 
-def _panel(axis: Axes, cells: dict[tuple[int, int], Cell]) -> None:
+def _panel(axis: Axes, cells: dict[tuple[int, int], MapPoint]) -> None:
     batches, channels = sorted({b for b, _ in cells}), sorted({c for _, c in cells})
     at = {key: (channels.index(key[1]), batches.index(key[0])) for key in cells}
     for key, (x, y) in at.items():
@@ -61,7 +61,7 @@ def _panel(axis: Axes, cells: dict[tuple[int, int], Cell]) -> None:
     axis.tick_params(length=0)
 
 
-def _handles(found: Map) -> Sequence[Artist]:
+def _handles(found: CrossoverMap) -> Sequence[Artist]:
     shades = ((0.25, "0.25x: would be slower"), (1.0, "1x"), (4.0, "4x: would be faster"))
     return [
         *(Patch(facecolor=colour_of(v), edgecolor=style.FAINT, lw=0.6, label=words) for v, words in shades),

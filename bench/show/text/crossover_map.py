@@ -7,7 +7,7 @@ import sys
 from itertools import takewhile
 from typing import TextIO
 
-from bench.analyse.predict.crossover_map import Cell, Map
+from bench.analyse.predict.crossover_map import CrossoverMap, MapPoint
 from bench.show.text.terminal import console_on, print_table
 from bench.spec.format import percent
 from bench.spec.model.predictions import disagreements
@@ -16,7 +16,7 @@ MARKS = {"faster": "", "slower": "", "undecided": " ?"}
 HOST = "h: the host would decide, not the device"
 
 
-def show(found: Map, file: TextIO | None = None) -> None:
+def show(found: CrossoverMap, file: TextIO | None = None) -> None:
     """Print a table for each mode: batches downwards, channels across."""
     console = console_on(file or sys.stdout)
 
@@ -43,18 +43,18 @@ def show(found: Map, file: TextIO | None = None) -> None:
         say(line)
 
 
-def where(found: Map) -> str:
+def where(found: CrossoverMap) -> str:
     """What the map holds for."""
     return f"{found.kernel} x {found.kernel} with batch norm and ReLU, as many channels out as in, {found.size} x {found.size} pixels, {found.dtype}, {found.layout}"
 
 
-def doubt(found: Map) -> str:
+def doubt(found: CrossoverMap) -> str:
     """How far off the model may be."""
     share = math.exp(found.error)
     return f"95 % of speedups left out of the fit lay within a factor of {share:.2g} of what was predicted"
 
 
-def host(found: Map) -> str:
+def host(found: CrossoverMap) -> str:
     """What is assumed of a GPU's host; nothing of a CPU, which is its own."""
     if found.device.kind != "gpu":
         return ""
@@ -66,24 +66,24 @@ def host(found: Map) -> str:
     return f"host: {found.operator_us:.3g} us an operator{more}"
 
 
-def or_host(found: Map) -> str:
+def or_host(found: CrossoverMap) -> str:
     """How much slower a host the map allows for; nothing where it allows for none."""
     return f", or a host {found.host:.3g} times slower" if found.host > 1 else ""
 
 
-def compiled(found: Map) -> str:
+def compiled(found: CrossoverMap) -> str:
     """What is known to be wrong of compiled calls on a GPU; nothing of a CPU's, whose compiled tables are fitted."""
     told = "compile: on a GPU small blocks are predicted three times too fast (docs/PREDICTION.md)"
     return told if found.device.kind == "gpu" and "compile" in found.modes() else ""
 
 
-def title(found: Map) -> str:
+def title(found: CrossoverMap) -> str:
     """The finding: from how many channels on separable would be faster beyond all doubt that is allowed for, mode by mode."""
     said = "; ".join(f"{mode}: {_from(found.of(mode))}" for mode in found.modes())
     return f"Predicted for {found.device.called}, not measured. Separable would pay, {said}"
 
 
-def _from(cells: dict[tuple[int, int], Cell]) -> str:
+def _from(cells: dict[tuple[int, int], MapPoint]) -> str:
     """At the smallest and the largest batch."""
     batches = sorted({batch for batch, _ in cells})
     words = []
@@ -94,7 +94,7 @@ def _from(cells: dict[tuple[int, int], Cell]) -> str:
     return ", ".join(words)
 
 
-def summary(found: Map, mode: str) -> str:
+def summary(found: CrossoverMap, mode: str) -> str:
     """In how many cells separable would be faster or slower beyond the model's error."""
     cells = list(found.of(mode).values())
     states = [cell.state for cell in cells]
@@ -103,11 +103,11 @@ def summary(found: Map, mode: str) -> str:
     return f"separable would be faster in {states.count('faster')} of {many}, slower in {states.count('slower')}, {open_} ({percent(open_ / len(cells))}) undecided"
 
 
-def of_host(found: Map) -> bool:
+def of_host(found: CrossoverMap) -> bool:
     """Whether any cell is bound by the host rather than the device."""
-    return any(cell.bound == "host" for cell in found.cells)
+    return any(cell.bound == "host" for cell in found.points)
 
 
-def word(cell: Cell) -> str:
+def word(cell: MapPoint) -> str:
     """A cell of the map: `1.42x ?`."""
     return f"{cell.speedup:.2f}x" + (" h" if cell.bound == "host" else "") + MARKS[cell.state]
