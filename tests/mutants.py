@@ -56,7 +56,7 @@ MUTANTS: tuple[tuple[str, str, str, str, str], ...] = (
     ("many questions, each at 5 %", "bench/analyse/claims/judge.py", "if verdict.answer not in DECIDED", "if verdict.answer in DECIDED", "tests/test_claims.py"),
     ("layers lead though nothing shrinks", "bench/analyse/claims/rules_layers_or_macs.py", "_all_below(slopes.macs, FLAT), shrinks)", "_all_below(slopes.macs, FLAT))", "tests/test_claims.py"),
     ("one steep sweep is enough", "bench/analyse/claims/rules_layers_or_macs.py", "return max((above(e, threshold) for e in slopes), default=1.0)", "return min((above(e, threshold) for e in slopes), default=1.0)", "tests/test_claims.py"),
-    ("absence of evidence taken for equality", "bench/analyse/claims/rules_speed.py", "above(mean, margin), same(mean, margin))", "above(mean, margin), 0.0 if above(mean, margin) > 0.05 else 1.0)", "tests/test_claims.py"),
+    ("absence of evidence taken for equality", "bench/analyse/claims/rules_speed.py", "above(mean, margin), equivalent(mean, margin))", "above(mean, margin), 0.0 if above(mean, margin) > 0.05 else 1.0)", "tests/test_claims.py"),
     ("every row of a comparison tested alone", "bench/analyse/compare/compare.py", "adjusted = iter(_ADJUST[correction](every))", "adjusted = iter(every)", "tests/test_compare.py::test_pairs_of_runs_that_differ_by_nothing_are_seldom_called_changed"),
     ("steps without proof", ACCELERATOR, "            if ahead:\n", "            if True:\n", "tests/test_accelerator.py"),
     ("a part's last layer for all of it", "bench/measure/layer_timing.py", "found.get(part, 0.0) + max(0.0, ns - beyond)", "max(0.0, ns - beyond)", "tests/test_walk.py::test_each_step_has_the_time_that_passed_in_it"),

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
 from bench.analyse.claims.cells import Cell, primary
 from bench.analyse.runs.condition import Condition
 from bench.analyse.stats.estimators import CONFIDENCE
-from bench.analyse.stats.multiple_testing import equivalent, p_value
+from bench.analyse.stats.multiple_testing import p_value
 from bench.analyse.stats.row_verdict import EQUIVALENCE_MARGIN
 from bench.spec.interval import Interval
 
@@ -111,18 +111,17 @@ class Verdict:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON: null where there is no number."""
-        effect, cells = self.effect, self.cells
         return {
             "answer": self.answer,
             **({"predicted": True} if self.predicted else {}),
             "about": self.about,
             "place": {**self.condition.fields(), "label": self.condition.label, "run_ids": list(self.runs)},
             "regime": self.bottleneck,
-            "effect": {"name": effect.name, "value": effect.value, "low": effect.low, "high": effect.high, "unit": effect.unit} if effect else None,
+            "effect": {name: getattr(self.effect, name) for name in ("name", "value", "low", "high", "unit")} if self.effect else None,
             "p": self.p,
             "p_adjusted": self.p_adjusted,
             "confirmatory": self.confirmatory,
-            "cells": {"n": cells.n, "low": cells.low, "high": cells.high, "surely": cells.surely, "surely_not": cells.surely_not, "words": cells.words},
+            "cells": asdict(self.cells),
             "why": self.why,
             "notes": list(self.notes),
         }  # fmt: skip
@@ -178,11 +177,6 @@ def margin_of(cells: Sequence[Cell]) -> float:
 def within(margin: float) -> tuple[float, float]:
     """The two ratios at the ends of a margin in ln."""
     return math.exp(-margin), math.exp(margin)
-
-
-def same(interval: Interval, margin: float) -> float:
-    """p of the mean lying within ±margin, by two one-sided tests."""
-    return equivalent(interval, margin)
 
 
 def _moved(interval: Interval, by: float) -> Interval:

@@ -34,15 +34,8 @@ class Claim:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON, without its verdicts."""
-        return {
-            "id": self.id,
-            "statement": self.statement,
-            "cells": self.cells,
-            "rule": self.rule,
-            "alternatives": list(self.alternatives),
-            "device_kind": self.device_kind,
-            "margin": self.margin,
-        }
+        names = ("id", "statement", "cells", "rule", "alternatives", "device_kind", "margin")
+        return {name: getattr(self, name) for name in names} | {"alternatives": list(self.alternatives)}
 
 
 _PROMISED_CELLS = (

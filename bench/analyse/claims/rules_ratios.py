@@ -22,7 +22,6 @@ from bench.analyse.claims.answers import (
     below,
     margin_of,
     ruled,
-    same,
     within,
 )
 from bench.analyse.claims.bottleneck import bottleneck_of
@@ -31,6 +30,7 @@ from bench.analyse.claims.verdict_words import NO_INTERVAL, about, margin_note, 
 from bench.analyse.runs.condition import Condition, Installation
 from bench.analyse.stats import estimators
 from bench.analyse.stats.estimators import mean_of, slope
+from bench.analyse.stats.multiple_testing import equivalent
 from bench.spec.format import plural, times
 from bench.spec.interval import Interval
 
@@ -55,7 +55,7 @@ def _between(rows: Rows, a: Condition, b: Condition, ours: Sequence[Cell], their
     on_cpu, on_gpu = _level(cpu), _level(gpu)
     ratio, margin = estimators.difference(on_gpu, on_cpu), margin_of([*cpu, *gpu])
     sure = math.isfinite(ratio.half_width)
-    ruling = ruled(above(ratio, margin), below(ratio, -margin), same(ratio, margin)) if sure else NO_RULING
+    ruling = ruled(above(ratio, margin), below(ratio, -margin), equivalent(ratio, margin)) if sure else NO_RULING
     machines = "Within one machine" if _one_machine(a, b) else "Across machines"
     where = f"{a.label} and {b.device}" + (f" ({b.device_name})" if b.device_name else "")
     names = " and ".join(filter(None, (a.device_name, b.device_name))) or None
@@ -100,7 +100,9 @@ def _over_threads(rows: Rows, condition: Condition, by: Mapping[int, Sequence[Ce
     ruling = NO_RULING
     if sure:
         far = abs(ratio.mean) > margin
-        ruling = ruled(below(steepness, 0) if far else 1.0, above(steepness, 0) if far else 1.0, same(ratio, margin))
+        ruling = ruled(
+            below(steepness, 0) if far else 1.0, above(steepness, 0) if far else 1.0, equivalent(ratio, margin)
+        )
     most, few = counts[-1], counts[0]
     gains = " and ".join(f"{_gain(level)} with {plural(t, 'thread')}" for t, level in zip(counts, levels, strict=True))
     return Verdict(

@@ -20,7 +20,6 @@ from bench.analyse.claims.answers import (
     below,
     margin_of,
     ruled,
-    same,
     within,
 )
 from bench.analyse.claims.bottleneck import bottleneck_of, gain_explained
@@ -29,6 +28,7 @@ from bench.analyse.claims.verdict_words import NO_INTERVAL, about, counted, marg
 from bench.analyse.runs.condition import Condition
 from bench.analyse.runs.rows import Record
 from bench.analyse.stats.estimators import mean_of
+from bench.analyse.stats.multiple_testing import equivalent
 from bench.spec.format import times
 from bench.spec.interval import Interval
 
@@ -86,7 +86,7 @@ def gpu_no_gain(rows: Rows) -> list[Verdict]:
     """The same on accelerators: no gain beyond the margin."""
 
     def rule(mean: Interval, margin: float) -> Ruling:
-        return ruled(below(mean, margin), above(mean, margin), same(mean, margin))
+        return ruled(below(mean, margin), above(mean, margin), equivalent(mean, margin))
 
     verdicts = _speed("gpu_no_gain", rows, "gpu", None, rule)
     return [replace(v, why=f"{v.why}: the same within the margin, which is no speed-up either") if v.answer == "EQUIVALENT" else v for v in verdicts]  # fmt: skip

@@ -15,10 +15,12 @@ from bench.analyse.runs.journal import Inspection, Samples, TrialResults
 from bench.analyse.runs.row_quality import Contrast, contrast, is_precise
 from bench.analyse.stats import estimators
 from bench.analyse.stats.arrays import Floats
+from bench.analyse.stats.estimators import CONFIDENCE
 from bench.analyse.stats.row_verdict import row_verdict
 from bench.spec.blocks.costs import mac_ratio
 from bench.spec.columns import FLAGS, MEASURED, PARTS, SCHEMA_VERSION
 from bench.spec.config.timing import Timing
+from bench.spec.interval import Interval
 from bench.spec.model.predictions import Prediction
 from bench.spec.plan.plan import Arm, Trial
 
@@ -122,7 +124,6 @@ def _arm_row(
     timing: Timing,
 ) -> Row:
     row: Row = {"arm_id": arm.arm_id, "block": arm.choice.label, "noisy": False}
-    theory = cost_of(trial, arm, inspection)
     row |= theory_columns(trial, arm, inspection)
     if inspection is not None:
         row |= {
@@ -140,9 +141,7 @@ def _arm_row(
     row |= part_columns(samples, cast(float, times["time_median_s"]))
     if trial.mode == "compile":
         row |= {"compile_time_s": None if inspection is None else inspection.compile_s}
-    if theory is not None:
-        fastest = math.exp(estimators.log_time([t.time_s for t in samples]).mean)
-        row |= {"achieved_flop_per_s": theory.flops / fastest, "achieved_bytes_per_s": theory.bytes_min / fastest}
+    row |= achieved_columns(row, cast(float, times["time_min_s"]))
     # An arm is judged by its own comparison, the baseline by the worst of its comparisons.
     compared = [contrasts[arm.arm_id]] if arm.arm_id in contrasts else list(contrasts.values())
     widths = [c.paired.half_width for c in compared]
@@ -164,6 +163,26 @@ def _accelerator_notes(inspection: Inspection | None, cards: Sequence[Mapping[st
     if any((c.get("processes_on_card") or 0) > 1 for c in cards):
         notes.append("other programs ran on the card")
     return notes
+
+
+def achieved_columns(row: Row, time_min_s: float) -> Row:
+    """Rates by the shortest time, of an arm whose costs are known."""
+    if "flops" not in row:
+        return {}
+    rates = {"achieved_flop_per_s": "flops", "achieved_bytes_per_s": "bytes_min"}
+    return {column: cast(int, row[count]) / time_min_s for column, count in rates.items()}
+
+
+def speedup_columns(log: Interval, band: float, confidence: float = CONFIDENCE) -> Row:
+    """The speedup with its interval, its half-width in ln and its verdict, from an interval of ln(speedup)."""
+    known = math.isfinite(log.half_width)
+    return {
+        "speedup": math.exp(log.mean),
+        "speedup_ci_low": math.exp(log.low) if known else None,
+        "speedup_ci_high": math.exp(log.high) if known else None,
+        "precision": log.half_width if known else None,
+        "verdict": row_verdict(log, band, confidence),
+    }
 
 
 def _time_columns(samples: Sequence[Samples], timing: Timing) -> Row:
@@ -275,19 +294,14 @@ def _pair_row(
     base_samples, arm_samples = samples[trial.arms[0].arm_id], samples[arm.arm_id]
     both = [*base_samples, *arm_samples]
     speedup = math.exp(compared.paired.mean)
-    several = math.isfinite(compared.paired.half_width)
     return row | {
-        "speedup": speedup,
-        "speedup_ci_low": math.exp(compared.paired.low) if several else None,
-        "speedup_ci_high": math.exp(compared.paired.high) if several else None,
-        "verdict": row_verdict(compared.paired, band or 0.0, timing.confidence),
+        **speedup_columns(compared.paired, band or 0.0, timing.confidence),
         "noise_band": band,
         "speedup_of_minima": math.exp(compared.by_estimator["minima"]),
         "speedup_of_medians": math.exp(compared.by_estimator["medians"]),
         "device_speedup": device_speedup(base_samples, arm_samples),
         "delivered_share": speedup * mine.macs / base.macs if mine and base and mac_ratio(base, mine) else None,
         "rounds": sum(t.time_s.size // 2 for t in arm_samples),
-        "precision": compared.paired.half_width if several else None,
         "precision_reached": is_precise(compared.paired.half_width, timing),
         "flagged_share": _flagged_share(both),
         "noisy": bool(compared.doubts),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -41,18 +41,9 @@ class Noise:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for aa.json and --json."""
-        return {
-            "pairs": self.pairs,
-            "false_positives": self.false_positives,
-            "false_positive_rate": self.false_positive_rate,
-            "false_positive_ci": list(self.false_positive_ci),
-            "noise_band": self.noise_band,
-            "smallest_detectable_effect": self.smallest_detectable_effect,
-            "median_half_width": self.median_half_width,
-            "noisy": self.noisy,
-            "confidence": self.confidence,
-            **self.facts,
-        }
+        values = asdict(self)
+        facts = values.pop("facts")
+        return {**values, "false_positive_ci": list(self.false_positive_ci), **facts}
 
     def sentences(self) -> list[str]:
         """The findings in words."""

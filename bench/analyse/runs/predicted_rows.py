@@ -9,9 +9,16 @@ import math
 
 from bench.analyse.runs.cost_columns import Row, ratio_columns, theory_columns
 from bench.analyse.runs.journal import Samples, TrialResults
-from bench.analyse.runs.measured_rows import RunContext, device_columns, device_speedup, status_of, trial_columns
+from bench.analyse.runs.measured_rows import (
+    RunContext,
+    achieved_columns,
+    device_columns,
+    device_speedup,
+    speedup_columns,
+    status_of,
+    trial_columns,
+)
 from bench.analyse.stats import estimators
-from bench.analyse.stats.row_verdict import row_verdict
 from bench.spec.columns import PREDICTED
 from bench.spec.interval import Interval
 from bench.spec.model.predictions import OBSERVATIONS
@@ -62,30 +69,23 @@ def _slower(samples: Samples, host: float) -> float:
     return max(0.0, math.log(host * submitting / wall))
 
 
-def _times(samples: Samples, theory: Row, error: float | None) -> Row:
+def _times(samples: Samples, costs: Row, error: float | None) -> Row:
     middle, least = estimators.median(samples.time_s), estimators.minimum(samples.time_s)
-    row: Row = {
+    return {
         "time_median_s": middle,
         "time_ci_low_s": middle / error if error else None,
         "time_ci_high_s": middle * error if error else None,
         "time_min_s": least,
         **device_columns([samples]),
+        **achieved_columns(costs, least),
     }
-    for column, count in (("achieved_flop_per_s", "flops"), ("achieved_bytes_per_s", "bytes_min")):
-        row[column] = theory[count] / least if theory.get(count) is not None else None  # type: ignore[operator]
-    return row
 
 
 def _speedup(base: Samples, other: Samples, ratios: Row, error: float | None) -> Row:
     log = estimators.paired(base.time_s, other.time_s)
-    interval = Interval(log, error or math.inf, OBSERVATIONS if error else 1)
     ratio = ratios.get("mac_ratio")
     return {
-        "speedup": math.exp(log),
-        "speedup_ci_low": math.exp(interval.low) if error else None,
-        "speedup_ci_high": math.exp(interval.high) if error else None,
+        **speedup_columns(Interval(log, error or math.inf, OBSERVATIONS if error else 1), 0.0),
         "device_speedup": device_speedup([base], [other]),
-        "verdict": row_verdict(interval, 0.0),
         "delivered_share": math.exp(log) / ratio if ratio else None,  # type: ignore[operator]
-        "precision": error,
     }

@@ -46,14 +46,9 @@ def ratio_of(estimator: Estimator) -> LogRatio:
     return lambda baseline, other: math.log(estimator(baseline)) - math.log(estimator(other))
 
 
-def log_times(processes: Sequence[Floats], estimator: Estimator = minimum) -> list[float]:
-    """ln of each process's estimate in seconds."""
-    return [math.log(estimator(samples)) for samples in processes]
-
-
 def log_time(processes: Sequence[Floats], confidence: float = CONFIDENCE, estimator: Estimator = minimum) -> Interval:
     """ln(time in seconds) over processes: its exponential is a geometric mean."""
-    return t_interval(log_times(processes, estimator), confidence)
+    return t_interval([math.log(estimator(samples)) for samples in processes], confidence)
 
 
 def log_speedup(
