@@ -471,7 +471,7 @@ class FakeDevice:
         (devices.DeviceTimes((9.9e6,) * 3, proven=True), devices.Launches(3, None), None),
         (devices.DeviceTimes((9.9e6,) * 3, proven=False), devices.Launches(), "could not be proven ahead"),
         (devices.DeviceTimes((15e6,) * 3, proven=True), devices.Launches(), "trust neither"),
-        (None, devices.Launches(), "no events"),
+        (None, devices.Launches(), "no reliable events"),
         (
             devices.DeviceTimes((9.9e6,) * 3, proven=True),
             devices.Launches(3, 4),

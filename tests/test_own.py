@@ -102,8 +102,8 @@ def test_a_factory_is_called_with_what_it_has_parameters_for_and_copies_are_stac
     ("path", "sizes", "error", "words"),
     [
         ("tests.no_such:thing", {}, NotABlock, "can't be imported: No module named 'tests.no_such'"),
-        ("tests.own_blocks:thinn", {}, NotABlock, "names nothing that can be called"),
-        ("tests.own_blocks:NUMBER", {}, NotABlock, "names nothing that can be called"),
+        ("tests.own_blocks:thinn", {}, NotABlock, "is not callable"),
+        ("tests.own_blocks:NUMBER", {}, NotABlock, "is not callable"),
         ("tests.own_blocks:nothing", {}, NotABlock, "gives no torch.nn.Module but a int"),
         (THIN, {"padding": "valid"}, NotImplementedError, "takes no padding, and padding is valid here"),
         (THIN, {"dilation": 2}, NotImplementedError, "takes no dilation, and dilation is 2 here"),

@@ -1,1 +1,1 @@
-"""One worker process: build the modules, talk to the device, sample, watch memory and the machine's health."""
+"""A worker process: build torch modules, time them on a device, watch what disturbs the machine."""

@@ -1,8 +1,8 @@
-"""torch.compile, as a benchmark needs it: each arm on its own and for its one shape, and never eager in silence.
+"""torch.compile for a benchmark: each arm is compiled separately, for its shape only, and never runs eagerly unnoticed.
 
-dynamo keeps what it compiled by code object, and all blocks share one: that of `nn.Sequential`. Left to itself it takes
-an arm's second shape for a sign of more to come, and after eight arms runs the rest eagerly. So every arm has entries of
-its own, every trial starts from none, and each arm's first call must have compiled exactly one whole graph.
+dynamo caches by code object, and all blocks share that of `nn.Sequential`. By default it would make an arm's second shape
+dynamic and run everything after eight arms eagerly. So each arm has a separate cache, each trial starts with an empty one,
+and each arm's first call must compile exactly one whole graph.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ BACKEND = "inductor"
 
 
 class NotCompiled(Exception):
-    """A call in mode compile that ran eagerly, or in pieces."""
+    """A call in mode compile that ran eagerly, or in several graphs."""
 
 
 def load(device: torch.device) -> None:
-    """Compile a trifle, so that no arm pays for loading the compiler: seconds, and tens of them with an empty cache."""
+    """Compile a small module, so that no arm's time includes loading the compiler: seconds, or tens without a cache."""
     compiled(nn.Sequential(nn.ReLU()))(torch.zeros(8, device=device))
 
 
 def start_over() -> None:
-    """Forget what was compiled before, and let nothing that can't be compiled run eagerly instead."""
-    import torch._dynamo  # takes seconds, so only where something is compiled
+    """Drop what was compiled before, and make code that can't be compiled an error."""
+    import torch._dynamo  # takes seconds, so only if something is compiled
 
     torch._dynamo.reset()
     config: Any = torch._dynamo.config
@@ -37,7 +37,7 @@ def start_over() -> None:
 
 
 def compiled(module: nn.Module) -> Callable[[Tensor], Tensor]:
-    """The module, to be compiled in its first call: whole, for that call's shape, apart from all others."""
+    """The module, to be compiled in its first call: as one graph, for that call's shape, separately from others."""
     compile_: Any = torch.compile
     options = {"dynamic": False, "fullgraph": True, "backend": BACKEND}
     if "isolate_recompiles" in inspect.signature(compile_).parameters:  # not in torch 2.9
@@ -47,12 +47,12 @@ def compiled(module: nn.Module) -> Callable[[Tensor], Tensor]:
 
 
 def first_call(call: Callable[[], int]) -> int:
-    """What `call` gives. NotCompiled unless exactly one graph was compiled in it."""
+    """The result of `call`. NotCompiled unless exactly one graph was compiled in it."""
     from torch._dynamo.utils import counters
 
     before = counters["stats"]["unique_graphs"]
-    told = call()
+    result = call()
     graphs = counters["stats"]["unique_graphs"] - before
     if graphs != 1:
         raise NotCompiled(f"torch.compile made {graphs} graphs of it where it should be one: not a compiled block")
-    return told
+    return result

@@ -1,6 +1,6 @@
-"""What disturbed a sample: the kernel's own counters, read between samples and never inside one.
+"""Flag samples that were disturbed, by the kernel's counters (Linux), which are read between samples.
 
-Linux only; elsewhere nothing is counted and rows say so. Counters flag samples, they never drop one.
+Limits of the flags: FLAGGED, STALLED_SHARE. Flags never drop a sample here.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from pathlib import Path
 from bench.spec.columns import FLAGS
 
 WAIT, PREEMPTED, FAULTS, STEAL, THROTTLED, STALLED = FLAGS
-WORTH_FLAGGING = 0.01  # of a sample's time
-STALL = 0.1
-FAULT_SECONDS = 5e-7  # a minor fault costs about this or more
+FLAGGED = 0.01  # share of a sample's time that a disturbance takes, above which the sample is flagged
+STALLED_SHARE = 0.1  # share of a sample's time spent waiting for a core, above which the sample is stalled
+FAULT_SECONDS = 5e-7  # least cost of a minor page fault
 
 
 @dataclass(slots=True)
 class Counters:
-    """Counters since the process started; in `Watch.counted`, their sums over an arm's samples."""
+    """The kernel's counters since the process started, or their sums over an arm's samples."""
 
     run_queue_wait_ns: int = 0
     involuntary_switches: int = 0
     minor_faults: int = 0
 
     def minus(self, other: Counters) -> Counters:
-        """What was counted since `other`."""
+        """The difference since `other`."""
         return Counters(
             self.run_queue_wait_ns - other.run_queue_wait_ns,
             self.involuntary_switches - other.involuntary_switches,
@@ -42,18 +42,18 @@ class Counters:
         self.minor_faults += other.minor_faults
 
     def flags(self, sample_ns: int) -> int:
-        """Bits for what took over a hundredth of the sample, or may have; stalled for waits of over a tenth."""
-        bits = WAIT if self.run_queue_wait_ns > WORTH_FLAGGING * sample_ns else 0
-        bits |= STALLED if self.run_queue_wait_ns > STALL * sample_ns else 0
+        """The bits of FLAGS for these disturbances of a sample."""
+        bits = WAIT if self.run_queue_wait_ns > FLAGGED * sample_ns else 0
+        bits |= STALLED if self.run_queue_wait_ns > STALLED_SHARE * sample_ns else 0
         bits |= PREEMPTED if self.involuntary_switches else 0
-        return bits | (FAULTS if self.minor_faults * FAULT_SECONDS * 1e9 > WORTH_FLAGGING * sample_ns else 0)
+        return bits | (FAULTS if self.minor_faults * FAULT_SECONDS * 1e9 > FLAGGED * sample_ns else 0)
 
 
 class Watch:
-    """Open files on this process's threads, the machine's stolen time and the container's throttling."""
+    """Reads the counters of this process's threads, the machine's stolen time and the container's throttling."""
 
     def __init__(self, card: Callable[[], int] | None = None) -> None:
-        """`card` reads the bits of the reasons that slow an accelerator down right now."""
+        """`card`: the bits of the reasons that slow an accelerator down right now."""
         self._card = card
         self._threads: dict[str, int] = {}
         self._stat = _open("/proc/stat")
@@ -61,7 +61,7 @@ class Watch:
         self.refresh()
 
     def refresh(self) -> None:
-        """Look for new threads: call it once the operators' threads have started."""
+        """Include new threads: call it after the operators' threads have started."""
         try:
             present = {task.name for task in Path("/proc/self/task").iterdir()}
         except OSError:
@@ -74,7 +74,7 @@ class Watch:
                 self._threads[new] = opened
 
     def read(self) -> Counters:
-        """The process's counters now: a few microseconds."""
+        """The process's counters now; takes a few microseconds."""
         used = resource.getrusage(resource.RUSAGE_SELF)
         waited = 0
         for file in self._threads.values():
@@ -85,7 +85,7 @@ class Watch:
         return Counters(waited, used.ru_nivcsw, used.ru_minflt)
 
     def machine(self) -> tuple[int, int, int]:
-        """Ticks stolen so far, times that the quota ran out, and the card's bits now. Slower: round by round."""
+        """Stolen ticks, how often the quota ran out, and the card's bits. Slower than `read`: once a round."""
         steal = throttled = 0
         if self._stat is not None:
             fields = os.pread(self._stat, 256, 0).split(b"\n", 1)[0].split()

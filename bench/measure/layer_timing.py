@@ -1,8 +1,8 @@
-"""Where a call's time goes: a block walked layer by layer, each step timed in its place.
+"""Time a block layer by layer (a walk), to split a call's time into its parts.
 
-The steps are the block's own modules in the order of its forward pass, so that each finds its input as the layer before
-left it. The walk is the eager call without `nn.Sequential` round it; what the call takes beyond the sum of its steps is
-the gaps between them: on a card mostly waiting for the host.
+The steps are the block's modules in the order of its forward pass, so that each has its input as the layer before left it.
+A walk is the eager call without `nn.Sequential`. The time of a call beyond the sum of its steps are the gaps between them,
+on a card mostly waiting for the host.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from bench.measure.device.devices import Device
     from bench.spec.columns import Part
 
-ROUNDS, WALKS = 5, 5  # so many walks in each of so many rounds
-LONG_NS = 50e6  # of walks in a round; where they would take longer there is one
-ENOUGH_NS = 0.2e9  # of one arm in one process: long calls have fewer rounds, and hardly differ
-MOST_STEPS = 256  # a card's queue holds about a thousand launches, and a deep stack would overrun it
+ROUNDS, WALKS = 5, 5  # WALKS walks in each of ROUNDS rounds
+LONG_NS = 50e6  # a round of longer walks has only one
+ENOUGH_NS = 0.2e9  # for one arm in one process: long calls, which hardly differ, have fewer rounds
+MOST_STEPS = 256  # a card's queue holds about a thousand launches, which deeper stacks could exceed
 Step = tuple["Part | None", Callable[[], object]]
 
 
 class Walk:
-    """The steps of a row of modules from `x` on; after all of them `output` is what the row makes of it."""
+    """The steps of a row of modules on `x`, which end with `output`."""
 
     def __init__(self, module: nn.Sequential, x: Tensor) -> None:
         self._input = x
@@ -37,7 +37,7 @@ class Walk:
 
     @property
     def output(self) -> Tensor:
-        """What the last step left."""
+        """The output of the last step."""
         return self._held[-1]
 
     def _row(self, row: nn.Sequential) -> None:
@@ -81,14 +81,14 @@ def part_of(module: nn.Module) -> Part:
 def parts_ns(
     device: Device, evaluation: Evaluation, evaluations: int, own_ns: float | None = None
 ) -> dict[str, float] | None:
-    """Nanoseconds of one evaluation of a block of ours, `whole` and in each Part: the least over walks, as what disturbs a call only adds.
+    """Nanoseconds of one evaluation, `whole` and in each Part: the least over walks, as disturbances only add time.
 
-    On a CPU the whole call is timed alone beside each walk, so that whatever else runs is met by both alike. On a card it is what a sample
-    of so many `evaluations` takes each, by the host's clock, and the parts are the card's own times. The events between its steps take
-    time there too, each about the same: what the steps take beyond the whole call by itself, `own_ns`, is shared out among them.
+    On a CPU the whole call is timed beside each walk, so that other programs affect both alike. On a card it is the time per
+    evaluation of a sample of `evaluations`, by the host's clock; the parts are the card's times. Events between steps take
+    time too: the time of the steps beyond the call alone, `own_ns`, is subtracted from them in equal parts.
 
-    None where a call is no plain row of modules (in training, of a graph's replay, of compiled code), where it has too many steps, and
-    on a device that can't time steps.
+    None for a call that is no plain row of modules (training, a graph's replay, compiled code), with too many steps, or on a
+    device that can't time steps.
     """
     if evaluation.call is not evaluation.module or evaluation.replay is not None or evaluation.training:
         return None
@@ -106,16 +106,16 @@ def parts_ns(
     for _ in range(rounds):
         if queued:
             whole.append(device.time(evaluation, at_once) / at_once)
-        taken = device.steps(calls if queued else [evaluation, *calls], each)
-        if taken is None:
+        passes = device.steps(calls if queued else [evaluation, *calls], each)
+        if passes is None:
             return None
         if not queued:
-            whole += [first for first, *_ in taken]
-            taken = [rest for _, *rest in taken]
-        walks += taken
-    found: dict[str, float] = {"whole": min(whole)}
+            whole += [first for first, *_ in passes]
+            passes = [rest for _, *rest in passes]
+        walks += passes
+    parts: dict[str, float] = {"whole": min(whole)}
     timed = [(part, min(ns)) for (part, _), *ns in zip(walk.steps, *walks, strict=True) if part is not None]
     beyond = 0.0 if own_ns is None else max(0.0, sum(ns for _, ns in timed) - own_ns) / len(timed)
     for part, ns in timed:
-        found[part] = found.get(part, 0.0) + max(0.0, ns - beyond)
-    return {part: round(ns, 1) for part, ns in found.items()}
+        parts[part] = parts.get(part, 0.0) + max(0.0, ns - beyond)
+    return {part: round(ns, 1) for part, ns in parts.items()}

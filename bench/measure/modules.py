@@ -1,4 +1,4 @@
-"""From a block as data to a torch module, and to the call that is timed."""
+"""Build a block as a torch module, and one evaluation of it as the call that is timed (Evaluation)."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channel
 
 
 def build_module(block: Block) -> nn.Sequential:
-    """The block or network as torch's own modules in a row, input (batch, c_in, height, width).
+    """The block or network as a row of torch's modules, input (batch, c_in, height, width).
 
-    Weights are He-normal, so that activations keep their scale through a deep stack: with torch's default they shrink
-    until they are subnormal, and arithmetic on those is many times slower.
+    Weights are He-normal, so that activations keep their scale in a deep stack. With torch's default they shrink until
+    they are subnormal numbers, which are many times slower to compute with.
     """
     parts: list[nn.Module] = []
     for item in block.items:
@@ -41,7 +41,7 @@ def build_module(block: Block) -> nn.Sequential:
 
 
 class Sum(nn.Module):
-    """What two rows of modules make of one input, added; an empty row hands it on."""
+    """The sum of two rows of modules on one input; an empty row passes it on."""
 
     def __init__(self, body: nn.Sequential, shortcut: nn.Sequential) -> None:
         super().__init__()
@@ -59,24 +59,24 @@ def _row(layers: Iterable[Layer]) -> nn.Sequential:
 
 
 def _parts(layer: Layer) -> list[nn.Module]:
-    """A layer's modules: what it is, batch norm, activation."""
-    made: list[nn.Module]
+    """A layer's modules: the operator, batch norm, activation."""
+    modules: list[nn.Module]
     match layer.op:
         case "conv":
-            made = [_conv(layer)]
+            modules = [_conv(layer)]
         case "transposed":
-            made = [_transposed(layer)]
+            modules = [_transposed(layer)]
         case "linear":
-            made = [nn.Flatten(), _linear(layer)]
+            modules = [nn.Flatten(), _linear(layer)]
         case "max_pool":
-            made = [nn.MaxPool2d(layer.kernels, layer.strides, layer.pads)]
+            modules = [nn.MaxPool2d(layer.kernels, layer.strides, layer.pads)]
         case "global_pool":
-            made = [nn.AdaptiveAvgPool2d(1)]
+            modules = [nn.AdaptiveAvgPool2d(1)]
         case "relu":
-            made = [nn.ReLU()]
+            modules = [nn.ReLU()]
         case "add":
-            raise ValueError(f"{layer.name}: an addition stands in a residual alone")
-    return [*made, *([nn.BatchNorm2d(layer.c_out)] if layer.norm else []), *_activation(layer)]
+            raise ValueError(f"{layer.name}: an addition can only be in a residual")
+    return [*modules, *([nn.BatchNorm2d(layer.c_out)] if layer.norm else []), *_activation(layer)]
 
 
 def _activation(layer: Layer) -> list[nn.Module]:
@@ -125,25 +125,25 @@ def _he_normal(weight: Tensor, layer: Layer, fan_in: float) -> None:
 
 
 def _drawn_on(device: torch.device) -> str:
-    """A card draws its own numbers: one core of the host takes longer to draw 50 million than the card to compute with them."""
+    """The device that draws random numbers: a card itself, as a host core is slower to draw 50 million than a card to use them."""
     return str(device) if device.type == "cuda" else "cpu"
 
 
 class Evaluation:
-    """One evaluation of an arm as a call without arguments: forward, or forward and backward in training.
+    """One evaluation of an arm as a call without arguments: forward, in training also backward.
 
-    The input is random and stays on the device. In inference the caller holds `torch.inference_mode()`. In mode compile
-    `compile` must come before the calls; in mode graph, `capture`, and they then replay.
+    The input is random and stays on the device. In inference the caller sets `torch.inference_mode()`. Call `compile` first
+    in mode compile, and `capture` in mode graph, whose calls then replay.
     """
 
     def __init__(self, trial: Trial, arm: Arm, device: torch.device, seed: int) -> None:
         torch.manual_seed(seed)
         shape, dtype, layout = trial.shape, DTYPES[trial.dtype], FORMATS[trial.layout]
         self.training = trial.pass_ == "training"
-        own = arm.choice.factory is not None
+        users = arm.choice.factory is not None
         sizes = (shape.batch, shape.c_in, shape.height, shape.width)
         with torch.device(_drawn_on(device)):
-            module = (build_user_block(arm.choice, shape) if own else build_module(trial.block(arm))).to(dtype)
+            module = (build_user_block(arm.choice, shape) if users else build_module(trial.block(arm))).to(dtype)
             x = torch.randn(sizes)
         self.module = cast(nn.Sequential, module.to(device, memory_format=layout)).train(self.training)  # type: ignore[call-overload]
         self.input = x.to(device, dtype).contiguous(memory_format=layout)
@@ -159,15 +159,15 @@ class Evaluation:
             self.gradient = torch.randn_like(y)
 
     def compile(self, time: Callable[[Callable[[], object], int], int]) -> None:
-        """From here on a call runs compiled code. The call that compiles is timed by `time`, a device's.
+        """Make calls run compiled code; `time`, a device's, times the call that compiles.
 
-        NotCompiled where torch leaves it, or a part of it, to eager.
+        NotCompiled if torch runs it, or a part of it, eagerly.
         """
         self.call = compiling.compiled(self.module)
         self.first_call_ns = compiling.first_call(lambda: time(self, 1))
 
     def capture(self, capture: Callable[[Callable[[], Tensor]], tuple[Callable[[], object], Tensor]]) -> None:
-        """From here on a call replays the graph that `capture` (a device's) made of it."""
+        """Make calls replay the graph that `capture`, a device's, makes of one."""
         self.replay, self.captured = capture(lambda: self.call(self.input))
 
     def __call__(self) -> Tensor:
@@ -182,25 +182,25 @@ class Evaluation:
         return y
 
     def launched(self) -> Tensor:
-        """One evaluation launched kernel by kernel, also where calls replay a graph."""
+        """One evaluation with a launch per kernel, also if calls replay a graph."""
         return self.call(self.input) if self.replay is not None else self()
 
     def clear(self) -> None:
-        """Let go of the gradients of the last evaluation."""
+        """Free the gradients of the last evaluation."""
         self.module.zero_grad(set_to_none=True)
         self.input.grad = None
 
     def backends(self) -> list[str]:
-        """The library that runs each convolution, in torch's own words (Mkldnn, Slow2d, Cudnn, ...)."""
-        found: list[str] = []
+        """The library that runs each convolution, by torch's names (Mkldnn, Slow2d, Cudnn, ...)."""
+        names: list[str] = []
 
-        def note(conv: nn.Module, taken: tuple[Tensor, ...], _: Tensor) -> None:
+        def note(conv: nn.Module, inputs: tuple[Tensor, ...], _: Tensor) -> None:
             c = cast(nn.Conv2d, conv)
             across = isinstance(conv, nn.ConvTranspose2d)
             chosen = torch._C._select_conv_backend(
-                taken[0], c.weight, c.bias, c.stride, c.padding, c.dilation, across, c.output_padding, c.groups
+                inputs[0], c.weight, c.bias, c.stride, c.padding, c.dilation, across, c.output_padding, c.groups
             )
-            found.append(str(chosen).rpartition(".")[2])
+            names.append(str(chosen).rpartition(".")[2])
 
         convolutions = (m for m in self.module.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d))
         hooks = [m.register_forward_hook(note) for m in convolutions]
@@ -209,4 +209,4 @@ class Evaluation:
         finally:
             for hook in hooks:
                 hook.remove()
-        return found
+        return names

@@ -1,9 +1,9 @@
-"""Measured roofs: the most FLOP/s and bytes/s that this device shows in this process, as bounds for what blocks reach.
+"""Measure the roofs of a device: the peak FLOP/s and bytes/s in this process, as limits for blocks.
 
-Computing by a square matrix product and by a dense 3x3 convolution in both layouts; moving bytes by a copy, a triad
-(c = a + s b; McCalpin 1995, STREAM) and a read of two streams (a dot product), in the last-level cache and beyond it.
-Bytes are moved as fp32 whatever the dtype. The sampler is that of the trials; a roof is a bound, so that its fastest
-sample counts. Whatever a device can't do has no roof, and `detail` says why.
+FLOP/s by a square matrix product and a dense 3x3 convolution in both layouts; bytes/s by a copy, a triad (c = a + s b;
+McCalpin 1995, STREAM) and a read of two streams (a dot product), in the last-level cache and beyond it, always in fp32.
+The sampler is that of the trials, and the fastest sample counts. A roof that can't be measured is None, and `detail` has
+the reason.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ from bench.measure.modules import DTYPES, FORMATS
 from bench.measure.sampling import sample
 from bench.spec.config.timing import Timing
 from bench.spec.errors import first_line
-from bench.spec.format import digits
+from bench.spec.format import in_bytes
 
 TIMING = Timing(seconds=0.3, sample_seconds=0.005, warmup_seconds=0.1, rounds_min=3, precision=1e-9)
-CALL_NS = 2.5e6  # a call that takes as long is large enough, unless a larger one is faster by GAIN
-LONG_CALL_NS = 2e7  # and this is too long
+CALL_NS = 2.5e6  # a call of this length is large enough, unless a larger one is faster by GAIN
+LONG_CALL_NS = 2e7  # a longer call is not tried
 GAIN = 1.2
 PROBE_NS = 1e6
-LEAST_SET = 256 << 10  # bytes: below, an operator's own call takes a share of the time
-BEYOND = 3  # times the last-level cache is beyond it: of less, a good part would still be found there
+LEAST_SET = 256 << 10  # bytes: with less, the operator's call takes a share of the time
+BEYOND = 3  # times the last-level cache, so that little of it stays in the cache
 LEAST_POOL = 256 << 20
-LEAST_POOL_OF_A_CARD = 4 << 30  # a card goes through the other in 0.1 ms, and would be timed by its launches
-PARTS = 8  # of the memory beyond the cache, taken in turn, so that a call need not go through all of it
+LEAST_POOL_OF_A_CARD = 4 << 30  # a card moves LEAST_POOL in 0.1 ms, and launches would dominate
+POOL_PARTS = 8  # of the memory beyond the cache, one for each call, so that a call does not move all of it
 IN_A_GRAPH = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """A call and what it does: FLOP, or bytes read and written."""
+    """A call and its amount of work: FLOP, or bytes read and written."""
 
     name: str
     call: Callable[[], object]
@@ -51,7 +51,7 @@ class Load:
 
 @dataclass(slots=True)
 class Roofs:
-    """Rates in 1/s, None where there is none; the last-level cache in bytes. `detail` has a word on each by its name."""
+    """Rates in 1/s, or None; the last-level cache in bytes. `detail`: the load of each, or why it is missing, by name."""
 
     matmul_flop_per_s: float | None = None
     conv_flop_per_s: float | None = None
@@ -62,24 +62,24 @@ class Roofs:
 
 
 def measure(device: Device, dtype: str) -> Roofs:
-    """The device's roofs for one dtype, in about 1.5 s. Never an error: a roof that fails is None, with the reason."""
+    """The device's roofs for one dtype, in about 1.5 s. Errors become a roof of None with the reason."""
     set_switches(dtype, cudnn_benchmark=True)
     cache = last_level_cache(device)
-    found = Roofs(cache_bytes=cache or ASSUMED_CACHE)
+    roofs = Roofs(cache_bytes=cache or ASSUMED_CACHE)
     if cache is None:
-        found.detail["cache_bytes"] = "assumed, as the device does not tell"
+        roofs.detail["cache_bytes"] = "assumed, as the device does not report it"
     with torch.inference_mode():
         for part in (_computing, _moving):
             try:
-                part(device, dtype, found)
+                part(device, dtype, roofs)
                 device.empty_cache()
             except (RuntimeError, MemoryError, OSError, TypeError) as error:
-                found.detail[part.__name__.strip("_")] = first_line(error, 200)
-    return found
+                roofs.detail[part.__name__.strip("_")] = first_line(error, 200)
+    return roofs
 
 
-def speed(device: Device) -> float | None:
-    """FLOP/s of a dense fp32 convolution, in a fraction of a second: good enough to plan by. None where it can't be run."""
+def conv_speed(device: Device) -> float | None:
+    """FLOP/s of a dense fp32 convolution, in a fraction of a second, for the plan. None if it can't be run."""
     set_switches("fp32", cudnn_benchmark=True)
     with torch.inference_mode():
         try:
@@ -90,11 +90,11 @@ def speed(device: Device) -> float | None:
 
 
 def record(device: Device, dtype: str) -> dict[str, Any]:
-    """The same for the journal, with three digits more than it is good for."""
+    """The roofs for the journal, rates in whole numbers."""
     return {k: round(v) if isinstance(v, float) else v for k, v in asdict(measure(device, dtype)).items()}
 
 
-def _computing(device: Device, dtype: str, found: Roofs) -> None:
+def _computing(device: Device, dtype: str, roofs: Roofs) -> None:
     place, kind = device.torch_device, DTYPES[dtype]
     ladders = {"matmul": _matmuls(place, kind)} | {f"conv {name}": _convs(place, kind, name) for name in FORMATS}
     loads: list[Load] = []
@@ -103,40 +103,41 @@ def _computing(device: Device, dtype: str, found: Roofs) -> None:
         try:
             loads.append(_large_enough(device, ladder))
         except (RuntimeError, TypeError) as error:
-            found.detail.setdefault(roof, first_line(error, 200))
+            roofs.detail.setdefault(roof, first_line(error, 200))
     for load, rate in zip(loads, _rates(device, loads), strict=True):
         roof = f"{load.name.partition(' ')[0]}_flop_per_s"
-        if rate > (getattr(found, roof) or 0.0):
-            setattr(found, roof, rate)
-            found.detail[roof] = load.name.partition(" ")[2]
+        if rate > (getattr(roofs, roof) or 0.0):
+            setattr(roofs, roof, rate)
+            roofs.detail[roof] = load.name.partition(" ")[2]
 
 
-def _moving(device: Device, _: str, found: Roofs) -> None:
-    pool = _pool(device, found.cache_bytes)
+def _moving(device: Device, _: str, roofs: Roofs) -> None:
+    pool = _pool(device, roofs.cache_bytes)
     loads: dict[str, list[Load]] = {"cache_bytes_per_s": [], "memory_bytes_per_s": []}
     size = LEAST_SET
     best = 0.0
-    while size <= found.cache_bytes // 2:
-        inside = [_replayed(device, load) for load in _moves(pool[: size // 4], _mebibytes(size))]
+    while size <= roofs.cache_bytes // 2:
+        inside = [_replayed(device, load) for load in _moves(pool[: size // 4], in_bytes(size, "MiB"))]
         reached = max(_probed(device, load) for load in inside)
         if reached > best:
             best, loads["cache_bytes_per_s"] = reached, inside
         size *= 2
-    if pool.numel() * 4 >= 2 * found.cache_bytes:
+    if pool.numel() * 4 >= 2 * roofs.cache_bytes:
         loads["memory_bytes_per_s"] = _in_turn(pool)
     else:
-        found.detail["memory_bytes_per_s"] = f"{_mebibytes(room(device))} are free, too few to get beyond the cache"
+        free = in_bytes(room(device), "MiB")
+        roofs.detail["memory_bytes_per_s"] = f"{free} are free, too few to get beyond the cache"
     every = [load for some in loads.values() for load in some]
     rates = dict(zip(map(id, every), _rates(device, every), strict=True))
     for roof, some in loads.items():
         if some:
             fastest = max(some, key=lambda load: rates[id(load)])
-            setattr(found, roof, rates[id(fastest)])
-            found.detail[roof] = fastest.name
+            setattr(roofs, roof, rates[id(fastest)])
+            roofs.detail[roof] = fastest.name
 
 
 def _rates(device: Device, loads: Sequence[Load]) -> list[float]:
-    """Each load's amount per second in its fastest sample, of those of the warm-up too."""
+    """Each load's amount per second in its fastest sample, warm-up included."""
     if not loads:
         return []
     visit = sample([partial(device.time, load.call) for load in loads], TIMING, 0, device.clock, None)
@@ -162,10 +163,9 @@ def _convs(place: torch.device, dtype: torch.dtype, layout: str) -> Iterator[Loa
 
 
 def _large_enough(device: Device, ladder: Iterator[Load]) -> Load:
-    """The fastest load of a ladder, climbed until a call takes CALL_NS and was not much faster than the one before.
+    """The fastest load of a ladder, tried until a call takes CALL_NS and is hardly faster than the one before.
 
-    A stalled thread can make any short call long, so length alone does not end the climb. Raises what the first load
-    raises.
+    The length alone is not enough, as a stalled thread can make any call long. Raises what the first load raises.
     """
     best, reached = None, 0.0
     for load in ladder:
@@ -187,9 +187,9 @@ def _large_enough(device: Device, ladder: Iterator[Load]) -> Load:
 
 
 def _pool(device: Device, cache: int) -> Tensor:
-    """Memory well beyond the cache, as written fp32, as far as a quarter of what is free allows.
+    """Memory well beyond the cache, filled with fp32, of at most a quarter of the free memory.
 
-    A CPU's is not the C library's, whose heap would keep it, and so be another for the trials that follow.
+    On a CPU it is mapped, as the C library's heap would keep it and so differ for the trials that follow.
     """
     on_host = device.torch_device.type == "cpu"
     least = LEAST_POOL if on_host else LEAST_POOL_OF_A_CARD
@@ -203,7 +203,7 @@ def _pool(device: Device, cache: int) -> Tensor:
 
 
 def _moves(memory: Tensor, where: str) -> list[Load]:
-    """A copy, a triad and a read over a stretch of fp32."""
+    """A copy, a triad and a read of some fp32 memory."""
     half, third = memory.numel() // 2, memory.numel() // 3
     a, b = memory[:half], memory[half : 2 * half]
     p, q, r = (memory[i * third : (i + 1) * third] for i in range(3))
@@ -215,16 +215,16 @@ def _moves(memory: Tensor, where: str) -> list[Load]:
 
 
 def _in_turn(pool: Tensor) -> list[Load]:
-    """The same over a pool, a part of it a call, and each part only after all others."""
-    size = pool.numel() // PARTS
-    parts = [_moves(pool[i * size : (i + 1) * size], _mebibytes(4 * pool.numel())) for i in range(PARTS)]
+    """The same on a pool, each call on the next one of its parts."""
+    size, where = pool.numel() // POOL_PARTS, in_bytes(4 * pool.numel(), "MiB")
+    parts = [_moves(pool[i * size : (i + 1) * size], where) for i in range(POOL_PARTS)]
     return [
         Load(some[0].name, _Turns([load.call for load in some]), some[0].amount) for some in zip(*parts, strict=True)
     ]
 
 
 class _Turns:
-    """One of several calls, and the next time the next one."""
+    """Calls one of several calls, each time the next one."""
 
     def __init__(self, calls: Sequence[Callable[[], object]]) -> None:
         self.calls = calls
@@ -235,7 +235,7 @@ class _Turns:
 
 
 def _replayed(device: Device, load: Load) -> Load:
-    """The load several times over in a graph, where the device has graphs: else it would time launches."""
+    """The load repeated in a graph, if the device has graphs, so that launches do not dominate."""
 
     def several() -> Tensor:
         for _ in range(IN_A_GRAPH - 1):
@@ -252,13 +252,9 @@ def _replayed(device: Device, load: Load) -> Load:
 
 
 def _probed(device: Device, load: Load) -> float:
-    """A load's rate at a glance."""
+    """A load's rate, by a short measurement."""
     calls = 1
     load.call()
     while (took := min(device.time(load.call, calls) for _ in range(2))) < PROBE_NS:
         calls *= 2
     return load.amount * calls / took * 1e9
-
-
-def _mebibytes(size: int) -> str:
-    return f"{digits(size / (1 << 20), 3)} MiB"

@@ -1,8 +1,8 @@
-"""Sample the arms of one trial in one process: warm up by evidence, calibrate, take rounds, stop by rule.
+"""Sample the arms of one trial in one process: warm up until times are steady, calibrate, run rounds, stop by a rule.
 
-A round runs over the arms and back, ABBA or BAAB by coin, so that drift hits all arms alike; each arm gives two
-samples a round. After a switch of arm one evaluation goes unmeasured. The arms are anything that can be timed, and
-the clock is theirs, so that tests need neither torch nor waiting.
+A round runs over the arms and back, ABBA or BAAB at random, so that drift affects all arms alike; each arm has two samples
+a round. After a switch of arm one evaluation is not measured. Arms and clock are injected, so that tests need neither torch
+nor waiting.
 """
 
 from __future__ import annotations
@@ -18,17 +18,19 @@ from bench.measure.disturbance import STEAL, THROTTLED, Counters, Watch
 from bench.spec.config.timing import Timing
 from bench.spec.interval import LEAST_ROUNDS, clean_rounds, sound, t_interval
 
-SUBMITTED_AT_ONCE = 4  # evaluations of a short call: a queue holds a thousand launches
+SUBMITTED_AT_ONCE = 4  # evaluations of a call shorter than SHORT_NS: a queue holds a thousand launches
 SHORT_NS = 1e6
-DEVICE_SIDE_NS = 2e7  # that an arm's calls may take in one reading of its other times, if LEAST_READINGS take no longer
+DEVICE_SIDE_NS = 2e7  # for the readings of an arm's other times, from LEAST_READINGS to READINGS
 LEAST_READINGS = 4
 READINGS = 10
-PATIENCE = 4  # times a visit's seconds that it may wait for clean rounds
-WARM_WINDOW = 6  # samples of an arm that are looked at for a trend
+PATIENCE = 4  # a visit may wait for clean rounds for this many times its seconds
+WARM_WINDOW = 6  # samples of an arm in which a trend is looked for
+STEADY_DROP = 0.98  # later half's minimum / earlier half's, below which times still fall
+STEADY_TREND = 9  # of 15 pairs, falling ones in excess, above which times still fall (Mann-Kendall's S)
 
 
 class Timer(Protocol):
-    """Times `evaluations` of an arm: nanoseconds by the host's clock, with the work done."""
+    """Nanoseconds by the host's clock of `evaluations` of an arm, until their work is done."""
 
     def __call__(self, evaluations: int) -> int: ...
 
@@ -59,17 +61,17 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class StoppingRule:
-    """When a visit has sampled enough: on the interval of the log ratio, or on a bound; never on a significance.
+    """When a visit ends: by the width of the interval of the log ratio, or by a limit; never by significance.
 
-    What the processes differ by is beyond a visit's reach, so its own interval is to be half as wide as the one asked
-    for, and no sooner than half of its time. A visit that others disturb waits for `rounds_min` clean rounds, for up to
-    PATIENCE times its seconds.
+    A visit can't reduce the differences between processes, so its interval must be half as wide as the config asks for,
+    and it runs for at least half of its seconds. A disturbed visit waits for `rounds_min` clean rounds, for up to PATIENCE
+    times its seconds.
     """
 
     timing: Timing
 
     def __call__(self, rounds: int, clean: int, elapsed_s: float, widths: Callable[[], float]) -> str | None:
-        """precision, rounds or seconds once that has been reached, else None."""
+        """precision, rounds or seconds: the limit that was reached, or None."""
         t = self.timing
         if rounds >= t.rounds_max:
             return "rounds"
@@ -130,17 +132,17 @@ def sample(timers: Sequence[Timer], timing: Timing, seed: int, clock: Callable[[
 
 @dataclass(frozen=True, slots=True)
 class DeviceSide:
-    """What a device with a queue says of one arm, in ns per evaluation: its own times, warm and cold, and submission."""
+    """An arm's other times on a device with a queue, in ns per evaluation: device times, warm and cold, and submission."""
 
-    own: DeviceTimes | None
+    warm: DeviceTimes | None
     cold: DeviceTimes | None
     submit: list[float]
 
 
 def device_side(device: Device, calls: Sequence[Callable[[], object]]) -> list[DeviceSide] | None:
-    """The other two times of each arm, after the rounds and apart from them; None on a device without a queue.
+    """The other times of each arm, measured after the rounds; None on a device without a queue.
 
-    Of long calls there are fewer readings than READINGS: each process repeats them, and they hardly differ.
+    Long calls, which hardly differ, have fewer readings than READINGS.
     """
     if device.submit(calls[0], 1) is None:
         return None
@@ -149,10 +151,10 @@ def device_side(device: Device, calls: Sequence[Callable[[], object]]) -> list[D
     at_once = [SUBMITTED_AT_ONCE if wall < SHORT_NS else 1 for wall in walls]
     submits: list[list[float]] = [[] for _ in calls]
     for i in range(max(readings)):
-        for call, number, n, told in zip(calls, readings, at_once, submits, strict=True):
+        for call, number, n, submit in zip(calls, readings, at_once, submits, strict=True):
             took = device.submit(call, n) if i < number else None
             if took is not None:
-                told.append(took / n)
+                submit.append(took / n)
     return [
         DeviceSide(device.device_times(call, number), device.device_times(call, number, cold=True), submit)
         for call, number, submit in zip(calls, readings, submits, strict=True)
@@ -160,10 +162,9 @@ def device_side(device: Device, calls: Sequence[Callable[[], object]]) -> list[D
 
 
 def half_width(arms: Sequence[ArmSamples], confidence: float) -> float:
-    """Half-width of the interval of ln(speedup) within this process, the widest of the arms against the first.
+    """Half-width of the interval of ln(speedup) within this process, the widest of all arms; of ln(time) for a single arm.
 
-    A round's speedup is that of the faster of its two samples of each arm; the rounds are the clean ones where there
-    are LEAST_ROUNDS of them. One arm alone: of ln(time).
+    A round counts the faster of its two samples of each arm. Only clean rounds count if there are LEAST_ROUNDS of them.
     """
     first, *others = arms
     if not others:
@@ -182,10 +183,10 @@ def _logs(arm: ArmSamples, rounds: Iterable[int]) -> list[float]:
 
 
 def warm_up(timers: Sequence[Timer], timing: Timing, clock: Callable[[], int]) -> tuple[list[list[float]], bool]:
-    """Run the arms in turn until no arm's latest samples still fall, or the bound. Series in ns per evaluation.
+    """Run the arms in turn until all are steady (True) or for `warmup_seconds` (False). Series in ns per evaluation.
 
-    Each series begins with the arm's very first call, which loads libraries and searches algorithms: for as long as that
-    takes, the bound does not run.
+    Each series begins with the arm's very first call, which loads libraries and searches algorithms and does not count
+    against the limit.
     """
     series: list[list[float]] = [[float(timer(1))] for timer in timers]
     end = clock() + timing.warmup_seconds * 1e9
@@ -200,27 +201,23 @@ def warm_up(timers: Sequence[Timer], timing: Timing, clock: Callable[[], int]) -
 
 
 def steady(series: Sequence[float]) -> bool:
-    """Whether the last samples no longer fall.
-
-    Of the last WARM_WINDOW samples, the later half's minimum must not be over 2 % below the earlier half's, and
-    their order must not be one of mostly falling pairs (Mann-Kendall's S at most 9 of 15 falling in excess).
-    """
-    if len(series) < WARM_WINDOW + 1:  # the very first call is never part of the evidence
+    """Whether the last WARM_WINDOW samples no longer fall, by STEADY_DROP and STEADY_TREND."""
+    if len(series) < WARM_WINDOW + 1:  # the very first call never counts
         return False
     last = list(series[-WARM_WINDOW:])
     half = WARM_WINDOW // 2
-    fallen = min(last[half:]) < 0.98 * min(last[:half])
+    fallen = min(last[half:]) < STEADY_DROP * min(last[:half])
     falling = sum((a > b) - (a < b) for i, a in enumerate(last) for b in last[i + 1 :])
-    return not fallen and falling <= 9
+    return not fallen and falling <= STEADY_TREND
 
 
 def _evaluations(series: Sequence[float], timing: Timing) -> int:
-    """Evaluations that fill a sample; at least two, or unmeasured ones would cost long arms most of their time."""
+    """Evaluations that fill a sample; at least two, or half of a long arm's evaluations would be unmeasured ones."""
     return max(2, math.ceil(timing.sample_seconds * 1e9 / min(series)))
 
 
 def _flag_round(arms: Sequence[ArmSamples], before: tuple[int, int, int], after: tuple[int, int, int]) -> None:
-    """Steal and throttling are known for a round as a whole, so they mark all its samples."""
+    """Flag all samples of a round for steal and throttling, which are known per round only."""
     slowed = after[1] > before[1] or before[2] | after[2]
     bits = (STEAL if after[0] > before[0] else 0) | (THROTTLED if slowed else 0)
     if bits:

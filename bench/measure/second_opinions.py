@@ -1,8 +1,7 @@
-"""Second opinions: the same evaluations, timed by torch.utils.benchmark and by pytest-benchmark.
+"""Second opinions: time the same evaluations with torch.utils.benchmark and with pytest-benchmark.
 
-Each tool is left as its users get it, and takes one arm after the other. Neither knows of a device's queue in the way
-that a sample of ours does (empty before and after a group of calls), so on an accelerator the statement that both of
-them time is a call and a wait for the device: there they answer for one call alone, and `detail` says so.
+Each tool has its default settings and times one arm after the other. Neither empties a device's queue before and after a
+group of calls, as our sampler does. So on an accelerator they time a call with a wait for the device, and `detail` says so.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from bench.measure.device.devices import Call, Device
 from bench.spec.columns import TOOLS
 
 TORCH, PYTEST = TOOLS
-SECONDS = 1.0  # that torch's Timer looks at an arm; the other tool's own default is the same
+SECONDS = 1.0  # of timing an arm with torch's Timer; also the other tool's default
 NOT_INSTALLED = "pytest-benchmark is not installed"
 SIMULATED = "it can't be given a simulated clock"
 WAITED = "each call was followed by a wait for the device"
@@ -33,7 +32,7 @@ _PYTEST_ARGUMENTS = (
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """What one tool says of one arm, in seconds per evaluation: None where it says nothing, and why in `detail`."""
+    """One tool's times of one arm, in seconds per evaluation; None for missing ones, with the reason in `detail`."""
 
     tool: str
     time_min_s: float | None = None
@@ -43,7 +42,7 @@ class Opinion:
 
 
 def ask(device: Device, calls: Sequence[Call], threads: int) -> list[tuple[Opinion, ...]]:
-    """The opinions on each call, in TOOLS' order. Whatever a call raises comes through."""
+    """The opinions on each call, in the order of TOOLS. Raises whatever a call raises."""
     queued = device.torch_device.type != "cpu"
     statements = [_and_wait(call, device.synchronize) if queued else call for call in calls]
     detail = WAITED if queued else None
@@ -58,46 +57,46 @@ def ask(device: Device, calls: Sequence[Call], threads: int) -> list[tuple[Opini
 def by_timer(
     call: Call, threads: int, clock: Callable[[], int], detail: str | None, seconds: float = SECONDS
 ) -> Opinion:
-    """By torch's Timer, with the worker's threads (its own default is one).
+    """By torch's Timer, with the worker's threads (its default is one). It gives no minimum.
 
-    It tells no minimum. Its clock is the device's: its own would wait for a card even where a CPU is timed.
+    It uses the device's clock, as Timer's would wait for a card even when a CPU is timed.
     """
     timer = Timer("call()", globals={"call": call}, timer=lambda: clock() / 1e9, num_threads=threads)
-    told = timer.blocked_autorange(min_run_time=seconds)
-    return Opinion(TORCH, None, told.median, told.iqr, detail)
+    result = timer.blocked_autorange(min_run_time=seconds)
+    return Opinion(TORCH, None, result.median, result.iqr, detail)
 
 
 def by_pytest_benchmark(calls: Sequence[Call], detail: str | None = None) -> list[Opinion]:
-    """By pytest-benchmark's own fixture in a pytest session of its own, with a test for each call.
+    """By pytest-benchmark's fixture, in a pytest session with a test for each call.
 
-    What pytest prints goes where stdout does: in a worker, to its log.
+    pytest prints to stdout, which in a worker goes to its log.
     """
     if find_spec("pytest") is None or find_spec("pytest_benchmark") is None:
         return [Opinion(PYTEST, detail=NOT_INSTALLED)] * len(calls)
     import pytest
 
     arms = _Arms(calls)
-    with _callers_settings_apart():
+    with _without_callers_settings():
         status = int(pytest.main(list(_PYTEST_ARGUMENTS), plugins=[arms]))
     if arms.error is not None:
         raise arms.error
     failed = Opinion(PYTEST, detail=f"pytest ended with status {status}, and the worker's log says why")
     return [
         Opinion(PYTEST, stats.min, stats.median, stats.iqr, detail) if stats else failed
-        for stats in (arms.told.get(i) for i in range(len(calls)))
+        for stats in (arms.stats.get(i) for i in range(len(calls)))
     ]
 
 
 class _Arms:
-    """A pytest plugin: its tests are the calls, in their order, and it keeps what the fixture told of each."""
+    """A pytest plugin: its tests are the calls, in order, and it keeps the fixture's statistics of each."""
 
     def __init__(self, calls: Sequence[Call]) -> None:
         self.calls = calls
-        self.told: dict[int, Any] = {}
+        self.stats: dict[int, Any] = {}
         self.error: Exception | None = None
 
     def pytest_collection(self, session: Any) -> bool:
-        """Takes the place of pytest's own collection, which looks for files."""
+        """Replaces pytest's collection, which looks for files."""
         import pytest
 
         session.items = [
@@ -113,17 +112,17 @@ class _Arms:
                 return
             try:
                 benchmark(self.calls[i])
-            except Exception as error:  # noqa: BLE001 (the caller's to judge; pytest would only report it, and keep it)
+            except Exception as error:  # noqa: BLE001 (raised by the caller; pytest would only report it)
                 self.error = error
                 return
-            self.told[i] = benchmark.stats.stats
+            self.stats[i] = benchmark.stats.stats
 
         return test
 
 
 @contextmanager
-def _callers_settings_apart() -> Iterator[None]:
-    """No options or plugins of the caller's for a pytest in this process but those that it is given."""
+def _without_callers_settings() -> Iterator[None]:
+    """Hide the caller's pytest options and plugins from a pytest in this process."""
     held = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("PYTEST_")}
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     try:

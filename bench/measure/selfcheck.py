@@ -1,4 +1,4 @@
-"""What a run takes for granted of an accelerator, asked of it before anything is measured. A few tenths of a second."""
+"""Self-checks of an accelerator before a run, in a few tenths of a second: its two clocks and its launch counts agree."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from bench.measure.modules import build_module
 from bench.spec.blocks.blocks import BlockChoice, Shape, build
 from bench.spec.errors import typed_line
 
-APART = 0.1  # of each other, at most, for the two clocks on a long call
+CLOCKS_APART = 0.1  # largest difference of the two clocks on a long call
 LONG_NS = 50e6
 
 
 def warnings(device: Device) -> list[str]:
-    """What does not hold on this device, in words with what to do; empty on a device without a queue.
+    """The failed checks in words, with what to do; empty on a device without a queue.
 
-    A check that fails is a warning itself: nothing that is asked here may cost a run.
+    A check that raises becomes a warning too, so that none can end a run.
     """
-    found: list[str] = []
+    lines: list[str] = []
     with torch.inference_mode():
         try:
             once = _call(device)
             if device.submit(once, 1) is None:
                 return []
-        except Exception as error:  # noqa: BLE001 (a driver that is not well raises what it likes)
+        except Exception as error:  # noqa: BLE001 (a broken driver raises anything)
             return [_failed("a first convolution", error)]
         for what, check in (("clocks", _clocks), ("launches", _launches)):  # the last one may spoil the device
             try:
-                found += check(device, once)
+                lines += check(device, once)
             except Exception as error:  # noqa: BLE001
-                found.append(_failed(what, error))
-    return found
+                lines.append(_failed(what, error))
+    return lines
 
 
 def _call(device: Device) -> Call:
@@ -44,7 +44,7 @@ def _call(device: Device) -> Call:
 
 
 def _clocks(device: Device, once: Call) -> list[str]:
-    """The two clocks of a long call, one beside the other."""
+    """Compare the two clocks on a long call."""
     repeats = max(1, min(1000, math.ceil(LONG_NS / (device.time(once, 3) / 3))))
 
     def long() -> None:
@@ -54,11 +54,11 @@ def _clocks(device: Device, once: Call) -> list[str]:
     device.time(long, 1)
     wall, own = device.time(long, 1), device.device_times(once, 3)
     if own is None:
-        return ["this device has no events that can be trusted: only the host's clock is reported"]
+        return ["this device has no reliable events: only the host's clock is reported"]
     if not own.proven:
-        return ["the host could not be proven ahead of the device: its own times may hold the host's"]
-    if min(own.ns) * repeats > (1 + APART) * wall:
-        return ["events say that calls take longer than the clock that waits for them: trust neither"]
+        return ["the host could not be proven ahead of the device: device times may include the host's"]
+    if min(own.ns) * repeats > (1 + CLOCKS_APART) * wall:
+        return ["by its events a call takes longer than by the host's clock: trust neither"]
     return []
 
 
@@ -70,4 +70,4 @@ def _launches(device: Device, once: Call) -> list[str]:
 
 
 def _failed(what: str, error: Exception) -> str:
-    return f"the self-check of {what} failed ({typed_line(error)}): trust no row before make test-gpu passes"
+    return f"the self-check of {what} failed ({typed_line(error)}): trust no row until make test-gpu passes"

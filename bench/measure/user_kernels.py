@@ -1,7 +1,7 @@
-"""What a user's own block would launch and hold on a device that is not here: its operators, seen on tensors without values.
+"""The kernels and the memory of a user's block, for a predicted device.
 
-Of a block whose layers are not known beforehand the model that predicts gets its kernels from one forward pass on torch's
-meta device, where every operator knows its shapes and none computes.
+Its layers are unknown, so its kernels come from one forward pass on torch's meta device, where operators have shapes but
+compute nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.measure.device.devices import CaptureFailed
 from bench.measure.modules import DTYPES, FORMATS
-from bench.measure.user_blocks import NO_WORK, build_user_block, count
+from bench.measure.user_blocks import NO_WORK, build_user_block, count, is_view
 from bench.spec.blocks import kernels
 from bench.spec.blocks.kernels import Family, Kernel
 from bench.spec.blocks.liveness import Step
@@ -30,18 +30,18 @@ _FAMILIES: dict[str, Family] = {"batch_norm": "norm", "pool2d": "pool", "aten::m
 
 
 def inspect(trial: Trial) -> dict[str, Any]:
-    """An inspection's answer on a predicted device: of each arm of the user's own its counts, its call's seconds and its memory.
+    """The record of an inspection on a predicted device: for each user's block its counts, seconds of a call, and memory.
 
-    Whatever a factory or a forward pass raises comes through. CaptureFailed for a graph of what waits for a value.
+    Raises whatever a factory or a forward pass raises. CaptureFailed for a graph of a call that waits for a value.
     """
     arms = [
-        {"arm_id": arm.arm_id, "backends": [], **({} if arm.choice.factory is None else _seen(trial, arm))}
+        {"arm_id": arm.arm_id, "backends": [], **({} if arm.choice.factory is None else _traced(trial, arm))}
         for arm in trial.arms
     ]
     return {"status": "ok", "arms": arms}
 
 
-def _seen(trial: Trial, arm: Arm) -> dict[str, Any]:
+def _traced(trial: Trial, arm: Arm) -> dict[str, Any]:
     shape, training = trial.shape, trial.pass_ == "training"
     dtype, layout = DTYPES[trial.dtype], FORMATS[trial.layout]
     module = build_user_block(arm.choice, shape).to("meta", dtype, memory_format=layout).train(training)  # type: ignore[call-overload]
@@ -67,7 +67,7 @@ def _seen(trial: Trial, arm: Arm) -> dict[str, Any]:
 
 
 class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Notes the kernels of operators and the most bytes that they hold, and answers with one where a value is asked for."""
+    """Records the kernels of operators and their peak memory, and gives 1 where a value is needed."""
 
     def __init__(self, trial: Trial) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -83,20 +83,20 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.kernels.append(self._kernel("aten::copy_", args, []))
             dtype = args[0].dtype if func._schema.name == "aten::_local_scalar_dense" else torch.bool
             return torch.ones((), dtype=dtype).item()
-        put = func(*args, **(kwargs or {}))
-        outputs = list(_tensors([put]))
-        looks = any(r.alias_info is not None and not r.alias_info.is_write for r in func._schema.returns)
-        if not looks:
-            self._hold(outputs)
+        output = func(*args, **(kwargs or {}))
+        outputs = list(_tensors([output]))
+        if is_view(func):
+            return output
+        self._hold(outputs)
         counts = all(t.numel() == 1 and not t.is_floating_point() for t in outputs)  # batch norm counts its batches
-        if not looks and not counts and func.overloadpacket.__name__ not in NO_WORK:
+        if not counts and func.overloadpacket.__name__ not in NO_WORK:
             self.kernels.append(self._kernel(func._schema.name, args, outputs))
-        return put
+        return output
 
     def _kernel(self, name: str, args: tuple[Any, ...], outputs: list[Tensor]) -> Kernel:
         if name == "aten::convolution":
             x, w, _, stride, _, _, transposed, _, groups = args[:9]
-            low, high = (outputs[0], x) if transposed else (x, outputs[0])  # a transposed one is the other way round
+            low, high = (outputs[0], x) if transposed else (x, outputs[0])
             return kernels.convolution(
                 name, x.shape[0], x.shape[1], outputs[0].shape[1], math.prod(low.shape[2:]), math.prod(high.shape[2:]),
                 (int(w.shape[2]), int(w.shape[3])), int(stride[0]), int(groups), self._word(x), self.channels_last,
@@ -108,29 +108,29 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return Kernel(name, family, "fp32", sum(map(_bytes, _tensors(args))), sum(map(_bytes, outputs)))
 
     def _word(self, tensor: Tensor) -> str:
-        """The dtype's name; of fp32 the trial's, which may be TF32."""
+        """The dtype's name; for fp32 the trial's, which may be TF32."""
         known = {dtype: word for word, dtype in DTYPES.items() if word != "fp32-tf32"}
         word = known.get(tensor.dtype, "fp32")
         return self.dtype if word == "fp32" and self.dtype == "fp32-tf32" else word
 
     def _hold(self, outputs: list[Tensor]) -> None:
-        """Count new memory until the last tensor on it is gone."""
+        """Count new memory until its last tensor is freed."""
         for storage in (t.untyped_storage() for t in outputs):
             place, nbytes = storage._cdata, storage.nbytes()
             if place not in self._known:
                 self._known.add(place)
                 self._alive += nbytes
                 self.peak = max(self.peak, self._alive)
-                weakref.finalize(storage, self._let_go, place, nbytes)
+                weakref.finalize(storage, self._release, place, nbytes)
 
-    def _let_go(self, place: int, nbytes: int) -> None:
+    def _release(self, place: int, nbytes: int) -> None:
         self._known.discard(place)
         self._alive -= nbytes
 
 
-def _tensors(given: Iterable[Any]) -> Iterator[Tensor]:
-    """The tensors among arguments, those in lists too."""
-    for one in given:
+def _tensors(arguments: Iterable[Any]) -> Iterator[Tensor]:
+    """The tensors among arguments, including those in lists."""
+    for one in arguments:
         if isinstance(one, Tensor):
             yield one
         elif isinstance(one, (tuple, list)):

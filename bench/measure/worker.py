@@ -1,8 +1,8 @@
 """The worker process: reads one job on stdin, answers one JSON line per trial, and ends.
 
-Started as `python -m bench.measure.worker` by the runner with its environment set. Its own stdout is kept for answers:
-whatever a library prints goes to stderr, which the runner keeps in a log. A trial's failure is an answer; a failure
-that the process can't survive is seen by the runner, which knows the trial at hand from the `begin` line.
+The runner starts it as `python -m bench.measure.worker` with its variables set. Stdout is for answers only: what libraries
+print goes to stderr, which the runner writes to a log. A trial's failure is an answer. If the process dies, the runner
+knows the current trial from its `begin` line.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from bench.spec.devices.device_names import is_predicted
 from bench.spec.errors import UserError, first_line
 from bench.spec.plan.plan import Arm, Trial
 
-LACKING = (  # what torch.compile may miss, in inductor's and Triton's words
+NO_COMPILER = (  # inductor's and Triton's messages where torch.compile lacks a compiler
     "No working C++ compiler",
     "Failed to find C compiler",
     "Cannot find a working triton",
@@ -49,9 +49,9 @@ Answer = Callable[[dict[str, Any]], None]
 
 
 def main(opened: Callable[[str], Device] = open_device) -> None:
-    """Answer the job on stdin; `opened` gives the device of a name.
+    """Answer the job on stdin: `probe` the device, or `inspect`, `time` or get an `opinion` on each trial.
 
-    `probe` names the device, `inspect` looks at each trial, `time` samples it, `opinion` has other tools time it.
+    `opened`: from a device's name to the device.
     """
     answers = _keep_stdout()
 
@@ -63,7 +63,7 @@ def main(opened: Callable[[str], Device] = open_device) -> None:
     try:
         if (refused := too_old()) is not None:
             raise refused
-        predicted = is_predicted(job["device"])  # only a user's own blocks need torch there, and no device
+        predicted = is_predicted(job["device"])  # only a user's blocks need a worker there, and no device
         device = Cpu() if predicted else opened(job["device"])
         for path in job["imports"]:
             factory_of(path)
@@ -80,7 +80,7 @@ def main(opened: Callable[[str], Device] = open_device) -> None:
         facts |= {"devices": device_list.devices(), "cards": device_list.cards(), "threading": device_list.threading()}
         card = _card(device)
         if job["timing"]["visit_seconds"] is not None:
-            facts["conv_flop_per_s"] = peaks.speed(device)
+            facts["conv_flop_per_s"] = peaks.conv_speed(device)
         facts["warnings"] = [*selfcheck.warnings(device), *([card.lack] if card is not None and card.lack else [])]
     answer({"type": "ready", "pid": os.getpid(), "facts": facts})
     if job["kind"] != "probe":
@@ -90,18 +90,18 @@ def main(opened: Callable[[str], Device] = open_device) -> None:
 def _serve(device: Device, job: dict[str, Any], answer: Answer) -> None:
     """Answer for each trial of the job in turn, with a `begin` before it."""
     card = _card(device)
-    # the kernel's counters speak of the host's time, and so of nothing on a simulated clock
+    # the kernel's counters are of real time, so they mean nothing with a simulated clock
     watch = Watch(card.throttling if card else None) if device.clock is perf_counter_ns else None
     if job.get("roofs") and device.clock is perf_counter_ns:
         for dtype in dict.fromkeys(trial["dtype"] for trial in job["trials"]):
-            asked = {key: job[key] for key in ("device", "threads", "replicate")} | {"dtype": dtype}
-            answer({"type": "roof", **asked, **peaks.record(device, dtype)})
+            keys = {key: job[key] for key in ("device", "threads", "replicate")} | {"dtype": dtype}
+            answer({"type": "roof", **keys, **peaks.record(device, dtype)})
             if device.spoilt:
                 return
     if any(trial["mode"] == "compile" for trial in job["trials"]):
         _load_compiler(device)
     gc.collect()
-    gc.freeze()  # torch's own objects never go: without them a collection between trials takes no time
+    gc.freeze()  # torch's objects are permanent: without them a collection between trials takes no time
     for data in job["trials"]:
         trial = Trial.from_dict(data)
         answer({"type": "begin", "trial_id": trial.trial_id})
@@ -111,10 +111,10 @@ def _serve(device: Device, job: dict[str, Any], answer: Answer) -> None:
             "time": (partial(_visit, trial, device, job, watch, card), "visit"),
             "opinion": (partial(_second_opinions, trial, device, job["threads"]), "opinion"),
         }[job["kind"]]
-        told = _guarded(work)
-        answer({"type": kind, "trial_id": trial.trial_id, **told, "wall_s": round(perf_counter() - start, 6)})
-        if device.spoilt or told.get("status_detail", "").startswith("device fault"):
-            return  # the device's context is dead, or may still be capturing: only a fresh process can go on
+        result = _guarded(work)
+        answer({"type": kind, "trial_id": trial.trial_id, **result, "wall_s": round(perf_counter() - start, 6)})
+        if device.spoilt or result.get("status_detail", "").startswith("device fault"):
+            return  # the device's context is dead, or may still be capturing: only a fresh process can continue
         gc.collect()
         device.empty_cache()
     if watch is not None:
@@ -122,9 +122,9 @@ def _serve(device: Device, job: dict[str, Any], answer: Answer) -> None:
 
 
 def _guarded(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What `work` tells, or the status that its failure amounts to.
+    """The result of `work`, or the status of its failure.
 
-    The error is looked at outside the `except`, whose traceback would keep the tensors alive.
+    Memory is freed outside of the `except`, whose traceback would keep the tensors alive.
     """
     failure: tuple[str, str] | None = None
     try:
@@ -139,7 +139,7 @@ def _guarded(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     except CaptureFailed as error:
         failure = ("unsupported", first_line(error))
         traceback.print_exc()
-    except Exception as error:  # noqa: BLE001 (whatever a trial raises is that trial's row)
+    except Exception as error:  # noqa: BLE001 (anything that a trial raises becomes its status)
         failure = (_status_of(error), f"{type(error).__name__}: {first_line(error)}")
         traceback.print_exc()
     gc.collect()
@@ -152,18 +152,18 @@ def _status_of(error: Exception) -> str:
         return "oom"
     if isinstance(error, NotImplementedError) or "not implemented for" in text or "not supported" in text.lower():
         return "unsupported"
-    if any(words in text for words in LACKING):
+    if any(words in text for words in NO_COMPILER):
         return "unsupported"
     return "crash"
 
 
 class NotFinite(Exception):
-    """An output that holds infinities or NaNs, or has another shape than planned."""
+    """An output with infinities or NaNs, or with another shape than planned."""
 
 
 @contextlib.contextmanager
 def _built(trial: Trial, device: Device, seed: int) -> Iterator[list[Evaluation]]:
-    """The trial's evaluations, in the plan's order but built in a random one, under its switches and grad mode."""
+    """The trial's evaluations in the plan's order, built in random order, with its switches and grad mode set."""
     set_switches(trial.dtype, trial.cudnn_benchmark == "on")
     if trial.mode == "compile":
         compiling.start_over()
@@ -181,14 +181,14 @@ def _built(trial: Trial, device: Device, seed: int) -> Iterator[list[Evaluation]
 
 
 def _inspect(trial: Trial, device: Device) -> dict[str, Any]:
-    """One evaluation of each arm for its facts: shape, finiteness, memory, backends; launches last, as that may spoil."""
+    """One evaluation of each arm: shape, finiteness, memory, backends; launches last, as they may spoil the device."""
     if trial.predicted:
         return user_kernels.inspect(trial)
     arms: list[dict[str, Any]] = []
     with _built(trial, device, 0) as evaluations:
         for arm, evaluation in zip(trial.arms, evaluations, strict=True):
             output = _check(trial, arm, evaluation)
-            # a graph holds its memory from its capture on, so a replay shows none
+            # a graph holds its memory from its capture on, so a replay allocates none
             held = trial.mode == "graph"
             peak = Peak(None) if held else device.memory_peak(evaluation, evaluation.clear)
             arms.append(
@@ -211,14 +211,14 @@ def _inspect(trial: Trial, device: Device) -> dict[str, Any]:
 
 
 def _counted(trial: Trial, arm: Arm, evaluation: Evaluation) -> dict[str, Any]:
-    """The costs of a block that has no formula, seen as it runs."""
+    """The costs of a user's block, counted as it runs."""
     if arm.choice.factory is None:
         return {}
     return {"counted": count(evaluation.module, evaluation.input, trial.pass_ == "training")}
 
 
 def _check(trial: Trial, arm: Arm, evaluation: Evaluation) -> tuple[int, ...]:
-    """The output's shape. NotFinite for another one than planned, and for values that are none."""
+    """The output's shape. NotFinite for another shape than planned, and for infinities or NaNs."""
     output = evaluation()
     if arm.choice.factory is None and tuple(output.shape) != trial.cost(arm).output:
         raise NotFinite(f"{arm.choice.label} put out {tuple(output.shape)}, planned was {trial.cost(arm).output}")
@@ -287,12 +287,12 @@ def _visit(trial: Trial, device: Device, job: dict[str, Any], watch: Watch | Non
 def _parts(
     device: Device, evaluation: Evaluation, arm: Arm, evaluations: int, side: sampling.DeviceSide | None
 ) -> dict[str, float] | None:
-    """Where the arm's time goes. A walk that fails costs its own columns alone, unless the device is lost."""
+    """The parts of an arm's time. A walk that fails leaves only its columns empty, unless the device is lost."""
     if arm.choice.factory is not None:
         return None
     try:
-        own = side.own if side else None
-        return layer_timing.parts_ns(device, evaluation, evaluations, min(own.ns) if own and own.proven else None)
+        warm = side.warm if side else None
+        return layer_timing.parts_ns(device, evaluation, evaluations, min(warm.ns) if warm and warm.proven else None)
     except torch.AcceleratorError:
         raise
     except Exception:  # noqa: BLE001 (the arm's samples are there already)
@@ -301,26 +301,26 @@ def _parts(
 
 
 def _second_opinions(trial: Trial, device: Device, threads: int) -> dict[str, Any]:
-    """What other tools say of each arm, built and switched as for our own samples."""
+    """Other tools' times of each arm, built as for our samples."""
     with _built(trial, device, 0) as evaluations:
         for arm, evaluation in zip(trial.arms, evaluations, strict=True):
             _check(trial, arm, evaluation)
-        told = second_opinions.ask(device, evaluations, threads)
-    pairs = zip(trial.arms, told, strict=True)
+        opinions = second_opinions.ask(device, evaluations, threads)
+    pairs = zip(trial.arms, opinions, strict=True)
     return {"status": "ok", "arms": [{"arm_id": arm.arm_id, **asdict(o)} for arm, both in pairs for o in both]}
 
 
 def _rounded(times: list[float]) -> list[float]:
-    """Nanoseconds to a tenth: beyond the clock's resolution, and a third of the journal's size."""
+    """Nanoseconds to a tenth: finer than the clock, and a third of the journal's size."""
     return [round(t, 1) for t in times]
 
 
 def _device_side(side: sampling.DeviceSide) -> dict[str, Any]:
     """The device's times for the journal."""
     return {
-        "device_ns": None if side.own is None else _rounded(list(side.own.ns)),
+        "device_ns": None if side.warm is None else _rounded(list(side.warm.ns)),
         "device_cold_ns": None if side.cold is None else _rounded(list(side.cold.ns)),
-        "device_proven": None if side.own is None else side.own.proven,
+        "device_proven": None if side.warm is None else side.warm.proven,
         "enqueue_ns": _rounded(side.submit),
     }
 
@@ -330,7 +330,7 @@ def _card(device: Device) -> Nvml | None:
 
 
 def _load_compiler(device: Device) -> None:
-    """Where it can't be loaded, each trial that needs it says so itself."""
+    """Load the compiler; if that fails, each trial that needs it will report the error."""
     try:
         compiling.start_over()
         compiling.load(device.torch_device)
@@ -339,7 +339,7 @@ def _load_compiler(device: Device) -> None:
 
 
 def _facts(device: Device) -> dict[str, Any]:
-    """What this process is, for environment.json."""
+    """The facts of this process and its device, for environment.json."""
     return {
         "device_name": device.name if device.name != "cpu" else "",
         "python": platform.python_version(),
@@ -355,7 +355,7 @@ def _facts(device: Device) -> dict[str, Any]:
 
 
 def _keep_stdout() -> TextIO:
-    """A private copy of stdout for the answers; file descriptor 1 becomes stderr, for whatever libraries print."""
+    """A private copy of stdout for the answers; file descriptor 1 becomes stderr, for what libraries print."""
     kept = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return kept
