@@ -137,7 +137,7 @@ def test_a_worker_ends_after_a_trial_that_could_not_be_captured(monkeypatch: pyt
         spoilable.spoilt = True
         raise CaptureFailed("it can't be captured as a graph: a copy")
 
-    monkeypatch.setattr(worker, "_visit", fails)
+    monkeypatch.setattr(worker.trial_records, "visit", fails)
     told = served(spoilable, "time", trials(kernel=[3, 5]))
     assert [(m["type"], m.get("status")) for m in told] == [("begin", None), ("visit", "unsupported")]
 
@@ -167,7 +167,7 @@ def test_what_replays_a_graph_is_counted_launch_by_launch(monkeypatch: pytest.Mo
     monkeypatch.setenv(simulated.ENVIRONMENT, "virtual")
     device = simulated.open_simulated()
     (trial,) = trials("sim", mode="graph")
-    told = worker._guarded(lambda: worker._inspect(trial, device))
+    told = worker._guarded(lambda: worker.trial_records.inspect(trial, device))
     assert told["status"] == "ok", told
     assert [(a["launches"], a["launches_graph"]) for a in told["arms"]] == [(3, 3), (6, 6)]
 

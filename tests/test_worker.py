@@ -11,7 +11,7 @@ import sys
 import pytest
 import torch
 
-from bench.measure import worker
+from bench.measure import trial_records, worker
 from bench.measure.device import memory, switches
 from bench.measure.disturbance import Watch
 from bench.measure.modules import Evaluation
@@ -143,7 +143,7 @@ class Broken:
         (RuntimeError("\"slow_conv2d_cpu\" not implemented for 'Half'"), "unsupported"),
         (torch.AcceleratorError("CUDA error: an illegal memory access was encountered"), "crash"),
         (RuntimeError("something else\nwith a second line"), "crash"),
-        (worker.NotFinite("separable put out infinities"), "nonfinite"),
+        (trial_records.NotFinite("separable put out infinities"), "nonfinite"),
     ],
 )
 def test_each_failure_has_its_status_and_one_line(error: Exception, status: str, capsys):
@@ -163,8 +163,8 @@ def test_outputs_that_are_not_finite_are_not_measured():
     call = Evaluation(trial, trial.arms[0], CPU, 0)
     with torch.no_grad():
         call.module[0].weight.fill_(float("inf"))
-    with pytest.raises(worker.NotFinite, match="infinities or NaNs"), torch.inference_mode():
-        worker._check(trial, trial.arms[0], call)
+    with pytest.raises(trial_records.NotFinite, match="infinities or NaNs"), torch.inference_mode():
+        trial_records.check_output(trial, trial.arms[0], call)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the counters are Linux's")
