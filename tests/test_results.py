@@ -325,7 +325,7 @@ def test_a_folder_that_is_no_run_is_said_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "journal.jsonl").unlink()
     (tmp_path / "plan.json").unlink()
     (tmp_path / "measurements.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(UserError, match="'run_id': a column is missing"):
+    with pytest.raises(UserError, match="'run_id': a column that identifies the rows is missing"):
         run_folder.read(tmp_path)
 
 

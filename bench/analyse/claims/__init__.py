@@ -1,1 +1,1 @@
-"""From rows to answers: the claims, their rules, the conditions they are judged under."""
+"""From rows to answers: the claims, the cells they are judged on, their rules, and what others published."""

@@ -78,12 +78,12 @@ def judge(runs: Sequence[Run], alone: Sequence[Verdicts] = ()) -> Verdicts:
     return Verdicts(tuple(runs), (*corrected(verdicts), *would_be), tuple(alone))
 
 
-def weaker(found: Verdicts, alone: Sequence[Verdicts]) -> tuple[tuple[Verdict, Verdict], ...]:
+def weaker(together: Verdicts, alone: Sequence[Verdicts]) -> tuple[tuple[Verdict, Verdict], ...]:
     """Verdicts that are decided for a run alone and UNDECIDED for all runs, as pairs (alone, for all).
 
     `alone`: the verdicts on each of the runs. The reason is the correction for more tests, or runs that differ.
     """
-    here = {(v.claim, v.condition, v.about, run): v for v in found.verdicts if v.confirmatory for run in v.runs}
+    here = {(v.claim, v.condition, v.about, run): v for v in together.verdicts if v.confirmatory for run in v.runs}
     decided = [v for one in alone for v in one.verdicts if v.confirmatory and v.answer in DECIDED]
     pairs = [(v, here.get((v.claim, v.condition, v.about, *v.runs))) for v in decided if len(v.runs) == 1]
     return tuple((was, now) for was, now in pairs if now is not None and now.answer == "UNDECIDED")

@@ -1,1 +1,1 @@
-"""Devices that are not here, for users of the model."""
+"""Devices that are not here: where separable would be faster on them."""

@@ -1,1 +1,1 @@
-"""One results folder: journal -> rows -> frames -> summary."""
+"""One results folder: journal, rows, tables, and the facts of a run."""

@@ -157,9 +157,9 @@ def _arm_row(
 def _accelerator_notes(inspection: Inspection | None, cards: Sequence[Mapping[str, Any]]) -> list[str]:
     """Launch counts that differ between profiler and graph, and other programs on the accelerator."""
     notes = []
-    seen, captured = (inspection.launches, inspection.launches_graph) if inspection is not None else (None, None)
-    if None not in (seen, captured) and seen != captured:
-        notes.append(f"the profiler counts {seen} launches, the captured graph {captured}")
+    counted, captured = (inspection.launches, inspection.launches_graph) if inspection is not None else (None, None)
+    if None not in (counted, captured) and counted != captured:
+        notes.append(f"the profiler counts {counted} launches, the captured graph {captured}")
     if any((c.get("processes_on_card") or 0) > 1 for c in cards):
         notes.append("other programs ran on the card")
     return notes

@@ -115,10 +115,8 @@ def roof_columns(row: Mapping[str, Any], trial: Trial, arm: Arm, roof: Roof | No
     Empty where the row was not measured, or the device has no roof for its dtype.
     """
     time_min_s = row.get("time_min_s")
-    if (
-        roof is None or time_min_s is None or arm.choice.factory is not None
-    ):  # a user's own block: its layers are unknown
-        return {}
+    if roof is None or time_min_s is None or arm.choice.factory is not None:
+        return {}  # the layers of a user's own block are unknown
     cost = trial.cost(arm)
     least = attainable(cost, trial.dtype, roof)
     if least is None or least.time_s == 0:  # a block without multiplications, with roofs of computing alone

@@ -203,37 +203,32 @@ def _from_journal(folder: Path, plan: Plan, environment: dict[str, Any], samples
 
 def _samples(trials: Iterable[Trial], journal: Journal, run_id: str) -> pd.DataFrame:
     """Every sample in the order of measuring: the warm-up of a process (round 0), then its rounds."""
-    parts: dict[str, list[Any]] = {c.name: [] for c in columns_of("s")}
-    for trial in trials:
-        for visit in journal.of(trial.trial_id).visits:
-            for name, values in _visit_samples(trial, visit, run_id).items():
-                parts[name].append(values)
-    columns = {}
-    for c in columns_of("s"):
-        columns[c.name] = _array(np.concatenate(parts[c.name]) if parts[c.name] else [], c)
-    return pd.DataFrame(columns)
+    processes = [_process_samples(trial, visit) for trial in trials for visit in journal.of(trial.trial_id).visits]
+    if not processes:
+        return frame([], "s")
+    samples = pd.concat(processes).assign(run_id=run_id)
+    return pd.DataFrame({c.name: _array(samples[c.name].to_numpy(), c) for c in columns_of("s")})
 
 
-def _visit_samples(trial: Trial, visit: Visit, run_id: str) -> dict[str, np.ndarray[Any, Any]]:
-    samples = [(a, visit.arms[a.arm_id]) for a in trial.arms]
-    sizes = [(t.warm_up_s.size, t.time_s.size) for _, t in samples]
-    positions = [_positions(visit.orders, chr(ord("A") + i)) for i in range(len(samples))]
+def _process_samples(trial: Trial, visit: Visit) -> pd.DataFrame:
     rounds = np.repeat(np.arange(1, len(visit.orders) + 1), 2)
-    column: dict[str, np.ndarray[Any, Any]] = {
-        "arm_id": np.repeat(np.array([a.arm_id for a, _ in samples], dtype=object), [w + n for w, n in sizes]),
-        "block": np.repeat(np.array([a.choice.label for a, _ in samples], dtype=object), [w + n for w, n in sizes]),
-        "round": np.concatenate([np.concatenate([np.zeros(w, dtype=int), rounds]) for w, _ in sizes]),
-        "position": np.concatenate([np.concatenate([np.arange(1, w + 1), p]) for (w, _), p in zip(sizes, positions, strict=True)]),
-        "time_s": np.concatenate([np.concatenate([t.warm_up_s, t.time_s]) for _, t in samples]),
-        "evaluations": np.concatenate([np.concatenate([np.full(w, np.nan), np.full(n, float(t.evaluations))]) for (w, n), (_, t) in zip(sizes, samples, strict=True)]),
-        "flags": np.concatenate([np.concatenate([np.full(t.warm_up_s.size, None), _flag_words(t)]) for _, t in samples]),
-    }  # fmt: skip
-    count = column["time_s"].size
-    column["run_id"] = np.full(count, run_id, dtype=object)
-    column["trial_id"] = np.full(count, trial.trial_id, dtype=object)
-    column["replicate"] = np.full(count, visit.replicate)
-    order = np.lexsort((column["position"], column["round"]))
-    return {name: values[order] for name, values in column.items()}
+    arms = []
+    for i, arm in enumerate(trial.arms):
+        samples = visit.arms[arm.arm_id]
+        warm, timed = samples.warm_up_s.size, samples.time_s.size
+        columns = {
+            "trial_id": trial.trial_id,
+            "arm_id": arm.arm_id,
+            "block": arm.choice.label,
+            "replicate": visit.replicate,
+            "round": np.concatenate([np.zeros(warm, dtype=int), rounds]),
+            "position": np.concatenate([np.arange(1, warm + 1), _positions(visit.orders, chr(ord("A") + i))]),
+            "time_s": np.concatenate([samples.warm_up_s, samples.time_s]),
+            "evaluations": np.concatenate([np.full(warm, np.nan), np.full(timed, float(samples.evaluations))]),
+            "flags": np.concatenate([np.full(warm, None), _flag_words(samples)]),
+        }
+        arms.append(pd.DataFrame(columns))
+    return pd.concat(arms).sort_values(["round", "position"], kind="stable")
 
 
 def _positions(orders: tuple[str, ...], letter: str) -> np.ndarray[Any, Any]:
@@ -282,7 +277,7 @@ def _table(path: Path, file: File) -> pd.DataFrame:
         raise UserError(str(path), f"this is none of our tables: {error}", "Restore it from a copy.") from None
     lacking = [k for k in _NEEDED[file] if k not in data]
     if lacking:
-        raise UserError(str(path), "a column is missing that the rows can't be told apart without", "Restore the file from a copy.", lacking[0])  # fmt: skip
+        raise UserError(str(path), "a column that identifies the rows is missing", "Restore the file from a copy.", lacking[0])  # fmt: skip
     read: dict[str, Any] = {}
     for c in columns_of(file):
         texts = data[c.name].tolist() if c.name in data else [None] * len(data)

@@ -112,7 +112,7 @@ class Crossover:
 def crossovers(sweeps: Iterable[Sweep], pairs: Iterable[Record]) -> tuple[Crossover, ...]:
     """The predicted and the measured crossing of each row of channels whose condition has depth sweeps of both blocks."""
     sources = _sources(sweeps)
-    found = []
+    compared = []
     for (condition, experiment, kernel, height, width), rows in _rows(pairs).items():
         if condition in sources:
             standard, separable = sources[condition]
@@ -121,8 +121,8 @@ def crossovers(sweeps: Iterable[Sweep], pairs: Iterable[Record]) -> tuple[Crosso
             value = float(solved(np.array([layer_s.value]), np.array([standard_s.value]), np.array([separable_s.value]), kernel, pixels)[0])  # fmt: skip
             draws = None if a is None or b is None or d is None else solved(a, b, d, kernel, pixels)
             predicted, measured = Estimate.of(value, draws), measured_crossing(rows)
-            found.append(Crossover(condition, experiment, standard.experiment, kernel, height, width, layer_s, (standard_s, separable_s), predicted, measured))  # fmt: skip
-    return tuple(found)
+            compared.append(Crossover(condition, experiment, standard.experiment, kernel, height, width, layer_s, (standard_s, separable_s), predicted, measured))  # fmt: skip
+    return tuple(compared)
 
 
 def solved(layer_s: Floats, standard_s: Floats, separable_s: Floats, kernel: int, pixels: int) -> Floats:
@@ -158,10 +158,10 @@ def measured_crossing(rows: Sequence[Record]) -> Crossing:
     return Crossing("stops", least, most, at, before, after, high, low)
 
 
-def sentences(found: Sequence[Crossover], where: Callable[[Condition], str] = lambda c: c.label) -> list[str]:
+def sentences(crossovers: Sequence[Crossover], where: Callable[[Condition], str] = lambda c: c.label) -> list[str]:
     """A sentence for each row of channels, and one on how often the predicted and the measured range overlap."""
-    lines = [sentence(c, where(c.condition)) for c in found]
-    judged = [c for c in found if c.agrees is not None]
+    lines = [sentence(c, where(c.condition)) for c in crossovers]
+    judged = [c for c in crossovers if c.agrees is not None]
     if judged:
         lines.append(f"Prediction and finding overlap in {sum(bool(c.agrees) for c in judged)} of {len(judged)} rows")
     return lines

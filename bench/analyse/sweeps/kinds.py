@@ -78,11 +78,11 @@ def unswept(rows: Sequence[Record]) -> dict[str, int]:
 
 def _sweeps(rows: Sequence[Record]) -> bool:
     """Whether channels or kernel vary while the rest of a shape is held."""
-    seen: dict[tuple[object, ...], set[tuple[object, ...]]] = {}
+    by_rest: dict[tuple[object, ...], set[tuple[object, ...]]] = {}
     for r in rows:
         rest = tuple(r[name] for name in (*_FIXED, *SETTINGS, "block") if name not in _SHAPES)
-        seen.setdefault(rest, set()).add(tuple(r[name] for name in _SHAPES))
-    return any(len(shapes) > 1 for shapes in seen.values())
+        by_rest.setdefault(rest, set()).add(tuple(r[name] for name in _SHAPES))
+    return any(len(shapes) > 1 for shapes in by_rest.values())
 
 
 def _varying(rows: Sequence[Record], names: Sequence[str]) -> list[str]:

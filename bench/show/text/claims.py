@@ -28,17 +28,17 @@ NOT_TESTED = "E_M - E_L is not tested: each elasticity is tested against {flat:g
 EXPLORED = "Exploratory: other conditions and devices, p not corrected; among so many answers some are due to chance"
 
 
-def print_verdicts(found: Verdicts, file: TextIO | None = None) -> None:
+def print_verdicts(judged: Verdicts, file: TextIO | None = None) -> None:
     """Print the table of confirmatory verdicts with their reasons, then those of exploratory and of predicted ones."""
     console = console_on(file or sys.stdout)
-    several = len({v.runs for v in found.verdicts if v.runs}) > 1 and len(found.runs) > 1
-    first = [v for v in found.verdicts if v.confirmatory]
-    explored = [v for v in found.verdicts if not v.confirmatory and not v.predicted]
-    predicted = [v for v in found.verdicts if v.predicted]
-    print_lines(console, [f"run  {named(run)}" for run in found.runs if several])
+    several = len({v.runs for v in judged.verdicts if v.runs}) > 1 and len(judged.runs) > 1
+    first = [v for v in judged.verdicts if v.confirmatory]
+    explored = [v for v in judged.verdicts if not v.confirmatory and not v.predicted]
+    predicted = [v for v in judged.verdicts if v.predicted]
+    print_lines(console, [f"run  {named(run)}" for run in judged.runs if several])
     print_table(console, HEAD, [_row(v, several) for v in first], len(HEAD))
-    corrected = [CONFIRMED.format(n=found.tests)] if found.tests else []
-    print_lines(console, [*corrected, *_untested(first), *of_several(found)])
+    corrected = [CONFIRMED.format(n=judged.tests)] if judged.tests else []
+    print_lines(console, [*corrected, *_untested(first), *of_several(judged)])
     for claim in CLAIMS:
         verdicts = [v for v in first if v.claim == claim.id]
         if verdicts:
@@ -53,18 +53,18 @@ def print_verdicts(found: Verdicts, file: TextIO | None = None) -> None:
             print_lines(console, [*left, *_untested(shown)])
 
 
-def of_several(found: Verdicts, names: Mapping[str, str] | None = None) -> list[str]:
+def of_several(judged: Verdicts, names: Mapping[str, str] | None = None) -> list[str]:
     """Of several runs, which answers are weaker than by a run alone, and why; `names` of the runs by run_id."""
-    if len(found.runs) < 2:
+    if len(judged.runs) < 2:
         return []
-    alone = found.alone or [judge([run]) for run in found.runs]
+    alone = judged.alone or [judge([run]) for run in judged.runs]
     changed = [
         f"{now.claim} ({place(now)}) is {was.answer} by {(names or {}).get(was.runs[0], was.runs[0])} alone{_p(was)} and {now.answer} here{_p(now)}"
-        for was, now in weaker(found, alone)
+        for was, now in weaker(judged, alone)
     ]
     most = max(one.tests for one in alone)
-    more = MORE_TESTS.format(n=found.tests, most=most) + ("" if changed else "; none is")
-    lines = [more] if found.tests > most else []
+    more = MORE_TESTS.format(n=judged.tests, most=most) + ("" if changed else "; none is")
+    lines = [more] if judged.tests > most else []
     return [*lines, f"Weaker here: {'; '.join(changed)}"] if changed else lines
 
 

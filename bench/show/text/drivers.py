@@ -22,32 +22,32 @@ _PER = {"macs": ("GMAC", 1e9), "activations": ("M elements", 1e6), "conv_layers"
 _NAMING = ("device", "dtype", "layout", "mode", "pass", "source")  # a group is named by the first of them that differ
 
 
-def print_explanation(found: Drivers, file: TextIO | None = None) -> None:
+def print_explanation(drivers: Drivers, file: TextIO | None = None) -> None:
     """Print the table of the fitted groups, and for each group what limits it and the limits of the fit."""
     console = console_on(file or sys.stdout)
-    print_lines(console, [scope(found), *found.notes])
-    fitted = [g for g in found.groups if g.regression]
-    several = len(found.groups) > 1
-    rows = [row for g in fitted[:MOST_TABLED] for row in _rows(g, label(g, found.groups) if several else "")]
+    print_lines(console, [scope(drivers), *drivers.notes])
+    fitted = [g for g in drivers.groups if g.regression]
+    several = len(drivers.groups) > 1
+    rows = [row for g in fitted[:MOST_TABLED] for row in _rows(g, label(g, drivers.groups) if several else "")]
     if rows:
         print_table(console, ("group", *HEAD) if several else HEAD, rows, 2 if several else 1)
         print_lines(console, [NOTE])
     if len(fitted) > MOST_TABLED:
         print_lines(console, [f"{len(fitted) - MOST_TABLED} more groups: see --json"])
     print_lines(console, [""])
-    for g in found.groups:
-        print_lines(console, [_named(g, found), *(f"  {warning}" for warning in g.warnings())])
+    for g in drivers.groups:
+        print_lines(console, [_named(g, drivers), *(f"  {warning}" for warning in g.warnings())])
 
 
-def brief(found: Drivers) -> Iterator[str]:
+def brief(drivers: Drivers) -> Iterator[str]:
     """For the report: two lines for each fitted group, and one for the warnings that all share; nothing without a fit."""
-    fitted = [(g, g.regression) for g in found.groups if g.regression]
+    fitted = [(g, g.regression) for g in drivers.groups if g.regression]
     if not fitted:
         return
     yield BRIEF
     common = [w for w in fitted[0][0].warnings() if all(w in g.warnings() for g, _ in fitted)]
     for g, fit in fitted[:MOST_BRIEF]:
-        yield _named(g, found)
+        yield _named(g, drivers)
         slopes = ", ".join(f"{COUNT_WORDS[name]} {plus_minus(e)}" for name, e in fit.elasticities.items())
         yield "; ".join([f"  elasticities: {slopes}, R2 {two(fit.r2)}", *(w for w in g.warnings() if w not in common)])
     yield from common
@@ -55,9 +55,9 @@ def brief(found: Drivers) -> Iterator[str]:
         yield f"{len(fitted) - MOST_BRIEF} more groups in bench drivers"
 
 
-def print_brief(found: Drivers, file: TextIO | None = None) -> None:
+def print_brief(drivers: Drivers, file: TextIO | None = None) -> None:
     """Print the report's section after an empty line; nothing without a fit."""
-    lines = list(brief(found))
+    lines = list(brief(drivers))
     print_lines(console_on(file or sys.stdout), ["", *lines] if lines else [])
 
 
@@ -70,12 +70,12 @@ def label(group: Group, groups: Sequence[Group]) -> str:
     return ", ".join(group.labels[k] or f"{k} unknown" for k in needed)
 
 
-def scope(found: Drivers) -> str:
+def scope(drivers: Drivers) -> str:
     """How many rows and groups, and the labels that all groups share."""
-    same = [next(iter(values)) for k in GROUPED if len(values := {g.labels[k] for g in found.groups}) == 1]
-    skipped = f", {found.not_measured} not measured" if found.not_measured else ""
-    groups = f" in {len(found.groups)} groups" if len(found.groups) > 1 else ""
-    return " · ".join([f"{found.rows} rows{groups}{skipped}", *filter(None, same)])
+    same = [next(iter(values)) for k in GROUPED if len(values := {g.labels[k] for g in drivers.groups}) == 1]
+    skipped = f", {drivers.not_measured} not measured" if drivers.not_measured else ""
+    groups = f" in {len(drivers.groups)} groups" if len(drivers.groups) > 1 else ""
+    return " · ".join([f"{drivers.rows} rows{groups}{skipped}", *filter(None, same)])
 
 
 def two(value: float) -> str:
@@ -113,7 +113,7 @@ def _summed(term: Term | None) -> tuple[str, str, str]:
     return f"{in_seconds(term.seconds_each * size, 3)} per {unit}", _spread(term.median), _spread(term.total)
 
 
-def _named(group: Group, found: Drivers) -> str:
+def _named(group: Group, drivers: Drivers) -> str:
     """What limits the group and why, or why nothing was fitted; after its name where there are several groups."""
     model = group.additive
     if model is None:
@@ -122,7 +122,7 @@ def _named(group: Group, found: Drivers) -> str:
         sure = f" (in {share(model.agreement)} of resamples)" if model.bottleneck else ""
         off = f"{plural(group.n, 'row')}, model error {percent(model.off_median)} (median)"
         text = f"{model.bottleneck or 'what limits it is unknown'}{sure}: {model.why}; {off}"
-    return f"{label(group, found.groups)}: {text}" if len(found.groups) > 1 else text
+    return f"{label(group, drivers.groups)}: {text}" if len(drivers.groups) > 1 else text
 
 
 def _spread(part: Share) -> str:
