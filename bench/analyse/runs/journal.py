@@ -7,7 +7,7 @@ can't be read is an error that names the line, because a record that is silently
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -157,83 +157,44 @@ def _whole_lines(path: Path) -> list[str]:
 
 
 def _add(journal: Journal, record: dict[str, Any], trials: Mapping[str, Trial]) -> None:
-    if record["type"] in _OF_RUNS:
-        _OF_RUNS[record["type"]](journal, record)
-    elif record["type"] in _OF_TRIALS:
-        trial = trials.get(record["trial_id"])
-        if trial is None:
-            raise UserError("", "plan.json holds no such trial", "Put the plan back that this journal began with.", record["trial_id"])  # fmt: skip
-        _OF_TRIALS[record["type"]](journal.trials.setdefault(trial.trial_id, TrialResults()), record, trial)
+    match record["type"]:
+        case "run":
+            if int(record["schema_version"]) > SCHEMA_VERSION:
+                raise UserError("", f"the newest schema that this program reads is {SCHEMA_VERSION}", "Use a newer bench.", record["schema_version"])  # fmt: skip
+            journal.run_id = str(record["run_id"])
+        case "resume":
+            journal.begun += 1
+        case "end" | "interrupt":
+            timed, wall = float(record["timed_s"]), float(record["wall_s"])
+            journal.timed_s += timed
+            journal.wall_s += wall
+            journal.sessions += 1
+        case "roof":
+            key = str(record["device"]), int(record["threads"]), str(record["dtype"])
+            roof = Roof.of(record)
+            journal.roofs[key] = roof.highest(journal.roofs[key]) if key in journal.roofs else roof
+        case "inspect" | "visit" | "settled" | "opinion":
+            trial = trials.get(record["trial_id"])
+            if trial is None:
+                raise UserError("", "plan.json holds no such trial", "Put the plan back that this journal began with.", record["trial_id"])  # fmt: skip
+            _add_to_trial(journal.trials.setdefault(trial.trial_id, TrialResults()), record, trial)
 
 
-def _add_run(journal: Journal, record: dict[str, Any]) -> None:
-    if int(record["schema_version"]) > SCHEMA_VERSION:
-        raise UserError("", f"the newest schema that this program reads is {SCHEMA_VERSION}", "Use a newer bench.", record["schema_version"])  # fmt: skip
-    journal.run_id = str(record["run_id"])
-
-
-def _add_resume(journal: Journal, _: dict[str, Any]) -> None:
-    journal.begun += 1
-
-
-def _add_session(journal: Journal, record: dict[str, Any]) -> None:
-    timed, wall = float(record["timed_s"]), float(record["wall_s"])
-    journal.timed_s += timed
-    journal.wall_s += wall
-    journal.sessions += 1
-
-
-def _add_roof(journal: Journal, record: dict[str, Any]) -> None:
-    key = str(record["device"]), int(record["threads"]), str(record["dtype"])
-    roof = Roof.of(record)
-    journal.roofs[key] = roof.highest(journal.roofs[key]) if key in journal.roofs else roof
-
-
-_COUNTS = ("memory_peak_bytes", "memory_requested_bytes", "memory_reserved_bytes", "launches", "launches_graph")
-
-
-def _add_inspection(results: TrialResults, record: dict[str, Any], _: Trial) -> None:
-    results.inspection_failure = _failure(record, None)
-    if results.inspection_failure is None:
-        for arm in record["arms"]:
-            counts = {name: None if arm.get(name) is None else int(arm[name]) for name in _COUNTS}
-            compile_ns, costs = arm.get("compile_ns"), arm.get("counted")
-            results.inspections[arm["arm_id"]] = Inspection(
-                backends=tuple(arm["backends"]),
-                compile_s=None if compile_ns is None else float(compile_ns) / 1e9,
-                counted=None if costs is None else {name: int(costs[name]) for name in COUNTED},
-                **counts,
-            )
-
-
-def _add_visit(results: TrialResults, record: dict[str, Any], trial: Trial) -> None:
-    replicate = int(record["replicate"])
-    results.processes[replicate] = _failure(record, replicate) or _visit(record, replicate, trial)
-
-
-def _add_settled(results: TrialResults, record: dict[str, Any], _: Trial) -> None:
-    results.settled = str(record["why"])
-
-
-def _add_opinion(results: TrialResults, record: dict[str, Any], trial: Trial) -> None:
-    results.opinion_failure = _failure(record, None)
-    if results.opinion_failure is None:
-        results.opinions = tuple(_opinion(arm, trial) for arm in record["arms"])
-
-
-_OF_RUNS: dict[str, Callable[[Journal, dict[str, Any]], None]] = {
-    "run": _add_run,
-    "resume": _add_resume,
-    "end": _add_session,
-    "interrupt": _add_session,
-    "roof": _add_roof,
-}
-_OF_TRIALS: dict[str, Callable[[TrialResults, dict[str, Any], Trial], None]] = {
-    "inspect": _add_inspection,
-    "visit": _add_visit,
-    "settled": _add_settled,
-    "opinion": _add_opinion,
-}
+def _add_to_trial(results: TrialResults, record: dict[str, Any], trial: Trial) -> None:
+    match record["type"]:
+        case "inspect":
+            results.inspection_failure = _failure(record, None)
+            if results.inspection_failure is None:
+                results.inspections |= {arm["arm_id"]: _inspection(arm) for arm in record["arms"]}
+        case "visit":
+            replicate = int(record["replicate"])
+            results.processes[replicate] = _failure(record, replicate) or _visit(record, replicate, trial)
+        case "settled":
+            results.settled = str(record["why"])
+        case "opinion":
+            results.opinion_failure = _failure(record, None)
+            if results.opinion_failure is None:
+                results.opinions = tuple(_opinion(arm, trial) for arm in record["arms"])
 
 
 def _failure(record: dict[str, Any], replicate: int | None) -> Failure | None:
@@ -243,6 +204,17 @@ def _failure(record: dict[str, Any], replicate: int | None) -> Failure | None:
     if status not in STATUSES:
         raise ValueError(f"no such status: {status}")
     return Failure(status, record.get("status_detail") or "no detail was given", replicate)
+
+
+def _inspection(arm: dict[str, Any]) -> Inspection:
+    counts = ("memory_peak_bytes", "memory_requested_bytes", "memory_reserved_bytes", "launches", "launches_graph")
+    compile_ns, costs = arm.get("compile_ns"), arm.get("counted")
+    return Inspection(
+        **{name: None if arm.get(name) is None else int(arm[name]) for name in counts},
+        backends=tuple(arm["backends"]),
+        compile_s=None if compile_ns is None else float(compile_ns) / 1e9,
+        counted=None if costs is None else {name: int(costs[name]) for name in COUNTED},
+    )
 
 
 def _visit(record: dict[str, Any], replicate: int, trial: Trial) -> Visit:
