@@ -8,14 +8,14 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from string import ascii_uppercase
 from typing import IO, Any, Literal, cast
 
-import numpy as np
 import pandas as pd
 
 from bench.analyse.runs import predicted_rows
 from bench.analyse.runs.cost_columns import Row
-from bench.analyse.runs.journal import Journal, Samples, Visit, read_journal
+from bench.analyse.runs.journal import Journal, Visit, read_journal
 from bench.analyse.runs.measured_rows import RunContext, rows_of
 from bench.analyse.runs.roofline import roof_rows
 from bench.analyse.runs.second_opinion_rows import opinion_rows
@@ -23,7 +23,7 @@ from bench.spec.columns import FILES, FLAGS, KEYS, SCHEMA_VERSION, Column, colum
 from bench.spec.config.timing import Timing
 from bench.spec.errors import UserError
 from bench.spec.model.predictions import Prediction
-from bench.spec.plan.plan import Plan, Trial
+from bench.spec.plan.plan import Arm, Plan, Trial
 
 File = Literal["m", "p", "s", "o", "r"]
 
@@ -203,44 +203,35 @@ def _from_journal(folder: Path, plan: Plan, environment: dict[str, Any], samples
 
 def _samples(trials: Iterable[Trial], journal: Journal, run_id: str) -> pd.DataFrame:
     """Every sample in the order of measuring: the warm-up of a process (round 0), then its rounds."""
-    processes = [_process_samples(trial, visit) for trial in trials for visit in journal.of(trial.trial_id).visits]
-    if not processes:
+    visits = [(trial, visit) for trial in trials for visit in journal.of(trial.trial_id).visits]
+    arms = [
+        pd.DataFrame({"run_id": run_id, "trial_id": trial.trial_id, "visit": i, **_arm_samples(arm, letter, visit)})
+        for i, (trial, visit) in enumerate(visits)
+        for letter, arm in zip(ascii_uppercase, trial.arms, strict=False)
+    ]
+    if not arms:
         return frame([], "s")
-    samples = pd.concat(processes).assign(run_id=run_id)
-    return pd.DataFrame({c.name: _array(samples[c.name].to_numpy(), c) for c in columns_of("s")})
+    every = pd.concat(arms).sort_values(["visit", "round", "position"], kind="stable")
+    return pd.DataFrame({c.name: _array(every[c.name].tolist(), c) for c in columns_of("s")})
 
 
-def _process_samples(trial: Trial, visit: Visit) -> pd.DataFrame:
-    rounds = np.repeat(np.arange(1, len(visit.orders) + 1), 2)
-    arms = []
-    for i, arm in enumerate(trial.arms):
-        samples = visit.arms[arm.arm_id]
-        warm, timed = samples.warm_up_s.size, samples.time_s.size
-        columns = {
-            "trial_id": trial.trial_id,
-            "arm_id": arm.arm_id,
-            "block": arm.choice.label,
-            "replicate": visit.replicate,
-            "round": np.concatenate([np.zeros(warm, dtype=int), rounds]),
-            "position": np.concatenate([np.arange(1, warm + 1), _positions(visit.orders, chr(ord("A") + i))]),
-            "time_s": np.concatenate([samples.warm_up_s, samples.time_s]),
-            "evaluations": np.concatenate([np.full(warm, np.nan), np.full(timed, float(samples.evaluations))]),
-            "flags": np.concatenate([np.full(warm, None), _flag_words(samples)]),
-        }
-        arms.append(pd.DataFrame(columns))
-    return pd.concat(arms).sort_values(["round", "position"], kind="stable")
-
-
-def _positions(orders: tuple[str, ...], letter: str) -> np.ndarray[Any, Any]:
-    """Positions, from 1, of an arm's samples in their rounds."""
-    known = {order: [i for i, x in enumerate(order, 1) if x == letter] for order in set(orders)}
-    return np.array([position for order in orders for position in known[order]], dtype=int)
-
-
-def _flag_words(samples: Samples) -> np.ndarray[Any, Any]:
-    values, where = np.unique(samples.flags, return_inverse=True)
-    words = [" ".join(word for bit, word in FLAGS.items() if value & bit) or None for value in values.tolist()]
-    return np.array(words, dtype=object)[where]
+def _arm_samples(arm: Arm, letter: str, visit: Visit) -> dict[str, Any]:
+    """An arm's samples in one process, by the columns of samples.csv; `letter` stands for the arm in the rounds' orders."""
+    one = visit.arms[arm.arm_id]
+    warm_up, timed = one.warm_up_s.size, one.time_s.size
+    words = {
+        value: " ".join(word for bit, word in FLAGS.items() if value & bit) or None for value in {*one.flags.tolist()}
+    }
+    return {
+        "arm_id": arm.arm_id,
+        "block": arm.choice.label,
+        "replicate": visit.replicate,
+        "round": [0] * warm_up + [i // 2 + 1 for i in range(timed)],
+        "position": [*range(1, warm_up + 1), *(i for order in visit.orders for i, x in enumerate(order, 1) if x == letter)],
+        "time_s": [*one.warm_up_s, *one.time_s],
+        "evaluations": [None] * warm_up + [one.evaluations] * timed,
+        "flags": [None] * warm_up + [words[value] for value in one.flags.tolist()],
+    }  # fmt: skip
 
 
 def _from_tables(folder: Path, plan: Plan | None, environment: dict[str, Any], samples: bool) -> Run:
