@@ -6,25 +6,17 @@ those that a config switches off.
 
 from __future__ import annotations
 
-from bench.spec.blocks.layers import Act, Items, Layer, Padding, Shape, residual
+from dataclasses import replace
+from functools import partial
+
+from bench.spec.blocks.layers import Items, Layer, Shape, residual
 from bench.spec.errors import UserError
 
 Row = tuple[Layer, ...]
 
 
-def conv(
-    name: str,
-    c_in: int,
-    c_out: int,
-    kernel: int,
-    stride: int = 1,
-    padding: Padding = "same",
-    dilation: int = 1,
-    groups: int = 1,
-    act: Act = "relu",
-) -> Layer:
-    """A convolution with batch norm and, unless `act` is empty, an activation."""
-    return Layer(name, c_in, c_out, kernel, stride, padding, dilation, groups, False, True, act)
+conv = partial(Layer, norm=True, act="relu")
+"""A convolution with batch norm and, unless `act` is empty, an activation."""
 
 
 def standard(s: Shape) -> Row:
@@ -49,10 +41,7 @@ def separable(s: Shape) -> Row:
 
 def mobilenet_block(s: Shape) -> Row:
     """The block that one source prints with a fixed stride of 2, here with the shape's stride: separable with k = 3."""
-    return (
-        conv("depthwise", s.c_in, s.c_in, 3, s.stride, s.padding, s.dilation, s.c_in),
-        conv("pointwise", s.c_in, s.c_out, 1, 1, s.padding),
-    )
+    return separable(replace(s, kernel=3))
 
 
 def grouped(s: Shape, groups: int) -> Row:
@@ -69,10 +58,10 @@ def grouped(s: Shape, groups: int) -> Row:
 
 def spatially_separable(s: Shape) -> Row:
     """k x 1, which changes the channels and has the vertical stride, then 1 x k, which has the horizontal one."""
-    k, how = s.kernel, (s.padding, s.dilation, 1, False, True, "relu", "conv")
+    k = s.kernel
     return (
-        Layer("column", s.c_in, s.c_out, k, s.stride, *how, kernel_width=1, stride_width=1),  # type: ignore[arg-type]
-        Layer("row", s.c_out, s.c_out, 1, 1, *how, kernel_width=k, stride_width=s.stride),  # type: ignore[arg-type]
+        conv("column", s.c_in, s.c_out, k, s.stride, s.padding, s.dilation, kernel_width=1, stride_width=1),
+        conv("row", s.c_out, s.c_out, 1, 1, s.padding, s.dilation, kernel_width=k, stride_width=s.stride),
     )
 
 
@@ -83,14 +72,12 @@ def dilated(s: Shape, rate: int) -> Row:
 
 def transposed(s: Shape) -> Row:
     """k x k that spreads every *input* pixel: with padding same the map grows by the stride."""
-    return (Layer("transposed", s.c_in, s.c_out, s.kernel, s.stride, s.padding, s.dilation, norm=True, act="relu", op="transposed"),)  # fmt: skip
+    return (conv("transposed", s.c_in, s.c_out, s.kernel, s.stride, s.padding, s.dilation, op="transposed"),)
 
 
 def global_depthwise(s: Shape) -> Row:
     """Depthwise with a kernel as large as the map: a weighted mean of each channel."""
-    return (
-        Layer("global_depthwise", s.c_in, s.c_in, s.height, 1, "valid", 1, s.c_in, False, True, "relu", kernel_width=s.width),
-    )  # fmt: skip
+    return (conv("global_depthwise", s.c_in, s.c_in, s.height, 1, "valid", 1, s.c_in, kernel_width=s.width),)
 
 
 def global_average_pool(s: Shape) -> Row:
@@ -105,7 +92,7 @@ def inverted_bottleneck(s: Shape, expansion: int) -> Items:
     """
     wide = s.c_in * expansion
     body = (
-        conv("depthwise", wide, wide, s.kernel, s.stride, s.padding, s.dilation, wide, "relu6"),
+        conv("depthwise", wide, wide, s.kernel, s.stride, s.padding, s.dilation, wide, act="relu6"),
         conv("project", wide, s.c_out, 1, padding=s.padding, act=""),
     )
     if expansion > 1:
