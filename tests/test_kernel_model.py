@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bench.spec.blocks.blocks import BLOCKS, BlockChoice, Shape, build
 from bench.spec.blocks.costs import cost
-from bench.spec.blocks.kernels import convolution, elementwise, fused, of_block
+from bench.spec.blocks.kernels import Kernel, convolution, fused, of_block
 from bench.spec.devices import predicted_devices
 from bench.spec.model import kernel_model, model_parameters
 
@@ -53,7 +53,7 @@ def test_a_kernel_never_takes_less_than_its_floor_and_more_work_is_never_faster(
 @settings(max_examples=40, deadline=None)
 @given(DEVICES, st.integers(1, 1 << 32))
 def test_moving_is_no_faster_than_the_caches_rate(device, nbytes):
-    seconds = kernel_model.kernel_seconds(device, elementwise("x", nbytes, nbytes), PRIOR)
+    seconds = kernel_model.kernel_seconds(device, Kernel("x", "elementwise", "fp32", nbytes, nbytes), PRIOR)
     assert seconds >= 2 * nbytes / device.cache_bytes_per_s
 
 
@@ -124,7 +124,7 @@ def test_measured_roofs_are_taken_whole_and_a_data_sheet_by_a_share():
     roofs = replace(paper, measured=True)
     p = {**PRIOR, "cpu.paper": 0.5, "cpu.paper.memory": 0.25, "cpu.corner": 50.0}
     computing = convolution("x", 64, 512, 512, 3136, 3136, (3, 3), channels_last=True)
-    moving = elementwise("x", 1 << 32, 1 << 32)
+    moving = Kernel("x", "elementwise", "fp32", 1 << 32, 1 << 32)
     for kernel, share in ((computing, 0.5), (moving, 0.25)):
         slow, fast = (kernel_model.kernel_seconds(device, kernel, p) for device in (paper, roofs))
         assert fast / slow == pytest.approx(share, rel=0.05)
@@ -146,6 +146,6 @@ def test_the_host_takes_what_others_published_for_compiled_calls_and_autograd(de
 
 def test_a_cpu_is_its_own_host():
     call = kernel_model.call_seconds(
-        predicted_devices.find_device("laptop_cpu"), [elementwise("x", 4096, 4096)], "eager", PRIOR
+        predicted_devices.find_device("laptop_cpu"), [Kernel("x", "elementwise", "fp32", 4096, 4096)], "eager", PRIOR
     )
     assert call.wall_s == call.host_s + call.device_s

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.spec.blocks.kernels import convolution, elementwise, linear, norm, pool
+from bench.spec.blocks.kernels import Kernel, convolution, linear
 from bench.spec.devices.predicted_devices import known
 from bench.spec.model import kernel_model
 from bench.spec.model.model_parameters import PRIOR, prior
@@ -36,11 +36,7 @@ def kernels(draw, dtype):
     if word == "linear":
         return linear("x", n, draw(st.integers(1, 4096)), draw(st.integers(1, 4096)), dtype)
     nbytes = draw(st.integers(1, 1 << 30))
-    return (
-        {"elementwise": elementwise, "pool": pool}[word]("x", nbytes, nbytes, dtype)
-        if word != "norm"
-        else norm("x", nbytes, dtype)
-    )
+    return Kernel("x", word, dtype, nbytes, nbytes)
 
 
 @st.composite
@@ -171,7 +167,7 @@ def test_the_unfitted_roofline_is_what_it_says():
     row = Observed("s", "t", device, "fp32", "library", "", 1, ((big, 1),), 1.0)
     (seconds,) = unfitted_roofline.seconds([row])
     assert seconds == pytest.approx(2 * big.macs / (0.6 * 19.5e12))
-    tiny = replace(row, kernels=((elementwise("", 4, 4), 1),))
+    tiny = replace(row, kernels=((Kernel("", "elementwise", "fp32", 4, 4), 1),))
     assert unfitted_roofline.seconds([tiny]) == pytest.approx([2.5e-6])
     cpu = known()["server_cpu"]
     rows = [replace(tiny, device=cpu, mode=mode) for mode in ("library", "eager")]
@@ -183,9 +179,9 @@ def test_the_unfitted_roofline_is_what_it_says():
 
 def test_a_compiled_network_keeps_one_pass_over_each_map():
     counted = (
-        (norm("", 400), 3),
-        (elementwise("", 400, 400), 3),
-        (elementwise("", 800, 400), 1),
-        (pool("", 400, 4), 1),
+        (Kernel("", "norm", "fp32", 400, 400), 3),
+        (Kernel("", "elementwise", "fp32", 400, 400), 3),
+        (Kernel("", "elementwise", "fp32", 800, 400), 1),
+        (Kernel("", "pool", "fp32", 400, 4), 1),
     )
     assert fitting.fused(counted) == (counted[0], counted[2], counted[3])

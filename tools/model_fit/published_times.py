@@ -131,8 +131,8 @@ def _kernel(words: list[Any], batch: int, dtype: str, channels_last: bool) -> Ke
         moved = many * rows * depth * item, many * rows * columns * item
         return Kernel("", "linear", dtype, *moved, weights, rows * many * batch, columns, depth)
     if kind == "norm":
-        return make.norm("", n[0] * item, dtype)
-    return (make.pool if kind == "pool" else make.elementwise)("", n[0] * item, n[1] * item, dtype)
+        return Kernel("", "norm", dtype, n[0] * item, n[0] * item)
+    return Kernel("", "pool" if kind == "pool" else "elementwise", dtype, n[0] * item, n[1] * item)
 
 
 def _deepbench(path: Path) -> Iterator[Observed]:

@@ -105,21 +105,6 @@ def linear(name: str, batch: int, c_in: int, c_out: int, dtype: str = "fp32") ->
     )
 
 
-def elementwise(name: str, taken: int, put: int, dtype: str = "fp32") -> Kernel:
-    """An operator that only moves data, by bytes in and out."""
-    return Kernel(name, "elementwise", dtype, taken, put)
-
-
-def norm(name: str, nbytes: int, dtype: str = "fp32") -> Kernel:
-    """Batch norm of a map of `nbytes`, in inference."""
-    return Kernel(name, "norm", dtype, nbytes, nbytes)
-
-
-def pool(name: str, taken: int, put: int, dtype: str = "fp32") -> Kernel:
-    """An operator that reads windows of a map, or all of it, for each output."""
-    return Kernel(name, "pool", dtype, taken, put)
-
-
 def of_block(
     block: Block, height: int, width: int, batch: int = 1, dtype: str = "fp32", channels_last: bool = False
 ) -> tuple[Kernel, ...]:
@@ -165,16 +150,16 @@ def _of_layer(
         kernel = linear(layer.name, batch, layer.c_in, layer.c_out, dtype)
         put = kernel.put
     elif layer.op == "max_pool":
-        kernel = pool(layer.name, taken, put + put // item * INDEX_BYTES, dtype)
+        kernel = Kernel(layer.name, "pool", dtype, taken, put + put // item * INDEX_BYTES)
     elif layer.op == "global_pool":
-        kernel = pool(layer.name, taken, put, dtype)
+        kernel = Kernel(layer.name, "pool", dtype, taken, put)
     else:
-        kernel = elementwise(layer.name, taken * (2 if layer.op == "add" else 1), put, dtype)
+        kernel = Kernel(layer.name, "elementwise", dtype, taken * (2 if layer.op == "add" else 1), put)
     kernels = [kernel]
     if layer.norm:
-        kernels.append(norm(f"{layer.name}.norm", put, dtype))
+        kernels.append(Kernel(f"{layer.name}.norm", "norm", dtype, put, put))
     if layer.act:
-        kernels.append(elementwise(f"{layer.name}.act", put, put, dtype))
+        kernels.append(Kernel(f"{layer.name}.act", "elementwise", dtype, put, put))
     return kernels
 
 
