@@ -77,7 +77,7 @@ def test_width_and_resolution_multipliers_are_the_published_ones(name, width, si
 
 def test_depthwise_layers_are_3_percent_of_mobilenets_macs_but_38_percent_of_its_activations():
     found = priced("mobilenet_v1")
-    thin = [d for d in found.detail if d.name.endswith("depthwise")]
+    thin = [d for d in found.detail if d.layer.name.endswith("depthwise")]
     assert len(thin) == 13
     assert round(100 * sum(d.macs for d in thin) / found.macs) == 3
     assert round(100 * sum(d.activations for d in thin) / found.activations) == 38
@@ -154,7 +154,7 @@ def test_a_twin_puts_out_the_same_map_after_every_part(name):
     parts = []
     for word in (name, BLOCKS[name].twin):
         detail = priced(word).detail
-        parts.append({d.name.partition(".")[0]: d.output for d in detail})
+        parts.append({d.layer.name.partition(".")[0]: d.output for d in detail})
     assert parts[0] == parts[1]
     assert len(parts[0]) > 10
     derived = derive(BlockChoice(name), network_shape(size))

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from bench.spec.blocks.layers import CONVOLUTIONS, Block, Layer, Op
+from bench.spec.blocks.layers import CONVOLUTIONS, Block, Layer, Op, Pixels
 from bench.spec.blocks.liveness import Operator, Step, Word, inference_steps, peak, training_steps
 
 PASSES_TRAINING = 3  # convolutions of the same size each
@@ -29,16 +29,13 @@ _WORDS: dict[Op, Word] = {
 class LayerCost:
     """One layer's cost for the whole batch. `macs` and `bytes_min`: forward pass only; `activations`: convolutions only."""
 
-    name: str
-    op: Op
+    layer: Layer
     params: int
     macs: int
     bytes_min: int
     activations: int
     input: tuple[int, int, int]  # channels, height, width of one item
     output: tuple[int, int, int]
-    kernel: int
-    groups: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,51 +89,39 @@ def conv_params(layer: Layer) -> int:
     return layer.c_out * (layer.c_in // layer.groups) * layer.taps + layer.c_out * layer.bias
 
 
-def layer_cost(layer: Layer, height: int, width: int, batch: int, item_bytes: int) -> LayerCost:
-    """Cost of one layer on a `height` x `width` input.
-
-    bytes_min: input, weights and output, each moved once. An addition moves only its shortcut. Batch norm and ReLU move
-    nothing, as they can be fused into a neighbour.
-    """
-    ho, wo = layer.output(height, width)
-    weights = conv_params(layer)
-    macs = 0
-    if weights:
-        pixels = height * width if layer.op == "transposed" else ho * wo
-        macs = batch * layer.c_out * (layer.c_in // layer.groups) * layer.taps * pixels
-    taken, put = batch * layer.c_in * height * width, batch * layer.c_out * ho * wo
-    if layer.op == "linear":
-        taken = batch * layer.c_in
-    moved = {"add": taken, "relu": 0}.get(layer.op, taken + weights + put)
-    return LayerCost(
-        name=layer.name,
-        op=layer.op,
-        params=weights + 2 * layer.c_out * layer.norm,
-        macs=macs,
-        bytes_min=moved * item_bytes,
-        activations=put if layer.op in CONVOLUTIONS else 0,
-        input=(layer.c_in, 1, 1) if layer.op == "linear" else (layer.c_in, height, width),
-        output=(layer.c_out, ho, wo),
-        kernel=layer.kernel,
-        groups=layer.groups,
-    )
+def _forward_macs(layer: Layer, start: Pixels, end: Pixels) -> int:
+    """MACs of one item; `start` and `end`: height and width of the layer's input and output."""
+    if layer.op not in _MULTIPLIES:
+        return 0
+    height, width = start if layer.op == "transposed" else end
+    return layer.c_out * (layer.c_in // layer.groups) * layer.taps * height * width
 
 
 def forward_macs(block: Block, height: int, width: int, batch: int) -> int:
     """MACs of one forward pass, faster than `cost`: for estimates over thousands of shapes."""
-    macs = 0
-    for item in block.items:
-        rows = ((item,),) if isinstance(item, Layer) else (item.shortcut, item.body)
-        end = height, width
-        for row in rows:
-            end = height, width
-            for layer in row:
-                start, end = end, layer.output(*end)
-                if layer.op in _MULTIPLIES:
-                    pixels = start[0] * start[1] if layer.op == "transposed" else end[0] * end[1]
-                    macs += layer.c_out * (layer.c_in // layer.groups) * layer.taps * pixels
-        height, width = end
-    return batch * macs
+    return batch * sum([_forward_macs(*placed) for placed in block.walk(height, width)])
+
+
+def _layer_cost(layer: Layer, start: Pixels, end: Pixels, batch: int, item_bytes: int) -> LayerCost:
+    """Cost of one layer; `start` and `end`: height and width of its input and output.
+
+    bytes_min: input, weights and output, each moved once. An addition moves only its shortcut. Batch norm and ReLU move
+    nothing, as they can be fused into a neighbour.
+    """
+    weights = conv_params(layer)
+    taken, put = batch * layer.c_in * math.prod(start), batch * layer.c_out * math.prod(end)
+    if layer.op == "linear":
+        taken = batch * layer.c_in
+    moved = {"add": taken, "relu": 0}.get(layer.op, taken + weights + put)
+    return LayerCost(
+        layer=layer,
+        params=weights + 2 * layer.c_out * layer.norm,
+        macs=batch * _forward_macs(layer, start, end),
+        bytes_min=moved * item_bytes,
+        activations=put if layer.op in CONVOLUTIONS else 0,
+        input=(layer.c_in, 1, 1) if layer.op == "linear" else (layer.c_in, *start),
+        output=(layer.c_out, *end),
+    )
 
 
 def cost(block: Block, height: int, width: int, batch: int = 1, dtype: str = "fp32", training: bool = False) -> Cost:
@@ -148,16 +133,16 @@ def cost(block: Block, height: int, width: int, batch: int = 1, dtype: str = "fp
     trace = _traced(block, height, width, batch, dtype)
     detail, operators = trace.detail, trace.operators
     passes = PASSES_TRAINING if training else 1
-    (channels, h, w), last = detail[-1].output, detail[-1].op
+    channels, h, w = detail[-1].output
     return Cost(
         params=sum([d.params for d in detail]),
         macs=passes * sum([d.macs for d in detail]),
         bytes_min=passes * sum([d.bytes_min for d in detail]),
-        layers=sum([d.op in CONVOLUTIONS for d in detail]),
+        layers=sum([d.layer.op in CONVOLUTIONS for d in detail]),
         ops=len(operators),
         activations=sum([d.activations for d in detail]),
         memory_bytes=peak(trace.steps(training)),
-        output=(batch, channels) if last == "linear" else (batch, channels, h, w),
+        output=(batch, channels) if detail[-1].layer.op == "linear" else (batch, channels, h, w),
         detail=tuple(detail),
     )
 
@@ -170,26 +155,26 @@ def allocations(
 
 
 def _traced(block: Block, height: int, width: int, batch: int, dtype: str) -> _Trace:
-    trace = _Trace(block, batch, ITEM_BYTES[dtype])
-    value, h, w = 0, height, width
+    trace = _Trace(block, height, width, batch, ITEM_BYTES[dtype])
+    value = 0
     for item in block.items:
         if isinstance(item, Layer):
-            value, h, w = trace.layer(item, (value,), h, w)
+            value = trace.next_layer(value)
             continue
-        beside, low, wide = value, h, w
-        for layer in item.body:
-            value, h, w = trace.layer(layer, (value,), h, w)
-        for layer in item.shortcut:
-            beside, low, wide = trace.layer(layer, (beside,), low, wide)
-        value, h, w = trace.layer(item.add, (value, beside), h, w)
+        beside = value
+        for _ in item.body:
+            value = trace.next_layer(value)
+        for _ in item.shortcut:
+            beside = trace.next_layer(beside)
+        value = trace.next_layer(value, beside)
     return trace
 
 
 class _Trace:
-    """The costs of layers, added one after the other, and their operators."""
+    """The costs of a block's layers, added one after the other, and their operators."""
 
-    def __init__(self, block: Block, batch: int, item: int) -> None:
-        self.block, self.batch, self.item = block, batch, item
+    def __init__(self, block: Block, height: int, width: int, batch: int, item: int) -> None:
+        self.walk, self.batch, self.item = block.walk(height, width), batch, item
         self.detail: list[LayerCost] = []
         self.operators: list[Operator] = []
 
@@ -199,14 +184,12 @@ class _Trace:
             return inference_steps(self.operators)
         return training_steps(self.operators, self.batch * math.prod(self.detail[0].input) * self.item)
 
-    def layer(self, layer: Layer, taken: tuple[int, ...], height: int, width: int) -> tuple[int, int, int]:
-        """Add a layer that reads the values `taken`, of that height and width; its output's value, height and width."""
-        priced = layer_cost(layer, height, width, self.batch, self.item)
-        c, h, w = priced.output
-        if h < 1 or w < 1:
-            Block(self.block.name, (layer,)).output(height, width)  # raises
+    def next_layer(self, *taken: int) -> int:
+        """Add the next layer, which reads the values `taken`; its output's value."""
+        layer, start, end = next(self.walk)
+        priced = _layer_cost(layer, start, end, self.batch, self.item)
         self.detail.append(priced)
-        elements = self.batch * c * h * w
+        elements = self.batch * math.prod(priced.output)
         put, operators = elements * self.item, self.operators
         aside = elements * INDEX_BYTES if layer.op == "max_pool" else 0
         operators.append(Operator(_WORDS[layer.op], taken, put, priced.params * self.item, aside))
@@ -214,4 +197,4 @@ class _Trace:
             operators.append(Operator("norm", (len(operators),), put))
         if layer.act:
             operators.append(Operator("act", (len(operators),), put))
-        return len(operators), h, w
+        return len(operators)

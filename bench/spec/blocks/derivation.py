@@ -18,6 +18,7 @@ from bench.spec.errors import UserError, check_bounds
 from bench.spec.format import digits, plural
 
 MOST_LAYERS_SHOWN = 6
+_COUNTS = ("params", "macs", "flops", "bytes_min", "layers", "ops", "activations")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,36 +57,29 @@ class Derivation:
             "bias": self.choice.bias,
             "options": self.choice.options(),
             **{name: None if self.choice.network else getattr(s, name) for name in FIXED_IN_NETWORKS},
-            "height": s.height,
-            "width": s.width,
-            "batch": s.batch,
+            **{name: getattr(s, name) for name in ("height", "width", "batch")},
             "dtype": self.dtype,
             "pass": "training" if self.training else "inference",
-            **{
-                name: getattr(c, name)
-                for name in ("params", "macs", "flops", "bytes_min", "layers", "ops", "activations")
-            },
+            **{name: getattr(c, name) for name in _COUNTS},
             "memory_theory_bytes": c.memory_bytes,
             "intensity_flop_per_byte": c.intensity,
             "output": list(c.output),
             "detail": [
                 {
-                    "name": d.name,
-                    "op": d.op,
+                    "name": d.layer.name,
+                    "op": d.layer.op,
                     "params": d.params,
                     "macs": passes * d.macs,
                     "flops": 2 * passes * d.macs,
                     "bytes_min": passes * d.bytes_min,
                     "activations": d.activations,
-                    "kernel": layer.kernel,
-                    "kernel_width": layer.kernels[1],
-                    "stride": layer.stride,
-                    "stride_width": layer.strides[1],
-                    "groups": layer.groups,
+                    **dict(zip(("kernel", "kernel_width"), d.layer.kernels, strict=True)),
+                    **dict(zip(("stride", "stride_width"), d.layer.strides, strict=True)),
+                    "groups": d.layer.groups,
                     "input": list(d.input),
                     "output": list(d.output),
                 }
-                for layer, d in zip(self.block.layers, c.detail, strict=True)
+                for d in c.detail
             ],
             "standard": standard and standard.name,
             "standard_params": priced and priced.params,
@@ -107,24 +101,24 @@ class Derivation:
         lines = [
             f"{_title(self.choice)}: {s.height} x {s.width} x {s.c_in} -> {ends}, {', '.join(facts)}",
             "",
-            *(network_table.table(self.block, self.cost) if network else self._layers(self.block, self.cost)),
+            *(network_table.table(self.cost) if network else self._layers(self.cost)),
             *self._totals(),
         ]
         if self.standard is not None or self.incomparable:
             lines += ["", *self._against_standard()]
         return "\n".join(lines)
 
-    def _layers(self, block: Block, priced: Cost) -> list[str]:
-        shown = list(zip(block.layers, priced.detail, strict=True))
+    def _layers(self, priced: Cost) -> list[str]:
         lines: list[str] = []
-        for layer, d in shown[:MOST_LAYERS_SHOWN]:
-            lines += [*self._layer(layer, d), ""]
-        if rest := [d for _, d in shown[MOST_LAYERS_SHOWN:]]:
+        for d in priced.detail[:MOST_LAYERS_SHOWN]:
+            lines += [*self._layer(d), ""]
+        if rest := priced.detail[MOST_LAYERS_SHOWN:]:
             params, macs = sum(d.params for d in rest), sum(d.macs for d in rest)
             lines += [f"and {len(rest)} more layers: params {params:,}, MACs {macs:,}", ""]
         return lines
 
-    def _layer(self, layer: Layer, d: LayerCost) -> list[str]:
+    def _layer(self, d: LayerCost) -> list[str]:
+        layer = d.layer
         (high, wide), c, n = layer.kernels, layer.c_in // layer.groups, layer.c_out
         weights = conv_params(layer) - layer.bias * n
         extras = [(n, "bias")] * layer.bias + [(2 * n, "batch norm")] * layer.norm
@@ -151,12 +145,12 @@ class Derivation:
     def _totals(self) -> list[str]:
         c, item = self.cost, ITEM_BYTES[self.dtype]
         times = f" x {PASSES_TRAINING} (forward, and the gradients of input and weights)" if self.training else ""
-        weighted = [d for d in c.detail if d.op not in _WITHOUT_WEIGHTS]
+        weighted = [d for d in c.detail if d.layer.op not in _WITHOUT_WEIGHTS]
         forward = sum(d.macs for d in weighted)
         moved = c.bytes_min // item // (PASSES_TRAINING if self.training else 1)
         params, macs = _sum([d.params for d in weighted], c.params), _sum([d.macs for d in weighted], forward)
         if self.choice.network:
-            sums = zip(network_table.sums(self.block, c), (c.params, forward), strict=True)
+            sums = zip(network_table.sums(c), (c.params, forward), strict=True)
             params, macs = (f"{parts} = {n:,}" if parts else f"{n:,}" for parts, n in sums)
         return [
             "in all",
@@ -176,7 +170,7 @@ class Derivation:
         ratio, params = self.mac_ratio, _ratio(Fraction(self.cost.params, priced.params))
         lines = []
         if not self.choice.network:
-            lines = ["the standard convolution in its place", *(f"  {x}" for x in self._layers(block, priced) if x)]
+            lines = ["the standard convolution in its place", *(f"  {x}" for x in self._layers(priced) if x)]
             if self.training or len(block.layers) > 1:
                 lines.append(f"  params = {priced.params:,}, MACs = {priced.macs:,}")
             lines.append("")

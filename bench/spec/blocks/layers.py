@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -127,6 +127,9 @@ class Residual:
 
 
 Items = tuple[Layer | Residual, ...]
+Pixels = tuple[int, int]
+Placed = tuple[Layer, Pixels, Pixels]
+"""A layer, and the height and width of its input and of its output."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,27 +144,38 @@ class Block:
         """All layers in the order in which they run, additions included."""
         return tuple(layers_of(self.items))
 
-    def output(self, height: int, width: int) -> tuple[int, int]:
+    def output(self, height: int, width: int) -> Pixels:
         """Output height and width in pixels. UserError where a layer's kernel does not fit."""
-        for item in self.items:
-            if isinstance(item, Residual):
-                self._through(item.shortcut, height, width)
-            height, width = self._through(item.body if isinstance(item, Residual) else (item,), height, width)
-        return height, width
+        end = height, width
+        for _, _, end in self.walk(height, width):  # noqa: B007 (the last one counts)
+            pass
+        return end
 
-    def _through(self, row: tuple[Layer, ...], height: int, width: int) -> tuple[int, int]:
+    def walk(self, height: int, width: int) -> Iterator[Placed]:
+        """Each of `layers` with the height and width of its input and its output. UserError where a kernel does not fit."""
+        at = height, width
+        for item in self.items:
+            if isinstance(item, Layer):
+                at = yield from self._row((item,), at)
+            else:
+                end = yield from self._row(item.body, at)
+                yield from self._row(item.shortcut, at)
+                at = yield from self._row((item.add,), end)
+
+    def _row(self, row: tuple[Layer, ...], at: Pixels) -> Generator[Placed, None, Pixels]:
         for layer in row:
-            before = height, width
-            height, width = layer.output(height, width)
-            if height < 1 or width < 1:
+            end = layer.output(*at)
+            if min(end) < 1:
                 tall, broad = layer.reaches
                 reach = f"{tall}" if tall == broad else f"{tall} x {broad}"
                 raise UserError(
                     f"{self.name}, {layer.name}",
-                    f"a kernel that reaches over {reach} pixels does not fit in {before[0]}x{before[1]} without padding",
+                    f"a kernel that reaches over {reach} pixels does not fit in {at[0]}x{at[1]} without padding",
                     "Use a larger size, a smaller kernel, or padding same.",
                 )
-        return height, width
+            yield layer, at, end
+            at = end
+        return at
 
 
 def layers_of(items: Items) -> Iterator[Layer]:

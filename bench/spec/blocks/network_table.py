@@ -5,30 +5,29 @@ from __future__ import annotations
 from itertools import groupby
 
 from bench.spec.blocks.costs import Cost
-from bench.spec.blocks.layers import CONVOLUTIONS, Block, Layer
+from bench.spec.blocks.layers import CONVOLUTIONS, Layer
 from bench.spec.format import aligned
 
 _HEAD = ("part", "layers", "output", "params", "MACs")
 
 
-def table(block: Block, cost: Cost) -> list[str]:
+def table(cost: Cost) -> list[str]:
     """The table's lines, the header first, an empty one last. MACs of the forward pass, for the whole batch."""
-    priced = list(zip(block.layers, cost.detail, strict=True))
     rows = [_HEAD]
-    for part, held in groupby(priced, key=lambda pair: pair[0].name.partition(".")[0]):
-        layers = list(held)
-        c, h, w = layers[-1][1].output
-        params, macs = sum(d.params for _, d in layers), sum(d.macs for _, d in layers)
-        output = f"{c}" if layers[-1][0].op == "linear" else f"{h} x {w} x {c}"
-        rows.append((part, _words([layer for layer, _ in layers]), output, f"{params:,}", f"{macs:,}"))
+    for part, held in groupby(cost.detail, key=lambda d: d.layer.name.partition(".")[0]):
+        priced = list(held)
+        c, h, w = priced[-1].output
+        params, macs = sum(d.params for d in priced), sum(d.macs for d in priced)
+        output = f"{c}" if priced[-1].layer.op == "linear" else f"{h} x {w} x {c}"
+        rows.append((part, _words([d.layer for d in priced]), output, f"{params:,}", f"{macs:,}"))
     return [*aligned(rows, left=2), ""]
 
 
-def sums(block: Block, cost: Cost) -> tuple[str, str]:
+def sums(cost: Cost) -> tuple[str, str]:
     """Params and forward MACs as sums over kinds of layer, in words; empty where there is one kind only."""
-    norm = sum(2 * layer.c_out for layer in block.layers if layer.norm)
-    convolutions = [d for d in cost.detail if d.op in CONVOLUTIONS]
-    linear = [d for d in cost.detail if d.op == "linear"]
+    norm = sum(2 * d.layer.c_out for d in cost.detail if d.layer.norm)
+    convolutions = [d for d in cost.detail if d.layer.op in CONVOLUTIONS]
+    linear = [d for d in cost.detail if d.layer.op == "linear"]
     weights = sum(d.params for d in convolutions) - norm
     linear_params = sum(d.params for d in linear)
     params = ((weights, "of convolutions"), (norm, "of batch norm"), (linear_params, "of linear layers"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bench.spec.blocks.blocks import BlockChoice, Shape, build
-from bench.spec.blocks.costs import cost
 from bench.spec.devices.device_names import is_cpu
 from bench.spec.devices.predicted_devices import PredictedDevice
 from bench.spec.errors import UserError
@@ -30,8 +29,8 @@ def untrainable(choices: Iterable[BlockChoice], shape: Shape) -> str | None:
         if choice.factory is not None:
             continue
         block = build(choice, shape)
-        for layer, priced in zip(block.layers, cost(block, shape.height, shape.width).detail, strict=True):
-            if layer.norm and priced.output[1:] == (1, 1):
+        for layer, _, end in block.walk(shape.height, shape.width):
+            if layer.norm and end == (1, 1):
                 return f"{block.name}, {layer.name}: batch norm has no variance of one pixel of one item to train on"
     return None
 
