@@ -7,6 +7,7 @@ import json
 import re
 import time
 import tomllib
+from collections import namedtuple
 from pathlib import Path
 
 import pytest
@@ -201,15 +202,21 @@ def test_memory_is_what_the_control_group_leaves_and_files_that_can_be_dropped_a
     assert machine.memory_room(lambda path: "") is None
 
 
-def test_use_and_steal_are_read_on_the_cores_that_workers_may_use():
-    before = (
-        "cpu  9 9 9 9 9 9 9 9 0 0\ncpu0 100 0 0 900 0 0 0 0 50 0\ncpu1 0 0 0 1000 0 0 0 0 0 0\ncpu2 0 0 0 0 0 0 0 0 0 0"
-    )
-    after = "cpu  9 9 9 9 9 9 9 9 0 0\ncpu0 110 5 5 920 0 0 0 10 50 0\ncpu1 0 0 0 1050 0 0 0 0 0 0\ncpu2 50 0 0 0 0 0 0 0 0 0"
-    assert machine.shares(before, after, {0, 1}) == (pytest.approx(20 / 100 * 2), pytest.approx(0.1))
-    assert machine.shares(before, after, {2}) == (pytest.approx(1.0), 0.0)
-    assert machine.shares(before, before, {0, 1}) == (None, None)
-    assert machine.shares("", after, {0}) == (None, None)
+def test_use_and_steal_are_read_on_the_cores_that_workers_may_use(monkeypatch: pytest.MonkeyPatch):
+    linux = namedtuple("linux", "user nice system idle iowait irq softirq steal guest")
+    told: list[tuple[float, ...]] = [
+        linux(20.0, 10.0, 10.0, 40.0, 0.0, 0.0, 0.0, 20.0, 5.0),
+        linux(0.0, 0.0, 0.0, 60.0, 40.0, 0.0, 0.0, 0.0, 0.0),
+        linux(100.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
+        linux(*[0.0] * 9),  # no tick has passed
+        namedtuple("mac", "user nice system idle")(30.0, 0.0, 20.0, 50.0),
+    ]
+    monkeypatch.setattr(machine.psutil, "cpu_times_percent", lambda seconds, percpu: told)
+    assert machine.load({0, 1}, 0.5) == (pytest.approx(0.4), pytest.approx(0.1))
+    assert machine.load({2}, 0.5) == (pytest.approx(1.0), 0.0)
+    assert machine.load({4}, 0.5) == (pytest.approx(0.5), None)
+    assert machine.load({3}, 0.5) == (None, None)
+    assert machine.load({9}, 0.5) == (None, None)
 
 
 def test_a_look_at_this_machine_finds_it(tmp_path: Path):

@@ -14,6 +14,13 @@ import psutil
 
 Reader = Callable[[str], str]
 SAMPLE_S = 0.5  # of watching the load: fifty ticks of each core's clock
+BUSY = (
+    "user",
+    "nice",
+    "system",
+    "irq",
+    "softirq",
+)  # psutil's words for the time in which a core works; user has guests' too
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +48,7 @@ class Machine:
 def look(results: Path, sample_s: float = SAMPLE_S) -> Machine:
     """This machine's facts, with its load over `sample_s`; `results`: the folder to write."""
     cpus = _cpus()
-    before = file_text("/proc/stat")
-    if before:
-        time.sleep(sample_s)
-        busy, stolen = shares(before, file_text("/proc/stat"), cpus)
-    else:
-        busy, stolen = psutil.cpu_percent(interval=sample_s) / 100 * len(cpus), None
+    busy, stolen = load(cpus, sample_s)
     memory = psutil.virtual_memory()
     room = memory_room(file_text)
     battery = psutil.sensors_battery() if hasattr(psutil, "sensors_battery") else None
@@ -118,20 +120,14 @@ def memory_room(read: Reader) -> int | None:
     return min(rooms, default=None)
 
 
-def shares(before: str, after: str, cpus: Collection[int]) -> tuple[float | None, float | None]:
-    """(load in cores, stolen share of the time) on these CPUs between two texts of /proc/stat."""
-    used = stolen = total = 0.0
-    seen = 0
-    first, last = _ticks(before), _ticks(after)
-    for cpu in cpus:
-        if cpu in first and cpu in last:
-            passed = [b - a for a, b in zip(first[cpu], last[cpu], strict=True)]
-            user, nice, system, idle, iowait, irq, softirq, steal = passed
-            used += user + nice + system + irq + softirq
-            stolen += steal
-            total += user + nice + system + idle + iowait + irq + softirq + steal
-            seen += 1
-    return (used / total * seen, stolen / total) if total > 0 else (None, None)
+def load(cpus: Collection[int], sample_s: float) -> tuple[float | None, float | None]:
+    """(load in cores, stolen share of the time) on these CPUs over so many seconds; None where it is not reported."""
+    each = [times for cpu, times in enumerate(psutil.cpu_times_percent(sample_s, percpu=True)) if cpu in cpus]
+    if not any(map(sum, each)):
+        return None, None
+    used = sum(getattr(times, name, 0.0) for times in each for name in BUSY)
+    stolen = [times.steal for times in each if hasattr(times, "steal")]
+    return used / 100, sum(stolen) / 100 / len(stolen) if stolen else None
 
 
 def number(text: str) -> float | None:
@@ -140,16 +136,6 @@ def number(text: str) -> float | None:
         return float(text)
     except ValueError:
         return None
-
-
-def _ticks(stat: str) -> dict[int, list[int]]:
-    """Each CPU's user (guests included), nice, system, idle, iowait, irq, softirq and steal."""
-    ticks = {}
-    for line in stat.splitlines():
-        name, *fields = line.split()
-        if name.startswith("cpu") and name[3:].isdecimal() and len(fields) >= 8:
-            ticks[int(name[3:])] = [int(f) for f in fields[:8]]
-    return ticks
 
 
 def _control_groups(read: Reader, controller: str) -> Iterator[str]:
