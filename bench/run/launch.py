@@ -96,26 +96,17 @@ class Worker:
         return status
 
 
-def probe(surroundings: Surroundings, timing: Timing, start_s: float, imports: Sequence[str] = ()) -> dict[str, Any]:
-    """The facts that a worker on this device answers within `start_s`.
+def probe(
+    surroundings: Surroundings, timing: Timing, start_s: float, imports: Sequence[str] = (), kind: str = "probe"
+) -> dict[str, Any]:
+    """The facts that a worker on this device answers to a job of this kind, without trials, within `start_s`.
 
     UserError where the device can't be used, no worker can start, or one of `imports` can't be imported.
     """
-    facts: dict[str, Any] = _ready(surroundings, job("probe", surroundings, timing, imports=imports), start_s)["facts"]
-    return facts
-
-
-def check_imports(surroundings: Surroundings, timing: Timing, start_s: float, imports: Sequence[str]) -> None:
-    """UserError where no worker can start there, or one of `imports` can't be imported."""
-    _ready(surroundings, job("inspect", surroundings, timing, imports=imports), start_s)
-
-
-def _ready(surroundings: Surroundings, work: Mapping[str, Any], start_s: float) -> dict[str, Any]:
-    """A worker's first answer to a job. UserError where it refuses or can't start."""
     handle, name = tempfile.mkstemp(prefix="bench-probe-", suffix=".log")
     os.close(handle)
     log = Path(name)
-    worker = Worker(surroundings, work, log)
+    worker = Worker(surroundings, job(kind, surroundings, timing, imports=imports), log)
     answers: list[dict[str, Any]] = []
     hung = False
     try:
@@ -134,7 +125,8 @@ def _ready(surroundings: Surroundings, work: Mapping[str, Any], start_s: float) 
         raise UserError(f"DEVICE={surroundings.device}", f"a worker can't start: {why}", remedy)
     if answers[0]["type"] == "refused":
         raise UserError(answers[0]["place"], answers[0]["rule"], answers[0]["remedy"])
-    return answers[0]
+    facts: dict[str, Any] = answers[0]["facts"]
+    return facts
 
 
 def last_line(log: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from bench.spec.blocks.liveness import Step
@@ -21,7 +22,7 @@ def facts(device: str) -> dict[str, Any]:
     model = find_device(device)
     return {
         "device_name": device_name(model),
-        "prediction": prediction_of(model).to_dict(),
+        "prediction": asdict(prediction_of(model)),
         "disagree": model.disagree,
     }
 

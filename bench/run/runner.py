@@ -16,7 +16,7 @@ import yaml
 from bench.run import environment, predict
 from bench.run.checks import summary
 from bench.run.journal import Journal
-from bench.run.launch import START_TIMEOUT_S, check_imports, probe
+from bench.run.launch import START_TIMEOUT_S, probe
 from bench.run.machine import usable_cores
 from bench.run.session import Outcome, Session, Tell, utc
 from bench.run.worker_variables import recorded, worker_environment
@@ -116,7 +116,7 @@ def _probe(plan: Plan) -> dict[str, dict[str, Any]]:
     measured = sorted((d for d in places if not is_predicted(d)), key=lambda d: d == "cpu")
     probed = {d: probe(places[d], plan.timing, START_TIMEOUT_S, imports) for d in measured}
     if imports and not measured:
-        check_imports(next(iter(places.values())), plan.timing, START_TIMEOUT_S, imports)
+        probe(next(iter(places.values())), plan.timing, START_TIMEOUT_S, imports, kind="inspect")
     return {device: predict.facts(device) if is_predicted(device) else probed[device] for device in places}
 
 
@@ -132,6 +132,10 @@ def _environment(
     host = environment.host()
     measured = [s for s in plan.surroundings() if not is_predicted(s.device)]
     devices = {d: {"name": f["device_name"] or host["cpu_model"], **f} for d, f in facts.items()}
+    bands = {
+        d: environment.noise_bands(results, d, str(devices[d]["name"]), devices[d]["torch"])
+        for d in dict.fromkeys(s.device for s in measured)
+    }
     return {
         "run_id": run_id,
         "started_utc": started.isoformat(timespec="seconds"),
@@ -142,15 +146,7 @@ def _environment(
         "devices": devices,
         "worker_environment": {s.label: recorded(worker_environment(s)) for s in measured},
         "ambers": ambers,
-        "noise_bands": {
-            device: bands
-            for device in dict.fromkeys(s.device for s in measured)
-            if (
-                bands := environment.noise_bands(
-                    results, device, str(devices[device]["name"]), devices[device]["torch"]
-                )
-            )
-        },
+        "noise_bands": {device: found for device, found in bands.items() if found},
     }
 
 

@@ -143,11 +143,10 @@ class Session:
         coin.shuffle(places)
         for surroundings in places:
             todo = [
-                t for t in self.plan.active
-                if t.surroundings == surroundings
-                and t.trial_id not in self.progress.settled
-                and self.progress.processes(t) < replicate
-            ]  # fmt: skip
+                t
+                for t in self._unsettled()
+                if t.surroundings == surroundings and self.progress.processes(t) < replicate
+            ]
             if not todo:
                 continue
             coin.shuffle(todo)
@@ -155,15 +154,12 @@ class Session:
             most = self.plan.timing_of(surroundings.device).processes_max
             how = "by the model" if predicted else f"process {replicate} of at most {most}"
             self.tell(f"{how}, {surroundings.label}: {plural(len(todo), 'trial')}, {self._left()}")
-            if predicted:
-                self._predict(todo, replicate)
-            else:
+            if not predicted:
                 self._serve("time", surroundings, todo, replicate)
-
-    def _predict(self, trials: list[Trial], replicate: int) -> None:
-        """Record the model's predictions of trials; no worker is started."""
-        for trial in trials:
-            self._finish("time", trial, predict.visit(trial, self.progress.traced.get(trial.trial_id, {})), replicate)
+                continue
+            for trial in todo:
+                traced = self.progress.traced.get(trial.trial_id, {})
+                self._finish("time", trial, predict.visit(trial, traced), replicate)
 
     def _second_opinions(self) -> None:
         """Have other tools time the chosen trials, once."""

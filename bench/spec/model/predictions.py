@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any
 
 from bench.spec.devices.predicted_devices import PredictedDevice
 from bench.spec.model.model_parameters import FILE, fit_result
@@ -49,10 +48,6 @@ class Prediction:
         if not training:
             return self.time, self.speedup
         return max(self.time, self.training_time), max(self.speedup, self.training_speedup)
-
-    def to_dict(self) -> dict[str, Any]:
-        """For environment.json."""
-        return asdict(self)
 
 
 def prediction_of(device: PredictedDevice) -> Prediction:
