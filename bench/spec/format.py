@@ -157,9 +157,19 @@ def p_words(p: float | None, level: float = 0.05) -> str:
     return marked(p, (level,), apart((p,), (level,), 3))
 
 
-def percent(value: float) -> str:
-    """0.021 -> '2.1 %', 0.18 -> '18 %'."""
-    return f"{value * 100:.1f} %" if value < 0.0995 and round(value * 100, 1) % 1 else f"{value * 100:.0f} %"
+def rough(ratio: float) -> str:
+    """A ratio at two digits, as an end of a range: 0.4x, 13x, 120x; with more beside 1x, by `apart` and `marked`."""
+    words = f"{digits(ratio, 2)}x" if ratio < 10 else f"{ratio:.0f}x"
+    return times(ratio, lines=(1.0,)) if words == "1x" and ratio != 1 else words
+
+
+def percent(value: float, lines: Sequence[float] = ()) -> str:
+    """0.021 -> '2.1 %', 0.18 -> '18 %'; beside a line by `apart` and `marked`: 0.998 beside 1 -> '99.8 %'."""
+    words = f"{value * 100:.1f} %" if value < 0.0995 and round(value * 100, 1) % 1 else f"{value * 100:.0f} %"
+    if words not in [percent(line) for line in lines]:
+        return words
+    hundredths = [100 * line for line in lines]
+    return f"{marked(100 * value, hundredths, apart((100 * value,), hundredths, 0))} %"
 
 
 def share(value: float) -> str:
