@@ -19,11 +19,13 @@ from hypothesis import strategies as st
 from bench import cli
 from bench.analyse.drivers.explain import Drivers, Group, explain
 from bench.analyse.drivers.observations import COUNTS, LABELS, Observation, Observations
+from bench.show import write
 from bench.show.plots import drivers
 from bench.show.text import drivers as words
 from bench.show.write import write_views
 from tests.published import DEEPBENCH, EVERY_TENTH, TORCHBENCH
 from tests.synthetic import Story, config, write_run
+from tests.test_plots import texts
 
 Counts = Mapping[str, float | None]
 PLACE = {"source": "a test", "device": "A100", "device_kind": "gpu", "dtype": "fp32", "layout": "nchw", "mode": "eager", "pass": "forward"}  # fmt: skip
@@ -381,7 +383,7 @@ def test_the_picture_states_the_regime_and_has_a_panel_for_each_predictor():
     assert title.startswith("Compute-bound: MACs take ")
     assert [p.split(":")[0] for p in panels if p] == ["what time goes to, by the additive model", "MACs alone", "activations alone", "layers alone"]  # fmt: skip
     title, _ = drawn(published())
-    assert title == "5 groups: 3 compute-bound, 1 bandwidth-bound, 1 overhead-bound"
+    assert title == "Of 5 groups 3 are compute-bound, 1 bandwidth-bound and 1 overhead-bound"
 
 
 @pytest.mark.parametrize("device", ["NVIDIA H100 80GB HBM3 (cuda:0)", "AMD Ryzen Threadripper PRO 7995WX 96-Cores, 96 threads", "of no known make " * 5])  # fmt: skip
@@ -397,13 +399,13 @@ def test_long_names_keep_what_tells_groups_apart(device: str):
     assert max(map(len, named)) <= drivers.MOST_LETTERS
 
 
-def test_a_title_says_what_resamples_doubt_and_what_is_mixed():
+def test_the_small_print_says_what_resamples_doubt_and_the_title_what_is_mixed():
     mixed = in_world(lambda c: 1e-5 * c["ops"] + 2.5e-10 * c["activations"] + 2e-12 * c["macs"])
-    assert drawn(explain(Observations("test", tuple(mixed))))[0].startswith("Mixed: nothing takes over half")
+    assert drawn(explain(Observations("test", tuple(mixed))))[0] == "Nothing takes over half of a typical row's time"
     small = tuple(r for g in TORCHBENCH for r in [observed({"macs": g[1], "activations": g[2], "conv_layers": g[3], "ops": g[4]}, g[5])])  # fmt: skip
     doubled = tuple(observed({k: v and 2 * v for k, v in r.counts.items()}, 2.1 * r.time_s) for r in small)
-    title, _ = drawn(explain(Observations("test", small + doubled)))
-    assert "of resamples)" in title
+    figure = drivers.picture(explain(Observations("test", small + doubled)))
+    assert re.search(r"as few as \d+ % of resamples agree on what limits a group", texts(figure))
 
 
 def test_the_same_table_makes_the_same_files(tmp_path: Path):
@@ -458,7 +460,7 @@ def test_a_mistake_ends_with_status_2_and_one_line(tmp_path: Path, capsys: pytes
 
 
 def test_a_runs_own_drivers_stand_in_its_report_and_its_pictures(tmp_path: Path, sketched, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):  # fmt: skip
-    monkeypatch.setattr("bench.show.plots.speedup.draw", lambda run, folder: ())  # test_plots.py draws
+    monkeypatch.setattr(write, "PICTURES", {})  # test_plots.py draws
     write_run(tmp_path, data=config({"threads": [1], "layout": ["contiguous"]}))
     views = write_views(tmp_path)
     assert [p.name for p in views.pictures][-2:] == ["drivers.png", "drivers.svg"]
@@ -470,7 +472,7 @@ def test_a_runs_own_drivers_stand_in_its_report_and_its_pictures(tmp_path: Path,
 
 
 def test_a_run_of_which_nothing_was_measured_has_no_such_section(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):  # fmt: skip
-    monkeypatch.setattr("bench.show.plots.speedup.draw", lambda run, folder: ())
+    monkeypatch.setattr(write, "PICTURES", {})
     write_run(tmp_path, Story(fails=dict.fromkeys(range(12), (1, "oom", "no memory"))))
     views = write_views(tmp_path)
     words.print_brief(views.drivers)

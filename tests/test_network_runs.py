@@ -16,7 +16,7 @@ from bench.measure import compiling, worker
 from bench.measure.device import devices
 from bench.run import launch
 from bench.show.plots import compare as compare_picture
-from bench.show.plots import networks, speedup
+from bench.show.plots import networks, roofline, speedup
 from bench.show.text import terminal
 from bench.show.write import write_views
 from bench.spec.blocks.layers import FIXED_IN_NETWORKS
@@ -192,7 +192,7 @@ def test_a_run_of_networks_alone_is_shown_by_what_they_promise_and_deliver(tmp_p
     write_run(tmp_path, Story(processes=6), data(nets=(MOBILENETS, {"size": 32})))
     run = run_folder.read(tmp_path)
     assert speedup.speedup(run) is None
-    assert speedup.throughput(run) is None
+    assert roofline.throughput(run) is None
     assert speedup.delivery(run) is None
     assert networks.picture(run) is not None
     out = io.StringIO()

@@ -40,52 +40,35 @@ def words(figure: Figure) -> list[str]:
     return [t.get_text() for a in figure.axes for t in a.texts]
 
 
-def test_the_map_says_from_where_on_the_block_wins(tmp_path: Path) -> None:
+def test_the_map_says_in_how_many_cells_the_block_wins(tmp_path: Path) -> None:
     figure = speedup_map.picture(made(tmp_path, Story(speedup=grid)))
-    assert title(figure) == "From 64 channels on separable is faster throughout; it is slower in 2 of 6 cells, at up to 32 channels"  # fmt: skip
+    assert title(figure) == "Separable is faster in 4 of 6 cells on cpu"
     assert figure is not None
     assert min(w for w in words(figure) if w.endswith("x")).startswith("0.5")
     heavy = [line for line in figure.axes[0].lines if line.get_linewidth() > 2]
     assert len(heavy) == 3  # between 32 and 64 at kernel 3, and above 16 and 32
 
 
-@pytest.mark.parametrize(("speedup", "said"), [(2.0, "Separable is faster in all 6 cells"), (0.5, "Separable is slower in all 6 cells")])  # fmt: skip
+@pytest.mark.parametrize(("speedup", "said"), [(2.0, "Separable is faster in 6 of 6 cells on cpu"), (0.5, "Separable is faster in 0 of 6 cells on cpu")])  # fmt: skip
 def test_a_map_of_one_side_says_so(tmp_path: Path, speedup: float, said: str) -> None:
     assert title(speedup_map.picture(made(tmp_path, Story(speedup=lambda t, a: speedup)))) == said
 
 
-def test_a_map_without_a_border_says_so(tmp_path: Path) -> None:
-    truth = {16: 2.0, 32: 2.0, 64: 0.5}
-    said = title(speedup_map.picture(made(tmp_path, Story(speedup=lambda t, a: truth[t.shape.c_in]))))
-    assert said == "Separable is faster in 4 of 6 cells and slower in 2, even at 64 channels"
-
-
-@pytest.mark.parametrize(
-    ("truth", "said"),
-    [
-        ({16: 0.5, 32: 2.0, 64: 1.0}, "On predicted t4 separable would be faster in 2 of 6 cells and slower in 2, at up to 16 channels"),
-        ({16: 0.5, 32: 1.0, 64: 0.5}, "On predicted t4 separable would be faster in none of 6 cells and slower in 4, even at 64 channels"),
-        ({16: 2.0, 32: 1.0, 64: 1.0}, "On predicted t4 separable would be faster in 2 of 6 cells and slower in none"),
-    ],
-)  # fmt: skip
-def test_a_predicted_map_counts_both_sides(tmp_path: Path, truth: dict[int, float], said: str) -> None:
+def test_a_predicted_map_counts_beyond_the_models_error(tmp_path: Path) -> None:
+    truth = {16: 0.5, 32: 2.0, 64: 1.0}
     run = made(tmp_path, Story(speedup=lambda t, a: truth[t.shape.c_in]))
     verdicts = run.pairs["c_in"].map({c: "faster" if s > 1 else "slower" if s < 1 else "undecided" for c, s in truth.items()})  # fmt: skip
     foretold = run.pairs.assign(device="sim:t4", status="predicted", verdict=verdicts)
-    assert title(speedup_map.picture(replace(run, pairs=foretold))) == said
+    assert title(speedup_map.picture(replace(run, pairs=foretold))) == "Separable would be faster in 2 of 6 cells on predicted t4"  # fmt: skip
 
 
-def test_a_map_of_three_devices_counts_on_each_in_a_title_of_three_lines(tmp_path: Path) -> None:
+def test_a_map_of_three_devices_counts_over_all_on_one_line(tmp_path: Path) -> None:
     def truth(trial: Trial, arm: Arm) -> float:
         return grid(trial, arm) if trial.surroundings.device == "cpu" else 0.5
 
     figure = speedup_map.picture(made(tmp_path, Story(speedup=truth), devices=("cpu", "cuda:0", "cuda:1")))
-    assert title(figure) == (
-        "On cpu separable is faster in 4 of 6 cells (in all from 64 channels on), slower in 2; "
-        "on cuda:0 it is in 0 of 6, slower in 6; on cuda:1 it is in 0 of 6, slower in 6"
-    )
     assert figure is not None
-    assert figure.get_suptitle().count("\n") < 3
+    assert figure.get_suptitle() == "Separable is faster in 4 of 18 cells on cpu, cuda:0 and cuda:1"
 
 
 def test_what_is_not_known_is_hatched_and_what_failed_is_named(tmp_path: Path) -> None:
@@ -109,8 +92,8 @@ def test_places_have_panels_and_a_run_of_one_kernel_has_no_map(tmp_path: Path) -
 
 def test_colours_part_at_one_and_deepen_with_the_logarithm() -> None:
     assert speedup_map.colour_of(1.0) == "#ffffff"
-    assert speedup_map.colour_of(8.0) == speedup_map.FASTER.lower()
-    assert speedup_map.colour_of(0.1) == speedup_map.SLOWER.lower()
+    assert speedup_map.colour_of(8.0) == style.FASTER.lower()
+    assert speedup_map.colour_of(0.1) == style.SLOWER.lower()
     assert speedup_map.colour_of(2.0) != speedup_map.colour_of(0.5)
 
 
@@ -128,7 +111,7 @@ def test_each_verdict_has_its_row_with_answer_and_effect(tmp_path: Path) -> None
     assert answers == [v.answer for v in [*first, *others]]
     counted = sum(v.answer != "NOT MEASURED" for v in first)
     assert title(figure).startswith(f"Of {counted} answers")
-    assert "of 9 claims not measured" in title(figure)
+    assert sum(int(n) for n in re.findall(r"\d+", title(figure))[1:]) == counted
 
 
 def test_an_a_a_run_has_no_claims(tmp_path: Path) -> None:

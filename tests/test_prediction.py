@@ -172,7 +172,11 @@ def test_a_device_of_ones_own_named_as_a_built_in_one_has_pictures_of_its_own(tm
         _, said, _ = bench(capsys, *asked, device)
         assert f"PREDICTED for {title}: nothing was measured" in said
         assert said.endswith(f"picture: {tmp_path / picture}.png\n")
-        assert f"Predicted for {title}, not measured." in " ".join((tmp_path / f"{picture}.svg").read_text().split())
+        svg = " ".join((tmp_path / f"{picture}.svg").read_text().split())
+        assert re.search(
+            rf"<title>Separable would be faster in \d of \d cells on predicted {re.escape(title)}</title>", svg
+        )
+        assert "not measured" in svg
     _, text, _ = bench(capsys, *asked, f"sim:{path}#a100", "--json")
     assert (json.loads(text)["device"], json.loads(text)["device_origin"]) == ("a100", "my.yaml")
     other = tmp_path / "other" / "my.yaml"

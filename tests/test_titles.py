@@ -1,85 +1,229 @@
-"""Titles tell apart what was run differently: pooled, they would hide what a reader came for."""
+"""A title is one sentence of at most 90 characters, and its numbers are those of the rows that its picture shows."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.analyse.claims.judge import judge
 from bench.analyse.runs import run_folder
+from bench.analyse.runs.merged import together
 from bench.analyse.runs.rows import records_of
+from bench.analyse.runs.run_folder import Run
+from bench.show.plots import claims_forest
 from bench.show.text import titles
+from bench.show.write import PICTURES
 from bench.spec.plan.plan import Arm, Trial
-from tests.synthetic import Story, config, half_the_promise, write_run
+from tests import designed
+from tests.synthetic import Story, config, half_the_promise, realistic, write_run
+
+FIVE = ["standard", "separable", "depthwise", "inverted_bottleneck", "pointwise", "spatially_separable"]
+NUMBER = re.compile(r"(under |[<>]|)(\d[\d.]*)(x| %)")
 
 
-def pairs(folder: Path, truth: Callable[[Trial, Arm], float] = half_the_promise, devices: tuple[str, ...] = ("cpu",), experiments: dict[str, Any] | None = None, **axes: Any) -> list[Any]:  # fmt: skip
-    usual = {"channels": [16, 64, 256], "kernel": [3], "threads": [1]}
-    write_run(folder, Story(speedup=truth), config({**usual, **axes}, experiments=experiments), devices)
-    return records_of(run_folder.read(folder).pairs)
+def is_one_short_sentence(title: str) -> bool:
+    return 0 < len(title) <= 90 and not re.search(r"[;!?]|\.( |$)|\n", title)
 
 
-def by_threads(trial: Trial, arm: Arm) -> float:
-    """One thread wins everywhere, two only at 256 channels."""
-    return 4.0 if trial.surroundings.threads == 1 or trial.shape.c_in == 256 else 0.5
+def numbers(title: str) -> list[tuple[str, float]]:
+    """Each ratio or percentage with the sign before it; percentages as shares."""
+    return [(sign, float(value) / (100 if unit == " %" else 1)) for sign, value, unit in NUMBER.findall(title)]
 
 
-def test_a_picture_of_speedups_says_from_which_to_which(tmp_path: Path) -> None:
-    def truth(trial: Trial, arm: Arm) -> float:
-        return (
-            2.0
-            if trial.surroundings.device != "cpu"
-            else by_threads(trial, arm) * (0.5 if trial.shape.c_in == 16 else 1)
-        )
-
-    rows = pairs(tmp_path, truth, ("cpu", "cuda:0"), threads=[1, 2])
-    assert titles.speedup(rows) == "On cpu separable is 0.25x (16 channels) to 4x (64) as fast as standard; on cuda:0 2x"  # fmt: skip
-    assert titles.devices(rows) == "By geometric mean on cpu separable is 0.79x to 3.2x as fast as standard; on cuda:0 2x"  # fmt: skip
-    fewer = [r for r in rows if r["device"] == "cpu" or r["c_in"] > 16]
-    assert titles.devices(fewer).endswith("; on cuda:0 2x, each over its own cells")
-    alone = [{**r, "speedup_ci_low": None} for r in rows if r["device"] == "cpu"]
-    assert titles.speedup(alone) == "Separable reads 0.25x (16 channels) to 4x (64) as fast as standard, with one process each and so no interval"  # fmt: skip
+def speaks_of(title: str, ends: Sequence[float], line: float = 1.0) -> None:
+    """The title's last numbers are these ends to two digits, and none reads as the line or lies beyond it unless it does."""
+    found = numbers(title)[-2:] if len(numbers(title)) > 1 else numbers(title) * 2
+    for (sign, value), end in zip(found, (min(ends), max(ends)), strict=True):
+        assert value == pytest.approx(end, rel=0.051, abs=0.0006) or (sign == "under " and 0 < end < value), title
+        side = {"<": -1, ">": 1}.get(sign, (value > line) - (value < line))
+        assert side == (end > line) - (end < line), title
 
 
-def test_the_share_that_arrives_is_told_for_each_way(tmp_path: Path) -> None:
-    said = titles.delivery(
-        pairs(tmp_path, lambda t, a: half_the_promise(t, a) / t.surroundings.threads, threads=[1, 2])
+# ---------------------------------------------------------------- the pictures of many kinds of run
+
+
+def made(folder: Path, story: Story, data: dict[str, Any], devices: tuple[str, ...] = ("cpu",)) -> Run:
+    write_run(folder, story, data, devices)
+    return run_folder.read(folder)
+
+
+def foretold(run: Run, device: str = "sim:h100") -> Run:
+    """The same rows as a model's word for another device."""
+    pairs = run.pairs.assign(
+        device=device, status="predicted", precision=math.log(1.8), device_name="predicted NVIDIA H100"
     )
-    assert said == "Separable achieves 25 % to 50 % of the MAC ratio"
+    pairs = pairs.assign(speedup_ci_low=pairs["speedup"] / 1.8, speedup_ci_high=pairs["speedup"] * 1.8)
+    return replace(run, pairs=pairs, measurements=run.measurements.assign(device=device, status="predicted", memory_peak_bytes=None))  # fmt: skip
 
 
-def test_a_multiplication_is_compared_cell_by_cell_and_device_by_device(tmp_path: Path) -> None:
+def beside(one: Run, other: Run) -> Run:
+    frames = {n: pd.concat([getattr(one, n), getattr(other, n)], ignore_index=True) for n in ("pairs", "measurements")}
+    return replace(one, **frames)
+
+
+def kind(name: str, folder: Path) -> Run:
+    """A run with what its name says."""
+    small: dict[str, Any] = {"channels": [16, 256], "kernel": [3, 5], "threads": [1]}
+    if name == "designed":
+        return designed.run(folder, mode=["eager", "graph"], devices=("cpu", "cuda:0"))
+    if name == "walked":
+        shares = lambda t, a: {"conv": 0.8, "norm_act": 0.15} if a.choice.name == "standard" else {"depthwise": 0.5, "pointwise": 0.3}  # noqa: E731  # fmt: skip
+        return made(folder, Story(speedup=realistic, parts=shares), config(small))
+    if name == "several runs":
+        xeon, card = ({"devices": {d: {"name": n}}} for d, n in (("cpu", "Intel(R) Xeon(R) Platinum 8581C CPU @ 2.10GHz"), ("cuda:0", "NVIDIA H100 80GB HBM3")))  # fmt: skip
+        write_run(folder / "a", Story(run_id="a"), config(small), environment=xeon)
+        write_run(folder / "b", Story(run_id="b", speedup=realistic), config(small), ("cuda:0",), environment=card)
+        return together([run_folder.read(folder / "a"), run_folder.read(folder / "b")]).whole
+    blocks = {"several blocks": FIVE, "two blocks": FIVE[:3]}.get(name, FIVE[:2])
+    devices = {"devices": ("cpu", "cuda:0"), "many devices": ("cpu", *(f"cuda:{i}" for i in range(4)))}.get(name, ("cpu",))  # fmt: skip
+    story = Story(speedup=realistic, processes=1 if name == "one process" else 4)
+    story.unreached = frozenset(range(99)) if name == "nothing measured" else frozenset()
+    run = made(folder, story, config(small, blocks), devices)
+    return {"predicted": foretold, "mixed": lambda r: beside(r, foretold(r))}.get(name, lambda r: r)(run)
+
+
+KINDS = "designed walked several_runs several_blocks two_blocks devices many_devices one_process predicted mixed nothing_measured usual".split()  # fmt: skip
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_picture_of_every_kind_of_run_has_one_short_sentence(name: str, tmp_path: Path):
+    run = kind(name.replace("_", " "), tmp_path)
+    said = {n: " ".join(f.get_suptitle().split()) for n, make in PICTURES.items() if (f := make(run)) is not None}
+    assert bool(said) is (name != "nothing_measured")
+    forest = None if run.members else claims_forest.picture(run, judge([run]))
+    if forest is not None:
+        said["claims"] = " ".join(forest.get_suptitle().split())
+    for picture, title in said.items():
+        assert is_one_short_sentence(title), (picture, title)
+        foreseen = name == "predicted"
+        assert ("predicted" in title.replace("predicted crossover", "")) is foreseen, (picture, title)
+        plain = re.search(r"\b(is|are|reads?|achieves|takes|moves)\b|(?<!would )\b(achieve|take|move)\b", title)
+        assert not (foreseen and picture != "claims" and plain), (picture, title)
+    told = [r for r in records_of(run.pairs) if name == "predicted" or r["status"] != "predicted"]
+    swept = [r for r in told if r["experiment"] in ("sweep", "channels_by_kernel", "passes")]
+    if "speedup" in said and name != "designed":
+        speaks_of(said["speedup"], [r["speedup"] for r in swept])
+        speaks_of(said["delivery"], [r["delivered_share"] for r in swept if r["mac_ratio"] > 1])
+        won = sum(r["speedup"] > 1 if r["verdict"] is None else r["verdict"] == "faster" for r in swept)
+        assert f" faster in {won} of {len(swept)} cells" in said["map"]
+    if name == "one_process":
+        assert " reads " in said["speedup"]
+        assert " reads faster " in said["map"]
+
+
+# ---------------------------------------------------------------- any rows
+
+NAMES = ("cpu", "cuda:0", "cuda:1", "cuda:0 (H100 80GB HBM3)", "cpu (Xeon Platinum 8581C, B)", "sim:h100", "sim:server_cpu")  # fmt: skip
+BLOCKS = ("separable", "depthwise", "mobilenet_v1(width=0.25, resolution=128, alpha=1.0)", "my_own_block_with_a_long_name" * 3)  # fmt: skip
+RATIO = st.floats(1e-3, 1e3) | st.floats(0.9, 1.1) | st.just(1.0)
+
+
+@st.composite
+def rows(draw: st.DrawFn) -> list[dict[str, Any]]:
+    count = draw(st.integers(1, 6))
+    bare = draw(st.booleans())
+    devices, blocks = draw(st.lists(st.sampled_from(NAMES), min_size=1)), draw(st.lists(st.sampled_from(BLOCKS), min_size=1))  # fmt: skip
+    made = []
+    for i in range(count):
+        speedup, ratio = draw(RATIO), draw(st.floats(0.2, 20))
+        made.append({
+            "device": draw(st.sampled_from(devices)), "block": draw(st.sampled_from(blocks)), "baseline": draw(st.sampled_from(("standard", "mobilenet_v1_standard"))),
+            "speedup": speedup, "speedup_ci_low": None if bare else speedup / 1.2, "mac_ratio": ratio, "trial_id": str(i),
+            "verdict": None if bare else draw(st.sampled_from(("faster", "slower", "same", "undecided"))), "attainable_share": draw(st.floats(1e-6, 1.2)),
+            "memory_peak_bytes": 1000 * draw(RATIO), "memory_theory_bytes": 1000.0,
+        })  # fmt: skip
+    return made
+
+
+def told(every: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [r for r in every if not r["device"].startswith("sim:")] or list(every)
+
+
+@given(rows())
+def test_a_speedup_ranges_over_the_measured_rows(every: list[dict[str, Any]]):
+    title = titles.speedup(every)
+    assert is_one_short_sentence(title)
+    some = told(every)
+    speaks_of(title.split(" as fast as ")[0], [r["speedup"] for r in some])
+    predicted = some[0]["device"].startswith("sim:")
+    assert (" would be " in title) is predicted
+    assert bool(re.search(r" reads? ", title)) is (not predicted and some[0]["speedup_ci_low"] is None)
+
+
+@given(rows())
+def test_shares_range_over_the_measured_rows(every: list[dict[str, Any]]):
+    title, fewer = titles.delivery(every), [r for r in told(every) if r["mac_ratio"] > 1]
+    assert is_one_short_sentence(title)
+    if fewer:
+        speaks_of(title.split(" of the MAC ratio")[0], [r["speedup"] / r["mac_ratio"] for r in fewer])
+    reached = titles.roofline(every)
+    assert is_one_short_sentence(reached)
+    speaks_of(reached.split(" of its ")[0].split(" of their ")[0], [r["attainable_share"] for r in every])
+
+
+@given(rows())
+def test_cells_networks_memory_and_devices_are_counted_over_the_measured_rows(every: list[dict[str, Any]]):
+    some = told(every)
+    said = [titles.speedup_map(every), titles.networks(every), titles.memory(every), titles.devices(every)]
+    assert all(map(is_one_short_sentence, said)), said
+    won = sum(r["speedup"] > 1 if r["verdict"] is None else r["verdict"] == "faster" for r in some)
+    assert f" faster in {won} of {len(some)} cell" in said[0]
+    lead = max(some, key=lambda r: (r["mac_ratio"], r["block"]))
+    speaks_of(said[1].split(" as fast as ")[0], [r["speedup"] for r in some if (r["block"], r["baseline"]) == (lead["block"], lead["baseline"])])  # fmt: skip
+    speaks_of(said[2].split(" the theory")[0], [r["memory_peak_bytes"] / 1000 for r in every])
+    means = [math.exp(sum(math.log(r["speedup"]) for r in mine) / len(mine)) for d in dict.fromkeys(r["device"] for r in some) if (mine := [r for r in some if r["device"] == d])]  # fmt: skip
+    found = sorted(value for _, value in numbers(said[3].split(": ", 1)[1]))
+    assert found[0] == pytest.approx(min(means), rel=0.051, abs=6e-4)
+    assert found[-1] == pytest.approx(max(means), rel=0.051, abs=6e-4)
+
+
+def test_names_give_way_to_numbers_where_they_are_many_or_long():
+    row = {"device": "cpu", "block": "separable", "baseline": "standard", "speedup": 2.0, "speedup_ci_low": 1.9, "mac_ratio": 8.0}  # fmt: skip
+    assert titles.speedup([row]) == "Separable is 2x as fast as standard on cpu"
+    assert titles.speedup([row, {**row, "block": "depthwise", "speedup": 13.2}]) == "Separable and depthwise are 2x to 13x as fast as standard on cpu"  # fmt: skip
+    many = [{**row, "block": f"b{i}", "device": f"cuda:{i}", "baseline": f"s{i % 2}"} for i in range(5)]
+    assert titles.speedup(many) == "5 blocks are 2x as fast as their baselines on 5 devices"
+    assert titles.speedup(many[:3]) == "3 blocks are 2x as fast as their baselines on cuda:0, cuda:1 and cuda:2"
+    assert (
+        titles.speedup([{**row, "device": "sim:h100"}]) == "Separable would be 2x as fast as standard on predicted h100"
+    )
+    assert titles.speedup([{**row, "block": "a" * 90}]) == "1 block is 2x as fast as the baseline on 1 device"
+    assert titles.devices([row, {**row, "device": "cuda:0", "speedup": 0.64}]) == "Mean speedup of separable: 2.0x on cpu, 0.64x on cuda:0"  # fmt: skip
+    assert titles.devices([{**row, "device": f"cuda:{i} (a card of a long name)"} for i in range(3)]) == "Mean speedup of separable: 2x on 3 devices"  # fmt: skip
+    assert titles.networks([{**row, "block": "mobilenet_v1"}]) == "mobilenet_v1 is 2x as fast as standard on cpu"
+
+
+@pytest.mark.parametrize("share", [1.0, 0.25])
+def test_a_mac_is_compared_within_its_trial(tmp_path: Path, share: float):
     def truth(trial: Trial, arm: Arm) -> float:
-        share = 1.0 if trial.surroundings.device == "cpu" else 0.25 if trial.shape.c_in == 16 else 0.5
-        return trial.cost(trial.arms[0]).macs / trial.cost(arm).macs * share
+        return half_the_promise(trial, arm) * 2 * (share if trial.shape.c_in == 16 else 0.5)
 
-    pairs(tmp_path, truth, ("cpu", "cuda:0"))
-    said = titles.throughput(records_of(run_folder.read(tmp_path).measurements), ["standard", "separable"])
-    cpu, cuda = said.split("; ")
-    assert cpu == "On cpu a multiplication takes separable 1x as long as standard, cell by cell"
-    assert cuda == "on cuda:0 a multiplication takes separable 2x to 4x as long as standard, cell by cell"
-
-
-def test_shares_of_roofs_range_over_cells_and_networks_are_told_as_one() -> None:
-    def row(block: str, share: float, kernel: int | None = 3, roof: str = "compute") -> dict[str, Any]:
-        return {"device": "cpu", "block": block, "attainable_share": share, "kernel": kernel, "roof": roof}
-
-    rows = [row("standard", 0.5), row("standard", 0.9), row("separable", 0.0004), row("separable", 0.2)]
-    assert titles.roofline(rows) == "Standard reaches 50 % to 90 % of its compute roof, separable under 0.1 % to 20 %"
-    rows += [row("vgg16", 0.7, None, "memory"), row("resnet18", 0.3, None, "memory")]
-    assert titles.roofline(rows).endswith(", networks 30 % to 70 % of their memory roof")
+    arms = records_of(made(tmp_path, Story(speedup=truth), config({"channels": [16, 64], "threads": 1})).measurements)
+    title = titles.throughput(arms)
+    assert title.startswith("A MAC takes ")
+    assert title.endswith(" as long in separable as in standard on cpu")
+    speaks_of(title.split(" as long")[0], [1 / share, 2.0]) if share < 1 else None
+    alone = titles.throughput([r for r in arms if r["block"] == "standard"])
+    assert re.fullmatch(r"Standard reaches \S+ to \S+ GFLOP/s on cpu", alone)
+    predicted = titles.throughput([{**r, "device": "sim:t4"} for r in arms])
+    assert re.fullmatch(r"A MAC would take .* as long in separable as in standard on predicted t4", predicted)
 
 
-def test_a_prediction_goes_with_its_error(tmp_path: Path) -> None:
-    rows = pairs(tmp_path)
-    error = {"precision": math.log(1.8), "verdict": "undecided", "device": "sim:h100", "status": "predicted"}
-    foretold = [{**r, **error} for r in rows]
-    beside, after = titles.speedup(foretold), titles.speedup([*foretold, *rows])
-    assert beside.endswith(" as fast as standard, within the model's error, a factor of 1.8 either way")
-    slower = [{**foretold[0], "precision": math.log(7.1)}, *foretold[1:]]
-    assert titles.speedup(slower).endswith(", within the model's error and what a slower host would change, a factor of 1.8 to 7.1 either way")  # fmt: skip
-    assert re.search(r"either way; on cpu separable is \S+ \(.*\)$", after), "no measured range gets the model's error"
-    arms = [{**r, "device": "sim:h100"} for r in records_of(run_folder.read(tmp_path).measurements)]
-    assert titles.throughput(arms, ["standard", "separable"]).endswith(", cell by cell, within the model's error")
+def test_what_is_far_below_its_roof_is_not_nothing():
+    row = {"device": "cpu", "block": "separable", "baseline": "standard", "attainable_share": 0.0004}
+    assert (
+        titles.roofline([row, {**row, "attainable_share": 0.2}])
+        == "Separable reaches under 0.1 % to 20 % of its roof on cpu"
+    )
+    standard = {**row, "block": "standard", "attainable_share": 0.9996}
+    assert titles.roofline([row, standard]) == "Separable reaches under 0.1 % of its roof on cpu"
+    assert titles.roofline([standard]) == "Standard reaches <100 % of its roof on cpu"

@@ -22,7 +22,7 @@ from bench.analyse.runs.merged import short, together
 from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
 from bench.show.pages import multi_run, rows_table
-from bench.show.plots import depth, devices, time_breakdown
+from bench.show.plots import depth, devices, roofline, time_breakdown
 from bench.show.plots import speedup as plots
 from bench.show.text import claims as words
 from bench.show.text import multi_run as terminal_of_several
@@ -117,7 +117,7 @@ def test_a_run_that_is_no_sweep_beside_one_is_named_with_the_reason(runs: list[R
     why = f"Not in this, nor in tables and pictures of sweeps: {said}, no sweeps of channels or kernels over one block; the page's table of all rows has them."  # fmt: skip
     assert why in out.getvalue()
     assert why in Parsed(text(two)).text
-    for figure in (plots.speedup(joined.whole), plots.throughput(joined.whole)):
+    for figure in (plots.speedup(joined.whole), roofline.throughput(joined.whole)):
         small = small_print(figure)
         assert f"Not drawn here, as no sweep of channels or kernels over one block: {said}." in small
         assert "run run-laptop" in small
@@ -190,7 +190,7 @@ def test_blocks_against_themselves_stand_beside_nothing(runs: list[Run], tmp_pat
 
 def test_all_devices_share_the_axes_and_each_has_its_colour(runs: list[Run]) -> None:
     figure = devices.picture(together(runs).whole)
-    assert title(figure) == "By geometric mean on cpu (Xeon) separable is 3x as fast as standard; on cuda:0 (H100 80GB HBM3) 0.5x"  # fmt: skip
+    assert title(figure) == "Mean speedup of separable: 3.0x on cpu (Xeon), 0.50x on cuda:0 (H100 80GB HBM3)"
     assert figure is not None
     assert [a.get_title(loc="left") for a in figure.axes] == ["kernel 3 x 3", "kernel 5 x 5"]
     assert len({a.get_ylim() for a in figure.axes}) == 1
@@ -208,7 +208,7 @@ def test_a_run_of_two_devices_has_that_picture_of_its_own(tmp_path: Path) -> Non
     write_run(tmp_path, story, config(experiments={"sweep": SWEEP}), ("cpu", "cuda:0"))
     run = run_folder.read(tmp_path)
     said = [title(devices.picture(run)), title(plots.speedup(run)), run_facts.finding(facts_of(run))]
-    assert said[0] == "By geometric mean on cpu separable is 3x as fast as standard; on cuda:0 0.5x"
+    assert said[0] == "Mean speedup of separable: 3.0x on cpu, 0.50x on cuda:0"
     assert said[2].startswith("On cpu separable is faster in 6 and slower in 0 of 6 cells")
     assert len(set(said)) == 3, "a headline and two pictures each say their own"
 
@@ -223,7 +223,7 @@ def test_what_was_run_in_few_cells_is_left_out_and_counted(tmp_path: Path, runs:
     figure = devices.picture(together([runs[0], run_folder.read(tmp_path)]).whole)
     assert figure is not None
     words = " ".join(t.get_text() for t in figure.texts).replace("\u00a0", " ")
-    assert "1 more ways to run separable, with fewer cells, are not drawn" in words
+    assert "1 more way to run separable, with fewer cells, is not drawn: see pairs.csv." in words
     assert "others" not in title(figure)  # the title counts what is drawn
 
 

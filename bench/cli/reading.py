@@ -80,9 +80,8 @@ def _views(folders: list[Path], quiet: bool, alone: bool) -> list[Verdicts]:
     from dataclasses import replace
 
     from bench.show import write
-    from bench.show.plots import time_breakdown
     from bench.show.text import drivers as words
-    from bench.show.text import second_opinion, terminal
+    from bench.show.text import second_opinion, terminal, time_breakdown
 
     found = []
     for folder in folders:

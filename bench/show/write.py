@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from matplotlib.figure import Figure
 
 from bench.analyse.claims.judge import Verdicts, judge
 from bench.analyse.compare.change_points import History
@@ -28,6 +31,7 @@ from bench.show.plots import (
     crossover,
     depth,
     devices,
+    memory,
     networks,
     roofline,
     settings,
@@ -42,17 +46,22 @@ from bench.show.plots import history as history_picture
 from bench.spec.errors import UserError
 
 RESULTS = Path("results")
-_PICTURES = (
-    speedup,
-    devices,
-    speedup_map,
-    depth,
-    crossover,
-    networks,
-    settings,
-    roofline,
-    time_breakdown,
-)
+PICTURES: dict[str, Callable[[Run], Figure | None]] = {
+    "speedup": speedup.speedup,
+    "delivery": speedup.delivery,
+    "throughput": roofline.throughput,
+    "memory": memory.memory,
+    "devices": devices.picture,
+    "map": speedup_map.picture,
+    "depth": depth.picture,
+    "crossover": crossover.picture,
+    "networks": networks.picture,
+    "doses": settings.picture,
+    "roofline": roofline.roofline,
+    "parts": time_breakdown.picture,
+    "network_parts": time_breakdown.of_networks,
+}
+"""The pictures that are made of a run alone, by the names of their files; None of a run without the rows for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +97,18 @@ def write_views(folder: Path) -> Views:
     tables, verdicts = write_numbers(run, folder)
     drivers = explain(observations.of_run(run))
     into = folder / "plots"
-    pictures = tuple(path for made in _PICTURES for path in made.draw(run, into))
+    pictures = draw(run, into, PICTURES)
     pictures += claims_forest.draw(run, verdicts, into) + drivers_picture.draw(drivers, into)
     if any(sweep.grows == "layers" for sweep in designed.find(records_of(run.measurements))):
         write_text(folder / "reproduction.md", reproduction.text(run, verdicts, pictures))
     write_text(folder / report.NAME, report.text(run, verdicts, noise, pictures))
     return Views(run, noise, drivers, verdicts, tables, pictures, folder / report.NAME)
+
+
+def draw(run: Run, folder: Path, makers: Mapping[str, Callable[[Run], Figure | None]]) -> tuple[Path, ...]:
+    """Write each picture that the run has rows for into `folder`, as PNG and SVG; returns the paths."""
+    figures = ((name, make(run)) for name, make in makers.items())
+    return tuple(path for name, figure in figures if figure is not None for path in style.save(figure, folder, name))
 
 
 def write_numbers(run: Run, folder: Path) -> tuple[tuple[Path, ...], Verdicts]:
@@ -136,15 +151,11 @@ def write_together(joined: Together, path: Path, alone: Sequence[Verdicts] = ())
     """
     found = judge([m.run for m in joined.members], alone)
     into, whole = path.with_suffix(""), joined.whole
-    drawn = devices.draw(whole, into)
-    drawn += speedup.draw(whole, into, but=("speedup",) if drawn else ())
-    makers = (speedup_map, crossover, networks, settings, roofline, time_breakdown)
-    drawn += tuple(p for made in makers for p in made.draw(whole, into))
-    for name, figure in (
-        ("depth", depth.picture(whole, devices_alike=True)),
-        ("claims", claims_forest.picture(whole, found, joined.letters())),
-    ):
-        drawn += () if figure is None else style.save(figure, into, name)
+    drawn = draw(whole, into, {"devices": devices.picture})
+    makers = {name: make for name, make in PICTURES.items() if name != "devices" and not (drawn and name == "speedup")}
+    makers["depth"] = partial(depth.picture, devices_alike=True)
+    makers["claims"] = lambda run: claims_forest.picture(run, found, joined.letters())
+    drawn += draw(whole, into, makers)
     write_text(path, multi_run.text(joined, found, drawn))
     return (path, *drawn)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,25 +13,29 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from bench.analyse.claims.answers import ANSWERS, PREDICTED_ANSWERS, Answer, Effect, Verdict
+from bench.analyse.claims.answers import PREDICTED_ANSWERS, Answer, Effect, Verdict
 from bench.analyse.claims.claims import BY_ID
 from bench.analyse.claims.judge import Verdicts
 from bench.analyse.runs import noise_floor
 from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
 from bench.show.plots import panels, style
+from bench.show.text import captions, titles
 from bench.show.text.claims import effect, where
-from bench.spec.format import listed
 
 MOST_EXPLORED = 48
 LOOKS: dict[Answer, tuple[str, str, bool]] = {  # colour, marker, hollow
-    "SUPPORTED": ("#0072B2", "o", False),
-    "REFUTED": ("#D55E00", "s", False),
-    "EQUIVALENT": ("#009E73", "D", False),
+    "SUPPORTED": (style.FASTER, "o", False),
+    "REFUTED": (style.SLOWER, "s", False),
+    "EQUIVALENT": (style.SAME, "D", False),
     "UNDECIDED": (style.INK, "o", True),
     "NOT MEASURED": (style.FAINT, "", False),
     **dict.fromkeys(PREDICTED_ANSWERS, (style.VIOLET[0], "D", True)),
 }
+_MARKS = (
+    "lines: 95 % interval of the effect · dotted: its range over cells, which is no interval · upright ticks: what the claim is held against"
+    " · p of confirmed answers: Holm's correction; of explored ones: none, so among so many some are luck"
+)
 _LINE = 0.215  # inches from one row to the next
 
 
@@ -89,12 +92,12 @@ def picture(run: Run, found: Verdicts, letters: Mapping[str, str] | None = None)
         label.set_color(style.FAINT if row.text.startswith(" ") else style.INK)
     _align_left(figure, axes[0])
     measured = [r for r in records_of(run.pairs) if panels.measured(r)]
-    how = "lines: 95 % interval of the effect · dotted: its range over cells, which is no interval · upright ticks: what the claim is held against · p of confirmed answers: Holm's correction; of explored ones: none, so among so many some are luck"  # fmt: skip
-    style.frame(figure, _title(found), panels.footer(run, measured, how), _handles(shown), left)
+    footer = captions.footer(run, measured, how="", bars="", marks=_MARKS)
+    style.frame(figure, titles.claims(found), footer, _handles(shown), *left)
     return figure
 
 
-def _rows(found: Verdicts, letters: Mapping[str, str] | None) -> tuple[list[_Row], str]:
+def _rows(found: Verdicts, letters: Mapping[str, str] | None) -> tuple[list[_Row], list[str]]:
     """All rows from the top, and what finds no room."""
     first = [v for v in found.verdicts if v.confirmatory]
     others = [v for v in found.verdicts if not v.confirmatory and not v.predicted and v.effect is not None]
@@ -109,8 +112,8 @@ def _rows(found: Verdicts, letters: Mapping[str, str] | None) -> tuple[list[_Row
             alone = mine[0] if mine[0].answer == "NOT MEASURED" else None
             rows.append(_Row(BY_ID[claim].statement, alone))
             rows += [_Row(f"    {where(v, letters)}", v) for v in mine if v is not alone]
-    left = [f"{more} more that were {word}" for word, some in (("explored", others), ("predicted", would)) if (more := len(some) - MOST_EXPLORED) > 0]  # fmt: skip
-    return rows, f"{listed(left)} are not drawn; verdict.json has them." if left else ""
+    kinds = (("exploratory answer", others), ("predicted answer", would))
+    return rows, [captions.not_drawn(len(some[MOST_EXPLORED:]), kind, "verdict.json") for kind, some in kinds]
 
 
 def _is_slope(e: Effect | None) -> bool:
@@ -137,6 +140,7 @@ def _slope_scale(axis: Axes, shown: Sequence[Verdict]) -> None:
     step = 0.5 if max(values) - min(values) > 0.5 else 0.25
     axis.xaxis.set_major_locator(FixedLocator([i * step for i in range(-8, 9) if min(values) - room <= i * step <= max(values) + room]))  # fmt: skip
     axis.xaxis.set_minor_locator(NullLocator())
+    axis.xaxis.set_major_formatter(lambda v, _: f"{v:g}")
     axis.axvline(0, color=style.FAINT, lw=1.2, zorder=1)
     axis.set(xlabel="as an elasticity", yticks=[])
 
@@ -177,18 +181,3 @@ def _handles(shown: Sequence[Verdict]) -> list[Artist]:
     if found & {*PREDICTED_ANSWERS}:
         handles.append(Patch(facecolor="none", edgecolor=style.VIOLET[0], hatch="//////", lw=0.4, label="would be: predicted, within the model's error"))  # fmt: skip
     return handles
-
-
-def _title(found: Verdicts) -> str:
-    """How many of the confirmed answers are which, and how many claims were not measured."""
-    first = [v for v in found.verdicts if v.confirmatory and v.answer != "NOT MEASURED"]
-    counts = Counter(v.answer for v in first)
-    words = [f"{counts[a]} {a.lower()}" for a in ANSWERS if counts[a]]
-    exact = first and all(v.bottleneck == "exact" for v in first)
-    missing = sum(v.confirmatory and v.answer == "NOT MEASURED" for v in found.verdicts)
-    left = f"; {missing} of {len(BY_ID)} claims not measured" if missing else ""
-    would = sum(v.predicted for v in found.verdicts)
-    apart = f"; {would} more only predicted" if would else ""
-    if exact:
-        return f"By arithmetic alone {listed(words)}{left}{apart}"
-    return f"Of {len(first)} answers {listed(words)}{left}{apart}" if first else f"Nothing was measured{apart.replace(' more', ' answers')}"  # fmt: skip

@@ -1,10 +1,9 @@
-"""Where separable starts to win on an axis of channels: predicted from what layers and MACs cost, and found."""
+"""Where separable starts to win on an axis of channels: predicted from what layers and MACs cost, and measured."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -17,21 +16,20 @@ from bench.analyse.sweeps.crossover import Crossover, crossovers, measured_words
 from bench.analyse.sweeps.designed import find
 from bench.show.plots import panels, style
 from bench.show.plots.facets import MOST_GROUPS
+from bench.show.text import captions, titles
 from bench.show.text.ways import short_labels
-from bench.spec.format import times
 
 _PREDICTED, _FOUND = style.look(1), style.look(0)
+_MARKS = (
+    "predicted: time = a x layers + b x MACs, a and b from the straight lines through the sweeps of depth at fixed MACs"
+    " · its bar: 95 % interval over resamples of those times, not of the model"
+    " · measured: speedup 1 by lines through ln speedup over ln channels · its bar: where the ends of the 95 % intervals cross"
+)
 _WORDS = {"fontsize": 7.5, "va": "bottom", "zorder": 5}
 
 
-def draw(run: Run, folder: Path) -> tuple[Path, ...]:
-    """Write crossover.png and crossover.svg into `folder`; nothing where no place has both kinds of sweep."""
-    figure = picture(run)
-    return () if figure is None else style.save(figure, folder, "crossover")
-
-
 def picture(run: Run) -> Figure | None:
-    """A panel for each place, in it a pair of bars for each kernel: the predicted range above the one found."""
+    """A panel for each place, in it a pair of bars for each kernel: the predicted range above the measured one."""
     pairs = records_of(run.pairs)
     found = crossovers(find(records_of(run.measurements)), pairs)
     if not found:
@@ -39,7 +37,7 @@ def picture(run: Run) -> Figure | None:
     words = short_labels(list(dict.fromkeys(c.condition for c in found)))
     keys = list(dict.fromkeys((c.condition, c.experiment, c.height, c.width) for c in found))
     shown = keys[:MOST_GROUPS]
-    across = panels.columns([(str(k), 0) for k in shown])
+    across = panels.across(len(shown))
     figure, axes = style.panels(len(shown), across, "none")
     low, high = min(c.measured.least for c in found), max(c.measured.most for c in found)
     for axis, key in zip(axes, shown, strict=True):
@@ -50,12 +48,13 @@ def picture(run: Run) -> Figure | None:
         size = f"{key[2]} px" if len({(c.height, c.width) for c in found}) > 1 else ""
         style.name_panel(axis, ", ".join(filter(None, (words[key[0]], size))))
     panels.label_outer(axes, across, "kernel")
-    left = f"{len(keys) - len(shown)} more places are not drawn." if len(keys) > len(shown) else ""
-    drawn = {(c.experiment, c.condition.device) for c in found}
-    blocks = [r for r in pairs if (r["experiment"], r["device"]) in drawn and panels.measured(r)]
-    how = "predicted: time = a x layers + b x MACs, a and b from the straight lines through the sweeps of depth at fixed MACs · its bar: 95 % interval over resamples of those times, not of the model · found: speedup 1 by lines through ln speedup over ln channels; its bar: where the ends of the 95 % intervals cross"  # fmt: skip
-    style.frame(figure, _title(found), panels.footer(run, blocks, how), _handles(), left)
-    return figure
+    left = captions.not_drawn(len(keys) - len(shown), "place")
+    drawn = [c for c in found if (c.condition, c.experiment, c.height, c.width) in shown]
+    of = {(c.experiment, c.condition.device) for c in drawn}
+    blocks = [r for r in pairs if (r["experiment"], r["device"]) in of and panels.measured(r)]
+    return panels.frame(
+        figure, run, blocks, titles.crossover(drawn), _handles(), left, hollow=False, bars="", marks=_MARKS
+    )
 
 
 def _scale(axis: Axes, low: int, high: int, here: Sequence[Crossover]) -> None:
@@ -70,10 +69,11 @@ def _scale(axis: Axes, low: int, high: int, here: Sequence[Crossover]) -> None:
 
 
 def _pair(axis: Axes, c: Crossover, y: float) -> None:
-    """The prediction above, what was found below; an arrow where either lies beyond the axis or the row."""
+    """The prediction above, what was measured below; an arrow where either lies beyond the axis or the row."""
     p, f = c.predicted, c.measured
     _bar(axis, p.value, p.low, p.high, y + 0.17, _PREDICTED, hollow=True)
-    _word(axis, predicted_words(p).removesuffix(" channels"), p.value, y + 0.17, _PREDICTED)
+    predicted = "never" if math.isinf(p.value) else predicted_words(p).removesuffix(" channels")
+    _word(axis, predicted, p.value, y + 0.17, _PREDICTED)
     low, high = c.measured_range
     if f.kind in ("below", "above"):
         edge, beyond = (f.least, f.least / 1.5) if f.kind == "below" else (f.most, f.most * 1.5)
@@ -111,23 +111,6 @@ def _handles() -> list[Artist]:
         style.proxy(
             "predicted from the cost of layers and MACs", _PREDICTED.colour, _PREDICTED.marker, "-", hollow=True
         ),
-        style.proxy("found", _FOUND.colour, _FOUND.marker, "-"),
+        style.proxy("measured", _FOUND.colour, _FOUND.marker, "-"),
         Patch(color=style.GRID, alpha=0.5, lw=0, label="channels that were measured"),
     ]
-
-
-def _title(found: Sequence[Crossover]) -> str:
-    """In how many rows the prediction lies within a factor of what was found, and the factor at the median."""
-    off = sorted(f for c in found if (f := c.off) is not None)
-    if not off:
-        return "From how many channels separable wins: no row can be held against its prediction"
-    median = off[len(off) // 2]
-    rows = f"{len(found)} row{'s' if len(found) != 1 else ''}"
-    if all(c.agrees is None for c in found):
-        return f"Where separable starts to win: the prediction from what layers and MACs cost is {times(median)} off at the median of {rows}, without intervals"
-    overlap = sum(bool(c.agrees) for c in found)
-    if math.isinf(median):
-        apart = "; in half of them only one of the two has separable win"
-    else:
-        apart = f", {times(median)} apart at the median" if median >= 1.005 else ""
-    return f"Where separable starts to win: the prediction from what layers and MACs cost overlaps with what was found in {overlap} of {rows}{apart}"  # fmt: skip

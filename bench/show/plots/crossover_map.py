@@ -8,14 +8,12 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.patches import Patch
 
 from bench.analyse.predict.crossover_map import CrossoverMap, MapPoint
 from bench.show.plots import style
-from bench.show.plots.speedup_map import EVEN, HATCHES, colour_of, luminance
+from bench.show.plots.speedup_map import EVEN, HATCHES, Square, colour_of, draw_squares
 from bench.show.text.crossover_map import compiled, doubt, host, of_host, or_host, title, where, word
-
-_DARK = 0.21
 
 
 def draw(found: CrossoverMap, folder: Path) -> tuple[Path, ...]:
@@ -36,29 +34,12 @@ def draw(found: CrossoverMap, folder: Path) -> tuple[Path, ...]:
 
 def _panel(axis: Axes, cells: dict[tuple[int, int], MapPoint]) -> None:
     batches, channels = sorted({b for b, _ in cells}), sorted({c for _, c in cells})
-    at = {key: (channels.index(key[1]), batches.index(key[0])) for key in cells}
-    for key, (x, y) in at.items():
-        cell = cells[key]
-        colour = colour_of(cell.speedup)
-        dark = luminance(colour) < _DARK
-        unsure = cell.state == "undecided"
-        edge = "#ffffff" if dark else style.FAINT
-        axis.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=colour, edgecolor=edge, hatch=HATCHES["undecided"] if unsure else None, lw=0, zorder=2))  # fmt: skip
-        axis.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, edgecolor="#ffffff", lw=1.6, zorder=3))
-        backed = {"facecolor": colour, "edgecolor": "none", "pad": 1.2} if unsure else None
-        axis.text(x, y, word(cell), ha="center", va="center", fontsize=7.5, color="#ffffff" if dark else style.INK, bbox=backed, zorder=4)  # fmt: skip
-    sides = {at[key]: cell.speedup > 1 for key, cell in cells.items()}
-    for (x, y), wins in sides.items():
-        for other, ends in (((x + 1, y), ((x + 0.5,) * 2, (y - 0.5, y + 0.5))), ((x, y + 1), ((x - 0.5, x + 0.5), (y + 0.5,) * 2))):  # fmt: skip
-            if other in sides and sides[other] != wins:
-                axis.plot(*ends, color=style.INK, lw=2.6, zorder=5, solid_capstyle="round")
-    axis.grid(False)
-    axis.set(xlim=(-0.5, len(channels) - 0.5), ylim=(-0.5, len(batches) - 0.5), xlabel="channels in and out")
-    axis.set_xticks(range(len(channels)), [str(c) for c in channels])
-    axis.set_yticks(range(len(batches)), [str(b) for b in batches])
-    for spine in axis.spines.values():
-        spine.set_visible(False)
-    axis.tick_params(length=0)
+    squares = {
+        (channels.index(c), batches.index(b)): Square(cell.speedup, word(cell), HATCHES.get(cell.state))
+        for (b, c), cell in cells.items()
+    }
+    draw_squares(axis, squares, [str(c) for c in channels], [str(b) for b in batches])
+    axis.set_xlabel("channels in and out")
 
 
 def _handles(found: CrossoverMap) -> Sequence[Artist]:

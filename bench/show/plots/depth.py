@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import zip_longest
-from pathlib import Path
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -16,11 +15,10 @@ from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.sweeps.designed import Sweep, find
 from bench.analyse.sweeps.layer_cost import Estimate, unit_cost
-from bench.show.plots import panels, style
-from bench.show.text import titles
+from bench.show.plots import style
+from bench.show.text import captions, titles
 from bench.show.text.ways import describe, short_labels
-from bench.spec.devices.device_names import in_words, is_predicted
-from bench.spec.format import capital, digits, in_seconds, times, unit_of
+from bench.spec.format import digits, in_seconds, plural, unit_of, with_prefix
 
 MOST_ACROSS = 2  # panels side by side: with more the words are too small on a page
 MOST_PLACES = 8
@@ -28,16 +26,14 @@ MOST_TOGETHER = 4  # of several devices side by side
 TALL = 2.3  # inches, of a row of panels
 LABEL_INCHES = 1.4  # beside the lines, for their words
 KNOWN = 0.25  # half-width of a slope that a title may lean on
+_BARS = "bars: 95 % interval over processes"
+_MARKS = (
+    "at a line: slope of ln(time) on ln(count) with its interval, and the straight line's time for each layer or GMAC"
+)
 _LEAD = 8.6  # points from one line of words to the next
 _RAYS = ((1.0, (0, (5, 2))), (0.0, (0, (1, 2))))  # slope and line of what the sweeps are held against
 
 Row = tuple[str, ...]  # what a row of panels shows: of one experiment, kernel and kind of sweep
-
-
-def draw(run: Run, folder: Path) -> tuple[Path, ...]:
-    """Write depth.png and depth.svg into `folder`; nothing where no row's layers grow at fixed MACs."""
-    figure = picture(run)
-    return () if figure is None else style.save(figure, folder, "depth")
 
 
 def picture(run: Run, devices_alike: bool = False) -> Figure | None:
@@ -79,10 +75,9 @@ def picture(run: Run, devices_alike: bool = False) -> Figure | None:
             begun = True
     arms = {p.arm_id for s in shown for p in s.points}
     drawn = [r for r in records_of(run.measurements) if r["arm_id"] in arms]
-    how = "median time, geometric mean over processes · bars: 95 % interval over processes · at a line: slope of ln(time) on ln(count) with its interval, and the straight line's time for each layer or GMAC"
-    told, doubt = _told(shown)
-    more = " ".join(filter(None, (left, doubt)))
-    style.frame(figure, _title(told), panels.footer(run, drawn, how), _handles(shown), more)
+    known, doubt = _known(shown)
+    footer = captions.footer(run, drawn, "median time, geometric mean over processes", _BARS, _MARKS)
+    style.frame(figure, titles.depth(known), footer, _handles(shown), left, doubt)
     for axis, here in labelled:  # once the panels have their sizes, which the words follow
         _label(axis, here, blocks)
     return figure
@@ -97,9 +92,8 @@ def _shown(found: Sequence[Sweep], devices_alike: bool) -> tuple[list[Sweep], st
     deepest = max((s.points[0].depth or 1 for s in wide), default=1)
     wide = [s for s in wide if (s.points[0].depth or 1) == deepest]
     places = [p for band in _bands(every, devices_alike) for p in band]
-    left = len(every) - len(places)
-    words = f"{left} more places are not drawn; measurements.csv has them." if left else ""
-    return [s for s in (*deep, *wide) if s.condition in places], words
+    shown = [s for s in (*deep, *wide) if s.condition in places]
+    return shown, captions.not_drawn(len(every) - len(places), "place", "measurements.csv")
 
 
 def _bands(places: Sequence[Condition], devices_alike: bool) -> list[list[Condition]]:
@@ -131,10 +125,6 @@ def _row(sweep: Sweep) -> Row:
     return sweep.grows, sweep.experiment, str(sweep.kernel)
 
 
-def _varies(sweep: Sweep, name: str) -> bool:
-    return len({getattr(p, name) for p in sweep.points}) > 1
-
-
 def _times(sweep: Sweep) -> list[float]:
     return [math.exp(p.log_time.mean) for p in sweep.points]
 
@@ -163,7 +153,7 @@ def _scales(axis: Axes, row: Sequence[Sweep], upright: tuple[float, float], firs
         style.log_axis(axis.xaxis, low, high, ticks[:: math.ceil(len(ticks) / 5)], lambda v: f"{v:g}")
     else:
         decades = [t for t in style.decade_ticks(low, high) if round(math.log10(t), 6).is_integer()]
-        style.log_axis(axis.xaxis, low, high, decades, _macs)
+        style.log_axis(axis.xaxis, low, high, decades, lambda v: with_prefix(v, 3))
     upright_ticks = style.decade_ticks(*upright)
     if len(upright_ticks) > 6:
         upright_ticks = [t for t in upright_ticks if round(math.log10(t), 6).is_integer()]
@@ -230,55 +220,11 @@ def _handles(shown: Sequence[Sweep]) -> list[Artist]:
     return handles + style.predicted_handle(any(s.condition.predicted for s in shown))
 
 
-def _told(shown: Sequence[Sweep]) -> tuple[list[Sweep], str]:
-    """The baseline's sweeps that the title speaks of, those with known slopes if there are any; and what it leaves out."""
-    mine = [s for s in shown if s.block == shown[0].block]
+def _known(shown: Sequence[Sweep]) -> tuple[list[Sweep], str]:
+    """The baseline's sweeps of layers for the title, those with known slopes if there are any; and what it leaves out."""
+    mine = [s for s in shown if s.block == shown[0].block and s.grows == "layers"]
     known = [s for s in mine if s.elasticity().half_width <= KNOWN]
     if not known:
         return mine, f"No slope is known to ±{KNOWN}, so the title's factors may be chance."
-    out = len(mine) - len(known)
-    words = f"The title leaves out {out} of {len(mine)} sweeps, whose slopes are known less well than ±{KNOWN}."
-    return known, words if out else ""
-
-
-def _title(mine: Sequence[Sweep]) -> str:
-    """How much longer a block takes for how many times the layers and the MACs, on each device."""
-    lead = mine[0].block
-    devices = list(dict.fromkeys(s.condition.device for s in mine))
-    words = []
-    for device in devices:
-        deep, wide = ([s for s in mine if s.grows == g and s.condition.device == device] for g in ("layers", "macs"))
-        parts: list[str] = []
-        verb = "would take" if is_predicted(device) else "take"
-        for held, what, some in (("MACs", "layers", deep), ("layers", "MACs", wide)):
-            if some:
-                counts, taken = _growth(some)
-                whom = "them" if parts else f"{lead} blocks"
-                parts.append(
-                    f"at fixed {held} {counts} the {what} {verb} {whom} {taken}" + ("" if parts else " the time")
-                )
-        word = (", " if len(devices) > 1 else "; ").join(parts)
-        words.append(f"on {in_words(device)} {word}" if len(devices) > 1 or is_predicted(device) else word)
-    alone = all(math.isinf(s.elasticity().half_width) for s in mine)
-    return capital("; ".join(words)) + (titles.ALONE if alone else "")
-
-
-def _growth(sweeps: Sequence[Sweep]) -> tuple[str, str]:
-    counts = sorted(float(s.counts()[-1] / s.counts()[0]) for s in sweeps)
-    taken = sorted(_times(s)[-1] / _times(s)[0] for s in sweeps)
-    return _span([_count(c) for c in counts]), _span([times(t) for t in taken])
-
-
-def _span(words: Sequence[str]) -> str:
-    return words[0] if words[0] == words[-1] else f"{words[0]} to {words[-1]}"
-
-
-def _count(value: float) -> str:
-    return f"{value:.0f}x" if value >= 10 else f"{digits(value, 2)}x"
-
-
-def _macs(value: float) -> str:
-    for unit, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if value >= 0.9995 * size:
-            return f"{digits(value / size, 3)} {unit}"
-    return digits(value, 3)
+    left = f"The title leaves out {len(mine) - len(known)} of {plural(len(mine), 'sweep')}: slopes less precise than ±{KNOWN}."
+    return known, left if len(known) < len(mine) else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
@@ -13,19 +12,13 @@ from bench.analyse.runs.run_folder import Run
 from bench.analyse.sweeps.kinds import sweep_of_shapes
 from bench.show.plots import panels, style
 from bench.show.plots.facets import Channels
-from bench.show.text import titles
+from bench.show.text import captions, titles
 from bench.show.text.ways import named_ways
 from bench.spec.devices.device_names import in_words, is_predicted
 
 MOST_LINES = 12  # in all panels; of each device those with the most cells come first
 
 Line = tuple[str, str]  # device, and how it ran the block
-
-
-def draw(run: Run, folder: Path) -> tuple[Path, ...]:
-    """Write devices.png and devices.svg into `folder`; nothing where fewer than two devices have a sweep of shapes."""
-    figure = picture(run)
-    return () if figure is None else style.save(figure, folder, "devices")
 
 
 def picture(run: Run) -> Figure | None:
@@ -39,10 +32,10 @@ def picture(run: Run) -> Figure | None:
     lines = _lines(rows)
     shown = _shown(lines)
     drawn = [r for line in shown for r in lines[line]]
-    more = f"{len(lines) - len(shown)} more ways to run {block}, with fewer cells, are not drawn; pairs.csv has them." if len(lines) > len(shown) else ""  # fmt: skip
+    left = captions.not_drawn(len(lines) - len(shown), "way", of=f" to run {block}, with fewer cells,")
     lines = _lines(drawn)  # by what tells those apart that are drawn
     kernels = sorted({int(r["kernel"]) for r in drawn})
-    across = panels.columns([("", k) for k in kernels])
+    across = panels.across(len(kernels))
     figure, axes = style.panels(len(kernels), across)
     channels = Channels.of(drawn)
     bounds = panels.speedup_limits(drawn)
@@ -54,10 +47,9 @@ def picture(run: Run) -> Figure | None:
         panels.finish_speedup(axis, channels, bounds, panels.panel_name("", kernel))
     panels.label_outer(axes, across, "speedup (above 1x: faster)")
     handles: list[Artist] = [style.proxy(in_words(", ".join(filter(None, line))), k.colour, k.marker, k.line) for line, k in looks.items()]  # fmt: skip
-    handles += [style.proxy("1x: equally fast", style.FAINT, line="-"), *panels.hollow_handle(drawn)]
-    handles += style.predicted_handle(panels.predicted(drawn))
-    style.frame(figure, titles.devices(drawn), panels.footer(run, drawn), handles, " ".join(filter(None, [more, panels.unswept(run)])))  # fmt: skip
-    return figure
+    handles.append(panels.even_handle())
+    marks = "mean: geometric, over the cells drawn"
+    return panels.frame(figure, run, drawn, titles.devices(drawn), handles, left, captions.unswept(run), marks=marks)
 
 
 def _lines(rows: Sequence[Record]) -> dict[Line, list[Record]]:
@@ -84,9 +76,8 @@ def _looks(shown: Sequence[Line], devices: Sequence[str]) -> dict[Line, style.Lo
     looks = {}
     for line in shown:
         place = [other for other in shown if other[0] == line[0]].index(line)
-        foretold = [d for d in devices if is_predicted(d)]
-        colours, own = (style.VIOLET, foretold) if is_predicted(line[0]) else (style.COLOURS, [d for d in devices if d not in foretold])  # fmt: skip
-        colour = colours[own.index(line[0]) % len(colours)]
-        drawn = style.PREDICTED_LINE if is_predicted(line[0]) else style.LINES[place % len(style.LINES)]
-        looks[line] = style.Look(colour, style.MARKERS[place % len(style.MARKERS)], drawn)
+        predicted = is_predicted(line[0])
+        alike = [d for d in devices if is_predicted(d) == predicted]
+        of_device, of_way = style.look(alike.index(line[0]), predicted), style.look(place, predicted)
+        looks[line] = style.Look(of_device.colour, of_way.marker, of_way.line)
     return looks

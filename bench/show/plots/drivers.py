@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -23,18 +21,18 @@ from bench.analyse.runs.merged import short
 from bench.analyse.stats.estimators import CONFIDENCE
 from bench.show.plots import style
 from bench.show.plots.facets import MOST_GROUPS
+from bench.show.text import captions, titles
 from bench.show.text.drivers import label, scope, two
-from bench.spec.format import capital, in_seconds, listed, share
+from bench.spec.format import in_seconds, listed, share, with_prefix
 
 MOST_WORDED = 3  # groups whose shares are written out
-SURE = 0.95  # of resamples that name the same regime, or the title says how many do
+SURE = 0.95  # of resamples that name the same limit, or the small print says how many do
 MOST_LETTERS = 42  # of a group's name
 COLOURS = dict(zip(("macs", "activations", "conv_layers", "ops"), (*style.COLOURS[:3], style.COLOURS[2]), strict=True))
 HOW = (
     "time = a x ops + b x MACs + c x activations, least squares of the relative error, none negative"
     f" · dots: median over rows · bars: {CONFIDENCE * 100:g} % interval over {RESAMPLES} resamples of rows · association, not cause"
 )
-_BACKED: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.9}
 
 
 def draw(found: Drivers, folder: Path) -> tuple[Path, ...]:
@@ -56,15 +54,11 @@ def picture(found: Drivers) -> Figure | None:
     _shares(axes[0], models, names)
     for axis, count in zip(axes[1:], counts, strict=True):
         _points(axis, count, shown)
-    more = len(fitted) - len(shown)
-    left = f"{more} more groups are not drawn; bench drivers --json has them." if more else ""
-    style.frame(
-        figure,
-        _title(models, names),
-        " · ".join(filter(None, (scope(found), same, HOW))),
-        _handles(models, names),
-        left,
-    )
+    left = captions.not_drawn(len(fitted) - len(shown), "group", "bench drivers --json")
+    sure = min(m.agreement for m in models)
+    doubt = f"as few as {share(sure)} of resamples agree on what limits a group" if sure < SURE else ""
+    footer = " · ".join(filter(None, (scope(found), same, HOW, doubt)))
+    style.frame(figure, titles.drivers(models), footer, _handles(models, names), left)
     return figure
 
 
@@ -92,8 +86,8 @@ def _shares(axis: Axes, models: Sequence[Additive], names: Sequence[str]) -> Non
     for top, (model, name) in zip(range(len(models), 0, -1), zip(models, names, strict=True), strict=True):
         for i, term in enumerate(model.terms):
             _share(axis, term, top - first - i * step, len(models) <= MOST_WORDED)
-        regime = model.bottleneck or "regime unknown"
-        words = axis.annotate(f"{name}: {regime}" if len(models) > 1 else regime, (0, top - 0.06), fontsize=8, color=style.INK, va="top", zorder=5, bbox=_BACKED)  # fmt: skip
+        limit = model.bottleneck or "limit unknown"
+        words = axis.annotate(f"{name}: {limit}" if len(models) > 1 else limit, (0, top - 0.06), fontsize=8, color=style.INK, va="top", zorder=5, bbox=style.BACKED)  # fmt: skip
         words.set_in_layout(False)
     axis.axvline(HALF, color=style.FAINT, lw=1.2, zorder=1)
     axis.set(xlim=(-0.02, 1.02), ylim=(0, len(models)), yticks=[], xlabel="share of time")
@@ -112,7 +106,7 @@ def _share(axis: Axes, term: Term, y: float, worded: bool) -> None:
         side = "left" if middle < 0.12 else "right" if middle > 0.88 else "center"
         axis.annotate(
             f"{_name(term.names)} {share(middle)}", (middle, y), (0, 5), textcoords="offset points", fontsize=7.5,
-            color=colour, ha=side, zorder=5, bbox={**_BACKED, "pad": 0.1},
+            color=colour, ha=side, zorder=5, bbox={**style.BACKED, "pad": 0.1},
         ).set_in_layout(False)  # fmt: skip
 
 
@@ -131,7 +125,7 @@ def _points(axis: Axes, count: str, shown: Sequence[Group]) -> None:
         slope, start = np.polyfit(np.log(x), np.log(y), 1)
         ends = np.array([x.min(), x.max()])
         axis.plot(ends, np.exp(start) * ends**slope, color=style.INK, lw=1.0, ls=seen.line, zorder=4)
-    style.log_axis(axis.xaxis, *across, _ticks(*across), _si)
+    style.log_axis(axis.xaxis, *across, _ticks(*across), lambda v: with_prefix(v, 6))
     style.log_axis(axis.yaxis, *upright, _ticks(*upright), in_seconds)
     axis.set(xlabel=f"{COUNT_WORDS[count]} of an evaluation", ylabel="time of an evaluation")
     alone = [two(g.regression.alone[count]) for g in mine if g.regression]
@@ -147,7 +141,7 @@ def _handles(models: Sequence[Additive], names: Sequence[str]) -> list[Artist]:
     terms = dict.fromkeys(t.names for m in models for t in m.terms)
     handles: list[Artist] = [style.proxy(_name(t), _colour(t), "o", "-") for t in terms]
     handles.append(_tick("upright tick: of all rows' time"))
-    handles.append(style.proxy("half: names the regime", style.FAINT, line="-"))
+    handles.append(style.proxy("half: what takes more is the limit", style.FAINT, line="-"))
     if len(models) == 1:
         handles.append(style.proxy("straight line through the logarithms", style.INK, line="-"))
         return handles
@@ -159,26 +153,6 @@ def _tick(words: str) -> Line2D:
     mark = style.proxy(words, style.FAINT, "|")
     mark.set(markersize=10, markeredgewidth=2.0)
     return mark
-
-
-def _title(models: Sequence[Additive], names: Sequence[str]) -> str:
-    """The regime and the shares behind it where the groups agree; else which has which, or how many do."""
-    said = Counter(m.bottleneck or "regime unknown" for m in models)
-    if len(said) > 1 and len(models) > MOST_WORDED:
-        return f"{len(models)} groups: {', '.join(f'{n} {word}' for word, n in said.most_common())}"
-    if len(said) > 1:
-        return capital(
-            "; ".join(f"{n}: {m.bottleneck or 'regime unknown'}" for m, n in zip(models, names, strict=True))
-        )
-    (word,) = said
-    if word == "mixed":
-        return f"Mixed: nothing takes over half of a typical row's time{'' if len(models) == 1 else ' in any group'}"
-    if models[0].bottleneck is None:
-        return capital(f"{word}: {models[0].why}" if len(models) == 1 else f"{word} in all {len(models)} groups")
-    first = [max(m.terms, key=lambda t: t.median.value) for m in models]
-    doubted = min(m.agreement for m in models) < SURE
-    word += f" (so say {_span([share(m.agreement) for m in models])} of resamples)" if doubted else ""
-    return capital(f"{word}: {_name(first[0].names)} take {_span([share(t.median.value) for t in first])} of a typical row's time")  # fmt: skip
 
 
 def _span(values: Sequence[str]) -> str:
@@ -196,13 +170,6 @@ def _ticks(low: float, high: float) -> list[float]:
     powers = [t for t in ticks if round(math.log10(t), 6).is_integer()]
     ticks = powers if len(ticks) > 6 and len(powers) > 1 else ticks
     return ticks[:: max(1, math.ceil(len(ticks) / 6))]
-
-
-def _si(value: float) -> str:
-    for unit, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if value >= 0.9995 * size:
-            return f"{value / size:.6g} {unit}"
-    return f"{value:.6g}"
 
 
 def _name(names: Sequence[str]) -> str:

@@ -30,6 +30,14 @@ class Facets:
         """The words of the panel that a row belongs to."""
         return _say(row, self.apart)
 
+    def shown(self, rows: Sequence[Record]) -> list[Record]:
+        """The rows of the groups that are drawn."""
+        return [r for r in rows if self.group(r) in self.groups]
+
+    def places(self, rows: Sequence[Record]) -> list[tuple[str, int]]:
+        """Each group with each of its rows' kernels."""
+        return [(g, k) for g in self.groups for k in sorted({int(r["kernel"]) for r in rows if self.group(r) == g})]
+
     def line(self, row: Record) -> str:
         """The words of the row's series; what is usual goes unsaid beside what is not."""
         words = (word_or_nothing(row, f) for f in self.within)
@@ -54,9 +62,8 @@ def lay_out(rows: Sequence[Record], ignore: Sequence[str] = ()) -> Facets:
     within.sort(key=lambda f: f not in _NEVER_APART)
     every = list(dict.fromkeys(_say(r, apart) for r in rows))
     groups = every[:MOST_GROUPS]
-    shown = [r for r in rows if _say(r, apart) in groups]
     laid = Facets(tuple(apart), tuple(within), tuple(groups), (), len(every) - len(groups))
-    series = tuple(dict.fromkeys(laid.line(r) for r in shown))
+    series = tuple(dict.fromkeys(laid.line(r) for r in laid.shown(rows)))
     return Facets(laid.apart, laid.within, laid.groups, series, laid.left_out)
 
 

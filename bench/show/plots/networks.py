@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -14,21 +13,15 @@ from bench.analyse.runs.run_folder import Run
 from bench.analyse.stats.estimators import log_interval
 from bench.show.plots import panels, style
 from bench.show.plots.facets import MOST_GROUPS
-from bench.show.text import titles
+from bench.show.text import captions, titles
 from bench.show.text.ways import words_of
 from bench.spec.columns import SPEEDUP
-from bench.spec.devices.device_names import in_words, is_predicted
-from bench.spec.format import interval, times
+from bench.spec.format import times
 
 APART = "experiment baseline device threads layout dtype mode cudnn_benchmark pass allocator waiting batch size".split()
 _LINE = 10.5  # points from one label to the next
-_BACKED = {"facecolor": "white", "edgecolor": "none", "pad": 0.4, "alpha": 0.8}
 
-
-def draw(run: Run, folder: Path) -> tuple[Path, ...]:
-    """Write networks.png and networks.svg into `folder`; nothing where no network was measured against another."""
-    figure = picture(run)
-    return () if figure is None else style.save(figure, folder, "networks")
+Box = tuple[float, float, float, float]  # left, right, bottom and top of a label or an interval, in points
 
 
 def picture(run: Run) -> Figure | None:
@@ -39,7 +32,7 @@ def picture(run: Run) -> Figure | None:
     words = words_of(rows, APART)
     groups = list(dict.fromkeys(words))
     shown = groups[:MOST_GROUPS]
-    across = panels.columns([(g, 0) for g in shown])
+    across = panels.across(len(shown))
     figure, axes = style.panels(len(shown), across, square=True)
     wide = style.limits([r["mac_ratio"] for r in rows], always=[1.0], room=1.9)
     tall = style.limits([r["speedup"] for r in rows], panels.interval_ends(rows), always=[1.0], room=1.5)
@@ -54,82 +47,62 @@ def picture(run: Run) -> Figure | None:
         style.ratio_axis(axis.xaxis, *wide)
         style.ratio_axis(axis.yaxis, *tall)
         style.name_panel(axis, group)
-        axis.set_xlabel("promised: MACs of the baseline / of the network")
-    panels.label_outer(axes, across, "arrived: speedup (above 1x: faster)")
-    more = f"{len(groups) - len(shown)} more groups of panels are not drawn; pairs.csv has them." if len(groups) > len(shown) else ""  # fmt: skip
-    style.frame(figure, _title(rows), panels.footer(run, rows), _handles(rows), more)
+        axis.set_xlabel("expected: MACs of the baseline / of the network")
+    panels.label_outer(axes, across, "achieved: speedup (above 1x: faster)")
+    left = captions.not_drawn(len(groups) - len(shown), "panel")
+    drawn = [r for g in shown for r in here[g]]
+    panels.frame(figure, run, drawn, titles.networks(drawn), _handles(drawn), left)
     for axis, group in zip(axes, shown, strict=True):
         _labels(axis, here[group])
     return figure
 
 
 def _labels(axis: Axes, rows: Sequence[Record]) -> None:
-    """Each network's name beside its point, moved up or down where two would touch; the baseline's at 1x, 1x."""
+    """Each network's name beside its point, as near as it touches no other and no interval; the baseline's at 1x, 1x."""
+    points = 72 / axis.figure.dpi
     marks = [(1.0, 1.0, rows[0]["baseline"], style.INK)]
     marks += [(r["mac_ratio"], r["speedup"], _word(r), style.look(0, panels.predicted([r])).colour) for r in rows]
-    figure = axis.figure
-    placed: list[tuple[float, float, float]] = []  # left, right and height of a label, in points
+    first, last = axis.transAxes.transform([(0, 0), (1, 0)])[:, 0] * points
+    one = axis.transData.transform((1, 1)) * points
+    taken: list[Box] = [(first, last, one[1] - 1, one[1] + 1), (one[0] - 4, one[0] + 4, one[1] - 4, one[1] + 4)]
+    for r in rows:
+        ends = [e for e in (r["speedup_ci_low"], r["speedup"], r["speedup_ci_high"]) if e is not None]
+        (x, low), (_, high) = axis.transData.transform([(r["mac_ratio"], ends[0]), (r["mac_ratio"], ends[-1])]) * points
+        taken.append((x - 4, x + 4, low - 4, high + 4))
     for x, y, text, colour in sorted(marks, key=lambda m: m[1]):
         base = colour == style.INK
-        at = axis.transData.transform((x, y)) * 72 / figure.dpi
-        first, last = axis.transAxes.transform([(0, 0), (1, 0)])[:, 0] * 72 / figure.dpi
+        at, height = axis.transData.transform((x, y)) * points
         length = 4.3 * len(text)
-        right = at[0] + 9 + length <= last and not (base and at[0] - 7 - length >= first)
-        start = at[0] + 7 if right else at[0] - 7 - length
-        height = at[1] + (_LINE if base else 0)  # clear of the line at 1x, where few networks lie
-        while any(a < start + length and start < b and abs(height - h) < _LINE for a, b, h in placed):
-            height += 1.0
-        placed.append((start, start + length, height))
+        starts = [at - 7 - length, at + 7] if base else [at + 7, at - 7 - length]
+        starts = [start for start in starts if first <= start and start + length + 2 <= last] or starts[:1]
+        boxes = [
+            (start, start + length, height + moved - _LINE / 2, height + moved + _LINE / 2)
+            for moved in sorted(range(-80, 81), key=abs)
+            for start in starts
+        ]
+        box = next((b for b in boxes if not any(_touch(b, other) for other in taken)), boxes[0])
+        taken.append(box)
+        right = box[0] > at
         axis.annotate(
-            text, (x, y), (7 if right else -7, height - at[1]), textcoords="offset points", fontsize=7.5, color=colour,
-            ha="left" if right else "right", va="center", zorder=2.5, bbox=_BACKED,
+            text, (x, y), (7 if right else -7, (box[2] + box[3]) / 2 - height), textcoords="offset points", fontsize=7.5,
+            color=colour, ha="left" if right else "right", va="center", zorder=2.5, bbox=style.BACKED,
         )  # fmt: skip
+
+
+def _touch(a: Box, b: Box) -> bool:
+    return a[0] < b[1] and b[0] < a[1] and a[2] < b[3] and b[2] < a[3]
 
 
 def _word(row: Record) -> str:
     """`mobilenet_v1 6.2x`."""
-    return f"{row['block']} {_times(row)}"
-
-
-def _times(row: Record) -> str:
-    return times(row["speedup"], log_interval(row, SPEEDUP).half_width)
+    return f"{row['block']} {times(row['speedup'], log_interval(row, SPEEDUP).half_width)}"
 
 
 def _handles(rows: Sequence[Record]) -> list[Artist]:
-    handles: list[Artist] = [
-        *(
-            style.proxy(f"network, with its {'predicted ' if p else ''}speedup", style.look(0, p).colour, "o")
-            for p in sorted({panels.predicted([r]) for r in rows})
-        ),
+    kinds = sorted({panels.predicted([r]) for r in rows})
+    return [
+        *(style.proxy(f"network, with its {'predicted ' * p}speedup", style.look(0, p).colour, "o") for p in kinds),
         style.proxy("baseline", style.INK, "o"),
-        style.proxy("speedup as promised by the MACs", style.FAINT, line="-"),
-        style.proxy("1x: equally fast", style.INK, line="-"),
+        style.proxy("speedup as expected by the MACs", style.FAINT, line="-"),
+        panels.even_handle(style.INK),
     ]
-    return handles + panels.hollow_handle(rows) + style.predicted_handle(panels.predicted(rows))
-
-
-def _title(rows: Sequence[Record]) -> str:
-    """What the network that promises most delivers, over all panels of a device."""
-    lead = max(rows, key=lambda r: (r["mac_ratio"], r["block"]))
-    mine = [r for r in rows if (r["block"], r["baseline"]) == (lead["block"], lead["baseline"])]
-    devices = list(dict.fromkeys(str(r["device"]) for r in mine))
-    on = {d: sorted((r for r in mine if r["device"] == d), key=lambda r: float(r["speedup"])) for d in devices}
-    words: list[str] = []
-    before = ""
-    for device, some in on.items():
-        least, most = some[0], some[-1]
-        said = interval(log_interval(least, SPEEDUP)) if len(some) == 1 else f"{_times(least)} to {_times(most)}"
-        verb = titles.verb(some)
-        named = f" on {in_words(device)}" if len(devices) > 1 or is_predicted(device) else ""
-        again = "" if verb == before else f"it {verb} " if words else f"{verb} "
-        words.append(again + said + ("" if words else " as fast") + named)
-        before = verb
-    between = "; " if len({titles.verb(some) for some in on.values()}) > 1 else ", "
-    ratio = float(lead["mac_ratio"])
-    macs = f"{times(ratio)} fewer MACs" if ratio > 1 else f"{times(1 / ratio)} the MACs"
-    return f"Against {lead['baseline']}, {lead['block']} has {macs} and {titles.joined(words, list(on.values()), _doubt, between)}"
-
-
-def _doubt(rows: Sequence[Record]) -> str:
-    """A lone prediction has its error in brackets."""
-    return titles.doubt(rows) if len(rows) > 1 or titles.verb(rows) == "reads" else ""

@@ -1,27 +1,27 @@
-"""What several pictures share: panels, series, bars, axes, legend entries, and the small print."""
+"""What several pictures share: panels, series, bars, axes and legend entries."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from bench.analyse.runs.row_quality import LESS_PRECISE, is_less_precise, is_noisy
-from bench.analyse.runs.rows import Record, records_of
+from bench.analyse.runs.rows import Record
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.sweeps.kinds import unswept as no_sweep
 from bench.show.plots import style
 from bench.show.plots.facets import Channels, Facets
-from bench.show.text.titles import of_runs
-from bench.spec.columns import MEASURED, SPEEDUP, TOLD
-from bench.spec.devices.device_names import is_cpu, is_predicted
-from bench.spec.format import listed, percent
+from bench.show.text import captions
+from bench.spec.columns import SPEEDUP, TOLD
+from bench.spec.devices.device_names import is_predicted
+from bench.spec.format import percent
 
-MEASURING = ("process", "within rounds", "minimum time")  # words of a footer that no prediction can have
+MOST_PANELS = 12  # of pictures whose panels stand for themselves
 
 
 def measured(row: Record) -> bool:
@@ -40,17 +40,17 @@ def mark(axis: Axes, rows: Sequence[Record]) -> None:
         style.mark_predicted(axis)
 
 
-def kernels(rows: Sequence[Record], group: str, facets: Facets) -> list[int]:
-    """The kernel sizes of a group's rows."""
-    return sorted({int(r["kernel"]) for r in rows if facets.group(r) == group})
-
-
 def columns(places: Sequence[tuple[str, int]]) -> int:
     """Panels side by side: a group's kernels where those are as many in all groups, else up to three."""
     groups = [sum(g == name for g, _ in places) for name in dict.fromkeys(g for g, _ in places)]
     if len(groups) > 1 and len(set(groups)) == 1 and 1 < groups[0] <= 4:
         return groups[0]
-    return 2 if len(places) in (2, 4) else min(3, len(places))
+    return across(len(places))
+
+
+def across(count: int) -> int:
+    """How many of so many panels stand side by side."""
+    return 2 if count in (2, 4) else min(3, count)
 
 
 def panel_name(group: str, kernel: int) -> str:
@@ -145,12 +145,12 @@ def label_outer(axes: Sequence[Axes], across: int, text: str) -> None:
 
 
 def series_handles(facets: Facets, lines: bool = True, rows: Sequence[Record] = ()) -> list[Artist]:
-    """A legend entry for each series, apart where `rows` are measured and predicted ones; and what is hatched."""
+    """A legend entry for each series, apart where `rows` are measured and predicted ones."""
     handles: list[Artist] = []
     for i, word, p in kinds(facets, rows):
         k = style.look(i, p)
         handles.append(style.proxy(word, k.colour, k.marker, k.line if lines else ""))
-    return handles + style.predicted_handle(predicted(rows))
+    return handles
 
 
 def kinds(facets: Facets, rows: Sequence[Record]) -> list[tuple[int, str, bool]]:
@@ -164,65 +164,20 @@ def kinds(facets: Facets, rows: Sequence[Record]) -> list[tuple[int, str, bool]]
     ]
 
 
-def hollow_handle(rows: Sequence[Record]) -> list[Artist]:
-    """The legend entry for hollow markers, where there are any."""
-    found = any(doubtful(r) for r in rows)
-    return [style.proxy(f"hollow: noisy, or {LESS_PRECISE}", style.FAINT, "o", hollow=True)] if found else []
+def even_handle(colour: str = style.FAINT) -> Artist:
+    """The legend entry for the line at 1x."""
+    return style.proxy("1x: equally fast", colour, line="-")
 
 
-def left_out(run: Run, facets: Facets, rows: Sequence[Record]) -> str:
-    """What the picture had no room for, and the experiments, or of several runs the rows, that other pictures are for."""
-    words = []
-    if facets.left_out:
-        words.append(f"{facets.left_out} more groups of panels are not drawn; pairs.csv has them.")
-    if run.members:
-        return " ".join([*words, *filter(None, [unswept(run)])])
-    others = [e for e in dict.fromkeys(run.pairs["experiment"]) if e not in {r["experiment"] for r in rows}]
-    if others:
-        words.append(f"Not drawn here, as no sweep of channels or kernels over one block: {listed(others)}.")
-    return " ".join(words)
+def frame(
+    figure: Figure, run: Run, rows: Sequence[Record], title: str, handles: Sequence[Artist], *left: str, hollow: bool = True, **caption: str
+) -> Figure:  # fmt: skip
+    """The figure in its frame, with legend entries for what is `hollow` or predicted among the rows that it shows, and their footer.
 
-
-def unswept(run: Run) -> str:
-    """Whose rows a picture of sweeps leaves out; nothing where it is of one run, or they are all of sweeps."""
-    said = of_runs(no_sweep(records_of(run.pairs))) if run.members else ""
-    return f"Not drawn here, as no sweep of channels or kernels over one block: {said}." if said else ""
-
-
-def footer(run: Run, rows: Sequence[Record], how: str = "") -> str:
-    """How and where the picture's numbers were measured; of several runs by those alone that `rows` are of."""
-    letters = {r["run_id"] for r in rows}
-    runs = [member for letter, member in run.members.items() if letter in letters] or [run]
-    names = dict.fromkeys(str(r["device_name"] or r["device"]) for r in rows)
-    counts = sorted({int(r["processes"]) for r in rows if r["status"] in MEASURED} or {0})
-    processes = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    torch, date = (_said(str(r.environment.get(key) or "")[:most] for r in runs) for key, most in (("torch", None), ("started_utc", 10)))  # fmt: skip
-    level = f"{run.timing.confidence * 100:g} %"
-    told = {is_predicted(r["device"]) for r in rows}
-    bars = "bars: the model's error, 95 % of data that it was not fitted to lie within it"
-    if told == {True}:
-        how = " · ".join(
-            [*(part for part in how.split(" · ") if part and not any(word in part for word in MEASURING)), bars]
-        )
-    else:
-        how = how or f"speedup: paired within rounds · bars: {level} interval over processes (Student's t)"
-        how += f" · of predicted cells {bars}" if True in told else ""
-    plural = "" if counts == [1] else "es"
-    spent = f"{processes} process{plural} a cell" if counts[-1] else ""
-    where = [", ".join(names), *_fixed(rows), f"torch {torch}" if torch and told != {True} else "", spent]
-    unfinished = "INCOMPLETE RUN" if any(r.from_journal and not (r.folder / "DONE").exists() for r in runs) else ""
-    return " · ".join(filter(None, [unfinished, *where, how, date, f"run {_said(r.run_id for r in runs)}"]))
-
-
-def _said(words: Iterable[str]) -> str:
-    return " and ".join(dict.fromkeys(filter(None, words)))
-
-
-def _fixed(rows: Sequence[Record]) -> list[str]:
-    """The settings that all rows share and that no axis of the picture shows."""
-    words = {"threads": "{} threads", "batch": "batch {}", "height": "{} pixels", "dtype": "{}", "pass": "{}"}
-    if not any(is_cpu(r["device"]) for r in rows):
-        del words["threads"]  # the host's do not shape a card's time
-    seen = {name: {r[name] for r in rows} for name in words}
-    said = [word.format(*seen[name]) for name, word in words.items() if len(seen[name]) == 1]
-    return ["1 thread" if word == "1 threads" else word for word in said]
+    `left` tells what the picture leaves out, `caption` is what captions.footer takes.
+    """
+    doubts = [style.proxy(f"hollow: noisy, or {LESS_PRECISE}", style.FAINT, "o", hollow=True)]
+    handles = [*handles, *(doubts if hollow and any(map(doubtful, rows)) else [])]
+    handles += style.predicted_handle(predicted(rows))
+    style.frame(figure, title, captions.footer(run, rows, **caption), handles, *left)
+    return figure

@@ -1,10 +1,9 @@
-"""The roofline picture: what blocks reach, under the roofs that were measured of the device beside them."""
+"""FLOP/s that blocks reach: under the roofs that were measured of the device beside them, and against channels."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from matplotlib.artist import Artist
@@ -14,10 +13,11 @@ from matplotlib.figure import Figure
 from bench.analyse.runs.roofline import RATES, TOLERANCE, WINOGRAD, Key
 from bench.analyse.runs.rows import Record, records_of
 from bench.analyse.runs.run_folder import Run
+from bench.analyse.sweeps.kinds import sweep_of_shapes
 from bench.show.plots import panels, style
-from bench.show.plots.facets import MOST_GROUPS
-from bench.show.text import titles
-from bench.spec.columns import MEASURED
+from bench.show.plots.facets import MOST_GROUPS, Channels, lay_out
+from bench.show.text import captions, titles
+from bench.spec.columns import MEASURED, TOLD
 from bench.spec.format import digits
 
 _GIGA = 1e9
@@ -25,14 +25,8 @@ _MOST_POINTS, _LEAST_POINTS = 9.0, 4.0  # the size of a marker
 _CLOSE = 13.0  # points: two flat roofs less apart share their words
 _FASTER = 1.1  # times the matrix product's: a convolution's roof that needs a word
 _ROOM = 0.55  # of the panel's width may lie left of a word
+_ROOFS = "roofs: the fastest matrix product, 3x3 convolution, copy, triad or read"
 _SMALL: dict[str, Any] = {"fontsize": 7.5, "color": style.INK, "va": "bottom", "zorder": 5}
-_BACKED = {"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85}
-
-
-def draw(run: Run, folder: Path) -> tuple[Path, ...]:
-    """Write roofline.png and roofline.svg into `folder`; nothing where the run has no roofs over measured rows."""
-    figure = roofline(run)
-    return style.save(figure, folder, "roofline") if figure is not None else ()
 
 
 def roofline(run: Run) -> Figure | None:
@@ -46,8 +40,8 @@ def roofline(run: Run) -> Figure | None:
     keys = [key for key in roofs if any(_key(r) == key for r in rows)]
     shown = keys[:MOST_GROUPS]
     blocks = list(dict.fromkeys(str(r["block"]) for r in rows))
-    places = [(str(key), 0) for key in shown]
-    figure, axes = style.panels(len(shown), panels.columns(places), square=True)
+    beside = panels.across(len(shown))
+    figure, axes = style.panels(len(shown), beside, square=True)
     across, upright = _limits(rows, [roofs[k] for k in shown])
     for axis, key in zip(axes, shown, strict=True):
         style.log_axis(axis.xaxis, *across, style.decade_ticks(*across), _tick)
@@ -55,14 +49,68 @@ def roofline(run: Run) -> Figure | None:
         _points(axis, [r for r in rows if _key(r) == key], blocks, _sizes(rows))
         axis.set_xlabel("FLOP per byte that must move")
         style.name_panel(axis, _words(key, keys))
-    panels.label_outer(axes, panels.columns(places), "achieved GFLOP/s")
-    more = f"{len(keys) - len(shown)} more panels are not drawn; roofs.csv has them." if len(keys) > len(shown) else ""
-    how = "minimum time · FLOP = 2 x MAC, convolutions only · roofs: the fastest matrix product, 3x3 convolution, copy, triad or read"
-    how = " · ".join(filter(None, (how, _counted(shown, roofs))))
-    style.frame(figure, titles.roofline(rows), panels.footer(run, rows, how), _handles(rows, blocks), more)
+    panels.label_outer(axes, beside, "achieved GFLOP/s")
+    drawn = [r for r in rows if _key(r) in shown]
+    marks = " · ".join(filter(None, (captions.FLOP, _ROOFS, _counted(shown, roofs))))
+    left = captions.not_drawn(len(keys) - len(shown), "panel", "roofs.csv")
+    panels.frame(
+        figure,
+        run,
+        drawn,
+        titles.roofline(drawn),
+        _handles(drawn, blocks),
+        left,
+        how="minimum time",
+        bars="",
+        marks=marks,
+    )
     for axis, key in zip(axes, shown, strict=True):  # once the panels have their sizes, which the slopes' words follow
         _roofs(axis, roofs[key], across)
     return figure
+
+
+def throughput(run: Run) -> Figure | None:
+    """Achieved GFLOP/s of each block against channels, a panel per kernel; None where no block was measured."""
+    every = [
+        r for r in sweep_of_shapes(records_of(run.measurements)) if r["status"] in TOLD and r["achieved_flop_per_s"]
+    ]
+    if not every:
+        return None
+    facets = lay_out(every, ignore=("block",))
+    rows = facets.shown(every)
+    blocks = list(dict.fromkeys(r["block"] for r in rows))
+    places = facets.places(rows)
+    figure, axes = style.panels(len(places), panels.columns(places))
+    channels = Channels.of(rows)
+    bounds = style.limits([r["achieved_flop_per_s"] / 1e9 for r in rows])
+    for axis, (group, kernel) in zip(axes, places, strict=True):
+        here = sorted((r for r in rows if facets.group(r) == group and r["kernel"] == kernel), key=channels.at)
+        present = [s for s in facets.series if any(facets.line(r) == s for r in here)]
+        for i, line in enumerate(present):
+            colour = style.look(facets.series.index(line), panels.predicted(here)).colour
+            for b, block in enumerate(blocks):
+                mine = [r for r in here if facets.line(r) == line and r["block"] == block]
+                axis.plot(
+                    [channels.beside(r, i, len(present)) for r in mine],
+                    [r["achieved_flop_per_s"] / 1e9 for r in mine],
+                    color=colour, marker=style.MARKERS[b % len(style.MARKERS)], ls=style.LINES[b % len(style.LINES)],
+                    ms=5, lw=1.4,
+                )  # fmt: skip
+        panels.mark(axis, here)
+        panels.channel_axis(axis, channels)
+        style.log_axis(axis.yaxis, *bounds, style.decade_ticks(*bounds), lambda v: f"{v:g}")
+        style.name_panel(axis, panels.panel_name(group, kernel))
+    panels.label_outer(axes, panels.columns(places), "achieved GFLOP/s")
+    handles: list[Artist] = [
+        style.proxy(b, style.FAINT, style.MARKERS[i % len(style.MARKERS)], style.LINES[i % len(style.LINES)])
+        for i, b in enumerate(blocks)
+    ]
+    if len(facets.series) > 1:
+        handles += [style.proxy(s, style.look(i, p).colour, line="-") for i, s, p in panels.kinds(facets, rows)]
+    left = captions.not_drawn(facets.left_out, "group"), captions.other_experiments(run, every)
+    return panels.frame(
+        figure, run, rows, titles.throughput(rows), handles, *left, hollow=False, how="minimum time", bars="", marks=captions.FLOP
+    )  # fmt: skip
 
 
 def _key(row: Record) -> Key:
@@ -150,7 +198,7 @@ def _roofs(axis: Axes, roof: Record, across: tuple[float, float]) -> None:
                 (5 if inside else -5, 3),
                 textcoords="offset points",
                 ha="left" if inside else "right",
-                bbox=_BACKED,
+                bbox=style.BACKED,
                 **_SMALL,
             )
     for name, rate in starts.items():
@@ -199,7 +247,6 @@ def _handles(rows: Sequence[Record], blocks: Sequence[str]) -> list[Artist]:
             mark = style.proxy(f"{channels:.0f} channels", style.FAINT, "o")
             mark.set_markersize(sizes[channels])
             handles.append(mark)
-    handles += panels.hollow_handle(rows)
     if any(r["attainable_share"] > TOLERANCE for r in rows):
         handles.append(style.proxy("above its roof: see quality_notes", style.INK, "x"))
     return handles

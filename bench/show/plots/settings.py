@@ -1,10 +1,9 @@
-"""Dose and response: the speedup at one shape as one setting varies, or two, and everything else holds."""
+"""The speedup at one shape as one setting varies, or two, and everything else holds."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from matplotlib.artist import Artist
@@ -16,29 +15,19 @@ from bench.analyse.runs.rows import Record, records_of
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.sweeps.kinds import NUMBERS, SettingSweep, setting_sweeps
 from bench.show.plots import panels, style
-from bench.show.text import titles
-from bench.show.text.ways import word_of
+from bench.show.text import captions, titles
+from bench.show.text.ways import SETTINGS, word_of
 from bench.spec.devices.device_names import in_words, is_predicted
-from bench.spec.format import capital, listed, times
-
-MOST_PANELS = 12
-MOST_ACROSS = 3
-_NAMES = {"cudnn_benchmark": "cuDNN's search", "waiting": "OpenMP's waiting"}
-
-
-def draw(run: Run, folder: Path) -> tuple[Path, ...]:
-    """Write doses.png and doses.svg into `folder`; nothing where no experiment varies a setting or two at one shape."""
-    figure = picture(run)
-    return () if figure is None else style.save(figure, folder, "doses")
+from bench.spec.format import listed, times
 
 
 def picture(run: Run) -> Figure | None:
-    """A panel for each dose: speedup with its interval against the setting, the promise dashed above."""
+    """A panel for each experiment that varies settings: speedup with its interval against the setting, the ratio of MACs dashed above."""
     found = setting_sweeps(records_of(run.pairs))
     if not found:
         return None
-    shown = found[:MOST_PANELS]
-    across = 2 if len(shown) in (2, 4) else min(MOST_ACROSS, len(shown))
+    shown = found[: panels.MOST_PANELS]
+    across = panels.across(len(shown))
     figure, axes = style.panels(len(shown), across)
     rows = [r for d in shown for r in d.rows]
     promised = [r["mac_ratio"] for r in rows if r["mac_ratio"]]
@@ -48,8 +37,8 @@ def picture(run: Run) -> Figure | None:
         style.name_panel(axis, _heading(dose, shown))
     for axis in axes[::across]:
         axis.set_ylabel("speedup (above 1x: faster)")
-    left = f"{len(found) - len(shown)} more doses are not drawn; pairs.csv has them." if len(found) > len(shown) else ""
-    style.frame(figure, _title(shown), panels.footer(run, rows), _handles(rows), left)
+    left = captions.not_drawn(len(found) - len(shown), "setting")
+    panels.frame(figure, run, rows, titles.settings(shown), _handles(rows), left)
     for axis, dose in zip(axes, shown, strict=True):
         _name_lines(axis, dose)
     return figure
@@ -75,7 +64,7 @@ def _panel(axis: Axes, dose: SettingSweep, bounds: tuple[float, float]) -> None:
     axis.xaxis.set_major_locator(FixedLocator(values[:: math.ceil(len(values) / 8)]))
     axis.xaxis.set_minor_locator(NullLocator())
     axis.xaxis.set_major_formatter(FuncFormatter(lambda v, _: words.get(v, "")))
-    axis.set_xlabel(_NAMES.get(dose.factors[0], dose.factors[0]))
+    axis.set_xlabel(SETTINGS.get(dose.factors[0], dose.factors[0]))
     style.ratio_axis(axis.yaxis, *bounds)
 
 
@@ -118,42 +107,12 @@ def _heading(dose: SettingSweep, shown: Sequence[SettingSweep]) -> str:
     """`batch: 1.2x to 3.4x`, with device and block where there are several."""
     words = [in_words(dose.device)] if len({d.device for d in shown}) > 1 or is_predicted(dose.device) else []
     words += [f"{dose.block} against {dose.baseline}"] if len({(d.block, d.baseline) for d in shown}) > 1 else []
-    return f"{', '.join([*words, _factors(dose)])}: {_span(dose)}"
-
-
-def _factors(dose: SettingSweep) -> str:
-    return listed([_NAMES.get(f, f) for f in dose.factors])
-
-
-def _span(dose: SettingSweep) -> str:
-    low, high = _ends(dose)
-    return times(low) if times(low) == times(high) else f"{times(low)} to {times(high)}"
-
-
-def _ends(dose: SettingSweep) -> tuple[float, float]:
-    values = [float(r["speedup"]) for r in dose.rows]
-    return min(values), max(values)
+    factors = listed([SETTINGS.get(f, f) for f in dose.factors])
+    speeds = sorted(float(r["speedup"]) for r in dose.rows)
+    span = " to ".join(dict.fromkeys(times(speed, lines=(1.0,)) for speed in (speeds[0], speeds[-1])))
+    return f"{', '.join([*words, factors])}: {span}"
 
 
 def _handles(rows: Sequence[Record]) -> list[Artist]:
-    handles: list[Artist] = [style.proxy("1x: equally fast", style.FAINT, line="-")]
-    if any(r["mac_ratio"] for r in rows):
-        handles.append(style.proxy("the promise: ratio of MACs", style.INK, line=(0, (5, 3))))
-    return handles + panels.hollow_handle(rows) + style.predicted_handle(panels.predicted(rows))
-
-
-def _title(shown: Sequence[SettingSweep]) -> str:
-    """The dose that moves the speedup most, and the one that moves it least, on each device."""
-    devices = list(dict.fromkeys(d.device for d in shown))
-    words, of = [], []
-    for device in devices:
-        mine = sorted((d for d in shown if d.device == device), key=lambda d: math.log(_ends(d)[1] / _ends(d)[0]))
-        at = f"on {in_words(device)} " if len(devices) > 1 or is_predicted(device) else ""
-        most, least = mine[-1], mine[0]
-        verb = "would move" if is_predicted(device) else "moves" if len(most.factors) == 1 else "move"
-        said = f"{at}{_factors(most)} {verb} the speedup most, {_span(most)}"
-        words.append(said + (f", and {_factors(least)} least, {_span(least)}" if len(mine) > 1 else ""))
-        of.append([r for d in mine for r in d.rows])
-    shape = {(r["c_in"], r["kernel"]) for d in shown for r in d.rows}
-    at = "At {} channels, kernel {}: ".format(*next(iter(shape))) if len(shape) == 1 else ""
-    return capital(at + titles.joined(words, of))
+    expected = any(r["mac_ratio"] for r in rows)
+    return [panels.even_handle(), *([style.proxy("expected: ratio of MACs", style.INK, line=(0, (5, 3)))] * expected)]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.artist import Artist
@@ -19,28 +20,31 @@ from bench.analyse.stats.row_verdict import EQUIVALENCE_MARGIN
 from bench.analyse.sweeps.kinds import sweep_of_shapes
 from bench.show.plots import panels, style
 from bench.show.plots.facets import MOST_GROUPS, Channels
-from bench.show.text import titles
+from bench.show.text import captions, titles
 from bench.show.text.ways import words_of
 from bench.spec.columns import FAILED
-from bench.spec.devices.device_names import in_words, is_predicted
-from bench.spec.format import capital, percent, times
+from bench.spec.format import percent, times
 
-FASTER, SLOWER, EVEN = "#0072B2", "#D55E00", "#ffffff"
+EVEN = "#ffffff"
 FULL = 3.0  # log2 of the speedup that has the full colour: 8x and 1/8x
 HATCHES = {"undecided": "////", "same": "..", "failed": "xx"}
 PREDICTED = "\\\\\\"  # over whatever a cell has else, in the colour of what is predicted
+_MARKS = "speedup: time of the baseline / time of the block · heavy line: where the speedup crosses 1x"
 _APART = "experiment block device threads layout dtype mode cudnn_benchmark pass allocator waiting batch size stride padding dilation depth".split()  # fmt: skip
-_MARKS = {"faster": "", "slower": "", "same": " =", "undecided": " ?"}
-
+_SIGNS = {"same": " =", "undecided": " ?"}
 _DARK = 0.21  # luminance below which white letters are easier to read than ink
 
 Cells = dict[tuple[int, int, int], Record]  # by channels in and out and kernel
 
 
-def draw(run: Run, folder: Path) -> tuple[Path, ...]:
-    """Write map.png and map.svg into `folder`; nothing where no place varies both channels and kernels."""
-    figure = picture(run)
-    return () if figure is None else style.save(figure, folder, "map")
+@dataclass(frozen=True, slots=True)
+class Square:
+    """A cell of a map: its speedup, None where it failed, the words in it and its hatching."""
+
+    speedup: float | None
+    words: str
+    hatch: str | None = None
+    predicted: bool = False  # hatched in violet over that
 
 
 def picture(run: Run) -> Figure | None:
@@ -54,21 +58,25 @@ def picture(run: Run) -> Figure | None:
     rows = [r for name in shown for r in places[name].values()]
     channels = Channels.of(rows)
     kernels = sorted({int(r["kernel"]) for r in rows})
-    across = panels.columns([(name, 0) for name in shown])
+    across = panels.across(len(shown))
     with mpl.rc_context({"hatch.linewidth": 0.6}):
         figure, axes = style.panels(len(shown), across)
         for axis, name in zip(axes, shown, strict=True):
-            _panel(axis, places[name], channels, kernels)
-            panels.mark(axis, list(places[name].values()))
+            cells = places[name]
+            at = {(list(channels.places).index((i, o)), kernels.index(k)): r for (i, o, k), r in cells.items()}
+            squares = {where: _square(r) for where, r in at.items()}
+            draw_squares(axis, squares, list(channels.labels.values()), [f"{k} x {k}" for k in kernels])
+            axis.set_xlabel(channels.title)
+            panels.mark(axis, list(cells.values()))
             style.name_panel(axis, name)
         panels.label_outer(axes, across, "kernel")
-        left = f"{len(names) - len(shown)} more places are not drawn; pairs.csv has them." if len(names) > len(shown) else ""  # fmt: skip
         tall = figure.get_size_inches()
         down = math.ceil(len(shown) / across)
         figure.set_size_inches(tall[0], max(1.9, 0.9 + 0.42 * len(kernels)) * down + 0.2)
         drawn = [r for r in rows if panels.measured(r)]
-        how = "speedup: time of the baseline / time of the block, paired within rounds · heavy line: where the speedup crosses 1x"  # fmt: skip
-        style.frame(figure, _title(drawn), panels.footer(run, drawn, how), _handles(rows), " ".join(filter(None, [left, panels.unswept(run)])))  # fmt: skip
+        footer = captions.footer(run, drawn, "paired within rounds", bars="", marks=_MARKS)
+        left = captions.not_drawn(len(names) - len(shown), "place"), captions.unswept(run)
+        style.frame(figure, titles.speedup_map(drawn), footer, _handles(rows), *left)
     return figure
 
 
@@ -83,54 +91,54 @@ def _places(rows: Sequence[Record]) -> dict[str, Cells]:
     return dict(zip(names, kept, strict=True))
 
 
-def _panel(axis: Axes, cells: Cells, channels: Channels, kernels: Sequence[int]) -> None:
-    """One place: a square for each cell with its speedup, and a heavy line between faster and slower neighbours."""
-    widths = list(channels.places)
-    at = {(i, o, k): (widths.index((i, o)), kernels.index(k)) for i, o, k in cells}
-    for key, (x, y) in at.items():
-        _cell(axis, cells[key], x, y)
-    sides = {at[key]: r["speedup"] > 1 for key, r in cells.items() if panels.measured(r)}
-    for (x, y), wins in sides.items():
-        for other, ends in (((x + 1, y), ((x + 0.5,) * 2, (y - 0.5, y + 0.5))), ((x, y + 1), ((x - 0.5, x + 0.5), (y + 0.5,) * 2))):  # fmt: skip
-            if other in sides and sides[other] != wins:
+def _square(row: Record) -> Square:
+    """The row's square, with its verdict where it is not faster or slower; a row without interval is undecided."""
+    state = "failed" if not panels.measured(row) else str(row["verdict"] or "undecided")
+    if state == "failed":
+        return Square(None, str(row["status"]), HATCHES["failed"])
+    words = times(row["speedup"], row["precision"] or 0.05) + _SIGNS.get(state, "")
+    noisy = " ~" if is_noisy(row) else ""
+    return Square(row["speedup"], words + noisy, HATCHES.get(state), panels.predicted([row]))
+
+
+def draw_squares(axis: Axes, squares: Mapping[tuple[int, int], Square], across: Sequence[str], upwards: Sequence[str]) -> None:  # fmt: skip
+    """A square for each cell by its column and row, with a heavy line between neighbours on both sides of 1x; the words of columns and rows."""
+    for (x, y), square in squares.items():
+        _draw_square(axis, square, x, y)
+    wins = {at: s.speedup > 1 for at, s in squares.items() if s.speedup is not None}
+    for (x, y), win in wins.items():
+        right, above = ((x + 0.5,) * 2, (y - 0.5, y + 0.5)), ((x - 0.5, x + 0.5), (y + 0.5,) * 2)
+        for other, ends in (((x + 1, y), right), ((x, y + 1), above)):
+            if wins.get(other, win) != win:
                 axis.plot(*ends, color=style.INK, lw=2.6, zorder=5, solid_capstyle="round")
     axis.grid(False)
-    axis.set(xlim=(-0.5, len(widths) - 0.5), ylim=(-0.5, len(kernels) - 0.5), xlabel=channels.title)
-    axis.set_xticks(range(len(widths)), [channels.labels[channels.places[w]] for w in widths])
-    axis.set_yticks(range(len(kernels)), [f"{k} x {k}" for k in kernels])
+    axis.set(xlim=(-0.5, len(across) - 0.5), ylim=(-0.5, len(upwards) - 0.5))
+    axis.set_xticks(range(len(across)), across)
+    axis.set_yticks(range(len(upwards)), upwards)
     for spine in axis.spines.values():
         spine.set_visible(False)
     axis.tick_params(length=0)
 
 
-def _cell(axis: Axes, row: Record, x: int, y: int) -> None:
-    state = _state(row)
-    colour = EVEN if state == "failed" else colour_of(row["speedup"])
+def _draw_square(axis: Axes, square: Square, x: int, y: int) -> None:
+    colour = EVEN if square.speedup is None else colour_of(square.speedup)
     dark = luminance(colour) < _DARK
-    edge = style.GRID if state in ("faster", "slower") else "#ffffff" if dark else style.FAINT
-    axis.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=colour, edgecolor=edge, hatch=HATCHES.get(state), lw=0, zorder=2))  # fmt: skip
-    if panels.predicted([row]):
-        axis.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, edgecolor=style.VIOLET[1], hatch=PREDICTED, lw=0, zorder=2.5))  # fmt: skip
-    axis.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, edgecolor="#ffffff", lw=1.6, zorder=3))
-    words = str(row["status"]) if state == "failed" else times(row["speedup"], row["precision"] or 0.05)
-    noisy = " ~" if is_noisy(row) else ""
-    hatched = state in HATCHES or panels.predicted([row])
-    backed = {"facecolor": colour, "edgecolor": "none", "pad": 1.2} if hatched else None
-    axis.text(
-        x, y, words + _MARKS.get(state, "") + noisy, ha="center", va="center", fontsize=8,
-        color="#ffffff" if dark else style.INK, bbox=backed, zorder=4,
-    )  # fmt: skip
 
+    def outline(**look: Any) -> None:
+        axis.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, **{"fill": False, "lw": 0, **look}))
 
-def _state(row: Record) -> str:
-    """faster, slower, same or undecided (so is a row without interval), or failed."""
-    return "failed" if not panels.measured(row) else str(row["verdict"] or "undecided")
+    outline(fill=True, facecolor=colour, edgecolor="#ffffff" if dark else style.FAINT, hatch=square.hatch, zorder=2)
+    if square.predicted:
+        outline(edgecolor=style.VIOLET[1], hatch=PREDICTED, zorder=2.5)
+    outline(edgecolor="#ffffff", lw=1.6, zorder=3)
+    backed = {"facecolor": colour, "edgecolor": "none", "pad": 1.2} if square.hatch or square.predicted else None
+    axis.text(x, y, square.words, ha="center", va="center", fontsize=8, color="#ffffff" if dark else style.INK, bbox=backed, zorder=4)  # fmt: skip
 
 
 def colour_of(speedup: float) -> str:
     """White at 1x, blue above and vermillion below, by the logarithm; full from FULL on."""
     share = min(1.0, abs(math.log2(speedup)) / FULL) ** 0.75
-    red, green, blue = (1 - share * (1 - c) for c in mpl.colors.to_rgb(FASTER if speedup > 1 else SLOWER))
+    red, green, blue = (1 - share * (1 - c) for c in mpl.colors.to_rgb(style.FASTER if speedup > 1 else style.SLOWER))
     return str(mpl.colors.to_hex((red, green, blue)))
 
 
@@ -141,7 +149,7 @@ def luminance(colour: str) -> float:
 
 
 def _handles(rows: Sequence[Record]) -> list[Artist]:
-    found = {_state(r) for r in rows}
+    hatches = {_square(r).hatch for r in rows}
     handles: list[Artist] = [
         Patch(facecolor=colour_of(v), edgecolor=style.FAINT, lw=0.6, label=words)
         for v, words in ((0.25, "0.25x: slower"), (1.0, "1x"), (4.0, "4x: faster"))
@@ -151,68 +159,9 @@ def _handles(rows: Sequence[Record]) -> list[Artist]:
         "same": f"=  the same within {percent(EQUIVALENCE_MARGIN)} or the noise",
         "failed": "failed",
     }
-    handles += [Patch(facecolor=EVEN, edgecolor=style.FAINT, hatch=HATCHES[s], lw=0.6, label=w) for s, w in words.items() if s in found]  # fmt: skip
+    handles += [Patch(facecolor=EVEN, edgecolor=style.FAINT, hatch=HATCHES[s], lw=0.6, label=w) for s, w in words.items() if HATCHES[s] in hatches]  # fmt: skip
     if any(map(is_noisy, rows)):
         handles.append(Patch(facecolor="none", edgecolor="none", label="~  noisy"))
     if panels.predicted(rows):
         handles.append(Patch(facecolor=EVEN, edgecolor=style.VIOLET[1], hatch=PREDICTED, lw=0, label="predicted, nothing was measured"))  # fmt: skip
     return handles
-
-
-def _title(rows: Sequence[Record]) -> str:
-    """From how many channels the first block is faster throughout, and up to how many it is slower; of several devices the counts."""
-    block = rows[0]["block"] if rows else ""
-    mine = [r for r in rows if r["block"] == block]
-    devices = list(dict.fromkeys(str(r["device"]) for r in mine))
-    on = {d: [r for r in mine if r["device"] == d] for d in devices}
-    if len(devices) > 1:
-        said = [f"on {in_words(d)} {_counted(some, '' if i else block)}" for i, (d, some) in enumerate(on.items())]
-    else:
-        said = [_found(some, block, f"on {in_words(d)} " if is_predicted(d) else "") for d, some in on.items()]
-    return capital("; ".join(said)) if said else "No cell was measured"
-
-
-def _found(rows: Sequence[Record], block: str, where: str) -> str:
-    sides = _sides(rows)
-    faster, slower = ([r for r, s in zip(rows, sides, strict=True) if s == side] for side in ("faster", "slower"))
-    many = f"{len(rows)} cell{'s' if len(rows) != 1 else ''}"
-    verb = titles.verb(rows)
-    alone = titles.ALONE if verb == "reads" else ""
-    if len(faster) == len(rows) or len(slower) == len(rows):
-        return f"{where}{block} {verb} {'faster' if faster else 'slower'} in {'all ' if len(rows) > 1 else ''}{many}{alone}"
-    throughout = _throughout(rows)
-    last, widest = max(map(_wide, slower), default=0), max(map(_wide, rows))
-    upto = f", {'even at' if last == widest else 'at up to'} {last} channels" if slower else ""
-    if throughout:
-        return f"{where}from {throughout} channels on {block} {verb} faster throughout; it {verb} slower in {len(slower) or 'none'} of {many}{upto}{alone}"  # fmt: skip
-    return f"{where}{block} {verb} faster in {len(faster) or 'none'} of {many} and slower in {len(slower) or 'none'}{upto}{alone}"  # fmt: skip
-
-
-def _counted(rows: Sequence[Record], block: str) -> str:
-    """One device among several: in how many cells the block (`it`, where it was named before) is faster and slower."""
-    faster, slower = (_sides(rows).count(side) for side in ("faster", "slower"))
-    verb = titles.verb(rows)
-    alone = titles.ALONE if verb == "reads" else ""
-    cells = " cells" if block else ""
-    whole = _throughout(rows) if 0 < faster < len(rows) else None
-    every = f" (in all from {whole} channels on)" if whole else ""
-    said = f"{block} {verb} faster" if block else f"it {verb}"
-    return f"{said} in {faster} of {len(rows)}{cells}{every}, slower in {slower}{alone}"
-
-
-def _throughout(rows: Sequence[Record]) -> int | None:
-    """From how many channels on every cell is faster."""
-    doubtful = [_wide(r) for r, side in zip(rows, _sides(rows), strict=True) if side != "faster"]
-    return min((w for r in rows if (w := _wide(r)) > max(doubtful, default=0)), default=None)
-
-
-def _sides(rows: Sequence[Record]) -> list[str]:
-    """Each row's verdict, or the side of 1x that it reads on."""
-    if titles.verb(rows) == "reads":
-        return ["faster" if r["speedup"] > 1 else "slower" for r in rows]
-    return [str(r["verdict"]) for r in rows]
-
-
-def _wide(row: Record) -> int:
-    """The smaller of a row's channels in and out."""
-    return min(int(row["c_in"]), int(row["c_out"]))

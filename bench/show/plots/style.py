@@ -23,6 +23,7 @@ from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.path import Path as Outline
+from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from bench.analyse.runs.run_folder import write_text, write_whole
@@ -35,13 +36,16 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 LINES: tuple[str | tuple[int, tuple[float, ...]], ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
 VIOLET = ("#5B2A86", "#9457B8", "#2E1A47")  # what was predicted, whatever its series
 PREDICTED_LINE = (0, (4, 1, 1, 1, 1, 1))  # its line, which no measured one has: it is read without colours
-INK, FAINT, GRID = "#222222", "#767676", "#e4e4e4"
+INK, FAINT, GRID, REST = "#222222", "#767676", "#e4e4e4", "#D9D9D9"
+FASTER, SLOWER, SAME = COLOURS[:3]  # and of answers: supported, refuted, equivalent
+BACKED: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.85}  # a word over lines
 DPI = 150
 FOOTER = "footer"  # the name of the words below the panels, in an SVG file too
 CUT = "arrow: the interval goes on beyond the axis"
 _INTERVAL = "_interval"  # the label of a line that `frame` is to mark where an axis cuts it; it is in no legend
 _UP, _DOWN = (Outline([(0, -2 * s), (0, 0), (-0.6, -s), (0, 0), (0.6, -s)]) for s in (1, -1))  # the tip at its point
 _MARGIN = 0.12  # inches
+_TITLE = (13.0, 10.5)  # points, at most and at least
 _BOUND = "\u00a0"
 _HATCHED: dict[str, Any] = {"facecolor": "white", "edgecolor": "#E3D6EE", "hatch": "///", "linewidth": 0}
 _STYLE: dict[Any, Any] = {
@@ -124,19 +128,18 @@ def name_panel(axis: Axes, text: str) -> None:
         axis.set_title("\n".join(lines), loc="left", fontsize=9.5, color=INK)
 
 
-def frame(figure: Figure, title: str, footer: str, handles: Sequence[Artist], more: str = "") -> None:
+def frame(figure: Figure, title: str, footer: str, handles: Sequence[Artist], *more: str) -> None:
     """Put the title and the legend above the panels and the footer below, each as wide as the figure and no wider.
 
-    The panels' share of the figure keeps its size: the figure grows by what the words need. `more` is a line under
-    the legend, for what could not be drawn. The panels' scales are set by now: intervals that they cut get their arrows.
+    The panels' share of the figure keeps its size: the figure grows by what the words need. `more` goes on a line above
+    the footer, for what could not be drawn. The panels' scales are set by now: intervals that they cut get their arrows.
     """
     handles = [*handles, *_mark_cut(figure)]
     width, height = (float(v) for v in figure.get_size_inches())
     with mpl.rc_context(_STYLE):
-        heading = figure.suptitle(_wrapped(title, width, 13 * 0.60), fontsize=13, fontweight="bold", color=INK, ha="left", va="top", linespacing=1.25)  # fmt: skip
-        heading.set_in_layout(False)
+        heading = _heading(figure, title, width - 2 * _MARGIN)
         heading.set_gid(f"{HEADING}{_inches(figure, heading)[1] * 72 + 72 * _MARGIN:.0f}")
-        foot = figure.text(0, 0, "\n".join(_wrapped(t, width, 7.5 * 0.53) for t in (more, footer) if t), fontsize=7.5, color=FAINT, ha="left", va="bottom", linespacing=1.4)  # fmt: skip
+        foot = figure.text(0, 0, "\n".join(_wrapped(t, width - 2 * _MARGIN, 7.5 * 0.53) for t in (" ".join(filter(None, more)), footer) if t), fontsize=7.5, color=FAINT, ha="left", va="bottom", linespacing=1.4)  # fmt: skip
         foot.set_in_layout(False)
         foot.set_gid(FOOTER)
         legend = _legend(figure, handles, width - 2 * _MARGIN)
@@ -258,6 +261,16 @@ def limits(values: Sequence[float], ends: Sequence[float] = (), always: Sequence
     return min(shown) / room, max(shown) * room
 
 
+def _heading(figure: Figure, title: str, room: float) -> Text:
+    """The title on one line in its largest size that fits into `room` inches; in the smallest on several lines."""
+    heading = figure.suptitle(title, fontsize=_TITLE[0], fontweight="bold", color=INK, ha="left", va="top", linespacing=1.25)  # fmt: skip
+    heading.set_in_layout(False)
+    heading.set_fontsize(min(_TITLE[0], max(_TITLE[1], 0.99 * _TITLE[0] * room / _inches(figure, heading)[0])))
+    if _inches(figure, heading)[0] > room:
+        heading.set_text(_wrapped(title, room, _TITLE[1] * 0.62))
+    return heading
+
+
 def _legend(figure: Figure, handles: Sequence[Artist], most: float) -> Legend | None:
     """The legend, row by row, with as few rows as `most` inches of width allow; None without handles."""
     for rows in range(1, len(handles) + 1):
@@ -281,7 +294,7 @@ def _inches(figure: Figure, artist: Artist) -> tuple[float, float]:
 
 def _wrapped(text: str, width: float, letter_points: float) -> str:
     """Text in lines that fit into `width` inches, at this mean width of a letter. Items between dots stay whole."""
-    most = max(20, int((width - 2 * _MARGIN) * 72 / letter_points))
+    most = max(20, int(width * 72 / letter_points))
     if " · " in text:
         text = "\u00a0· ".join(item.replace(" ", "\u00a0") for item in text.split(" · "))
     whole = text.replace(" %", "\u00a0%")  # a number keeps its sign

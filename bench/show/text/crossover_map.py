@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import sys
-from itertools import takewhile
 from typing import TextIO
 
 from bench.analyse.predict.crossover_map import CrossoverMap, MapPoint
 from bench.show.text.terminal import console_on, print_table
-from bench.spec.format import percent
+from bench.show.text.titles import MOST
+from bench.spec.format import percent, plural
 from bench.spec.model.predictions import disagreements
 
 MARKS = {"faster": "", "slower": "", "undecided": " ?"}
@@ -78,29 +78,19 @@ def compiled(found: CrossoverMap) -> str:
 
 
 def title(found: CrossoverMap) -> str:
-    """The finding: from how many channels on separable would be faster beyond all doubt that is allowed for, mode by mode."""
-    said = "; ".join(f"{mode}: {_from(found.of(mode))}" for mode in found.modes())
-    return f"Predicted for {found.device.called}, not measured. Separable would pay, {said}"
-
-
-def _from(cells: dict[tuple[int, int], MapPoint]) -> str:
-    """At the smallest and the largest batch."""
-    batches = sorted({batch for batch, _ in cells})
-    words = []
-    for batch in dict.fromkeys((batches[0], batches[-1])):
-        wide = sorted((c for b, c in cells if b == batch), reverse=True)
-        sure = list(takewhile(lambda c, b=batch: cells[b, c].state == "faster", wide))  # type: ignore[misc]
-        words.append(f"{f'from {sure[-1]} channels on' if sure else 'for sure at none of these'} at batch {batch}")
-    return ", ".join(words)
+    """In how many cells separable would be faster beyond all doubt that is allowed for."""
+    won = sum(cell.state == "faster" for cell in found.points)
+    text = f"Separable would be faster in {won} of {plural(len(found.points), 'cell')} on "
+    device = f"predicted {found.device.called}"
+    return text + (device if len(text + device) <= MOST else "a predicted device")
 
 
 def summary(found: CrossoverMap, mode: str) -> str:
     """In how many cells separable would be faster or slower beyond the model's error."""
     cells = list(found.of(mode).values())
     states = [cell.state for cell in cells]
-    many = f"{len(cells)} cell{'s' if len(cells) != 1 else ''}"
     open_ = states.count("undecided")
-    return f"separable would be faster in {states.count('faster')} of {many}, slower in {states.count('slower')}, {open_} ({percent(open_ / len(cells))}) undecided"
+    return f"separable would be faster in {states.count('faster')} of {plural(len(cells), 'cell')}, slower in {states.count('slower')}, {open_} ({percent(open_ / len(cells))}) undecided"
 
 
 def of_host(found: CrossoverMap) -> bool:

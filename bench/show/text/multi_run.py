@@ -15,7 +15,7 @@ from bench.analyse.runs.rows import SERIES, Record, records_of
 from bench.analyse.sweeps.kinds import sweep_of_shapes
 from bench.analyse.sweeps.kinds import unswept as no_sweep
 from bench.show.text import run_facts, terminal
-from bench.show.text.titles import of_runs
+from bench.show.text.captions import of_runs
 from bench.spec.columns import FAILED, TOLD
 from bench.spec.devices.device_names import in_words
 from bench.spec.model.predictions import without_model

@@ -1,201 +1,238 @@
-"""What titles of pictures say of rows that differ in how they were run: each way by itself, or from the least to the most."""
+"""The title of each picture of a run: one sentence of at most MOST letters about the rows that the picture shows.
+
+Where measured and predicted rows stand side by side, it is about the measured ones.
+"""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from statistics import fmean, median
 
-from bench.analyse.runs.facts import FEWER_MACS, tally
+from bench.analyse.claims.answers import ANSWERS
+from bench.analyse.claims.judge import Verdicts
+from bench.analyse.drivers.additive_model import HALF, Additive
+from bench.analyse.drivers.explain import COUNT_WORDS
+from bench.analyse.runs.facts import FEWER_MACS
+from bench.analyse.runs.row_quality import is_noisy
 from bench.analyse.runs.rows import Record
-from bench.show.text.ways import ways
-from bench.spec.columns import TOLD
+from bench.analyse.sweeps.crossover import Crossover
+from bench.analyse.sweeps.designed import Sweep
+from bench.analyse.sweeps.kinds import SettingSweep
+from bench.show.text.ways import SETTINGS
 from bench.spec.devices.device_names import in_words, is_predicted
-from bench.spec.format import capital, digits, listed, percent, share, times
+from bench.spec.format import capital, digits, listed, percent, plural, rough, share, times
 
-MOST_NAMED = 3  # ways to run a block that a title names one by one
-MOST_BLOCKS = 4
-LEAST = 0.001  # a share that is written out
-ALONE = ", with one process each and so no interval"
-MOST_DELIVERING = 2  # devices of which a title says the share of the promise, and each way to run the block
-
-
-def _give_or_take(rows: Sequence[Record]) -> str:
-    """What a range of values leaves unsaid, all of which were predicted; nothing where some were measured."""
-    if not rows or not all(is_predicted(r["device"]) for r in rows):
-        return ""
-    factors = sorted({f"{math.exp(r['precision']):.2g}" for r in rows if r.get("precision")}, key=float)
-    ends = factors if len(factors) < 2 else [factors[0], factors[-1]]
-    besides = " and what a slower host would change" if len(ends) > 1 else ""
-    of = f", a factor of {' to '.join(ends)} either way" if ends else ""
-    return f", within the model's error{besides}{of}"
+MOST = 90
+NEAR = 2.0  # the factor up to which two crossovers without intervals count as the same
+PARTS = {
+    "conv": "k x k convolution", "depthwise": "depthwise", "pointwise": "pointwise", "norm_act": "norm and activation",
+    "other": "other", "gaps": "gaps",
+}  # fmt: skip
+"""What a block's time is spent in, by the column's name."""
+_UNNAMED = {"mixed": "Nothing takes over half of a typical row's time", "unknown": "What limits time is unknown"}
+_NAMED = {"device": 3, "baseline": 1, "block": 2}  # so many by their names, more by their number
 
 
-def verb(rows: Sequence[Record]) -> str:
-    """`would be` of one device's predicted rows, `reads` where one process measured each, so that none has an interval, else `is`."""
-    return "would be" if is_predicted(rows[0]["device"]) else "reads" if _reads(rows) else "is"
+def measured(rows: Sequence[Record]) -> list[Record]:
+    """The rows that a title is about: the measured ones, or all where nothing was measured."""
+    return [r for r in rows if not is_predicted(r["device"])] or list(rows)
 
 
-def doubt(rows: Sequence[Record]) -> str:
-    """What goes after a range of speedups: that one process measured each, or the model's error of what was predicted."""
-    return ALONE if rows and _reads(rows) else _give_or_take(rows)
+def verb(rows: Sequence[Record], plain: str = "be", subjects: int | None = None) -> str:
+    """`would be` of predicted rows, `reads` where one process measured each and none has an interval, else `is`.
 
-
-def _reads(rows: Sequence[Record]) -> bool:
-    return all(r["speedup_ci_low"] is None for r in rows)
-
-
-def joined(
-    said: Sequence[str],
-    rows: Sequence[Sequence[Record]],
-    unsure: Callable[[Sequence[Record]], str] = doubt,
-    between: str = "; ",
-) -> str:
-    """What was said of each group of rows, each with its doubt, or with that of all at once where all share it."""
-    whole = unsure([r for some in rows for r in some])
-    return between.join(text + ("" if whole else unsure(some)) for text, some in zip(said, rows, strict=True)) + whole
-
-
-def of_runs(counts: Mapping[str, int]) -> str:
-    """`run A's 12 rows and run B's 1 row`, of how many of each run's rows are meant."""
-    return listed([f"run {letter}'s {n} row{'s' if n != 1 else ''}" for letter, n in counts.items()])
+    The subjects are the rows' blocks unless they are counted here.
+    """
+    if all(is_predicted(r["device"]) for r in rows):
+        return f"would {plain}"
+    if plain == "be" and all(r["speedup_ci_low"] is None for r in rows):
+        plain = "read"
+    if (len({r["block"] for r in rows}) if subjects is None else subjects) > 1:
+        return "are" if plain == "be" else plain
+    return {"be": "is", "reach": "reaches"}.get(plain, f"{plain}s")
 
 
 def speedup(rows: Sequence[Record]) -> str:
-    """From which to which speedup the cells of each block range on each device, and at how many channels those are."""
-    return _as_fast(rows, _ends)
+    """From which to which speedup the rows range."""
+    rows = measured(rows)
+    span = _span([r["speedup"] for r in rows], rough)
+    return _titled(rows, f"{{block}} {verb(rows)} {span} as fast as {{baseline}} on {{device}}")
 
 
 def devices(rows: Sequence[Record]) -> str:
-    """The geometric mean of each block's speedups on each device, from the least to the most of the ways to run it."""
-    said = _as_fast(rows, lambda some: _range(_means(some), _against_1))
-    cells = {
-        d: {(r["c_in"], r["c_out"], r["kernel"], r["block"]) for r in mine} for d, mine in _by(rows, "device").items()
-    }
-    own = ", each over its own cells" if len({frozenset(c) for c in cells.values()}) > 1 else ""
-    return f"By geometric mean {said[0].lower()}{said[1:]}{own}"
-
-
-def _means(rows: Sequence[Record]) -> list[float]:
-    """The geometric mean speedup of each way to run a block."""
-    groups: dict[str, list[Record]] = {}
-    for words, r in zip(ways(rows), rows, strict=True):
-        groups.setdefault(words, []).append(r)
-    return [math.exp(tally(some, words).mean.mean) for words, some in groups.items()]
-
-
-def _as_fast(rows: Sequence[Record], word: Callable[[Sequence[Record]], str]) -> str:
-    """`On cpu separable is 0.4x to 13x as fast as standard; on cuda:0 0.5x to 1.4x`, the numbers by `word` of a block's rows."""
-    told = [r for r in rows if r["status"] in TOLD and r["speedup"] is not None]
-    by_device, baselines = _by(told, "device"), {str(r["baseline"]) for r in told}
-    rival = baselines.pop() if len(baselines) == 1 else "their baselines"
-    words: list[str] = []
-    before = ""
-    for device, mine in by_device.items():
-        blocks = list(_by(mine, "block").items())[:MOST_BLOCKS]
-        named = [f"{block} {word(some)}" if i else f"{block} {verb(mine)} {word(some)}" for i, (block, some) in enumerate(blocks)]  # fmt: skip
-        again = len(blocks) == 1 and verb(mine) == before == "is"
-        before = verb(mine)
-        said = word(blocks[0][1]) if again else ", ".join(named)
-        words.append(f"{_at(device, len(by_device))}{said}{'' if words else f' as fast as {rival}'}")
-    return capital(joined(words, list(by_device.values()))) if words else "Nothing was measured"
-
-
-def _ends(rows: Sequence[Record]) -> str:
-    """`0.4x (16 channels) to 13x (256)`; the channels go unsaid where both have the same."""
-    ends = [pick(rows, key=lambda r: float(r["speedup"])) for pick in (min, max)]
-    low, high = (_against_1(r["speedup"]) for r in ends)
-    if low == high:
-        return low
-    at = [str(r["c_in"]) if r["c_in"] == r["c_out"] else f"{r['c_in']}→{r['c_out']}" for r in ends]
-    return f"{low} to {high}" if at[0] == at[1] else f"{low} ({at[0]} channels) to {high} ({at[1]})"
-
-
-def _against_1(ratio: float) -> str:
-    """At two digits, and more where those would read as 1x."""
-    return times(ratio, lines=(1.0,)) if _rough(ratio) == "1x" else _rough(ratio)
+    """The geometric mean of one block's speedups on each device."""
+    rows = measured(rows)
+    logs: dict[str, list[float]] = {}
+    for r in rows:
+        logs.setdefault(in_words(r["device"]), []).append(math.log(r["speedup"]))
+    means = {device: math.exp(fmean(some)) for device, some in logs.items()}
+    each = ", ".join(f"{_beside_1(mean)} on {device}" for device, mean in means.items())
+    title = f"Mean speedup of {rows[0]['block']}: {each}"
+    if len(title) <= MOST:
+        return title
+    return _titled(rows, f"mean speedup of {{block}}: {_span(means.values(), rough)} on {{device}}")
 
 
 def delivery(rows: Sequence[Record]) -> str:
-    """From which to which share of the MAC ratio each block achieves over its cells."""
-    told = [r for r in rows if r["status"] in TOLD and r["delivered_share"] is not None and r["mac_ratio"] > FEWER_MACS]
-    if not told:
+    """What share of the ratio of MACs those blocks achieve that have fewer MACs than their baseline."""
+    fewer = [r for r in measured(rows) if r["mac_ratio"] > FEWER_MACS]
+    if not fewer:
         return "No block has fewer MACs than its baseline"
-    blocks = _by(told, "block")
-    what = next(iter(blocks)) if len(blocks) == 1 else f"{len(blocks)} blocks"
-    would = "would achieve" if verb(told) == "would be" else "achieves" if len(blocks) == 1 else "achieve"
-    devices = {str(r["device"]) for r in told}
-    where = _at(next(iter(devices)), 1) if len(devices) == 1 else "predicted: " if verb(told) == "would be" else ""
-    return capital(
-        f"{where}{what} {would} {_range([float(r['delivered_share']) for r in told], share)} of the MAC ratio"
+    span = _span([r["speedup"] / r["mac_ratio"] for r in fewer], _small)
+    return _titled(fewer, f"{{block}} {verb(fewer, 'achieve')} {span} of the MAC ratio on {{device}}")
+
+
+def throughput(rows: Sequence[Record]) -> str:
+    """How many times longer a MAC takes than in the same trial's baseline; of rows without it what they reach."""
+    rows = measured(rows)
+    rates = {(r["trial_id"], r["block"]): float(r["achieved_flop_per_s"]) for r in rows}
+    beside = [r for r in rows if r["block"] != r["baseline"] and (r["trial_id"], r["baseline"]) in rates]
+    if not beside:
+        span = _span([rate / 1e9 for rate in rates.values()], lambda v: digits(v, 3))
+        return _titled(rows, f"{{block}} {verb(rows, 'reach')} {span} GFLOP/s on {{device}}")
+    span = _span([rates[r["trial_id"], r["baseline"]] / r["achieved_flop_per_s"] for r in beside], rough)
+    return _titled(
+        beside, f"a MAC {verb(beside, 'take', 1)} {span} as long in {{block}} as in {{baseline}} on {{device}}"
     )
 
 
-def throughput(rows: Sequence[Record], blocks: Sequence[str]) -> str:
-    """How much longer than the first block's a multiplication of each other block takes, cell by cell, on each device."""
-    base, *others = blocks
-    devices = _by(rows, "device")
-    words, of = [], []
-    if not others:
-        for device, mine in devices.items():
-            reached = [float(r["achieved_flop_per_s"]) / 1e9 for r in mine]
-            reaches = "would reach" if is_predicted(device) else "reaches"
-            words.append(
-                f"{_at(device, len(devices))}{base} {reaches} {_range(reached, lambda v: digits(v, 3))} GFLOP/s"
-            )
-        return capital("; ".join(words))
-    for device, mine in devices.items():
-        rate = {(r["trial_id"], r["block"]): float(r["achieved_flop_per_s"]) for r in mine}
-        slower = {b: [rate[t, base] / v for (t, c), v in rate.items() if c == b and (t, base) in rate] for b in others}
-        told = [f"{b} {_range(ratios, _rough)}" for b, ratios in slower.items() if ratios]
-        takes = "would take" if is_predicted(device) else "takes"
-        if told:
-            words.append(f"{_at(device, len(devices))}a multiplication {takes} {', '.join(told[:MOST_BLOCKS])} as long as {base}, cell by cell")  # fmt: skip
-            of.append(mine)
-    return capital(joined(words, of, _give_or_take)) if words else f"No cell of {base} stands beside another block's"
+def memory(rows: Sequence[Record]) -> str:
+    """How many times the theory's the measured peaks are."""
+    span = _span([r["memory_peak_bytes"] / r["memory_theory_bytes"] for r in rows], rough)
+    return _titled(rows, f"measured peak memory is {span} the theory's on {{device}}")
+
+
+def speedup_map(rows: Sequence[Record]) -> str:
+    """In how many cells the blocks are faster; where none has an interval, in how many they read faster."""
+    if not rows:
+        return "No cell was measured"
+    rows = measured(rows)
+    bare = all(r["speedup_ci_low"] is None for r in rows)
+    won = sum(r["speedup"] > 1 if bare else r["verdict"] == "faster" for r in rows)
+    return _titled(rows, f"{{block}} {verb(rows)} faster in {won} of {plural(len(rows), 'cell')} on {{device}}")
+
+
+def networks(rows: Sequence[Record]) -> str:
+    """The speedups of the network with the highest ratio of MACs."""
+    lead = max(measured(rows), key=lambda r: (r["mac_ratio"], r["block"]))
+    return speedup([r for r in measured(rows) if (r["block"], r["baseline"]) == (lead["block"], lead["baseline"])])
+
+
+def settings(doses: Sequence[SettingSweep]) -> str:
+    """Which setting moves the speedup most, and from where to where."""
+    some = [d for d in doses if not is_predicted(d.device)] or doses
+    pairs = [(sorted(r["speedup"] for r in d.rows), d) for d in some]
+    speeds, lead = max(pairs, key=lambda pair: pair[0][-1] / pair[0][0])
+    moves = f"{listed([SETTINGS.get(f, f) for f in lead.factors])} {verb(lead.rows, 'move', len(lead.factors))}"
+    return _titled(lead.rows, f"{moves} the speedup of {{block}} most: {_span(speeds, _beside_1)} on {{device}}")
 
 
 def roofline(rows: Sequence[Record]) -> str:
-    """From which to which share of its roof each block comes on each device; networks are told as one."""
-    devices = _by(rows, "device")
-    words = []
-    for device, mine in devices.items():
-        named: dict[str, list[Record]] = {}
-        for r in mine:
-            named.setdefault(str(r["block"]) if r["kernel"] is not None else "networks", []).append(r)
-        roofs = {name: Counter(str(r["roof"]) for r in some).most_common(1)[0][0] for name, some in named.items()}
-        one = len(set(roofs.values())) == 1
-        said: list[str] = []
-        for name, some in list(named.items())[:MOST_BLOCKS]:
-            verb = "" if said else " reach" if name == "networks" else " reaches"
-            its = "their" if name == "networks" else "its"
-            of = f" of {its} {roofs[name]} roof" if not one or not said else ""
-            said.append(f"{name}{verb} {_range([float(r['attainable_share']) for r in some], _part)}{of}")
-        words.append((f"on {device} " if len(devices) > 1 else "") + ", ".join(said))
-    return capital("; ".join(words))
+    """What share of their roofs the compared blocks reach."""
+    rows = [r for r in rows if r["block"] != r["baseline"]] or rows
+    span = _span([r["attainable_share"] for r in rows], _small)
+    its = "its" if len({r["block"] for r in rows}) == 1 else "their"
+    return _titled(rows, f"{{block}} {verb(rows, 'reach')} {span} of {its} roof on {{device}}")
 
 
-def _at(device: str, devices: int) -> str:
-    """`on cuda:0 ` where there are several; a predicted device is always named."""
-    return f"on {in_words(device)} " if devices > 1 or is_predicted(device) else ""
+def time_breakdown(rows: Sequence[Record]) -> str:
+    """The two parts that take most of a block's time, medians over its cells; noisy cells count where all are."""
+    noisy = {r["trial_id"] for r in rows if is_noisy(r)}
+    calm = [r for r in rows if r["trial_id"] not in noisy] or rows
+    others = [r for r in calm if r["block"] != r["baseline"]] or calm
+    block = next((r["block"] for r in others if r["time_in_depthwise_s"] > 0), others[0]["block"])
+    mine = [r for r in others if r["block"] == block]
+    shares = {f"in {word}": median(r[f"time_in_{p}_s"] / r["time_median_s"] for r in mine) for p, word in PARTS.items()}
+    one, two = sorted(shares, key=lambda where: -shares[where])[:2]
+    return _titled(
+        mine, f"{{block}} spends {share(shares[one])} of its time {one} and {share(shares[two])} {two} on {{device}}"
+    )
 
 
-def _by(rows: Sequence[Record], name: str) -> dict[str, list[Record]]:
-    groups: dict[str, list[Record]] = {}
-    for r in rows:
-        groups.setdefault(str(r[name]), []).append(r)
-    return groups
+def depth(sweeps: Sequence[Sweep]) -> str:
+    """How many times longer a block takes for how many times the layers at the same MACs."""
+    deep = [s for s in sweeps if s.grows == "layers"]
+    some = [s for s in deep if not s.condition.predicted] or deep
+    layers = _span([float(s.counts()[-1] / s.counts()[0]) for s in some], rough)
+    longer = _span([math.exp(s.points[-1].log_time.mean - s.points[0].log_time.mean) for s in some], rough)
+    rows = [{"device": s.condition.device, "block": s.block} for s in some]
+    return _titled(
+        rows, f"{layers} the layers at fixed MACs {verb(rows, 'take', 2)} {{block}} {longer} the time on {{device}}"
+    )
 
 
-def _range(values: Sequence[float], word: Callable[[float], str]) -> str:
-    low, high = word(min(values)), word(max(values))
-    return low if low == high else f"{low} to {high}"
+def crossover(found: Sequence[Crossover]) -> str:
+    """In how many rows the predicted and the measured crossover overlap, or where nothing has an interval lie near each other."""
+    known = any(c.agrees is not None for c in found)
+    same = sum(bool(c.agrees) if known else c.off is not None and c.off <= NEAR for c in found)
+    how = "overlaps" if known else f"is within {NEAR:g}x of"
+    rows = [{"device": c.condition.device} for c in found]
+    return _titled(
+        rows, f"the predicted crossover {how} the measured one in {same} of {plural(len(rows), 'row')} on {{device}}"
+    )
 
 
-def _part(value: float) -> str:
-    return percent(value) if value >= LEAST else f"under {percent(LEAST)}"
+def claims(found: Verdicts) -> str:
+    """How many of the confirmatory answers are which, where any rests on a measurement."""
+    first = [v for v in found.verdicts if v.confirmatory and v.answer != "NOT MEASURED"]
+    if all(v.bottleneck == "exact" for v in first):  # by arithmetic alone
+        would = sum(v.predicted for v in found.verdicts)
+        verb = "is" if would == 1 else "are"
+        return f"{plural(would, 'answer')} {verb} predicted and none is measured" if would else "Nothing was measured"
+    counts = Counter(v.answer for v in first)
+    return _shares("answer", {a.lower(): counts[a] for a in ANSWERS if counts[a]})
 
 
-def _rough(ratio: float) -> str:
-    """At two digits: an end of a range over many cells."""
-    return f"{digits(ratio, 2)}x" if ratio < 10 else f"{ratio:.0f}x"
+def drivers(models: Sequence[Additive]) -> str:
+    """What limits the groups and what share of a typical row's time that takes; where groups differ, how many are limited by what."""
+    counts = Counter(m.bottleneck or "unknown" for m in models)
+    if len(counts) > 1:
+        return _shares("group", dict(counts.most_common()))
+    (limit,) = counts
+    if limit in _UNNAMED:
+        return _UNNAMED[limit]
+    lead = [max(m.terms, key=lambda t: t.median.value) for m in models]
+    span = _span([t.median.value for t in lead], lambda v: percent(v, (HALF,)))
+    return capital(f"{limit}: {listed([COUNT_WORDS[n] for n in lead[0].names])} take {span} of a typical row's time")
+
+
+def _shares(noun: str, counts: Mapping[str, int]) -> str:
+    """`Of 5 groups 3 are mixed and 2 unknown`."""
+    first, *others = [f"{n} {word}" for word, n in counts.items()]
+    verb = "is" if first.startswith("1 ") else "are"
+    return f"Of {plural(sum(counts.values()), noun)} {listed([first.replace(' ', f' {verb} ', 1), *others])}"
+
+
+def _titled(rows: Sequence[Record], template: str) -> str:
+    """The template with the rows' blocks, baselines and devices by name; where those are many or do not fit, by their number."""
+    names = {n: list(dict.fromkeys(in_words(r[n]) for r in rows if n in r)) for n in _NAMED}
+    kind = "predicted device" if all(is_predicted(r["device"]) for r in rows) else "device"
+    number = {
+        "device": plural(len(names["device"]), kind),
+        "baseline": "the baseline" if len(names["baseline"]) == 1 else "their baselines",
+        "block": plural(len(names["block"]), "block"),
+    }
+    words = {n: listed(some) if len(some) <= _NAMED[n] else number[n] for n, some in names.items()}
+    for noun in _NAMED:
+        if len(template.format(**words)) > MOST:
+            words[noun] = number[noun]
+    title = template.format(**words)
+    title = title if "_" in title.split()[0] else capital(title)  # mobilenet_v1 is a name
+    return title if len(title) <= MOST else title.removesuffix(f" on {words['device']}")
+
+
+def _span(values: Iterable[float], word: Callable[[float], str]) -> str:
+    """`0.4x to 13x`, or the one word of both ends."""
+    every = sorted(values)
+    return " to ".join(dict.fromkeys([word(every[0]), word(every[-1])]))
+
+
+def _beside_1(ratio: float) -> str:
+    return times(ratio, lines=(1.0,))
+
+
+def _small(value: float) -> str:
+    """A share that may be far below one in a thousand."""
+    return "under 0.1 %" if 0 < value < 0.001 else percent(value, (1.0,))

@@ -27,8 +27,11 @@ WORDS: dict[str, Callable[[Record], str]] = {
     "threads": lambda r: _threads(r),
     "layout": lambda r: str(r["layout"]),
 }
+SETTINGS = {"cudnn_benchmark": "cuDNN's search", "waiting": "OpenMP's waiting"}
+"""What a setting is called, where its column's name is not the word."""
 _OF_CONDITIONS = "device threads layout dtype mode pass allocator waiting batch".split()
 _WAYS = [*_OF_CONDITIONS[1:], "cudnn_benchmark"]
+_WIDER = ("batch", "size", "layout", "dtype")  # that tell the ways of two devices from each other
 USUAL = {"inference", "fp32", "eager", "batch 1", "stride 1", "depth 1", "dilation 1", "padding same", "allocator retain", "waiting default"}  # fmt: skip
 
 
@@ -39,9 +42,8 @@ def short_labels(conditions: Sequence[Condition]) -> dict[Condition, str]:
 
 def words_of(rows: Sequence[Record], fields: Sequence[str]) -> list[str]:
     """For each row its words for those of the fields that vary among the rows of its device; devices if there are several."""
-    devices = {str(r["device"]) for r in rows}
-    varying = {d: [f for f in fields if len({word_of(r, f) for r in rows if r["device"] == d}) > 1] for d in devices}
-    first = ["device"] if len(devices) > 1 else []
+    varying = _varying(rows, fields)
+    first = ["device"] if len(varying) > 1 else []
     return [", ".join(word_of(r, f) for f in [*first, *varying[str(r["device"])]]) for r in rows]
 
 
@@ -50,30 +52,26 @@ def word_of(row: Record, field: str) -> str:
     return WORDS[field](row) if field in WORDS else f"{field} {row[field]}"
 
 
-def ways(rows: Sequence[Record]) -> list[str]:
-    """How each of these rows, of one device, was run, as far as they differ; what is usual goes unsaid beside what is not."""
-    varying = [f for f in _WAYS if len({word_of(r, f) for r in rows}) > 1]
-    words = [[word_of(r, f) for f in varying] for r in rows]
-    return [", ".join([w for w in some if w not in USUAL] or some) for some in words]
-
-
 def named_ways(rows: Sequence[Record]) -> list[tuple[str, str]]:
-    """Each row's device, and how it ran as far as the rows of that device differ, or devices in their size and batch."""
-    by_device: dict[str, list[int]] = {}
-    for i, r in enumerate(rows):
-        by_device.setdefault(str(r["device"]), []).append(i)
-    said = [""] * len(rows)
-    for mine in by_device.values():
-        for i, words in zip(mine, ways([rows[i] for i in mine]), strict=True):
-            said[i] = words
-    wider = [f for f in ("batch", "size", "layout", "dtype") if len({word_of(r, f) for r in rows}) > 1]
-    return [
-        (
-            str(r["device"]),
-            ", ".join(dict.fromkeys([*filter(None, words.split(", ")), *(word_of(r, f) for f in wider)])),
-        )
-        for r, words in zip(rows, said, strict=True)
-    ]
+    """Each row's device, and how it ran as far as the rows of that device differ, or devices in their size and batch.
+
+    What is usual goes unsaid beside what is not.
+    """
+    by_device, wider = _varying(rows, _WAYS), [f for f in _WIDER if len({word_of(r, f) for r in rows}) > 1]
+    named = []
+    for r in rows:
+        words = [word_of(r, f) for f in by_device[str(r["device"])]]
+        words = [w for w in words if w not in USUAL] or words
+        named.append((str(r["device"]), ", ".join(dict.fromkeys([*words, *(word_of(r, f) for f in wider)]))))
+    return named
+
+
+def _varying(rows: Sequence[Record], fields: Sequence[str]) -> dict[str, list[str]]:
+    """By device those fields whose words vary among its rows."""
+    by_device: dict[str, list[Record]] = {}
+    for r in rows:
+        by_device.setdefault(str(r["device"]), []).append(r)
+    return {d: [f for f in fields if len({word_of(r, f) for r in mine}) > 1] for d, mine in by_device.items()}
 
 
 def word_or_nothing(row: Record, field: str) -> str:

@@ -1,0 +1,57 @@
+"""The peak memory of one evaluation against what must live at once."""
+
+from __future__ import annotations
+
+import math
+
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure
+
+from bench.analyse.runs.rows import records_of
+from bench.analyse.runs.run_folder import Run
+from bench.show.plots import panels, style
+from bench.show.text import titles
+
+
+def memory(run: Run) -> Figure | None:
+    """Peak memory of one evaluation, measured against theory; None where no memory was measured."""
+    rows = [r for r in records_of(run.measurements) if r["memory_peak_bytes"] and r["memory_theory_bytes"]]
+    if not rows:
+        return None
+    blocks = list(dict.fromkeys(r["block"] for r in rows))
+    devices = list(dict.fromkeys(str(r["device"]) for r in rows))
+    across = panels.across(len(devices))
+    figure, axes = style.panels(len(devices), across, square=True)
+    values = [float(r[c]) for r in rows for c in ("memory_peak_bytes", "memory_theory_bytes")]
+    bounds = style.limits(values, room=1.6)
+    ticks = _byte_ticks(*bounds)
+    for axis, device in zip(axes, devices, strict=True):
+        axis.plot(bounds, bounds, color=style.FAINT, lw=1.2, zorder=1)
+        for i, block in enumerate(blocks):
+            mine = [r for r in rows if r["block"] == block and r["device"] == device]
+            axis.plot(
+                [r["memory_theory_bytes"] for r in mine], [r["memory_peak_bytes"] for r in mine], ls="",
+                marker=style.MARKERS[i % len(style.MARKERS)], ms=7.5 if i == 0 else 5.5, color=style.look(i).colour,
+                mec="white", mew=0.7, alpha=0.9,
+            )  # fmt: skip
+        for which in (axis.xaxis, axis.yaxis):
+            style.log_axis(which, *bounds, ticks, _bytes)
+        axis.set_xlabel("theory: outputs that must live at once")
+        style.name_panel(axis, device if len(devices) > 1 else "")
+    panels.label_outer(axes, across, "measured peak beyond input and weights")
+    handles: list[Artist] = [style.proxy(b, style.look(i).colour, style.MARKERS[i % len(style.MARKERS)]) for i, b in enumerate(blocks)]  # fmt: skip
+    handles.append(style.proxy("as in theory", style.FAINT, line="-"))
+    how = "one evaluation, apart from the timing"
+    return panels.frame(figure, run, rows, titles.memory(rows), handles, hollow=False, how=how, bars="")
+
+
+def _byte_ticks(low: float, high: float) -> list[float]:
+    powers = range(math.ceil(math.log2(low)), math.floor(math.log2(high)) + 1)
+    return [2.0**e for e in powers][:: max(1, math.ceil(len(powers) / 8))]
+
+
+def _bytes(value: float) -> str:
+    for unit, size in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if value >= size:
+            return f"{value / size:g} {unit}"
+    return f"{value:g} B"
