@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from bench.analyse.runs import noise_floor
 from bench.analyse.runs.condition import Condition, Installation
-from bench.analyse.runs.rows import USUAL, Record, records_of
+from bench.analyse.runs.rows import USUAL, Record, grouped, records_of
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.stats import estimators
 from bench.analyse.stats.estimators import CONFIDENCE
@@ -88,20 +88,18 @@ def gather(runs: Sequence[Run], predicted: bool = False) -> Rows:
     pairs.sort(key=lambda pair: (pair[0].order(), _id(pair[1])))
     cells = [cell for condition, row in pairs if (cell := _cell(condition, row)) is not None]
     index = {(condition, r["run_id"], r["trial_id"], r["block"]): r for condition, r in arms}
-    return Rows(pairs, cells, grouped(arms), grouped(sweeps), index)
+    return Rows(pairs, cells, per_condition(arms), per_condition(sweeps), index)
 
 
-def grouped(items: Iterable[tuple[Condition, T]]) -> dict[Condition, list[T]]:
+def per_condition(items: Iterable[tuple[Condition, T]]) -> dict[Condition, list[T]]:
     """The items of each condition, sorted by condition."""
-    groups: dict[Condition, list[T]] = {}
-    for condition, item in items:
-        groups.setdefault(condition, []).append(item)
-    return {condition: groups[condition] for condition in sorted(groups, key=Condition.order)}
+    groups = grouped(items, lambda pair: pair[0])
+    return {condition: [item for _, item in groups[condition]] for condition in sorted(groups, key=Condition.order)}
 
 
 def by_condition(cells: Iterable[Cell]) -> dict[Condition, list[Cell]]:
     """The cells of each condition, sorted by condition."""
-    return grouped((cell.condition, cell) for cell in cells)
+    return per_condition((cell.condition, cell) for cell in cells)
 
 
 def primary(conditions: Iterable[Condition]) -> set[Condition]:
@@ -109,12 +107,8 @@ def primary(conditions: Iterable[Condition]) -> set[Condition]:
 
     Chosen by what was measured, never by the results.
     """
-    groups: dict[tuple[Any, ...], list[Condition]] = {}
-    for c in conditions:
-        if c.usual:
-            groups.setdefault((c.origin, c.device, c.device_name), []).append(c)
     chosen: set[Condition] = set()
-    for group in groups.values():
+    for group in grouped((c for c in conditions if c.usual), lambda c: (c.origin, c.device, c.device_name)).values():
         most = max(c.threads or 0 for c in group)
         for threads in {c.threads for c in group} & {1, most, None}:
             alike = [c for c in group if c.threads == threads]

@@ -8,10 +8,10 @@ from typing import Any
 
 from bench.analyse.claims.answers import Answer, Count, Effect, Verdict, at_each, within
 from bench.analyse.claims.bottleneck import bottleneck_of
-from bench.analyse.claims.cells import BLOCKS, WORKLOAD, Rows, contest_of, grouped
+from bench.analyse.claims.cells import BLOCKS, WORKLOAD, Rows, contest_of, per_condition
 from bench.analyse.claims.verdict_words import about, taken_together
 from bench.analyse.runs.condition import Condition
-from bench.analyse.runs.rows import Record
+from bench.analyse.runs.rows import Record, grouped
 from bench.analyse.stats.row_verdict import EQUIVALENCE_MARGIN
 from bench.spec.columns import MEASURED
 from bench.spec.format import capital, percent, plural, times
@@ -26,15 +26,12 @@ def memory(rows: Rows) -> list[Verdict]:
         twins = rows.twins(condition, row) if contest_of(row) == BLOCKS and row["status"] in MEASURED else None
         if twins is not None and all(arm["memory_peak_bytes"] for arm in twins):
             measured.append((condition, (tuple(row[name] for name in WORKLOAD), twins)))
-    return at_each(grouped(measured), lambda condition, group: _peaks(condition, group, rows))
+    return at_each(per_condition(measured), lambda condition, group: _peaks(condition, group, rows))
 
 
 def _peaks(condition: Condition, group: Sequence[tuple[tuple[Any, ...], Twins]], rows: Rows) -> Verdict:
     """`group` has workloads with their twins; several experiments or runs may have measured one workload."""
-    by_workload: dict[tuple[Any, ...], list[Twins]] = {}
-    for workload, twins in group:
-        by_workload.setdefault(workload, []).append(twins)
-    cells = list(by_workload.values())
+    cells = [[twins for _, twins in alike] for alike in grouped(group, lambda pair: pair[0]).values()]
     each = [
         [math.log(base["memory_peak_bytes"] / thin["memory_peak_bytes"]) for base, thin in again] for again in cells
     ]

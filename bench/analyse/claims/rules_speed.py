@@ -26,7 +26,7 @@ from bench.analyse.claims.bottleneck import bottleneck_of, gain_explained
 from bench.analyse.claims.cells import BLOCKS, NETWORKS, TWINS, WORKLOAD, Cell, Rows, by_condition, contest_of
 from bench.analyse.claims.verdict_words import NO_INTERVAL, about, counted, margin_note, notes, once_each, runs_of
 from bench.analyse.runs.condition import Condition
-from bench.analyse.runs.rows import Record
+from bench.analyse.runs.rows import Record, grouped
 from bench.analyse.stats.estimators import mean_of
 from bench.analyse.stats.multiple_testing import equivalent
 from bench.spec.format import times
@@ -38,9 +38,7 @@ MOST_LISTED = 12  # cells in a note
 
 def fewer_flops(rows: Rows) -> list[Verdict]:
     """One verdict for each kernel: exact."""
-    groups: dict[int, list[Record]] = {}
-    for row in _separable(rows):
-        groups.setdefault(int(row["kernel"]), []).append(row)
+    groups = grouped(_separable(rows), lambda row: int(row["kernel"]))
     return [_exact("fewer_flops", k, groups[k], "smallest", min, 1.0, lambda ratio: ratio > 1) for k in sorted(groups)]
 
 

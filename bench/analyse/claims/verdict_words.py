@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from bench.analyse.claims.answers import Count
 from bench.analyse.claims.cells import TWINS, Cell
+from bench.analyse.runs.rows import grouped
 from bench.analyse.stats.estimators import mean_of
 from bench.spec.format import plural
 
@@ -28,11 +28,8 @@ def runs_of(cells: Sequence[Cell]) -> tuple[str, ...]:
 
 def once_each(cells: Sequence[Cell]) -> list[Cell]:
     """A cell for each workload: the mean where several experiments measured it, if possible of those with an interval."""
-    groups: dict[tuple[Any, ...], list[Cell]] = {}
-    for cell in cells:
-        groups.setdefault(cell.workload, []).append(cell)
     merged = []
-    for alike in groups.values():
+    for alike in grouped(cells, lambda c: c.workload).values():
         known = [c for c in alike if c.known] or alike
         merged.append(replace(known[0], log=mean_of([c.log for c in known])))
     return merged

@@ -17,6 +17,7 @@ from scipy import stats
 from bench.analyse.drivers import additive_model
 from bench.analyse.drivers.additive_model import RESAMPLES, Additive, Share
 from bench.analyse.drivers.observations import COUNTS, LABELS, PREDICTORS, Observation, Observations
+from bench.analyse.runs.rows import grouped
 from bench.analyse.stats.arrays import Floats
 from bench.analyse.stats.estimators import CONFIDENCE
 from bench.analyse.stats.regression import Regression, redundant, regress
@@ -116,9 +117,7 @@ class Drivers:
 
 def explain(observations: Observations) -> Drivers:
     """Group a table's rows and explain the times of each group. The order of the rows has no effect."""
-    groups: dict[tuple[str, ...], list[Observation]] = {}
-    for row in observations.rows:
-        groups.setdefault(tuple(row.labels[k] for k in GROUPED), []).append(row)
+    groups = grouped(observations.rows, lambda row: tuple(row.labels[k] for k in GROUPED))
     explained = tuple(_explain(groups[key], observations.asked) for key in sorted(groups))
     return Drivers(observations.place, len(observations.rows), observations.not_measured, explained, observations.notes)
 

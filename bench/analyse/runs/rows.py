@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import pandas as pd
 
 from bench.spec.devices.device_names import in_words, is_cpu
 
 Record = Mapping[str, Any]
+T = TypeVar("T")
+K = TypeVar("K")
 SERIES = ("device", "threads", "layout", "dtype", "mode", "pass", "allocator", "waiting")
 """How a block is run, apart from its shape: a series of a plot, a column of the table, a line of the summary."""
 
@@ -36,6 +38,14 @@ def records_of(frame: pd.DataFrame) -> list[Record]:
         for column in (frame[name] for name in frame.columns)
     ]
     return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
+    """The items by their key, in the order in which the keys first occur."""
+    groups: dict[K, list[T]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return groups
 
 
 def place_label(row: Record, but: Sequence[str] = ()) -> str:

@@ -16,14 +16,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from bench.analyse.runs.condition import Condition
-from bench.analyse.runs.rows import Record
+from bench.analyse.runs.rows import Record, grouped
 from bench.analyse.stats.arrays import Floats
 from bench.analyse.sweeps.designed import Sweep
 from bench.analyse.sweeps.layer_cost import Estimate, unit_cost
@@ -63,7 +63,7 @@ class Crossing:
 class Crossover:
     """One row of channels at one condition, size and kernel: the predicted and the measured crossing.
 
-    `predicted` is inf where separable is never faster by the model. It follows from `layer_s` and the two `mac_s`.
+    `predicted` is inf where separable is never faster by the model.
     """
 
     condition: Condition
@@ -72,8 +72,6 @@ class Crossover:
     kernel: int
     height: int
     width: int
-    layer_s: Estimate
-    mac_s: tuple[Estimate, Estimate]  # of the standard and of the separable block
     predicted: Estimate
     measured: Crossing
 
@@ -116,12 +114,9 @@ def crossovers(sweeps: Iterable[Sweep], pairs: Iterable[Record]) -> tuple[Crosso
     for (condition, experiment, kernel, height, width), rows in _rows(pairs).items():
         if condition in sources:
             standard, separable = sources[condition]
-            (layer_s, a), (standard_s, b), (separable_s, d) = _costs(standard, separable)
-            pixels = height * width * (condition.batch or 1)
-            value = float(solved(np.array([layer_s.value]), np.array([standard_s.value]), np.array([separable_s.value]), kernel, pixels)[0])  # fmt: skip
-            draws = None if a is None or b is None or d is None else solved(a, b, d, kernel, pixels)
-            predicted, measured = Estimate.of(value, draws), measured_crossing(rows)
-            compared.append(Crossover(condition, experiment, standard.experiment, kernel, height, width, layer_s, (standard_s, separable_s), predicted, measured))  # fmt: skip
+            predicted = _predicted(standard, separable, kernel, height * width * (condition.batch or 1))
+            measured = measured_crossing(rows)
+            compared.append(Crossover(condition, experiment, standard.experiment, kernel, height, width, predicted, measured))  # fmt: skip
     return tuple(compared)
 
 
@@ -158,43 +153,39 @@ def measured_crossing(rows: Sequence[Record]) -> Crossing:
     return Crossing("stops", least, most, at, before, after, high, low)
 
 
-def sentences(crossovers: Sequence[Crossover], where: Callable[[Condition], str] = lambda c: c.label) -> list[str]:
-    """A sentence for each row of channels, and one on how often the predicted and the measured range overlap."""
-    lines = [sentence(c, where(c.condition)) for c in crossovers]
+def sentences(crossovers: Sequence[Crossover]) -> list[str]:
+    """A sentence for each row of channels, and one on how often the predicted and the measured range overlap.
+
+    Such as `cpu, 1 thread, kernel 3: predicted 21 [15, 30] channels, found 24 [22, 26], between 16 and 32`.
+    """
+    lines = [f"{c.condition.label}, kernel {c.kernel}: predicted {predicted_words(c.predicted)}, {measured_words(c.measured)}" for c in crossovers]  # fmt: skip
     judged = [c for c in crossovers if c.agrees is not None]
     if judged:
         lines.append(f"Prediction and finding overlap in {sum(bool(c.agrees) for c in judged)} of {len(judged)} rows")
     return lines
 
 
-def sentence(c: Crossover, where: str = "") -> str:
-    """`1 thread, kernel 3: predicted 21 [15, 30] channels, found 24 [22, 26], between 16 and 32`."""
-    words = ", ".join(filter(None, (where, f"kernel {c.kernel}")))
-    return f"{words}: predicted {predicted_words(c.predicted)}, {measured_words(c.measured)}"
-
-
 def predicted_words(e: Estimate) -> str:
     """`21 [15, 30] channels`, or that separable never wins."""
-    if math.isinf(e.value):
-        return "that separable never wins"
-    if e.low is None or e.high is None:
-        return f"{_whole(e.value)} channels"
-    return f"{_whole(e.value)} [{_whole(e.low)}, {_whole(e.high)}] channels"
+    return "that separable never wins" if math.isinf(e.value) else f"{_ranged(e.value, e.low, e.high)} channels"
 
 
 def measured_words(f: Crossing) -> str:
     """The measured crossing in words: `found 24 [22, 26], between 16 and 32`."""
-    if f.kind == "below":
-        return f"found below {f.least}: separable wins in the whole row"
-    if f.kind == "above":
-        return f"found above {f.most}: separable wins nowhere in the row"
-    if f.kind == "several":
-        return f"several crossings found, at {', '.join(_whole(c) for c in f.crossings)}"
-    at = _whole(f.crossings[0])
-    ends = "" if f.low is None or f.high is None else f" [{_whole(f.low)}, {_whole(f.high)}]"
-    if f.kind == "stops":
-        return f"but separable was found to win only up to {at}{ends}"
-    return f"found {at}{ends}, between {f.before} and {f.after}"
+    match f.kind:
+        case "below":
+            return f"found below {f.least}: separable wins in the whole row"
+        case "above":
+            return f"found above {f.most}: separable wins nowhere in the row"
+        case "several":
+            return f"several crossings found, at {', '.join(_whole(c) for c in f.crossings)}"
+        case "stops":
+            return f"but separable was found to win only up to {_ranged(f.crossings[0], f.low, f.high)}"
+    return f"found {_ranged(f.crossings[0], f.low, f.high)}, between {f.before} and {f.after}"
+
+
+def _ranged(channels: float, low: float | None, high: float | None) -> str:
+    return _whole(channels) + ("" if low is None or high is None else f" [{_whole(low)}, {_whole(high)}]")
 
 
 def _whole(channels: float) -> str:
@@ -205,16 +196,11 @@ def _whole(channels: float) -> str:
 
 def _sources(sweeps: Iterable[Sweep]) -> dict[Condition, tuple[Sweep, Sweep]]:
     """The depth sweeps of both blocks of one experiment and kernel, for each condition: those that hold activations best."""
-    by_condition: dict[Condition, list[tuple[Sweep, Sweep]]] = {}
     deep = [s for s in sweeps if s.grows == "layers" and not s.condition.predicted]
-    for one, other in itertools.product(deep, deep):
-        if (one.block, other.block) == (BASELINE, BLOCK) and _same(one, other):
-            by_condition.setdefault(one.condition, []).append((one, other))
+    standard, separable = ([s for s in deep if s.block == name] for name in (BASELINE, BLOCK))
+    alike = (pair for pair in itertools.product(standard, separable) if len({(s.experiment, s.kernel, s.condition) for s in pair}) == 1)  # fmt: skip
+    by_condition = grouped(alike, lambda pair: pair[0].condition)
     return {condition: min(some, key=lambda pair: _growth(pair[0])) for condition, some in by_condition.items()}
-
-
-def _same(one: Sweep, other: Sweep) -> bool:
-    return (one.experiment, one.kernel, one.condition) == (other.experiment, other.kernel, other.condition)
 
 
 def _growth(sweep: Sweep) -> float:
@@ -223,39 +209,24 @@ def _growth(sweep: Sweep) -> float:
     return max(every) / min(every)
 
 
-_Known = tuple[Estimate, Floats | None]
-
-
-def _costs(standard: Sweep, separable: Sweep) -> tuple[_Known, _Known, _Known]:
-    """Seconds per layer, and per MAC of standard and of separable, with their draws; the two sweeps are drawn independently."""
+def _predicted(standard: Sweep, separable: Sweep, kernel: int, pixels: int) -> Estimate:
+    """The channels of equal times from the costs by the two sweeps, which are drawn independently."""
     one, other = unit_cost(standard), unit_cost(separable, seed=2)
     macs = [float(np.mean([p.macs for p in s.points])) for s in (standard, separable)]
-    a = None if one.draws is None else one.draws[0]
-    b = None if one.draws is None else one.draws[1] / macs[0]
-    d = None if other.draws is None else other.draws[1] / macs[1]
-    return (
-        (one.each, a),
-        (Estimate.of(one.constant.value / macs[0], b), b),
-        (Estimate.of(other.constant.value / macs[1], d), d),
-    )
+    a, b, d = one.each, one.constant.per(macs[0]), other.constant.per(macs[1])
+    (value,) = solved(np.array([a.value]), np.array([b.value]), np.array([d.value]), kernel, pixels)
+    if a.draws is None or b.draws is None or d.draws is None:
+        return Estimate.of(float(value), None)
+    return Estimate.of(float(value), solved(a.draws, b.draws, d.draws, kernel, pixels))
 
 
-_Key = tuple[Condition, str, int, int, int]
-
-
-def _rows(pairs: Iterable[Record]) -> dict[_Key, list[Record]]:
+def _rows(pairs: Iterable[Record]) -> dict[tuple[Condition, str, int, int, int], list[Record]]:
     """Measured pairs of the two blocks that differ in their channels alone, one block deep."""
-    groups: dict[_Key, list[Record]] = {}
-    for r in pairs:
-        usual = (r["depth"], r["stride"], r["dilation"], r["padding"]) == (1, 1, 1, "same")
-        if (r["baseline"], r["block"]) == (BASELINE, BLOCK) and usual and r["c_in"] == r["c_out"] and _measured(r):
-            condition = Condition.of(r, r["run_id"])
-            groups.setdefault((condition, r["experiment"], r["kernel"], r["height"], r["width"]), []).append(r)
+    fixed = {"baseline": BASELINE, "block": BLOCK, "depth": 1, "stride": 1, "dilation": 1, "padding": "same"}
+    rows = [r for r in pairs if r["status"] in MEASURED and r["speedup"] is not None]
+    rows = [r for r in rows if r["c_in"] == r["c_out"] and all(r[name] == value for name, value in fixed.items())]
+    groups = grouped(rows, lambda r: (Condition.of(r, r["run_id"]), r["experiment"], r["kernel"], r["height"], r["width"]))  # fmt: skip
     return {k: rows for k, rows in groups.items() if len({r["c_in"] for r in rows}) == len(rows) >= FEWEST_CHANNELS}
-
-
-def _measured(row: Record) -> bool:
-    return row["status"] in MEASURED and row["speedup"] is not None
 
 
 def _crossings(x: Sequence[float], y: Sequence[float]) -> list[float]:

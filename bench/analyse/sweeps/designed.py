@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from bench.analyse.runs.condition import FIELDS, Condition
 from bench.analyse.runs.row_quality import is_noisy
-from bench.analyse.runs.rows import Record
+from bench.analyse.runs.rows import Record, grouped
 from bench.analyse.stats.arrays import Floats
 from bench.analyse.stats.estimators import log_interval, slope
 from bench.spec.columns import TIME, TOLD
@@ -73,15 +73,15 @@ class Sweep:
         """
         return slope(np.log(self.counts()), [p.log_time for p in self.points])
 
-    def line(self) -> tuple[float, float]:
+    def line(self, times: Floats | None = None) -> tuple[float, float]:
         """Seconds for each unit of the growing count, and seconds at a count of 0: time = seconds_each x count + constant.
 
-        By least squares of relative errors, neither below 0.
+        By least squares of relative errors, neither below 0, through the points' times or others in their place.
         """
         from scipy.optimize import nnls
 
         x = self.counts()
-        t = np.exp([p.log_time.mean for p in self.points])
+        t = np.exp([p.log_time.mean for p in self.points]) if times is None else times
         solution, _ = nnls(np.column_stack([x / t, 1 / t]), np.ones_like(t))
         return float(solution[0]), float(solution[1])
 
@@ -100,12 +100,9 @@ def find(records: Iterable[Record]) -> tuple[Sweep, ...]:
 
 
 def _grouped(rows: Sequence[Record], *more: str) -> list[list[Record]]:
-    groups: dict[tuple[Any, ...], list[Record]] = {}
-    for r in rows:
-        if r["kernel"] is not None:  # networks differ in all counts at once
-            key = tuple(r[name] for name in ("experiment", "block", "kernel", "run_id", *FIELDS, *more))
-            groups.setdefault(key, []).append(r)
-    return list(groups.values())
+    names = ("experiment", "block", "kernel", "run_id", *FIELDS, *more)
+    blocks = (r for r in rows if r["kernel"] is not None)  # networks differ in all counts at once
+    return list(grouped(blocks, lambda r: tuple(r[name] for name in names)).values())
 
 
 def _sweep(grows: Grows, rows: Sequence[Record]) -> Sweep | None:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.analyse.runs.rows import Record
+from bench.analyse.runs.rows import Record, grouped
 from bench.spec.columns import FAILED, TOLD
 
 SETTINGS = ("threads", "batch", "dtype", "layout", "allocator", "waiting", "mode", "cudnn_benchmark", "pass")
@@ -37,10 +37,8 @@ def setting_sweeps(pairs: Sequence[Record]) -> tuple[SettingSweep, ...]:
 
     One or two settings vary, each combination of values occurs once, and the shape is held.
     """
-    groups: dict[tuple[str, str, str, str], list[Record]] = {}
-    for r in pairs:
-        if r["kernel"] is not None:
-            groups.setdefault((r["experiment"], r["device"], r["block"], r["baseline"]), []).append(r)
+    blocks = (r for r in pairs if r["kernel"] is not None)
+    groups = grouped(blocks, lambda r: (r["experiment"], r["device"], r["block"], r["baseline"]))
     sweeps = []
     for key, rows in groups.items():
         factors = _varying(rows, SETTINGS)
@@ -59,9 +57,7 @@ def sweep_of_shapes(rows: Sequence[Record]) -> list[Record]:
     All experiments that sweep shapes are kept, but stacks of several blocks only if no experiment has single blocks.
     """
     blocks = [r for r in rows if r["kernel"] is not None]
-    by_experiment: dict[tuple[str, str], list[Record]] = {}
-    for r in blocks:
-        by_experiment.setdefault((r["device"], r["experiment"]), []).append(r)
+    by_experiment = grouped(blocks, lambda r: (r["device"], r["experiment"]))
     sweeping = {key for key, some in by_experiment.items() if _sweeps(some)}
     if not sweeping:
         return blocks
@@ -78,11 +74,8 @@ def unswept(rows: Sequence[Record]) -> dict[str, int]:
 
 def _sweeps(rows: Sequence[Record]) -> bool:
     """Whether channels or kernel vary while the rest of a shape is held."""
-    by_rest: dict[tuple[object, ...], set[tuple[object, ...]]] = {}
-    for r in rows:
-        rest = tuple(r[name] for name in (*_FIXED, *SETTINGS, "block") if name not in _SHAPES)
-        by_rest.setdefault(rest, set()).add(tuple(r[name] for name in _SHAPES))
-    return any(len(shapes) > 1 for shapes in by_rest.values())
+    rest = [name for name in (*_FIXED, *SETTINGS, "block") if name not in _SHAPES]
+    return any(_varying(alike, _SHAPES) for alike in grouped(rows, lambda r: tuple(r[name] for name in rest)).values())
 
 
 def _varying(rows: Sequence[Record], names: Sequence[str]) -> list[str]:

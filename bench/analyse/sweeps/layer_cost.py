@@ -7,7 +7,7 @@ freedom. It shows how well the points are known, not how straight the line is.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -27,6 +27,8 @@ class Estimate:
     low: float | None
     high: float | None
 
+    draws: Floats | None = field(default=None, repr=False, compare=False)
+
     @classmethod
     def of(cls, value: float, draws: Floats | None) -> Estimate:
         """The value, with the middle of the draws (some may be infinite)."""
@@ -34,26 +36,27 @@ class Estimate:
             return cls(value, None, None)
         tail = (1 - CONFIDENCE) / 2
         low, high = np.quantile(draws, [tail, 1 - tail], method="nearest")  # no mean of a number and infinity
-        return cls(value, float(low), float(high))
+        return cls(value, float(low), float(high), draws)
+
+    def per(self, count: float) -> Estimate:
+        """The share of each of so many."""
+        return Estimate.of(self.value / count, None if self.draws is None else self.draws / count)
 
 
 @dataclass(frozen=True, slots=True)
 class UnitCost:
-    """Seconds for each unit of the growing count, and seconds at a count of 0; with the draws behind both intervals."""
+    """Seconds for each unit of the growing count, and seconds at a count of 0."""
 
     each: Estimate
     constant: Estimate
-    draws: tuple[Floats, Floats] | None
 
 
-def unit_cost(sweep: Sweep, seed: int = SEED, resamples: int = RESAMPLES) -> UnitCost:
+def unit_cost(sweep: Sweep, seed: int = SEED) -> UnitCost:
     """The costs by the sweep's line. The same sweep and seed give the same draws."""
-    each, constant = sweep.line()
-    times = drawn(sweep, seed, resamples)
-    if times is None:
-        return UnitCost(Estimate(each, None, None), Estimate(constant, None, None), None)
-    draws = lines(sweep.counts(), times)
-    return UnitCost(Estimate.of(each, draws[0]), Estimate.of(constant, draws[1]), draws)
+    times = drawn(sweep, seed, RESAMPLES)
+    draws = (None, None) if times is None else np.array([sweep.line(row) for row in times]).T
+    each, constant = map(Estimate.of, sweep.line(), draws)
+    return UnitCost(each, constant)
 
 
 def drawn(sweep: Sweep, seed: int, resamples: int) -> Floats | None:
@@ -65,17 +68,3 @@ def drawn(sweep: Sweep, seed: int, resamples: int) -> Floats | None:
     errors = [standard_error(i) for i in known]
     ts = np.column_stack([rng.standard_t(i.n - 1, resamples) for i in known])
     return np.asarray(np.exp(np.array([i.mean for i in known]) + ts * np.array(errors)), dtype=np.float64)
-
-
-def lines(counts: Floats, times: Floats) -> tuple[Floats, Floats]:
-    """`Sweep.line` for each row of times: least squares of relative errors of each x count + constant, neither below 0."""
-    x, w = counts / times, 1 / times
-    xx, xw, ww = (x * x).sum(1), (x * w).sum(1), (w * w).sum(1)
-    sx, sw = x.sum(1), w.sum(1)
-    det = xx * ww - xw * xw
-    plain = det > 1e-12 * xx * ww  # else one point, drawn far too fast, decides alone
-    det = np.where(plain, det, 1.0)
-    each, constant = np.where(plain, (sx * ww - sw * xw) / det, -1.0), (sw * xx - sx * xw) / det
-    each = np.where(constant < 0, sx / xx, each)  # on the border the other one fits alone
-    constant = np.where(each < 0, sw / ww, np.maximum(constant, 0))
-    return np.maximum(each, 0), constant
