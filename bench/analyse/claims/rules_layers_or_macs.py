@@ -42,26 +42,32 @@ SWAPPED = "asked of the other kind of device too, which the texts say the opposi
 
 @dataclass(frozen=True, slots=True)
 class Slopes:
-    """A condition's elasticities. `macs` are of the deepest stacks alone, `all_macs` of every depth."""
+    """A condition's elasticities that a claim asks for; of LAYERS those on MACs are of the deepest stacks alone."""
 
+    claim: str
     layers: tuple[Interval, ...]
     macs: tuple[Interval, ...]
-    all_macs: tuple[Interval, ...]
     depth: int  # layers of the shallowest stack in `macs`; 0 without any
+    known: bool  # whether several processes measured any sweep, also one that the claim leaves out
 
     @classmethod
-    def of(cls, sweeps: Sequence[Sweep]) -> Slopes:
-        """`macs`: the deepest stacks of each block and kernel; if some of them are DEEP, only those."""
+    def of(cls, claim: str, sweeps: Sequence[Sweep]) -> Slopes:
+        """The deepest stacks are those of each block and kernel; if some of them are DEEP, only those."""
         grown = [s for s in sweeps if s.grows == "macs"]
-        deepest: dict[tuple[str, int | None], int] = {}
-        for s in grown:
-            deepest[s.block, s.kernel] = max(deepest.get((s.block, s.kernel), 0), stack(s))
-        far = [s for s in grown if stack(s) == deepest[s.block, s.kernel]]
-        far = [s for s in far if stack(s) >= DEEP] or far
-        return cls(
-            tuple(s.elasticity() for s in sweeps if s.grows == "layers"), tuple(s.elasticity() for s in far),
-            tuple(s.elasticity() for s in grown), min(map(stack, far), default=0),
-        )  # fmt: skip
+        if claim == LAYERS:
+            deepest: dict[tuple[str, int | None], int] = {}
+            for s in grown:
+                deepest[s.block, s.kernel] = max(deepest.get((s.block, s.kernel), 0), stack(s))
+            grown = [s for s in grown if stack(s) == deepest[s.block, s.kernel]]
+            grown = [s for s in grown if stack(s) >= DEEP] or grown
+        layers = tuple(s.elasticity() for s in sweeps if s.grows == "layers")
+        known = any(s.elasticity().n > 1 for s in sweeps)
+        return cls(claim, layers, tuple(s.elasticity() for s in grown), min(map(stack, grown), default=0), known)
+
+    @property
+    def steep_and_flat(self) -> tuple[tuple[Interval, ...], tuple[Interval, ...]]:
+        """Those that are STEEP and those that are FLAT if the claim holds."""
+        return (self.layers, self.macs) if self.claim == LAYERS else (self.macs, self.layers)
 
 
 def stack(sweep: Sweep) -> int:
@@ -95,45 +101,31 @@ def _on_all(rows: Rows, claim: str, kind: str) -> list[Verdict]:
 
 
 def _at_condition(claim: str, rows: Rows, condition: Condition, sweeps: Sequence[Sweep]) -> Verdict:
-    slopes = Slopes.of(sweeps)
-    shrinks, words = _shrinking(rows.sweeps, condition, sweeps)
-    ruling = _layers(slopes, shrinks) if claim == LAYERS else _compute(slopes)
-    lacking = _lacking(slopes, shrinks if claim == LAYERS else 0.0) if ruling.answer == "UNDECIDED" else []
-    macs = slopes.macs if claim == LAYERS else slopes.all_macs
-    means = [f"on {what} at fixed {held} {_mean(slope)}" for what, held, slope in (("layers", "MACs", slopes.layers), ("MACs", "layers", macs)) if slope]  # fmt: skip
+    slopes = Slopes.of(claim, sweeps)
+    shrinks, words = _shrinking(rows.sweeps, condition, sweeps) if claim == LAYERS else (0.0, "")
+    ruling = _ruling(slopes, shrinks)
+    lacking = _lacking(slopes, shrinks) if ruling.answer == "UNDECIDED" else []
+    means = [f"on {what} at fixed {held} {_mean(slope)}" for what, held, slope in (("layers", "MACs", slopes.layers), ("MACs", "layers", slopes.macs)) if slope]  # fmt: skip
     cost = [s.line()[0] for s in sweeps if s.grows == "layers"]
     each = f"a layer costs {cost_in_seconds(sum(cost) / len(cost))} of its own; " if cost else ""
-    shrunk = [words] if words and claim == LAYERS else []
-    limit, effect = bottleneck_of(rows, condition), _effect(slopes.layers, macs)
+    limit, effect = bottleneck_of(rows, condition), _effect(slopes)
     return Verdict(
         claim=claim, condition=condition, runs=tuple(sorted({s.run_id for s in sweeps})), about="designed sweeps",
-        answer=ruling.answer, why=f"{each}elasticity of time {', '.join([*means, *shrunk])}", bottleneck=limit.word,
+        answer=ruling.answer, why=f"{each}elasticity of time {', '.join(filter(None, [*means, words]))}", bottleneck=limit.word,
         effect=effect, p=ruling.p, cells=_count(sweeps),
-        notes=(*map(capital, lacking), *_by_block(sweeps), *_refuted_since(claim, ruling.answer, slopes, effect), _tests(claim, slopes, shrinks), *_notes(claim, slopes, sweeps), limit.note),
+        notes=(*map(capital, lacking), *_by_block(sweeps), *_refuted_since(ruling.answer, slopes, effect), _tests(slopes, shrinks), *_notes(slopes, sweeps), limit.note),
     )  # fmt: skip
 
 
-def _layers(slopes: Slopes, shrinks: float | None) -> Ruling:
-    """Time follows layers: all E_L steep, all E_M of the deepest stacks flat, and E_L smaller where calls cost less."""
+def _ruling(slopes: Slopes, shrinks: float | None) -> Ruling:
+    """Time follows what the claim says: those E all steep, the others all flat, and `shrinks` a p that is small."""
+    if not slopes.known:
+        return NO_RULING
+    steep, flat = slopes.steep_and_flat
     support = 1.0
-    if slopes.layers and slopes.macs and shrinks is not None:
-        support = max(_all_above(slopes.layers, STEEP), _all_below(slopes.macs, FLAT), shrinks)
-    refute = min(_all_below(slopes.layers, STEEP), _all_above(slopes.macs, FLAT))
-    return _ruled(slopes, support, refute)
-
-
-def _compute(slopes: Slopes) -> Ruling:
-    """Time follows compute: all E_M steep, all E_L flat."""
-    support = 1.0
-    if slopes.layers and slopes.all_macs:
-        support = max(_all_above(slopes.all_macs, STEEP), _all_below(slopes.layers, FLAT))
-    refute = min(_all_below(slopes.all_macs, STEEP), _all_above(slopes.layers, FLAT))
-    return _ruled(slopes, support, refute)
-
-
-def _ruled(slopes: Slopes, support: float, refute: float) -> Ruling:
-    known = any(i.n > 1 for i in (*slopes.layers, *slopes.all_macs))
-    return ruled(support, refute) if known else NO_RULING
+    if steep and flat and shrinks is not None:
+        support = max(_all_above(steep, STEEP), _all_below(flat, FLAT), shrinks)
+    return ruled(support, min(_all_below(steep, STEEP), _all_above(flat, FLAT)))
 
 
 def _all_above(slopes: Sequence[Interval], threshold: float) -> float:
@@ -193,45 +185,44 @@ def refutes_alone(claim: str, effect: Effect | None) -> bool:
     return effect.low > 0 if claim == LAYERS else effect.high < 0
 
 
-def _refuted_since(claim: str, answer: str, slopes: Slopes, effect: Effect | None) -> list[str]:
+def _refuted_since(answer: str, slopes: Slopes, effect: Effect | None) -> list[str]:
     """Which test fails where the claim is refuted."""
     if answer != "REFUTED":
         return []
-    steep, flat, word, other = slopes.layers, slopes.macs, "layers", "MACs"
-    if claim == COMPUTE:
-        steep, flat, word, other = slopes.all_macs, slopes.layers, "MACs", "layers"
+    steep, flat = slopes.steep_and_flat
+    word, other = ("layers", "MACs") if slopes.claim == LAYERS else ("MACs", "layers")
     since = [f"no elasticity on {word} reaches {STEEP:g}"] if sure_of(_all_below(steep, STEEP)) else []
     since += [f"every elasticity on {other} exceeds {FLAT:g}"] if sure_of(_all_above(flat, FLAT)) else []
     beside = "; the difference of elasticities was not tested, and alone would refute nothing"
-    return [f"Refuted since {' and '.join(since)}{'' if refutes_alone(claim, effect) else beside}"] if since else []
+    return [f"Refuted since {' and '.join(since)}{'' if refutes_alone(slopes.claim, effect) else beside}"] if since else []  # fmt: skip
 
 
-def _tests(claim: str, slopes: Slopes, shrinks: float | None) -> str:
+def _tests(slopes: Slopes, shrinks: float | None) -> str:
     """In how many sweeps each test surely holds."""
-    on_layers, on_macs = (above, below) if claim == LAYERS else (below, above)
-    macs = slopes.macs if claim == LAYERS else slopes.all_macs
     words = []
-    for test, what, elasticities in ((on_layers, "layers", slopes.layers), (on_macs, "MACs", macs)):
-        line, word = (STEEP, "more") if test is above else (FLAT, "less")
+    for what, elasticities in (("layers", slopes.layers), ("MACs", slopes.macs)):
+        led = (what == "layers") == (slopes.claim == LAYERS)
+        test, line, word = (above, STEEP, "more") if led else (below, FLAT, "less")
         if elasticities:
             sure = sum(sure_of(test(e, line)) for e in elasticities)
             words.append(f"{line:g} or {word} on {what} surely in {sure} of {len(elasticities)}")
-    if claim == LAYERS and shrinks is not None:
+    if slopes.claim == LAYERS and shrinks is not None:
         words.append("shrinking surely" if sure_of(shrinks) else "shrinking not surely")
     return "Elasticity " + ", ".join(words)
 
 
 def _lacking(slopes: Slopes, shrinks: float | None) -> list[str]:
-    lines = [] if slopes.layers else ["no sweep grows layers at fixed MACs here"]
-    lines += [] if slopes.all_macs else ["no sweep grows MACs at fixed layers here"]
-    return (
-        [*lines, "whether the effect shrinks as a graph or with batch was not measured"] if shrinks is None else lines
-    )
+    missing = {
+        "no sweep grows layers at fixed MACs here": not slopes.layers,
+        "no sweep grows MACs at fixed layers here": not slopes.macs,
+        "whether the effect shrinks as a graph or with batch was not measured": shrinks is None,
+    }
+    return [words for words, lacks in missing.items() if lacks]
 
 
-def _notes(claim: str, slopes: Slopes, sweeps: Sequence[Sweep]) -> list[str]:
+def _notes(slopes: Slopes, sweeps: Sequence[Sweep]) -> list[str]:
     lines = []
-    if claim == LAYERS and slopes.macs and slopes.depth < DEEP:
+    if slopes.claim == LAYERS and slopes.macs and slopes.depth < DEEP:
         lines.append(f"MACs grow in a stack of {plural(slopes.depth, 'layer')} only, not of {DEEP}")
     for grows, held in (("layers", "MACs"), ("macs", "layers")):
         factors = [_growth(s) for s in sweeps if s.grows == grows]
@@ -248,14 +239,14 @@ def _growth(sweep: Sweep) -> float:
     return sizes[-1] / sizes[0] if sizes else 1.0
 
 
-def _effect(layers: Sequence[Interval], macs: Sequence[Interval]) -> Effect | None:
+def _effect(slopes: Slopes) -> Effect | None:
+    layers, macs = slopes.layers, slopes.macs
     if layers and macs:
         return Effect.plain("elasticity on MACs less that on layers", estimators.difference(mean_of(layers), mean_of(macs)), DIFFERENCE, (0.0,))  # fmt: skip
     if not layers and not macs:
         return None
-    return Effect.plain(
-        f"elasticity on {'layers' if layers else 'MACs'}", mean_of(layers or macs), "elasticity", (FLAT, STEEP)
-    )
+    word = "layers" if layers else "MACs"
+    return Effect.plain(f"elasticity on {word}", mean_of(layers or macs), "elasticity", (FLAT, STEEP))
 
 
 def _count(sweeps: Sequence[Sweep]) -> Count:

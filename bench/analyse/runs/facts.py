@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.analyse.runs.row_quality import is_less_precise, is_noisy
-from bench.analyse.runs.rows import Record, place_label, records_of
+from bench.analyse.runs.rows import Record, grouped, place_label, records_of
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.stats import estimators
 from bench.spec.columns import FAILED, MEASURED, PREDICTED, TOLD
@@ -119,9 +119,7 @@ def facts_of(run: Run) -> RunFacts:
 
 def tallies(rows: Sequence[Record], way: Callable[[Record], str]) -> tuple[Tally, ...]:
     """A tally for each way to run each block, in the order of the rows; `way` puts a row's into words."""
-    groups: dict[tuple[str, str, str], list[Record]] = {}
-    for r in rows:
-        groups.setdefault((way(r), str(r["block"]), str(r["baseline"])), []).append(r)
+    groups = grouped(rows, lambda r: (way(r), str(r["block"]), str(r["baseline"])))
     return tuple(tally(some, words) for (words, *_), some in groups.items())
 
 
