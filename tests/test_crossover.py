@@ -178,7 +178,7 @@ def test_sentences_give_both(found: tuple[Crossover, ...]):
     one = crossover(found, 21.2, 15.1, 30.3, 0.25, 0.5, 2.0, 4.0)
     never = crossover(found, math.inf, 90, math.inf, 0.3, 0.5, 0.8)
     first, second, third = sentences([one, never])
-    place = "cpu, 2 threads, contiguous, kernel 3"
+    place = "cpu, 2 threads, channels_last, kernel 3"
     assert first == f"{place}: predicted 21 [15, 30] channels, found 23 [22, 24], between 16 and 32"
     assert second.startswith(f"{place}: predicted that separable never wins, found above 32")
     assert third == "Prediction and finding overlap in 2 of 2 rows"
