@@ -37,7 +37,7 @@ class Bottleneck:
 
 
 def bottleneck(arms: Sequence[Record], sweeps: Sequence[Sweep]) -> Bottleneck:
-    """From the arms of a condition: an accelerator's submission first, then the roofs, then the cost of a layer in the sweeps."""
+    """By an accelerator's submission first, then by the roofs, then by the cost of a layer in the sweeps."""
     rows = [a for a in arms if a["status"] in TOLD]
     bounds = [r["bound"] for r in rows if r["bound"] is not None]
     launches = bounds.count("launch-bound")
@@ -98,7 +98,7 @@ def layer_share(arms: Sequence[Record], sweeps: Sequence[Sweep]) -> float | None
 
 
 def gain_explained(rows: Rows, condition: Condition, cells: Sequence[Cell], lines: Sequence[float]) -> str:
-    """One sentence: which speedup (printed apart from `lines`) the fewer MACs give, and what keeps it from being more."""
+    """One sentence: which speedup (printed apart from `lines`) the fewer MACs give, and what keeps it down."""
     ratios = [c.row["mac_ratio"] for c in cells if c.row["mac_ratio"]]
     gained = times(_geometric([math.exp(c.log.mean) for c in cells]), lines=lines)
     fewer = f"{times(_geometric(ratios))} fewer MACs" if ratios else "fewer MACs"
@@ -128,7 +128,7 @@ def _obstacle(twins: tuple[Record, Record], condition: Condition, sweeps: Sequen
 
 
 def of_the_host(arms: Sequence[Record]) -> str:
-    """How many predicted arms of accelerators take as long as the host is assumed to need for submitting; empty if none does.
+    """How many predicted arms of accelerators last as long as the host is assumed to submit; empty if none does.
 
     The host's times are no property of the GPU: a device entry assumes them (docs/PREDICTION.md).
     """

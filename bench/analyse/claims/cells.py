@@ -1,7 +1,7 @@
 """The rows that claims are judged on: one or several runs, made alike, grouped by condition; which conditions confirm.
 
-A cell is a pair of a separable block or network and its standard twin. Claims are judged condition by condition. Runs of
-one machine and torch share their conditions.
+A cell is a pair of a separable block or network and its standard twin. Claims are judged condition by condition. Runs
+of one machine and torch share their conditions.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The rows of all runs. `arms` and `sweeps` are by condition; `index` has an arm by condition, run, trial and block."""
+    """The rows of all runs. `arms` and `sweeps` by condition; `index`: an arm by condition, run, trial and block."""
 
     pairs: Sequence[tuple[Condition, Record]]
     cells: Sequence[Cell]
@@ -73,7 +73,7 @@ class Rows:
 
 
 def gather(runs: Sequence[Run], predicted: bool = False) -> Rows:
-    """The measured rows of the runs, sorted; with `predicted` those of predicted devices too. UserError for a run given twice."""
+    """The measured rows of the runs, sorted; with `predicted` also predicted rows. UserError for a run given twice."""
     _distinct(runs)
     pairs: list[tuple[Condition, Record]] = []
     arms: list[tuple[Condition, Record]] = []

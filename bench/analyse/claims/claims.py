@@ -1,4 +1,4 @@
-"""The nine claims of the texts: statement, cells, rule in words, alternative explanations, and the function that judges it."""
+"""The nine claims of the texts: statement, cells, rule in words, alternative explanations, and the judging function."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from bench.analyse.claims import rules_layers_or_macs, rules_memory, rules_ratios, rules_speed
-from bench.analyse.claims.answers import BELOW, DEEP, FLAT, PROMISED, SPEEDUP, STEEP, Verdict
+from bench.analyse.claims.answers import BELOW, DEEP, FLAT, LARGE_RATIO, SPEEDUP, STEEP, Verdict
 from bench.analyse.claims.cells import Rows
 from bench.analyse.stats.row_verdict import EQUIVALENCE_MARGIN
 
@@ -18,8 +18,8 @@ DeviceKind = Literal["cpu", "gpu", "both", "any"]
 class Claim:
     """One statement that runs can support or refute.
 
-    `margin` is in ln, None where the claim has none; `device_kind`: what it is about; `to_measure`: how to measure rows for
-    it; `judge` gives its verdicts, one for each condition, with p not yet adjusted.
+    `margin` is in ln, None where the claim has none; `device_kind`: what it is about; `to_measure`: how to measure rows
+    for it; `judge` gives its verdicts, one for each condition, with p not yet adjusted.
     """
 
     id: str
@@ -38,8 +38,8 @@ class Claim:
         return {name: getattr(self, name) for name in names} | {"alternatives": list(self.alternatives)}
 
 
-_PROMISED_CELLS = (
-    f"one separable block against one standard at k = 3 where the MAC ratio is {PROMISED:g} or more, the 8 to 9 that the texts speak "
+_LARGE_RATIO_CELLS = (
+    f"one separable block against one standard at k = 3 where the MAC ratio is {LARGE_RATIO:g} or more, the 8 to 9 that the texts speak "
     "of (from 32 channels on); and, apart, MobileNetV1 against its twin of standard convolutions"
 )
 _SWEEPS = "designed sweeps: layers growing at fixed MACs, and MACs growing at fixed layers"
@@ -72,7 +72,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         id="cpu_3x",
         statement=f"On a CPU it is at least {SPEEDUP:g} times faster.",
-        cells=_PROMISED_CELLS,
+        cells=_LARGE_RATIO_CELLS,
         rule=f"the interval of the geometric mean of the speedup lies at or above {SPEEDUP:g} (SUPPORTED) or below it (REFUTED)",
         alternatives=(_BASELINE, _SETTINGS, "batch norm and ReLU, which grow with the layers", "a cache that holds one arm and not the other"),
         device_kind="cpu",
@@ -83,7 +83,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         id="gpu_no_gain",
         statement="On an accelerator it brings no speed-up, at times a loss.",
-        cells=_PROMISED_CELLS,
+        cells=_LARGE_RATIO_CELLS,
         rule="the interval lies at or below 1 + margin (SUPPORTED) or above it (REFUTED); within ±margin by two one-sided tests: EQUIVALENT",
         alternatives=(_BASELINE, _SETTINGS, "a batch too small for the device", "the host's speed at submitting calls"),
         device_kind="gpu",

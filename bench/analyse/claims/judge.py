@@ -58,10 +58,12 @@ class Verdicts:
 
 
 def judge(runs: Sequence[Run], alone: Sequence[Verdicts] = ()) -> Verdicts:
-    """The verdicts on all claims; `alone` is passed on. The order of rows and runs has no effect. UserError for a run given twice.
+    """The verdicts on all claims; `alone` is passed on. UserError for a run given twice.
 
+    The order of rows and runs has no effect.
     Predicted rows change no verdict on measured rows: they have verdicts of their own, with measured rows only where a
-    predicted device is compared with a measured one. Exact answers need no clock, so predicted rows are enough for them.
+    predicted device is compared with a measured one. Exact answers need no clock, so predicted rows are enough for
+    them.
     """
     rows = gather(runs)
     if not any(is_predicted(d) for run in runs for d in run.pairs["device"].unique()):
@@ -90,7 +92,7 @@ def weaker(together: Verdicts, alone: Sequence[Verdicts]) -> tuple[tuple[Verdict
 
 
 def _would_be(v: Verdict, rows: Rows) -> Verdict:
-    """A verdict on predicted rows, marked as one: the model's error is no sampling error, so there is no test and no p."""
+    """A verdict on predicted rows, marked as one, without p: the model's error is no sampling error."""
     answer = cast("Answer", f"{WOULD_BE}{v.answer}")
     devices = str(v.condition.device).split(" and ")
     where = [c for c in rows.arms if c.device in devices and _way(c) == _way(v.condition)]

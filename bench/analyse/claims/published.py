@@ -1,9 +1,9 @@
 """Published results on separable against standard convolutions: the rows of published.csv.
 
-A row is one comparison or one statement, in our words, with its source and the origin of its figure. A speedup is the time
-of the standard network or block / the time of the separable one, so above 1 the separable one was faster. Most rows compare
-different networks (MobileNetV1 against ResNet-18), few a block with its twin. None of it was measured by us, and no verdict
-uses it.
+A row is one comparison or one statement, in our words, with its source and the origin of its figure. A speedup is the
+time of the standard network or block / the time of the separable one, so above 1 the separable one was faster. Most
+rows compare different networks (MobileNetV1 against ResNet-18), few a block with its twin. None of it was measured by
+us, and no verdict uses it.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ CLAIMS = {claim.id: claim.statement for claim in claims.CLAIMS}
 class Published:
     """A row. A word is empty and a number None where the source does not give it.
 
-    `mac_ratio`: MACs of the standard side / of the separable one; `speedup`: time of the standard side / of the separable
-    one, both as ratios; `batch`: a number or a range; `regime`: by bench drivers from the source's table; `how`: read off
-    the source, or the arithmetic with the source's figures.
+    `mac_ratio`: MACs of the standard side / of the separable one; `speedup`: time of the standard side / of the
+    separable one, both as ratios; `batch`: a number or a range; `regime`: by bench drivers from the source's table;
+    `how`: read off the source, or the arithmetic with the source's figures.
     """
 
     id: str

@@ -1,8 +1,8 @@
 """The rules of gpu_led_by_layers and cpu_led_by_compute: does time follow layers or MACs, by the designed sweeps?
 
-A sweep of layers at fixed MACs gives an elasticity of time on layers, E_L; a sweep of MACs at fixed layers gives E_M. About
-1 is proportional, about 0 is flat. Each answer needs several tests to hold together, so its p is their largest (an
-intersection-union test, Berger 1982, Technometrics 24:295), which needs no correction.
+A sweep of layers at fixed MACs gives an elasticity of time on layers, E_L; a sweep of MACs at fixed layers gives E_M.
+About 1 is proportional, about 0 is flat. Each answer needs several tests to hold together, so its p is their largest
+(an intersection-union test, Berger 1982, Technometrics 24:295), which needs no correction.
 """
 
 from __future__ import annotations
@@ -137,9 +137,10 @@ def _all_below(slopes: Sequence[Interval], threshold: float) -> float:
 
 
 def _shrinking(every: Mapping[Condition, Sequence[Sweep]], condition: Condition, sweeps: Sequence[Sweep]) -> tuple[float | None, str]:  # fmt: skip
-    """p of E_L being smaller as a graph or at the largest batch than here, over the sweeps that both have, and its words.
+    """p of E_L being smaller as a graph or at the largest batch than here, over shared sweeps, and its words.
 
-    None where neither was measured. The smaller of the two p counts: above() and below() leave it half of the level each.
+    None where neither was measured. The smaller of the two p counts: above() and below() leave it half of the level
+    each.
     """
     others = {"as a graph": replace(condition, mode="graph"), "at batch {}": _largest(every, condition)}
     ps, words = [], []
@@ -176,7 +177,7 @@ def _by_block(sweeps: Sequence[Sweep]) -> list[str]:
 
 
 def refutes_alone(claim: str, effect: Effect | None) -> bool:
-    """Whether the effect of a refuted claim would refute it by itself: a difference of elasticities surely on the other side.
+    """Whether a refuted claim's effect alone would refute it: a difference of elasticities surely on the other side.
 
     It need not, as each elasticity is tested against its threshold.
     """

@@ -36,7 +36,7 @@ from bench.spec.interval import Interval
 
 
 def device_by_block(rows: Rows) -> list[Verdict]:
-    """For each pair of a condition on a CPU and one on an accelerator: the ratio of their speedups over the shared cells."""
+    """For each condition on a CPU with each on an accelerator: the ratio of their speedups over the shared cells."""
     verdicts: list[Verdict] = []
     for contest in TWINS:
         groups = by_condition(c for c in rows.cells if c.contest == contest)
@@ -70,7 +70,7 @@ def _between(rows: Rows, a: Condition, b: Condition, ours: Sequence[Cell], their
 
 
 def parallelism(rows: Rows) -> list[Verdict]:
-    """For each condition on a CPU apart from its threads: how the speedup changes with the threads, over the shared cells."""
+    """For each condition on a CPU, threads apart: how the speedup changes with the threads, over the shared cells."""
     verdicts: list[Verdict] = []
     for contest in TWINS:
         cells = [c for c in rows.cells if c.contest == contest and c.condition.kind == "cpu"]
@@ -115,7 +115,7 @@ def _over_threads(rows: Rows, condition: Condition, by: Mapping[int, Sequence[Ce
 
 
 def _other_kernels(rows: Rows, few: Sequence[Cell], most: Sequence[Cell], threads: int, fewest: int) -> str:
-    """In how many workloads the library runs another kernel with more threads, which has nothing to do with parallelism."""
+    """In how many workloads the library runs another kernel with more threads, which is no matter of parallelism."""
     one, other = ({c.workload: _kernels(rows, c) for c in cells} for cells in (few, most))
     changed = sum(one[key] != other[key] for key in one if None not in (one[key], other[key]))
     return f"In {changed} of {plural(len(one), 'cell')} the library runs another kernel with {threads} threads than with {fewest} (column backends)" if changed else ""  # fmt: skip

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from bench.analyse.claims.answers import (
     BELOW,
+    LARGE_RATIO,
     NO_RULING,
-    PROMISED,
     SPEEDUP,
     Count,
     Effect,
@@ -72,7 +72,7 @@ def _exact(claim: str, kernel: int, rows: Sequence[Record], word: str, extreme: 
 
 
 def cpu_3x(rows: Rows) -> list[Verdict]:
-    """For each condition on a CPU, of blocks with a MAC ratio of PROMISED or more and of the network."""
+    """For each condition on a CPU, of blocks with a MAC ratio of LARGE_RATIO or more and of the network."""
 
     def rule(mean: Interval, _: float) -> Ruling:
         return ruled(above(mean, math.log(SPEEDUP)), below(mean, math.log(SPEEDUP)))
@@ -90,20 +90,20 @@ def gpu_no_gain(rows: Rows) -> list[Verdict]:
     return [replace(v, why=f"{v.why}: the same within the margin, which is no speed-up either") if v.answer == "EQUIVALENT" else v for v in verdicts]  # fmt: skip
 
 
-def promised(cell: Cell) -> bool:
-    """Whether a cell should reach 8 to 9 times: the network, or one 3 x 3 block with a MAC ratio of PROMISED or more.
+def has_large_ratio(cell: Cell) -> bool:
+    """Whether a cell is the network, or one 3 x 3 block with a MAC ratio of LARGE_RATIO or more.
 
     One block, as stacks of a sweep are made to be deep and narrow.
     """
     row = cell.row
     one = row["kernel"] == 3 and row["depth"] in (1, None)
-    return cell.contest == NETWORKS or (one and (row["mac_ratio"] or 0) >= PROMISED)
+    return cell.contest == NETWORKS or (one and (row["mac_ratio"] or 0) >= LARGE_RATIO)
 
 
 def _speed(claim: str, rows: Rows, kind: str, threshold: float | None, rule: Callable[[Interval, float], Ruling]) -> list[Verdict]:  # fmt: skip
     verdicts = []
     for contest in TWINS:
-        cells = [c for c in rows.cells if c.contest == contest and c.condition.kind == kind and promised(c)]
+        cells = [c for c in rows.cells if c.contest == contest and c.condition.kind == kind and has_large_ratio(c)]
         verdicts += at_each(
             by_condition(cells), lambda at, measured: _at_condition(claim, rows, at, measured, threshold, rule)
         )

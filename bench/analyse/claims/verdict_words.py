@@ -27,7 +27,7 @@ def runs_of(cells: Sequence[Cell]) -> tuple[str, ...]:
 
 
 def once_each(cells: Sequence[Cell]) -> list[Cell]:
-    """A cell for each workload: the mean where several experiments measured it, if possible of those with an interval."""
+    """A cell for each workload: the mean where several experiments measured it, of cells with an interval if any."""
     merged = []
     for alike in grouped(cells, lambda c: c.workload).values():
         known = [c for c in alike if c.known] or alike

@@ -55,8 +55,8 @@ class Term:
 class Additive:
     """The fitted model. `off_median` and `off_rms` are of |model / time - 1|.
 
-    `bottleneck` is one of BOTTLENECKS, None where the fit can't tell, with the reason in `why`; `agreement`: the share of
-    resamples with the same bottleneck.
+    `bottleneck` is one of BOTTLENECKS, None where the fit can't tell, with the reason in `why`; `agreement`: the share
+    of resamples with the same bottleneck.
     """
 
     terms: tuple[Term, ...]
@@ -70,11 +70,12 @@ class Additive:
 def fit(
     counts: Mapping[str, Floats], time_s: Floats, words: Mapping[str, str], confidence: float = 0.95, seed: int = 1
 ) -> Additive | str:
-    """Non-negative least squares of the relative error (model / time - 1), so that a short row counts as much as a long one.
+    """Non-negative least squares of the relative error (model / time - 1): a short row counts as much as a long one.
 
-    `counts` by name, all above 0. Solver: Lawson & Hanson (1974), by scipy. Intervals: percentiles over RESAMPLES draws of
-    rows with replacement, from this seed. Least squares of relative errors are low by about exp(-1.5 s^2) where times
-    scatter by s in ln, for all terms alike, so shares are unaffected. A text with the reason where columns are collinear.
+    `counts` by name, all above 0. Solver: Lawson & Hanson (1974), by scipy. Intervals: percentiles over RESAMPLES draws
+    of rows with replacement, from this seed. Least squares of relative errors are low by about exp(-1.5 s^2) where
+    times scatter by s in ln, for all terms alike, so shares are unaffected. A text with the reason where columns are
+    collinear.
 
     The bottleneck is the term that takes over half of a typical row's time (the median of the rows' shares): ops,
     overhead-bound; activations, bandwidth-bound; MACs, compute-bound; mixed if none does.

@@ -1,7 +1,8 @@
 """Explain the times of a table, group by group: elasticities of MACs, activations and layers, and the additive model.
 
-Association, not cause: networks that differ in MACs mostly differ in layers and activations too. Sweeps that hold one of
-them fixed separate their effects; in a table without such sweeps the collinearity shows that it can't (docs/DRIVERS.md).
+Association, not cause: networks that differ in MACs mostly differ in layers and activations too. Sweeps that hold one
+of them fixed separate their effects; in a table without such sweeps the collinearity shows that it can't
+(docs/DRIVERS.md).
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ HIGH_VIF = 10.0  # from here on predictors count as collinear
 class Group:
     """The rows that share source, device, dtype, layout, mode and pass: `counts` and `time_s` of the `n` usable rows.
 
-    `fewer` rows lack a count that the others have. `left_out`: by count, why the regression has it not. `not_fitted`: why
-    a model is None.
+    `fewer` rows lack a count that the others have. `left_out`: by count, why the regression has it not. `not_fitted`:
+    why a model is None.
     """
 
     labels: Mapping[str, str]

@@ -55,8 +55,8 @@ class Observations:
 def read(path: Path, layers: Path | None = None) -> Observations:
     """A table of observations, a benchmark of timm's as published, a results folder, or the measurements.csv of one.
 
-    `layers` is a table of layers for a benchmark of timm's. UserError, with the line where there is one, for a file that
-    can't be read, a missing column, a cell that is no number or out of range, and a table without a measured row.
+    `layers` is a table of layers for a benchmark of timm's. UserError, with the line where there is one, for a file
+    that can't be read, a missing column, a cell that is no number or out of range, and a table without a measured row.
     """
     table = of_run(run_folder.read(path)) if path.is_dir() else _table(path, layers)
     if path.is_dir() and layers is not None:

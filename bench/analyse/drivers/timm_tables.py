@@ -1,8 +1,8 @@
 """Read benchmark CSVs of timm (huggingface/pytorch-image-models, benchmark.py and results/) as rows of observations.
 
-A file has a row for each network: images per second, milliseconds per step, images per step, and, per image, billions of
-multiply-accumulates and millions of activations. No such file has the networks' layers: a second table, with the columns
-of LAYERS, can give them.
+A file has a row for each network: images per second, milliseconds per step, images per step, and, per image, billions
+of multiply-accumulates and millions of activations. No such file has the networks' layers: a second table, with the
+columns of LAYERS, can give them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bench.spec.errors import UserError
 PASSES = {"infer_": "inference", "train_": "training", "": ""}
 """The pass by the prefix of a column's name. benchmark.py writes infer_, train_ or both."""
 LAYERS = ("model", "img_size", "n_conv", "n_aten")
-"""A table of layers: convolutions and operator calls of one evaluation, by the file's names of networks and image sizes."""
+"""A table of layers: convolutions and operator calls of one evaluation, by name of the network and image size."""
 CONTRADICTION = 1.1  # two times of one row that differ by more than this factor contradict each other
 LARGEST_CELL = 1e15  # beyond it a cell holds a slip
 
@@ -79,11 +79,11 @@ def timed(row: Mapping[str, str], at: str, labels: Mapping[str, str], layers: La
     """The evaluations in a row: one, two if it has inference and training, none if nothing was timed.
 
     time_s = batch_size / samples_per_sec, by which timm's tables rank networks. step_time is the milliseconds of a step
-    (benchmark.py: round(1000 * total_step / num_bench_iter, 3)), in every file since 2021 at the latest. In three files of
-    2024 the two agree within 1 % in 99 of 100 rows and within 7 % in all; a row in which they differ by CONTRADICTION is
-    marked. MACs are gmacs x 1e9 x batch, activations macts x 1e6 x batch; 0 is a number that was rounded away or never
-    counted, so unknown. A training step has the counts of its forward pass, if they are of the same image size.
-    UserError for a cell that is no number or below 0.
+    (benchmark.py: round(1000 * total_step / num_bench_iter, 3)), in every file since 2021 at the latest. In three files
+    of 2024 the two agree within 1 % in 99 of 100 rows and within 7 % in all; a row in which they differ by
+    CONTRADICTION is marked. MACs are gmacs x 1e9 x batch, activations macts x 1e6 x batch; 0 is a number that was
+    rounded away or never counted, so unknown. A training step has the counts of its forward pass, if they are of the
+    same image size. UserError for a cell that is no number or below 0.
     """
     for prefix, word in PASSES.items():
         speed = _cell(row, f"{prefix}samples_per_sec", at)

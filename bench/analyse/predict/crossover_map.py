@@ -1,7 +1,7 @@
-"""Map, by channels and batch, where a separable block would be faster on a device that is not here (`bench predict crossover`).
+"""Map, by channels and batch, where a separable block would be faster on a device that is not here.
 
-Nothing here is measured. A point is undecided if the model's error, on data that it was not fitted to, together with the
-effect of a slower host could turn it.
+Nothing here is measured. A point is undecided if the model's error, on data that it was not fitted to, together with
+the effect of a slower host could turn it.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class CrossoverMap:
 
 
 def on_host(device: PredictedDevice, operator_us: float) -> PredictedDevice:
-    """The same GPU with a host that takes `operator_us` for an operator. UserError for a CPU and for a time out of range."""
+    """The same GPU with a host that takes `operator_us` for an operator. UserError for a CPU or a time out of range."""
     if device.kind == "cpu":
         raise UserError("--host-us", "a CPU is its own host", "Leave it out", value=operator_us)
     if not 0.5 <= operator_us <= 2000:

@@ -1,4 +1,4 @@
-"""Condition: where and how a row was measured (device, threads, dtype, layout, mode, pass, batch, the worker's environment)."""
+"""Condition: where and how a row was measured (device, threads, dtype, layout, mode, pass, batch, environment)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read journal.jsonl: the samples, inspection, failures and second opinions of each trial, the roofs, and the sessions' times.
+"""Read journal.jsonl: samples, inspection, failures and second opinions of each trial; roofs; the sessions' times.
 
 A journal is append-only, so a kill may cut its last line: a line without its newline is left out. Any other line that
 can't be read is an error that names the line, because a record that is silently dropped changes the answer.
@@ -40,7 +40,7 @@ class Samples:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A trial as one process measured it: `arms` by arm_id; `orders` of the rounds, a letter per sample, A for the first arm."""
+    """A trial as one process measured it: `arms` by arm_id; `orders` by round, a letter per sample, A the first arm."""
 
     replicate: int
     orders: tuple[str, ...]

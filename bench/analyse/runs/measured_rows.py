@@ -1,4 +1,4 @@
-"""Make the rows of measurements.csv and pairs.csv of one trial from its samples: a row per arm, and one per arm against its baseline."""
+"""Make the rows of measurements.csv (one per arm) and pairs.csv (one per arm against its baseline) of one trial."""
 
 from __future__ import annotations
 
@@ -203,7 +203,7 @@ def _time_columns(samples: Sequence[Samples], timing: Timing) -> Row:
 
 
 def device_columns(samples: Sequence[Samples]) -> Row:
-    """The device's own times and the host's times to submit, where every process has them; and which of them is longer."""
+    """The device's times and the host's times to submit, where every process has them; and which is longer."""
 
     def middle(series: Sequence[Floats | None]) -> float | None:
         known = [s for s in series if s is not None]
@@ -232,7 +232,7 @@ def part_columns(samples: Sequence[Samples], time_s: float) -> Row:
 
 
 def device_speedup(base: Sequence[Samples], other: Sequence[Samples]) -> float | None:
-    """Time of the baseline / time of the block on the device's own clock; None where either may include the host's time."""
+    """Time of the baseline / time of the block on the device's clock; None where either may include the host's time."""
     one, two = device_columns(base), device_columns(other)
     if not (one["device_time_proven"] and two["device_time_proven"]):
         return None

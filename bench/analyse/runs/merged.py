@@ -31,7 +31,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """Several runs. `whole` has all their rows: run_id is the member's letter, device its name, and all ids are distinct."""
+    """Several runs. `whole` has all their rows: the member's letter is the run_id, its name the device, ids are distinct."""
 
     members: tuple[Member, ...]
     whole: Run

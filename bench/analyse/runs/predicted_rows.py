@@ -1,6 +1,7 @@
 """Make the rows of a predicted trial: the same columns as measured rows, with the model's error for an interval.
 
-The host's speed is assumed, so an interval is widened by the effect of a host as many times slower as the model allows for.
+The host's speed is assumed, so an interval is widened by the effect of a host as many times slower as the model allows
+for.
 """
 
 from __future__ import annotations

@@ -78,8 +78,8 @@ class Attainable:
 def attainable(cost: Cost, dtype: str, roof: Roof, multiplies: Iterable[float] | None = None) -> Attainable | None:
     """The least time that the roofs allow; None where the device has no peak for that dtype.
 
-    The cost's bytes are those of all its layers, so training takes its three passes over each of them. A roof that
-    was not measured limits nothing. `multiplies`: the share of each layer's multiplications that must be done; default all.
+    The cost's bytes are those of all its layers, so training takes its three passes over each of them. A roof that was
+    not measured limits nothing. `multiplies`: the share of each layer's multiplications that must be done; default all.
     """
     peak = roof.peak
     if peak is None:
@@ -102,7 +102,8 @@ def attainable(cost: Cost, dtype: str, roof: Roof, multiplies: Iterable[float] |
 def working_set(cost: Cost, dtype: str) -> int:
     """Bytes that an evaluation reads again: input, weights and the maps between the layers, each once.
 
-    Of a working set of W bytes, a cache of C keeps at most C until the next evaluation; at least W - C come from memory.
+    Of a working set of W bytes, a cache of C keeps at most C until the next evaluation; at least W - C come from
+    memory.
     """
     batch, first = cost.output[0], cost.detail[0].input
     held = cost.params + batch * first[0] * first[1] * first[2]

@@ -47,7 +47,7 @@ def is_less_precise(row: Mapping[str, Any]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """An arm against its baseline, in ln(speedup): round by round, by other estimators, and why it is noisy if it is."""
+    """An arm against its baseline, in ln(speedup): round by round, by other estimators, and why it is noisy."""
 
     paired: Interval
     by_estimator: Mapping[str, float]  # minima, medians

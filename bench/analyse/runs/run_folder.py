@@ -1,4 +1,4 @@
-"""Read a results folder into a Run, and write its CSV files. Its frames have exactly the columns of bench.spec.columns."""
+"""Read a results folder into a Run, and write its CSV files. Frames have exactly the columns of bench.spec.columns."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ File = Literal["m", "p", "s", "o", "r"]
 class Run:
     """A results folder, read.
 
-    `samples` is None if not asked for or not kept, `opinions` if none were due, `roofs` if none were measured. In a folder
-    with only tables `plan` is None, and `timed_s`, `wall_s` and `sessions` are 0. `timed_s` (in samples) and `wall_s` (from
-    start to end) are sums over the sessions that ended by themselves or by Ctrl-C. `members`: of several runs merged into
-    one, each run by its letter, which is the run_id of its rows.
+    `samples` is None if not asked for or not kept, `opinions` if none were due, `roofs` if none were measured. In a
+    folder with only tables `plan` is None, and `timed_s`, `wall_s` and `sessions` are 0. `timed_s` (in samples) and
+    `wall_s` (from start to end) are sums over the sessions that ended by themselves or by Ctrl-C. `members`: of several
+    runs merged into one, each run by its letter, which is the run_id of its rows.
     """
 
     folder: Path
@@ -76,7 +76,7 @@ def read(folder: Path, samples: bool = False) -> Run:
 
 
 def read_tables(folder: Path) -> Run:
-    """Read a run from its tables even where there is a journal, which takes longer to read. UserError without tables."""
+    """Read a run from its tables even if there is a journal, which takes longer. UserError without tables."""
     return _from_tables(folder, None, _environment(folder / "environment.json"), samples=False)
 
 

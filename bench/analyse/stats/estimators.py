@@ -1,7 +1,8 @@
 """Speedups, times and differences with their intervals over processes. Ratios are natural logarithms.
 
 Processes are the independent units, so an interval is Student's over one value per process: the samples of one process
-say nothing about the next process. In a process a speedup is the ratio round by round (bench.spec.interval.paired_log_ratio).
+say nothing about the next process. In a process a speedup is the ratio round by round
+(bench.spec.interval.paired_log_ratio).
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ def log_speedup(
 def movement(baseline: Sequence[Floats], other: Sequence[Floats], confidence: float = 0.99) -> Interval:
     """ln(speedup) in the second half of a process's rounds less that in the first, over processes, paired.
 
-    A trial that has settled moves by nothing. Processes with fewer than four rounds do not say; infinite if under two do.
+    A trial that has settled moves by nothing. Processes with fewer than four rounds do not say; infinite if under two
+    do.
     """
     moved = []
     for b, o in zip(baseline, other, strict=True):

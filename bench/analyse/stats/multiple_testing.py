@@ -1,8 +1,8 @@
 """p-values from t-intervals, and corrections for multiple testing (Holm, Benjamini-Hochberg).
 
-A p-value is read off a t-interval over processes, so a test and its interval never disagree. `holm` bounds the chance of
-one false rejection among all tests: for the cells that a claim rests on. `benjamini_hochberg` bounds the share of false
-rejections among all rejections: for maps of many cells, where one false one does no harm.
+A p-value is read off a t-interval over processes, so a test and its interval never disagree. `holm` bounds the chance
+of one false rejection among all tests: for the cells that a claim rests on. `benjamini_hochberg` bounds the share of
+false rejections among all rejections: for maps of many cells, where one false one does no harm.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def equivalent(interval: Interval, margin: float, confidence: float = CONFIDENCE
     """p of the mean lying outside ±margin: at most alpha just where the interval at 1 - 2 alpha lies inside.
 
     Two one-sided t-tests (Schuirmann 1987, J. Pharmacokinet. Biopharm. 15:657), of which the larger p decides. Both are
-    made at level alpha, so 0.05 needs no halving. `interval` is Student's at `confidence`, and `margin`, above 0, has its
-    unit (here ln of a ratio). 1 where fewer than two values gave it. ValueError for a margin that is not above 0.
+    made at level alpha, so 0.05 needs no halving. `interval` is Student's at `confidence`, and `margin`, above 0, has
+    its unit (here ln of a ratio). 1 where fewer than two values gave it. ValueError for a margin that is not above 0.
     """
     if not margin > 0:
         raise ValueError(f"margin {margin} is not above 0")
@@ -41,7 +41,8 @@ def equivalent(interval: Interval, margin: float, confidence: float = CONFIDENCE
 def holm(p_values: Sequence[float]) -> list[float]:
     """p-values adjusted by Holm's step-down procedure, in the order given: each at most alpha is a rejection at alpha.
 
-    Any dependence between the tests is allowed (Holm 1979, Scand. J. Statist. 6:65). ValueError for a number that is no p-value.
+    Any dependence between the tests is allowed (Holm 1979, Scand. J. Statist. 6:65). ValueError for a number that is no
+    p-value.
     """
     p = _checked(p_values)
     order = np.argsort(p, kind="stable")

@@ -20,7 +20,7 @@ EXACT = 1e-10  # 1 - R2 of a predictor on others, below which it is a combinatio
 
 @dataclass(frozen=True, slots=True)
 class Regression:
-    """A fit. `elasticities` by predictor, with infinite half-widths where one row alone decides. R2 is NaN if y is constant.
+    """A fit. `elasticities` by predictor, half-widths infinite where one row alone decides. R2 of a constant y is NaN.
 
     `shapley`: shares of R2, which sum to it; `alone`: the R2 of each predictor by itself.
     """
@@ -37,8 +37,9 @@ def regress(x: Mapping[str, Floats], y: Floats, confidence: float = 0.95) -> Reg
     """Least squares of y on the predictors and a constant; needs more rows than predictors + 1, none redundant.
 
     The intervals are robust ones (HC3: MacKinnon & White 1985, J. Econometrics 29:305), with Student's t of n - k - 1
-    degrees of freedom: short times scatter more than long ones in logarithms, and a power law is only near the truth, so
-    residuals do not spread alike; and HC3 is the variant that holds in small tables (Long & Ervin 2000, Am. Stat. 54:217).
+    degrees of freedom: short times scatter more than long ones in logarithms, and a power law is only near the truth,
+    so residuals do not spread alike; and HC3 is the variant that holds in small tables (Long & Ervin 2000, Am. Stat.
+    54:217).
     """
     r2 = subset_r2(x, y)
     return Regression(
@@ -91,7 +92,8 @@ def shapley(worth: Mapping[frozenset[str], float], names: Sequence[str]) -> dict
     """Each name's share of the worth of all: what it adds, averaged over the orders of adding them.
 
     Exact, by all 2^k subsets; for R2 these are the shares of Lindeman, Merenda & Gold (1980), of which Owen & Prieur
-    (2017, SIAM/ASA J. Uncertainty Quantification 5:986) show that they stay sound where predictors depend on each other.
+    (2017, SIAM/ASA J. Uncertainty Quantification 5:986) show that they stay sound where predictors depend on each
+    other.
     """
     k = len(names)
     shares = {}

@@ -18,8 +18,8 @@ RowVerdict = Literal["faster", "slower", "same", "undecided"]
 def row_verdict(interval: Interval, band: float, confidence: float = CONFIDENCE) -> RowVerdict | None:
     """The verdict on an interval of ln(speedup); None for one process, which gives no interval.
 
-    same: within ±EQUIVALENCE_MARGIN or, if that is wider, the noise band of `bench aa`, by two one-sided tests. faster, slower:
-    the interval excludes 0, and its mean lies beyond the band. undecided: none of them.
+    same: within ±EQUIVALENCE_MARGIN or, if that is wider, the noise band of `bench aa`, by two one-sided tests. faster,
+    slower: the interval excludes 0, and its mean lies beyond the band. undecided: none of them.
     """
     if not math.isfinite(interval.half_width):
         return None

@@ -1,15 +1,16 @@
 """From how many channels on separable is faster: predicted from the costs of a layer and a MAC, and measured.
 
-The model of one condition: time = a x layers + b x MACs, with a b for each block and a shared a. A layer is a convolution
-with the batch norm and ReLU that follow it, in the depth sweep as in the channel sweep, so a has the same unit in both.
-a is the slope of the line through the *standard* block's depth sweep; b is the constant of that line, and of the line of
-the separable block in the same experiment, over the MACs that were held. With c channels in and out,
-P output pixels of the whole batch and kernel k, standard has 1 layer and c^2 k^2 P MACs, and separable 2 layers and
-c (k^2 + c) P, so that equal times mean (b_standard k^2 - b_separable) P c^2 - b_separable k^2 P c - a = 0.
+The model of one condition: time = a x layers + b x MACs, with a b for each block and a shared a. A layer is a
+convolution with the batch norm and ReLU that follow it, in the depth sweep as in the channel sweep, so a has the same
+unit in both. a is the slope of the line through the *standard* block's depth sweep; b is the constant of that line, and
+of the line of the separable block in the same experiment, over the MACs that were held. With c channels in and out, P
+output pixels of the whole batch and kernel k, standard has 1 layer and c^2 k^2 P MACs, and separable 2 layers and c
+(k^2 + c) P, so that equal times mean (b_standard k^2 - b_separable) P c^2 - b_separable k^2 P c - a = 0.
 
 Limits: b is of the depth sweep's kernel, channels and maps and is used for all others, and the cost of a layer's
-activations is part of b or, where they grow with depth, of a. So sweeps that hold activations are preferred. The interval
-shows how well the times are known, not whether the model is right: the comparison with the measured crossing shows that.
+activations is part of b or, where they grow with depth, of a. So sweeps that hold activations are preferred. The
+interval shows how well the times are known, not whether the model is right: the comparison with the measured crossing
+shows that.
 """
 
 from __future__ import annotations
@@ -39,9 +40,9 @@ Kind = Literal["crosses", "below", "above", "stops", "several"]
 class Crossing:
     """Where measured speedups along one row of channels cross 1, by straight lines through ln speedup over ln channels.
 
-    crosses: separable is faster from `channels` on, which lies between the measured `before` and `after`. `low` and `high`:
-    where the ends of the intervals cross; None where they don't within the row. below, above: it is faster in all of the
-    row, or nowhere. stops: it is faster up to `channels`. several: it crosses at each of `crossings`.
+    crosses: separable is faster from `channels` on, which lies between the measured `before` and `after`. `low` and
+    `high`: where the ends of the intervals cross; None where they don't within the row. below, above: it is faster in
+    all of the row, or nowhere. stops: it is faster up to `channels`. several: it crosses at each of `crossings`.
     """
 
     kind: Kind
@@ -108,7 +109,7 @@ class Crossover:
 
 
 def crossovers(sweeps: Iterable[Sweep], pairs: Iterable[Record]) -> tuple[Crossover, ...]:
-    """The predicted and the measured crossing of each row of channels whose condition has depth sweeps of both blocks."""
+    """Each row of channels whose condition has depth sweeps of both blocks, with both crossings."""
     sources = _sources(sweeps)
     compared = []
     for (condition, experiment, kernel, height, width), rows in _rows(pairs).items():
@@ -121,7 +122,7 @@ def crossovers(sweeps: Iterable[Sweep], pairs: Iterable[Record]) -> tuple[Crosso
 
 
 def solved(layer_s: Floats, standard_s: Floats, separable_s: Floats, kernel: int, pixels: int) -> Floats:
-    """The channels at which both take equal time, from seconds per layer and per MAC of each; inf if separable is never faster."""
+    """The channels at which both take equal time, from seconds per layer and MAC; inf if separable is never faster."""
     squared = kernel**2
     lead = (standard_s * squared - separable_s) * pixels
     linear = separable_s * squared * pixels
@@ -195,7 +196,7 @@ def _whole(channels: float) -> str:
 
 
 def _sources(sweeps: Iterable[Sweep]) -> dict[Condition, tuple[Sweep, Sweep]]:
-    """The depth sweeps of both blocks of one experiment and kernel, for each condition: those that hold activations best."""
+    """For each condition the depth sweeps of both blocks, of the experiment and kernel that hold activations best."""
     deep = [s for s in sweeps if s.grows == "layers" and not s.condition.predicted]
     standard, separable = ([s for s in deep if s.block == name] for name in (BASELINE, BLOCK))
     alike = (pair for pair in itertools.product(standard, separable) if len({(s.experiment, s.kernel, s.condition) for s in pair}) == 1)  # fmt: skip

@@ -1,8 +1,8 @@
-"""Which rows form a designed sweep: one count (layers or MACs) grows while the other is held; elasticity and line of one.
+"""Which rows form a designed sweep: layers grow at fixed MACs, or MACs at fixed layers; its elasticity and its line.
 
-From a standard block to a separable one MACs and layers change together, so a comparison of the two can't show which one
-matters. Two kinds of sweep can: layers grow at fixed MACs, or MACs grow at fixed layers. They are recognised by the rows'
-counts, not by an experiment's name, so any run may have them.
+From a standard block to a separable one MACs and layers change together, so a comparison of the two can't show which
+one matters. Two kinds of sweep can: layers grow at fixed MACs, or MACs grow at fixed layers. They are recognised by the
+rows' counts, not by an experiment's name, so any run may have them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Grows = Literal["layers", "macs"]
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One arm of a sweep: its counts for one evaluation, and ln of its median time in seconds with the interval over processes."""
+    """One arm of a sweep: its counts for one evaluation, and ln of its median time in s with the interval."""
 
     arm_id: str
     layers: int
@@ -68,13 +68,13 @@ class Sweep:
     def elasticity(self) -> Interval:
         """Slope of ln(time) on ln(count) by least squares, with the interval that follows from the points' intervals.
 
-        At fixed MACs, 1 means time proportional to the layers and 0 that layers cost nothing. The interval shows how well
-        the points are known, not how straight the line is. Half-width inf where a point has no interval.
+        At fixed MACs, 1 means time proportional to the layers and 0 that layers cost nothing. The interval shows how
+        well the points are known, not how straight the line is. Half-width inf where a point has no interval.
         """
         return slope(np.log(self.counts()), [p.log_time for p in self.points])
 
     def line(self, times: Floats | None = None) -> tuple[float, float]:
-        """Seconds for each unit of the growing count, and seconds at a count of 0: time = seconds_each x count + constant.
+        """Seconds for each unit of the growing count, and at a count of 0: time = seconds_each x count + constant.
 
         By least squares of relative errors, neither below 0, through the points' times or others in their place.
         """
@@ -89,9 +89,9 @@ class Sweep:
 def find(records: Iterable[Record]) -> tuple[Sweep, ...]:
     """The sweeps among rows of measurements.csv, those of growing layers first, each kind in the order of the rows.
 
-    A sweep has at least FEWEST_POINTS rows, all measured or all predicted, of one block, kernel, condition and experiment,
-    and its count grows at least LEAST_GROWTH fold. MACs count as held within a factor MOST_DRIFT, layers only if equal, and
-    then with the map's size.
+    A sweep has at least FEWEST_POINTS rows, all measured or all predicted, of one block, kernel, condition and
+    experiment, and its count grows at least LEAST_GROWTH fold. MACs count as held within a factor MOST_DRIFT, layers
+    only if equal, and then with the map's size.
     """
     rows = [r for r in records if r["status"] in TOLD and r["macs"] and r["layers"] and r["time_median_s"]]
     sweeps = [_sweep("layers", g) for g in _grouped(rows)]

@@ -22,7 +22,7 @@ _SHAPES = ("c_in", "c_out", "kernel")
 
 @dataclass(frozen=True, slots=True)
 class SettingSweep:
-    """The rows of one block at one shape on one device in which `factors` vary; the factor with the most values first."""
+    """The rows of one block at one shape on one device in which `factors` vary, the one with most values first."""
 
     experiment: str
     device: str

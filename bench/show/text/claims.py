@@ -1,4 +1,4 @@
-"""The words and tables of `bench verdict`: the confirmatory answers with their reasons, then exploratory and predicted ones."""
+"""The words and tables of `bench verdict`: confirmatory answers with reasons, then exploratory and predicted ones."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def cells(v: Verdict) -> str:
 
 
 def effect(e: Effect | None) -> str:
-    """The effect with the digits that its interval justifies; a value that would read as the threshold shows its side."""
+    """The effect with the digits that its interval justifies; a value beside a threshold shows its side."""
     if e is None or e.value is None:
         return ""
     if "elasticit" in e.unit:
@@ -128,7 +128,7 @@ def effect(e: Effect | None) -> str:
 
 
 def where(v: Verdict, letters: Mapping[str, str] | None = None) -> str:
-    """The condition and the pair, in short; of several runs with the letters of the runs that measured it, as `[A, B]`."""
+    """The condition and the pair, in short; of several runs with the letters of those that measured it, as `[A, B]`."""
     about = v.about.removesuffix(" against standard").replace("mobilenet_v1 against mobilenet_v1_standard", "mobilenet_v1")  # fmt: skip
     whose = f" [{', '.join(sorted({letters[r] for r in v.runs if r in letters}))}]" if letters and v.condition.device and v.runs else ""  # fmt: skip
     return ", ".join(filter(None, (_where(v), about))) + whose

@@ -40,7 +40,7 @@ def print_explanation(drivers: Drivers, file: TextIO | None = None) -> None:
 
 
 def brief(drivers: Drivers) -> Iterator[str]:
-    """For the report: two lines for each fitted group, and one for the warnings that all share; nothing without a fit."""
+    """For the report: two lines for each fitted group, and the warnings that all share; nothing without a fit."""
     fitted = [(g, g.regression) for g in drivers.groups if g.regression]
     if not fitted:
         return

@@ -1,7 +1,8 @@
 """Second opinions: our times beside torch.utils.benchmark's and pytest-benchmark's, and where they differ by over 10 %.
 
 The other two time one process, arm after arm; our sample is a group of evaluations, interleaved with the other arm's,
-in several processes. pytest-benchmark's sample is mostly one evaluation, so on a noisy machine its minimum is the lowest.
+in several processes. pytest-benchmark's sample is mostly one evaluation, so on a noisy machine its minimum is the
+lowest.
 """
 
 from __future__ import annotations
