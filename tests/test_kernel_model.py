@@ -90,7 +90,7 @@ def test_a_cpu_lays_out_anew_what_its_library_wants_otherwise():
     asked = {
         name: kernel_model.demand(cpu, kernel) for name, kernel in (("last", last), ("flat", flat), ("packed", packed))
     }
-    assert (asked["flat"].again, asked["flat"].weights) == (flat.taken + flat.put, flat.weights)
+    assert (asked["flat"].again, asked["flat"].weights) == (flat.bytes_in + flat.bytes_out, flat.weights)
     assert (asked["last"].again, asked["last"].weights) == (0, last.weights)
     assert (asked["packed"].again, asked["packed"].weights) == (0, 0)
     seconds = [kernel_model.kernel_seconds(cpu, kernel, PRIOR) for kernel in (packed, last, flat)]

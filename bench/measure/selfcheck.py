@@ -52,12 +52,12 @@ def _clocks(device: Device, once: Call) -> list[str]:
             once()
 
     device.time(long, 1)
-    wall, own = device.time(long, 1), device.device_times(once, 3)
-    if own is None:
+    wall, device_times = device.time(long, 1), device.device_times(once, 3)
+    if device_times is None:
         return ["this device has no reliable events: only the host's clock is reported"]
-    if not own.proven:
+    if not device_times.proven:
         return ["the host could not be proven ahead of the device: device times may include the host's"]
-    if min(own.ns) * repeats > (1 + CLOCKS_APART) * wall:
+    if min(device_times.ns) * repeats > (1 + CLOCKS_APART) * wall:
         return ["by its events a call takes longer than by the host's clock: trust neither"]
     return []
 

@@ -89,12 +89,14 @@ def check_output(trial: Trial, arm: Arm, evaluation: Evaluation) -> tuple[int, .
     """The output's shape. NotFinite for another shape than planned, and for infinities or NaNs."""
     output = evaluation()
     if arm.choice.factory is None and tuple(output.shape) != trial.cost(arm).output:
-        raise NotFinite(f"{arm.choice.label} put out {tuple(output.shape)}, planned was {trial.cost(arm).output}")
+        raise NotFinite(
+            f"the output of {arm.choice.label} has shape {tuple(output.shape)}, planned was {trial.cost(arm).output}"
+        )
     tensors = [output]
     if evaluation.training:
         tensors += [p.grad for p in evaluation.module.parameters() if p.grad is not None]
     if not all(bool(torch.isfinite(t).all()) for t in tensors):
-        raise NotFinite(f"{arm.choice.label} put out infinities or NaNs in {trial.dtype}")
+        raise NotFinite(f"the output of {arm.choice.label} has infinities or NaNs in {trial.dtype}")
     return tuple(output.shape)
 
 

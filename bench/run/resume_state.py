@@ -19,7 +19,7 @@ class Progress:
 
     values: dict[str, list[list[float]]] = field(default_factory=dict)
     inspected: set[str] = field(default_factory=set)
-    traced: dict[str, Traced] = field(default_factory=dict)  # what a prediction of a user's own blocks rests on
+    traced: dict[str, Traced] = field(default_factory=dict)  # for predicting users' blocks, by trial
     failed: dict[str, str] = field(default_factory=dict)
     opinions: set[str] = field(default_factory=set)  # asked for, whether or not they came to something
     settled: set[str] = field(default_factory=set)

@@ -88,10 +88,10 @@ def tabulate(rows: Sequence[Observed]) -> Table:
 
 def fused(counted: Counted) -> Counted:
     """A compiled network by its counts alone: what moves a map of a batch norm's size becomes part of that one."""
-    normed = {kernel.put for kernel, _ in counted if kernel.family == "norm"}
+    normed = {kernel.bytes_out for kernel, _ in counted if kernel.family == "norm"}
 
     def joins(kernel: Kernel) -> bool:
-        return kernel.family == "elementwise" and kernel.taken == kernel.put in normed
+        return kernel.family == "elementwise" and kernel.bytes_in == kernel.bytes_out in normed
 
     return tuple((kernel, n) for kernel, n in counted if not joins(kernel))
 

@@ -109,16 +109,16 @@ def _layer_cost(layer: Layer, start: Pixels, end: Pixels, batch: int, item_bytes
     nothing, as they can be fused into a neighbour.
     """
     weights = conv_params(layer)
-    taken, put = batch * layer.c_in * math.prod(start), batch * layer.c_out * math.prod(end)
+    values_in, values_out = batch * layer.c_in * math.prod(start), batch * layer.c_out * math.prod(end)
     if layer.op == "linear":
-        taken = batch * layer.c_in
-    moved = {"add": taken, "relu": 0}.get(layer.op, taken + weights + put)
+        values_in = batch * layer.c_in
+    moved = {"add": values_in, "relu": 0}.get(layer.op, values_in + weights + values_out)
     return LayerCost(
         layer=layer,
         params=weights + 2 * layer.c_out * layer.norm,
         macs=batch * _forward_macs(layer, start, end),
         bytes_min=moved * item_bytes,
-        activations=put if layer.op in CONVOLUTIONS else 0,
+        activations=values_out if layer.op in CONVOLUTIONS else 0,
         input=(layer.c_in, 1, 1) if layer.op == "linear" else (layer.c_in, *start),
         output=(layer.c_out, *end),
     )
@@ -184,17 +184,17 @@ class _Trace:
             return inference_steps(self.operators)
         return training_steps(self.operators, self.batch * math.prod(self.detail[0].input) * self.item)
 
-    def next_layer(self, *taken: int) -> int:
-        """Add the next layer, which reads the values `taken`; its output's value."""
+    def next_layer(self, *inputs: int) -> int:
+        """Add the next layer, which reads the values `inputs`; its output's value."""
         layer, start, end = next(self.walk)
         priced = _layer_cost(layer, start, end, self.batch, self.item)
         self.detail.append(priced)
         elements = self.batch * math.prod(priced.output)
-        put, operators = elements * self.item, self.operators
-        aside = elements * INDEX_BYTES if layer.op == "max_pool" else 0
-        operators.append(Operator(_WORDS[layer.op], taken, put, priced.params * self.item, aside))
+        output_bytes, operators = elements * self.item, self.operators
+        kept_bytes = elements * INDEX_BYTES if layer.op == "max_pool" else 0
+        operators.append(Operator(_WORDS[layer.op], inputs, output_bytes, priced.params * self.item, kept_bytes))
         if layer.norm:
-            operators.append(Operator("norm", (len(operators),), put))
+            operators.append(Operator("norm", (len(operators),), output_bytes))
         if layer.act:
-            operators.append(Operator("act", (len(operators),), put))
+            operators.append(Operator("act", (len(operators),), output_bytes))
         return len(operators)

@@ -21,7 +21,7 @@ CONTRACTIONS: tuple[Family, ...] = ("dense", "pointwise", "grouped", "linear")
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """One operator. `taken` and `weights`: least bytes to read; `put`: least bytes to write.
+    """One operator. `bytes_in` and `weights`: least bytes to read; `bytes_out`: least bytes to write.
 
     `macs` = rows x columns x depth x groups; 0 without multiplications. `calls`: operators that the host dispatches for
     it. Of a convolution `taps`: height and width of the filter, `stride`, and `images`: the batch. `packed`: its data
@@ -31,8 +31,8 @@ class Kernel:
     name: str = field(compare=False)
     family: Family
     dtype: str
-    taken: int
-    put: int
+    bytes_in: int
+    bytes_out: int
     weights: int = 0
     rows: int = 0
     columns: int = 0
@@ -53,7 +53,7 @@ class Kernel:
     @property
     def moved(self) -> int:
         """Least bytes to read and write."""
-        return self.taken + self.weights + self.put
+        return self.bytes_in + self.weights + self.bytes_out
 
 
 def family_of(c_in: int, c_out: int, taps: int, groups: int) -> Family:
@@ -83,8 +83,8 @@ def convolution(
         name,
         family_of(c_in, c_out, area, groups),
         dtype,
-        taken=batch * c_in * pixels_in * item,
-        put=batch * c_out * pixels_out * item,
+        bytes_in=batch * c_in * pixels_in * item,
+        bytes_out=batch * c_out * pixels_out * item,
         weights=c_out * (c_in // groups) * area * item,
         rows=batch * pixels_out,
         columns=c_out // groups,
@@ -136,7 +136,7 @@ def _of_layer(
     layer: Layer, start: tuple[int, int], end: tuple[int, int], batch: int, dtype: str, channels_last: bool
 ) -> list[Kernel]:
     item = ITEM_BYTES[dtype]
-    taken, put = batch * layer.c_in * math.prod(start) * item, batch * layer.c_out * math.prod(end) * item
+    bytes_in, bytes_out = batch * layer.c_in * math.prod(start) * item, batch * layer.c_out * math.prod(end) * item
     kernel: Kernel
     if layer.op in ("conv", "transposed"):
         pixels = (math.prod(start), math.prod(end))
@@ -145,21 +145,21 @@ def _of_layer(
             layer.name, batch, layer.c_in, layer.c_out, low, high, layer.kernels, layer.stride, layer.groups, dtype,
             channels_last,
         )  # fmt: skip
-        kernel = replace(kernel, taken=taken, put=put)
+        kernel = replace(kernel, bytes_in=bytes_in, bytes_out=bytes_out)
     elif layer.op == "linear":
         kernel = linear(layer.name, batch, layer.c_in, layer.c_out, dtype)
-        put = kernel.put
+        bytes_out = kernel.bytes_out
     elif layer.op == "max_pool":
-        kernel = Kernel(layer.name, "pool", dtype, taken, put + put // item * INDEX_BYTES)
+        kernel = Kernel(layer.name, "pool", dtype, bytes_in, bytes_out + bytes_out // item * INDEX_BYTES)
     elif layer.op == "global_pool":
-        kernel = Kernel(layer.name, "pool", dtype, taken, put)
+        kernel = Kernel(layer.name, "pool", dtype, bytes_in, bytes_out)
     else:
-        kernel = Kernel(layer.name, "elementwise", dtype, taken * (2 if layer.op == "add" else 1), put)
+        kernel = Kernel(layer.name, "elementwise", dtype, bytes_in * (2 if layer.op == "add" else 1), bytes_out)
     kernels = [kernel]
     if layer.norm:
-        kernels.append(Kernel(f"{layer.name}.norm", "norm", dtype, put, put))
+        kernels.append(Kernel(f"{layer.name}.norm", "norm", dtype, bytes_out, bytes_out))
     if layer.act:
-        kernels.append(Kernel(f"{layer.name}.act", "elementwise", dtype, put, put))
+        kernels.append(Kernel(f"{layer.name}.act", "elementwise", dtype, bytes_out, bytes_out))
     return kernels
 
 
@@ -169,6 +169,6 @@ def fused(kernels: Sequence[Kernel]) -> tuple[Kernel, ...]:
     result: list[Kernel] = []
     for kernel in kernels:
         joins = result and kernel.family in moving and result[-1].family in moving
-        if not (joins and kernel.taken == kernel.put == result[-1].put):
+        if not (joins and kernel.bytes_in == kernel.bytes_out == result[-1].bytes_out):
             result.append(kernel)
     return tuple(result)

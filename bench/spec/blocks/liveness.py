@@ -11,16 +11,16 @@ Word = Literal["conv", "norm", "act", "max_pool", "global_pool", "add"]
 
 
 class Operator(NamedTuple):
-    """One operator. `taken`: the values that it reads; 0 is the block's input, i the output of operator i (from 1).
+    """One operator. `inputs`: the values that it reads; 0 is the block's input, i the output of operator i (from 1).
 
-    Bytes: `put`: output, `weights`: parameters, `aside`: extra data that it keeps for its backward.
+    Bytes: `output_bytes`, `weights`: parameters, `kept_bytes`: extra data that it keeps for its backward.
     """
 
     word: Word
-    taken: tuple[int, ...]
-    put: int
+    inputs: tuple[int, ...]
+    output_bytes: int
     weights: int = 0
-    aside: int = 0
+    kept_bytes: int = 0
 
 
 class Step(NamedTuple):
@@ -40,14 +40,14 @@ def inference_steps(operators: Sequence[Operator]) -> Iterator[Step]:
 
     An operator's inputs and output are alive together, beside values that are read later. The caller owns the input.
     """
-    last = {value: i for i, o in enumerate(operators) for value in o.taken}
+    last = {value: i for i, o in enumerate(operators) for value in o.inputs}
     alive = 0
     for i, operator in enumerate(operators):
-        alive += operator.put
-        yield Step(operator.put, alive)
-        for value in operator.taken:
+        alive += operator.output_bytes
+        yield Step(operator.output_bytes, alive)
+        for value in operator.inputs:
             if value and last[value] == i:
-                alive -= operators[value - 1].put
+                alive -= operators[value - 1].output_bytes
 
 
 def training_steps(operators: Sequence[Operator], input_bytes: int) -> Iterator[Step]:
@@ -57,32 +57,32 @@ def training_steps(operators: Sequence[Operator], input_bytes: int) -> Iterator[
     operator's gradient and those of its inputs are alive together, beside what is still kept; gradients of weights stay. The
     caller owns the gradient of the last output. The gradients of a value that is read twice are added into one.
     """
-    last = {value: i for i, o in enumerate(operators) for value in o.taken}
-    sizes = [input_bytes, *(o.put for o in operators)]
+    last = {value: i for i, o in enumerate(operators) for value in o.inputs}
+    sizes = [input_bytes, *(o.output_bytes for o in operators)]
     keepers = Counter(_kept(o, i) for i, o in enumerate(operators))
     callers = (0, len(operators))  # owned by the caller: the input and the last output
     alive = 0
     for i, operator in enumerate(operators):
-        alive += operator.put + operator.aside
-        yield Step(operator.put + operator.aside, alive)
-        for value in operator.taken:
+        alive += operator.output_bytes + operator.kept_bytes
+        yield Step(operator.output_bytes + operator.kept_bytes, alive)
+        for value in operator.inputs:
             if value not in callers and last[value] == i and not keepers[value]:
                 alive -= sizes[value]
     gradients = {len(operators): _Buffer(0)}
     for i in reversed(range(len(operators))):
         operator, arriving = operators[i], gradients.pop(i + 1)
         if operator.word == "add":
-            leaving = [arriving for _ in operator.taken]
+            leaving = [arriving for _ in operator.inputs]
         else:
-            leaving = [_Buffer(sizes[value], users=0) for value in operator.taken]
+            leaving = [_Buffer(sizes[value], users=0) for value in operator.inputs]
         made = operator.weights + sum(buffer.size for buffer in leaving if not buffer.users)
         alive += made
         yield Step(made, alive)
-        for value, buffer in zip(operator.taken, leaving, strict=True):
+        for value, buffer in zip(operator.inputs, leaving, strict=True):
             buffer.users += 1
             alive -= gradients[value].release() if value in gradients else 0
             gradients[value] = buffer
-        alive -= arriving.release() + operator.aside
+        alive -= arriving.release() + operator.kept_bytes
         kept = _kept(operator, i)
         keepers[kept] -= 1
         if kept is not None and kept not in callers and not keepers[kept]:
@@ -106,4 +106,4 @@ def _kept(operator: Operator, place: int) -> int | None:
     """The value that the operator keeps for its backward, if any."""
     if operator.word == "act":
         return place + 1
-    return operator.taken[0] if operator.word in ("conv", "norm", "max_pool") else None
+    return operator.inputs[0] if operator.word in ("conv", "norm", "max_pool") else None

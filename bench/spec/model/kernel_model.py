@@ -145,7 +145,7 @@ def _anew(device: PredictedDevice, kernel: Kernel) -> tuple[float, float]:
     """
     if kernel.family == "linear" or kernel.packed:
         return 0.0, 0.0
-    maps = 0.0 if kernel.channels_last else float(kernel.taken + kernel.put)
+    maps = 0.0 if kernel.channels_last else float(kernel.bytes_in + kernel.bytes_out)
     if device.kind == "cpu":
         return (0.0, 0.0) if _native(device, kernel) else (maps, float(kernel.weights))
     return (maps if kernel.family != "depthwise" and device.tensor(kernel.dtype) else 0.0), 0.0
@@ -154,7 +154,7 @@ def _anew(device: PredictedDevice, kernel: Kernel) -> tuple[float, float]:
 def _native(device: PredictedDevice, kernel: Kernel) -> bool:
     """Whether ATen convolves on a CPU without oneDNN: use_mkldnn of its aten/src/ATen/native/Convolution.cpp."""
     alone = kernel.taps == (1, 1) and kernel.stride == 1 and kernel.images < FEW_IMAGES and device.units == 1
-    small = kernel.groups == 1 and min(kernel.taps) <= 3 and kernel.images == 1 and kernel.taken <= SMALL_BYTES
+    small = kernel.groups == 1 and min(kernel.taps) <= 3 and kernel.images == 1 and kernel.bytes_in <= SMALL_BYTES
     return kernel.dtype.startswith("fp32") and (alone or small)
 
 
@@ -187,14 +187,14 @@ def kernel_seconds(
 ) -> float:
     """Seconds on the device, without the host; `in_graph`: replayed, not launched alone. UserError for a dtype without a peak."""
     p = fitted() if parameters is None else parameters
-    taken = Takes(*(p[name] if name else 1.0 for name in takes(device, kernel, in_graph)))
-    return float(forward_seconds(device.kind, demand(device, kernel), taken, p))
+    values = Takes(*(p[name] if name else 1.0 for name in takes(device, kernel, in_graph)))
+    return float(forward_seconds(device.kind, demand(device, kernel), values, p))
 
 
 def forward_seconds(
     kind: str,
-    asked: Demand,
-    taken: Takes,
+    work: Demand,
+    values: Takes,
     p: Parameters,
     larger: Callable[..., Any] = max,
     smaller: Callable[..., Any] = min,
@@ -203,8 +203,8 @@ def forward_seconds(
 
     `larger` and `smaller` give the larger and smaller of two; for columns they are numpy's.
     """
-    memory, cache = asked.memory * taken.paper_memory, asked.cache * p[f"{kind}.cache.share"]
-    cache_rate = asked.cache_rate * p[f"{kind}.cache.rate"]
+    memory, cache = work.memory * values.paper_memory, work.cache * p[f"{kind}.cache.share"]
+    cache_rate = work.cache_rate * p[f"{kind}.cache.rate"]
 
     def moving_s(moved: Any, share: Any) -> Any:
         """The part that the cache holds at its rate, the rest at memory's; no time for no bytes."""
@@ -212,14 +212,14 @@ def forward_seconds(
         cache_s, memory_s = moved / cache_rate, moved / (memory * share)
         return larger(cache_s, cached * cache_s + (1 - cached) * memory_s)
 
-    share = taken.compute * taken.paper * taken.winograd * taken.generic
-    computing = asked.waves * (asked.wave_s / share + asked.contraction * p[f"{kind}.wave_s"])
-    moving = moving_s(asked.moved, taken.move)
-    anew = asked.again * taken.reorder + asked.weights * p[f"{kind}.reorder.weights"]
+    share = values.compute * values.paper * values.winograd * values.generic
+    computing = work.waves * (work.wave_s / share + work.contraction * p[f"{kind}.wave_s"])
+    moving = moving_s(work.moved, values.move)
+    anew = work.again * values.reorder + work.weights * p[f"{kind}.reorder.weights"]
     longer, corner = larger(computing, moving), p[f"{kind}.corner"]
     near = smaller(computing, moving) / larger(longer, NOTHING_S)
-    idle = asked.floor_s * (p[f"{kind}.floor"] * taken.graph) + asked.doubled * p[f"{kind}.sync_s"]
-    alone = (1 + asked.passes) * idle + asked.contraction * p[f"{kind}.setup_s"]
+    idle = work.floor_s * (p[f"{kind}.floor"] * values.graph) + work.doubled * p[f"{kind}.sync_s"]
+    alone = (1 + work.passes) * idle + work.contraction * p[f"{kind}.setup_s"]
     return alone + longer * (1 + near**corner) ** (1 / corner) + moving_s(anew, p[f"{kind}.move.elementwise"])
 
 

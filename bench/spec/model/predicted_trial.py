@@ -46,17 +46,16 @@ def memory_of(trial: Trial, arm: Arm) -> Memory:
     """The memory of an arm."""
     shape, training, item = trial.shape, trial.pass_ == "training", ITEM_BYTES[trial.dtype]
     cost = trial.cost(arm)
-    taken = shape.batch * shape.c_in * shape.height * shape.width
-    weights, taken, put = (n * item for n in (cost.params, taken, math.prod(cost.output)))
+    values = shape.batch * shape.c_in * shape.height * shape.width
     steps = allocations(trial.block(arm), shape.height, shape.width, shape.batch, trial.dtype, training)
-    return memory(trial, weights, taken, put, steps)
+    return memory(trial, item * cost.params, item * values, item * math.prod(cost.output), steps)
 
 
-def memory(trial: Trial, weights: int, taken: int, put: int, steps: Sequence[Step]) -> Memory:
+def memory(trial: Trial, weights: int, input_bytes: int, output_bytes: int, steps: Sequence[Step]) -> Memory:
     """The memory of an arm from the bytes of its weights, input and output, and the allocations of a call."""
     if trial.pass_ == "training":
-        return Memory((weights, taken, put), weights + taken, tuple(steps))
-    return Memory((weights, taken), put if trial.mode == "graph" else 0, tuple(steps))
+        return Memory((weights, input_bytes, output_bytes), weights + input_bytes, tuple(steps))
+    return Memory((weights, input_bytes), output_bytes if trial.mode == "graph" else 0, tuple(steps))
 
 
 def refused_allocation(arms: Sequence[Memory], capacity: float) -> str | None:

@@ -59,11 +59,11 @@ def unlimited_seconds(plan: Plan, processes: int) -> float:
 
 
 def _predicted_seconds(plan: Plan) -> float:
-    """Estimated wall time of the predicted trials; a worker inspects those with a user's own blocks."""
+    """Estimated wall time of the predicted trials; a worker inspects those with user's blocks."""
     trials = [t for t in plan.active if t.predicted]
-    own = [t for t in trials if not t.formula]
-    starts = sum(start_seconds(s) for s in {t.surroundings for t in own})
-    return PREDICTED_SECONDS * len(trials) + INSPECT_SECONDS * len(own) + starts
+    inspected = [t for t in trials if not t.formula]
+    starts = sum(start_seconds(s) for s in {t.surroundings for t in inspected})
+    return PREDICTED_SECONDS * len(trials) + INSPECT_SECONDS * len(inspected) + starts
 
 
 def visit_seconds(trial: Trial, timing: Timing) -> float:
