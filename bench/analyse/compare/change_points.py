@@ -22,7 +22,8 @@ import numpy as np
 from bench.analyse.compare.compare import judge, readings
 from bench.analyse.compare.environment_diff import Difference, differences, other_machine
 from bench.analyse.compare.facts import CHANGE_MARGIN, CHANGED, JUDGED, Quantity, Verdict, beyond
-from bench.analyse.compare.row_matching import Record, kind, match
+from bench.analyse.compare.row_matching import kind, match
+from bench.analyse.runs.rows import Record
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.stats import estimators, multiple_testing
 from bench.analyse.stats.arrays import Floats, Ints

@@ -26,8 +26,8 @@ from bench.analyse.compare.facts import (
     Verdict,
     beyond,
 )
-from bench.analyse.compare.row_matching import Matching, Pair, Record, kind, match
-from bench.analyse.runs.rows import records_of
+from bench.analyse.compare.row_matching import Matching, Pair, kind, match
+from bench.analyse.runs.rows import Record, records_of
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.stats import estimators, multiple_testing
 from bench.spec.columns import FILES, MEASURED, TIME

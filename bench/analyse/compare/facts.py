@@ -13,7 +13,8 @@ from statistics import quantiles
 from typing import Literal
 
 from bench.analyse.compare.environment_diff import Difference
-from bench.analyse.compare.row_matching import CPU_ONLY, Record
+from bench.analyse.compare.row_matching import CPU_ONLY
+from bench.analyse.runs.rows import Record
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.stats.estimators import mean_of
 from bench.analyse.stats.multiple_testing import equivalent, p_value

@@ -7,16 +7,15 @@ measured is a difference as that of threads is.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import combinations, product
 from operator import itemgetter
-from typing import Any
 
+from bench.analyse.runs.rows import Record, grouped
 from bench.spec.columns import KEYS
 from bench.spec.devices.device_names import is_cpu, is_predicted
 
-Record = Mapping[str, Any]
 Key = tuple[Hashable, ...]
 Keys = Sequence[Key] | Mapping[int, Key]
 
@@ -87,22 +86,17 @@ def match(a: Sequence[Record], b: Sequence[Record]) -> Matching:
     across = bool(a and b) and {stands_for(r["device"]) for r in a}.isdisjoint(stands_for(r["device"]) for r in b)
     left, right = ([_workload(r, across) for r in rows] for rows in (a, b))
     if across:
-        pairs, rest_a, rest_b = _all_pairs(left, right)
+        pairs = _paired(left, right, range(len(a)), range(len(b)), each_with_all=True)
     else:
         whole = [[tuple(r[k] for k in KEYS) for r in rows] for rows in (a, b)]
-        pairs, rest_a, rest_b = _paired(whole[0], whole[1], range(len(a)), range(len(b)))
-        more, rest_a, rest_b = _paired(left, right, rest_a, rest_b)
-        pairs += more
-    loose, rest_a, rest_b = _loosely(left, right, rest_a, rest_b)
+        pairs = _paired(whole[0], whole[1], range(len(a)), range(len(b)))
+        pairs += _paired(left, right, *_rest(pairs, range(len(a)), range(len(b))))
+    loose = _loosely(left, right, *_rest(pairs, range(len(a)), range(len(b))))
+    only_a, only_b = _rest([*pairs, *loose], range(len(a)), range(len(b)))
     if across:
         pairs, loose = ([_named(p, a, b) for p in some] for some in (pairs, loose))
-    return Matching(
-        tuple(sorted(pairs, key=lambda p: (p.a, p.b))),
-        tuple(sorted(loose, key=lambda p: (p.a, p.b))),
-        tuple(sorted(rest_a)),
-        tuple(sorted(rest_b)),
-        across,
-    )
+    first = sorted(pairs, key=lambda p: (p.a, p.b)), sorted(loose, key=lambda p: (p.a, p.b))
+    return Matching(tuple(first[0]), tuple(first[1]), tuple(only_a), tuple(only_b), across)
 
 
 def _workload(row: Record, across: bool) -> Key:
@@ -120,66 +114,39 @@ def _named(pair: Pair, a: Sequence[Record], b: Sequence[Record]) -> Pair:
 
 
 def _paired(
-    left: Keys, right: Keys, of_a: Sequence[int], of_b: Sequence[int], differs: tuple[str, ...] = ()
-) -> tuple[list[Pair], list[int], list[int]]:
-    """Pair rows of one key in their order; returns the pairs and the rows of each side that are left, in their order."""
-    held: dict[Key, list[int]] = {}
-    for j in reversed(of_b):
-        held.setdefault(right[j], []).append(j)
-    pairs, rest = [], []
-    for i in of_a:
-        same = held.get(left[i])
-        if same:
-            pairs.append(Pair(i, same.pop(), differs))
-        else:
-            rest.append(i)
-    left_over = {j for same in held.values() for j in same}
-    return pairs, rest, [j for j in of_b if j in left_over]
+    left: Keys,
+    right: Keys,
+    of_a: Sequence[int],
+    of_b: Sequence[int],
+    differs: tuple[str, ...] = (),
+    each_with_all: bool = False,
+) -> list[Pair]:
+    """Pair the rows of one key, the first with the first and so on, or each with all."""
+    held_a, held_b = grouped(of_a, lambda i: left[i]), grouped(of_b, lambda j: right[j])
+    pairs = product if each_with_all else zip
+    return [Pair(i, j, differs) for key in held_a.keys() & held_b.keys() for i, j in pairs(held_a[key], held_b[key])]
 
 
-def _all_pairs(left: Sequence[Key], right: Sequence[Key]) -> tuple[list[Pair], list[int], list[int]]:
-    held: dict[Key, list[int]] = {}
-    for j, key in enumerate(right):
-        held.setdefault(key, []).append(j)
-    known = set(left)
-    return (
-        [Pair(i, j) for i, key in enumerate(left) for j in held.get(key, ())],
-        [i for i, key in enumerate(left) if key not in held],
-        [j for j, key in enumerate(right) if key not in known],
-    )
+def _rest(pairs: Sequence[Pair], of_a: Sequence[int], of_b: Sequence[int]) -> tuple[list[int], list[int]]:
+    """The rows of each side that are in no pair, in their order."""
+    used_a, used_b = {p.a for p in pairs}, {p.b for p in pairs}
+    return [i for i in of_a if i not in used_a], [j for j in of_b if j not in used_b]
 
 
-def _loosely(
-    left: Sequence[Key], right: Sequence[Key], of_a: Sequence[int], of_b: Sequence[int]
-) -> tuple[list[Pair], list[int], list[int]]:
+def _loosely(left: Sequence[Key], right: Sequence[Key], of_a: Sequence[int], of_b: Sequence[int]) -> list[Pair]:
     """Pair rows that differ in one field of LOOSE, then in two. Largest numbers first, so that `all` threads meet `all`."""
     shared = {left[i][-1] for i in of_a} & {right[j][-1] for j in of_b}
     near_a = sorted((i for i in of_a if left[i][-1] in shared), key=lambda i: _largest_first(left[i]))
     near_b = sorted((j for j in of_b if right[j][-1] in shared), key=lambda j: _largest_first(right[j]))
-    held = {*near_a}, {*near_b}
-    number = {key: i for i, key in enumerate(shared)}
-    short = [
-        {i: (*keys[i][:-1], number[keys[i][-1]]) for i in rows} for keys, rows in ((left, near_a), (right, near_b))
-    ]
-    pairs: list[Pair] = []
-    for differs in _subsets(short[0], short[1]):
-        if not (near_a and near_b):
-            break
-        others = itemgetter(*(p for p in range(len(LOOSE) + 1) if p not in differs))
-        blank = [{i: others(keys[i]) for i in rows} for keys, rows in ((short[0], near_a), (short[1], near_b))]
-        more, near_a, near_b = _paired(blank[0], blank[1], near_a, near_b, tuple(LOOSE[p] for p in differs))
-        pairs += more
-    still = {*near_a}, {*near_b}
-    rest_a = [i for i in of_a if i not in held[0] or i in still[0]]
-    return pairs, rest_a, [j for j in of_b if j not in held[1] or j in still[1]]
-
-
-def _subsets(left: Mapping[int, Key], right: Mapping[int, Key]) -> Iterator[tuple[int, ...]]:
-    """Places in LOOSE that may differ: one at a time, then two; only those that vary among these rows."""
-    every = [*left.values(), *right.values()]
+    every = [*(left[i] for i in near_a), *(right[j] for j in near_b)]
     varying = [place for place in range(len(LOOSE)) if len({key[place] for key in every}) > 1]
-    for count in range(1, MOST_LOOSE + 1):
-        yield from combinations(varying, count)
+    pairs: list[Pair] = []
+    for differs in (places for count in range(1, MOST_LOOSE + 1) for places in combinations(varying, count)):
+        others = itemgetter(*(p for p in range(len(LOOSE) + 1) if p not in differs))
+        alike = [{i: others(keys[i]) for i in rows} for keys, rows in ((left, near_a), (right, near_b))]
+        pairs += _paired(alike[0], alike[1], near_a, near_b, tuple(LOOSE[p] for p in differs))
+        near_a, near_b = _rest(pairs, near_a, near_b)
+    return pairs
 
 
 def _largest_first(key: Key) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ import numpy as np
 from bench.analyse.compare.change_points import History
 from bench.analyse.compare.ci_gate import Gate
 from bench.analyse.compare.facts import BETTER, VALUES, Comparison, Match, MeanRatio, QuantityComparison
-from bench.analyse.compare.row_matching import Record
+from bench.analyse.runs.rows import Record
 from bench.analyse.runs.run_folder import write_text
 from bench.spec.columns import KEYS
 

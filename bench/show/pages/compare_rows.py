@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bench.analyse.compare.facts import VALUES, Comparison, Match, Quantity, QuantityComparison
-from bench.analyse.compare.row_matching import Record
+from bench.analyse.runs.rows import Record
 from bench.show.pages import rows_table
 from bench.show.pages.rows_table import Cell, Column, Line
 from bench.show.text.compare import ABOVE, interval_words, reason

@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import NullLocator
 
 from bench.analyse.compare.facts import CHANGED, VALUES, Comparison, Match, Quantity, QuantityComparison, Verdict
-from bench.analyse.compare.row_matching import Record
+from bench.analyse.runs.rows import Record
 from bench.analyse.sweeps.kinds import sweep_of_shapes
 from bench.show.plots import panels, style
 from bench.show.plots.facets import Channels, Facets, lay_out

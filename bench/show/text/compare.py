@@ -18,7 +18,7 @@ from bench.analyse.compare.facts import (
     Quantity,
     QuantityComparison,
 )
-from bench.analyse.compare.row_matching import Record
+from bench.analyse.runs.rows import Record
 from bench.show.text.terminal import cell, console_on, named, print_table
 from bench.spec.columns import MEASURED
 from bench.spec.devices.device_names import in_words
