@@ -15,7 +15,7 @@ Status = Literal["ok", "noisy", "predicted", "skipped", "unsupported", "oom", "t
 STATUSES: tuple[Status, ...] = get_args(Status)
 MEASURED: tuple[Status, ...] = ("ok", "noisy")
 PREDICTED: Status = "predicted"
-TOLD: tuple[Status, ...] = (*MEASURED, PREDICTED)
+WITH_NUMBERS: tuple[Status, ...] = (*MEASURED, PREDICTED)
 """Statuses of rows with numbers. Measured and predicted rows may stand side by side, but never in one mean."""
 Part = Literal["conv", "depthwise", "pointwise", "norm_act", "other"]
 PARTS: tuple[Part, ...] = get_args(Part)

@@ -16,7 +16,7 @@ from bench.analyse.drivers.additive_model import BANDWIDTH, COMPUTE, HALF, MIXED
 from bench.analyse.runs.condition import Condition
 from bench.analyse.runs.rows import Record
 from bench.analyse.sweeps.designed import Sweep
-from bench.spec.columns import TOLD
+from bench.spec.columns import WITH_NUMBERS
 from bench.spec.devices.device_names import in_words, is_predicted
 from bench.spec.format import cost_in_seconds, plural, share, times
 
@@ -38,7 +38,7 @@ class Bottleneck:
 
 def bottleneck(arms: Sequence[Record], sweeps: Sequence[Sweep]) -> Bottleneck:
     """By an accelerator's submission first, then by the roofs, then by the cost of a layer in the sweeps."""
-    rows = [a for a in arms if a["status"] in TOLD]
+    rows = [a for a in arms if a["status"] in WITH_NUMBERS]
     bounds = [r["bound"] for r in rows if r["bound"] is not None]
     launches = bounds.count("launch-bound")
     if bounds and launches > HALF * len(bounds):

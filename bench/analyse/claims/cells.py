@@ -19,7 +19,7 @@ from bench.analyse.stats import estimators
 from bench.analyse.stats.estimators import CONFIDENCE
 from bench.analyse.sweeps import designed
 from bench.analyse.sweeps.designed import Sweep
-from bench.spec.columns import PREDICTED, SPEEDUP, TIME, TOLD
+from bench.spec.columns import PREDICTED, SPEEDUP, TIME, WITH_NUMBERS
 from bench.spec.devices.device_names import is_predicted
 from bench.spec.errors import UserError
 from bench.spec.interval import Interval
@@ -160,6 +160,6 @@ def _rescaled(row: dict[str, Any], columns: tuple[str, str, str], confidence: fl
 
 def _cell(condition: Condition, row: Record) -> Cell | None:
     contest = contest_of(row)
-    if contest is None or row["status"] not in TOLD or not row["speedup"]:
+    if contest is None or row["status"] not in WITH_NUMBERS or not row["speedup"]:
         return None
     return Cell(condition, contest, row, estimators.log_interval(row, SPEEDUP))

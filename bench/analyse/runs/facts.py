@@ -13,7 +13,7 @@ from bench.analyse.runs.row_quality import is_less_precise, is_noisy
 from bench.analyse.runs.rows import Record, grouped, place_label, records_of
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.stats import estimators
-from bench.spec.columns import FAILED, MEASURED, PREDICTED, TOLD
+from bench.spec.columns import FAILED, MEASURED, PREDICTED, WITH_NUMBERS
 from bench.spec.devices.device_names import in_words, is_predicted
 from bench.spec.interval import Interval
 
@@ -126,7 +126,7 @@ def tallies(rows: Sequence[Record], way: Callable[[Record], str]) -> tuple[Tally
 def tally(rows: Sequence[Record], way: str) -> Tally:
     """Count one block's rows (at least one), all of them measured or all predicted."""
     predicted = is_predicted(rows[0]["device"])
-    told = [r for r in rows if r["status"] in TOLD and r["speedup"] is not None]
+    told = [r for r in rows if r["status"] in WITH_NUMBERS and r["speedup"] is not None]
     sure = [r for r in told if r["speedup_ci_low"] is not None]
     verdicts = Counter(r["verdict"] for r in sure)
     logs = [math.log(r["speedup"]) for r in told]

@@ -18,7 +18,7 @@ from bench.analyse.runs.row_quality import is_noisy
 from bench.analyse.runs.rows import Record, grouped
 from bench.analyse.stats.arrays import Floats
 from bench.analyse.stats.estimators import log_interval, slope
-from bench.spec.columns import TIME, TOLD
+from bench.spec.columns import TIME, WITH_NUMBERS
 from bench.spec.interval import Interval
 
 FEWEST_POINTS = 3
@@ -93,7 +93,7 @@ def find(records: Iterable[Record]) -> tuple[Sweep, ...]:
     experiment, and its count grows at least LEAST_GROWTH fold. MACs count as held within a factor MOST_DRIFT, layers
     only if equal, and then with the map's size.
     """
-    rows = [r for r in records if r["status"] in TOLD and r["macs"] and r["layers"] and r["time_median_s"]]
+    rows = [r for r in records if r["status"] in WITH_NUMBERS and r["macs"] and r["layers"] and r["time_median_s"]]
     sweeps = [_sweep("layers", g) for g in _grouped(rows)]
     sweeps += [_sweep("macs", g) for g in _grouped(rows, "layers", "depth", "height", "width", "stride", "dilation")]
     return tuple(s for s in sweeps if s is not None)

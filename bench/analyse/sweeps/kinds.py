@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.analyse.runs.rows import Record, grouped
-from bench.spec.columns import FAILED, TOLD
+from bench.spec.columns import FAILED, WITH_NUMBERS
 
 SETTINGS = ("threads", "batch", "dtype", "layout", "allocator", "waiting", "mode", "cudnn_benchmark", "pass")
 NUMBERS = ("batch", "threads")  # settings with a numeric axis
@@ -42,7 +42,7 @@ def setting_sweeps(pairs: Sequence[Record]) -> tuple[SettingSweep, ...]:
     sweeps = []
     for key, rows in groups.items():
         factors = _varying(rows, SETTINGS)
-        known = [r for r in rows if r["status"] in TOLD and r["speedup"] is not None]
+        known = [r for r in rows if r["status"] in WITH_NUMBERS and r["speedup"] is not None]
         if _varying(rows, _FIXED) or not 1 <= len(factors) <= MOST_FACTORS or len(known) < 2:
             continue
         if len({tuple(r[f] for f in factors) for r in rows}) == len(rows):
@@ -69,7 +69,7 @@ def sweep_of_shapes(rows: Sequence[Record]) -> list[Record]:
 def unswept(rows: Sequence[Record]) -> dict[str, int]:
     """By run_id, how many rows with a speedup or a failure sweep_of_shapes leaves out; none where it keeps no row."""
     kept = {id(r) for r in sweep_of_shapes(rows) or rows}
-    return Counter(str(r["run_id"]) for r in rows if id(r) not in kept and r["status"] in (*TOLD, *FAILED))
+    return Counter(str(r["run_id"]) for r in rows if id(r) not in kept and r["status"] in (*WITH_NUMBERS, *FAILED))
 
 
 def _sweeps(rows: Sequence[Record]) -> bool:

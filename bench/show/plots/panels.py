@@ -17,7 +17,7 @@ from bench.analyse.runs.run_folder import Run
 from bench.show.plots import style
 from bench.show.plots.facets import Channels, Facets
 from bench.show.text import captions
-from bench.spec.columns import SPEEDUP, TOLD
+from bench.spec.columns import SPEEDUP, WITH_NUMBERS
 from bench.spec.devices.device_names import is_predicted
 from bench.spec.format import percent
 
@@ -26,7 +26,7 @@ MOST_PANELS = 12  # of pictures whose panels stand for themselves
 
 def measured(row: Record) -> bool:
     """Whether a pair holds a speedup to show, be it predicted: a device's rows are all of one kind, and so is a panel."""
-    return row["status"] in TOLD and row["speedup"] is not None
+    return row["status"] in WITH_NUMBERS and row["speedup"] is not None
 
 
 def predicted(rows: Sequence[Record]) -> bool:

@@ -17,7 +17,7 @@ from bench.analyse.sweeps.kinds import sweep_of_shapes
 from bench.show.plots import panels, style
 from bench.show.plots.facets import MOST_GROUPS, Channels, lay_out
 from bench.show.text import captions, titles
-from bench.spec.columns import MEASURED, TOLD
+from bench.spec.columns import MEASURED, WITH_NUMBERS
 from bench.spec.format import digits
 
 _GIGA = 1e9
@@ -72,7 +72,9 @@ def roofline(run: Run) -> Figure | None:
 def throughput(run: Run) -> Figure | None:
     """Achieved GFLOP/s of each block against channels, a panel per kernel; None where no block was measured."""
     every = [
-        r for r in sweep_of_shapes(records_of(run.measurements)) if r["status"] in TOLD and r["achieved_flop_per_s"]
+        r
+        for r in sweep_of_shapes(records_of(run.measurements))
+        if r["status"] in WITH_NUMBERS and r["achieved_flop_per_s"]
     ]
     if not every:
         return None

@@ -16,7 +16,7 @@ from bench.analyse.sweeps.kinds import sweep_of_shapes
 from bench.analyse.sweeps.kinds import unswept as no_sweep
 from bench.show.text import run_facts, terminal
 from bench.show.text.captions import of_runs
-from bench.spec.columns import FAILED, TOLD
+from bench.spec.columns import FAILED, WITH_NUMBERS
 from bench.spec.devices.device_names import in_words
 from bench.spec.model.predictions import without_model
 
@@ -106,7 +106,7 @@ def shared(pairs: Sequence[Record]) -> list[Record]:
 
     A device goes by its run's letter, as `cpu (A)`: what it is stands in the list of runs.
     """
-    rows = [r for r in sweep_of_shapes(pairs) or pairs if r["status"] in (*TOLD, *FAILED)]
+    rows = [r for r in sweep_of_shapes(pairs) or pairs if r["status"] in (*WITH_NUMBERS, *FAILED)]
     once: dict[tuple[object, ...], Record] = {}
     for r in rows:
         device = f"{str(r['device']).partition(' (')[0]} ({r['run_id']})"

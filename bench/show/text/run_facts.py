@@ -15,7 +15,7 @@ from typing import Any
 from bench.analyse.runs.facts import UNMEASURABLE, RunFacts, Tally, Trust, facts_of
 from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
-from bench.spec.columns import FAILED, MEASURED, PREDICTED, STATUSES, TOLD
+from bench.spec.columns import FAILED, MEASURED, PREDICTED, STATUSES, WITH_NUMBERS
 from bench.spec.devices.device_names import in_words, is_cpu, is_predicted
 from bench.spec.format import capital, duration, interval, listed, percent, share, times
 from bench.spec.model.predictions import WORSE, disagreements
@@ -150,7 +150,7 @@ def quality(run: Run, facts: RunFacts) -> Quality:
         sentences=(*trust_lines(facts), *_model_lines(run, facts)),
         statuses=tuple((s, counts[s]) for s in order if s in counts),
         skips=_reasons(r["status_detail"] for r in rows if r["status"] in UNMEASURABLE),
-        failures=_reasons(r["status_detail"] for r in rows if r["status"] not in (*TOLD, *UNMEASURABLE)),
+        failures=_reasons(r["status_detail"] for r in rows if r["status"] not in (*WITH_NUMBERS, *UNMEASURABLE)),
         notes=_reasons(n for r in measured for n in str(r["quality_notes"] or "").split("; ") if n),
         ambers=tuple(str(a) for a in run.environment.get("ambers") or ()),
     )

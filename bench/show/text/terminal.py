@@ -13,7 +13,7 @@ from bench.analyse.runs.rows import SERIES, Record, place_label, records_of
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.stats.row_verdict import EQUIVALENCE_MARGIN
 from bench.show.text import run_facts
-from bench.spec.columns import FAILED, MEASURED, PREDICTED, TOLD
+from bench.spec.columns import FAILED, MEASURED, PREDICTED, WITH_NUMBERS
 from bench.spec.devices.device_names import is_predicted
 from bench.spec.format import digits, percent, times
 
@@ -86,7 +86,7 @@ def cell(row: Record) -> str:
     """A pair in one cell."""
     if row["status"] in FAILED or row["status"] == "unsupported":
         return str(row["status"])
-    if row["status"] not in TOLD or row["speedup"] is None:
+    if row["status"] not in WITH_NUMBERS or row["speedup"] is None:
         return "-"
     if row["status"] == PREDICTED:
         mark = {"undecided": " ?", "same": " ="}.get(row["verdict"], "")
