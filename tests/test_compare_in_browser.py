@@ -27,8 +27,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     a = other(folder / "a", Story(run_id="a"))
     b = other(folder / "b", Story(planted, run_id="b", seed=2, processes=8), environment={"torch": "2.14.0"})
     days = [written(folder / "days", d, Story(slower, run_id=f"day {d}", seed=d) if d >= 7 else Story(run_id=f"day {d}", seed=d)) for d in range(1, 13)]  # fmt: skip
-    _, history = write.write_history(history_of([run_folder.read(d) for d in days]), "bench compare --history", folder)
-    return {"compare": write.write_comparisons([compare(a, b)], "bench compare a b", folder).page.as_uri(), "history": history.as_uri()}  # fmt: skip
+    history = write.write_history(history_of([run_folder.read(d) for d in days]), "bench compare --history", folder)
+    return {"compare": write.write_comparisons([compare(a, b)], "bench compare a b", folder).page.as_uri(), "history": history.page.as_uri()}  # fmt: skip
 
 
 @pytest.fixture(params=["compare", "history"])

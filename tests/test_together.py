@@ -21,7 +21,7 @@ from bench.analyse.runs.facts import facts_of
 from bench.analyse.runs.merged import short, together
 from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
-from bench.show.pages import multi_run, rows_table
+from bench.show.pages import machine, multi_run, rows_table
 from bench.show.plots import depth, devices, roofline, time_breakdown
 from bench.show.plots import speedup as plots
 from bench.show.text import claims as words
@@ -265,7 +265,7 @@ def test_verdicts_are_those_over_all_runs_and_name_whose_they_are(runs: list[Run
 
 
 def test_machines_stand_side_by_side_and_what_differs_is_marked(runs: list[Run]) -> None:
-    sides = {s.name: s for s in multi_run.side_by_side(runs)}
+    sides = {s.name: s for s in machine.side_by_side(runs)}
     assert sides["CPU"].values == ("Imaginary CPU @ 2.00GHz", "AMD EPYC 9654")
     assert sides["torch"].differs
     assert not sides["Python"].differs

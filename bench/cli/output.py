@@ -1,7 +1,8 @@
-"""Print a verb's output at once, also into a closed pipe; and write a call as it would be typed."""
+"""Print a verb's output at once, as text or JSON, also into a closed pipe; and write a call as it would be typed."""
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import sys
@@ -16,6 +17,11 @@ def say(text: str) -> None:
     """Print a text without delay."""
     with readers_may_leave():
         print(text, flush=True)
+
+
+def say_json(data: object) -> None:
+    """Print plain data as JSON; ValueError for nan, which JSON has not."""
+    say(json.dumps(data, indent=2, allow_nan=False))
 
 
 @contextmanager

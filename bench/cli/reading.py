@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli.options import Json, file_of, one_of, share_of
-from bench.cli.output import as_typed, readers_may_leave, say
+from bench.cli.output import as_typed, readers_may_leave, say, say_json
 from bench.spec.errors import UserError
 
 if TYPE_CHECKING:
     from bench.analyse.claims.judge import Verdicts
+    from bench.show.write import ComparisonViews
 
 
 def report(
@@ -108,8 +109,6 @@ def verdict(
     json_: Json = False,
 ) -> None:
     """Judge the claims of the texts by one or several runs: supported, refuted, equivalent, undecided, not measured."""
-    import json
-
     from bench.analyse.claims.judge import judge
     from bench.analyse.runs.noise_floor import is_aa
     from bench.analyse.runs.run_folder import read
@@ -124,7 +123,7 @@ def verdict(
         )
     found = judge(runs)
     if json_:
-        say(json.dumps(found.to_dict(), indent=2, allow_nan=False))
+        say_json(found.to_dict())
         return
     with readers_may_leave():
         words.print_verdicts(found)
@@ -159,8 +158,6 @@ def compare(
     Exit status with --fail-on: 1 if a row is slower or failed only in B, 0 if none, 2 for a usage error or
     if no row could be compared.
     """
-    import json
-
     from bench.analyse.compare.ci_gate import gate
     from bench.analyse.compare.compare import compare_all
     from bench.analyse.runs.run_folder import read
@@ -193,7 +190,7 @@ def compare(
     if csv is not None:
         compare_export.write_csv(compared, csv)
     if json_:
-        say(json.dumps(compare_export.to_dict(compared, gated), indent=2, allow_nan=False))
+        say_json(compare_export.to_dict(compared, gated))
     else:
         with readers_may_leave():
             for one in compared:
@@ -204,8 +201,7 @@ def compare(
         options = {"margin": margin, "fail-on": fail_on, "by": by if by != "speedups" else None, "csv": csv, "out": out, "html": html}  # fmt: skip
         views = write.write_comparisons(compared, as_typed("compare", folders, options), out, html)
         if not json_:
-            drawn = [f"picture: {path}" for files in views.pictures for path in files if path.suffix == ".png"]
-            say("\n".join([*(drawn or ["no picture: no row was measured in both"]), f"page: {views.page}"]))
+            _say_written(views)
             if csv is not None:
                 say(f"rows: {csv}")
             if gated is not None:
@@ -216,8 +212,6 @@ def compare(
 
 def _history(folders: list[Path], margin: str, by: str, out: Path | None, html: Path | None, json_: bool) -> None:
     """Print the runs of one machine in time in words or as JSON, and write their picture and page."""
-    import json
-
     from bench.analyse.compare import change_points
     from bench.analyse.runs.run_folder import read
     from bench.show.export.compare import history_to_dict
@@ -227,7 +221,7 @@ def _history(folders: list[Path], margin: str, by: str, out: Path | None, html: 
     runs = [read(folder) for folder in folders]
     history = change_points.history_of(runs, "time" if by == "times" else "speedup", share)
     if json_:
-        say(json.dumps(history_to_dict(history), indent=2, allow_nan=False))
+        say_json(history_to_dict(history))
     else:
         with readers_may_leave():
             words.print_history(history)
@@ -236,9 +230,14 @@ def _history(folders: list[Path], margin: str, by: str, out: Path | None, html: 
 
         options = {"margin": margin, "by": by if by == "times" else None, "out": out, "html": html}
         command = as_typed("compare", folders, options) + " --history"
-        picture, page = write.write_history(history, command, out or write.RESULTS / "history", html)
+        views = write.write_history(history, command, out or write.RESULTS / "history", html)
         if not json_:
-            say(f"picture: {picture}\npage: {page}")
+            _say_written(views)
+
+
+def _say_written(views: ComparisonViews) -> None:
+    drawn = [f"picture: {path}" for path in views.pictures if path.suffix == ".png"]
+    say("\n".join([*(drawn or ["no picture: no row was measured in both"]), f"page: {views.page}"]))
 
 
 def drivers(
@@ -256,14 +255,12 @@ def drivers(
     json_: Json = False,
 ) -> None:
     """Say what explains time in any table of observations: MACs, activations or layers, and the regime."""
-    import json
-
     from bench.analyse.drivers import explain as analysis
     from bench.analyse.drivers import observations
 
     found = analysis.explain(observations.read(table, layers))
     if json_:
-        say(json.dumps(found.to_dict(), indent=2))
+        say_json(found.to_dict())
         return
     from bench.show.plots import drivers as drivers_picture
     from bench.show.text import drivers as words

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +80,9 @@ class Views:
 
 @dataclass(frozen=True, slots=True)
 class ComparisonViews:
-    """The pictures of each comparison, .png and .svg, and the page over all of them."""
+    """The pictures of comparisons or of a history, .png and .svg, and the page over all of them."""
 
-    pictures: tuple[tuple[Path, ...], ...]
+    pictures: tuple[Path, ...]
     page: Path
 
 
@@ -174,17 +175,16 @@ def write_comparisons(
     pictures = tuple(compare_pictures.draw(c, folder) for c, folder in zip(comparisons, folders, strict=True))
     page = html or (folders[0].parent if several else folders[0]) / compare_page.NAME
     write_text(page, compare_page.text(comparisons, pictures, command))
-    return ComparisonViews(pictures, page)
+    return ComparisonViews(tuple(chain.from_iterable(pictures)), page)
 
 
-def write_history(history: History, command: str, folder: Path, html: Path | None = None) -> tuple[Path, Path]:
-    """Draw a history's picture into `folder` and write its page there, or to `html`. Returns the picture and the page."""
+def write_history(history: History, command: str, folder: Path, html: Path | None = None) -> ComparisonViews:
+    """Draw a history's picture into `folder` and write its page there, or to `html`."""
     pictures = history_picture.draw(history, folder)
     page = html or folder / history_page.NAME
     write_text(page, history_page.text(history, pictures, command))
-    return pictures[0], page
+    return ComparisonViews(pictures, page)
 
 
-def _write_json(path: Path, told: dict[str, Any]) -> None:
-    text = json.dumps(told, indent=1, allow_nan=False) + "\n"
-    write_text(path, text)
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")

@@ -17,9 +17,8 @@ from bench.analyse.runs.facts import facts_of
 from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
 from bench.show.text import run_facts, terminal
-from bench.show.text.claims import cells, effect, of_several, where
+from bench.show.text.claims import cells, named_effect, of_several, p, where
 from bench.spec.columns import SCHEMA_VERSION
-from bench.spec.format import p_words
 
 FORMATS = ("md", "csv", "json", "html")
 _MARKUP = re.compile(r"[\\`*<>|~#]|(?<!\w)_|_(?!\w)|(?<=\])\(")  # an underscore within a word is none
@@ -95,11 +94,7 @@ def _verdicts(found: Verdicts, runs: Sequence[Run]) -> list[str]:
 
 
 def _line(v: Verdict, letters: dict[str, str] | None) -> tuple[str, ...]:
-    statement = BY_ID[v.claim].statement
-    if v.answer == "NOT MEASURED":
-        return (statement, v.answer, "", v.why, "", "")
-    measured = " ".join(filter(None, (v.effect.name if v.effect else "", effect(v.effect))))
-    return (statement, v.answer, measured, where(v, letters), p_words(v.p_reported), cells(v))
+    return (BY_ID[v.claim].statement, v.answer, named_effect(v), where(v, letters) or v.why, p(v), cells(v))
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:

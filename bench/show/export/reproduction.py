@@ -23,10 +23,11 @@ from bench.analyse.sweeps.crossover import crossovers, sentences
 from bench.analyse.sweeps.designed import Sweep, find
 from bench.analyse.sweeps.layer_cost import unit_cost
 from bench.show.text import run_facts
-from bench.show.text.claims import cells, effect, place
+from bench.show.text.claims import cells, named_effect, p, place
 from bench.show.text.layer_costs import layers_of_host
+from bench.show.text.published import circumstances, source
 from bench.spec.devices.device_names import is_cpu, is_predicted
-from bench.spec.format import cost_in_seconds, p_words, times
+from bench.spec.format import cost_in_seconds, times
 
 MOST_PUBLISHED = 6  # rows under one sentence; docs/EVIDENCE.md has them all
 Row = tuple[str, ...]
@@ -164,9 +165,9 @@ def _template() -> Any:
 def _first(claim: Claim, v: Verdict) -> Row:
     """A row of the first table."""
     noisy = next((note for note in v.notes if "noisy" in note), "")
-    counted = "; ".join(filter(None, (cells(v) if v.answer != "NOT MEASURED" else "", noisy)))
+    counted = "; ".join(filter(None, (cells(v), noisy)))
     answer = v.answer if v.predicted else f"**{v.answer}**"
-    return (claim.statement, answer, place(v), _effect(v), p_words(v.p_reported), counted)
+    return (claim.statement, answer, place(v), named_effect(v), p(v), counted)
 
 
 def _section(run: Run, one: Sentence, found: Verdicts, pictures: tuple[str, ...]) -> Section:
@@ -190,7 +191,7 @@ def _answers(verdicts: Sequence[Verdict]) -> Iterator[str]:
         if v.answer == "NOT MEASURED":
             yield f"- **NOT MEASURED**: {v.why}"
             continue
-        number = f" {_effect(v)}." if v.effect else ""
+        number = f" {named_effect(v)}." if v.effect else ""
         sure = f" {v.cells.words}." if "surely" in v.cells.words else ""
         yield f"- **{v.answer}** ({place(v)}; {v.bottleneck}):{number} {v.why[:1].upper()}{v.why[1:]}.{sure}"
         yield from (f"  - {note}" for note in v.notes)
@@ -201,7 +202,7 @@ def _others(verdicts: Sequence[Verdict]) -> tuple[tuple[str, tuple[Row, ...]], .
 
     def rows(some: Iterable[Verdict]) -> tuple[Row, ...]:
         return tuple(
-            (v.condition.label + (f" ({v.about})" if "mobilenet" in v.about else ""), v.answer, _effect(v), v.bottleneck, str(v.cells.n))
+            (v.condition.label + (f" ({v.about})" if "mobilenet" in v.about else ""), v.answer, named_effect(v), v.bottleneck, str(v.cells.n))
             for v in some
         )  # fmt: skip
 
@@ -237,20 +238,14 @@ def _of_host(run: Run) -> Iterator[str]:
         yield f"{line}."
 
 
-def _effect(v: Verdict) -> str:
-    return f"{v.effect.name} {effect(v.effect)}" if v.effect else ""
-
-
 def _published(rows: Sequence[Published]) -> Iterator[str]:
     """The rows that differ most in device and comparison first, as far as there is room."""
     chosen = sorted(range(len(rows)), key=lambda i: (_seen(rows, i, "device"), _seen(rows, i, "comparison"), i))[:MOST_PUBLISHED]  # fmt: skip
     for row in (rows[i] for i in sorted(chosen)):
-        where = ", ".join(
-            filter(None, (row.device, row.dtype, row.mode, row.pass_, row.batch and f"batch {row.batch}"))
-        )
+        where = circumstances(row)
         numbers = [f"speedup {times(row.speedup, 0.01)}" if row.speedup else "", f"MAC ratio {times(row.mac_ratio, 0.01)}" if row.mac_ratio else ""]  # fmt: skip
         figures = ", ".join(filter(None, numbers))
-        yield f"{row.comparison}{f' ({where})' if where else ''}{f': {figures}' if figures else ''}. {row.reading} ({_cited(row.source)})"  # fmt: skip
+        yield f"{row.comparison}{f' ({where})' if where else ''}{f': {figures}' if figures else ''}. {row.reading} ({_cited(row)})"  # fmt: skip
     if len(rows) > MOST_PUBLISHED:
         yield f"{len(rows) - MOST_PUBLISHED} more, with the arithmetic of each, in `docs/EVIDENCE.md`"
 
@@ -260,8 +255,7 @@ def _seen(rows: Sequence[Published], at: int, field: str) -> int:
     return sum(getattr(row, field) == getattr(rows[at], field) for row in rows[:at])
 
 
-def _cited(source: str) -> str:
+def _cited(row: Published) -> str:
     """The source with its first address as a link."""
-    words, *addresses = source.split(", http")
-    address = addresses[0].split(",")[0] if addresses else ""
-    return f"[{words}](http{address})" if address else words
+    words, addresses = source(row)
+    return f"[{words}]({addresses[0]})" if addresses else words

@@ -58,7 +58,7 @@ def text(comparisons: Sequence[Comparison], pictures: Sequence[Iterable[Path]], 
         "legends": dict.fromkeys(words.legend(c) for c in comparisons),
         "notes": dict.fromkeys(line for c in comparisons for line in words.notes(c)),
         "table": compare_rows.table(comparisons),
-        "facts": [(fact, values, len(set(values)) == 1) for fact, values in machine.side_by_side([run for _, run in runs])],
+        "sides": machine.side_by_side([run for _, run in runs]),
         "command": command,
     }  # fmt: skip
     rows = downloads.download("compare.csv", compare_export.as_csv(comparisons).encode())

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 
 from bench.analyse.runs.facts import facts_of
 from bench.analyse.runs.run_folder import Run
 from bench.show.text.run_facts import only_predicted
 from bench.spec.columns import FILES
 
-_TABLES = ("p", "m", "r", "o")  # in the order in which they may travel with the page
+_TABLES = ("p", "m", "r", "o", "s")  # in the order in which they may travel with the page
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,26 +30,22 @@ def download(name: str, held: bytes) -> Download:
     return Download(name, f"{max(1, round(len(held) / 1000))} kB", address)
 
 
-def downloads(runs: Sequence[tuple[str, Run]], room: int) -> tuple[tuple[Download, ...], tuple[str, ...]]:
+def downloads(runs: Mapping[str, Run], room: int) -> tuple[tuple[Download, ...], tuple[str, ...]]:
     """The tables as addresses of at most `room` letters together, and the names of those that are too large.
 
-    Each run comes with what its files' names begin with. All runs' pairs.csv come first, and their samples are always too many;
-    of a run that was only predicted there are none.
+    A run's letter, if it has one, stands before its files' names: `A-pairs.csv`. All runs' pairs.csv come first, and their
+    samples are always too many; of a run that was only predicted there are none.
     """
     fits, left = [], []
-    for name, begins, run in ((FILES[k], begins, run) for k in _TABLES for begins, run in runs):
-        path = run.folder / name
-        if not path.is_file():
+    for key, (letter, run) in product(_TABLES, runs.items()):
+        path = run.folder / FILES[key]
+        name = f"{letter}-{path.name}".removeprefix("-")
+        if not path.is_file() or (key == "s" and only_predicted(facts_of(run))):
             continue
-        one = download(begins + name, path.read_bytes())
-        if len(one.address) <= room:
+        one = download(name, path.read_bytes()) if key != "s" else None
+        if one is not None and len(one.address) <= room:
             room -= len(one.address)
             fits.append(one)
         else:
-            left.append(begins + name)
-    left += [
-        begins + FILES["s"]
-        for begins, run in runs
-        if (run.folder / FILES["s"]).is_file() and not only_predicted(facts_of(run))
-    ]
+            left.append(name)
     return tuple(fits), tuple(left)

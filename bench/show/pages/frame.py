@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench.show.pages.svg import Inlined, Letters, inline
+from bench.spec.format import times
 
 MOST_BYTES = 3_000_000  # a page can be mailed
 
@@ -38,6 +39,7 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )  # fmt: skip
     made.globals["svg"] = _svg
+    made.filters["ratio"] = lambda value: times(value, 0.01) if value else ""
     made.filters["whole"] = lambda text: str(text).replace(" %", "\u00a0%")  # a number keeps its sign at a line's end
     return made
 

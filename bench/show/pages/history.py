@@ -10,11 +10,11 @@ import numpy as np
 from bench.analyse.compare.change_points import History
 from bench.show.pages import machine, rows_table
 from bench.show.pages.frame import inlined, render
-from bench.show.pages.rows_table import Cell, Column, Line
+from bench.show.pages.rows_table import Cell, Column, ratio_cell
 from bench.show.pages.svg import Letters
 from bench.show.text import history as words
 from bench.show.text import run_facts
-from bench.spec.format import percent, times
+from bench.spec.format import percent
 
 NAME = "history.html"
 _ALWAYS = ("block", "c_in", "kernel")
@@ -40,22 +40,16 @@ def text(history: History, pictures: tuple[Path, ...], command: str) -> str:
 
 def _table(history: History) -> rows_table.Table:
     """Every row that all runs have: the last run / the first, and at each change point the shift with its verdict."""
-    shape = rows_table.made(history.rows, (*rows_table.SHAPE, *rows_table.WAY), _ALWAYS)
-    columns = [*shape.columns, Column("last", "last / first", words.heading(history), True)]
+    columns = {"last": Column("last", "last / first", words.heading(history), True)}
     last = np.exp(history.logs[-1] - history.logs[0]).tolist()
-    cells = [[*line.cells, _ratio(ratio)] for line, ratio in zip(shape.lines, last, strict=True)]
-    filters = list(shape.filters)
+    rows = [{**row, "last": ratio_cell(ratio)} for row, ratio in zip(history.rows, last, strict=True)]
     for change in history.changes:
         when = history.started[change.at][:10]
-        columns.append(Column("ratio", f"after / before {when}", "mean after this change point / before it", True))
-        columns.append(Column("answer", f"at {when}", "SLOWER, FASTER, SAME or AMBIGUOUS against the margin", False))
-        if len(change.counts) > 1:
-            filters.append((len(columns) - 1, f"at {when}", tuple(dict.fromkeys(s.verdict for s in change.shifts))))
-        for row, shift in zip(cells, change.shifts, strict=True):
-            row += [_ratio(math.exp(shift.log.mean)), Cell(shift.verdict, kind=shift.verdict.lower())]
-    lines = tuple(Line(line.status, tuple(row)) for line, row in zip(shape.lines, cells, strict=True))
-    return rows_table.Table(tuple(columns), lines, shape.same, tuple(filters))
-
-
-def _ratio(value: float) -> Cell:
-    return Cell(times(value, 0.01), f"{value:.6g}")
+        ratio, answer = f"after / before {when}", f"at {when}"
+        columns[ratio] = Column(ratio, ratio, "mean after this change point / before it", True)
+        columns[answer] = Column(answer, answer, "SLOWER, FASTER, SAME or AMBIGUOUS against the margin", False)
+        for row, shift in zip(rows, change.shifts, strict=True):
+            row[ratio] = ratio_cell(math.exp(shift.log.mean))
+            row[answer] = Cell(shift.verdict, kind=shift.verdict.lower())
+    wanted, answers = (*rows_table.SHAPE, *rows_table.WAY, *columns), (n for n in columns if n.startswith("at "))
+    return rows_table.made(rows, wanted, (*_ALWAYS, *columns), columns, (*rows_table.FILTERS, *answers))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from bench.analyse.runs.run_folder import Run
@@ -18,6 +19,15 @@ _HOST = (
 _VERSIONS = (("torch", "torch"), ("python", "Python"), ("bench_version", "bench"), ("git", "commit"))
 
 Fact = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A fact of several runs, in their order, empty where a run has none; `differs` where it is not the same in all that have it."""
+
+    name: str
+    values: tuple[str, ...]
+    differs: bool
 
 
 def machine(run: Run) -> tuple[tuple[Fact, ...], tuple[tuple[str, tuple[Fact, ...]], ...]]:
@@ -59,8 +69,8 @@ def config_of(run: Run) -> str:
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
-def side_by_side(runs: Sequence[Run]) -> list[tuple[str, tuple[str, ...]]]:
-    """The facts about machine and versions that at least one run tells, with each run's word for it, or none."""
-    told = [dict(machine(run)[0]) for run in runs]
-    names = dict.fromkeys(name for facts in told for name in facts)
-    return [(name, tuple(facts.get(name, "") for facts in told)) for name in names]
+def side_by_side(runs: Sequence[Run]) -> list[Side]:
+    """The facts about machine and versions that at least one run has, in the order of a page of one run."""
+    facts = [dict(machine(run)[0]) for run in runs]
+    sides = ((name, tuple(f.get(name, "") for f in facts)) for name in dict.fromkeys(name for f in facts for name in f))
+    return [Side(name, values, len({v for v in values if v}) > 1) for name, values in sides]

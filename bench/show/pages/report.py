@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from bench.analyse.claims import published as evidence
 from bench.analyse.claims.claims import CLAIMS
 from bench.analyse.claims.judge import Verdicts
 from bench.analyse.runs import noise_floor
@@ -14,13 +15,13 @@ from bench.analyse.runs.noise_floor import Noise
 from bench.analyse.runs.run_folder import Run
 from bench.show.pages import downloads, machine, rows_table
 from bench.show.pages.frame import MOST_BYTES, inlined, render
-from bench.show.pages.sections import SPARE, Topic, answer, firsts, sections, sources
+from bench.show.pages.sections import Topic, sections
 from bench.show.pages.svg import Letters
-from bench.show.text import layer_costs, run_facts, terminal
+from bench.show.text import claims, layer_costs, published, run_facts, terminal
 from bench.spec.model.predictions import without_model
 
 NAME = "report.html"
-_TEMPLATE = "report.html.j2"
+SPARE = 20_000  # of a page's letters, for what is added once the size is known
 
 ABOVE = (
     Topic("speedup", "Speedup", "Time of the standard block / time of the separable one, against channels, per kernel: above 1x the separable one is faster.", ("devices", "speedup")),
@@ -40,42 +41,64 @@ FOREST = Topic("claims", "The claims", "Every verdict with its effect.", ("claim
 
 def text(run: Run, found: Verdicts, noise: Noise | None, pictures: Iterable[Path]) -> str:
     """The page. The tables must be in the run's folder by now; `pictures` are files, of which the SVG ones are taken."""
-    letters = Letters()
-    drawn = inlined(pictures, letters)
-    above, memory, forest = (sections(topics, drawn) for topics in (apt(ABOVE, drawn), (MEMORY,), (FOREST,)))
-    own, facts = noise_floor.is_aa(run), facts_of(run)
-    told: dict[str, Any] = {
-        "run": run,
-        "devices": without_model(run_facts.made_on(run)),
-        "finding": run_facts.finding(facts),
-        "noisy": run_facts.noisy(facts),
-        "unfinished": terminal.incomplete(run),
-        "predicted": without_model(run_facts.predicted(facts)),
-        "noise": noise.sentences() if noise else [],
-        "is_aa": own,
-        "answers": [] if own else [answer(v) for v in found.verdicts],
-        "first": {} if own else firsts(found),
-        "claims": () if own else CLAIMS,
-        "above": above,
-        "memory": memory,
-        "forest": forest,
-        "layer_costs": layer_costs.layer_costs(run),
-        "layers_of_host": layer_costs.layers_of_host(run),
-        "evidence": [] if own else sources(),
-        "quality": run_facts.quality(run, facts),
-        "machine": machine.machine(run),
-        "only_predicted": run_facts.only_predicted(facts),
-        "command": str(run.environment.get("command") or "bench run"),
-        "config": machine.config_of(run),
-        "table": rows_table.table(run),
-        "downloads": (),
-        "left_out": (),
-    }
-    body = render(_TEMPLATE, letters, **told)
-    told["downloads"], told["left_out"] = downloads.downloads([("", run)], MOST_BYTES - SPARE - len(body.encode()))
-    return render(_TEMPLATE, letters, **told)
+    facts = facts_of(run)
+    return filled(
+        "report.html.j2",
+        run,
+        {"": run},
+        found,
+        pictures,
+        run=run,
+        devices=without_model(run_facts.made_on(run)),
+        noisy=run_facts.noisy(facts),
+        unfinished=terminal.incomplete(run),
+        predicted=without_model(run_facts.predicted(facts)),
+        noise=noise.sentences() if noise else [],
+        of_several=(),
+        machines="Machine, versions, config",
+        machine=machine.machine(run)[0],
+        only_predicted=run_facts.only_predicted(facts),
+    )
 
 
-def apt(topics: Sequence[Topic], drawn: Collection[str]) -> list[Topic]:
-    """The topics, of roofs only where roofs were drawn."""
-    return [THROUGHPUT if t.id == "roofline" and "roofline" not in drawn else t for t in topics]
+def filled(
+    template: str,
+    whole: Run,
+    members: Mapping[str, Run],
+    found: Verdicts,
+    pictures: Iterable[Path],
+    letters: Mapping[str, str] | None = None,
+    **more: Any,
+) -> str:
+    """A page of one run, or of several: `members` by letter, as one run `whole`, their `letters` by run_id; `more` is for the template."""
+    outlines = Letters()
+    drawn = inlined(pictures, outlines)
+    content = more | {
+        "finding": run_facts.finding(facts_of(whole)),
+        "is_aa": noise_floor.is_aa(whole),
+        "found": found,
+        "claims": CLAIMS,
+        "words": claims,
+        "names": letters,
+        "published": published,
+        "above": sections(apt(drawn), drawn),
+        "memory": sections((MEMORY,), drawn),
+        "forest": sections((FOREST,), drawn),
+        "layer_costs": layer_costs.layer_costs(whole),
+        "layers_of_host": layer_costs.layers_of_host(whole),
+        "evidence": evidence,
+        "qualities": [(letter, run_facts.quality(run, facts_of(run))) for letter, run in members.items()],
+        "details": [
+            (letter, str(run.environment.get("command") or "bench run"), machine.machine(run)[1], machine.config_of(run))
+            for letter, run in members.items()
+        ],
+        "table": rows_table.table(whole),
+    }  # fmt: skip
+    body = render(template, outlines, **content, downloads=(), left_out=())
+    fits, left = downloads.downloads(members, MOST_BYTES - SPARE - len(body.encode()))
+    return render(template, outlines, **content, downloads=fits, left_out=left)
+
+
+def apt(drawn: Collection[str]) -> list[Topic]:
+    """The topics above memory; of roofs only where roofs were drawn."""
+    return [THROUGHPUT if t.id == "roofline" and "roofline" not in drawn else t for t in ABOVE]

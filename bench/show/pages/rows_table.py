@@ -21,7 +21,7 @@ _FOUND = "device_speedup mac_ratio delivered_share layer_ratio".split()
 _TIMES = ("baseline_time_s", "block_time_s")
 _TRUST = "status precision processes rounds flagged_share quality_notes status_detail".split()
 _ALWAYS = {"block", "c_in", "kernel", "status", "verdict", "speedup", "speedup_ci_low", "speedup_ci_high", "mac_ratio", *_TIMES}  # fmt: skip
-_FILTERS = ("run_id", "experiment", "block", "device", "status", "verdict")  # where their values differ
+FILTERS = ("run_id", "experiment", "block", "device", "status", "verdict")  # where their values differ
 _OWN = {  # columns that no file has
     "baseline_time_s": ("s", "time_median_s of the baseline, from measurements.csv"),
     "block_time_s": ("s", "time_median_s of the block, from measurements.csv"),
@@ -86,15 +86,25 @@ def table(run: Run) -> Table:
     return made(rows, wanted, _ALWAYS)
 
 
-def made(rows: Sequence[Record], wanted: Sequence[str], always: Collection[str]) -> Table:
-    """These columns of the rows, save what is the same in all of them; those of `always` are kept all the same."""
+def made(
+    rows: Sequence[Record],
+    wanted: Sequence[str],
+    always: Collection[str],
+    more: Mapping[str, Column] | None = None,
+    filters: Collection[str] = FILTERS,
+) -> Table:
+    """These columns of the rows, save what is the same in all of them; those of `always` are kept all the same.
+
+    `more` are columns that are in no file, whose values are Cells. `filters`: columns to choose from.
+    """
     every = [n for n in wanted if not _echoes(rows, n)]
     names = [n for n in every if n in always or _varies(rows, n)]
     same = [(n, next(_text(n, r[n]) for r in rows if r[n] is not None)) for n in every if n in (*SHAPE, *WAY) and n not in names and any(r[n] is not None for r in rows)]  # fmt: skip
     whole = {"c_in": "channels", "height": "size"}  # where the other one only echoes it
-    columns = tuple(_column(n, whole.get(n, "") if _other(n) not in names else "") for n in names)
+    heads = {n: whole.get(n, "") if _other(n) not in names else "" for n in names}
+    columns = tuple(more[n] if more and n in more else _column(n, head) for n, head in heads.items())
     lines = tuple(Line(str(r["status"]), tuple(_cell(n, r[n]) for n in names)) for r in rows)
-    choices = [(i, columns[i].head, tuple(dict.fromkeys(str(r[n]) for r in rows if r[n] is not None))) for i, n in enumerate(names) if n in _FILTERS]  # fmt: skip
+    choices = [(i, columns[i].head, tuple(dict.fromkeys(filter(None, (line.cells[i].text for line in lines))))) for i, n in enumerate(names) if n in filters]  # fmt: skip
     return Table(columns, lines, tuple((n, t) for n, t in same if t), tuple(c for c in choices if len(c[2]) > 1))
 
 
@@ -121,7 +131,14 @@ def _column(name: str, head: str = "") -> Column:
     return Column(name, head or _HEADS.get(name, name.replace("_", " ")), f"{name}: {meaning}{f' ({unit})' if shown else ''}", number)  # fmt: skip
 
 
+def ratio_cell(value: float | None) -> Cell:
+    """A ratio, sorted by its digits; empty for None."""
+    return Cell("") if value is None else Cell(times(value, 0.01), f"{value:.6g}")
+
+
 def _cell(name: str, value: Any) -> Cell:
+    if isinstance(value, Cell):
+        return value
     text = _text(name, value)
     plain = value is None or isinstance(value, str) or text == str(value)
     return Cell(text, None if plain else f"{value:.6g}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from typing import TextIO
 
@@ -30,7 +29,7 @@ EXPLORED = "Exploratory: other conditions and devices, p not corrected; among so
 
 def print_verdicts(judged: Verdicts, file: TextIO | None = None) -> None:
     """Print the table of confirmatory verdicts with their reasons, then those of exploratory and of predicted ones."""
-    console = console_on(file or sys.stdout)
+    console = console_on(file)
     several = len({v.runs for v in judged.verdicts if v.runs}) > 1 and len(judged.runs) > 1
     first = [v for v in judged.verdicts if v.confirmatory]
     explored = [v for v in judged.verdicts if not v.confirmatory and not v.predicted]
@@ -73,8 +72,13 @@ def _untested(verdicts: Sequence[Verdict]) -> list[str]:
     return [NOT_TESTED.format(flat=FLAT, steep=STEEP)] if refuted else []
 
 
+def p(v: Verdict) -> str:
+    """p as it is reported; empty where there was no test."""
+    return p_words(v.p_reported)
+
+
 def _p(v: Verdict) -> str:
-    return "" if v.p_reported is None else f" (p {p_words(v.p_reported)})"
+    return f" (p {p(v)})" if p(v) else ""
 
 
 def _where(v: Verdict) -> str:
@@ -99,12 +103,14 @@ def _row(v: Verdict, several: bool) -> tuple[str, ...]:
         return (v.claim, v.answer, *[""] * 6)
     where = v.condition.label + (f" [{', '.join(v.runs)}]" if several and v.condition.device else "")
     name = f"{SHORT[v.effect.name]} " if v.effect and v.effect.name in SHORT else ""
-    return (v.claim, v.answer, v.about, where, v.bottleneck, name + effect(v.effect), p_words(v.p_reported), cells(v))
+    return (v.claim, v.answer, v.about, where, v.bottleneck, name + effect(v.effect), p(v), cells(v))
 
 
 def cells(v: Verdict) -> str:
-    """How many cells, in how many the claim surely holds and surely does not, and their range."""
+    """How many cells, in how many the claim surely holds and surely does not, and their range; empty if NOT MEASURED."""
     c = v.cells
+    if v.answer == "NOT MEASURED":
+        return ""
     if c.low is None or c.high is None:
         return c.words or str(c.n)
     many = plural(c.n, "cell")
@@ -125,6 +131,11 @@ def effect(e: Effect | None) -> str:
     if e.low is None or e.high is None or not e.low > 0 or "range" in e.unit:
         return times(e.value, lines=e.lines)
     return spanned(e.value, e.low, e.high, max(math.log(e.high / e.low) / 2, 1e-6), e.lines)
+
+
+def named_effect(v: Verdict) -> str:
+    """`speedup 2.8x [2.6, 3.0]`; empty without an effect."""
+    return f"{v.effect.name} {effect(v.effect)}".rstrip() if v.effect else ""
 
 
 def where(v: Verdict, letters: Mapping[str, str] | None = None) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
@@ -19,7 +18,7 @@ from bench.analyse.compare.facts import (
     QuantityComparison,
 )
 from bench.analyse.runs.rows import Record
-from bench.show.text.terminal import cell, console_on, named, print_table
+from bench.show.text.terminal import cell, console_on, named, print_lines, print_table
 from bench.spec.columns import MEASURED
 from bench.spec.devices.device_names import in_words
 from bench.spec.format import in_seconds, listed, percent, plural, spanned, times
@@ -53,26 +52,18 @@ _DOUBTS: dict[Doubt, str] = {
 
 def print_comparison(c: Comparison, file: TextIO | None = None) -> None:
     """Print what differs between the runs, then of each quantity the rows, the largest change first, and the facts."""
-    console = console_on(file or sys.stdout)
-
-    def say(*lines: str) -> None:
-        for line in lines:
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-    say(f"A  {named(c.a)}", f"B  {named(c.b)}")
-    say(*(f"differs: {d.name}: {d.a} in A, {d.b} in B" for d in c.differences))
+    console = console_on(file)
+    differences = (f"differs: {d.name}: {d.a} in A, {d.b} in B" for d in c.differences)
+    print_lines(console, [f"A  {named(c.a)}", f"B  {named(c.b)}", *differences])
     for compared in c.quantities:
         rows, most = compared.ranked, MOST_ROWS[compared.quantity]
-        say(HEADINGS[compared.quantity])
+        print_lines(console, [HEADINGS[compared.quantity]])
         if rows:
             header, *lines = table(compared, rows[:most])
             print_table(console, header, lines, 2)
-        if len(rows) > most:
-            say(f"{len(rows) - most} more rows, changed by less or not at all: see --csv or --json")
-        say(*headlines(compared), *details(compared))
-    if c.times is None:
-        say(not_timed(c))
-    say(legend(c), *notes(c))
+        more = f"{len(rows) - most} more rows, changed by less or not at all: see --csv or --json"
+        print_lines(console, [*([more] if len(rows) > most else []), *headlines(compared), *details(compared)])
+    print_lines(console, [*([not_timed(c)] if c.times is None else []), legend(c), *notes(c)])
 
 
 def table(compared: QuantityComparison, matches: Sequence[Match]) -> list[tuple[str, ...]]:

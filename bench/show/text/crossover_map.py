@@ -3,44 +3,31 @@
 from __future__ import annotations
 
 import math
-import sys
 from typing import TextIO
 
 from bench.analyse.predict.crossover_map import CrossoverMap, MapPoint
-from bench.show.text.terminal import console_on, print_table
+from bench.show.text.terminal import console_on, print_lines, print_table
 from bench.show.text.titles import MOST
 from bench.spec.format import percent, plural
 from bench.spec.model.predictions import disagreements
 
-MARKS = {"faster": "", "slower": "", "undecided": " ?"}
-HOST = "h: the host would decide, not the device"
+HOW = "Speedup of the separable block: time of standard / time of separable; above 1x separable would be faster."
 
 
 def show(found: CrossoverMap, file: TextIO | None = None) -> None:
     """Print a table for each mode: batches downwards, channels across."""
-    console = console_on(file or sys.stdout)
-
-    def say(line: str) -> None:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-    say(f"PREDICTED for {found.device.called}: nothing was measured. {where(found)}")
-    say("Speedup of the separable block: time of standard / time of separable; above 1x separable would be faster.")
+    console = console_on(file)
+    print_lines(console, [f"PREDICTED for {found.device.called}: nothing was measured. {where(found)}", HOW])
     for mode in found.modes():
         cells = found.of(mode)
         channels = sorted({c for _, c in cells})
-        say("")
-        say(f"{mode}: {summary(found, mode)}")
-        lines = [
-            (f"{batch}", *(word(cells[batch, c]) for c in channels)) for batch in sorted({b for b, _ in cells})
-        ]  # fmt: skip
+        print_lines(console, ["", f"{mode}: {summary(found, mode)}"])
+        lines = [(str(batch), *(word(cells[batch, c]) for c in channels)) for batch in sorted({b for b, _ in cells})]
         print_table(console, ("batch", *(f"{c} ch" for c in channels)), lines, 1)
-    say("")
-    hosts = f"; {HOST}" if of_host(found) else ""
-    say(f"?: the model's error could turn it{or_host(found)}{hosts}. {doubt(found)}")
-    if found.device.kind == "gpu":
-        say(host(found))
-    for line in filter(None, [compiled(found), *disagreements(found.device.called, found.device.disagree)]):
-        say(line)
+    hosts = "; h: the host would decide, not the device" if of_host(found) else ""
+    marks = f"?: the model's error could turn it{or_host(found)}{hosts}. {doubt(found)}"
+    rest = filter(None, [host(found), compiled(found), *disagreements(found.device.called, found.device.disagree)])
+    print_lines(console, ["", marks, *rest])
 
 
 def where(found: CrossoverMap) -> str:
@@ -58,11 +45,8 @@ def host(found: CrossoverMap) -> str:
     """What is assumed of a GPU's host; nothing of a CPU, which is its own."""
     if found.device.kind != "gpu":
         return ""
-    more = (
-        f", and ? allows for up to {found.host * found.operator_us:.3g}: give yours by --host-us"
-        if found.host > 1
-        else ""
-    )
+    most = found.host * found.operator_us
+    more = f", and ? allows for up to {most:.3g}: give yours by --host-us" if found.host > 1 else ""
     return f"host: {found.operator_us:.3g} us an operator{more}"
 
 
@@ -100,4 +84,4 @@ def of_host(found: CrossoverMap) -> bool:
 
 def word(cell: MapPoint) -> str:
     """A cell of the map: `1.42x ?`."""
-    return f"{cell.speedup:.2f}x" + (" h" if cell.bound == "host" else "") + MARKS[cell.state]
+    return f"{cell.speedup:.2f}x" + (" h" if cell.bound == "host" else "") + (" ?" if cell.state == "undecided" else "")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterator, Sequence
 from typing import TextIO
 
@@ -24,7 +23,7 @@ _NAMING = ("device", "dtype", "layout", "mode", "pass", "source")  # a group is 
 
 def print_explanation(drivers: Drivers, file: TextIO | None = None) -> None:
     """Print the table of the fitted groups, and for each group what limits it and the limits of the fit."""
-    console = console_on(file or sys.stdout)
+    console = console_on(file)
     print_lines(console, [scope(drivers), *drivers.notes])
     fitted = [g for g in drivers.groups if g.regression]
     several = len(drivers.groups) > 1
@@ -58,7 +57,7 @@ def brief(drivers: Drivers) -> Iterator[str]:
 def print_brief(drivers: Drivers, file: TextIO | None = None) -> None:
     """Print the report's section after an empty line; nothing without a fit."""
     lines = list(brief(drivers))
-    print_lines(console_on(file or sys.stdout), ["", *lines] if lines else [])
+    print_lines(console_on(file), ["", *lines] if lines else [])
 
 
 def label(group: Group, groups: Sequence[Group]) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterator
 from typing import TextIO
 
 from bench.analyse.compare.change_points import ENOUGH_RUNS, Change, History
 from bench.analyse.compare.facts import Quantity
 from bench.show.text.compare import WAYS
-from bench.show.text.terminal import console_on, print_table
+from bench.show.text.terminal import console_on, print_lines, print_table
 from bench.spec.format import interval, percent, times
 
 QUANTITY: dict[Quantity, str] = {"speedup": "speedup", "time": "median time"}
@@ -21,11 +20,10 @@ HEADER = ("started (UTC)", "run", "torch", "mean", "")
 
 def print_history(history: History, file: TextIO | None = None) -> None:
     """Print the runs, the mean of each against the first, and the changes."""
-    console = console_on(file or sys.stdout)
-    console.print(f"{heading(history)}: geometric mean of {len(history.rows)} rows", markup=False, highlight=False)
+    console = console_on(file)
+    print_lines(console, [f"{heading(history)}: geometric mean of {len(history.rows)} rows"])
     print_table(console, HEADER, steps(history), 3)
-    for line in sentences(history):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    print_lines(console, sentences(history))
 
 
 def heading(history: History) -> str:

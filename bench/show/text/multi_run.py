@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from bench.show.text import run_facts, terminal
 from bench.show.text.captions import of_runs
 from bench.spec.columns import FAILED, WITH_NUMBERS
 from bench.spec.devices.device_names import in_words
+from bench.spec.format import plural
 from bench.spec.model.predictions import without_model
 
 MOST_COLUMNS = 10
@@ -42,38 +42,25 @@ class Head:
 
 
 def show(joined: Together, file: TextIO | None = None) -> None:
-    """Print them; plain text where `file` (standard output) is no terminal."""
-    console = terminal.console_on(file or sys.stdout)
-
-    def say(line: str = "") -> None:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-
+    """Print them."""
+    console = terminal.console_on(file)
     heads = [head(m) for m in joined.members]
     lines = [(h.letter, h.devices, h.torch, h.when, h.measured, h.folder) for h in heads]
     terminal.print_table(console, HEAD, lines, len(HEAD))
-    for h in heads:
-        for word in filter(None, (h.unfinished, h.predicted)):
-            say(f"{h.letter}: {word}")
-    say()
-    say(run_facts.finding(facts_of(joined.whole)))
-    if left := unswept(joined):
-        say(left)
+    alarms = [f"{h.letter}: {alarm}" for h in heads for alarm in (h.unfinished, h.predicted) if alarm]
+    finding = run_facts.finding(facts_of(joined.whole))
+    terminal.print_lines(console, [*alarms, "", finding, *filter(None, [unswept(joined)])])
     every = records_of(joined.whole.pairs)
     rows = shared(every)
     if rows:
-        say()
-        for line in terminal.above(rows, every):
-            say(line)
+        terminal.print_lines(console, ["", *terminal.above(rows, every)])
         kept = shown(rows)
         laid = terminal.grid(kept, most_columns=len(kept))
         terminal.print_table(console, laid.header, laid.rows, laid.keys)
-        for line in terminal.notes((laid,)):
-            say(line)
         more = len({_place(r) for r in rows} - {_place(r) for r in kept})
-        if more:
-            say(f"{more} more way{'s' if more > 1 else ''} to run the blocks in the runs' pairs.csv")
-    say()
-    say(MORE)
+        left = [f"{plural(more, 'more way')} to run the blocks in the runs' pairs.csv"] if more else []
+        terminal.print_lines(console, [*terminal.notes((laid,)), *left])
+    terminal.print_lines(console, ["", MORE])
 
 
 def head(m: Member) -> Head:

@@ -7,7 +7,6 @@ lowest.
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -82,7 +81,7 @@ def print_second_opinions(run: Run, file: TextIO | None = None) -> None:
     arms = compared(run)
     if not arms:
         return
-    console = console_on(file or sys.stdout)
+    console = console_on(file)
     timed = [a for a in arms if a.theirs]
     print_lines(console, ["", TITLE] if timed else [""])
     if timed:

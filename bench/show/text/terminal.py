@@ -106,24 +106,17 @@ def cell(row: Record) -> str:
 
 
 def show(run: Run, file: TextIO | None = None) -> None:
-    """Print the table and the sentences; plain text where `file` (standard output) is no terminal."""
-    out = file or sys.stdout
-    console = console_on(out)
+    """Print the tables and the sentences."""
+    console = console_on(file)
     pairs = records_of(run.pairs)
     tables = _tables(pairs)
-    for line in above(pairs) if tables else ():
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-    for name, laid in tables.items():
-        if len(tables) > 1:
-            console.print(f"\n{name}", markup=False, highlight=False)
-        print_table(console, laid.header, laid.rows, laid.keys)
-    for line in notes(tuple(tables.values())):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
     if tables:
-        console.print()
-    left = incomplete(run)
-    for line in [*([left] if left else []), *run_facts.lines(facts_of(run))]:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        print_lines(console, above(pairs))
+    for name, laid in tables.items():
+        print_lines(console, ["", name] if len(tables) > 1 else [])
+        print_table(console, laid.header, laid.rows, laid.keys)
+    print_lines(console, [*notes(tuple(tables.values())), ""] if tables else [])
+    print_lines(console, [*filter(None, [incomplete(run)]), *run_facts.lines(facts_of(run))])
 
 
 def above(pairs: Sequence[Record], every: Sequence[Record] = ()) -> list[str]:
@@ -173,10 +166,11 @@ def notes(tables: Sequence[Grid]) -> list[str]:
     return [*lines, f"{' and '.join(left)} in pairs.csv"] if left else lines
 
 
-def console_on(file: TextIO) -> Console:
-    """A console that leaves wrapping to the terminal, so that no number is cut, and colours nothing that is piped."""
+def console_on(file: TextIO | None = None) -> Console:
+    """A console on `file` (default: standard output): the terminal wraps, so that no number is cut; colours only there."""
     from rich.console import Console
 
+    file = file or sys.stdout
     return Console(file=file, width=WIDTH, no_color=None if file.isatty() else True)
 
 
