@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from bench.spec.devices.device_names import PREDICTED, in_words, is_cpu
+from bench.spec.devices.device_names import PREDICTED_PREFIX, in_words, is_cpu
 from bench.spec.errors import UserError
 from bench.spec.format import listed
 
@@ -38,7 +38,7 @@ def devices(given: list[str] | str | None) -> list[str]:
     names = []
     for word in text.split(","):
         name = word.strip()
-        if name.startswith(PREDICTED):
+        if name.startswith(PREDICTED_PREFIX):
             names.append(_predicted(name))
             continue
         match = re.fullmatch(r"cpu|mps|(cuda|xpu)(?::([0-9]{1,3}))?", name)
@@ -74,13 +74,13 @@ def likely_device(name: str) -> str | None:
 
     lower = name.lower()
     if "#" in name:  # a device of the user's own file
-        return f"{PREDICTED}{name}"
+        return f"{PREDICTED_PREFIX}{name}"
     card = lower.removeprefix("sim").lstrip(":-_ ")
     if card in known():
-        return f"{PREDICTED}{card}"
+        return f"{PREDICTED_PREFIX}{card}"
     numbered = [name for name in known() if re.fullmatch(r"[a-z]+" + re.escape(card), name)]
     if card[:1].isdigit() and len(numbered) == 1:  # 3090 for rtx3090, but 100 could be several
-        return f"{PREDICTED}{numbered[0]}"
+        return f"{PREDICTED_PREFIX}{numbered[0]}"
     match = re.fullmatch(r"([a-z]+?)s?[ _:.-]?([0-9]{1,3})?", lower)
     if match is not None:
         word, index = match[1], match[2]

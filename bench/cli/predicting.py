@@ -10,7 +10,7 @@ import typer
 
 from bench.cli.options import Json, likely_device, one_of
 from bench.cli.output import say
-from bench.spec.devices.device_names import PREDICTED, is_predicted
+from bench.spec.devices.device_names import PREDICTED_PREFIX, is_predicted
 from bench.spec.errors import UserError, nearest
 
 app = typer.Typer(
@@ -64,7 +64,7 @@ def crossover(
     if not is_predicted(device):
         rule = "it is not a predicted device" if device else "it is missing"
         likely = likely_device(device) or ""
-        example = likely if is_predicted(likely) else f"{PREDICTED}a100"
+        example = likely if is_predicted(likely) else f"{PREDICTED_PREFIX}a100"
         raise UserError("--device", rule, f"Write {example}, or measure with bench run", device or None)
     one_of("--layout", layout, ("contiguous", "channels_last"))
     model = find_device(device)

@@ -13,8 +13,8 @@ from bench.spec.errors import UserError, nearest
 
 STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 """For every part of a config file: no unknown key, no value of another type."""
-FACTORY = r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"
-NAME = r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$"  # of a user's block: it becomes part of an arm's name
+FACTORY_PATTERN = r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"
+IMPORTED_NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$"  # of a user's block: it becomes part of an arm's name
 
 
 def as_mapping(value: object) -> object:
@@ -37,7 +37,7 @@ class BlockEntry(BaseModel):
     model_config = STRICT
 
     import_: Annotated[
-        str | None, Field(alias="import", pattern=FACTORY, description="Write package.module:name, in quotes")
+        str | None, Field(alias="import", pattern=FACTORY_PATTERN, description="Write package.module:name, in quotes")
     ] = None
     network: Annotated[bool, Field(description="Write true or false: whether what is imported is a network")] = False
     name: str = Field(description=f"Write a block's name: {', '.join(BLOCKS)}")
@@ -55,7 +55,7 @@ class BlockEntry(BaseModel):
     def _known_or_imported(cls, name: str, info: ValidationInfo) -> str:
         if info.data.get("import_") is None and name not in BLOCKS:
             raise PydanticCustomError("block", "no such block", {"remedy": nearest(name, BLOCKS, "Known blocks")})
-        if info.data.get("import_") is not None and (name in BLOCKS or not re.match(NAME, name)):
+        if info.data.get("import_") is not None and (name in BLOCKS or not re.match(IMPORTED_NAME_PATTERN, name)):
             remedy = f"Write another name, of at most 64 letters, digits, _ . - and none of {', '.join(BLOCKS)}"
             raise PydanticCustomError("imported", "an imported block can't have this name", {"remedy": remedy})
         return name

@@ -23,7 +23,7 @@ from bench.spec.errors import UserError
 
 MOST_TRIALS = 50_000
 MOST_BYTES = 1 << 38  # 256 GiB for an arm: more than any machine that this is meant for
-NAME = (
+NAME_PATTERN = (
     r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"  # of a config or experiment: it becomes part of a folder's name, or a trial's
 )
 
@@ -125,12 +125,15 @@ class SweepConfig(_Model):
     """A whole config file."""
 
     name: Annotated[
-        str, Field(pattern=NAME, description="Write at most 64 letters, digits, _ . - and begin with a letter or digit")
+        str,
+        Field(
+            pattern=NAME_PATTERN, description="Write at most 64 letters, digits, _ . - and begin with a letter or digit"
+        ),
     ]
     description: Annotated[str, Field(description="Write a sentence, in quotes if it looks like a number")] = ""
     timing: Timing = Timing()
     experiments: Annotated[
-        dict[Annotated[str, Field(pattern=NAME)], Experiment],
+        dict[Annotated[str, Field(pattern=NAME_PATTERN)], Experiment],
         Field(
             min_length=1,
             description="Name at least one experiment, by at most 64 letters, digits, _ . - and begin with a letter or digit",

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 
-PREDICTED = "sim:"
+PREDICTED_PREFIX = "sim:"
 _CPUS = ("cpu", "xeon_phi")
 
 
 def is_predicted(device: object) -> bool:
     """Whether the times of this device, or of a list with this device in it, come from a model."""
-    return PREDICTED in str(device)
+    return PREDICTED_PREFIX in str(device)
 
 
 def is_cpu(device: object) -> bool:
@@ -22,7 +22,7 @@ def is_cpu(device: object) -> bool:
     With several runs on a page, a device's name continues in brackets: `cpu (Xeon)`.
     """
     name = str(device).partition(" ")[0]
-    return name == "cpu" or (name.startswith(PREDICTED) and name.endswith(_CPUS))
+    return name == "cpu" or (name.startswith(PREDICTED_PREFIX) and name.endswith(_CPUS))
 
 
 def in_words(device: object) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench.spec.devices.device_entries import DISPATCH_S, FLOOR_S, LAUNCH_S, Entry, in_table
-from bench.spec.devices.device_names import PREDICTED
+from bench.spec.devices.device_names import PREDICTED_PREFIX
 from bench.spec.devices.plausible_figures import in_file
 from bench.spec.errors import UserError, nearest
 from bench.spec.format import plural
@@ -96,7 +96,9 @@ class PredictedDevice:
     def rate(self, dtype: str) -> float:
         """Peak FLOP/s. UserError for a dtype that has none."""
         if not self.computes(dtype):
-            raise UserError(f"{PREDICTED}{self.name}", f"no peak is known for {dtype}", f"Use {', '.join(self.peak)}")
+            raise UserError(
+                f"{PREDICTED_PREFIX}{self.name}", f"no peak is known for {dtype}", f"Use {', '.join(self.peak)}"
+            )
         return self.peak.get(dtype, self.peak["fp32"])
 
 
@@ -170,23 +172,23 @@ def _rate(row: Mapping[str, Any], column: str) -> float:
 
 def find_device(text: str) -> PredictedDevice:
     """The device `sim:NAME`, `sim:FILE.yaml#NAME` or `sim:FOLDER#cpu`, with or without `sim:`. UserError for an unknown one."""
-    word = text.removeprefix(PREDICTED)
+    word = text.removeprefix(PREDICTED_PREFIX)
     file, hash_, name = word.rpartition("#")
     devices = _of_place(Path(file)) if hash_ else known()
     if name in devices:
         return devices[name]
     path = Path(word)
     if name and not hash_ and (path.exists() or path.name != word or path.suffix in (".yaml", ".yml")):
-        choices = " or ".join(f"{PREDICTED}{word}#{one}" for one in _of_place(path))
+        choices = " or ".join(f"{PREDICTED_PREFIX}{word}#{one}" for one in _of_place(path))
         raise UserError("predicted device", "it names a file or folder, but no device in it", f"Write {choices}", text)
     rule = "no such device" if name else "it names no device"
-    remedy = nearest(name, devices, "Known devices", PREDICTED + file + hash_)
-    raise UserError("predicted device", rule, remedy, PREDICTED + word)
+    remedy = nearest(name, devices, "Known devices", PREDICTED_PREFIX + file + hash_)
+    raise UserError("predicted device", rule, remedy, PREDICTED_PREFIX + word)
 
 
 def _of_place(place: Path) -> dict[str, PredictedDevice]:
     if not place.exists():
-        remedy = f"Write {PREDICTED}FILE.yaml#NAME or {PREDICTED}RESULTS_FOLDER#{CPU}, or a name, as {PREDICTED}a100"
+        remedy = f"Write {PREDICTED_PREFIX}FILE.yaml#NAME or {PREDICTED_PREFIX}RESULTS_FOLDER#{CPU}, or a name, as {PREDICTED_PREFIX}a100"
         raise UserError(str(place), "there is no such file of devices and no such results folder", remedy)
     devices = {CPU: of_run(place)} if place.is_dir() else of_file(place)
     return {name: replace(device, origin=place.resolve().name) for name, device in devices.items()}

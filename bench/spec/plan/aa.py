@@ -13,7 +13,7 @@ from bench.spec.errors import UserError
 from bench.spec.plan.plan import Plan, make, not_all_skipped
 
 NAME = "aa"
-BLOCKS = ("standard", "separable")
+AA_BLOCKS = ("standard", "separable")
 LEAST_PAIRS = 20  # with fewer, the band of 95 % of the pairs is just the largest of them
 
 
@@ -27,7 +27,7 @@ def config_data() -> dict[str, Any]:
         "threads": [1],
     }
     experiments = {
-        f"{block}_twice": {"blocks": [block, {"name": block, "again": True}], "axes": dict(axes)} for block in BLOCKS
+        f"{block}_twice": {"blocks": [block, {"name": block, "again": True}], "axes": dict(axes)} for block in AA_BLOCKS
     }
     return {"name": NAME, "timing": {"seconds": 1.2}, "experiments": experiments}
 
