@@ -101,7 +101,7 @@ def pixels_of(text: str) -> tuple[int, int]:
 
 
 def file_of(option: str, path: Path | None) -> Path | None:
-    """A file to write, or None. UserError for a folder, and for a file in a folder that does not exist: likely a typo."""
+    """A file to write, or None. UserError for a folder, and for a file in a folder that does not exist."""
     if path is not None and path.is_dir():
         raise UserError(f"{option} {path}", "it is a folder", "Name a file in it.")
     if path is not None and not path.parent.is_dir():

@@ -1,8 +1,8 @@
 """torch.compile for a benchmark: each arm is compiled separately, for its shape only, and never runs eagerly unnoticed.
 
-dynamo caches by code object, and all blocks share that of `nn.Sequential`. By default it would make an arm's second shape
-dynamic and run everything after eight arms eagerly. So each arm has a separate cache, each trial starts with an empty one,
-and each arm's first call must compile exactly one whole graph.
+dynamo caches by code object, and all blocks share that of `nn.Sequential`. By default it would make an arm's second
+shape dynamic and run everything after eight arms eagerly. So each arm has a separate cache, each trial starts with an
+empty one, and each arm's first call must compile exactly one whole graph.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Time a block layer by layer (a walk), to split a call's time into its parts.
 
-The steps are the block's modules in the order of its forward pass, so that each has its input as the layer before left it.
-A walk is the eager call without `nn.Sequential`. The time of a call beyond the sum of its steps are the gaps between them,
-on a card mostly waiting for the host.
+The steps are the block's modules in the order of its forward pass, so that each has its input as the layer before left
+it. A walk is the eager call without `nn.Sequential`. The time of a call beyond the sum of its steps are the gaps
+between them, on a card mostly waiting for the host.
 """
 
 from __future__ import annotations
@@ -83,12 +83,13 @@ def parts_ns(
 ) -> dict[str, float] | None:
     """Nanoseconds of one evaluation, `whole` and in each Part: the least over walks, as disturbances only add time.
 
-    On a CPU the whole call is timed beside each walk, so that other programs affect both alike. On a card it is the time per
-    evaluation of a sample of `evaluations`, by the host's clock; the parts are the card's times. Events between steps take
-    time too: the time of the steps beyond the call alone, `own_ns`, is subtracted from them in equal parts.
+    On a CPU the whole call is timed beside each walk, so that other programs affect both alike. On a card it is the
+    time per evaluation of a sample of `evaluations`, by the host's clock; the parts are the card's times. Events
+    between steps take time too: the time of the steps beyond the call alone, `own_ns`, is subtracted from them in equal
+    parts.
 
-    None for a call that is no plain row of modules (training, a graph's replay, compiled code), with too many steps, or on a
-    device that can't time steps.
+    None for a call that is no plain row of modules (training, a graph's replay, compiled code), with too many steps, or
+    on a device that can't time steps.
     """
     if evaluation.call is not evaluation.module or evaluation.replay is not None or evaluation.training:
         return None

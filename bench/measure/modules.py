@@ -125,15 +125,15 @@ def _he_normal(weight: Tensor, layer: Layer, fan_in: float) -> None:
 
 
 def _drawn_on(device: torch.device) -> str:
-    """The device that draws random numbers: a card itself, as a host core is slower to draw 50 million than a card to use them."""
+    """Where to draw random numbers: on a card itself, as a host core is slow to draw 50 million."""
     return str(device) if device.type == "cuda" else "cpu"
 
 
 class Evaluation:
     """One evaluation of an arm as a call without arguments: forward, in training also backward.
 
-    The input is random and stays on the device. In inference the caller sets `torch.inference_mode()`. Call `compile` first
-    in mode compile, and `capture` in mode graph, whose calls then replay.
+    The input is random and stays on the device. In inference the caller sets `torch.inference_mode()`. Call `compile`
+    first in mode compile, and `capture` in mode graph, whose calls then replay.
     """
 
     def __init__(self, trial: Trial, arm: Arm, device: torch.device, seed: int) -> None:

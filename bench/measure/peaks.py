@@ -2,8 +2,8 @@
 
 FLOP/s by a square matrix product and a dense 3x3 convolution in both layouts; bytes/s by a copy, a triad (c = a + s b;
 McCalpin 1995, STREAM) and a read of two streams (a dot product), in the last-level cache and beyond it, always in fp32.
-The sampler is that of the trials, and the fastest sample counts. A roof that can't be measured is None, and `detail` has
-the reason.
+The sampler is that of the trials, and the fastest sample counts. A roof that can't be measured is None, and `detail`
+has the reason.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Load:
 
 @dataclass(slots=True)
 class Roofs:
-    """Rates in 1/s, or None; the last-level cache in bytes. `detail`: the load of each, or why it is missing, by name."""
+    """Rates in 1/s, or None; the last-level cache in bytes. `detail`: by name, the load or why there is no rate."""
 
     matmul_flop_per_s: float | None = None
     conv_flop_per_s: float | None = None

@@ -1,8 +1,8 @@
 """Sample the arms of one trial in one process: warm up until times are steady, calibrate, run rounds, stop by a rule.
 
-A round runs over the arms and back, ABBA or BAAB at random, so that drift affects all arms alike; each arm has two samples
-a round. After a switch of arm one evaluation is not measured. Arms and clock are injected, so that tests need neither torch
-nor waiting.
+A round runs over the arms and back, ABBA or BAAB at random, so that drift affects all arms alike; each arm has two
+samples a round. After a switch of arm one evaluation is not measured. Arms and clock are injected, so that tests need
+neither torch nor waiting.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ class StoppingRule:
     """When a visit ends: by the width of the interval of the log ratio, or by a limit; never by significance.
 
     A visit can't reduce the differences between processes, so its interval must be half as wide as the config asks for,
-    and it runs for at least half of its seconds. A disturbed visit waits for `rounds_min` clean rounds, for up to PATIENCE
-    times its seconds.
+    and it runs for at least half of its seconds. A disturbed visit waits for `rounds_min` clean rounds, for up to
+    PATIENCE times its seconds.
     """
 
     timing: Timing
@@ -132,7 +132,7 @@ def sample(timers: Sequence[Timer], timing: Timing, seed: int, clock: Callable[[
 
 @dataclass(frozen=True, slots=True)
 class DeviceSide:
-    """An arm's other times on a device with a queue, in ns per evaluation: device times, warm and cold, and submission."""
+    """An arm's other times on a device with a queue, in ns per evaluation: device times, warm and cold; submission."""
 
     warm: DeviceTimes | None
     cold: DeviceTimes | None
@@ -162,7 +162,7 @@ def device_side(device: Device, calls: Sequence[Callable[[], object]]) -> list[D
 
 
 def half_width(arms: Sequence[ArmSamples], confidence: float) -> float:
-    """Half-width of the interval of ln(speedup) within this process, the widest of all arms; of ln(time) for a single arm.
+    """Half-width of the interval of ln(speedup) in this process, the widest of all arms; of ln(time) for a single arm.
 
     A round counts the faster of its two samples of each arm. Only clean rounds count if there are LEAST_ROUNDS of them.
     """

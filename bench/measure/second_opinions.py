@@ -1,7 +1,8 @@
 """Second opinions: time the same evaluations with torch.utils.benchmark and with pytest-benchmark.
 
-Each tool has its default settings and times one arm after the other. Neither empties a device's queue before and after a
-group of calls, as our sampler does. So on an accelerator they time a call with a wait for the device, and `detail` says so.
+Each tool has its default settings and times one arm after the other. Neither empties a device's queue before and after
+a group of calls, as our sampler does. So on an accelerator they time a call with a wait for the device, and `detail`
+says so.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Self-checks of an accelerator before a run, in a few tenths of a second: its two clocks and its launch counts agree."""
+"""Self-checks of an accelerator before a run, in some tenths of a second: its clocks agree, and its launch counts."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The kernels and the memory of a user's block, for a predicted device.
 
-Its layers are unknown, so its kernels come from one forward pass on torch's meta device, where operators have shapes but
-compute nothing.
+Its layers are unknown, so its kernels come from one forward pass on torch's meta device, where operators have shapes
+but compute nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _FAMILIES: dict[str, Family] = {"batch_norm": "norm", "pool2d": "pool", "aten::m
 
 
 def inspect(trial: Trial) -> dict[str, Any]:
-    """The record of an inspection on a predicted device: for each user's block its counts, seconds of a call, and memory.
+    """The record of an inspection on a predicted device: each user's block's counts, seconds of a call, and memory.
 
     Raises whatever a factory or a forward pass raises. CaptureFailed for a graph of a call that waits for a value.
     """

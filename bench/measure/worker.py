@@ -1,8 +1,8 @@
 """The worker process: reads one job on stdin, answers one JSON line per trial, and ends.
 
-The runner starts it as `python -m bench.measure.worker` with its variables set. Stdout is for answers only: what libraries
-print goes to stderr, which the runner writes to a log. A trial's failure is an answer. If the process dies, the runner
-knows the current trial from its `begin` line.
+The runner starts it as `python -m bench.measure.worker` with its variables set. Stdout is for answers only: what
+libraries print goes to stderr, which the runner writes to a log. A trial's failure is an answer. If the process dies,
+the runner knows the current trial from its `begin` line.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`bench doctor`: check the devices and torch through a worker, as a run would start it, and the machine by checks.py."""
+"""`bench doctor`: check the devices and torch through a worker, as in a run, and the machine by checks.py."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def to_dict(checks: Sequence[Check]) -> dict[str, Any]:
 
 
 def device_checks(devices: Sequence[str], machine: Machine, ask: Ask) -> list[Check]:
-    """The devices, other programs on the cards, and torch, by workers. A card's worker starts only if it is in `devices`."""
+    """The devices, other programs on the cards, and torch, by workers. Only cards in `devices` start one."""
     try:
         facts = ask("cpu")
     except UserError as error:

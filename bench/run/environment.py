@@ -42,7 +42,7 @@ def ambers(results: Path) -> list[Check]:
 
 
 def noise_bands(results: Path, device: str, name: str, torch: str) -> list[dict[str, Any]]:
-    """The aa.json of A/A tests with this device, name and torch in a folder of runs: the latest for each number of threads.
+    """The aa.json of A/A tests with this device, name and torch in a folder of runs: the latest by number of threads.
 
     Without tests of fewer than LEAST_PAIRS pairs, or with more than half of them noisy.
     """

@@ -66,8 +66,8 @@ class Progress:
     def seconds_left(self, plan: Plan, visit_s: float | None, limit_s: float = math.inf, replicate: int = 1) -> float:
         """Estimated seconds until each trial is settled, from three processes on by the width of its interval.
 
-        `visit_s`: seconds of a visit so far; the plan's estimate if None. After `limit_s` more seconds no process begins,
-        except those up to number `replicate` of each trial.
+        `visit_s`: seconds of a visit so far; the plan's estimate if None. After `limit_s` more seconds no process
+        begins, except those up to number `replicate` of each trial.
         """
         seconds = due = 0.0
         starts: dict[Surroundings, int] = {}

@@ -1,4 +1,4 @@
-"""Start a run in a new folder, or resume one: probe the devices, write config, plan and environment, run the session."""
+"""Start a run in a new folder, or resume one: probe devices, write config, plan and environment, run the session."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def _made_with(facts: dict[str, Any]) -> Any:
 
 
 def _probe(plan: Plan) -> dict[str, dict[str, Any]]:
-    """The facts of each device, from a worker there or from the model. UserError for a device or import that can't be used."""
+    """The facts of each device, from a worker or the model. UserError for a device or import that can't be used."""
     places = {s.device: s for s in plan.surroundings()}
     choices = [arm.choice for trial in plan.active if not trial.formula for arm in trial.arms]
     imports = tuple(dict.fromkeys(choice.factory for choice in choices if choice.factory is not None))

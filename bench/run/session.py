@@ -1,4 +1,4 @@
-"""Measure a plan from the state of its journal on: replicate after replicate in fresh workers, until each trial is settled."""
+"""Measure a plan from the state of its journal on: replicates in fresh workers, until each trial is settled."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class Session:
             self._settle(trial)
 
     def _out_of_time(self, replicate: int) -> bool:
-        """Settle the remaining trials if one more process of each would end after the plan's limit, but not before the first.
+        """Settle the remaining trials if one more process of each would exceed the plan's limit; each has one process.
 
         The estimate is the mean time of a trial's last process, with the starts of workers.
         """

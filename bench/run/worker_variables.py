@@ -44,8 +44,8 @@ def worker_environment(
     """The environment variables of a worker: the caller's, with those that affect times set or removed.
 
     allocator retain: glibc keeps freed memory, so that an evaluation has no page faults for its buffers again. waiting:
-    how OpenMP's idle threads wait. `compiled`: the folder for compiled code; torch.compile runs in the worker itself, as
-    separate processes would take cores from the samples.
+    how OpenMP's idle threads wait. `compiled`: the folder for compiled code; torch.compile runs in the worker itself,
+    as separate processes would take cores from the samples.
     """
     env = {k: v for k, v in (os.environ if base is None else base).items() if not k.startswith(_SET_BY_RUN)}
     threads = "1" if is_predicted(surroundings.device) else str(surroundings.threads)

@@ -25,7 +25,7 @@ FAILED: tuple[Status, ...] = ("oom", "timeout", "crash", "nonfinite")
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`dtype`: a pandas dtype that can hold a missing value; `unit`: SI or empty; `empty`: where the column is empty."""
+    """`dtype`: a pandas dtype that can hold missing values; `unit`: SI or empty; `empty`: where the column is empty."""
 
     name: str
     unit: str

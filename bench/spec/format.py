@@ -72,7 +72,7 @@ def capital(text: str) -> str:
 
 
 def times(ratio: float, half_width: float = 0.05, lines: Sequence[float] = ()) -> str:
-    """A ratio with the digits that the half-width of its logarithm justifies: 4.1x, 0.85x, 12x; `lines` as in `apart`."""
+    """A ratio with the digits that its half-width (ln) justifies: 4.1x, 0.85x, 12x; `lines`: see `apart`."""
     return f"{marked(ratio, lines, apart((ratio,), lines, _decimals(ratio, half_width)))}x"
 
 
@@ -99,8 +99,8 @@ def spanned(ratio: float, low: float, high: float, half_width: float, lines: Seq
 def apart(values: Sequence[float], lines: Sequence[float], decimals: int) -> int:
     """The decimals for values near `lines`, the thresholds that an answer depends on: 2.96 must not read 3.0 beside 3.
 
-    One more than `decimals` where fewer values then read like a line that they differ from, or where the line needs more;
-    as many as keep a value from reading like two lines.
+    One more than `decimals` where fewer values then read like a line that they differ from, or where the line needs
+    more; as many as keep a value from reading like two lines.
     """
 
     def hidden(d: int) -> list[float]:
@@ -114,9 +114,10 @@ def apart(values: Sequence[float], lines: Sequence[float], decimals: int) -> int
 
 
 def marked(value: float, lines: Sequence[float], decimals: int, sign: str = "") -> str:
-    """A value at the decimals of `apart`, on its side of each line: `2.96`, or `<3.0` and `>3.0` where it would read 3.0.
+    """A value at the decimals of `apart`, on its side of each line: `2.96`, or `<3.0` where it would read 3.0.
 
-    Near a line that needs more decimals it is rounded away from it: 1.0305 beside 1.03045 to 1.031. `sign`: as in a format.
+    Near a line that needs more decimals it is rounded away from it: 1.0305 beside 1.03045 to 1.031. `sign`: as in a
+    format.
     """
     line = next((t for t in lines if _hidden(value, t, decimals)), None)
     if line is None:

@@ -63,9 +63,9 @@ def paired_log_ratio(
 ) -> float:
     """ln(time of the baseline / time of the other) in one process, from samples 2i and 2i + 1 of round i.
 
-    A round counts the faster of its two samples of each arm, which drops a burst in the other one. The ratio within a round
-    cancels drift between rounds; the midmean over rounds drops outliers. With both arms' flags, only clean rounds and
-    unspoiled samples count if there are LEAST_ROUNDS clean ones. docs/METHOD.md compares this rule with others. NaN
+    A round counts the faster of its two samples of each arm, which drops a burst in the other one. The ratio within a
+    round cancels drift between rounds; the midmean over rounds drops outliers. With both arms' flags, only clean rounds
+    and unspoiled samples count if there are LEAST_ROUNDS clean ones. docs/METHOD.md compares this rule with others. NaN
     without a whole round.
     """
     rounds = list(zip(baseline[0::2], baseline[1::2], other[0::2], other[1::2], strict=False))

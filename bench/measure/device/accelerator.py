@@ -1,8 +1,8 @@
 """A device with a queue (cuda, xpu or mps), through the common part of torch's device modules.
 
-A call has three times. By the host's clock, with the queue empty before and after: the time in a loop. By events round a
-call that is fully queued before the device reaches it: the device's time. By the host's clock without waiting: the time
-of submitting. A call whose submission takes longer than its work is bound by launches.
+A call has three times. By the host's clock, with the queue empty before and after: the time in a loop. By events round
+a call that is fully queued before the device reaches it: the device's time. By the host's clock without waiting: the
+time of submitting. A call whose submission takes longer than its work is bound by launches.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class Accelerator:
         return DeviceTimes(tuple(self._plain(call, times, cold)), proven=False)
 
     def steps(self, calls: Sequence[Call], times: int) -> list[list[float]] | None:
-        """By events between calls that were all queued before the device reached the first; None if that can't be proven."""
+        """By events between calls, all queued before the device reached the first; None if that can't be proven."""
         if not self.has_events or not hasattr(self.module, "_sleep"):
             return None
         passes: list[list[float]] = []

@@ -1,4 +1,4 @@
-"""List the devices that this torch can use here, or why not, and what else runs on the cards: for probes and the doctor."""
+"""List the devices that this torch can use here, or why not, and what else runs on the cards."""
 
 from __future__ import annotations
 

@@ -39,8 +39,8 @@ class CaptureFailed(RuntimeError):
 class Device(Protocol):
     """A device that runs blocks. What it does not support is None, never a number.
 
-    `clock` is injected, so that tests get exact times. `spoilt`: a capture failed, after which streams and allocator may
-    still be capturing, so that only a fresh process can continue.
+    `clock` is injected, so that tests get exact times. `spoilt`: a capture failed, after which streams and allocator
+    may still be capturing, so that only a fresh process can continue.
     """
 
     name: str

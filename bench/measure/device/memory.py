@@ -1,4 +1,4 @@
-"""Measure the peak memory of one evaluation, beyond what was allocated before it; in a separate pass, never while timing."""
+"""Measure the peak memory of one evaluation, beyond what was allocated before it; never while timing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Call = Callable[[], object]
 
 @dataclass(frozen=True, slots=True)
 class Peak:
-    """Bytes. allocated: in the allocator's blocks; requested: by the tensors; reserved: by the allocator on the device."""
+    """Bytes allocated in the allocator's blocks, requested by tensors, and reserved on the device by the allocator."""
 
     allocated: int | None
     requested: int | None = None

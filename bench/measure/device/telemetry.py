@@ -1,7 +1,7 @@
 """Read an NVIDIA card through NVML: clocks, temperature, power, throttling, other programs.
 
-Every reading may be missing (MIG, vGPU, GeForce and old drivers refuse many), and none may fail the benchmark. Nothing is
-set. Energy is not read: the arms of a trial share its rounds, and many cards sample it a quarter of the time only.
+Every reading may be missing (MIG, vGPU, GeForce and old drivers refuse many), and none may fail the benchmark. Nothing
+is set. Energy is not read: the arms of a trial share its rounds, and many cards sample it a quarter of the time only.
 """
 
 from __future__ import annotations

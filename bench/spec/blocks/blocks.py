@@ -1,4 +1,4 @@
-"""Every block and network by name (BLOCKS), their options and bounds, and build(), which gives the layers at a shape."""
+"""Every block and network by name (BLOCKS), their options and bounds, and build(), which makes the layers."""
 
 from __future__ import annotations
 
@@ -162,8 +162,8 @@ def kind_of(name: str) -> Kind:
 def build(choice: BlockChoice, shape: Shape) -> Block:
     """The block at a shape: `depth` copies, of which the first has the stride and changes the channels.
 
-    UserError for an unknown name, an even kernel with same padding, a block that can't change the channels or be stacked,
-    and for a user's block, whose layers are not known before it runs.
+    UserError for an unknown name, an even kernel with same padding, a block that can't change the channels or be
+    stacked, and for a user's block, whose layers are not known before it runs.
     """
     if choice.factory is not None:
         raise UserError(choice.name, "its costs are counted as it runs, not by a formula", "Measure it: bench run.")

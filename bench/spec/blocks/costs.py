@@ -1,9 +1,9 @@
 """Exact integer costs of a block or network, from its layers alone.
 
-Formulas (Kh x Kw kernel, g groups, Ho x Wo output, Hi x Wi input, N batch): params = Cout * Cin/g * Kh * Kw (+ Cout with
-a bias, + 2 Cout with batch norm); MACs = N * Cout * Cin/g * Kh * Kw * Ho * Wo, over Hi * Wi where transposed, and Cin *
-Cout of a linear layer; nothing else has any, as the sources count; FLOP = 2 * MAC. Training is forward, gradient of the
-input and gradient of the weights: three convolutions of the same size each.
+Formulas (Kh x Kw kernel, g groups, Ho x Wo output, Hi x Wi input, N batch): params = Cout * Cin/g * Kh * Kw (+ Cout
+with a bias, + 2 Cout with batch norm); MACs = N * Cout * Cin/g * Kh * Kw * Ho * Wo, over Hi * Wi where transposed, and
+Cin * Cout of a linear layer; nothing else has any, as the sources count; FLOP = 2 * MAC. Training is forward, gradient
+of the input and gradient of the weights: three convolutions of the same size each.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _WORDS: dict[Op, Word] = {
 
 @dataclass(frozen=True, slots=True)
 class LayerCost:
-    """One layer's cost for the whole batch. `macs` and `bytes_min`: forward pass only; `activations`: convolutions only."""
+    """One layer's cost for the batch. `macs` and `bytes_min`: forward pass; `activations`: convolutions only."""
 
     layer: Layer
     params: int
@@ -42,8 +42,8 @@ class LayerCost:
 class Cost:
     """A block's cost for one evaluation: the whole batch, in training with the backward pass.
 
-    `layers`: convolutions; `ops`: operators that compute, without reshaping. `output`: (batch, channels, height, width), or
-    (batch, classes) after a linear layer. `detail`: an entry for each layer.
+    `layers`: convolutions; `ops`: operators that compute, without reshaping. `output`: (batch, channels, height,
+    width), or (batch, classes) after a linear layer. `detail`: an entry for each layer.
     """
 
     params: int

@@ -1,7 +1,7 @@
 """The kernels of a block, as the prediction model sees them: one for each operator, with its sizes and bytes.
 
-A convolution is a product of matrices (Chetlur et al. 2014, arXiv:1410.0759): rows are output pixels of the whole batch,
-columns the channels out of a group, depth the channels in of a group times the taps.
+A convolution is a product of matrices (Chetlur et al. 2014, arXiv:1410.0759): rows are output pixels of the whole
+batch, columns the channels out of a group, depth the channels in of a group times the taps.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def convolution(
     dtype: str = "fp32",
     channels_last: bool = False,
 ) -> Kernel:
-    """A convolution of a (batch, c_in, pixels_in) map into (batch, c_out, pixels_out); a transposed one with these swapped."""
+    """A convolution of a (batch, c_in, pixels_in) into a (batch, c_out, pixels_out) map; swap them if transposed."""
     item = ITEM_BYTES[dtype]
     area = math.prod(taps)
     return Kernel(

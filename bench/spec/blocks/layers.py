@@ -39,11 +39,11 @@ class Shape:
 class Layer:
     """One layer, with the batch norm and the activation that follow it (one operator each).
 
-    `op`: torch.nn.Conv2d, ConvTranspose2d, a pooling, a linear layer over the whole map, a lone ReLU, or the addition of
-    a shortcut. Kernel and stride are square unless `kernel_width` and `stride_width` are given.
+    `op`: torch.nn.Conv2d, ConvTranspose2d, a pooling, a linear layer over the whole map, a lone ReLU, or the addition
+    of a shortcut. Kernel and stride are square unless `kernel_width` and `stride_width` are given.
 
-    "same" padding adds dilation * (kernel - 1) / 2 on each side. The output then has ceil(size / stride) pixels, that of
-    a transposed convolution size * stride.
+    "same" padding adds dilation * (kernel - 1) / 2 on each side. The output then has ceil(size / stride) pixels, that
+    of a transposed convolution size * stride.
     """
 
     name: str
@@ -152,7 +152,7 @@ class Block:
         return end
 
     def walk(self, height: int, width: int) -> Iterator[Placed]:
-        """Each of `layers` with the height and width of its input and its output. UserError where a kernel does not fit."""
+        """Each layer with the height and width of its input and output. UserError where a kernel does not fit."""
         at = height, width
         for item in self.items:
             if isinstance(item, Layer):

@@ -53,9 +53,10 @@ def inference_steps(operators: Sequence[Operator]) -> Iterator[Step]:
 def training_steps(operators: Sequence[Operator], input_bytes: int) -> Iterator[Step]:
     """The same for a forward and a backward pass.
 
-    A convolution, a linear layer, batch norm and max pooling keep their input, ReLU keeps its output. In the backward pass an
-    operator's gradient and those of its inputs are alive together, beside what is still kept; gradients of weights stay. The
-    caller owns the gradient of the last output. The gradients of a value that is read twice are added into one.
+    A convolution, a linear layer, batch norm and max pooling keep their input, ReLU keeps its output. In the backward
+    pass an operator's gradient and those of its inputs are alive together, beside what is still kept; gradients of
+    weights stay. The caller owns the gradient of the last output. The gradients of a value that is read twice are added
+    into one.
     """
     last = {value: i for i, o in enumerate(operators) for value in o.inputs}
     sizes = [input_bytes, *(o.output_bytes for o in operators)]

@@ -86,7 +86,7 @@ def global_average_pool(s: Shape) -> Row:
 
 
 def inverted_bottleneck(s: Shape, expansion: int) -> Items:
-    """MobileNetV2's (Sandler et al. 2018, arXiv:1801.04381): pointwise to `expansion` times the channels, depthwise, pointwise.
+    """Pointwise to `expansion` times the channels, depthwise, pointwise (Sandler et al. 2018, arXiv:1801.04381).
 
     The last one has no activation. The input is added where the output has its shape. There is no expansion by 1.
     """

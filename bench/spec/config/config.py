@@ -23,9 +23,7 @@ from bench.spec.errors import UserError
 
 MOST_TRIALS = 50_000
 MOST_BYTES = 1 << 38  # 256 GiB for an arm: more than any machine that this is meant for
-NAME_PATTERN = (
-    r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"  # of a config or experiment: it becomes part of a folder's name, or a trial's
-)
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"  # of a config or experiment: part of a folder's or trial's name
 
 
 class _Model(BaseModel):
@@ -87,7 +85,7 @@ class Experiment(_Model):
         return self.blocks[0].choice().network
 
     def swept(self) -> Axes:
-        """The axes that the plan uses. For networks, BLOCK_AXES have one value each; size defaults to the first one's."""
+        """The axes of the plan. For networks, BLOCK_AXES have one value each; size defaults to the first one's."""
         if not self.network:
             return self.axes
         size = next((BLOCKS[b.name].network for b in self.blocks if b.name in BLOCKS), 224)
@@ -97,7 +95,7 @@ class Experiment(_Model):
         return self.axes.model_copy(update=fixed)
 
     def shapes(self) -> Iterator[tuple[Any, ...]]:
-        """The values of SHAPE_AXES for each shape: the product of the axes, of which those in `together` walk in step."""
+        """The values of SHAPE_AXES for each shape: the product of the axes; those in `together` walk in step."""
         axes, step = self.swept(), self.in_step()
         walks: list[list[dict[str, Any]]] = []
         for name in SHAPE_AXES:
@@ -184,7 +182,7 @@ def _checked(data: dict[str, Any], place: Place) -> SweepConfig:
 
 
 def _fits_a_machine(experiment: Experiment, place: Place, at: tuple[str, ...]) -> None:
-    """UserError where an arm needs over MOST_BYTES. Memory grows with every axis, so only the largest values are tried."""
+    """UserError if an arm needs over MOST_BYTES. Memory grows with every axis, so only the largest values are tried."""
     axes = experiment.swept()
     (height, width), batch = max(axes.size, key=math.prod), max(axes.batch)
     kernel, depth = max(axes.kernel), max(axes.depth)

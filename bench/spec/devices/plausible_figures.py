@@ -10,12 +10,12 @@ from bench.spec.devices.device_entries import DTYPES_WORDS, Entry, in_table, rea
 from bench.spec.errors import UserError
 
 A_CLOCK = {"gpu": (6, 4096), "cpu": (0.25, 1024)}
-"""Limits of fp32 FLOP per clock and unit. A unit of a VideoCore VI does 8, a multiprocessor or compute unit up to 256 (a CUDA core 2,
-a stream processor of RDNA 3 4). A CPU's core without vectors does 1 or 2, with its share of AMX 120."""
+"""Limits of fp32 FLOP per clock and unit. A unit of a VideoCore VI does 8, a multiprocessor or compute unit up to 256
+(a CUDA core 2, a stream processor of RDNA 3 4). A CPU's core without vectors does 1 or 2, with its share of AMX 120."""
 CACHE_OVER_MEMORY = (1, 100)  # limits of the cache's rate / the memory's rate
 CACHE_A_CLOCK = {"gpu": 16, "cpu": 12}
-"""Bytes per clock and unit that a cache without a given rate is assumed to have. Known GPUs have 15 to 40, half of them below 19, Ada
-and Blackwell 15 or 16. Known CPUs have 10 to 19, half of them below 12."""
+"""Bytes per clock and unit that a cache without a given rate is assumed to have. Known GPUs have 15 to 40, half of them
+below 19, Ada and Blackwell 15 or 16. Known CPUs have 10 to 19, half of them below 12."""
 NOT_ESTIMATED = (
     2.5  # memory's rate / that estimate from which the cache's rate must be given: known devices have 1.15, H20 1.9
 )
@@ -23,13 +23,13 @@ OVER_FP32 = (1 / 128, 128)  # limits of a dtype's peak / fp32's: fp64 has 1/64 o
 
 
 def in_file(path: Path) -> dict[str, Entry]:
-    """The entries of a file, by name. UserError, with the line, for a mistake or for figures that no device has together."""
+    """The entries of a file, by name. UserError, with the line, for a mistake or for implausible figures."""
     entries, place = read_entries(path)
     return {name: _plausible(entry, place, ("devices", name)) for name, entry in entries.items()}
 
 
 def _with_cache(entry: Entry, place: Place, loc: Loc) -> Entry:
-    """The entry with an estimate where the cache's rate is missing, at least the memory's; UserError for a far faster memory."""
+    """The entry with its cache's rate, estimated if missing, at least memory's. UserError for a far faster memory."""
     if entry.cache_bytes_per_s:
         return entry
     assumed = f"{CACHE_A_CLOCK[entry.kind]} bytes a clock and unit"

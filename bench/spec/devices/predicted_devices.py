@@ -33,8 +33,8 @@ class PredictedDevice:
 
     `units`: multiprocessors or cores. `dispatch_s`: host time of one operator; `launch_s`: host time of one launch;
     `floor_s`: least time of a kernel. `unit_bytes_per_s`: memory rate of one CPU core, 0 for a GPU. `winograd`: the
-    library does a 3 x 3 in fp32 by Winograd's algorithm in one kernel. `measured`: peaks and bandwidths are the roofs of
-    a run, not of a data sheet. `origin`: the user's file or run's folder; empty for the repository's table.
+    library does a 3 x 3 in fp32 by Winograd's algorithm in one kernel. `measured`: peaks and bandwidths are the roofs
+    of a run, not of a data sheet. `origin`: the user's file or run's folder; empty for the repository's table.
     """
 
     name: str
@@ -72,7 +72,7 @@ class PredictedDevice:
         return re.sub(r"[^\w.-]+", "_", f"{self.origin.removesuffix('.yaml')}-{self.name}-{hashed}")
 
     def on(self, threads: int) -> PredictedDevice:
-        """The same CPU with this many threads, at most one per core: peaks and cache in proportion. A GPU is unchanged."""
+        """The CPU with this many threads, at most one per core: peaks and cache in proportion. A GPU is unchanged."""
         used = min(max(1, threads), self.units)
         if self.kind == "gpu" or used == self.units:
             return self
@@ -171,7 +171,7 @@ def _rate(row: Mapping[str, Any], column: str) -> float:
 
 
 def find_device(text: str) -> PredictedDevice:
-    """The device `sim:NAME`, `sim:FILE.yaml#NAME` or `sim:FOLDER#cpu`, with or without `sim:`. UserError for an unknown one."""
+    """`sim:NAME`, `sim:FILE.yaml#NAME` or `sim:FOLDER#cpu`, with or without `sim:`. UserError for an unknown device."""
     word = text.removeprefix(PREDICTED_PREFIX)
     file, hash_, name = word.rpartition("#")
     devices = _of_place(Path(file)) if hash_ else known()
@@ -188,7 +188,7 @@ def find_device(text: str) -> PredictedDevice:
 
 def _of_place(place: Path) -> dict[str, PredictedDevice]:
     if not place.exists():
-        remedy = f"Write {PREDICTED_PREFIX}FILE.yaml#NAME or {PREDICTED_PREFIX}RESULTS_FOLDER#{CPU}, or a name, as {PREDICTED_PREFIX}a100"
+        remedy = "Write sim:FILE.yaml#NAME or sim:RESULTS_FOLDER#cpu, or a name, as sim:a100"
         raise UserError(str(place), "there is no such file of devices and no such results folder", remedy)
     devices = {CPU: of_run(place)} if place.is_dir() else of_file(place)
     return {name: replace(device, origin=place.resolve().name) for name, device in devices.items()}

@@ -1,7 +1,7 @@
 """Predicted seconds of the host for one call: dispatch and launch of operators, compiled code, autograd.
 
-The parameters are in units of the device's dispatch_s, so that a slow host is slow in all of them. Those of autograd and of
-a compiled call are published, not fitted; model_parameters.py has the sources.
+The parameters are in units of the device's dispatch_s, so that a slow host is slow in all of them. Those of autograd
+and of a compiled call are published, not fitted; model_parameters.py has the sources.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ Mode = Literal["eager", "graph", "compile"]
 class HostDemand(NamedTuple):
     """What the host does in a call, as counts. Numbers, or columns of them.
 
-    `operators`: dispatched and launched; `replays` of a graph; `entered`: compiled calls, and `compiled`: their kernels;
-    `noted`: operators that autograd records in the forward pass; `backwards`: backward calls, and `nodes`: their kernels.
+    `operators`: dispatched and launched; `replays` of a graph; `entered`: compiled calls, and `compiled`: their
+    kernels; `noted`: operators that autograd records in the forward pass; `backwards`: backward calls, and `nodes`:
+    their kernels.
     """
 
     operators: Any = 0

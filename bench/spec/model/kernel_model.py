@@ -1,10 +1,10 @@
 """Predicted seconds of a kernel, and of a call of many kernels, on a named device; never a measurement.
 
-A kernel takes its floor plus the longer of computing and moving (Williams et al. 2009, the roofline), with a rounded corner
-where the two are close. Computing: the tiles of the output are distributed over the device's units in whole waves; the
-model chooses the fastest tile size. Moving: at the cache's rate for bytes that fit the last-level cache, else at memory's.
-Data that are laid out anew for a convolution move in separate passes. The reached shares of the peaks are parameters
-(model_parameters.py; docs/PREDICTION_FIT.md). The host's part is in host_model.py.
+A kernel takes its floor plus the longer of computing and moving (Williams et al. 2009, the roofline), with a rounded
+corner where the two are close. Computing: the tiles of the output are distributed over the device's units in whole
+waves; the model chooses the fastest tile size. Moving: at the cache's rate for bytes that fit the last-level cache,
+else at memory's. Data that are laid out anew for a convolution move in separate passes. The reached shares of the peaks
+are parameters (model_parameters.py; docs/PREDICTION_FIT.md). The host's part is in host_model.py.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ SMALL_BYTES, FEW_IMAGES = 20480 * 4, 16  # of an input and of a batch, below whi
 class Demand(NamedTuple):
     """A kernel's work and the device's figures, before any parameter. Numbers, or columns of them.
 
-    `wave_s`: seconds of one wave at the peak. `moved`: least bytes; `again` and `weights`: bytes of maps and of weights that
-    are laid out anew, on a CPU in `passes` besides the kernel. `contraction`: 1 for a product of matrices. Of the device:
-    `memory` and `cache_rate` in bytes/s, `cache` in bytes, `floor_s`, and `doubled`: log2 of its units.
+    `wave_s`: seconds of one wave at the peak. `moved`: least bytes; `again` and `weights`: bytes of maps and of weights
+    that are laid out anew, on a CPU in `passes` besides the kernel. `contraction`: 1 for a product of matrices. Of the
+    device: `memory` and `cache_rate` in bytes/s, `cache` in bytes, `floor_s`, and `doubled`: log2 of its units.
     """
 
     waves: Any
@@ -64,7 +64,7 @@ class Demand(NamedTuple):
 
 
 class Takes(NamedTuple):
-    """The parameters that depend on the kernel: their names, empty for none; or their values, 1 for none, or columns."""
+    """The parameters that depend on the kernel: names, empty for none; or values, 1 for none; or columns of them."""
 
     compute: Any
     paper: Any
@@ -185,7 +185,7 @@ def _tiled(device: PredictedDevice, kernel: Kernel) -> tuple[int, float]:
 def kernel_seconds(
     device: PredictedDevice, kernel: Kernel, parameters: Parameters | None = None, in_graph: bool = False
 ) -> float:
-    """Seconds on the device, without the host; `in_graph`: replayed, not launched alone. UserError for a dtype without a peak."""
+    """Seconds on the device; `in_graph`: replayed, not launched alone. UserError for a dtype without a peak."""
     p = fitted() if parameters is None else parameters
     values = Takes(*(p[name] if name else 1.0 for name in takes(device, kernel, in_graph)))
     return float(forward_seconds(device.kind, demand(device, kernel), values, p))
@@ -240,8 +240,8 @@ def call_seconds(
 ) -> CallTime:
     """Seconds of one of many calls in a row, with one synchronisation after them.
 
-    The host and a GPU work at the same time, so the longer one counts; on a CPU the two add up. A compiled call has fused
-    kernels. Training is the forward and the backward pass.
+    The host and a GPU work at the same time, so the longer one counts; on a CPU the two add up. A compiled call has
+    fused kernels. Training is the forward and the backward pass.
     """
     p = fitted() if parameters is None else parameters
     run = [laid_out(device, kernel) for kernel in fused(kernels)] if mode == "compile" else list(kernels)

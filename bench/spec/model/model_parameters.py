@@ -1,4 +1,4 @@
-"""The parameters of the prediction model: the meaning of each, its value before any fit (PRIOR), and its fitted value."""
+"""The parameters of the prediction model: the meaning of each, its value before a fit (PRIOR), its fitted value."""
 
 from __future__ import annotations
 
@@ -109,14 +109,15 @@ PRIOR: dict[str, Prior] = {
 }
 """Every parameter. The values are what kernels of these kinds usually reach (0.6 to 0.9 of a peak or a bandwidth).
 
-A copy reads and writes its bytes: 2.0. The host's values are published: 44.3 and 42.4 us of an empty compiled graph, 6.8 and
-9.1 of its kernel (tritonbench pull request 1017, GB200); 5.0 and 6.8, 4.6 and 5.6 us of an operator without and with
-requires_grad (pytorch issues 41383 and 122029); 23 and 31 us of the backward of one addition (issue 44484, CPU); 136 us of that
-of a small product, two products and two additions to gradients (issue 157407, A100). There a dispatch is assumed to take 10 us,
-with its launch 15.
+A copy reads and writes its bytes: 2.0. The host's values are published: 44.3 and 42.4 us of an empty compiled graph,
+6.8 and 9.1 of its kernel (tritonbench pull request 1017, GB200); 5.0 and 6.8, 4.6 and 5.6 us of an operator without and
+with requires_grad (pytorch issues 41383 and 122029); 23 and 31 us of the backward of one addition (issue 44484, CPU);
+136 us of that of a small product, two products and two additions to gradients (issue 157407, A100). There a dispatch is
+assumed to take 10 us, with its launch 15.
 
-The GPU's backward values are those of one published card, not fitted: 4.8 - 0.272 ms over 0.272 ms, 0.684 - 0.201 over 0.201
-and, in between, 1.34 - 0.387 over 0.387 (A100, P. Gavrikov, pytorch/pytorch issue 18631); the CPU's are estimates.
+The GPU's backward values are those of one published card, not fitted: 4.8 - 0.272 ms over 0.272 ms, 0.684 - 0.201 over
+0.201 and, in between, 1.34 - 0.387 over 0.387 (A100, P. Gavrikov, pytorch/pytorch issue 18631); the CPU's are
+estimates.
 """
 
 

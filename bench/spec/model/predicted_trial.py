@@ -1,4 +1,4 @@
-"""Predict a trial on a named device: the seconds of each arm's call, and whether the device's memory is large enough."""
+"""Predict a trial on a named device: the seconds of each arm's call, and whether all arms fit into its memory."""
 
 from __future__ import annotations
 

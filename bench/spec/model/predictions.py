@@ -31,7 +31,7 @@ OBSERVATIONS = 1000  # values behind an error that counts as known: with as many
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A model's name, and the half-widths in ln of the 95 % intervals of its times and speedups, wider in training if given.
+    """A model's name, and the half-widths (ln) of the 95 % intervals of its times and speedups, also in training.
 
     `host`: how many times slower than assumed the host may be, for which intervals are widened.
     """

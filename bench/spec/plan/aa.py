@@ -1,4 +1,4 @@
-"""`bench aa`: the plan of an A/A test, in which both arms of a pair are the same block, so that they differ by noise."""
+"""`bench aa`: the plan of an A/A test, in which both arms of a pair are the same block and differ only by noise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plan, Trial, Arm and Surroundings, and make(), which makes a config's plan: the product of its axes on each device."""
+"""Plan, Trial, Arm, Surroundings, and make(), which makes a config's plan: the product of its axes on each device."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ class Plan:
 
     @property
     def chosen(self) -> tuple[Trial, ...]:
-        """The active trials for second opinions: the share that the config asks for, drawn by the seed, at least one."""
+        """The active trials for second opinions: the config's share of them, drawn by the seed, at least one."""
         share, active = self.timing.second_opinions, [t for t in self.active if not t.predicted]
         if not share or not active:
             return ()
@@ -153,7 +153,7 @@ class Plan:
 
     @property
     def limit_s(self) -> float:
-        """Seconds after which no further process begins: `timing.minutes` for each measured device; inf without a limit."""
+        """Seconds after which no process begins: `timing.minutes` for each measured device; inf without a limit."""
         minutes = self.timing.minutes
         measured = {s.device for s in self.surroundings() if not is_predicted(s.device)}
         return math.inf if minutes is None else 60 * minutes * max(1, len(measured))

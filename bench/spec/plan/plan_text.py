@@ -1,4 +1,4 @@
-"""`bench plan`, as text and as JSON: what is measured, what is skipped and why, exact costs by shape, and the minutes."""
+"""`bench plan`, as text and as JSON: what is measured, what is skipped and why, costs by shape, and the minutes."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def _skips(plan: Plan) -> Counter[str]:
 
 
 def _products(experiment: Experiment, devices: Sequence[str]) -> list[str]:
-    """The product of the axes on each device, as `2 channels x 3 kernel = 6 trials`; one line if it is the same on all."""
+    """The product of the axes on each device: `2 channels x 3 kernel = 6 trials`; one line if it is the same on all."""
     lines: dict[str, list[str]] = {}
     axes, step = experiment.swept(), experiment.in_step()
     in_step = " with ".join(step)
