@@ -12,6 +12,7 @@ import csv
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 from bench.analyse.claims import claims
 
@@ -52,7 +53,7 @@ COLUMNS = tuple(name.rstrip("_") for name in Published.__slots__)
 def published() -> tuple[Published, ...]:
     """All rows, claim by claim in the order of CLAIMS."""
     text = (files("bench.analyse.claims") / "published.csv").read_text(encoding="utf-8")
-    return tuple(_row(row) for row in csv.DictReader(text.splitlines()))
+    return tuple(Published(*(_cell(name, word) for name, word in row.items())) for row in csv.DictReader(text.splitlines()))  # fmt: skip
 
 
 def about(claim: str) -> tuple[Published, ...]:
@@ -62,12 +63,6 @@ def about(claim: str) -> tuple[Published, ...]:
     return tuple(row for row in published() if row.claim == claim)
 
 
-def _row(cells: dict[str, str]) -> Published:
-    words = {name: cells[name] for name in COLUMNS if name not in ("pass", "mac_ratio", "speedup")}
-    return Published(
-        **words, pass_=cells["pass"], mac_ratio=_number(cells["mac_ratio"]), speedup=_number(cells["speedup"])
-    )
-
-
-def _number(cell: str) -> float | None:
-    return float(cell) if cell else None
+def _cell(name: str, word: str) -> Any:
+    """A word, or in the columns of ratios a number or None."""
+    return word if name not in ("mac_ratio", "speedup") else float(word) if word else None

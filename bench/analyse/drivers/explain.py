@@ -82,7 +82,7 @@ class Group:
             "left_out": dict(self.left_out),
             "not_fitted": self.not_fitted or None,
             "r2": _plain(fit.r2) if fit else None,
-            "elasticity": {k: {"value": e.mean, "ci": _ends(e.low, e.high)} for k, e in fit.elasticities.items()} if fit else {},
+            "elasticity": {k: {"value": e.mean, "ci": [_plain(e.low), _plain(e.high)]} for k, e in fit.elasticities.items()} if fit else {},
             "shapley_r2": {k: _plain(v) for k, v in fit.shapley.items()} if fit else {},
             "r2_alone": {k: _plain(v) for k, v in fit.alone.items()} if fit else {},
             "spearman": {k: _plain(v) for k, v in self.spearman.items()},
@@ -222,10 +222,6 @@ def _additive(model: Additive) -> dict[str, Any]:
         "relative_error_rms": model.off_rms,
         "resamples": RESAMPLES,
     }
-
-
-def _ends(low: float, high: float) -> list[float | None]:
-    return [_plain(low), _plain(high)]
 
 
 def _plain(value: float) -> float | None:

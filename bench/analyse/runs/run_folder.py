@@ -65,7 +65,7 @@ def read(folder: Path, samples: bool = False) -> Run:
     if not folder.is_dir():
         raise UserError(str(folder), "there is no such results folder", "Name a folder that bench run made, such as results/latest.")  # fmt: skip
     plan = _plan(folder / "plan.json")
-    environment = _environment(folder / "environment.json")
+    environment = _json(folder / "environment.json") or {}
     if (folder / "journal.jsonl").is_file():
         if plan is None:
             raise UserError(str(folder), "plan.json is missing, so the journal can't be read", "Restore it from a copy.")  # fmt: skip
@@ -77,7 +77,7 @@ def read(folder: Path, samples: bool = False) -> Run:
 
 def read_tables(folder: Path) -> Run:
     """Read a run from its tables even if there is a journal, which takes longer. UserError without tables."""
-    return _from_tables(folder, None, _environment(folder / "environment.json"), samples=False)
+    return _from_tables(folder, None, _json(folder / "environment.json") or {}, samples=False)
 
 
 def write_tables(run: Run, folder: Path | None = None) -> tuple[Path, ...]:
@@ -140,10 +140,6 @@ def _plan(path: Path) -> Plan | None:
         return Plan.from_dict(data)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(str(path), f"this is no plan ({type(error).__name__}: {error})", "Restore it from a copy.") from None  # fmt: skip
-
-
-def _environment(path: Path) -> dict[str, Any]:
-    return _json(path) or {}
 
 
 def _json(path: Path) -> dict[str, Any] | None:
@@ -235,23 +231,22 @@ def _arm_samples(arm: Arm, letter: str, visit: Visit) -> dict[str, Any]:
 
 
 def _from_tables(folder: Path, plan: Plan | None, environment: dict[str, Any], samples: bool) -> Run:
-    measurements = _table(folder / FILES["m"], "m")
-    pairs = _table(folder / FILES["p"], "p")
-    kept = samples and (folder / FILES["s"]).is_file()
-    has_opinions, has_roofs = ((folder / FILES[file]).is_file() for file in ("o", "r"))
+    measurements, pairs = _table(folder / FILES["m"], "m"), _table(folder / FILES["p"], "p")
+    wanted: tuple[File, ...] = ("s", "o", "r") if samples else ("o", "r")
+    kept = {file: _table(folder / FILES[file], file) for file in wanted if (folder / FILES[file]).is_file()}
     ids = measurements["run_id"].dropna()
     return Run(
         folder=folder,
         run_id=str(ids.iloc[0]) if len(ids) else folder.name,
         measurements=measurements,
         pairs=pairs,
-        samples=_table(folder / FILES["s"], "s") if kept else None,
+        samples=kept.get("s"),
         environment=environment,
         plan=plan,
         from_journal=False,
         timing=plan.timing if plan else Timing(),
-        opinions=_table(folder / FILES["o"], "o") if has_opinions else None,
-        roofs=_table(folder / FILES["r"], "r") if has_roofs else None,
+        opinions=kept.get("o"),
+        roofs=kept.get("r"),
     )
 
 

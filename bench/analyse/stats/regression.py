@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, permutations
 
 import numpy as np
 
@@ -91,21 +91,15 @@ def _r2(columns: Sequence[Floats], centred: Floats) -> float:
 def shapley(worth: Mapping[frozenset[str], float], names: Sequence[str]) -> dict[str, float]:
     """Each name's share of the worth of all: what it adds, averaged over the orders of adding them.
 
-    Exact, by all 2^k subsets; for R2 these are the shares of Lindeman, Merenda & Gold (1980), of which Owen & Prieur
+    Exact; for R2 these are the shares of Lindeman, Merenda & Gold (1980), of which Owen & Prieur
     (2017, SIAM/ASA J. Uncertainty Quantification 5:986) show that they stay sound where predictors depend on each
     other.
     """
-    k = len(names)
-    shares = {}
-    for name in names:
-        others = [o for o in names if o != name]
-        gains = (
-            worth[frozenset([name, *some])] - worth[frozenset(some)]
-            for size in range(k)
-            for some in combinations(others, size)
-        )
-        weights = (1 / (k * math.comb(k - 1, size)) for size in range(k) for _ in combinations(others, size))
-        shares[name] = sum(w * g for w, g in zip(weights, gains, strict=True))
+    orders = list(permutations(names))
+    shares = dict.fromkeys(names, 0.0)
+    for order in orders:
+        for i, name in enumerate(order):
+            shares[name] += (worth[frozenset(order[: i + 1])] - worth[frozenset(order[:i])]) / len(orders)
     return shares
 
 
@@ -133,15 +127,8 @@ def redundant(x: Mapping[str, Floats]) -> dict[str, tuple[str, ...]]:
     made_of: dict[str, tuple[str, ...]] = {}
     for name, values in x.items():
         column = _standard(values)
-        parts = next(
-            (
-                some
-                for size in range(1, len(kept) + 1)
-                for some in combinations(kept, size)
-                if 1 - _r2([kept[s] for s in some], column) < EXACT
-            ),
-            None,
-        )
+        subsets = (some for size in range(1, len(kept) + 1) for some in combinations(kept, size))
+        parts = next((some for some in subsets if 1 - _r2([kept[s] for s in some], column) < EXACT), None)
         if parts is None:
             kept[name] = column
         else:
