@@ -236,7 +236,7 @@ def test_a_profiler_that_saw_nothing_has_not_counted(monkeypatch: pytest.MonkeyP
 def test_two_counts_that_differ_are_told_plainly():
     told = Inspection(None, (), launches=3, launches_graph=4)
     assert _accelerator_notes(told, []) == ["the profiler counts 3 launches, the captured graph 4"]
-    for fine in (Inspection(None, (), launches=3, launches_graph=3), Inspection(None, (), launches=3), None):
+    for fine in (Inspection(None, (), launches=3, launches_graph=3), Inspection(None, (), launches=3), Inspection()):
         assert _accelerator_notes(fine, []) == []
 
 

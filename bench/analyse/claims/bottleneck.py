@@ -6,9 +6,8 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import geometric_mean, median
 from typing import Any
-
-import numpy as np
 
 from bench.analyse.claims.answers import STEEP
 from bench.analyse.claims.cells import Cell, Rows
@@ -47,7 +46,7 @@ def bottleneck(arms: Sequence[Record], sweeps: Sequence[Sweep]) -> Bottleneck:
     overhead = layer_share(rows, sweeps)
     layers = "" if overhead is None else f"layers' own cost is {share(overhead)} of the time"
     if roofed:
-        attained = _median([r["attainable_share"] for r in roofed])
+        attained = median([r["attainable_share"] for r in roofed])
         reached = f"rows attain {share(attained)} of their roof (median)"
         if attained >= ATTAINED:
             roof = Counter(r["roof"] for r in roofed).most_common(1)[0][0]
@@ -94,14 +93,14 @@ def layer_share(arms: Sequence[Record], sweeps: Sequence[Sweep]) -> float | None
             if (each := costs[kind]) is None:
                 return None
             shares.append(min(1.0, each * arm["layers"] / arm["time_median_s"]))
-    return _median(shares) if shares else None
+    return median(shares) if shares else None
 
 
 def gain_explained(rows: Rows, condition: Condition, cells: Sequence[Cell], lines: Sequence[float]) -> str:
     """One sentence: which speedup (printed apart from `lines`) the fewer MACs give, and what keeps it down."""
     ratios = [c.row["mac_ratio"] for c in cells if c.row["mac_ratio"]]
-    gained = times(_geometric([math.exp(c.log.mean) for c in cells]), lines=lines)
-    fewer = f"{times(_geometric(ratios))} fewer MACs" if ratios else "fewer MACs"
+    gained = times(geometric_mean([math.exp(c.log.mean) for c in cells]), lines=lines)
+    fewer = f"{times(geometric_mean(ratios))} fewer MACs" if ratios else "fewer MACs"
     middle = sorted(cells, key=lambda c: (c.log.mean, repr(c.workload)))[len(cells) // 2]
     twins = rows.twins(middle.condition, middle.row)
     obstacle = _obstacle(twins, condition, rows.sweeps.get(condition, ())) if twins else ""
@@ -139,13 +138,5 @@ def of_the_host(arms: Sequence[Record]) -> str:
     ]
     if not waiting:
         return ""
-    each = f"an assumed {cost_in_seconds(_median(per_op))} an operator" if per_op else "which is assumed"
+    each = f"an assumed {cost_in_seconds(median(per_op))} an operator" if per_op else "which is assumed"
     return f"{len(waiting)} of {len(predicted)} arms last as long as the host needs to submit them, {each}: another host moves them, whatever the card"
-
-
-def _geometric(values: Sequence[float]) -> float:
-    return math.exp(math.fsum(math.log(v) for v in values) / len(values))
-
-
-def _median(values: Sequence[float]) -> float:
-    return float(np.median(values))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from bench.analyse.runs.journal import Inspection
+from bench.analyse.runs.journal import TrialResults
 from bench.spec.blocks.costs import Cost, layer_ratio, mac_ratio
 from bench.spec.blocks.layers import CONVOLUTIONS
 from bench.spec.errors import UserError
@@ -13,10 +11,11 @@ from bench.spec.plan.plan import Arm, Trial
 Row = dict[str, object]
 
 
-def cost_of(trial: Trial, arm: Arm, inspection: Inspection | None) -> Cost | None:
+def cost_of(trial: Trial, arm: Arm, results: TrialResults) -> Cost | None:
     """The arm's cost by formula, or of a user's own block as the inspection counted it; None where there is neither."""
     if arm.choice.factory is not None:
-        return None if inspection is None or inspection.counted is None else Cost.counted(inspection.counted)
+        counted = results.inspection(arm.arm_id).counted
+        return None if counted is None else Cost.counted(counted)
     try:
         return trial.cost(arm)
     except UserError:
@@ -30,9 +29,9 @@ def _groups(trial: Trial, arm: Arm) -> int | None:
     return next((layer.groups for layer in trial.block(arm).layers if layer.op in CONVOLUTIONS), None)
 
 
-def theory_columns(trial: Trial, arm: Arm, inspection: Inspection | None) -> Row:
+def theory_columns(trial: Trial, arm: Arm, results: TrialResults) -> Row:
     """An arm's costs by the columns of measurements.csv; nothing for a user's own block that no inspection counted."""
-    theory = cost_of(trial, arm, inspection)
+    theory = cost_of(trial, arm, results)
     if theory is None:
         return {}
     return {
@@ -50,9 +49,9 @@ def theory_columns(trial: Trial, arm: Arm, inspection: Inspection | None) -> Row
     }
 
 
-def ratio_columns(trial: Trial, arm: Arm, inspections: Mapping[str, Inspection]) -> Row:
+def ratio_columns(trial: Trial, arm: Arm, results: TrialResults) -> Row:
     """Columns of pairs.csv: the baseline's MACs / the arm's, and the arm's layers / the baseline's."""
-    mine, base = (cost_of(trial, a, inspections.get(a.arm_id)) for a in (arm, trial.arms[0]))
+    mine, base = (cost_of(trial, a, results) for a in (arm, trial.arms[0]))
     if mine is None or base is None:
         return {}
     return {"groups": _groups(trial, arm), "mac_ratio": mac_ratio(base, mine), "layer_ratio": layer_ratio(base, mine)}

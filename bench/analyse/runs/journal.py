@@ -62,8 +62,8 @@ class Failure:
 class Inspection:
     """One arm's memory, launches and the like, which no timed process counts."""
 
-    memory_peak_bytes: int | None
-    backends: tuple[str, ...]
+    memory_peak_bytes: int | None = None
+    backends: tuple[str, ...] = ()
     memory_requested_bytes: int | None = None
     memory_reserved_bytes: int | None = None
     launches: int | None = None
@@ -99,6 +99,14 @@ class TrialResults:
     def visits(self) -> tuple[Visit, ...]:
         """The visits that measured, by process."""
         return tuple(v for _, v in sorted(self.processes.items()) if isinstance(v, Visit))
+
+    def samples(self, arm_id: str) -> list[Samples]:
+        """An arm's samples, process by process."""
+        return [v.arms[arm_id] for v in self.visits]
+
+    def inspection(self, arm_id: str) -> Inspection:
+        """What the inspection counted of an arm; an empty one where there was none."""
+        return self.inspections.get(arm_id, Inspection())
 
     @property
     def failure(self) -> Failure | None:
@@ -145,6 +153,8 @@ def read_journal(path: Path, trials: Mapping[str, Trial]) -> Journal:
     return journal
 
 
+INSPECTED = ("memory_peak_bytes", "memory_requested_bytes", "memory_reserved_bytes", "launches", "launches_graph")
+"""What an inspection counts of an arm, by the columns of measurements.csv."""
 _RESTORE = "Restore the journal from a copy, or delete this line and resume the run."
 
 
@@ -207,10 +217,9 @@ def _failure(record: dict[str, Any], replicate: int | None) -> Failure | None:
 
 
 def _inspection(arm: dict[str, Any]) -> Inspection:
-    counts = ("memory_peak_bytes", "memory_requested_bytes", "memory_reserved_bytes", "launches", "launches_graph")
     compile_ns, costs = arm.get("compile_ns"), arm.get("counted")
     return Inspection(
-        **{name: None if arm.get(name) is None else int(arm[name]) for name in counts},
+        **{name: None if arm.get(name) is None else int(arm[name]) for name in INSPECTED},
         backends=tuple(arm["backends"]),
         compile_s=None if compile_ns is None else float(compile_ns) / 1e9,
         counted=None if costs is None else {name: int(costs[name]) for name in COUNTED},

@@ -11,7 +11,7 @@ import numpy as np
 
 from bench.analyse.runs import roofline
 from bench.analyse.runs.cost_columns import Row, cost_of, ratio_columns, theory_columns
-from bench.analyse.runs.journal import Inspection, Samples, TrialResults
+from bench.analyse.runs.journal import INSPECTED, Inspection, Samples, TrialResults
 from bench.analyse.runs.row_quality import Contrast, contrast, is_precise
 from bench.analyse.stats import estimators
 from bench.analyse.stats.arrays import Floats
@@ -42,18 +42,15 @@ class RunContext:
 
 def rows_of(trial: Trial, results: TrialResults, context: RunContext) -> tuple[list[Row], list[Row]]:
     """The trial's rows for measurements.csv (all arms) and pairs.csv (all but the baseline), measured or not."""
-    samples = {a.arm_id: [v.arms[a.arm_id] for v in results.visits] for a in trial.arms}
     base, *others = trial.arms
-    timing, place = context.timing, (trial.surroundings.device, trial.surroundings.threads)
     contrasts: dict[str, Contrast] = {}
     if results.visits:
-        contrasts = {a.arm_id: contrast(samples[base.arm_id], samples[a.arm_id], timing) for a in others}
+        before = results.samples(base.arm_id)
+        contrasts = {a.arm_id: contrast(before, results.samples(a.arm_id), context.timing) for a in others}
     common = trial_columns(trial, results, context)
-    cards = [v.card[-1] for v in results.visits if v.card]
-    rows = [_arm_row(trial, a, samples[a.arm_id], contrasts, results.inspections.get(a.arm_id), cards, timing) for a in trial.arms]  # fmt: skip
-    band = context.noise_bands.get(place)
-    pairs = [_pair_row(trial, a, samples, contrasts.get(a.arm_id), results.inspections, timing, band) for a in others]
-    roof = context.roofs.get((*place, trial.dtype))
+    rows = [_arm_row(trial, a, results, contrasts, context.timing) for a in trial.arms]
+    pairs = [_pair_row(trial, a, results, contrasts.get(a.arm_id), context) for a in others]
+    roof = context.roofs.get((trial.surroundings.device, trial.surroundings.threads, trial.dtype))
     for arm, row in zip(trial.arms, rows, strict=True):
         row.update(roofline.roof_columns(row, trial, arm, roof))
     for row in rows + pairs:
@@ -114,33 +111,19 @@ def trial_columns(trial: Trial, results: TrialResults, context: RunContext) -> R
     }
 
 
-def _arm_row(
-    trial: Trial,
-    arm: Arm,
-    samples: Sequence[Samples],
-    contrasts: Mapping[str, Contrast],
-    inspection: Inspection | None,
-    cards: Sequence[Mapping[str, Any]],
-    timing: Timing,
-) -> Row:
+def _arm_row(trial: Trial, arm: Arm, results: TrialResults, contrasts: Mapping[str, Contrast], timing: Timing) -> Row:
+    inspection, samples = results.inspection(arm.arm_id), results.samples(arm.arm_id)
+    cards = [v.card[-1] for v in results.visits if v.card]
     row: Row = {"arm_id": arm.arm_id, "block": arm.choice.label, "noisy": False}
-    row |= theory_columns(trial, arm, inspection)
-    if inspection is not None:
-        row |= {
-            "memory_peak_bytes": inspection.memory_peak_bytes,
-            "memory_requested_bytes": inspection.memory_requested_bytes,
-            "memory_reserved_bytes": inspection.memory_reserved_bytes,
-            "launches": inspection.launches,
-            "launches_graph": inspection.launches_graph,
-            "backends": " ".join(inspection.backends) or None,
-        }
+    row |= theory_columns(trial, arm, results)
+    row |= {name: getattr(inspection, name) for name in INSPECTED} | {"backends": " ".join(inspection.backends) or None}
     if not samples:
         return row
     times = _time_columns(samples, timing)
     row |= _card_columns(cards) | times | device_columns(samples) | _counter_columns(samples)
     row |= part_columns(samples, cast(float, times["time_median_s"]))
     if trial.mode == "compile":
-        row |= {"compile_time_s": None if inspection is None else inspection.compile_s}
+        row |= {"compile_time_s": inspection.compile_s}
     row |= achieved_columns(row, cast(float, times["time_min_s"]))
     # An arm is judged by its own comparison, the baseline by the worst of its comparisons.
     compared = [contrasts[arm.arm_id]] if arm.arm_id in contrasts else list(contrasts.values())
@@ -154,10 +137,10 @@ def _arm_row(
     }
 
 
-def _accelerator_notes(inspection: Inspection | None, cards: Sequence[Mapping[str, Any]]) -> list[str]:
+def _accelerator_notes(inspection: Inspection, cards: Sequence[Mapping[str, Any]]) -> list[str]:
     """Launch counts that differ between profiler and graph, and other programs on the accelerator."""
     notes = []
-    counted, captured = (inspection.launches, inspection.launches_graph) if inspection is not None else (None, None)
+    counted, captured = inspection.launches, inspection.launches_graph
     if None not in (counted, captured) and counted != captured:
         notes.append(f"the profiler counts {counted} launches, the captured graph {captured}")
     if any((c.get("processes_on_card") or 0) > 1 for c in cards):
@@ -272,26 +255,14 @@ def _counter_columns(samples: Sequence[Samples]) -> Row:
     }
 
 
-def _pair_row(
-    trial: Trial,
-    arm: Arm,
-    samples: Mapping[str, Sequence[Samples]],
-    compared: Contrast | None,
-    inspections: Mapping[str, Inspection],
-    timing: Timing,
-    band: float | None,
-) -> Row:
-    row: Row = {
-        "arm_id": arm.arm_id,
-        "block": arm.choice.label,
-        "noisy": False,
-        "precision_target": timing.precision,
-    }
-    mine, base = (cost_of(trial, a, inspections.get(a.arm_id)) for a in (arm, trial.arms[0]))
-    row |= ratio_columns(trial, arm, inspections)
+def _pair_row(trial: Trial, arm: Arm, results: TrialResults, compared: Contrast | None, context: RunContext) -> Row:
+    timing, band = context.timing, context.noise_bands.get((trial.surroundings.device, trial.surroundings.threads))
+    row: Row = {"arm_id": arm.arm_id, "block": arm.choice.label, "noisy": False, "precision_target": timing.precision}
+    mine, base = (cost_of(trial, a, results) for a in (arm, trial.arms[0]))
+    row |= ratio_columns(trial, arm, results)
     if compared is None:
         return row
-    base_samples, arm_samples = samples[trial.arms[0].arm_id], samples[arm.arm_id]
+    base_samples, arm_samples = results.samples(trial.arms[0].arm_id), results.samples(arm.arm_id)
     both = [*base_samples, *arm_samples]
     speedup = math.exp(compared.paired.mean)
     return row | {

@@ -48,13 +48,13 @@ def rows_of(trial: Trial, results: TrialResults, context: RunContext) -> tuple[l
     rows, pairs = [], []
     for arm in trial.arms:
         row: Row = {"arm_id": arm.arm_id, "block": arm.choice.label}
-        row |= theory_columns(trial, arm, results.inspections.get(arm.arm_id))
+        row |= theory_columns(trial, arm, results)
         if samples:
             row |= _times(samples[arm.arm_id], row, math.exp(error[0] + slower[arm.arm_id]) if error else None)
         rows.append(row | common | status)
     for arm in others:
         row = {"arm_id": arm.arm_id, "block": arm.choice.label}
-        row |= ratio_columns(trial, arm, results.inspections)
+        row |= ratio_columns(trial, arm, results)
         if samples:
             moved = abs(slower[base.arm_id] - slower[arm.arm_id])
             row |= _speedup(samples[base.arm_id], samples[arm.arm_id], row, error[1] + moved if error else None)
