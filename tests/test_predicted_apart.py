@@ -35,7 +35,7 @@ from bench.spec.devices.device_names import in_words, is_cpu, is_predicted, slug
 from bench.spec.devices.predicted_devices import find_device
 from bench.spec.errors import UserError
 from bench.spec.model.kernel_model import CallTime, call_seconds
-from bench.spec.model.predicted_trial import Memory, lacking, memory_of
+from bench.spec.model.predicted_trial import Memory, memory_of, refused_allocation
 from bench.spec.plan import plan as planning
 from bench.spec.plan import plan_text, skips
 from bench.spec.plan.durations import plan_seconds
@@ -300,10 +300,10 @@ def test_what_waits_for_a_value_is_predicted_in_a_loop_and_not_in_a_graph():
 def test_a_device_holds_what_all_arms_keep_and_one_of_them_asks_for():
     held, calls = (100, 10), (Step(20, 20), Step(30, 50))
     arms = [Memory(held, 0, calls), Memory(held, 0, calls[:1])]
-    assert lacking(arms, 270) is None
-    assert lacking(arms, 269 * 1.0).startswith("Tried to allocate 0.00 MiB.")
-    assert lacking([replace(arm, left=5) for arm in arms], 274) is not None, "the other arm's gradients"
-    assert lacking([replace(arm, left=5) for arm in arms], 275) is None
+    assert refused_allocation(arms, 270) is None
+    assert refused_allocation(arms, 269 * 1.0).startswith("Tried to allocate 0.00 MiB.")
+    assert refused_allocation([replace(arm, left=5) for arm in arms], 274) is not None, "the other arm's gradients"
+    assert refused_allocation([replace(arm, left=5) for arm in arms], 275) is None
 
 
 def test_on_one_page_of_several_runs_a_predicted_device_keeps_its_word_and_its_colour(tmp_path: Path):
