@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import cast
+from functools import partial
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -62,10 +63,8 @@ def _parts(layer: Layer) -> list[nn.Module]:
     """A layer's modules: the operator, batch norm, activation."""
     modules: list[nn.Module]
     match layer.op:
-        case "conv":
-            modules = [_conv(layer)]
-        case "transposed":
-            modules = [_transposed(layer)]
+        case "conv" | "transposed":
+            modules = [_convolution(layer)]
         case "linear":
             modules = [nn.Flatten(), _linear(layer)]
         case "max_pool":
@@ -83,8 +82,10 @@ def _activation(layer: Layer) -> list[nn.Module]:
     return [nn.ReLU6() if layer.act == "relu6" else nn.ReLU()] if layer.act else []
 
 
-def _conv(layer: Layer) -> nn.Conv2d:
-    conv = nn.Conv2d(
+def _convolution(layer: Layer) -> nn.Module:
+    transposed = layer.op == "transposed"
+    make: Any = partial(nn.ConvTranspose2d, output_padding=layer.extra) if transposed else nn.Conv2d
+    conv: nn.Module = make(
         layer.c_in,
         layer.c_out,
         layer.kernels,
@@ -94,23 +95,8 @@ def _conv(layer: Layer) -> nn.Conv2d:
         groups=layer.groups,
         bias=layer.bias,
     )
-    _he_normal(conv.weight, layer, layer.c_in // layer.groups * layer.taps)
-    return conv
-
-
-def _transposed(layer: Layer) -> nn.ConvTranspose2d:
-    conv = nn.ConvTranspose2d(
-        layer.c_in,
-        layer.c_out,
-        layer.kernels,
-        stride=layer.strides,
-        padding=layer.pads,
-        output_padding=layer.extra,
-        groups=layer.groups,
-        bias=layer.bias,
-        dilation=layer.dilation,
-    )
-    _he_normal(conv.weight, layer, layer.c_in // layer.groups * layer.taps / math.prod(layer.strides))
+    fan_in = layer.c_in // layer.groups * layer.taps / (math.prod(layer.strides) if transposed else 1)
+    _he_normal(cast(Tensor, conv.weight), layer, fan_in)
     return conv
 
 

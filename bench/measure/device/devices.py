@@ -37,7 +37,7 @@ class CaptureFailed(RuntimeError):
 
 
 class Device(Protocol):
-    """A device that runs blocks. What it does not support is None, never a number.
+    """A device that runs blocks. What it does not support is None, never a number: the default of most methods.
 
     `clock` is injected, so that tests get exact times. `spoilt`: a capture failed, after which streams and allocator
     may still be capturing, so that only a fresh process can continue.
@@ -53,12 +53,15 @@ class Device(Protocol):
 
     def synchronize(self) -> None:
         """Wait until all submitted work is done."""
+        return
 
-    def submit(self, call: Call, evaluations: int) -> int | None:
+    def submit(self, call: Call, evaluations: int) -> int | None:  # noqa: ARG002
         """Nanoseconds that the host takes to submit `evaluations` calls to an empty queue."""
+        return None
 
-    def device_times(self, call: Call, times: int, cold: bool = False) -> DeviceTimes | None:
+    def device_times(self, call: Call, times: int, cold: bool = False) -> DeviceTimes | None:  # noqa: ARG002
         """The device's time of each of `times` calls; `cold` empties its cache before each."""
+        return None
 
     def steps(self, calls: Sequence[Call], times: int) -> list[list[float]] | None:
         """The device's nanoseconds of each of these calls, one after the other, in each of `times` passes."""
@@ -66,20 +69,23 @@ class Device(Protocol):
     def memory_peak(self, call: Call, clear: Call) -> memory.Peak:
         """The peak memory of one call, beyond what remains after `clear`."""
 
-    def launches(self, call: Call) -> Launches:
+    def launches(self, call: Call) -> Launches:  # noqa: ARG002
         """Kernels that one call starts."""
+        return Launches()
 
     def capture(self, call: Callable[[], Tensor]) -> tuple[Call, Tensor]:
         """The call as a graph: a call that replays it, and the output that each replay writes. Or CaptureFailed."""
 
     def properties(self) -> dict[str, Any]:
         """The device's properties, for the record."""
+        return {}
 
     def empty_cache(self) -> None:
         """Give freed memory back before the next trial."""
+        return
 
 
-class Cpu:
+class Cpu(Device):
     """The host. Calls return when their work is done, so there is no queue and no other time than the host's."""
 
     def __init__(self, clock: Callable[[], int] = perf_counter_ns) -> None:
@@ -95,15 +101,6 @@ class Cpu:
             call()
         return clock() - start
 
-    def synchronize(self) -> None:
-        pass
-
-    def submit(self, call: Call, evaluations: int) -> int | None:  # noqa: ARG002
-        return None
-
-    def device_times(self, call: Call, times: int, cold: bool = False) -> DeviceTimes | None:  # noqa: ARG002
-        return None
-
     def steps(self, calls: Sequence[Call], times: int) -> list[list[float]] | None:
         passes = []
         for _ in repeat(None, times):
@@ -117,14 +114,5 @@ class Cpu:
     def memory_peak(self, call: Call, clear: Call) -> memory.Peak:
         return memory.peak_on_cpu(call, clear)
 
-    def launches(self, call: Call) -> Launches:  # noqa: ARG002
-        return Launches()
-
     def capture(self, call: Callable[[], Tensor]) -> tuple[Call, Tensor]:
         raise NotImplementedError("a CPU has no graphs")
-
-    def properties(self) -> dict[str, Any]:
-        return {}
-
-    def empty_cache(self) -> None:
-        pass
