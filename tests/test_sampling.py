@@ -198,9 +198,9 @@ class Watched:
 
     def read(self) -> Counters:
         if self.odd and self.deltas:
-            self.now.add(self.deltas.pop(0))
+            self.now = self.now.plus(self.deltas.pop(0))
         self.odd = not self.odd
-        return Counters(self.now.run_queue_wait_ns, self.now.involuntary_switches, self.now.minor_faults)
+        return self.now
 
     def machine(self) -> tuple[int, int, int]:
         return self.ticks.pop(0) if len(self.ticks) > 1 else self.ticks[0]
@@ -218,8 +218,7 @@ def test_disturbed_samples_are_flagged_and_kept():
     assert set(in_order[4:8]) == {STEAL}
     assert set(in_order[8:12]) == {THROTTLED}, "the quota ran out"
     assert set(in_order[12:]) == {THROTTLED}, "the card slowed down"
-    counted = visit.arms[0].counted
-    counted.add(visit.arms[1].counted)
+    counted = visit.arms[0].counted.plus(visit.arms[1].counted)
     assert (counted.run_queue_wait_ns, counted.involuntary_switches, counted.minor_faults) == (51_000, 1, 1003)
 
 

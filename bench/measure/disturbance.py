@@ -5,11 +5,12 @@ Limits of the flags: FLAGGED, STALLED_SHARE. Flags never drop a sample here.
 
 from __future__ import annotations
 
+import operator
 import os
 import resource
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from bench.spec.columns import FLAGS
 
@@ -19,8 +20,7 @@ STALLED_SHARE = 0.1  # share of a sample's time spent waiting for a core, above 
 FAULT_SECONDS = 5e-7  # least cost of a minor page fault
 
 
-@dataclass(slots=True)
-class Counters:
+class Counters(NamedTuple):
     """The kernel's counters since the process started, or their sums over an arm's samples."""
 
     run_queue_wait_ns: int = 0
@@ -29,17 +29,11 @@ class Counters:
 
     def minus(self, other: Counters) -> Counters:
         """The difference since `other`."""
-        return Counters(
-            self.run_queue_wait_ns - other.run_queue_wait_ns,
-            self.involuntary_switches - other.involuntary_switches,
-            self.minor_faults - other.minor_faults,
-        )
+        return Counters(*map(operator.sub, self, other))
 
-    def add(self, other: Counters) -> None:
-        """Add to these sums."""
-        self.run_queue_wait_ns += other.run_queue_wait_ns
-        self.involuntary_switches += other.involuntary_switches
-        self.minor_faults += other.minor_faults
+    def plus(self, other: Counters) -> Counters:
+        """The sums with `other`."""
+        return Counters(*map(operator.add, self, other))
 
     def flags(self, sample_ns: int) -> int:
         """The bits of FLAGS for these disturbances of a sample."""

@@ -114,7 +114,7 @@ def sample(timers: Sequence[Timer], timing: Timing, seed: int, clock: Callable[[
             timed += wall
             arms[i].times.append(wall / arms[i].evaluations)
             arms[i].flags.append(seen.flags(wall))
-            arms[i].counted.add(seen)
+            arms[i].counted = arms[i].counted.plus(seen)
         if watch:
             _flag_round(arms, machine, watch.machine())
         clean += all(sound(arm.flags[-2], arm.flags[-1]) for arm in arms)

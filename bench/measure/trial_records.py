@@ -141,14 +141,7 @@ def visit(trial: Trial, device: Device, job: dict[str, Any], watch: Watch | None
             }
             for i, (a, s) in enumerate(zip(trial.arms, visit.arms, strict=True))
         ],
-        "counters": {
-            a.arm_id: {
-                "run_queue_wait_ns": s.counted.run_queue_wait_ns,
-                "involuntary_switches": s.counted.involuntary_switches,
-                "minor_faults": s.counted.minor_faults,
-            }
-            for a, s in zip(trial.arms, visit.arms, strict=True)
-        },
+        "counters": {a.arm_id: s.counted._asdict() for a, s in zip(trial.arms, visit.arms, strict=True)},
         "timed_s": round(visit.timed_s, 6),
         **({"card": [before, card.read()]} if card else {}),
     }
