@@ -183,11 +183,6 @@ def plural(count: int, noun: str, nouns: str = "") -> str:
     return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
 
 
-def shapes(count: int) -> str:
-    """1 -> '1 shape', 15 -> '15 shapes'."""
-    return plural(count, "shape")
-
-
 def duration(seconds: float) -> str:
     """95 -> '1 min 35 s'."""
     whole = round(seconds)

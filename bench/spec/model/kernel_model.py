@@ -18,13 +18,7 @@ from typing import Any, NamedTuple
 from bench.spec.blocks.kernels import CONTRACTIONS, Kernel, fused
 from bench.spec.devices.predicted_devices import PredictedDevice
 from bench.spec.model.host_model import Mode, host_demand, host_seconds
-from bench.spec.model.model_parameters import FILE as PARAMETERS
 from bench.spec.model.model_parameters import Parameters, fitted
-
-__all__ = [
-    "PARAMETERS", "CallTime", "Demand", "Mode", "Takes", "backward_seconds", "call_seconds", "demand", "fitted", "forward_seconds",
-    "kernel_seconds", "laid_out", "takes",
-]  # fmt: skip
 
 TILES = {
     "gpu": ((256, 128), (128, 128), (128, 64), (64, 64), (128, 32)),
