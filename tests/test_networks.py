@@ -8,7 +8,7 @@ import torch
 from bench.measure.device import memory
 from bench.measure.modules import build_module
 from bench.spec.blocks.blocks import BLOCKS, BlockChoice, build
-from bench.spec.blocks.costs import Cost, cost, forward_macs
+from bench.spec.blocks.costs import Cost, cost
 from bench.spec.blocks.derivation import derive
 from bench.spec.blocks.layers import Block, Layer, Residual
 from bench.spec.errors import UserError
@@ -95,7 +95,6 @@ def test_costs_equal_what_torch_counts_of_the_module(name, height, width):
     assert got.output == (2, 1000)
     assert (got.layers, got.activations, got.ops) == (seen.layers, seen.activations, seen.ops)
     assert got.bytes_min == 4 * seen.moved
-    assert forward_macs(made, height, width, 2) == got.macs
     assert len(got.detail) == len(made.layers)
 
 

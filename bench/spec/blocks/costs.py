@@ -97,11 +97,6 @@ def _forward_macs(layer: Layer, start: Pixels, end: Pixels) -> int:
     return layer.c_out * (layer.c_in // layer.groups) * layer.taps * height * width
 
 
-def forward_macs(block: Block, height: int, width: int, batch: int) -> int:
-    """MACs of one forward pass, faster than `cost`: for estimates over thousands of shapes."""
-    return batch * sum([_forward_macs(*placed) for placed in block.walk(height, width)])
-
-
 def _layer_cost(layer: Layer, start: Pixels, end: Pixels, batch: int, item_bytes: int) -> LayerCost:
     """Cost of one layer; `start` and `end`: height and width of its input and output.
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
-from bench.spec.blocks.blocks import BlockChoice, Shape, build
-from bench.spec.blocks.costs import PASSES_TRAINING, forward_macs
 from bench.spec.config.timing import Timing
 from bench.spec.devices.device_names import is_predicted
 from bench.spec.plan.plan import Plan, Surroundings, Trial
@@ -105,8 +102,7 @@ def opinions_seconds(trials: Sequence[Trial]) -> float:
 
 def flop_of(trial: Trial) -> int:
     """FLOP of one evaluation of each arm; 0 for a user's block, whose costs are unknown before it runs."""
-    passes = PASSES_TRAINING if trial.pass_ == "training" else 1
-    return 2 * passes * sum([_forward_macs(arm.choice, trial.shape) for arm in trial.arms])
+    return sum([trial.cost(arm).flops for arm in trial.arms if arm.choice.factory is None])
 
 
 def _once_seconds(trial: Trial) -> float:
@@ -117,10 +113,3 @@ def _once_seconds(trial: Trial) -> float:
 def guessed_flop_per_s(place: Surroundings) -> float:
     """The FLOP/s that blocks are assumed to reach on a device, before anything is measured."""
     return GUESSED_FLOP_PER_S * place.threads if place.device == "cpu" else CARD_FLOP_PER_S
-
-
-@lru_cache(maxsize=16384)
-def _forward_macs(choice: BlockChoice, shape: Shape) -> int:
-    if choice.factory is not None:
-        return 0
-    return forward_macs(build(choice, shape), shape.height, shape.width, shape.batch)
