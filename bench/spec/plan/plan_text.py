@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any
 
 from bench.spec.blocks.costs import Cost, layer_ratio, mac_ratio
@@ -108,31 +107,20 @@ def _axes(experiment: Experiment) -> dict[str, Any]:
     return {key: getattr(axes, name) for key, name in keys_of(Axes).items() if name not in left_out}
 
 
-def _rows(trials: Iterable[Trial]) -> Iterator[str]:
-    """Each trial as a JSON object. For speed, the parts that many trials share are encoded once."""
-    shapes: dict[tuple[object, ...], tuple[str, list[str]]] = {}
-    settings: dict[tuple[object, ...], str] = {}
+def _rows(trials: Sequence[Trial]) -> Iterator[str]:
+    """Each trial as a JSON object. The costs of the arms are looked up once for all trials that share them."""
+    costs: dict[tuple[object, ...], list[dict[str, Any]]] = {}
+    places = {s: asdict(s) for s in {t.surroundings for t in trials}}
     for t in trials:
-        shape = (t.experiment, id(t.shape), t.dtype, t.pass_)  # the costs depend on these
-        if shape not in shapes:
-            shapes[shape] = json.dumps(_shape(t))[1:-1], [json.dumps(facts)[1:] for facts in _arms(t)]
-        setting = (t.experiment, t.skip, t.layout, t.mode, t.cudnn_benchmark, t.surroundings)
-        if setting not in settings:
-            settings[setting] = json.dumps(_setting(t))[1:-1]
-        facts_texts = shapes[shape][1]
-        arms = ", ".join(
-            [f'{{"arm_id": {_quoted(a.arm_id)}, {facts}' for a, facts in zip(t.arms, facts_texts, strict=True)]
-        )
-        yield f'{{"trial_id": {_quoted(t.trial_id)}, {settings[setting]}, {shapes[shape][0]}, "arms": [{arms}]}}'
-
-
-def _setting(trial: Trial) -> dict[str, Any]:
-    names = ("experiment", "skip", "layout", "mode", "cudnn_benchmark")
-    return {**{name: getattr(trial, name) for name in names}, **asdict(trial.surroundings)}
-
-
-def _shape(trial: Trial) -> dict[str, Any]:
-    return {**trial.shape_fields(), "dtype": trial.dtype, "pass": trial.pass_}
+        key = (t.experiment, id(t.shape), t.dtype, t.pass_)  # the costs depend on these
+        if key not in costs:
+            costs[key] = _arms(t)
+        row = {
+            name: getattr(t, name) for name in ("trial_id", "experiment", "skip", "layout", "mode", "cudnn_benchmark")
+        }
+        row |= places[t.surroundings] | t.shape_fields() | {"dtype": t.dtype, "pass": t.pass_}
+        arms = [{"arm_id": arm.arm_id, **facts} for arm, facts in zip(t.arms, costs[key], strict=True)]
+        yield json.dumps(row | {"arms": arms})
 
 
 def _arms(trial: Trial) -> list[dict[str, Any]]:
