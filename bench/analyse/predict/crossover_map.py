@@ -14,12 +14,13 @@ from typing import Any, Literal, get_args
 
 from bench.spec.blocks.blocks import BOUNDS, BlockChoice, Shape, build
 from bench.spec.blocks.kernels import of_block
+from bench.spec.devices.device_names import PREDICTED_PREFIX
 from bench.spec.devices.predicted_devices import PredictedDevice
 from bench.spec.errors import UserError
 from bench.spec.model import kernel_model
 from bench.spec.model.host_model import Mode
 from bench.spec.model.predictions import prediction_of
-from bench.spec.plan.skips import unpredicted
+from bench.spec.plan.skips import unsupported
 
 State = Literal["faster", "slower", "undecided"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -138,7 +139,9 @@ def _check(device: PredictedDevice, modes: Sequence[str], dtype: str, numbers: M
     if unknown is not None:
         raise UserError("--mode", "no such mode", f"Take {', '.join(MODES)}", value=unknown)
     device.rate(dtype)
-    if "graph" in modes and (why := unpredicted(f"predicted {device.name}", device, dtype, "graph", "inference")):
+    if "graph" in modes and (
+        why := unsupported(f"{PREDICTED_PREFIX}{device.name}", device, dtype, "graph", "inference")
+    ):
         raise UserError("--mode", why, "Take eager or compile", value="graph")
     for what, asked in numbers.items():
         low, high = BOUNDS[what]

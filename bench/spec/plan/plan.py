@@ -18,7 +18,7 @@ from bench.spec.config.axes import BLOCK_AXES, Axes
 from bench.spec.config.config import MOST_TRIALS, Experiment, SweepConfig
 from bench.spec.config.timing import Timing
 from bench.spec.devices.device_names import in_words, is_cpu, is_predicted, slug
-from bench.spec.devices.predicted_devices import PredictedDevice, find_device
+from bench.spec.devices.predicted_devices import find_device
 from bench.spec.errors import UserError
 from bench.spec.format import plural
 from bench.spec.plan import skips
@@ -248,7 +248,7 @@ def _trials(name: str, experiment: Experiment, device: str, cores: int) -> Itera
     ]
     searches = axes.cudnn_benchmark if device.startswith("cuda") else axes.cudnn_benchmark[:1]
     settings = [
-        (setting, _setting_words(*setting), _unsupported(device, model, setting[0], setting[2], setting[3]))
+        (setting, _setting_words(*setting), skips.unsupported(device, model, setting[0], setting[2], setting[3]))
         for setting in itertools.product(axes.dtype, axes.layout, axes.mode, axes.pass_, searches)
     ]
     labels = [(choice, choice.label) for choice in choices]
@@ -263,12 +263,6 @@ def _trials(name: str, experiment: Experiment, device: str, cores: int) -> Itera
                 arms = tuple([Arm(f"{trial_id}/{word}", choice) for choice, word in labels])
                 skip = why or (alone if pass_ == "training" else None) or unsupported or crowded
                 yield Trial(trial_id, name, shape, dtype, layout, mode, pass_, place, arms, skip, search)
-
-
-def _unsupported(device: str, model: PredictedDevice | None, dtype: str, mode: str, pass_: str) -> str | None:
-    if model is not None:
-        return skips.unpredicted(in_words(device), model, dtype, mode, pass_)
-    return skips.unsupported(device, dtype, mode, pass_)
 
 
 def _setting_words(dtype: str, layout: str, mode: str, pass_: str, search: str) -> str:

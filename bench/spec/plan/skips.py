@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bench.spec.blocks.blocks import BlockChoice, Shape, build
-from bench.spec.devices.device_names import is_cpu
+from bench.spec.devices.device_names import in_words, is_cpu
 from bench.spec.devices.predicted_devices import PredictedDevice
 from bench.spec.errors import UserError
 
@@ -42,28 +42,17 @@ def too_many_threads(device: str, threads: int, cores: int) -> str | None:
     return None
 
 
-def unsupported(device: str, dtype: str, mode: str, pass_: str) -> str | None:
-    """Why this kind of device can't run such a trial, as far as its name shows, or None."""
-    kind = device.partition(":")[0]
-    if mode == "graph" and kind in ("cpu", "mps", "xpu"):
-        return f"{kind} has no graphs to replay"
-    if mode == "graph" and pass_ == "training":
-        return "graphs are captured of inference alone"
-    if dtype == "fp32-tf32" and kind != "cuda":
-        return f"TF32 is a format of CUDA devices, not of {kind}"
-    if dtype == "fp64" and kind == "mps":
-        return "mps has no float64"
-    return None
-
-
-def unpredicted(device: str, model: PredictedDevice, dtype: str, mode: str, pass_: str) -> str | None:
-    """Why the model can't predict such a trial on this device, or None."""
-    if mode == "compile":
+def unsupported(device: str, model: PredictedDevice | None, dtype: str, mode: str, pass_: str) -> str | None:
+    """Why such a trial can't run on this device, by its kind or the model of a predicted one; None if it may."""
+    name = device.partition(":")[0] if model is None else in_words(device)
+    if mode == "compile" and model is not None:
         return COMPILES_NOTHING
-    if mode == "graph" and model.kind == "cpu":
-        return f"{device} has no graphs to replay"
+    if mode == "graph" and (name in ("cpu", "mps", "xpu") if model is None else model.kind == "cpu"):
+        return f"{name} has no graphs to replay"
     if mode == "graph" and pass_ == "training":
         return "graphs are captured of inference alone"
-    if not model.computes(dtype):
-        return f"the model knows no peak of {device} in {dtype}"
-    return None
+    if model is not None:
+        return None if model.computes(dtype) else f"the model knows no peak of {name} in {dtype}"
+    if dtype == "fp32-tf32" and name != "cuda":
+        return f"TF32 is a format of CUDA devices, not of {name}"
+    return "mps has no float64" if (name, dtype) == ("mps", "fp64") else None
