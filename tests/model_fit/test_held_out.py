@@ -5,14 +5,14 @@ import pytest
 from bench.spec.model import model_parameters
 from bench.spec.model.model_parameters import fit_result
 from tests.model_fit.reference import own
-from tools.model_fit import held_out, own_runs, report
+from tools.model_fit import held_out, own_runs, report, split_half
 from tools.model_fit.cross_validation import NO_DEVICE, NO_SOURCE, OTHER, ROOFLINE
 
 
 @pytest.mark.parametrize("folder", list(dict.fromkeys(score["source"] for score in fit_result()["checks"])))
 def test_our_own_runs_are_held_against_the_fit_as_the_file_says(folder):
     parameters = {kind: model_parameters.fitted() for kind in held_out.KINDS}
-    apart = {left: model_parameters.fitted_without(left) for left in fit_result()["without"]}
+    apart = {left: split_half.fitted_without(left) for left in fit_result()["without"]}
     found = [score.to_dict() for score in held_out.of_run(own(folder), parameters, apart)]
     written = [score for score in fit_result()["checks"] if score["source"] == folder]
     for mine, theirs in zip(found, written, strict=True):
@@ -23,7 +23,7 @@ def test_our_own_runs_are_held_against_the_fit_as_the_file_says(folder):
 
 def test_the_side_of_1x_is_told_as_the_runs_and_the_fits_have_it():
     parameters = {kind: model_parameters.fitted() for kind in held_out.KINDS}
-    apart = {left: model_parameters.fitted_without(left) for left in fit_result()["without"]}
+    apart = {left: split_half.fitted_without(left) for left in fit_result()["without"]}
     sources = list(dict.fromkeys(score["source"] for score in fit_result()["checks"]))
     found = [side for name in sources for side in held_out.sides(own(name), parameters, apart)]
     assert found == fit_result()["sides"]

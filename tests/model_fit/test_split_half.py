@@ -15,13 +15,13 @@ from bench.spec.blocks.kernels import of_block
 from bench.spec.devices.predicted_devices import find_device
 from bench.spec.errors import UserError
 from bench.spec.model.kernel_model import call_seconds
-from bench.spec.model.model_parameters import PRIOR, fitted, fitted_without
+from bench.spec.model.model_parameters import PRIOR, fitted
 from bench.spec.plan.plan import Arm, Trial
 from tests.synthetic import Story, config, write_run
 from tools.model_fit import split_half as checking
 from tools.model_fit.__main__ import main
 from tools.model_fit.own_runs import of_run
-from tools.model_fit.split_half import HALF, RATE, SHIPPED, check, halves
+from tools.model_fit.split_half import HALF, RATE, SHIPPED, check, fitted_without, halves
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "results" / "reference" / "xeon-2-cores"

@@ -22,7 +22,7 @@ from bench.analyse.runs.run_folder import Run
 from bench.analyse.stats.arrays import Floats
 from bench.spec.columns import PREDICTED
 from bench.spec.errors import UserError
-from bench.spec.model.model_parameters import PRIOR, Parameters, fitted_without, machines_seen
+from bench.spec.model.model_parameters import PRIOR, Parameters, fit_result, fitted
 from tools.model_fit import fitting, own_runs, unfitted_roofline
 from tools.model_fit.cross_validation import Spread, of_speedups, spread
 from tools.model_fit.own_runs import COLUMNS, Clock, Own
@@ -98,6 +98,11 @@ def halves(rows: Sequence[Observed]) -> npt.NDArray[np.bool_]:
     return np.array([shape in first for shape in shapes])
 
 
+def fitted_without(machine: str) -> Parameters:
+    """All parameters by the fit that left out this machine of ours; by the shipped fit for an unknown machine."""
+    return {**fitted(), **fit_result()["without"].get(machine, {})}
+
+
 def _by_clock(own: Own, clock: Clock, worst: int) -> Iterator[Check]:
     rows = own.rows[clock]
     for kind in dict.fromkeys(row.device.kind for row in rows):
@@ -134,7 +139,7 @@ def _checked(rows: Sequence[Observed], kind: str, clock: Clock, worst: int, mach
         {way: spread(paired[way]) for way in WAYS if len(paired[way])},
         {name: (shipped[name], both[0][name], both[1][name]) for name in free},
         tuple((str(rows[i].extra["row"]["arm_id"]), float(errors[HALF][i])) for i in farthest),
-        machine in machines_seen(),
+        machine in fit_result()["without"],
     )  # fmt: skip
 
 

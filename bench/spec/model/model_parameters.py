@@ -96,16 +96,6 @@ def prior() -> Parameters:
     return {name: one.value for name, one in PRIOR.items()}
 
 
-def fitted_without(machine: str) -> Parameters:
-    """All parameters by the fit that left out this machine of ours; by the shipped fit for an unknown machine."""
-    return {**fitted(), **fit_result().get("without", {}).get(machine, {})}
-
-
-def machines_seen() -> tuple[str, ...]:
-    """The machines of ours in the shipped fit, each of which another fit left out."""
-    return tuple(fit_result().get("without", ()))
-
-
 @cache
 def fitted() -> Parameters:
     """All parameters by the shipped fit; the prior's values for those that are not fitted."""
