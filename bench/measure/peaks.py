@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from itertools import count
+from itertools import cycle
 from typing import Any
 
 import torch
@@ -218,20 +218,13 @@ def _in_turn(pool: Tensor) -> list[Load]:
     """The same on a pool, each call on the next one of its parts."""
     size, where = pool.numel() // POOL_PARTS, in_bytes(4 * pool.numel(), "MiB")
     parts = [_moves(pool[i * size : (i + 1) * size], where) for i in range(POOL_PARTS)]
-    return [
-        Load(some[0].name, _Turns([load.call for load in some]), some[0].amount) for some in zip(*parts, strict=True)
-    ]
+    return [replace(some[0], call=_turns([load.call for load in some])) for some in zip(*parts, strict=True)]
 
 
-class _Turns:
-    """Calls one of several calls, each time the next one."""
-
-    def __init__(self, calls: Sequence[Callable[[], object]]) -> None:
-        self.calls = calls
-        self.turn = count()
-
-    def __call__(self) -> None:
-        self.calls[next(self.turn) % len(self.calls)]()
+def _turns(calls: Sequence[Callable[[], object]]) -> Callable[[], object]:
+    """A call of the next one of several calls, each time."""
+    turns = cycle(calls)
+    return lambda: next(turns)()
 
 
 def _replayed(device: Device, load: Load) -> Load:

@@ -11,7 +11,6 @@ import math
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from bench.measure.device.devices import Device, DeviceTimes
 from bench.measure.disturbance import STEAL, THROTTLED, Counters, Watch
@@ -29,10 +28,8 @@ STEADY_DROP = 0.98  # later half's minimum / earlier half's, below which times s
 STEADY_TREND = 9  # of 15 pairs, falling ones in excess, above which times still fall (Mann-Kendall's S)
 
 
-class Timer(Protocol):
-    """Nanoseconds by the host's clock of `evaluations` of an arm, until their work is done."""
-
-    def __call__(self, evaluations: int) -> int: ...
+Timer = Callable[[int], int]
+"""Nanoseconds by the host's clock of so many evaluations of an arm, until their work is done."""
 
 
 @dataclass(slots=True)
