@@ -20,8 +20,6 @@ from bench.spec.errors import UserError
 
 if TYPE_CHECKING:
     from bench.run.session import Outcome
-    from bench.spec.config.config import SweepConfig
-    from bench.spec.plan.plan import Plan
 
 
 def run(
@@ -115,28 +113,22 @@ def plan(
     """Print what a config would measure: the trials, the skips, the costs of each shape and the minutes."""
     import gc
 
+    from bench.run.machine import usable_cores
+    from bench.spec.config.config import load
     from bench.spec.plan import plan_text
-    from bench.spec.plan.plan import not_all_skipped
+    from bench.spec.plan.plan import make, not_all_skipped
     from bench.spec.plan.sizing import sized
 
     gc.disable()  # a large plan has many small objects, none in a cycle; collecting takes a tenth of the time
     try:
-        checked, unsized = _planned(config, device, set_)
+        names = devices(device)
+        checked, _ = load(config, set_ or ())
+        unsized = make(checked, names, usable_cores())
         planned = sized(unsized)
         say(plan_text.as_json(checked, planned) if json_ else plan_text.text(checked, planned, everything=all_))
         not_all_skipped(unsized)  # a run may measure trials that are skipped by a guessed speed
     finally:
         gc.enable()
-
-
-def _planned(config: Path, device: list[str] | None, overrides: list[str] | None) -> tuple[SweepConfig, Plan]:
-    from bench.run.machine import usable_cores
-    from bench.spec.config.config import load
-    from bench.spec.plan.plan import make
-
-    names = devices(device)
-    checked, _ = load(config, overrides or ())
-    return checked, make(checked, names, usable_cores())
 
 
 def cost(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -65,7 +66,7 @@ def look(results: Path, sample_s: float = SAMPLE_S) -> Machine:
         available_bytes=memory.available if room is None else min(memory.available, room),
         swap_bytes=psutil.swap_memory().used,
         plugged=None if battery is None else battery.power_plugged,
-        libc=_libc(),
+        libc=" ".join(platform.libc_ver()).strip(),
         clock_step_ns=_clock_step_ns(),
         results=results,
         free_bytes=_free_bytes(there),
@@ -154,13 +155,6 @@ def _control_groups(read: Reader, controller: str) -> Iterator[str]:
 
 def _cpus() -> frozenset[int]:
     return frozenset(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
-
-
-def _libc() -> str:
-    try:
-        return os.confstr("CS_GNU_LIBC_VERSION") or ""
-    except (AttributeError, OSError, ValueError):
-        return ""
 
 
 def _clock_step_ns() -> int:

@@ -155,15 +155,12 @@ def with_overrides(data: dict[str, Any], place: Place, overrides: Iterable[str])
         _validated(data, place)  # first, so that a mistake in the file is reported with its line there
         set_option.apply(data, settings)
         place = Place(" ".join([place.name, *(f"--set {text}" for text, _, _ in settings)]))
-    return _checked(data, place)
+    return check(data, place)
 
 
-def check(data: dict[str, Any], place: str) -> SweepConfig:
+def check(data: dict[str, Any], place: Place | str) -> SweepConfig:
     """The config of plain data. UserError names the first mistake and the number of others."""
-    return _checked(data, Place(place))
-
-
-def _checked(data: dict[str, Any], place: Place) -> SweepConfig:
+    place = Place(place) if isinstance(place, str) else place
     config = _validated(data, place)
     count = 0
     for name, experiment in config.experiments.items():
