@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -118,7 +119,7 @@ def test_it_never_stops_before_the_fewest_rounds_nor_after_the_most():
 
 
 def test_the_stopping_rule_looks_at_widths_only_when_it_may_stop():
-    rule = sampling.StoppingRule(timing(seconds=1.0, precision=0.04))
+    rule = partial(sampling.why_stop, timing(seconds=1.0, precision=0.04))
 
     def never() -> float:
         pytest.fail("too early to look")
@@ -131,7 +132,7 @@ def test_the_stopping_rule_looks_at_widths_only_when_it_may_stop():
 
 
 def test_a_disturbed_visit_waits_for_clean_rounds_but_not_for_ever():
-    rule = sampling.StoppingRule(timing(seconds=1.0, precision=0.04))
+    rule = partial(sampling.why_stop, timing(seconds=1.0, precision=0.04))
     assert rule(50, 3, 0.6, lambda: 0.001) is None
     assert rule(50, 3, 1.5, lambda: 0.001) is None
     assert rule(50, 4, 1.5, lambda: 9.9) == "seconds"

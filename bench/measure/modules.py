@@ -110,11 +110,6 @@ def _he_normal(weight: Tensor, layer: Layer, fan_in: float) -> None:
     nn.init.normal_(weight, std=math.sqrt((2 if layer.act else 1) / fan_in))
 
 
-def _drawn_on(device: torch.device) -> str:
-    """Where to draw random numbers: on a card itself, as a host core is slow to draw 50 million."""
-    return str(device) if device.type == "cuda" else "cpu"
-
-
 class Evaluation:
     """One evaluation of an arm as a call without arguments: forward, in training also backward.
 
@@ -128,7 +123,8 @@ class Evaluation:
         self.training = trial.pass_ == "training"
         users = arm.choice.factory is not None
         sizes = (shape.batch, shape.c_in, shape.height, shape.width)
-        with torch.device(_drawn_on(device)):
+        # a card draws its own numbers: a host core is slower to draw 50 million than a card to use them
+        with torch.device(str(device) if device.type == "cuda" else "cpu"):
             module = (build_user_block(arm.choice, shape) if users else build_module(trial.block(arm))).to(dtype)
             x = torch.randn(sizes)
         self.module = cast(nn.Sequential, module.to(device, memory_format=layout)).train(self.training)  # type: ignore[call-overload]

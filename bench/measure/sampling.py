@@ -56,29 +56,22 @@ class Visit:
     warm_up_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class StoppingRule:
-    """When a visit ends: by the width of the interval of the log ratio, or by a limit; never by significance.
+def why_stop(t: Timing, rounds: int, clean: int, elapsed_s: float, widths: Callable[[], float]) -> str | None:
+    """When a visit ends: precision, rounds or seconds, the limit that was reached, or None; never significance.
 
-    A visit can't reduce the differences between processes, so its interval must be half as wide as the config asks for,
-    and it runs for at least half of its seconds. A disturbed visit waits for `rounds_min` clean rounds, for up to
-    PATIENCE times its seconds.
+    A visit can't reduce the differences between processes, so its interval of the log ratio must be half as wide as
+    the config asks for, and it runs for at least half of its seconds. A disturbed visit waits for `rounds_min` clean
+    rounds, for up to PATIENCE times its seconds.
     """
-
-    timing: Timing
-
-    def __call__(self, rounds: int, clean: int, elapsed_s: float, widths: Callable[[], float]) -> str | None:
-        """precision, rounds or seconds: the limit that was reached, or None."""
-        t = self.timing
-        if rounds >= t.rounds_max:
-            return "rounds"
-        if rounds < t.rounds_min:
-            return None
-        if elapsed_s >= t.seconds and (clean >= t.rounds_min or elapsed_s >= PATIENCE * t.seconds):
-            return "seconds"
-        if elapsed_s < t.seconds / 2 or clean < t.rounds_min:
-            return None
-        return "precision" if widths() <= t.precision / 2 else None
+    if rounds >= t.rounds_max:
+        return "rounds"
+    if rounds < t.rounds_min:
+        return None
+    if elapsed_s >= t.seconds and (clean >= t.rounds_min or elapsed_s >= PATIENCE * t.seconds):
+        return "seconds"
+    if elapsed_s < t.seconds / 2 or clean < t.rounds_min:
+        return None
+    return "precision" if widths() <= t.precision / 2 else None
 
 
 def sample(timers: Sequence[Timer], timing: Timing, seed: int, clock: Callable[[], int], watch: Watch | None) -> Visit:
@@ -90,7 +83,6 @@ def sample(timers: Sequence[Timer], timing: Timing, seed: int, clock: Callable[[
     sampling = clock()
     if watch is not None:
         watch.refresh()
-    rule = StoppingRule(timing)
     orders: list[str] = []
     timed = clean = 0
     last = -1
@@ -115,7 +107,8 @@ def sample(timers: Sequence[Timer], timing: Timing, seed: int, clock: Callable[[
         if watch:
             _flag_round(arms, machine, watch.machine())
         clean += all(sound(arm.flags[-2], arm.flags[-1]) for arm in arms)
-        stop = rule(len(orders), clean, (clock() - sampling) / 1e9, lambda: half_width(arms, timing.confidence))
+        elapsed_s = (clock() - sampling) / 1e9
+        stop = why_stop(timing, len(orders), clean, elapsed_s, lambda: half_width(arms, timing.confidence))
     return Visit(
         arms=arms,
         orders=orders,

@@ -42,7 +42,8 @@ class Accelerator:
         self.spoilt = False
         if hasattr(self.module, "set_device"):
             self.module.set_device(torch_device)
-        self.name = self._device_name()
+        named = getattr(self.module, "get_device_name", None)
+        self.name = self.kind if named is None else str(named(torch_device))
         # torch up to 2.13 may hang on MPS events or order them wrongly, so only the host's clock is used there
         self.has_events = hasattr(self.module, "Event") and self.kind != "mps"
         self._flushing: Tensor | None = None
@@ -201,16 +202,11 @@ class Accelerator:
             traceback.print_exc()
             return None
 
-    def _device_name(self) -> str:
-        if hasattr(self.module, "get_device_name"):
-            return str(self.module.get_device_name(self.torch_device))
-        return self.kind
-
     def _queued(self, call: Call, times: int, at_once: int, cycles: int, cold: bool) -> list[float] | None:
         """Times of single calls in ns; None if the device was awake before a call was fully queued."""
         ns = []
         for _ in range(times):
-            first, last = self._events()
+            first, last = self._event(), self._event()
             self.synchronize()
             if cold:
                 self._flush()
@@ -229,7 +225,7 @@ class Accelerator:
     def _plain(self, call: Call, times: int, cold: bool) -> list[float]:
         ns = []
         for _ in range(times):
-            first, last = self._events()
+            first, last = self._event(), self._event()
             if cold:
                 self._flush()
             self.synchronize()
@@ -242,9 +238,6 @@ class Accelerator:
 
     def _event(self) -> Any:
         return self.module.Event(enable_timing=True)
-
-    def _events(self) -> tuple[Any, Any]:
-        return self._event(), self._event()
 
     def _can_flush(self) -> bool:
         """Allocate three times the device's second-level cache, if there is enough memory."""

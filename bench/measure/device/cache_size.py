@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
+import psutil
 import torch
 
 from bench.measure.device.devices import Device
@@ -60,8 +61,7 @@ def room(device: Device) -> int:
 
 def _host_room() -> int:
     """The kernel's estimate of available memory, or a control group's limit if that is less (Linux)."""
-    match = re.search(r"^MemAvailable:\s+(\d+) kB", _text(Path("/proc/meminfo")), re.MULTILINE)
-    available = int(match[1]) << 10 if match else ASSUMED_ROOM
+    available = psutil.virtual_memory().available
     paths = {line.rpartition(":")[2].lstrip("/") for line in _text(Path("/proc/self/cgroup")).splitlines()} | {""}
     files = [group / path / name for path in paths for group, name in _LIMITS]
     return min([available, *(int(text) for text in map(_text, files) if text.strip().isdigit())])
