@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -142,7 +143,8 @@ class Block:
     @property
     def layers(self) -> tuple[Layer, ...]:
         """All layers in the order in which they run, additions included."""
-        return tuple(layers_of(self.items))
+        rows = [(item,) if isinstance(item, Layer) else item.layers for item in self.items]
+        return tuple(itertools.chain.from_iterable(rows))
 
     def output(self, height: int, width: int) -> Pixels:
         """Output height and width in pixels. UserError where a layer's kernel does not fit."""
@@ -176,15 +178,6 @@ class Block:
             yield layer, at, end
             at = end
         return at
-
-
-def layers_of(items: Items) -> Iterator[Layer]:
-    """The layers of a row, including those within residuals, in the order in which they run."""
-    for item in items:
-        if isinstance(item, Layer):
-            yield item
-        else:
-            yield from item.layers
 
 
 def changed(items: Items, change: Callable[[Layer], Layer | None]) -> Items:

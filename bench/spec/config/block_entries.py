@@ -78,7 +78,5 @@ class BlockEntry(BaseModel):
 
     def choice(self) -> BlockChoice:
         """The block for a plan."""
-        return BlockChoice(
-            self.name, self.norm, self.act, self.bias, self.again, self.groups, self.expansion, self.rate, self.width,
-            self.import_, self.network,
-        )  # fmt: skip
+        alike = self.model_dump(exclude={"import_", "network"})
+        return BlockChoice(**alike, factory=self.import_, whole=self.network)

@@ -114,12 +114,7 @@ def of_file(path: Path) -> dict[str, PredictedDevice]:
 
 
 def _devices(entries: Mapping[str, Entry]) -> dict[str, PredictedDevice]:
-    return {
-        name: PredictedDevice(
-            name, **{**entry.model_dump(exclude={"like"}), "peak": {str(k): v for k, v in entry.peak.items()}}
-        )
-        for name, entry in entries.items()
-    }
+    return {name: PredictedDevice(name, **entry.model_dump(exclude={"like"})) for name, entry in entries.items()}
 
 
 def of_roofs(rows: Iterable[Mapping[str, Any]], threads: int) -> PredictedDevice | None:

@@ -217,14 +217,6 @@ def forward_seconds(
     return alone + longer * (1 + near**corner) ** (1 / corner) + moving_s(anew, p[f"{kind}.move.elementwise"])
 
 
-def backward_seconds(
-    device: PredictedDevice, kernel: Kernel, parameters: Parameters | None = None, in_graph: bool = False
-) -> float:
-    """Seconds of a kernel's backward: gradients of its input and its weights."""
-    p = fitted() if parameters is None else parameters
-    return kernel_seconds(device, kernel, p, in_graph) * p[takes(device, kernel, in_graph).backward]
-
-
 def call_seconds(
     device: PredictedDevice,
     kernels: Sequence[Kernel],
@@ -239,9 +231,12 @@ def call_seconds(
     """
     p = fitted() if parameters is None else parameters
     run = [laid_out(device, kernel) for kernel in fused(kernels)] if mode == "compile" else list(kernels)
-    device_s = sum(kernel_seconds(device, kernel, p, mode == "graph") for kernel in run)
+    in_graph = mode == "graph"
+    forward_s = [kernel_seconds(device, kernel, p, in_graph) for kernel in run]
+    device_s = sum(forward_s)
     if training:
-        device_s += sum(backward_seconds(device, kernel, p, mode == "graph") for kernel in run)
+        ratios = [p[takes(device, kernel, in_graph).backward] for kernel in run]
+        device_s += sum(s * ratio for s, ratio in zip(forward_s, ratios, strict=True))
     host_s: float = host_seconds(
         device.kind, device.dispatch_s, device.launch_s, host_demand(mode, [(kernel, 1) for kernel in run], training), p
     )
