@@ -15,13 +15,8 @@ import psutil
 
 Reader = Callable[[str], str]
 SAMPLE_S = 0.5  # of watching the load: fifty ticks of each core's clock
-BUSY = (
-    "user",
-    "nice",
-    "system",
-    "irq",
-    "softirq",
-)  # psutil's words for the time in which a core works; user has guests' too
+BUSY = ("user", "nice", "system", "irq", "softirq")
+"""psutil's words for the time in which a core works; guests' time is part of user."""
 
 
 @dataclass(frozen=True, slots=True)
