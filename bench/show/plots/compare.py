@@ -202,15 +202,14 @@ def _panels(
 ) -> tuple[Figure, list[Artist]]:  # fmt: skip
     """The panels filled, series by series, and the entries of the legend."""
     places = laid.places
-    across = panels.columns(places)
-    figure, axes = style.panels(len(places), across)
+    figure, axes = style.panels(len(places), panels.columns(places))
     for axis, (group, kernel) in zip(axes, places, strict=True):
         for one in laid.series(group, kernel):
             draw_one(axis, one, laid)
         panels.channel_axis(axis, laid.channels)
         scale(axis)
         style.name_panel(axis, panels.panel_name(group, kernel))
-    panels.label_outer(axes, across, label)
+    panels.label_outer(axes, label)
     named = panels.series_handles(laid.facets, lines) if len(laid.facets.series) > 1 else []
     return figure, [*named, *handles, *([_ring(laid.compared)] if laid.ring else [])]
 

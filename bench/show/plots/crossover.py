@@ -37,8 +37,7 @@ def picture(run: Run) -> Figure | None:
     words = short_labels(list(dict.fromkeys(c.condition for c in found)))
     keys = list(dict.fromkeys((c.condition, c.experiment, c.height, c.width) for c in found))
     shown = keys[:MOST_GROUPS]
-    across = panels.across(len(shown))
-    figure, axes = style.panels(len(shown), across, "none")
+    figure, axes = style.panels(len(shown), share_y="none")
     low, high = min(c.measured.least for c in found), max(c.measured.most for c in found)
     for axis, key in zip(axes, shown, strict=True):
         here = [c for c in found if (c.condition, c.experiment, c.height, c.width) == key]
@@ -47,7 +46,7 @@ def picture(run: Run) -> Figure | None:
             _pair(axis, c, len(here) - 1 - i)
         size = f"{key[2]} px" if len({(c.height, c.width) for c in found}) > 1 else ""
         style.name_panel(axis, ", ".join(filter(None, (words[key[0]], size))))
-    panels.label_outer(axes, across, "kernel")
+    panels.label_outer(axes, "kernel")
     left = captions.not_drawn(len(keys) - len(shown), "place")
     drawn = [c for c in found if (c.condition, c.experiment, c.height, c.width) in shown]
     of = {(c.experiment, c.condition.device) for c in drawn}

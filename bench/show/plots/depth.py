@@ -15,7 +15,7 @@ from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.sweeps.designed import Sweep, find
 from bench.analyse.sweeps.layer_cost import Estimate, unit_cost
-from bench.show.plots import style
+from bench.show.plots import panels, style
 from bench.show.text import captions, titles
 from bench.show.text.ways import describe, short_labels
 from bench.spec.format import digits, in_seconds, plural, unit_of, with_prefix
@@ -152,12 +152,8 @@ def _scales(axis: Axes, row: Sequence[Sweep], upright: tuple[float, float], firs
         ticks = [c for c in every if math.log2(c) % 2 == 0] or every
         style.log_axis(axis.xaxis, low, high, ticks[:: math.ceil(len(ticks) / 5)], lambda v: f"{v:g}")
     else:
-        decades = [t for t in style.decade_ticks(low, high) if round(math.log10(t), 6).is_integer()]
-        style.log_axis(axis.xaxis, low, high, decades, lambda v: with_prefix(v, 3))
-    upright_ticks = style.decade_ticks(*upright)
-    if len(upright_ticks) > 6:
-        upright_ticks = [t for t in upright_ticks if round(math.log10(t), 6).is_integer()]
-    style.log_axis(axis.yaxis, *upright, upright_ticks, in_seconds)
+        style.log_axis(axis.xaxis, low, high, style.few_ticks(low, high, 5), lambda v: with_prefix(v, 3))
+    style.log_axis(axis.yaxis, *upright, style.few_ticks(*upright), in_seconds)
     axis.spines["bottom"].set_bounds(low, high)
     axis.set_xlabel("layers of an evaluation" if grows == "layers" else "MACs of an evaluation")
     axis.tick_params(labelleft=first)
@@ -176,21 +172,11 @@ def _label(axis: Axes, here: Sequence[Sweep], blocks: Sequence[str]) -> None:
     each = 3 * _LEAD + 2
     ends = sorted(here, key=lambda s: _times(s)[-1])
     at = [tall * math.log(_times(s)[-1] / bottom) / math.log(top / bottom) for s in ends]
-    for s, y in zip(ends, spread(at, each, each / 2, tall - each / 2), strict=True):
+    for s, y in zip(ends, panels.spread(at, each, each / 2, tall - each / 2), strict=True):
         axis.annotate(
             "\n".join(said(s)), (0, 0), (x + 2, y), xycoords="axes fraction", textcoords="offset points",
             fontsize=7.5, color=style.look(blocks.index(s.block), s.condition.predicted).colour, va="center", ha="left", linespacing=1.15, zorder=5,
         )  # fmt: skip
-
-
-def spread(at: Sequence[float], least: float, low: float, high: float) -> list[float]:
-    """Rising heights moved apart to `least` between neighbours and into low to high, as little as it takes."""
-    moved = list(at)
-    for i, y in enumerate(moved):
-        moved[i] = max(y, low if i == 0 else moved[i - 1] + least)
-    for i in reversed(range(len(moved))):
-        moved[i] = min(moved[i], high if i == len(moved) - 1 else moved[i + 1] - least)
-    return moved
 
 
 def said(sweep: Sweep) -> tuple[str, str, str]:

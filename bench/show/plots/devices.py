@@ -35,8 +35,7 @@ def picture(run: Run) -> Figure | None:
     left = captions.not_drawn(len(lines) - len(shown), "way", of=f" to run {block}, with fewer cells,")
     lines = _lines(drawn)  # by what tells those apart that are drawn
     kernels = sorted({int(r["kernel"]) for r in drawn})
-    across = panels.across(len(kernels))
-    figure, axes = style.panels(len(kernels), across)
+    figure, axes = style.panels(len(kernels))
     channels = Channels.of(drawn)
     bounds = panels.speedup_limits(drawn)
     looks = _looks(list(lines), devices)
@@ -45,7 +44,7 @@ def picture(run: Run) -> Figure | None:
         for i, (line, mine) in enumerate(here.items()):
             panels.draw_line(axis, mine, channels, looks[line], i, len(here))
         panels.finish_speedup(axis, channels, bounds, panels.panel_name("", kernel))
-    panels.label_outer(axes, across, "speedup (above 1x: faster)")
+    panels.label_outer(axes, "speedup (above 1x: faster)")
     handles: list[Artist] = [style.proxy(in_words(", ".join(filter(None, line))), k.colour, k.marker, k.line) for line, k in looks.items()]  # fmt: skip
     handles.append(panels.even_handle())
     marks = "mean: geometric, over the cells drawn"

@@ -11,7 +11,6 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from bench.analyse.drivers.additive_model import HALF, RESAMPLES, Additive, Term
@@ -125,8 +124,8 @@ def _points(axis: Axes, count: str, shown: Sequence[Group]) -> None:
         slope, start = np.polyfit(np.log(x), np.log(y), 1)
         ends = np.array([x.min(), x.max()])
         axis.plot(ends, np.exp(start) * ends**slope, color=style.INK, lw=1.0, ls=seen.line, zorder=4)
-    style.log_axis(axis.xaxis, *across, _ticks(*across), lambda v: with_prefix(v, 6))
-    style.log_axis(axis.yaxis, *upright, _ticks(*upright), in_seconds)
+    style.log_axis(axis.xaxis, *across, style.few_ticks(*across), lambda v: with_prefix(v, 6))
+    style.log_axis(axis.yaxis, *upright, style.few_ticks(*upright), in_seconds)
     axis.set(xlabel=f"{COUNT_WORDS[count]} of an evaluation", ylabel="time of an evaluation")
     alone = [two(g.regression.alone[count]) for g in mine if g.regression]
     style.name_panel(axis, f"{COUNT_WORDS[count]} alone: R2 {_span(alone)}")
@@ -140,19 +139,15 @@ def _look(index: int) -> style.Look:
 def _handles(models: Sequence[Additive], names: Sequence[str]) -> list[Artist]:
     terms = dict.fromkeys(t.names for m in models for t in m.terms)
     handles: list[Artist] = [style.proxy(_name(t), _colour(t), "o", "-") for t in terms]
-    handles.append(_tick("upright tick: of all rows' time"))
+    tick = style.proxy("upright tick: of all rows' time", style.FAINT, "|")
+    tick.set(markersize=10, markeredgewidth=2.0)
+    handles.append(tick)
     handles.append(style.proxy("half: what takes more is the limit", style.FAINT, line="-"))
     if len(models) == 1:
         handles.append(style.proxy("straight line through the logarithms", style.INK, line="-"))
         return handles
     looks = [_look(i) for i in range(len(names))]
     return handles + [style.proxy(n, k.colour, k.marker, k.line) for n, k in zip(names, looks, strict=True)]
-
-
-def _tick(words: str) -> Line2D:
-    mark = style.proxy(words, style.FAINT, "|")
-    mark.set(markersize=10, markeredgewidth=2.0)
-    return mark
 
 
 def _span(values: Sequence[str]) -> str:
@@ -162,14 +157,6 @@ def _span(values: Sequence[str]) -> str:
         return listed(several)
     several.sort(key=lambda text: math.inf if text == "-" else float(text.split()[0]))
     return f"{several[0]} to {several[-1]}"
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    """Few enough for their words: powers of ten where 1, 2 and 5 of each are too many."""
-    ticks = style.decade_ticks(low, high)
-    powers = [t for t in ticks if round(math.log10(t), 6).is_integer()]
-    ticks = powers if len(ticks) > 6 and len(powers) > 1 else ticks
-    return ticks[:: max(1, math.ceil(len(ticks) / 6))]
 
 
 def _name(names: Sequence[str]) -> str:

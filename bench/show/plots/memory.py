@@ -20,8 +20,7 @@ def memory(run: Run) -> Figure | None:
         return None
     blocks = list(dict.fromkeys(r["block"] for r in rows))
     devices = list(dict.fromkeys(str(r["device"]) for r in rows))
-    across = panels.across(len(devices))
-    figure, axes = style.panels(len(devices), across, square=True)
+    figure, axes = style.panels(len(devices), square=True)
     values = [float(r[c]) for r in rows for c in ("memory_peak_bytes", "memory_theory_bytes")]
     bounds = style.limits(values, room=1.6)
     ticks = _byte_ticks(*bounds)
@@ -38,7 +37,7 @@ def memory(run: Run) -> Figure | None:
             style.log_axis(which, *bounds, ticks, _bytes)
         axis.set_xlabel("theory: outputs that must live at once")
         style.name_panel(axis, device if len(devices) > 1 else "")
-    panels.label_outer(axes, across, "measured peak beyond input and weights")
+    panels.label_outer(axes, "measured peak beyond input and weights")
     handles: list[Artist] = [style.proxy(b, style.look(i).colour, style.MARKERS[i % len(style.MARKERS)]) for i, b in enumerate(blocks)]  # fmt: skip
     handles.append(style.proxy("as in theory", style.FAINT, line="-"))
     how = "one evaluation, apart from the timing"

@@ -32,8 +32,7 @@ def picture(run: Run) -> Figure | None:
     words = words_of(rows, APART)
     groups = list(dict.fromkeys(words))
     shown = groups[:MOST_GROUPS]
-    across = panels.across(len(shown))
-    figure, axes = style.panels(len(shown), across, square=True)
+    figure, axes = style.panels(len(shown), square=True)
     wide = style.limits([r["mac_ratio"] for r in rows], always=[1.0], room=1.9)
     tall = style.limits([r["speedup"] for r in rows], panels.interval_ends(rows), always=[1.0], room=1.5)
     here = {g: [r for r, w in zip(rows, words, strict=True) if w == g] for g in shown}
@@ -48,7 +47,7 @@ def picture(run: Run) -> Figure | None:
         style.ratio_axis(axis.yaxis, *tall)
         style.name_panel(axis, group)
         axis.set_xlabel("expected: MACs of the baseline / of the network")
-    panels.label_outer(axes, across, "achieved: speedup (above 1x: faster)")
+    panels.label_outer(axes, "achieved: speedup (above 1x: faster)")
     left = captions.not_drawn(len(groups) - len(shown), "panel")
     drawn = [r for g in shown for r in here[g]]
     panels.frame(figure, run, drawn, titles.networks(drawn), _handles(drawn), left)

@@ -41,16 +41,9 @@ def mark(axis: Axes, rows: Sequence[Record]) -> None:
 
 
 def columns(places: Sequence[tuple[str, int]]) -> int:
-    """Panels side by side: a group's kernels where those are as many in all groups, else up to three."""
+    """Panels side by side: a group's kernels where those are as many in all groups; else 0, for style.panels to choose."""
     groups = [sum(g == name for g, _ in places) for name in dict.fromkeys(g for g, _ in places)]
-    if len(groups) > 1 and len(set(groups)) == 1 and 1 < groups[0] <= 4:
-        return groups[0]
-    return across(len(places))
-
-
-def across(count: int) -> int:
-    """How many of so many panels stand side by side."""
-    return 2 if count in (2, 4) else min(3, count)
+    return groups[0] if len(groups) > 1 and len(set(groups)) == 1 and 1 < groups[0] <= 4 else 0
 
 
 def panel_name(group: str, kernel: int) -> str:
@@ -135,13 +128,25 @@ def channel_axis(axis: Axes, channels: Channels) -> None:
     axis.set_xlabel(channels.title)
 
 
-def label_outer(axes: Sequence[Axes], across: int, text: str) -> None:
-    """The y axis's words at the first panel of each row; the x axis's words at the last panel of each column."""
+def label_outer(axes: Sequence[Axes], text: str, alike: bool = True) -> None:
+    """The y axis's words at the first panel of each row; the x axis's words, if all are `alike`, at the last panel of each column."""
+    spec = axes[0].get_subplotspec()
+    across = spec.get_gridspec().ncols if spec else 1
     for i, axis in enumerate(axes):
         if i % across == 0:
             axis.set_ylabel(text)
-        if i + across < len(axes):
+        if alike and i + across < len(axes):
             axis.set_xlabel("")
+
+
+def spread(at: Sequence[float], least: float, low: float = -math.inf, high: float = math.inf) -> list[float]:
+    """Rising heights moved apart to `least` between neighbours and into low to high, as little as it takes."""
+    moved = list(at)
+    for i, y in enumerate(moved):
+        moved[i] = max(y, low if i == 0 else moved[i - 1] + least)
+    for i in reversed(range(len(moved))):
+        moved[i] = min(moved[i], high if i == len(moved) - 1 else moved[i + 1] - least)
+    return moved
 
 
 def series_handles(facets: Facets, lines: bool = True, rows: Sequence[Record] = ()) -> list[Artist]:

@@ -40,8 +40,7 @@ def roofline(run: Run) -> Figure | None:
     keys = [key for key in roofs if any(_key(r) == key for r in rows)]
     shown = keys[:MOST_GROUPS]
     blocks = list(dict.fromkeys(str(r["block"]) for r in rows))
-    beside = panels.across(len(shown))
-    figure, axes = style.panels(len(shown), beside, square=True)
+    figure, axes = style.panels(len(shown), square=True)
     across, upright = _limits(rows, [roofs[k] for k in shown])
     for axis, key in zip(axes, shown, strict=True):
         style.log_axis(axis.xaxis, *across, style.decade_ticks(*across), _tick)
@@ -49,7 +48,7 @@ def roofline(run: Run) -> Figure | None:
         _points(axis, [r for r in rows if _key(r) == key], blocks, _sizes(rows))
         axis.set_xlabel("FLOP per byte that must move")
         style.name_panel(axis, _words(key, keys))
-    panels.label_outer(axes, beside, "achieved GFLOP/s")
+    panels.label_outer(axes, "achieved GFLOP/s")
     drawn = [r for r in rows if _key(r) in shown]
     marks = " · ".join(filter(None, (captions.FLOP, _ROOFS, _counted(shown, roofs))))
     left = captions.not_drawn(len(keys) - len(shown), "panel", "roofs.csv")
@@ -102,16 +101,16 @@ def throughput(run: Run) -> Figure | None:
         panels.channel_axis(axis, channels)
         style.log_axis(axis.yaxis, *bounds, style.decade_ticks(*bounds), lambda v: f"{v:g}")
         style.name_panel(axis, panels.panel_name(group, kernel))
-    panels.label_outer(axes, panels.columns(places), "achieved GFLOP/s")
+    panels.label_outer(axes, "achieved GFLOP/s")
     handles: list[Artist] = [
         style.proxy(b, style.FAINT, style.MARKERS[i % len(style.MARKERS)], style.LINES[i % len(style.LINES)])
         for i, b in enumerate(blocks)
     ]
     if len(facets.series) > 1:
         handles += [style.proxy(s, style.look(i, p).colour, line="-") for i, s, p in panels.kinds(facets, rows)]
-    left = captions.not_drawn(facets.left_out, "group"), captions.other_experiments(run, every)
+    left = captions.left_out(run, every, facets.left_out)
     return panels.frame(
-        figure, run, rows, titles.throughput(rows), handles, *left, hollow=False, how="minimum time", bars="", marks=captions.FLOP
+        figure, run, rows, titles.throughput(rows), handles, left, hollow=False, how="minimum time", bars="", marks=captions.FLOP
     )  # fmt: skip
 
 

@@ -27,88 +27,84 @@ def picture(run: Run) -> Figure | None:
     if not found:
         return None
     shown = found[: panels.MOST_PANELS]
-    across = panels.across(len(shown))
-    figure, axes = style.panels(len(shown), across)
+    figure, axes = style.panels(len(shown))
     rows = [r for d in shown for r in d.rows]
-    promised = [r["mac_ratio"] for r in rows if r["mac_ratio"]]
-    bounds = style.limits([r["speedup"] for r in rows], panels.interval_ends(rows), [1.0, *promised], room=1.3)
-    for axis, dose in zip(axes, shown, strict=True):
-        _panel(axis, dose, bounds)
-        style.name_panel(axis, _heading(dose, shown))
-    for axis in axes[::across]:
-        axis.set_ylabel("speedup (above 1x: faster)")
+    expected = [r["mac_ratio"] for r in rows if r["mac_ratio"]]
+    bounds = style.limits([r["speedup"] for r in rows], panels.interval_ends(rows), [1.0, *expected], room=1.3)
+    for axis, sweep in zip(axes, shown, strict=True):
+        _panel(axis, sweep, bounds)
+        style.name_panel(axis, _heading(sweep, shown))
+    panels.label_outer(axes, "speedup (above 1x: faster)", alike=False)
     left = captions.not_drawn(len(found) - len(shown), "setting")
     panels.frame(figure, run, rows, titles.settings(shown), _handles(rows), left)
-    for axis, dose in zip(axes, shown, strict=True):
-        _name_lines(axis, dose)
+    for axis, sweep in zip(axes, shown, strict=True):
+        _name_lines(axis, sweep)
     return figure
 
 
-def _panel(axis: Axes, dose: SettingSweep, bounds: tuple[float, float]) -> None:
-    """One dose: a line for each value of the second factor over the first, a point and an interval for each row."""
-    at = _places(dose)
-    lines = _lines(dose)
+def _panel(axis: Axes, sweep: SettingSweep, bounds: tuple[float, float]) -> None:
+    """One panel: a line for each value of the second factor over the first, a point and an interval for each row."""
+    at = _places(sweep)
+    lines = _lines(sweep)
     for i, (_, rows) in enumerate(lines):
         seen = style.look(i, panels.predicted(rows))
-        xs = [at[r[dose.factors[0]]] + (i - (len(lines) - 1) / 2) * 0.05 for r in rows]
-        ordered = dose.factors[0] in NUMBERS  # between words a line only leads the eye
+        xs = [at[r[sweep.factors[0]]] + (i - (len(lines) - 1) / 2) * 0.05 for r in rows]
+        ordered = sweep.factors[0] in NUMBERS  # between words a line only leads the eye
         axis.plot(xs, [r["speedup"] for r in rows], color=seen.colour, ls=seen.line, lw=1.4 if ordered else 0.8, alpha=1 if ordered else 0.6, zorder=2)  # fmt: skip
         for x, r in zip(xs, rows, strict=True):
             panels.bar(axis, r, x, seen)
-    panels.mark(axis, dose.rows)
+    panels.mark(axis, sweep.rows)
     axis.axhline(1, color=style.FAINT, lw=1.2, zorder=1)
-    for ratio in sorted({r["mac_ratio"] for r in dose.rows if r["mac_ratio"]}):
+    for ratio in sorted({r["mac_ratio"] for r in sweep.rows if r["mac_ratio"]}):
         axis.axhline(ratio, color=style.INK, lw=1.0, ls=(0, (5, 3)), zorder=1)
     values, words = list(at.values()), {place: str(value) for value, place in at.items()}
     axis.set_xlim(min(values) - 0.45, max(values) + 0.45 + (0.9 if len(lines) > 1 else 0))
     axis.xaxis.set_major_locator(FixedLocator(values[:: math.ceil(len(values) / 8)]))
     axis.xaxis.set_minor_locator(NullLocator())
     axis.xaxis.set_major_formatter(FuncFormatter(lambda v, _: words.get(v, "")))
-    axis.set_xlabel(SETTINGS.get(dose.factors[0], dose.factors[0]))
+    axis.set_xlabel(SETTINGS.get(sweep.factors[0], sweep.factors[0]))
     style.ratio_axis(axis.yaxis, *bounds)
 
 
-def _places(dose: SettingSweep) -> dict[Any, float]:
+def _places(sweep: SettingSweep) -> dict[Any, float]:
     """Where the first factor's values stand: numbers by their log2, words one step each in the order of the plan."""
-    name = dose.factors[0]
-    values = list(dict.fromkeys(r[name] for r in dose.rows))
+    name = sweep.factors[0]
+    values = list(dict.fromkeys(r[name] for r in sweep.rows))
     if name not in NUMBERS:
         return {v: float(i) for i, v in enumerate(values)}
     return {v: math.log2(v) for v in sorted(values)}
 
 
-def _lines(dose: SettingSweep) -> list[tuple[Any, list[Record]]]:
+def _lines(sweep: SettingSweep) -> list[tuple[Any, list[Record]]]:
     """The rows by the second factor's value (one line without one), each in the order of the first factor."""
-    at, other = _places(dose), dose.factors[1] if len(dose.factors) > 1 else None
-    values = list(dict.fromkeys(r[other] for r in dose.rows)) if other else [None]
+    at, other = _places(sweep), sweep.factors[1] if len(sweep.factors) > 1 else None
+    values = list(dict.fromkeys(r[other] for r in sweep.rows)) if other else [None]
     return [
-        (v, sorted((r for r in dose.rows if other is None or r[other] == v), key=lambda r: at[r[dose.factors[0]]]))
+        (v, sorted((r for r in sweep.rows if other is None or r[other] == v), key=lambda r: at[r[sweep.factors[0]]]))
         for v in values
     ]
 
 
-def _name_lines(axis: Axes, dose: SettingSweep) -> None:
+def _name_lines(axis: Axes, sweep: SettingSweep) -> None:
     """The second factor's values beside the ends of their lines, none over another."""
-    lines = _lines(dose)
+    lines = _lines(sweep)
     if len(lines) < 2:
         return
-    figure, at = axis.figure, _places(dose)
+    at = _places(sweep)
     ends = sorted(enumerate(lines), key=lambda line: float(line[1][1][-1]["speedup"]))
-    height = -math.inf
-    for i, (value, rows) in ends:
-        x, y = at[rows[-1][dose.factors[0]]], float(rows[-1]["speedup"])
-        points = axis.transData.transform((x, y))[1] * 72 / figure.dpi
-        height = max(points, height + 10)
-        text = word_of({**rows[-1], dose.factors[1]: value}, dose.factors[1])
-        axis.annotate(text, (x, y), (10, height - points), textcoords="offset points", fontsize=7.5, color=style.look(i, panels.predicted(rows)).colour, va="center", zorder=5)  # fmt: skip
+    tips = [(at[rows[-1][sweep.factors[0]]], float(rows[-1]["speedup"])) for _, (_, rows) in ends]
+    heights = [float(axis.transData.transform(tip)[1]) * 72 / axis.figure.dpi for tip in tips]
+    for (i, (value, rows)), tip, height, y in zip(ends, tips, heights, panels.spread(heights, 10), strict=True):
+        text = word_of({**rows[-1], sweep.factors[1]: value}, sweep.factors[1])
+        axis.annotate(text, tip, (10, y - height), textcoords="offset points", fontsize=7.5, color=style.look(i, panels.predicted(rows)).colour, va="center", zorder=5)  # fmt: skip
 
 
-def _heading(dose: SettingSweep, shown: Sequence[SettingSweep]) -> str:
+def _heading(sweep: SettingSweep, shown: Sequence[SettingSweep]) -> str:
     """`batch: 1.2x to 3.4x`, with device and block where there are several."""
-    words = [in_words(dose.device)] if len({d.device for d in shown}) > 1 or is_predicted(dose.device) else []
-    words += [f"{dose.block} against {dose.baseline}"] if len({(d.block, d.baseline) for d in shown}) > 1 else []
-    factors = listed([SETTINGS.get(f, f) for f in dose.factors])
-    speeds = sorted(float(r["speedup"]) for r in dose.rows)
+    words = [in_words(sweep.device)] if len({d.device for d in shown}) > 1 or is_predicted(sweep.device) else []
+    words += [f"{sweep.block} against {sweep.baseline}"] if len({(d.block, d.baseline) for d in shown}) > 1 else []
+    factors = listed([SETTINGS.get(f, f) for f in sweep.factors])
+    speeds = sorted(float(r["speedup"]) for r in sweep.rows)
     span = " to ".join(dict.fromkeys(times(speed, lines=(1.0,)) for speed in (speeds[0], speeds[-1])))
     return f"{', '.join([*words, factors])}: {span}"
 

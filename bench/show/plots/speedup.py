@@ -42,11 +42,11 @@ def speedup(run: Run) -> Figure | None:
         panels.shade_band(axis, here)
         panels.finish_speedup(axis, channels, bounds, panels.panel_name(group, kernel))
         panels.mark(axis, here)
-    panels.label_outer(axes, panels.columns(places), "speedup (above 1x: faster)")
+    panels.label_outer(axes, "speedup (above 1x: faster)")
     handles = [*panels.series_handles(facets, rows=rows), panels.even_handle(), *panels.band_handle(rows)]
     handles += [style.proxy("failed", style.FAINT, "x")] if failed else []
-    left = captions.not_drawn(facets.left_out, "group"), captions.other_experiments(run, every)
-    return panels.frame(figure, run, rows, titles.speedup(rows), handles, *left)
+    left = captions.left_out(run, every, facets.left_out)
+    return panels.frame(figure, run, rows, titles.speedup(rows), handles, left)
 
 
 def delivery(run: Run) -> Figure | None:
@@ -56,8 +56,7 @@ def delivery(run: Run) -> Figure | None:
         return None
     facets = lay_out(every)
     rows = facets.shown(every)
-    beside = panels.across(len(facets.groups))
-    figure, axes = style.panels(len(facets.groups), beside, square=True)
+    figure, axes = style.panels(len(facets.groups), square=True)
     across = style.limits([r["mac_ratio"] for r in rows], room=1.2)
     upright = style.limits([r["speedup"] for r in rows], panels.interval_ends(rows), always=[1.0])
     upright = upright[0], max(upright[1], 1.05 * across[1])
@@ -77,11 +76,11 @@ def delivery(run: Run) -> Figure | None:
         style.ratio_axis(axis.yaxis, *upright)
         style.name_panel(axis, group)
         axis.set_xlabel("expected: MACs of the baseline / of the block")
-    panels.label_outer(axes, beside, "achieved: speedup (above 1x: faster)")
+    panels.label_outer(axes, "achieved: speedup (above 1x: faster)")
     handles = panels.series_handles(facets, lines=False, rows=rows)
     handles += [
         style.proxy("all of the MAC ratio; dashed: a part", style.FAINT, line="-"),
         panels.even_handle(style.INK),
     ]
-    left = captions.not_drawn(facets.left_out, "group"), captions.other_experiments(run, every)
-    return panels.frame(figure, run, rows, titles.delivery(rows), handles, *left)
+    left = captions.left_out(run, every, facets.left_out)
+    return panels.frame(figure, run, rows, titles.delivery(rows), handles, left)

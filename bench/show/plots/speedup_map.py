@@ -58,9 +58,8 @@ def picture(run: Run) -> Figure | None:
     rows = [r for name in shown for r in places[name].values()]
     channels = Channels.of(rows)
     kernels = sorted({int(r["kernel"]) for r in rows})
-    across = panels.across(len(shown))
     with mpl.rc_context({"hatch.linewidth": 0.6}):
-        figure, axes = style.panels(len(shown), across)
+        figure, axes = style.panels(len(shown))
         for axis, name in zip(axes, shown, strict=True):
             cells = places[name]
             at = {(list(channels.places).index((i, o)), kernels.index(k)): r for (i, o, k), r in cells.items()}
@@ -69,10 +68,9 @@ def picture(run: Run) -> Figure | None:
             axis.set_xlabel(channels.title)
             panels.mark(axis, list(cells.values()))
             style.name_panel(axis, name)
-        panels.label_outer(axes, across, "kernel")
-        tall = figure.get_size_inches()
-        down = math.ceil(len(shown) / across)
-        figure.set_size_inches(tall[0], max(1.9, 0.9 + 0.42 * len(kernels)) * down + 0.2)
+        panels.label_outer(axes, "kernel")
+        down = max(axis.get_subplotspec().rowspan.stop for axis in axes)  # type: ignore[union-attr]
+        figure.set_figheight(max(1.9, 0.9 + 0.42 * len(kernels)) * down + 0.2)
         drawn = [r for r in rows if panels.measured(r)]
         footer = captions.footer(run, drawn, "paired within rounds", bars="", marks=_MARKS)
         left = captions.not_drawn(len(names) - len(shown), "place"), captions.unswept(run)

@@ -73,8 +73,9 @@ def look(index: int, predicted: bool = False) -> Look:
     return Look(colours[index % len(colours)], MARKERS[index % len(MARKERS)], line)
 
 
-def panels(count: int, columns: int, share_y: Literal["all", "none"] = "all", square: bool = False) -> tuple[Figure, list[Axes]]:  # fmt: skip
-    """A figure with this many panels, filled row by row; a place that is left over stays empty."""
+def panels(count: int, columns: int = 0, share_y: Literal["all", "none"] = "all", square: bool = False) -> tuple[Figure, list[Axes]]:  # fmt: skip
+    """A figure with this many panels in so many columns, two or three unless told, filled row by row; a place that is left over stays empty."""
+    columns = columns or (2 if count in (2, 4) else min(3, count))
     rows = math.ceil(count / columns)
     width = {1: 7.0, 2: 9.4}.get(columns, 3.7 * columns + 0.8)
     height = (4.3 if square else 3.4 if rows == 1 else 2.9) * rows + 0.3
@@ -251,6 +252,14 @@ def decade_ticks(low: float, high: float) -> list[float]:
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     steps = (1, 2, 5) if high / low < 2000 else (1,)
     return [s * 10.0**e for e in exponents for s in steps if low <= s * 10.0**e <= high]
+
+
+def few_ticks(low: float, high: float, most: int = 6) -> list[float]:
+    """At most so many for their words: powers of ten where 1, 2 and 5 of each are too many."""
+    ticks = decade_ticks(low, high)
+    powers = [t for t in ticks if round(math.log10(t), 6).is_integer()]
+    ticks = powers if len(ticks) > most and len(powers) > 1 else ticks
+    return ticks[:: max(1, math.ceil(len(ticks) / most))]
 
 
 def limits(values: Sequence[float], ends: Sequence[float] = (), always: Sequence[float] = (), room: float = 1.25) -> tuple[float, float]:  # fmt: skip

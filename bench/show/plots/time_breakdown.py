@@ -47,8 +47,8 @@ def picture(run: Run) -> Figure | None:
     places = every[: panels.MOST_PANELS]
     blocks = list(dict.fromkeys(str(r["block"]) for r in sorted(rows, key=lambda r: r["block"] != r["baseline"])))
     channels = Channels.of(rows)
-    across = panels.columns([(f"{group} {line}", kernel) for group, line, kernel in places])
-    figure, axes = style.panels(len(places), across)
+    columns = panels.columns([(f"{group} {line}", kernel) for group, line, kernel in places])
+    figure, axes = style.panels(len(places), columns)
     for axis, (group, line, kernel) in zip(axes, places, strict=True):
         here = [r for r in rows if facets.group(r) == group and facets.line(r) == line and r["kernel"] == kernel]
         width = _WIDTH * channels.step / len(blocks)
@@ -59,12 +59,11 @@ def picture(run: Run) -> Figure | None:
         panels.channel_axis(axis, channels)
         axis.grid(visible=False, axis="x")
         style.name_panel(axis, panels.panel_name(", ".join(filter(None, (alone, group, line))), kernel))
-    panels.label_outer(axes, across, f"time / time of {_baselines(rows)}")
+    panels.label_outer(axes, f"time / time of {_baselines(rows)}")
     drawn = [r for r in facets.shown(rows) if (facets.group(r), facets.line(r), r["kernel"]) in places]
     left = (
         captions.not_drawn(len(every) - len(places), "panel", "measurements.csv"),
-        captions.not_drawn(facets.left_out, "group", "measurements.csv"),
-        captions.other_experiments(run, rows),
+        captions.left_out(run, rows, facets.left_out, "measurements.csv"),
         _unwalked(run, rows),
     )
     return _framed(figure, run, drawn, [Patch(alpha=0, label=f"from left to right: {', '.join(blocks)}")], *left)
@@ -80,8 +79,7 @@ def of_networks(run: Run) -> Figure | None:
     groups = list(dict.fromkeys(words))
     shown = groups[:MOST_GROUPS]
     networks = list(dict.fromkeys(str(r["block"]) for r in sorted(rows, key=lambda r: r["block"] != r["baseline"])))
-    across = panels.across(len(shown))
-    figure, axes = style.panels(len(shown), across)
+    figure, axes = style.panels(len(shown))
     for axis, group in zip(axes, shown, strict=True):
         here = [r for r, w in zip(rows, words, strict=True) if w == group]
         _stack(axis.barh, here, [networks.index(r["block"]) for r in here], base, _WIDTH)
@@ -94,7 +92,7 @@ def of_networks(run: Run) -> Figure | None:
     longest = max(axis.dataLim.x1 for axis in axes)
     for axis in axes:
         axis.set_xlim(0, 1.03 * longest)
-    panels.label_outer(axes, across, "")
+    panels.label_outer(axes, "")
     drawn = [r for r, w in zip(rows, words, strict=True) if w in shown]
     return _framed(figure, run, drawn, [], captions.not_drawn(len(groups) - len(shown), "panel", "measurements.csv"))
 

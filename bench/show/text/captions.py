@@ -56,12 +56,11 @@ def unswept(run: Run) -> str:
     return _NO_SWEEP.format(of_runs(left)) if left else ""
 
 
-def other_experiments(run: Run, rows: Sequence[Record]) -> str:
-    """The experiments, or of several runs the rows, that a picture of sweeps leaves to others."""
-    if run.members:
-        return unswept(run)
+def left_out(run: Run, rows: Sequence[Record], groups: int, table: str = "pairs.csv") -> str:
+    """How many `groups` a picture of sweeps has no room for, and the experiments, or of several runs the rows, that it leaves to others."""
     others = [e for e in dict.fromkeys(run.pairs["experiment"]) if e not in {r["experiment"] for r in rows}]
-    return _NO_SWEEP.format(listed(others)) if others else ""
+    elsewhere = unswept(run) if run.members else _NO_SWEEP.format(listed(others)) if others else ""
+    return " ".join(filter(None, (not_drawn(groups, "group", table), elsewhere)))
 
 
 def of_runs(counts: Mapping[str, int]) -> str:

@@ -31,7 +31,6 @@ PARTS = {
     "other": "other", "gaps": "gaps",
 }  # fmt: skip
 """What a block's time is spent in, by the column's name."""
-_UNNAMED = {"mixed": "Nothing takes over half of a typical row's time", "unknown": "What limits time is unknown"}
 _NAMED = {"device": 3, "baseline": 1, "block": 2}  # so many by their names, more by their number
 
 
@@ -58,7 +57,7 @@ def speedup(rows: Sequence[Record]) -> str:
     """From which to which speedup the rows range."""
     rows = measured(rows)
     span = _span([r["speedup"] for r in rows], rough)
-    return _titled(rows, f"{{block}} {verb(rows)} {span} as fast as {{baseline}} on {{device}}")
+    return _titled("{block} {is_} {span} as fast as {baseline} on {device}", rows, is_=verb(rows), span=span)
 
 
 def devices(rows: Sequence[Record]) -> str:
@@ -72,7 +71,7 @@ def devices(rows: Sequence[Record]) -> str:
     title = f"Mean speedup of {rows[0]['block']}: {each}"
     if len(title) <= MOST:
         return title
-    return _titled(rows, f"mean speedup of {{block}}: {_span(means.values(), rough)} on {{device}}")
+    return _titled("mean speedup of {block}: {span} on {device}", rows, span=_span(means.values(), rough))
 
 
 def delivery(rows: Sequence[Record]) -> str:
@@ -81,7 +80,8 @@ def delivery(rows: Sequence[Record]) -> str:
     if not fewer:
         return "No block has fewer MACs than its baseline"
     span = _span([r["speedup"] / r["mac_ratio"] for r in fewer], _small)
-    return _titled(fewer, f"{{block}} {verb(fewer, 'achieve')} {span} of the MAC ratio on {{device}}")
+    achieves = verb(fewer, "achieve")
+    return _titled("{block} {achieves} {span} of the MAC ratio on {device}", fewer, achieves=achieves, span=span)
 
 
 def throughput(rows: Sequence[Record]) -> str:
@@ -91,17 +91,16 @@ def throughput(rows: Sequence[Record]) -> str:
     beside = [r for r in rows if r["block"] != r["baseline"] and (r["trial_id"], r["baseline"]) in rates]
     if not beside:
         span = _span([rate / 1e9 for rate in rates.values()], lambda v: digits(v, 3))
-        return _titled(rows, f"{{block}} {verb(rows, 'reach')} {span} GFLOP/s on {{device}}")
+        return _titled("{block} {reaches} {span} GFLOP/s on {device}", rows, reaches=verb(rows, "reach"), span=span)
     span = _span([rates[r["trial_id"], r["baseline"]] / r["achieved_flop_per_s"] for r in beside], rough)
-    return _titled(
-        beside, f"a MAC {verb(beside, 'take', 1)} {span} as long in {{block}} as in {{baseline}} on {{device}}"
-    )
+    takes = verb(beside, "take", 1)
+    return _titled("a MAC {takes} {span} as long in {block} as in {baseline} on {device}", beside, takes=takes, span=span)  # fmt: skip
 
 
 def memory(rows: Sequence[Record]) -> str:
     """How many times the theory's the measured peaks are."""
     span = _span([r["memory_peak_bytes"] / r["memory_theory_bytes"] for r in rows], rough)
-    return _titled(rows, f"measured peak memory is {span} the theory's on {{device}}")
+    return _titled("measured peak memory is {span} the theory's on {device}", rows, span=span)
 
 
 def speedup_map(rows: Sequence[Record]) -> str:
@@ -111,7 +110,8 @@ def speedup_map(rows: Sequence[Record]) -> str:
     rows = measured(rows)
     bare = all(r["speedup_ci_low"] is None for r in rows)
     won = sum(r["speedup"] > 1 if bare else r["verdict"] == "faster" for r in rows)
-    return _titled(rows, f"{{block}} {verb(rows)} faster in {won} of {plural(len(rows), 'cell')} on {{device}}")
+    cells = f"{won} of {plural(len(rows), 'cell')}"
+    return _titled("{block} {is_} faster in {cells} on {device}", rows, is_=verb(rows), cells=cells)
 
 
 def networks(rows: Sequence[Record]) -> str:
@@ -120,21 +120,22 @@ def networks(rows: Sequence[Record]) -> str:
     return speedup([r for r in measured(rows) if (r["block"], r["baseline"]) == (lead["block"], lead["baseline"])])
 
 
-def settings(doses: Sequence[SettingSweep]) -> str:
+def settings(sweeps: Sequence[SettingSweep]) -> str:
     """Which setting moves the speedup most, and from where to where."""
-    some = [d for d in doses if not is_predicted(d.device)] or doses
-    pairs = [(sorted(r["speedup"] for r in d.rows), d) for d in some]
+    some = [s for s in sweeps if not is_predicted(s.device)] or sweeps
+    pairs = [(sorted(r["speedup"] for r in s.rows), s) for s in some]
     speeds, lead = max(pairs, key=lambda pair: pair[0][-1] / pair[0][0])
-    moves = f"{listed([SETTINGS.get(f, f) for f in lead.factors])} {verb(lead.rows, 'move', len(lead.factors))}"
-    return _titled(lead.rows, f"{moves} the speedup of {{block}} most: {_span(speeds, _beside_1)} on {{device}}")
+    names, moves = listed([SETTINGS.get(f, f) for f in lead.factors]), verb(lead.rows, "move", len(lead.factors))
+    span = _span(speeds, _beside_1)
+    return _titled("{names} {moves} the speedup of {block} most: {span} on {device}", lead.rows, names=names, moves=moves, span=span)  # fmt: skip
 
 
 def roofline(rows: Sequence[Record]) -> str:
     """What share of their roofs the compared blocks reach."""
     rows = [r for r in rows if r["block"] != r["baseline"]] or rows
     span = _span([r["attainable_share"] for r in rows], _small)
-    its = "its" if len({r["block"] for r in rows}) == 1 else "their"
-    return _titled(rows, f"{{block}} {verb(rows, 'reach')} {span} of {its} roof on {{device}}")
+    reaches, its = verb(rows, "reach"), "its" if len({r["block"] for r in rows}) == 1 else "their"
+    return _titled("{block} {reaches} {span} of {its} roof on {device}", rows, reaches=reaches, span=span, its=its)
 
 
 def time_breakdown(rows: Sequence[Record]) -> str:
@@ -144,11 +145,10 @@ def time_breakdown(rows: Sequence[Record]) -> str:
     others = [r for r in calm if r["block"] != r["baseline"]] or calm
     block = next((r["block"] for r in others if r["time_in_depthwise_s"] > 0), others[0]["block"])
     mine = [r for r in others if r["block"] == block]
-    shares = {f"in {word}": median(r[f"time_in_{p}_s"] / r["time_median_s"] for r in mine) for p, word in PARTS.items()}
-    one, two = sorted(shares, key=lambda where: -shares[where])[:2]
-    return _titled(
-        mine, f"{{block}} spends {share(shares[one])} of its time {one} and {share(shares[two])} {two} on {{device}}"
-    )
+    shares = [(median(r[f"time_in_{p}_s"] / r["time_median_s"] for r in mine), word) for p, word in PARTS.items()]
+    (most, one), (more, two) = sorted(shares, key=lambda pair: -pair[0])[:2]
+    parts = f"{share(most)} of its time in {one} and {share(more)} in {two}"
+    return _titled("{block} spends {parts} on {device}", mine, parts=parts)
 
 
 def depth(sweeps: Sequence[Sweep]) -> str:
@@ -158,20 +158,17 @@ def depth(sweeps: Sequence[Sweep]) -> str:
     layers = _span([float(s.counts()[-1] / s.counts()[0]) for s in some], rough)
     longer = _span([math.exp(s.points[-1].log_time.mean - s.points[0].log_time.mean) for s in some], rough)
     rows = [{"device": s.condition.device, "block": s.block} for s in some]
-    return _titled(
-        rows, f"{layers} the layers at fixed MACs {verb(rows, 'take', 2)} {{block}} {longer} the time on {{device}}"
-    )
+    take = verb(rows, "take", 2)
+    return _titled("{layers} the layers at fixed MACs {take} {block} {longer} the time on {device}", rows, layers=layers, take=take, longer=longer)  # fmt: skip
 
 
 def crossover(found: Sequence[Crossover]) -> str:
     """In how many rows the predicted and the measured crossover overlap, or where nothing has an interval lie near each other."""
     known = any(c.agrees is not None for c in found)
     same = sum(bool(c.agrees) if known else c.off is not None and c.off <= NEAR for c in found)
-    how = "overlaps" if known else f"is within {NEAR:g}x of"
-    rows = [{"device": c.condition.device} for c in found]
-    return _titled(
-        rows, f"the predicted crossover {how} the measured one in {same} of {plural(len(rows), 'row')} on {{device}}"
-    )
+    agrees = "overlaps" if known else f"is within {NEAR:g}x of"
+    rows, of = [{"device": c.condition.device} for c in found], f"{same} of {plural(len(found), 'row')}"
+    return _titled("the predicted crossover {agrees} the measured one in {of} on {device}", rows, agrees=agrees, of=of)
 
 
 def claims(found: Verdicts) -> str:
@@ -188,33 +185,32 @@ def claims(found: Verdicts) -> str:
 def drivers(models: Sequence[Additive]) -> str:
     """What limits the groups and what share of a typical row's time that takes; where groups differ, how many are limited by what."""
     counts = Counter(m.bottleneck or "unknown" for m in models)
-    if len(counts) > 1:
+    limit = next(iter(counts))
+    if len(counts) > 1 or limit in ("mixed", "unknown"):
         return _shares("group", dict(counts.most_common()))
-    (limit,) = counts
-    if limit in _UNNAMED:
-        return _UNNAMED[limit]
     lead = [max(m.terms, key=lambda t: t.median.value) for m in models]
     span = _span([t.median.value for t in lead], lambda v: percent(v, (HALF,)))
     return capital(f"{limit}: {listed([COUNT_WORDS[n] for n in lead[0].names])} take {span} of a typical row's time")
 
 
 def _shares(noun: str, counts: Mapping[str, int]) -> str:
-    """`Of 5 groups 3 are mixed and 2 unknown`."""
-    first, *others = [f"{n} {word}" for word, n in counts.items()]
-    verb = "is" if first.startswith("1 ") else "are"
-    return f"Of {plural(sum(counts.values()), noun)} {listed([first.replace(' ', f' {verb} ', 1), *others])}"
+    """`5 groups are mixed`, `Of 5 groups 3 are mixed and 2 unknown`."""
+    (word, n), *others = counts.items()
+    of = f"Of {plural(sum(counts.values()), noun)} {n}" if others else plural(n, noun)
+    verb = "is" if n == 1 else "are"
+    return f"{of} {listed([f'{verb} {word}', *(f'{m} {other}' for other, m in others)])}"
 
 
-def _titled(rows: Sequence[Record], template: str) -> str:
-    """The template with the rows' blocks, baselines and devices by name; where those are many or do not fit, by their number."""
+def _titled(template: str, rows: Sequence[Record], **words: str) -> str:
+    """The template filled. The rows' blocks, baselines and devices go by their names; where those are many or do not fit, by their number."""
     names = {n: list(dict.fromkeys(in_words(r[n]) for r in rows if n in r)) for n in _NAMED}
-    kind = "predicted device" if all(is_predicted(r["device"]) for r in rows) else "device"
+    predicted = "predicted " if all(is_predicted(r["device"]) for r in rows) else ""
     number = {
-        "device": plural(len(names["device"]), kind),
+        "device": plural(len(names["device"]), f"{predicted}device"),
         "baseline": "the baseline" if len(names["baseline"]) == 1 else "their baselines",
         "block": plural(len(names["block"]), "block"),
     }
-    words = {n: listed(some) if len(some) <= _NAMED[n] else number[n] for n, some in names.items()}
+    words |= {n: listed(some) if len(some) <= _NAMED[n] else number[n] for n, some in names.items()}
     for noun in _NAMED:
         if len(template.format(**words)) > MOST:
             words[noun] = number[noun]
