@@ -124,7 +124,7 @@ def name_panel(axis: Axes, text: str) -> None:
     inches = float(figure.get_size_inches()[0]) / across if isinstance(figure, Figure) else 7.0
     most = max(20, int((inches - 0.75) * 72 / (9.5 * 0.56)))
     with mpl.rc_context(_STYLE):
-        whole = re.sub(r"(kernel \d+) x (\d+)", lambda m: m[0].replace(" ", _BOUND), text)  # no line ends within it
+        whole = re.sub(r" (?=\d)|(?<=\d) (?=x |px|threads?)", _BOUND, text)  # a number keeps its word
         lines = [textwrap.fill(line, most, break_on_hyphens=False).replace(_BOUND, " ") for line in whole.split("\n")]
         axis.set_title("\n".join(lines), loc="left", fontsize=9.5, color=INK)
 
