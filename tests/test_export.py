@@ -48,7 +48,7 @@ def tables(text: str) -> list[list[list[str]]]:
 
 def test_markdown_has_a_table_of_speedups_and_one_of_verdicts() -> None:
     run = run_folder.read(REFERENCE)
-    told = report.markdown([run])
+    told = report.as_markdown([run])
     speedups, verdicts = tables(told)
     assert speedups[0] == ["kernel", "channels", "contiguous", "channels_last"]
     assert speedups[1] == ["---", "---", "---:", "---:"]
@@ -60,7 +60,7 @@ def test_markdown_has_a_table_of_speedups_and_one_of_verdicts() -> None:
 
 
 def test_markdown_keeps_names_that_are_markup(tmp_path: Path) -> None:
-    told = report.markdown([made(tmp_path, Story(run_id=f"a|b *c* [d](e) {HOSTILE}"), torch=HOSTILE)])
+    told = report.as_markdown([made(tmp_path, Story(run_id=f"a|b *c* [d](e) {HOSTILE}"), torch=HOSTILE)])
     assert re.search(r"(?<!\\)[<*]", told.replace("**", "")) is None
     assert "](e)" not in told
     assert all(len(row) == len(table[0]) for table in tables(told) for row in table)
@@ -69,7 +69,7 @@ def test_markdown_keeps_names_that_are_markup(tmp_path: Path) -> None:
 def test_markdown_of_an_a_a_run_has_no_verdicts(tmp_path: Path) -> None:
     axes = {"channels": [16, 64], "kernel": [3], "threads": [1]}
     write_run(tmp_path, Story(speedup=lambda t, a: 1.0), config(axes, ["standard", {"name": "standard", "again": True}]))  # fmt: skip
-    told = report.markdown([run_folder.read(tmp_path)])
+    told = report.as_markdown([run_folder.read(tmp_path)])
     assert "Verdicts" not in told
     assert len(tables(told)) == 1
 

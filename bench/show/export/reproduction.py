@@ -5,15 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bench.analyse.claims import published
-from bench.analyse.claims.answers import Verdict
-from bench.analyse.claims.claims import BY_ID, Claim
+from bench.analyse.claims.claims import BY_ID
 from bench.analyse.claims.judge import Verdicts
 from bench.analyse.claims.published import Published
 from bench.analyse.runs.facts import facts_of
@@ -22,8 +17,8 @@ from bench.analyse.runs.run_folder import Run
 from bench.analyse.sweeps.crossover import crossovers, sentences
 from bench.analyse.sweeps.designed import Sweep, find
 from bench.analyse.sweeps.layer_cost import unit_cost
-from bench.show.text import run_facts
-from bench.show.text.claims import cells, named_effect, p, place
+from bench.show.export.markdown import template
+from bench.show.text import claims, run_facts
 from bench.show.text.layer_costs import layers_of_host
 from bench.show.text.published import circumstances, source
 from bench.spec.devices.device_names import is_cpu, is_predicted
@@ -47,19 +42,6 @@ class Sentence:
     note: str = ""
     device: str = ""
     sweeps: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A sentence with what fills the template under it."""
-
-    sentence: Sentence
-    claims: tuple[tuple[Claim, tuple[str, ...], tuple[tuple[str, tuple[Row, ...]], ...]], ...]
-    sweeps: tuple[Row, ...]
-    more: tuple[str, ...]
-    pictures: tuple[str, ...]
-    published: tuple[str, ...]
-    alternatives: tuple[str, ...]
 
 
 SENTENCES = (
@@ -111,105 +93,35 @@ SENTENCES = (
     ),
 )
 
-WORDS = {
-    "cell": "one shape of a block or network, measured beside its baseline",
-    "surely": "the whole 95 % interval over processes lies there",
-    "Holm's correction": "makes it harder to answer the more questions are asked, so that chance answers none of them",
-    "elasticity": "by how many per cent time grows for 1 % more of something, in a sweep that holds the rest: E_L of layers, E_M of MACs; 1 is in step, 0 costs nothing",
-    "a layer's own cost": "time that one layer more takes where the MACs stay the same: the slope of a straight line through such a sweep",
-    "roof": "the least time that this machine's measured FLOP/s and bytes/s allow",
-    "regime": "what most time goes to at a place: overhead (calls and layers), bandwidth, compute, or a mixture",
-}  # fmt: skip
-FORETOLD = {  # the words that only a measurement bears out, of what was but predicted
-    "cell": "one shape of a block or network, predicted beside its baseline",
-    "surely": "the whole interval lies there: the model's error, in which 95 % of the data lay that it was not fitted to",
-    "roof": "",
-    "regime": "what most of the predicted time goes to at a place: overhead (calls and layers), bandwidth, compute, or a mixture",
-}
-
 
 def text(run: Run, found: Verdicts, pictures: Iterable[Path]) -> str:
     """The document. Pictures are linked from `plots/` beside it, where they were drawn."""
     drawn = {p.stem for p in pictures if p.suffix == ".png"}
-    facts = facts_of(run)
+    facts, sweeps = facts_of(run), find(records_of(run.measurements))
     kinds = {"cpu" if is_cpu(d) else "gpu" for d in run.measurements["device"].dropna()}
     measured = {"CPU" if is_cpu(d) else "GPU" for d in run.measurements["device"].dropna() if not is_predicted(d)}
-    sections: list[Section] = []
-    for one in SENTENCES:
-        shown = {p for s in sections for p in s.pictures}
-        fitting = one.pictures if one.device in ("", *kinds) else ()
-        sections.append(_section(run, one, found, tuple(p for p in fitting if p in drawn and p not in shown)))
+    fitting = [one for one in reversed(SENTENCES) if one.device in ("", *kinds)]
     missing = [kind for kind in ("GPU", "CPU") if kind not in measured]
-    words = WORDS | FORETOLD if run_facts.only_predicted(facts) else WORDS
-    return str(_template().render(
+    host = layers_of_host(run)
+    return template("reproduction.md.j2").render(
         made_on=run_facts.made_on(run),
         trust=run_facts.trust_lines(facts),
         predicted=run_facts.predicted(facts),
         missing=missing[0] if missing else "",
-        first=[_first(claim, v) for claim in BY_ID.values() for v in found.first(claim.id)],
-        would_be=any(v.predicted for v in found.verdicts),
-        words=[(word, meaning) for word, meaning in words.items() if meaning],
-        sections=sections,
+        found=found,
+        claims=BY_ID,
+        words=claims,
+        sentences=SENTENCES,
+        sweeps={kind: [_sweep(s) for s in sweeps if s.condition.kind == kind] for kind in ("cpu", "gpu")},
+        more={"cpu": [*_crossings(run)], "gpu": [f"{host}."] if host else []},
+        above={
+            name: one for one in fitting for name in one.pictures if name in drawn
+        },  # the first is the last to be set
+        published=lambda one: [*_published([row for name in one.claims for row in published.about(name)])],
+        alternatives=lambda one: dict.fromkeys(a for name in one.claims for a in BY_ID[name].alternatives),
         ambers=run.environment.get("ambers") or (),
         command=run.environment.get("command") or "bench run",
-    ))  # fmt: skip
-
-
-@cache
-def _template() -> Any:
-    loader = PackageLoader("bench.show.export")
-    jinja = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)  # fmt: skip
-    return jinja.get_template("reproduction.md.j2")  # Markdown, so that nothing is escaped
-
-
-def _first(claim: Claim, v: Verdict) -> Row:
-    """A row of the first table."""
-    noisy = next((note for note in v.notes if "noisy" in note), "")
-    counted = "; ".join(filter(None, (cells(v), noisy)))
-    answer = v.answer if v.predicted else f"**{v.answer}**"
-    return (claim.statement, answer, place(v), named_effect(v), p(v), counted)
-
-
-def _section(run: Run, one: Sentence, found: Verdicts, pictures: tuple[str, ...]) -> Section:
-    swept = [s for s in find(records_of(run.measurements)) if s.condition.kind == one.device] if one.sweeps else []
-    return Section(
-        sentence=one,
-        claims=tuple((BY_ID[name], tuple(_answers(found.of(name))), _others(found.of(name))) for name in one.claims),
-        sweeps=tuple(_sweep(s) for s in swept),
-        more=tuple(_crossings(run) if one.device == "cpu" else _of_host(run)) if one.sweeps else (),
-        pictures=pictures,
-        published=tuple(_published([row for name in one.claims for row in published.about(name)])),
-        alternatives=tuple(dict.fromkeys(a for name in one.claims for a in BY_ID[name].alternatives)),
     )
-
-
-def _answers(verdicts: Sequence[Verdict]) -> Iterator[str]:
-    """A line for each confirmatory verdict, with its notes."""
-    for v in verdicts:
-        if not v.confirmatory:
-            continue
-        if v.answer == "NOT MEASURED":
-            yield f"- **NOT MEASURED**: {v.why}"
-            continue
-        number = f" {named_effect(v)}." if v.effect else ""
-        sure = f" {v.cells.words}." if "surely" in v.cells.words else ""
-        yield f"- **{v.answer}** ({place(v)}; {v.bottleneck}):{number} {v.why[:1].upper()}{v.why[1:]}.{sure}"
-        yield from (f"  - {note}" for note in v.notes)
-
-
-def _others(verdicts: Sequence[Verdict]) -> tuple[tuple[str, tuple[Row, ...]], ...]:
-    """The explored and the predicted verdicts, each under a heading."""
-
-    def rows(some: Iterable[Verdict]) -> tuple[Row, ...]:
-        return tuple(
-            (v.condition.label + (f" ({v.about})" if "mobilenet" in v.about else ""), v.answer, named_effect(v), v.bottleneck, str(v.cells.n))
-            for v in some
-        )  # fmt: skip
-
-    return (
-        ("Other conditions, explored and not corrected for their number:", rows(v for v in verdicts if not v.confirmatory and v.on_claimed_device and not v.predicted)),
-        ("Predicted, not measured:", rows(v for v in verdicts if v.predicted)),
-    )  # fmt: skip
 
 
 def _sweep(sweep: Sweep) -> Row:
@@ -231,11 +143,6 @@ def _crossings(run: Run) -> Iterator[str]:
     if lines:
         yield "If layers and MACs were all that costs, the depth sweep would say at how many channels the separable block starts to win:"
         yield "\n".join(f"- {line}" for line in lines)
-
-
-def _of_host(run: Run) -> Iterator[str]:
-    if line := layers_of_host(run):
-        yield f"{line}."
 
 
 def _published(rows: Sequence[Published]) -> Iterator[str]:
