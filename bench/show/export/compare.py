@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -11,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from bench.analyse.compare.change_points import History
 from bench.analyse.compare.ci_gate import Gate
@@ -75,12 +74,9 @@ def write_csv(comparisons: Sequence[Comparison], path: Path) -> None:
 def as_csv(comparisons: Sequence[Comparison]) -> str:
     """A line per row of all comparisons, rows of one run only at the end of each quantity; empty where there is no number."""
     rows = [row for c in comparisons for compared in c.quantities for row in _lines(c, compared)]
-    text = io.StringIO()
-    header = list(dict.fromkeys(name for row in rows for name in row)) or ["run_a", "run_b", "verdict"]
-    writer = csv.DictWriter(text, header, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    header = dict.fromkeys(name for row in rows for name in row) or ("run_a", "run_b", "verdict")
+    table = pd.DataFrame(rows, columns=[*header], dtype=object)  # so that an int beside nothing stays one
+    return str(table.to_csv(index=False, lineterminator="\n"))
 
 
 def _comparison(c: Comparison) -> dict[str, Any]:

@@ -74,6 +74,7 @@ def runs_below(root: Path) -> Iterator[Path]:
 def entry(folder: Path, root: Path) -> Entry:
     """What is known of a run without its journal."""
     told, plan, verdicts = (_json(folder / name) for name in _JSON)
+    answers, would_be = _verdicts(verdicts)
     name = folder.relative_to(root).as_posix() if folder != root else folder.resolve().name
     try:
         run = read_tables(folder)
@@ -89,8 +90,8 @@ def entry(folder: Path, root: Path) -> Entry:
         state="complete" if (folder / "DONE").exists() or not (folder / _MARKS[0]).exists() else "INCOMPLETE",
         measured="" if run is None else run_facts.measured(facts_of(run)),
         finding="no tables yet: bench report writes them" if run is None else _finding(run, folder),
-        verdicts=_verdicts(verdicts),
-        would_be=_would_be(verdicts),
+        verdicts=answers,
+        would_be=would_be,
     )
 
 
@@ -107,33 +108,27 @@ def _finding(run: Run, folder: Path) -> str:
     if not noise_floor.is_aa(run):
         return run_facts.finding(facts_of(run))
     band = _json(folder / "aa.json").get("noise_band")
-    return (
-        f"Blocks against themselves: noise band ±{band * 100:.1f} %."
-        if band is not None
-        else "Blocks against themselves."
+    return f"Blocks against themselves{f': noise band ±{band * 100:.1f} %' if band is not None else ''}."
+
+
+def _verdicts(told: dict[str, Any]) -> tuple[str, str]:
+    """Of verdict.json, `3 supported, 2 refuted; exact: 3 supported`: what confirms, exact answers apart; and `WOULD BE: 3 supported`.
+
+    The second is what a model says of predicted devices; empty where it says nothing.
+    """
+    every = [v for c in told.get("claims") or () for v in c.get("verdicts") or ()]
+    first = [v for v in every if v.get("confirmatory")]
+    clocked, exact = (
+        _counts([v for v in first if (v.get("regime") == "exact") is by], ANSWERS) for by in (False, True)
     )
-
-
-def _verdicts(told: dict[str, Any]) -> str:
-    """`3 supported, 2 refuted; exact: 3 supported`: what confirms, of verdict.json, arithmetic that no clock was asked of apart."""
-    own = [v for v in _every(told) if v.get("confirmatory")]
-    clocked, exact = (_counts([v for v in own if (v.get("regime") == "exact") is by], ANSWERS) for by in (False, True))
-    return "; ".join(filter(None, (clocked, exact and f"exact: {exact}")))
-
-
-def _would_be(told: dict[str, Any]) -> str:
-    """`WOULD BE: 3 supported, 1 undecided`: what a model says of predicted devices; nothing where it says nothing."""
-    said = _counts([v for v in _every(told) if v.get("predicted")], PREDICTED_ANSWERS)
-    return said and f"{WOULD_BE.strip()}: {said}"
+    would_be = _counts([v for v in every if v.get("predicted")], PREDICTED_ANSWERS)
+    answers = "; ".join(filter(None, (clocked, exact and f"exact: {exact}")))
+    return answers, would_be and f"{WOULD_BE.strip()}: {would_be}"
 
 
 def _counts(verdicts: Sequence[dict[str, Any]], answers: Sequence[str]) -> str:
     counts = Counter(str(v.get("answer")) for v in verdicts)
     return ", ".join(f"{counts[a]} {a.removeprefix(WOULD_BE).lower()}" for a in answers if counts[a])
-
-
-def _every(told: dict[str, Any]) -> list[dict[str, Any]]:
-    return [v for c in told.get("claims") or () for v in c.get("verdicts") or ()]
 
 
 def _json(path: Path) -> dict[str, Any]:

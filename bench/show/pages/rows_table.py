@@ -16,6 +16,7 @@ SHAPE = "experiment block c_in c_out kernel height width batch depth stride padd
 WAY = "device threads dtype mode layout pass allocator waiting cudnn_benchmark baseline".split()
 TOLD = 5  # of the ways to run a block, these stand before the answer: without them rows look alike
 _ECHOES = {"c_out": "c_in", "width": "height", "groups": "c_in"}  # said already where all rows have the same in both
+_WHOLE = {"c_in": ("c_out", "channels"), "height": ("width", "size")}  # what one is called without the other
 _ANSWER = "verdict speedup speedup_ci_low speedup_ci_high".split()
 _FOUND = "device_speedup mac_ratio delivered_share layer_ratio".split()
 _TIMES = ("baseline_time_s", "block_time_s")
@@ -100,8 +101,7 @@ def made(
     every = [n for n in wanted if not _echoes(rows, n)]
     names = [n for n in every if n in always or _varies(rows, n)]
     same = [(n, next(_text(n, r[n]) for r in rows if r[n] is not None)) for n in every if n in (*SHAPE, *WAY) and n not in names and any(r[n] is not None for r in rows)]  # fmt: skip
-    whole = {"c_in": "channels", "height": "size"}  # where the other one only echoes it
-    heads = {n: whole.get(n, "") if _other(n) not in names else "" for n in names}
+    heads = {n: _WHOLE[n][1] if n in _WHOLE and _WHOLE[n][0] not in names else "" for n in names}
     columns = tuple(more[n] if more and n in more else _column(n, head) for n, head in heads.items())
     lines = tuple(Line(str(r["status"]), tuple(_cell(n, r[n]) for n in names)) for r in rows)
     choices = [(i, columns[i].head, tuple(dict.fromkeys(filter(None, (line.cells[i].text for line in lines))))) for i, n in enumerate(names) if n in filters]  # fmt: skip
@@ -116,11 +116,6 @@ def _varies(rows: Sequence[Record], name: str) -> bool:
 
 def _echoes(rows: Sequence[Record], name: str) -> bool:
     return name in _ECHOES and all(r[name] == r[_ECHOES[name]] for r in rows)
-
-
-def _other(name: str) -> str:
-    """The column that would echo this one."""
-    return next((echo for echo, said in _ECHOES.items() if said == name), "")
 
 
 def _column(name: str, head: str = "") -> Column:
@@ -150,20 +145,11 @@ def _text(name: str, value: Any) -> str:
     return _WORDS[name](value) if name in _WORDS else str(value)
 
 
-def _ratio(value: float) -> str:
-    return times(value, 0.01)
-
-
 _WORDS: Mapping[str, Callable[[Any], str]] = {
-    "speedup": _ratio,
-    "speedup_ci_low": _ratio,
-    "speedup_ci_high": _ratio,
-    "device_speedup": _ratio,
-    "mac_ratio": _ratio,
+    **dict.fromkeys((*_ANSWER[1:], "device_speedup", "mac_ratio"), lambda v: times(v, 0.01)),
+    **dict.fromkeys(_TIMES, lambda v: in_seconds(v, 3)),
     "layer_ratio": lambda v: f"{v:g}x",
     "delivered_share": share,
     "precision": percent,
     "flagged_share": percent,
-    "baseline_time_s": lambda v: in_seconds(v, 3),
-    "block_time_s": lambda v: in_seconds(v, 3),
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
 from bench.spec.columns import FAILED, MEASURED, PREDICTED, STATUSES, WITH_NUMBERS
 from bench.spec.devices.device_names import in_words, is_cpu, is_predicted
-from bench.spec.format import capital, duration, interval, listed, percent, share, times
+from bench.spec.format import capital, duration, interval, listed, percent, plural, share, times
 from bench.spec.model.predictions import WORSE, disagreements
 
 MOST_REASONS = 2  # why rows were skipped that a line gives; pairs.csv has them all
@@ -56,7 +56,7 @@ def finding(facts: RunFacts) -> str:
 def _finding(device: str, some: Sequence[Tally]) -> str:
     blocks = some[0].block if len(some) == 1 else f"{len(some)} blocks"
     cells, unsure = (sum(getattr(t, name) for t in some) for name in ("cells", "without_interval"))
-    many = f"{cells} cell{'s' if cells != 1 else ''}"
+    many = plural(cells, "cell")
     if unsure == cells:
         reads = "read" if len(some) > 1 else "reads"
         return f"on {in_words(device)} {blocks} {reads} faster in {sum(t.read_faster for t in some)} of {many}, by one process each"
@@ -69,19 +69,18 @@ def way_lines(facts: RunFacts) -> list[str]:
     """A line for each way to run each block, and one for all in which nothing was measured or predicted."""
     idle = [t for t in facts.ways if not t.cells and not t.failed]
     lines = [_way(t) for t in facts.ways if t not in idle]
-    for verb, some in (
-        ("measured", [t for t in idle if not t.predicted]),
-        ("predicted", [t for t in idle if t.predicted]),
-    ):
+    for verb in ("measured", "predicted"):
+        some = [t for t in idle if t.predicted == (verb == "predicted")]
         if some:
             ways = f"{some[0].way}: {some[0].block}" if len(some) == 1 else f"{len(some)} other ways"
-            reasons = listed_reasons(reason for t in some for reason in t.reasons)
-            lines.append(f"{ways}: nothing {verb}; {_rows(sum(t.skipped for t in some))} skipped: {reasons}")
+            reasons = list(dict.fromkeys(reason for t in some for reason in t.reasons))
+            why = "; ".join(reasons) if len(reasons) <= MOST_REASONS else "pairs.csv says why"
+            lines.append(f"{ways}: nothing {verb}; {plural(sum(t.skipped for t in some), 'row')} skipped: {why}")
     return lines
 
 
 def _way(t: Tally) -> str:
-    cells = f"of {t.cells} cell{'s' if t.cells != 1 else ''}"
+    cells = f"of {plural(t.cells, 'cell')}"
     verdicts = ((t.faster, "faster"), (t.slower, "slower"), (t.same, "the same"), (t.undecided, "undecided"))
     counts = [f"{n} {word}" for n, word in verdicts if n]
     counts += [f"{t.without_interval} without an interval"] if counts and t.without_interval else []
@@ -93,35 +92,28 @@ def _way(t: Tally) -> str:
     return f"{t.way}: {t.block} {'; '.join(parts)}"
 
 
-def listed_reasons(reasons: Iterable[str]) -> str:
-    """The reasons, each once; of many that the table has them."""
-    each = list(dict.fromkeys(reasons))
-    return "; ".join(each) if len(each) <= MOST_REASONS else "pairs.csv says why"
-
-
 def trust_lines(facts: RunFacts) -> list[str]:
     """How many rows were measured and how precisely, what disturbed them, and what was predicted."""
     told = list(_measured_lines(facts.trust)) if facts.trust.measured else []
     f = facts.forecast
     if f is not None and f.rows:
-        told.append(f"{_rows(f.rows)} predicted, not measured: a model's times of {listed(f.names)}. Intervals are its error on data left out of its fit.")  # fmt: skip
+        told.append(f"{plural(f.rows, 'row')} predicted, not measured: a model's times of {listed(f.names)}. Intervals are its error on data left out of its fit.")  # fmt: skip
     return told or ["Nothing was measured."]
 
 
 def _measured_lines(t: Trust) -> Iterator[str]:
     fewest, most = t.processes
     spread = f"{fewest}" if fewest == most else f"{fewest} to {most}"
-    width = (
-        f"median half-width ±{percent(t.median_half_width)}" if math.isfinite(t.median_half_width) else "no intervals"
-    )
-    yield f"{_rows(t.measured)} measured in {spread} process{'es' if most > 1 else ''} each: {width}."
+    half = t.median_half_width
+    width = f"median half-width ±{percent(half)}" if math.isfinite(half) else "no intervals"
+    yield f"{plural(t.measured, 'row')} measured in {spread} process{'es' if most > 1 else ''} each: {width}."
     yield f"{t.undecided} undecided, {t.imprecise} less precise than the asked ±{percent(t.precision)}, {t.noisy} noisy."
     if unmeasured := _unmeasured(t):
         yield unmeasured
     if t.flagged is not None:
         yield f"Disturbed samples by the kernel's counters: {percent(t.flagged[0])} of a row's (median), {percent(t.flagged[1])} at most."
     if t.noise_band is not None:
-        of = "" if t.banded == t.measured else f", known for {_rows(t.banded)}"
+        of = "" if t.banded == t.measured else f", known for {plural(t.banded, 'row')}"
         yield f"Noise band of this machine (bench aa): ±{percent(t.noise_band)}{of}."
     else:
         yield "Noise band of this machine: unknown until bench aa has run here."
@@ -132,12 +124,8 @@ def _measured_lines(t: Trust) -> Iterator[str]:
 
 def _unmeasured(t: Trust) -> str:
     kinds = (("skipped", UNMEASURABLE), ("failed", FAILED))
-    counts = [f"{_rows(n)} {word}" for word, some in kinds if (n := sum(t.statuses.get(s, 0) for s in some))]
+    counts = [f"{plural(n, 'row')} {word}" for word, some in kinds if (n := sum(t.statuses.get(s, 0) for s in some))]
     return f"{listed(counts)}: pairs.csv says why." if counts else ""
-
-
-def _rows(count: int) -> str:
-    return f"{count} row{'s' if count != 1 else ''}"
 
 
 def quality(run: Run, facts: RunFacts) -> Quality:
@@ -188,8 +176,8 @@ def predicted(facts: RunFacts) -> str:
     if f is None:
         return ""
     if not f.rows:
-        return f"{whole}{_rows(f.asked)} of {listed(f.names)} should be predicted, and none has a time: status_detail says why."
-    return f"{whole}{_rows(f.rows)} of {listed(f.names)} {'is' if f.rows == 1 else 'are'} predicted by a model. Intervals are the model's error; no verdict counts predicted rows as measured."  # fmt: skip
+        return f"{whole}{plural(f.asked, 'row')} of {listed(f.names)} should be predicted, and none has a time: status_detail says why."
+    return f"{whole}{plural(f.rows, 'row')} of {listed(f.names)} {'is' if f.rows == 1 else 'are'} predicted by a model. Intervals are the model's error; no verdict counts predicted rows as measured."  # fmt: skip
 
 
 def measured(facts: RunFacts) -> str:

@@ -51,7 +51,7 @@ def grid(pairs: Sequence[Record], most_rows: int = MOST_ROWS, most_columns: int 
     A cell is `3.1x ±4 %` with its marks, `3.1x` where one process has no interval, `3.1x [2, 5]` where it is predicted, a
     failure's name, or - if skipped.
     """
-    rows = [r for r in pairs if not _unmeasurable(r, pairs)]
+    rows = _not_skipped(pairs)
     usual = [f for f in SERIES if len({r[f] for r in rows}) <= 1]
     named = len(usual) == len(SERIES) or any(is_predicted(r["device"]) for r in rows)
     usual = [f for f in usual if f != "device"] if named else usual
@@ -140,7 +140,7 @@ def _ranged(row: Record) -> str:
 
 def _tables(pairs: Sequence[Record]) -> dict[str, Grid]:
     """A table for each experiment that measured or failed, each with the columns that it needs."""
-    shown = [r for r in pairs if not _unmeasurable(r, pairs)]
+    shown = _not_skipped(pairs)
     names = dict.fromkeys(r["experiment"] for r in shown)
     most = MOST_ROWS if len(names) == 1 else MOST_ROWS_EACH
     return {name: grid([r for r in shown if r["experiment"] == name], most) for name in names}
@@ -219,6 +219,6 @@ def _order(rows: Sequence[Record]) -> Callable[[Record], tuple[int, ...]]:
     return lambda r: (*(first[n].index(r[n]) for n in first), *(int(r[n] or 0) for n in numbers))
 
 
-def _unmeasurable(row: Record, pairs: Sequence[Record]) -> bool:
-    """Whether the row was skipped in a run that did measure something: columns of nothing but - only take room."""
-    return row["status"] == "skipped" and any(p["status"] != "skipped" for p in pairs)
+def _not_skipped(pairs: Sequence[Record]) -> list[Record]:
+    """The rows without those that were skipped, unless all were: columns of nothing but - only take room."""
+    return [r for r in pairs if r["status"] != "skipped"] or list(pairs)
