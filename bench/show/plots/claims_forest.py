@@ -48,20 +48,20 @@ class _Row:
     part: bool = False  # a heading of confirmed or explored
 
 
-def draw(run: Run, found: Verdicts, folder: Path) -> tuple[Path, ...]:
+def draw(run: Run, judged: Verdicts, folder: Path) -> tuple[Path, ...]:
     """Write claims.png and claims.svg into `folder`; nothing for an A/A run, or where no claim has an effect."""
-    figure = None if noise_floor.is_aa(run) else picture(run, found)
+    figure = None if noise_floor.is_aa(run) else picture(run, judged)
     return () if figure is None else style.save(figure, folder, "claims")
 
 
-def picture(run: Run, found: Verdicts, letters: Mapping[str, str] | None = None) -> Figure | None:
+def picture(run: Run, judged: Verdicts, letters: Mapping[str, str] | None = None) -> Figure | None:
     """Ratios on the left, elasticities (if there are any) on the right, on rows of their own for each verdict.
 
     `run` is measured in the footer's words; `letters` by run_id where there are several.
     """
-    if not any(v.effect is not None and v.effect.value is not None for v in found.verdicts):
+    if not any(v.effect is not None and v.effect.value is not None for v in judged.verdicts):
         return None
-    rows, left = _rows(found, letters)
+    rows, left = _rows(judged, letters)
     shown = [r.verdict for r in rows if r.verdict is not None]
     slopes = any(_is_slope(v.effect) for v in shown)
     figure, axes = style.panels(1 + slopes, 1 + slopes, "none")
@@ -93,15 +93,15 @@ def picture(run: Run, found: Verdicts, letters: Mapping[str, str] | None = None)
     _align_left(figure, axes[0])
     measured = [r for r in records_of(run.pairs) if panels.measured(r)]
     footer = captions.footer(run, measured, how="", bars="", marks=_MARKS)
-    style.frame(figure, titles.claims(found), footer, _handles(shown), *left)
+    style.frame(figure, titles.claims(judged), footer, _handles(shown), *left)
     return figure
 
 
-def _rows(found: Verdicts, letters: Mapping[str, str] | None) -> tuple[list[_Row], list[str]]:
+def _rows(judged: Verdicts, letters: Mapping[str, str] | None) -> tuple[list[_Row], list[str]]:
     """All rows from the top, and what finds no room."""
-    first = [v for v in found.verdicts if v.confirmatory]
-    others = [v for v in found.verdicts if not v.confirmatory and not v.predicted and v.effect is not None]
-    would = [v for v in found.verdicts if v.predicted and v.effect is not None]
+    first = [v for v in judged.verdicts if v.confirmatory]
+    others = [v for v in judged.verdicts if not v.confirmatory and not v.predicted and v.effect is not None]
+    would = [v for v in judged.verdicts if v.predicted and v.effect is not None]
     rows: list[_Row] = []
     parts = (("Confirmatory", first), ("Exploratory", others[:MOST_EXPLORED]), ("Predicted, not measured", would[:MOST_EXPLORED]))  # fmt: skip
     for heading, some in parts:
@@ -176,8 +176,8 @@ def _align_left(figure: Figure, axis: Axes) -> None:
 
 
 def _handles(shown: Sequence[Verdict]) -> list[Artist]:
-    found = {v.answer for v in shown if v.effect is not None}
-    handles: list[Artist] = [style.proxy(a.lower(), c, m, "-", hollow=h) for a, (c, m, h) in LOOKS.items() if a in found and a not in PREDICTED_ANSWERS]  # fmt: skip
-    if found & {*PREDICTED_ANSWERS}:
+    answers = {v.answer for v in shown if v.effect is not None}
+    handles: list[Artist] = [style.proxy(a.lower(), c, m, "-", hollow=h) for a, (c, m, h) in LOOKS.items() if a in answers and a not in PREDICTED_ANSWERS]  # fmt: skip
+    if answers & {*PREDICTED_ANSWERS}:
         handles.append(Patch(facecolor="none", edgecolor=style.VIOLET[0], hatch="//////", lw=0.4, label="would be: predicted, within the model's error"))  # fmt: skip
     return handles

@@ -19,7 +19,7 @@ from bench.show.plots.facets import MOST_GROUPS
 from bench.show.text import captions, titles
 from bench.show.text.ways import short_labels
 
-_PREDICTED, _FOUND = style.look(1), style.look(0)
+_PREDICTED, _MEASURED = style.look(1), style.look(0)
 _MARKS = (
     "predicted: time = a x layers + b x MACs, a and b from the straight lines through the sweeps of depth at fixed MACs"
     " · its bar: 95 % interval over resamples of those times, not of the model"
@@ -31,24 +31,24 @@ _WORDS = {"fontsize": 7.5, "va": "bottom", "zorder": 5}
 def picture(run: Run) -> Figure | None:
     """A panel for each place, in it a pair of bars for each kernel: the predicted range above the measured one."""
     pairs = records_of(run.pairs)
-    found = crossovers(find(records_of(run.measurements)), pairs)
-    if not found:
+    crossings = crossovers(find(records_of(run.measurements)), pairs)
+    if not crossings:
         return None
-    words = short_labels(list(dict.fromkeys(c.condition for c in found)))
-    keys = list(dict.fromkeys((c.condition, c.experiment, c.height, c.width) for c in found))
+    words = short_labels(list(dict.fromkeys(c.condition for c in crossings)))
+    keys = list(dict.fromkeys((c.condition, c.experiment, c.height, c.width) for c in crossings))
     shown = keys[:MOST_GROUPS]
     figure, axes = style.panels(len(shown), share_y="none")
-    low, high = min(c.measured.least for c in found), max(c.measured.most for c in found)
+    low, high = min(c.measured.least for c in crossings), max(c.measured.most for c in crossings)
     for axis, key in zip(axes, shown, strict=True):
-        here = [c for c in found if (c.condition, c.experiment, c.height, c.width) == key]
+        here = [c for c in crossings if (c.condition, c.experiment, c.height, c.width) == key]
         _scale(axis, low, high, here)
         for i, c in enumerate(here):
             _pair(axis, c, len(here) - 1 - i)
-        size = f"{key[2]} px" if len({(c.height, c.width) for c in found}) > 1 else ""
+        size = f"{key[2]} px" if len({(c.height, c.width) for c in crossings}) > 1 else ""
         style.name_panel(axis, ", ".join(filter(None, (words[key[0]], size))))
     panels.label_outer(axes, "kernel")
     left = captions.not_drawn(len(keys) - len(shown), "place")
-    drawn = [c for c in found if (c.condition, c.experiment, c.height, c.width) in shown]
+    drawn = [c for c in crossings if (c.condition, c.experiment, c.height, c.width) in shown]
     of = {(c.experiment, c.condition.device) for c in drawn}
     blocks = [r for r in pairs if (r["experiment"], r["device"]) in of and panels.measured(r)]
     return panels.frame(
@@ -76,14 +76,14 @@ def _pair(axis: Axes, c: Crossover, y: float) -> None:
     low, high = c.measured_range
     if f.kind in ("below", "above"):
         edge, beyond = (f.least, f.least / 1.5) if f.kind == "below" else (f.most, f.most * 1.5)
-        axis.annotate("", (beyond, y - 0.17), (edge, y - 0.17), arrowprops={"arrowstyle": "->", "color": _FOUND.colour, "lw": 1.4})  # fmt: skip
-        _word(axis, f"{f.kind} {f.least if f.kind == 'below' else f.most}", edge, y - 0.17, _FOUND)
+        axis.annotate("", (beyond, y - 0.17), (edge, y - 0.17), arrowprops={"arrowstyle": "->", "color": _MEASURED.colour, "lw": 1.4})  # fmt: skip
+        _word(axis, f"{f.kind} {f.least if f.kind == 'below' else f.most}", edge, y - 0.17, _MEASURED)
         return
     for i, at in enumerate(f.crossings):
         sure = (f.low, f.high) != (None, None)  # an end that is open reaches the edge
-        _bar(axis, at, low if sure else None, high if sure else None, y - 0.17, _FOUND, hollow=False)
+        _bar(axis, at, low if sure else None, high if sure else None, y - 0.17, _MEASURED, hollow=False)
         if i == 0:
-            _word(axis, measured_words(f).removeprefix("found ").partition(", between")[0], at, y - 0.17, _FOUND)
+            _word(axis, measured_words(f).removeprefix("found ").partition(", between")[0], at, y - 0.17, _MEASURED)
 
 
 def _bar(
@@ -110,6 +110,6 @@ def _handles() -> list[Artist]:
         style.proxy(
             "predicted from the cost of layers and MACs", _PREDICTED.colour, _PREDICTED.marker, "-", hollow=True
         ),
-        style.proxy("measured", _FOUND.colour, _FOUND.marker, "-"),
+        style.proxy("measured", _MEASURED.colour, _MEASURED.marker, "-"),
         Patch(color=style.GRID, alpha=0.5, lw=0, label="channels that were measured"),
     ]

@@ -83,12 +83,12 @@ def picture(run: Run, devices_alike: bool = False) -> Figure | None:
     return figure
 
 
-def _shown(found: Sequence[Sweep], devices_alike: bool) -> tuple[list[Sweep], str]:
+def _shown(sweeps: Sequence[Sweep], devices_alike: bool) -> tuple[list[Sweep], str]:
     """The sweeps of layers, those of MACs with the deepest stacks at the same places, and what finds no room."""
-    deep = [s for s in found if s.grows == "layers"]
+    deep = [s for s in sweeps if s.grows == "layers"]
     every = list(dict.fromkeys(s.condition for s in deep))
     kernels = {s.kernel for s in deep}
-    wide = [s for s in found if s.grows == "macs" and s.condition in every and s.kernel in kernels]
+    wide = [s for s in sweeps if s.grows == "macs" and s.condition in every and s.kernel in kernels]
     deepest = max((s.points[0].depth or 1 for s in wide), default=1)
     wide = [s for s in wide if (s.points[0].depth or 1) == deepest]
     places = [p for band in _bands(every, devices_alike) for p in band]
@@ -174,12 +174,12 @@ def _label(axis: Axes, here: Sequence[Sweep], blocks: Sequence[str]) -> None:
     at = [tall * math.log(_times(s)[-1] / bottom) / math.log(top / bottom) for s in ends]
     for s, y in zip(ends, panels.spread(at, each, each / 2, tall - each / 2), strict=True):
         axis.annotate(
-            "\n".join(said(s)), (0, 0), (x + 2, y), xycoords="axes fraction", textcoords="offset points",
+            "\n".join(line_words(s)), (0, 0), (x + 2, y), xycoords="axes fraction", textcoords="offset points",
             fontsize=7.5, color=style.look(blocks.index(s.block), s.condition.predicted).colour, va="center", ha="left", linespacing=1.15, zorder=5,
         )  # fmt: skip
 
 
-def said(sweep: Sweep) -> tuple[str, str, str]:
+def line_words(sweep: Sweep) -> tuple[str, str, str]:
     """A line's words: its block, its slope with the interval, and the time of each layer or GMAC."""
     slope, each = sweep.elasticity(), unit_cost(sweep).each
     known = f" ±{math.ceil(slope.half_width * 100) / 100:.2f}" if math.isfinite(slope.half_width) else ""

@@ -33,7 +33,7 @@ def picture(run: Run) -> Figure | None:
     shown = _shown(lines)
     drawn = [r for line in shown for r in lines[line]]
     left = captions.not_drawn(len(lines) - len(shown), "way", of=f" to run {block}, with fewer cells,")
-    lines = _lines(drawn)  # by what tells those apart that are drawn
+    lines = _lines(drawn)  # named by how the drawn ones differ
     kernels = sorted({int(r["kernel"]) for r in drawn})
     figure, axes = style.panels(len(kernels))
     channels = Channels.of(drawn)
@@ -53,10 +53,10 @@ def picture(run: Run) -> Figure | None:
 
 def _lines(rows: Sequence[Record]) -> dict[Line, list[Record]]:
     """The rows by device and how they were run, each shape once: of two experiments that hold the same the first."""
-    found: dict[Line, dict[tuple[object, ...], Record]] = {}
+    cells_of: dict[Line, dict[tuple[object, ...], Record]] = {}
     for (device, way), r in zip(named_ways(rows), rows, strict=True):
-        found.setdefault((device, way), {}).setdefault((r["c_in"], r["c_out"], r["kernel"]), r)
-    return {line: list(cells.values()) for line, cells in found.items()}
+        cells_of.setdefault((device, way), {}).setdefault((r["c_in"], r["c_out"], r["kernel"]), r)
+    return {line: list(cells.values()) for line, cells in cells_of.items()}
 
 
 def _shown(lines: Mapping[Line, Sequence[Record]]) -> list[Line]:

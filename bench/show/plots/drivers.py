@@ -34,15 +34,15 @@ HOW = (
 )
 
 
-def draw(found: Drivers, folder: Path) -> tuple[Path, ...]:
+def draw(drivers: Drivers, folder: Path) -> tuple[Path, ...]:
     """Write drivers.png and drivers.svg into `folder`; nothing where no group could be fitted."""
-    figure = picture(found)
+    figure = picture(drivers)
     return () if figure is None else style.save(figure, folder, "drivers")
 
 
-def picture(found: Drivers) -> Figure | None:
+def picture(drivers: Drivers) -> Figure | None:
     """Shares of time by the additive model, group by group, and time against each count that varies."""
-    fitted = [(g, g.additive) for g in found.groups if g.additive]
+    fitted = [(g, g.additive) for g in drivers.groups if g.additive]
     if not fitted:
         return None
     pairs = fitted[:MOST_GROUPS]
@@ -56,22 +56,22 @@ def picture(found: Drivers) -> Figure | None:
     left = captions.not_drawn(len(fitted) - len(shown), "group", "bench drivers --json")
     sure = min(m.agreement for m in models)
     doubt = f"as few as {share(sure)} of resamples agree on what limits a group" if sure < SURE else ""
-    footer = " · ".join(filter(None, (scope(found), same, HOW, doubt)))
+    footer = " · ".join(filter(None, (scope(drivers), same, HOW, doubt)))
     style.frame(figure, titles.drivers(models), footer, _handles(models, names), left)
     return figure
 
 
 def _names(shown: Sequence[Group]) -> tuple[list[str], str]:
-    """What tells each drawn group from the others, and the words that all of them share."""
+    """The words that distinguish each drawn group, and those that all share."""
     words = [label(g, shown).split(", ") for g in shown]
     shared = [w for w in words[0] if len(words) > 1 and all(w in some for some in words)]
-    own = [[w for w in some if w not in shared] for some in words]
-    names, brief = [", ".join(some) for some in own], [_brief([short(w) for w in some]) for some in own]
+    different = [[w for w in some if w not in shared] for some in words]
+    names, brief = [", ".join(some) for some in different], [_brief([short(w) for w in some]) for some in different]
     return brief if len(set(brief)) == len(set(names)) else names, ", ".join(shared)
 
 
 def _brief(words: Sequence[str]) -> str:
-    """The words of one name in MOST_LETTERS, its longest word cut: the last ones are what tells ways to run one device apart."""
+    """The words of one name in MOST_LETTERS, its longest word cut: the last ones distinguish ways to run one device."""
     name = ", ".join(words)
     longest = max(words, key=len, default="")
     room = max(8, len(longest) - len(name) + MOST_LETTERS)
@@ -110,7 +110,7 @@ def _share(axis: Axes, term: Term, y: float, worded: bool) -> None:
 
 
 def _points(axis: Axes, count: str, shown: Sequence[Group]) -> None:
-    """Time against one count, on logarithmic axes, with each group's own straight line through it."""
+    """Time against one count, on logarithmic axes, with a straight line for each group through it."""
     mine = [g for g in shown if count in g.predictors]
     across = style.limits([float(v) for g in mine for v in g.counts[count]], room=1.4)
     upright = style.limits([float(t) for g in mine for t in g.time_s], room=1.5)

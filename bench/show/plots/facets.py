@@ -28,7 +28,7 @@ class Facets:
 
     def group(self, row: Record) -> str:
         """The words of the panel that a row belongs to."""
-        return _say(row, self.apart)
+        return _words(row, self.apart)
 
     def shown(self, rows: Sequence[Record]) -> list[Record]:
         """The rows of the groups that are drawn."""
@@ -41,7 +41,7 @@ class Facets:
     def line(self, row: Record) -> str:
         """The words of the row's series; what is usual goes unsaid beside what is not."""
         words = (word_or_nothing(row, f) for f in self.within)
-        return ", ".join(w for w in words if w and w not in USUAL) or _say(row, _NEVER_APART)
+        return ", ".join(w for w in words if w and w not in USUAL) or _words(row, _NEVER_APART)
 
 
 def lay_out(rows: Sequence[Record], ignore: Sequence[str] = ()) -> Facets:
@@ -56,25 +56,25 @@ def lay_out(rows: Sequence[Record], ignore: Sequence[str] = ()) -> Facets:
     for field in [f for f in within if f not in _NEVER_APART]:
         if _fullest(rows, apart, within) <= MOST_SERIES:
             break
-        if len({_say(r, [*apart, field]) for r in rows}) <= MOST_GROUPS:
+        if len({_words(r, [*apart, field]) for r in rows}) <= MOST_GROUPS:
             apart.append(field)
             within.remove(field)
     within.sort(key=lambda f: f not in _NEVER_APART)
-    every = list(dict.fromkeys(_say(r, apart) for r in rows))
+    every = list(dict.fromkeys(_words(r, apart) for r in rows))
     groups = every[:MOST_GROUPS]
     laid = Facets(tuple(apart), tuple(within), tuple(groups), (), len(every) - len(groups))
     series = tuple(dict.fromkeys(laid.line(r) for r in laid.shown(rows)))
     return Facets(laid.apart, laid.within, laid.groups, series, laid.left_out)
 
 
-def _say(row: Record, fields: Sequence[str]) -> str:
+def _words(row: Record, fields: Sequence[str]) -> str:
     return ", ".join(w for f in fields if (w := word_or_nothing(row, f)))
 
 
 def _fullest(rows: Sequence[Record], apart: Sequence[str], within: Sequence[str]) -> int:
     held: dict[str, set[str]] = {}
     for r in rows:
-        held.setdefault(_say(r, apart), set()).add(_say(r, within))
+        held.setdefault(_words(r, apart), set()).add(_words(r, within))
     return max((len(s) for s in held.values()), default=0)
 
 

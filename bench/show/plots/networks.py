@@ -63,11 +63,11 @@ def _labels(axis: Axes, rows: Sequence[Record]) -> None:
     marks += [(r["mac_ratio"], r["speedup"], _word(r), style.look(0, panels.predicted([r])).colour) for r in rows]
     first, last = axis.transAxes.transform([(0, 0), (1, 0)])[:, 0] * points
     one = axis.transData.transform((1, 1)) * points
-    taken: list[Box] = [(first, last, one[1] - 1, one[1] + 1), (one[0] - 4, one[0] + 4, one[1] - 4, one[1] + 4)]
+    occupied: list[Box] = [(first, last, one[1] - 1, one[1] + 1), (one[0] - 4, one[0] + 4, one[1] - 4, one[1] + 4)]
     for r in rows:
         ends = [e for e in (r["speedup_ci_low"], r["speedup"], r["speedup_ci_high"]) if e is not None]
         (x, low), (_, high) = axis.transData.transform([(r["mac_ratio"], ends[0]), (r["mac_ratio"], ends[-1])]) * points
-        taken.append((x - 4, x + 4, low - 4, high + 4))
+        occupied.append((x - 4, x + 4, low - 4, high + 4))
     for x, y, text, colour in sorted(marks, key=lambda m: m[1]):
         base = colour == style.INK
         at, height = axis.transData.transform((x, y)) * points
@@ -79,8 +79,8 @@ def _labels(axis: Axes, rows: Sequence[Record]) -> None:
             for moved in sorted(range(-80, 81), key=abs)
             for start in starts
         ]
-        box = next((b for b in boxes if not any(_touch(b, other) for other in taken)), boxes[0])
-        taken.append(box)
+        box = next((b for b in boxes if not any(_touch(b, other) for other in occupied)), boxes[0])
+        occupied.append(box)
         right = box[0] > at
         axis.annotate(
             text, (x, y), (7 if right else -7, (box[2] + box[3]) / 2 - height), textcoords="offset points", fontsize=7.5,

@@ -119,7 +119,7 @@ def _key(row: Record) -> Key:
 
 
 def _words(key: Key, keys: Sequence[Key]) -> str:
-    """What tells a panel from the others."""
+    """The words that distinguish a panel."""
     device, threads, dtype = key
     words = [device] if len({k[0] for k in keys}) > 1 else []
     if device.startswith("cpu") and len({k[1] for k in keys if k[0] == device}) > 1:

@@ -23,10 +23,10 @@ from bench.spec.format import listed, times
 
 def picture(run: Run) -> Figure | None:
     """A panel for each experiment that varies settings: speedup with its interval against the setting, the ratio of MACs dashed above."""
-    found = setting_sweeps(records_of(run.pairs))
-    if not found:
+    every = setting_sweeps(records_of(run.pairs))
+    if not every:
         return None
-    shown = found[: panels.MOST_PANELS]
+    shown = every[: panels.MOST_PANELS]
     figure, axes = style.panels(len(shown))
     rows = [r for d in shown for r in d.rows]
     expected = [r["mac_ratio"] for r in rows if r["mac_ratio"]]
@@ -35,7 +35,7 @@ def picture(run: Run) -> Figure | None:
         _panel(axis, sweep, bounds)
         style.name_panel(axis, _heading(sweep, shown))
     panels.label_outer(axes, "speedup (above 1x: faster)", alike=False)
-    left = captions.not_drawn(len(found) - len(shown), "setting")
+    left = captions.not_drawn(len(every) - len(shown), "setting")
     panels.frame(figure, run, rows, titles.settings(shown), _handles(rows), left)
     for axis, sweep in zip(axes, shown, strict=True):
         _name_lines(axis, sweep)

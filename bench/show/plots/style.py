@@ -29,7 +29,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from bench.analyse.runs.run_folder import write_text, write_whole
 from bench.spec.format import digits
 
-# Okabe and Ito's palette without its yellow, which is too pale for a line: told apart by all common colour vision.
+# Okabe and Ito's palette without its yellow, which is too pale for a line: distinguishable by all common colour vision.
 HEADING = "heading"  # what a picture names its drawn title, followed by how many points that takes
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#222222")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
@@ -74,7 +74,7 @@ def look(index: int, predicted: bool = False) -> Look:
 
 
 def panels(count: int, columns: int = 0, share_y: Literal["all", "none"] = "all", square: bool = False) -> tuple[Figure, list[Axes]]:  # fmt: skip
-    """A figure with this many panels in so many columns, two or three unless told, filled row by row; a place that is left over stays empty."""
+    """A figure with this many panels in so many columns, by default two or three, filled row by row; a place that is left over stays empty."""
     columns = columns or (2 if count in (2, 4) else min(3, count))
     rows = math.ceil(count / columns)
     width = {1: 7.0, 2: 9.4}.get(columns, 3.7 * columns + 0.8)
@@ -97,7 +97,7 @@ def panels(count: int, columns: int = 0, share_y: Literal["all", "none"] = "all"
 
 
 def mark_predicted(axis: Axes) -> None:
-    """Hatch a panel whose numbers are a model's, so that none is ever taken for a measurement."""
+    """Hatch a panel whose numbers are a model's, so that none looks like a measurement."""
     axis.patch.set(**_HATCHED)
 
 
@@ -166,7 +166,7 @@ def frame(figure: Figure, title: str, footer: str, handles: Sequence[Artist], *m
 def save(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
     """Write name.png and name.svg; each appears whole or not at all.
 
-    The SVG file can stand in any page: on white paper of its own, without scripts or anything to load, with the figure's
+    The SVG file can stand in any page: on a white background, without scripts or anything to load, with the figure's
     title as its <title> and its footer as its <desc>.
     """
     png, svg = folder / f"{name}.png", folder / f"{name}.svg"
@@ -183,7 +183,7 @@ def save(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
 
 def _mark_cut(figure: Figure) -> list[Artist]:
     """An arrow at the edge of a panel for each interval that goes on beyond it; the legend entry, where there is one."""
-    found = False
+    cut = False
     for axis in figure.axes:
         low, high = axis.get_ylim()
         for line in [line for line in axis.lines if line.get_label() == _INTERVAL]:
@@ -191,8 +191,8 @@ def _mark_cut(figure: Figure) -> list[Artist]:
             for edge, marker, beyond in ((low, _DOWN, ends.min() < low), (high, _UP, ends.max() > high)):
                 if beyond:
                     axis.plot([at], [edge], marker=marker, ms=14, mew=1.3, mfc="none", mec=line.get_color(), ls="", clip_on=False, zorder=5)  # fmt: skip
-                    found = True
-    return [proxy(CUT, FAINT, Outline(_UP.vertices + np.array([0, 1])))] if found else []
+                    cut = True
+    return [proxy(CUT, FAINT, Outline(_UP.vertices + np.array([0, 1])))] if cut else []
 
 
 def _described(svg: str, words: str) -> str:

@@ -25,10 +25,10 @@ def footer(run: Run, rows: Sequence[Record], how: str = PAIRED, bars: str = BARS
     """
     letters = {r["run_id"] for r in rows}
     runs = [member for letter, member in run.members.items() if letter in letters] or [run]
-    foretold = [r for r in rows if is_predicted(r["device"])]
+    predicted = [r for r in rows if is_predicted(r["device"])]
     measured = [r for r in rows if not is_predicted(r["device"])]
     lines: list[list[str]] = []
-    if measured or not foretold:
+    if measured or not predicted:
         torch = _each(r.environment.get("torch") for r in runs)
         counts = sorted({int(r["processes"]) for r in measured if r["status"] in MEASURED})
         spent = " to ".join(dict.fromkeys(str(n) for n in (*counts[:1], *counts[-1:])))
@@ -36,8 +36,8 @@ def footer(run: Run, rows: Sequence[Record], how: str = PAIRED, bars: str = BARS
         processes = alone if counts == [1] else f"{spent} processes a cell" if counts else ""
         level = "" if counts == [1] else bars.format(level=run.timing.confidence * 100)
         lines.append([*_of(measured), f"torch {torch}" if torch else "", processes, how, level])
-    if foretold:
-        lines.append(["Predicted by a model, not measured", *_of(foretold), _ERROR if bars else ""])
+    if predicted:
+        lines.append(["Predicted by a model, not measured", *_of(predicted), _ERROR if bars else ""])
     unfinished = any(r.from_journal and not (r.folder / "DONE").exists() for r in runs)
     date = _each(str(r.environment.get("started_utc") or "")[:10] for r in runs)
     lines[0] = ["INCOMPLETE RUN" if unfinished else "", *lines[0], marks, date, f"run {_each(r.run_id for r in runs)}"]

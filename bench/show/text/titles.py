@@ -162,20 +162,20 @@ def depth(sweeps: Sequence[Sweep]) -> str:
     return _titled("{layers} the layers at fixed MACs {take} {block} {longer} the time on {device}", rows, layers=layers, take=take, longer=longer)  # fmt: skip
 
 
-def crossover(found: Sequence[Crossover]) -> str:
+def crossover(crossovers: Sequence[Crossover]) -> str:
     """In how many rows the predicted and the measured crossover overlap, or where nothing has an interval lie near each other."""
-    known = any(c.agrees is not None for c in found)
-    same = sum(bool(c.agrees) if known else c.off is not None and c.off <= NEAR for c in found)
+    known = any(c.agrees is not None for c in crossovers)
+    same = sum(bool(c.agrees) if known else c.off is not None and c.off <= NEAR for c in crossovers)
     agrees = "overlaps" if known else f"is within {NEAR:g}x of"
-    rows, of = [{"device": c.condition.device} for c in found], f"{same} of {plural(len(found), 'row')}"
+    rows, of = [{"device": c.condition.device} for c in crossovers], f"{same} of {plural(len(crossovers), 'row')}"
     return _titled("the predicted crossover {agrees} the measured one in {of} on {device}", rows, agrees=agrees, of=of)
 
 
-def claims(found: Verdicts) -> str:
+def claims(judged: Verdicts) -> str:
     """How many of the confirmatory answers are which, where any rests on a measurement."""
-    first = [v for v in found.verdicts if v.confirmatory and v.answer != "NOT MEASURED"]
+    first = [v for v in judged.verdicts if v.confirmatory and v.answer != "NOT MEASURED"]
     if all(v.bottleneck == "exact" for v in first):  # by arithmetic alone
-        would = sum(v.predicted for v in found.verdicts)
+        would = sum(v.predicted for v in judged.verdicts)
         verb = "is" if would == 1 else "are"
         return f"{plural(would, 'answer')} {verb} predicted and none is measured" if would else "Nothing was measured"
     counts = Counter(v.answer for v in first)

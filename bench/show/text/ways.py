@@ -31,7 +31,7 @@ SETTINGS = {"cudnn_benchmark": "cuDNN's search", "waiting": "OpenMP's waiting"}
 """What a setting is called, where its column's name is not the word."""
 _OF_CONDITIONS = "device threads layout dtype mode pass allocator waiting batch".split()
 _WAYS = [*_OF_CONDITIONS[1:], "cudnn_benchmark"]
-_WIDER = ("batch", "size", "layout", "dtype")  # that tell the ways of two devices from each other
+_WIDER = ("batch", "size", "layout", "dtype")  # that distinguish the ways of two devices
 USUAL = {"inference", "fp32", "eager", "batch 1", "stride 1", "depth 1", "dilation 1", "padding same", "allocator retain", "waiting default"}  # fmt: skip
 
 
