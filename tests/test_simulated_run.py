@@ -138,7 +138,7 @@ def test_a_launch_bound_device_is_found_to_follow_its_layers_from_worker_to_verd
     )
     assert led.effect is not None
     assert led.effect.value == pytest.approx(-1, abs=0.02)  # no more time for MACs, in step with layers
-    assert [v.answer for v in found.of("cpu_led_by_compute") if v.own] == ["NOT MEASURED"]
+    assert [v.answer for v in found.of("cpu_led_by_compute") if v.confirmatory] == ["NOT MEASURED"]
     (compute,) = [v for v in found.of("cpu_led_by_compute") if v.condition.mode == "eager"]
     assert (compute.answer, compute.confirmatory) == ("REFUTED", False)
 
