@@ -6,6 +6,7 @@ import base64
 import hashlib
 from collections.abc import Iterable
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ MOST_BYTES = 3_000_000  # a page can be mailed
 
 def render(template: str, letters: Letters, **told: Any) -> str:
     """A page: a template that extends base.html.j2, with the letters of its pictures."""
-    style, script = (_piece(name) for name in ("report.css", "report.js"))
+    templates = files("bench.show.pages") / "templates"
+    style, script = ((templates / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     held = Markup(letters.svg()) if letters.outlines else ""
     return _environment().get_template(template).render(style=Markup(style), script=Markup(script), digest=digest, letters=held, **told)  # fmt: skip
@@ -38,18 +40,7 @@ def _environment() -> Environment:
         loader=PackageLoader("bench.show.pages"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         keep_trailing_newline=True,
     )  # fmt: skip
-    made.globals["svg"] = _svg
+    made.globals["svg"] = lambda picture: Markup(picture.svg)  # our own drawing, whose words ElementTree has escaped
     made.filters["ratio"] = lambda value: times(value, 0.01) if value else ""
     made.filters["whole"] = lambda text: str(text).replace(" %", "\u00a0%")  # a number keeps its sign at a line's end
     return made
-
-
-def _piece(name: str) -> str:
-    """A file of ours that is put into the page as it is."""
-    environment = _environment()
-    assert environment.loader is not None
-    return environment.loader.get_source(environment, name)[0]
-
-
-def _svg(picture: Inlined) -> Markup:
-    return Markup(picture.svg)  # our own drawing, whose words ElementTree has escaped

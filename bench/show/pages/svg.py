@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from html import unescape
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
@@ -41,12 +42,10 @@ class Letters:
 
     def svg(self) -> str:
         """An element without size that holds them."""
-        paths = "".join(
-            f'<path id="{name}" d="{d}" transform="{scale}"/>' for name, (d, scale) in sorted(self.outlines.items())
-        )
-        return (
-            f'<svg class="letters" width="0" height="0" aria-hidden="true" focusable="false"><defs>{paths}</defs></svg>'
-        )
+        letters = sorted(self.outlines.items())
+        paths = "".join(f'<path id="{name}" d="{d}" transform="{scale}"/>' for name, (d, scale) in letters)
+        hidden = 'class="letters" width="0" height="0" aria-hidden="true" focusable="false"'
+        return f"<svg {hidden}><defs>{paths}</defs></svg>"
 
 
 def inline(text: str, name: str, letters: Letters) -> Inlined | None:
@@ -65,9 +64,8 @@ def inline(text: str, name: str, letters: Letters) -> Inlined | None:
     _spell(root)
     _take_letters(root, letters)
     _rename(root, name)
-    _, _, wide, _ = (float(v) for v in root.attrib["viewBox"].split())
-    width = round(wide * _POINT)
     box = root.attrib["viewBox"]
+    width = round(float(box.split()[2]) * _POINT)
     root.attrib.clear()
     root.attrib.update({"viewBox": box, "role": "img", "aria-label": title})
     return Inlined(name, title, width, heading, ElementTree.tostring(root, encoding="unicode").replace("\n", " "))
@@ -98,18 +96,13 @@ def _spell(element: Element) -> None:
             moved = re.match(r"translate\(([-\d.]+)", uses[-1].get("transform", ""))
             length = (float(moved[1]) if moved else 0.0) + _LETTER
             written = Element("text", {"transform": "scale(1 -1)", "textLength": f"{length:.0f}", "lengthAdjust": "spacingAndGlyphs"})  # fmt: skip
-            written.text = _unescaped(word.strip())
+            written.text = unescape(word.strip())  # matplotlib writes comments as if entities had a meaning there
             child.append(written)
         word = ""
         kept.append(child)
     element[:] = kept
     if element.text is not None and not element.text.strip():
         element.text = None
-
-
-def _unescaped(comment: str) -> str:
-    """matplotlib writes comments as if entities had a meaning there."""
-    return comment.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 
 
 def _take_letters(root: Element, letters: Letters) -> None:

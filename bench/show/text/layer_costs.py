@@ -10,7 +10,7 @@ from bench.analyse.runs.run_folder import Run
 from bench.analyse.sweeps.designed import Sweep, find
 from bench.analyse.sweeps.layer_cost import unit_cost
 from bench.show.text.ways import describe, short_labels
-from bench.spec.format import in_seconds, share
+from bench.spec.format import in_seconds, plural, share
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def _cost(sweep: Sweep, where: str, kernel: str) -> LayerCost:
 
     def part(layers: float) -> str:
         own = each.value * layers
-        return f"{share(own / (own + rest))} ({layers:.0f} layer{'s' if layers != 1 else ''})"
+        return f"{share(own / (own + rest))} ({plural(round(layers), 'layer')})"
 
     known = all(each.value * c + rest > 0 for c in counts)
     return LayerCost(

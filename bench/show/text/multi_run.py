@@ -50,10 +50,9 @@ def show(joined: Together, file: TextIO | None = None) -> None:
     alarms = [f"{h.letter}: {alarm}" for h in heads for alarm in (h.unfinished, h.predicted) if alarm]
     finding = run_facts.finding(facts_of(joined.whole))
     terminal.print_lines(console, [*alarms, "", finding, *filter(None, [unswept(joined)])])
-    every = records_of(joined.whole.pairs)
-    rows = shared(every)
+    rows = shared(records_of(joined.whole.pairs))
     if rows:
-        terminal.print_lines(console, ["", *terminal.above(rows, every)])
+        terminal.print_lines(console, ["", *terminal.above(rows)])
         kept = shown(rows)
         laid = terminal.grid(kept, most_columns=len(kept))
         terminal.print_table(console, laid.header, laid.rows, laid.keys)

@@ -13,7 +13,7 @@ from bench.analyse.runs.rows import SERIES, Record, place_label, records_of
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.stats.row_verdict import EQUIVALENCE_MARGIN
 from bench.show.text import run_facts
-from bench.spec.columns import FAILED, MEASURED, PREDICTED, WITH_NUMBERS
+from bench.spec.columns import FAILED, PREDICTED, WITH_NUMBERS
 from bench.spec.devices.device_names import is_predicted
 from bench.spec.format import digits, percent, times
 
@@ -30,6 +30,7 @@ MARKS = {
     "=": f"the same, within {percent(EQUIVALENCE_MARGIN)} or this machine's noise band",
     "!": LESS_PRECISE,
 }
+PREDICTED_COLUMNS = "Nothing was measured in the columns called predicted: a model's word, [within its error]."
 _SHAPE = ("experiment", "block", "kernel", "channels", "size", "batch", "stride", "padding", "dilation", "depth")
 _ALWAYS = ("kernel", "channels")
 
@@ -119,16 +120,13 @@ def show(run: Run, file: TextIO | None = None) -> None:
     print_lines(console, [*filter(None, [incomplete(run)]), *run_facts.lines(facts_of(run))])
 
 
-def above(pairs: Sequence[Record], every: Sequence[Record] = ()) -> list[str]:
-    """What stands above tables of `pairs`, of `every` one there is: what a cell is, and which cells nothing was measured for."""
+def above(pairs: Sequence[Record]) -> list[str]:
+    """What stands above tables of `pairs`: what a cell is, and which cells nothing was measured for."""
     kinds = {is_predicted(r["device"]) for r in pairs}
     baselines = " or ".join(dict.fromkeys(str(r["baseline"]) for r in pairs))
     what = "Predicted speedup" if kinds == {True} else "Speedup"
     lines = [f"{what}: time of {baselines} / time of the block; above 1x the block is faster."]
-    where = "in the columns called predicted" if kinds == {True, False} else "here"
-    if kinds == {True} and any(r["status"] in MEASURED for r in every):
-        return [*lines, "Every cell of this table is predicted: a model's word, [within its error]."]
-    return [*lines, f"Nothing was measured {where}: a model's word, [within its error]."] if True in kinds else lines
+    return [*lines, PREDICTED_COLUMNS] if True in kinds else lines
 
 
 def _ranged(row: Record) -> str:
