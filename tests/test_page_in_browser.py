@@ -34,6 +34,7 @@ def pages(report: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, st
     """Every kind of page: of one run, of a CPU's and a card's, and the index of all of them."""
     root = tmp_path_factory.mktemp("pages")
     shutil.copytree(ROOT / "results" / "reference" / "xeon-2-cores", root / "server")
+    (root / "server" / "report.html").write_text("<title>its page</title>")  # the repository keeps one page alone
     card = made(root / "card", "cuda:0", 0.5, stacks=True, devices=CARD, host=HOST, torch="2.11.0+cu128")
     run_folder.write_tables(card)
     (together, *_) = write_together(join([run_folder.read(root / "server"), card]), root / "both.html")

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from bench.analyse.claims.judge import judge
 from bench.analyse.runs import run_folder
+from bench.analyse.runs.facts import FEWER_MACS
 from bench.analyse.runs.merged import together
 from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
@@ -112,7 +113,7 @@ def test_every_picture_of_every_kind_of_run_has_one_short_sentence(name: str, tm
     swept = [r for r in told if r["experiment"] in ("sweep", "channels_by_kernel", "passes")]
     if "speedup" in said and name != "designed":
         speaks_of(said["speedup"], [r["speedup"] for r in swept])
-        speaks_of(said["delivery"], [r["delivered_share"] for r in swept if r["mac_ratio"] > 1])
+        speaks_of(said["delivery"], [r["delivered_share"] for r in swept if r["mac_ratio"] > FEWER_MACS])
         won = sum(r["speedup"] > 1 if r["verdict"] is None else r["verdict"] == "faster" for r in swept)
         assert f" faster in {won} of {len(swept)} cells" in said["map"]
     if name == "one_process":
@@ -161,7 +162,7 @@ def test_a_speedup_ranges_over_the_measured_rows(every: list[dict[str, Any]]):
 
 @given(rows())
 def test_shares_range_over_the_measured_rows(every: list[dict[str, Any]]):
-    title, fewer = titles.delivery(every), [r for r in told(every) if r["mac_ratio"] > 1]
+    title, fewer = titles.delivery(every), [r for r in told(every) if r["mac_ratio"] > FEWER_MACS]
     assert is_one_short_sentence(title)
     if fewer:
         speaks_of(title.split(" of the MAC ratio")[0], [r["speedup"] / r["mac_ratio"] for r in fewer])

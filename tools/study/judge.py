@@ -29,7 +29,7 @@ from bench.analyse.runs.noise_floor import is_aa
 from bench.analyse.runs.run_folder import read
 from bench.analyse.stats import estimators
 from bench.analyse.stats.arrays import Floats, Ints
-from bench.measure.sampling import StoppingRule
+from bench.measure.sampling import why_stop
 from bench.spec.columns import SPOILED
 from bench.spec.config.timing import Timing
 from bench.spec.interval import clean_rounds, midmean, t_interval
@@ -54,13 +54,13 @@ class Build:
 
     def rounds_in(self, seconds: float) -> int:
         """Rounds that a visit of so many seconds would have taken, by the sampler's own rule."""
-        rule = StoppingRule(TIMING.model_copy(update={"seconds": seconds, "precision": 1e-9}))
+        timing = TIMING.model_copy(update={"seconds": seconds, "precision": 1e-9})
         clean = set(clean_rounds(*(f.tolist() for f in self.pair[2:])))
         elapsed, sound = 0.0, 0
         for i, took in enumerate(self.round_s.tolist()):
             elapsed += took
             sound += i in clean
-            if rule(i + 1, sound, elapsed, lambda: math.inf) is not None:
+            if why_stop(timing, i + 1, sound, elapsed, lambda: math.inf) is not None:
                 return i + 1
         return self.round_s.size
 
