@@ -20,7 +20,6 @@ from bench.analyse.runs import run_folder
 from bench.show import write
 from bench.show.export.compare import as_csv
 from bench.show.pages import compare as compare_page
-from bench.show.pages import compare_rows, history
 from bench.show.pages.frame import MOST_BYTES
 from bench.show.text import compare as words
 from bench.spec.interval import Interval
@@ -81,7 +80,7 @@ def test_every_row_is_there_with_its_answer_and_why(found: Comparison, parsed: P
     assert {"SLOWER", "SAME", "CONFOUNDED", "NOT MEASURED"} <= set(answers)
     for t in found.quantities:
         answers.update({"ONLY IN A": len(t.only_a), "ONLY IN B": len(t.only_b)})
-    made = compare_rows.table([found])
+    made = compare_page.table([found])
     at = {c.name: i for i, c in enumerate(made.columns)}
     assert Counter(line.cells[at["answer"]].text for line in made.lines) == answers
     why = {line.cells[at["why"]].text for line in made.lines if line.cells[at["answer"]].text == "CONFOUNDED"}
@@ -90,12 +89,12 @@ def test_every_row_is_there_with_its_answer_and_why(found: Comparison, parsed: P
     shown = [a for a in parsed.all("td") if (a.get("class") or "").startswith("answer")]
     assert len(shown) == sum(answers.values())
     head = Counter(a["class"] for a in parsed.all("span") if (a.get("class") or "").startswith("answer"))
-    assert set(head) == {f"answer {compare_rows.kind_of(a)}" for a in (*answers, "FASTER", "AMBIGUOUS")}
+    assert set(head) == {f"answer {compare_page.kind_of(a)}" for a in (*answers, "FASTER", "AMBIGUOUS")}
 
 
 def test_an_ambiguous_row_says_what_it_lacks(a: run_folder.Run, tmp_path: Path) -> None:
     def whys(b: run_folder.Run, quantity: str = "speedup") -> set[str]:
-        table = compare_rows.table([compare(a, b)])
+        table = compare_page.table([compare(a, b)])
         at = {c.name: i for i, c in enumerate(table.columns)}
         lines = [c.cells for c in table.lines if c.cells[at["quantity"]].text == quantity]
         return {c[at["why"]].text for c in lines if c[at["answer"]].text == "AMBIGUOUS"}
@@ -119,7 +118,7 @@ def test_the_download_holds_every_row(found: Comparison, parsed: Parsed) -> None
     (link,) = [str(x["href"]) for x in parsed.all("a") if x.get("download")]
     held = base64.b64decode(link.partition(",")[2]).decode()
     assert held == as_csv([found])
-    assert len(list(csv.DictReader(held.splitlines()))) == len(compare_rows.table([found]).lines)
+    assert len(list(csv.DictReader(held.splitlines()))) == len(compare_page.table([found]).lines)
 
 
 def test_it_loads_nothing_and_is_small(written_page: str, parsed: Parsed) -> None:
@@ -206,7 +205,9 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def test_a_history_marks_its_change_points(days: list[Path]) -> None:
-    shown = Parsed(history.text(history_of([run_folder.read(d) for d in days]), (), "bench compare --history *"))
+    shown = Parsed(
+        compare_page.history_text(history_of([run_folder.read(d) for d in days]), (), "bench compare --history *")
+    )
     assert "From day 7 on" in shown.text
     assert "2 SLOWER" in shown.text
     assert "torch: 2.13.0 before, 2.14.0 after" in shown.text
@@ -217,7 +218,7 @@ def test_a_history_marks_its_change_points(days: list[Path]) -> None:
 
 
 def test_a_short_history_says_that_it_cannot_tell(days: list[Path]) -> None:
-    shown = Parsed(history.text(history_of([run_folder.read(d) for d in days[:3]]), (), "x"))
+    shown = Parsed(compare_page.history_text(history_of([run_folder.read(d) for d in days[:3]]), (), "x"))
     assert "Fewer than 9 runs can't show one." in shown.text
 
 

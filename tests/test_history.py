@@ -16,7 +16,7 @@ from bench import cli
 from bench.analyse.compare.change_points import History, change_points, history_of
 from bench.analyse.runs import run_folder
 from bench.show.export.compare import history_to_dict
-from bench.show.plots.history import picture
+from bench.show.plots.compare import of_history
 from bench.show.text.history import print_history, title
 from bench.spec.errors import UserError
 from bench.spec.plan.plan import Arm, Trial
@@ -134,7 +134,7 @@ def test_times_have_a_history_too(runs: list[run_folder.Run]) -> None:
 
 def test_the_picture_marks_the_change(runs: list[run_folder.Run]) -> None:
     found = history_of(runs)
-    figure = picture(found)
+    figure = of_history(found)
     marks = [line for line in figure.axes[0].lines if list(line.get_xdata()) == [5.5, 5.5]]
     assert len(marks) == 1
     assert figure.get_suptitle() == title(found)

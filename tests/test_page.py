@@ -16,7 +16,8 @@ import pytest
 from bench.analyse.claims.judge import judge
 from bench.analyse.runs import noise_floor, run_folder
 from bench.analyse.runs.facts import facts_of
-from bench.show.pages import downloads, report, rows_table
+from bench.show.pages import report, rows_table
+from bench.show.pages.frame import downloads
 from bench.show.pages.svg import Letters, inline
 from bench.show.text import layer_costs, run_facts
 from bench.show.write import write_views
@@ -191,10 +192,10 @@ def test_the_tables_travel_along_byte_for_byte(whole: Path, parsed: Parsed) -> N
 def test_what_is_too_large_stays_behind_and_is_named(whole: Path) -> None:
     run = run_folder.read(whole)
     pairs = len((whole / "pairs.csv").read_bytes()) * 4 // 3 + 100
-    kept, left = downloads.downloads({"": run}, pairs)
+    kept, left = downloads({"": run}, pairs)
     assert [d.name for d in kept] == ["pairs.csv"]
     assert left == ("measurements.csv", "roofs.csv", "samples.csv")
-    assert downloads.downloads({"": run}, 10) == ((), ("pairs.csv", "measurements.csv", "roofs.csv", "samples.csv"))
+    assert downloads({"": run}, 10) == ((), ("pairs.csv", "measurements.csv", "roofs.csv", "samples.csv"))
 
 
 def test_an_unfinished_run_says_so_first(tmp_path: Path) -> None:

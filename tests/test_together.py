@@ -21,7 +21,7 @@ from bench.analyse.runs.facts import facts_of
 from bench.analyse.runs.merged import short, together
 from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
-from bench.show.pages import machine, multi_run, rows_table
+from bench.show.pages import machine, report, rows_table
 from bench.show.plots import depth, devices, roofline, time_breakdown
 from bench.show.plots import speedup as plots
 from bench.show.text import claims as words
@@ -60,7 +60,7 @@ def text(runs: Sequence[Run]) -> str:
     """The page without pictures, which are slow to draw."""
     for run in runs:
         run_folder.write_tables(run)
-    return multi_run.text(together(runs), judge(runs), ())
+    return report.text_of_several(together(runs), judge(runs), ())
 
 
 def title(figure: Figure | None) -> str:

@@ -80,11 +80,11 @@ def crossover(
     if json_:
         say(json.dumps(crossings.to_dict(), indent=2))
         return
-    from bench.show.plots import crossover_map as picture
+    from bench.show.plots import speedup_map
     from bench.show.text import crossover_map as words
 
     words.show(crossings)
-    say(f"picture: {picture.draw(crossings, out or Path('results') / 'predicted')[0]}")
+    say(f"picture: {speedup_map.draw_predicted(crossings, out or Path('results') / 'predicted')[0]}")
 
 
 def _numbers(option: str, text: str) -> list[int]:

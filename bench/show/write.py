@@ -25,8 +25,7 @@ from bench.analyse.runs.run_folder import Run, read, write_tables, write_text
 from bench.analyse.sweeps import designed
 from bench.show.export import reproduction
 from bench.show.pages import compare as compare_page
-from bench.show.pages import history as history_page
-from bench.show.pages import multi_run, report
+from bench.show.pages import report
 from bench.show.plots import (
     claims_forest,
     crossover,
@@ -43,7 +42,6 @@ from bench.show.plots import (
 )
 from bench.show.plots import compare as compare_pictures
 from bench.show.plots import drivers as drivers_picture
-from bench.show.plots import history as history_picture
 from bench.spec.errors import UserError
 
 RESULTS = Path("results")
@@ -157,7 +155,7 @@ def write_together(joined: Together, path: Path, alone: Sequence[Verdicts] = ())
     makers["depth"] = partial(depth.picture, devices_alike=True)
     makers["claims"] = lambda run: claims_forest.picture(run, found, joined.letters())
     drawn += draw(whole, into, makers)
-    write_text(path, multi_run.text(joined, found, drawn))
+    write_text(path, report.text_of_several(joined, found, drawn))
     return (path, *drawn)
 
 
@@ -180,9 +178,9 @@ def write_comparisons(
 
 def write_history(history: History, command: str, folder: Path, html: Path | None = None) -> ComparisonViews:
     """Draw a history's picture into `folder` and write its page there, or to `html`."""
-    pictures = history_picture.draw(history, folder)
-    page = html or folder / history_page.NAME
-    write_text(page, history_page.text(history, pictures, command))
+    pictures = style.save(compare_pictures.of_history(history), folder, "history")
+    page = html or folder / compare_page.HISTORY_NAME
+    write_text(page, compare_page.history_text(history, pictures, command))
     return ComparisonViews(pictures, page)
 
 

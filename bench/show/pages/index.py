@@ -6,7 +6,6 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,7 +14,7 @@ from bench.analyse.claims.answers import ANSWERS, PREDICTED_ANSWERS, WOULD_BE
 from bench.analyse.runs import noise_floor
 from bench.analyse.runs.facts import facts_of
 from bench.analyse.runs.run_folder import Run, read_tables, write_text
-from bench.show.pages import multi_run, report
+from bench.show.pages import report
 from bench.show.pages.frame import render
 from bench.show.pages.svg import Letters
 from bench.show.text import run_facts
@@ -28,23 +27,6 @@ _MARKS = ("journal.jsonl", FILES["m"])
 _JSON = "environment.json", "plan.json", "verdict.json"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A run in the index. `link` is the address of its page, empty where it has none."""
-
-    name: str
-    link: str
-    when: str
-    machine: str
-    torch: str
-    config: str
-    state: str
-    measured: str
-    finding: str
-    verdicts: str
-    would_be: str
-
-
 def root_of(folder: Path) -> Path | None:
     """The nearest folder above that is called results, whose index tells of this run; None where there is none."""
     return next((above for above in folder.resolve().parents if above.name == ROOT), None)
@@ -55,7 +37,7 @@ def write(root: Path) -> Path:
     if not root.is_dir():
         raise UserError(str(root), "there is no such folder", "Name one that holds runs, such as results.")
     entries = [entry(folder, root) for folder in runs_below(root)]
-    entries.sort(key=lambda e: (e.when, e.name), reverse=True)
+    entries.sort(key=lambda e: (e["when"], e["name"]), reverse=True)
     pages = [(p.stem, quote(p.name)) for p in sorted(root.glob("*.html")) if _is_of_several(p)]
     path = root / NAME
     write_text(path, render("index.html.j2", Letters(), entries=entries, pages=pages))
@@ -71,8 +53,8 @@ def runs_below(root: Path) -> Iterator[Path]:
             yield Path(at)
 
 
-def entry(folder: Path, root: Path) -> Entry:
-    """What is known of a run without its journal."""
+def entry(folder: Path, root: Path) -> dict[str, str]:
+    """A run's row in the index, from what is known without its journal; `link` is empty where it has no page."""
     told, plan, verdicts = (_json(folder / name) for name in _JSON)
     answers, would_be = _verdicts(verdicts)
     name = folder.relative_to(root).as_posix() if folder != root else folder.resolve().name
@@ -80,26 +62,26 @@ def entry(folder: Path, root: Path) -> Entry:
         run = read_tables(folder)
     except UserError:
         run = None
-    return Entry(
-        name=name,
-        link=quote((folder.relative_to(root) / report.NAME).as_posix()) if (folder / report.NAME).is_file() else "",
-        when=str(told.get("started_utc") or "")[:16].replace("T", " "),
-        machine=", ".join(dict.fromkeys(str(d.get("name") or k) for k, d in (told.get("devices") or {}).items())),
-        torch=str(told.get("torch") or ""),
-        config=str(plan.get("name") or ""),
-        state="complete" if (folder / "DONE").exists() or not (folder / _MARKS[0]).exists() else "INCOMPLETE",
-        measured="" if run is None else run_facts.measured(facts_of(run)),
-        finding="no tables yet: bench report writes them" if run is None else _finding(run, folder),
-        verdicts=answers,
-        would_be=would_be,
-    )
+    return {
+        "name": name,
+        "link": quote((folder.relative_to(root) / report.NAME).as_posix()) if (folder / report.NAME).is_file() else "",
+        "when": str(told.get("started_utc") or "")[:16].replace("T", " "),
+        "machine": ", ".join(dict.fromkeys(str(d.get("name") or k) for k, d in (told.get("devices") or {}).items())),
+        "torch": str(told.get("torch") or ""),
+        "config": str(plan.get("name") or ""),
+        "state": "complete" if (folder / "DONE").exists() or not (folder / _MARKS[0]).exists() else "INCOMPLETE",
+        "measured": "" if run is None else run_facts.measured(facts_of(run)),
+        "finding": "no tables yet: bench report writes them" if run is None else _finding(run, folder),
+        "verdicts": answers,
+        "would_be": would_be,
+    }
 
 
 def _is_of_several(path: Path) -> bool:
     """Whether a page is one of several runs, by its title."""
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
-            return multi_run.TITLE in file.read(2000)
+            return report.TITLE_OF_SEVERAL in file.read(2000)
     except OSError:
         return False
 

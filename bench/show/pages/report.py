@@ -1,27 +1,38 @@
-"""report.html: a run on one page that needs nothing else, no network and no scripts, to be read, mailed and printed."""
+"""report.html: a run, or several, on one page that needs nothing else, no network and no scripts, to be read, mailed and printed."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench.analyse.claims import published as evidence
 from bench.analyse.claims.claims import CLAIMS
 from bench.analyse.claims.judge import Verdicts
 from bench.analyse.runs import noise_floor
 from bench.analyse.runs.facts import facts_of
+from bench.analyse.runs.merged import Together
 from bench.analyse.runs.noise_floor import Noise
 from bench.analyse.runs.run_folder import Run
-from bench.show.pages import downloads, machine, rows_table
-from bench.show.pages.frame import MOST_BYTES, inlined, render
-from bench.show.pages.sections import Topic, sections
-from bench.show.pages.svg import Letters
-from bench.show.text import claims, layer_costs, published, run_facts, terminal
+from bench.show.pages import machine, rows_table
+from bench.show.pages.frame import MOST_BYTES, downloads, inlined, render
+from bench.show.pages.svg import Inlined, Letters
+from bench.show.text import claims, layer_costs, multi_run, published, run_facts, terminal
 from bench.spec.model.predictions import without_model
 
 NAME = "report.html"
+TITLE_OF_SEVERAL = "Where is separable faster?"
 SPARE = 20_000  # of a page's letters, for what is added once the size is known
+
+
+class Topic(NamedTuple):
+    """A section of pictures: its heading, how to read them, and their names."""
+
+    id: str
+    heading: str
+    words: str
+    pictures: tuple[str, ...]
+
 
 ABOVE = (
     Topic("speedup", "Speedup", "Time of the standard block / time of the separable one, against channels, per kernel: above 1x the separable one is faster.", ("devices", "speedup")),
@@ -42,7 +53,7 @@ FOREST = Topic("claims", "The claims", "Every verdict with its effect.", ("claim
 def text(run: Run, found: Verdicts, noise: Noise | None, pictures: Iterable[Path]) -> str:
     """The page. The tables must be in the run's folder by now; `pictures` are files, of which the SVG ones are taken."""
     facts = facts_of(run)
-    return filled(
+    return _filled(
         "report.html.j2",
         run,
         {"": run},
@@ -61,7 +72,27 @@ def text(run: Run, found: Verdicts, noise: Noise | None, pictures: Iterable[Path
     )
 
 
-def filled(
+def text_of_several(joined: Together, found: Verdicts, pictures: Iterable[Path]) -> str:
+    """The page. `pictures` are files, of which the SVG ones are taken; verdicts are those over all the runs."""
+    letters = joined.letters()
+    members = {m.letter: m.run for m in joined.members}
+    return _filled(
+        "together.html.j2",
+        joined.whole,
+        members,
+        found,
+        pictures,
+        letters,
+        title=TITLE_OF_SEVERAL,
+        heads=[multi_run.head(m) for m in joined.members],
+        unswept=multi_run.unswept(joined),
+        of_several=claims.of_several(found, letters),
+        machines="Machines side by side",
+        sides=machine.side_by_side(list(members.values())),
+    )
+
+
+def _filled(
     template: str,
     whole: Run,
     members: Mapping[str, Run],
@@ -81,9 +112,9 @@ def filled(
         "words": claims,
         "names": letters,
         "published": published,
-        "above": sections(apt(drawn), drawn),
-        "memory": sections((MEMORY,), drawn),
-        "forest": sections((FOREST,), drawn),
+        "above": _sections((THROUGHPUT if t.id == "roofline" and "roofline" not in drawn else t for t in ABOVE), drawn),
+        "memory": _sections((MEMORY,), drawn),
+        "forest": _sections((FOREST,), drawn),
         "layer_costs": layer_costs.layer_costs(whole),
         "layers_of_host": layer_costs.layers_of_host(whole),
         "evidence": evidence,
@@ -95,10 +126,11 @@ def filled(
         "table": rows_table.table(whole),
     }  # fmt: skip
     body = render(template, outlines, **content, downloads=(), left_out=())
-    fits, left = downloads.downloads(members, MOST_BYTES - SPARE - len(body.encode()))
+    fits, left = downloads(members, MOST_BYTES - SPARE - len(body.encode()))
     return render(template, outlines, **content, downloads=fits, left_out=left)
 
 
-def apt(drawn: Collection[str]) -> list[Topic]:
-    """The topics above memory; of roofs only where roofs were drawn."""
-    return [THROUGHPUT if t.id == "roofline" and "roofline" not in drawn else t for t in ABOVE]
+def _sections(topics: Iterable[Topic], drawn: Mapping[str, Inlined]) -> list[dict[str, Any]]:
+    """The topics that have pictures among those `drawn`, with them."""
+    every = [{"topic": t, "pictures": [drawn[name] for name in t.pictures if name in drawn]} for t in topics]
+    return [section for section in every if section["pictures"]]

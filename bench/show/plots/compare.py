@@ -1,4 +1,4 @@
-"""Pictures of a comparison: both runs on the same axes, their ratio with the margin, and all rows' ratios; speedups, then times."""
+"""Pictures of a comparison (both runs on the same axes, their ratio, all rows' ratios) and of a history of runs."""
 
 from __future__ import annotations
 
@@ -7,19 +7,22 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from bench.analyse.compare.change_points import History
 from bench.analyse.compare.facts import CHANGED, VALUES, Comparison, Match, Quantity, QuantityComparison, Verdict
 from bench.analyse.runs.rows import Record
 from bench.analyse.sweeps.kinds import sweep_of_shapes
 from bench.show.plots import panels, style
 from bench.show.plots.facets import Channels, Facets, lay_out
 from bench.show.text import compare as words
+from bench.show.text import history as history_words
 from bench.spec.format import digits, in_seconds, listed
 
 NAMES: dict[Quantity, tuple[str, str, str]] = {
@@ -34,6 +37,7 @@ _MARKS: dict[Verdict, tuple[str, str]] = {
     "AMBIGUOUS": ("o", style.FAINT),
 }
 _RING = 12  # points
+_MOST_LABELS = 12  # of runs below a history
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +171,32 @@ def spread(c: Comparison, compared: QuantityComparison | None = None) -> Figure 
     return figure
 
 
-def margin_axis(
+def of_history(history: History) -> Figure:
+    """Every row as a faint line and their mean as a strong one, against the runs in their order; changes as upright lines."""
+    figure, (axis,) = style.panels(1, 1)
+    count, started = len(history.runs), history.started
+    ratios = np.exp(history.logs - history.logs[0])
+    axis.plot(range(count), ratios, color=style.FAINT, lw=0.7, alpha=min(1.0, 0.15 + 4 / len(history.rows)), zorder=2)
+    axis.plot(range(count), np.exp(history.means), color=style.COLOURS[0], marker="o", ms=5, lw=1.8, zorder=4)
+    for change in history.changes:
+        axis.axvline(change.at - 0.5, color=style.COLOURS[1], lw=1.4, ls=(0, (4, 2)), zorder=3)
+    _margin_axis(axis, math.log1p(history.margin), ratios.ravel().tolist(), room=1.03)
+    axis.set_xlim(-0.5, count - 0.5)
+    axis.xaxis.set_major_locator(FixedLocator(list(range(0, count, math.ceil(count / _MOST_LABELS)))))
+    axis.xaxis.set_major_formatter(
+        FuncFormatter(lambda v, _: started[round(v)][5:16].replace("T", "\n") if 0 <= round(v) < count else "")
+    )
+    axis.set_ylabel(history_words.heading(history))
+    handles: list[Artist] = [
+        style.proxy("geometric mean", style.COLOURS[0], "o", "-"),
+        style.proxy("a row", style.FAINT, line="-"),
+        style.proxy("change point", style.COLOURS[1], line=(0, (4, 2))),
+    ]
+    style.frame(figure, history_words.title(history), history_words.footer(history), handles)
+    return figure
+
+
+def _margin_axis(
     axis: Axes, edge: float, values: Sequence[float], ends: Sequence[float] = (), room: float = 1.05
 ) -> None:
     """A logarithmic axis of ratios, with the margin `edge` (ln) round 1x shaded."""
@@ -221,7 +250,7 @@ def _left_out(laid: _Layout) -> str:
 
 
 def _scale_ratios(axis: Axes, matches: Sequence[Match], edge: float) -> None:
-    margin_axis(axis, edge, [m.ratio for m in matches if m.ratio], [e for m in matches if m.ends for e in m.ends])
+    _margin_axis(axis, edge, [m.ratio for m in matches if m.ratio], [e for m in matches if m.ends for e in m.ends])
     axis.axhline(1, color=style.FAINT, lw=1.2, zorder=1)
 
 

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from bench.analyse.runs.condition import Condition
 from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.sweeps.crossover import Crossover, crossovers, measured_words, predicted_words
@@ -25,7 +26,6 @@ _MARKS = (
     " · its bar: 95 % interval over resamples of those times, not of the model"
     " · measured: speedup 1 by lines through ln speedup over ln channels · its bar: where the ends of the 95 % intervals cross"
 )
-_WORDS = {"fontsize": 7.5, "va": "bottom", "zorder": 5}
 
 
 def picture(run: Run) -> Figure | None:
@@ -35,12 +35,12 @@ def picture(run: Run) -> Figure | None:
     if not crossings:
         return None
     words = short_labels(list(dict.fromkeys(c.condition for c in crossings)))
-    keys = list(dict.fromkeys((c.condition, c.experiment, c.height, c.width) for c in crossings))
+    keys = list(dict.fromkeys(map(_key, crossings)))
     shown = keys[:MOST_GROUPS]
     figure, axes = style.panels(len(shown), share_y="none")
     low, high = min(c.measured.least for c in crossings), max(c.measured.most for c in crossings)
     for axis, key in zip(axes, shown, strict=True):
-        here = [c for c in crossings if (c.condition, c.experiment, c.height, c.width) == key]
+        here = [c for c in crossings if _key(c) == key]
         _scale(axis, low, high, here)
         for i, c in enumerate(here):
             _pair(axis, c, len(here) - 1 - i)
@@ -48,12 +48,15 @@ def picture(run: Run) -> Figure | None:
         style.name_panel(axis, ", ".join(filter(None, (words[key[0]], size))))
     panels.label_outer(axes, "kernel")
     left = captions.not_drawn(len(keys) - len(shown), "place")
-    drawn = [c for c in crossings if (c.condition, c.experiment, c.height, c.width) in shown]
+    drawn = [c for c in crossings if _key(c) in shown]
     of = {(c.experiment, c.condition.device) for c in drawn}
     blocks = [r for r in pairs if (r["experiment"], r["device"]) in of and panels.measured(r)]
-    return panels.frame(
-        figure, run, blocks, titles.crossover(drawn), _handles(), left, hollow=False, bars="", marks=_MARKS
-    )
+    title = titles.crossover(drawn)
+    return panels.frame(figure, run, blocks, title, _handles(), left, hollow=False, bars="", marks=_MARKS)
+
+
+def _key(c: Crossover) -> tuple[Condition, str, int, int]:
+    return c.condition, c.experiment, c.height, c.width
 
 
 def _scale(axis: Axes, low: int, high: int, here: Sequence[Crossover]) -> None:
@@ -102,14 +105,13 @@ def _word(axis: Axes, text: str, at: float, y: float, seen: style.Look) -> None:
     left, right = axis.get_xlim()
     share = math.log(min(max(at, left), right) / left) / math.log(right / left)
     side = "left" if share < 0.3 else "right" if share > 0.7 else "center"
-    axis.annotate(text, (min(max(at, left), right), y), (0, 4), textcoords="offset points", ha=side, color=seen.colour, **_WORDS)  # type: ignore[arg-type]  # fmt: skip
+    style.note(axis, text, (min(max(at, left), right), y), (0, 4), seen.colour, ha=side, va="bottom")
 
 
 def _handles() -> list[Artist]:
+    words = "predicted from the cost of layers and MACs"
     return [
-        style.proxy(
-            "predicted from the cost of layers and MACs", _PREDICTED.colour, _PREDICTED.marker, "-", hollow=True
-        ),
+        style.proxy(words, _PREDICTED.colour, _PREDICTED.marker, "-", hollow=True),
         style.proxy("measured", _MEASURED.colour, _MEASURED.marker, "-"),
         Patch(color=style.GRID, alpha=0.5, lw=0, label="channels that were measured"),
     ]

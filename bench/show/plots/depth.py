@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import zip_longest
+from itertools import groupby, zip_longest
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -33,7 +33,7 @@ _MARKS = (
 _LEAD = 8.6  # points from one line of words to the next
 _RAYS = ((1.0, (0, (5, 2))), (0.0, (0, (1, 2))))  # slope and line of what the sweeps are held against
 
-Row = tuple[str, ...]  # what a row of panels shows: of one experiment, kernel and kind of sweep
+Row = tuple[list[Sweep], list[Condition]]  # sweeps of one kind, whose panels have the same scales, and the row's places
 
 
 def picture(run: Run, devices_alike: bool = False) -> Figure | None:
@@ -53,10 +53,7 @@ def picture(run: Run, devices_alike: bool = False) -> Figure | None:
     blocks = list(dict.fromkeys(s.block for s in shown))
     words = short_labels(places)
     labelled: list[tuple[Axes, list[Sweep]]] = []
-    for i, (row, band) in enumerate(rows):
-        whole = [
-            s for s in shown if _row(s) == row and (devices_alike or s.condition.device == band[0].device)
-        ]  # with the same scales
+    for i, (whole, band) in enumerate(rows):
         upright = style.limits([t for s in whole for t in _times(s)], room=1.6)
         begun = False
         for j, axis in enumerate(axes[i * across : (i + 1) * across]):
@@ -109,20 +106,16 @@ def _bands(places: Sequence[Condition], devices_alike: bool) -> list[list[Condit
     return [band for band in kept if band]
 
 
-def _rows(
-    shown: Sequence[Sweep], bands: Sequence[list[Condition]], devices_alike: bool
-) -> list[tuple[Row, list[Condition]]]:
+def _rows(shown: Sequence[Sweep], bands: Sequence[list[Condition]], devices_alike: bool) -> list[Row]:
     """Device by device (or of all at once), all places' panels of a sweep below each other, then those of the next."""
-    rows: list[tuple[Row, list[Condition]]] = []
-    groups = [list(bands)] if devices_alike else [[b for b in bands if b[0].device == d] for d in dict.fromkeys(b[0].device for b in bands)]  # fmt: skip
-    for near in groups:
-        mine = [s for s in shown if any(s.condition in band for band in near)]
-        rows += [(row, b) for row in dict.fromkeys(map(_row, mine)) for b in near if any(_row(s) == row and s.condition in b for s in mine)]  # fmt: skip
+    rows: list[Row] = []
+    for _, near in groupby(bands, key=lambda band: "" if devices_alike else band[0].device):
+        places = list(near)
+        alike: dict[tuple[object, ...], list[Sweep]] = {}
+        for s in [s for s in shown if any(s.condition in band for band in places)]:
+            alike.setdefault((s.grows, s.experiment, s.kernel), []).append(s)
+        rows += [(some, band) for some in alike.values() for band in places if any(s.condition in band for s in some)]
     return rows
-
-
-def _row(sweep: Sweep) -> Row:
-    return sweep.grows, sweep.experiment, str(sweep.kernel)
 
 
 def _times(sweep: Sweep) -> list[float]:
@@ -173,10 +166,9 @@ def _label(axis: Axes, here: Sequence[Sweep], blocks: Sequence[str]) -> None:
     ends = sorted(here, key=lambda s: _times(s)[-1])
     at = [tall * math.log(_times(s)[-1] / bottom) / math.log(top / bottom) for s in ends]
     for s, y in zip(ends, panels.spread(at, each, each / 2, tall - each / 2), strict=True):
-        axis.annotate(
-            "\n".join(line_words(s)), (0, 0), (x + 2, y), xycoords="axes fraction", textcoords="offset points",
-            fontsize=7.5, color=style.look(blocks.index(s.block), s.condition.predicted).colour, va="center", ha="left", linespacing=1.15, zorder=5,
-        )  # fmt: skip
+        colour = style.look(blocks.index(s.block), s.condition.predicted).colour
+        where = {"xycoords": "axes fraction", "va": "center", "ha": "left", "linespacing": 1.15}
+        style.note(axis, "\n".join(line_words(s)), (0, 0), (x + 2, y), colour, **where)
 
 
 def line_words(sweep: Sweep) -> tuple[str, str, str]:

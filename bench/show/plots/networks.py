@@ -74,18 +74,14 @@ def _labels(axis: Axes, rows: Sequence[Record]) -> None:
         length = 4.3 * len(text)
         starts = [at - 7 - length, at + 7] if base else [at + 7, at - 7 - length]
         starts = [start for start in starts if first <= start and start + length + 2 <= last] or starts[:1]
-        boxes = [
-            (start, start + length, height + moved - _LINE / 2, height + moved + _LINE / 2)
-            for moved in sorted(range(-80, 81), key=abs)
-            for start in starts
-        ]
+        middles = [height + moved for moved in sorted(range(-80, 81), key=abs)]
+        boxes = [(start, start + length, y - _LINE / 2, y + _LINE / 2) for y in middles for start in starts]
         box = next((b for b in boxes if not any(_touch(b, other) for other in occupied)), boxes[0])
         occupied.append(box)
         right = box[0] > at
-        axis.annotate(
-            text, (x, y), (7 if right else -7, (box[2] + box[3]) / 2 - height), textcoords="offset points", fontsize=7.5,
-            color=colour, ha="left" if right else "right", va="center", zorder=2.5, bbox=style.BACKED,
-        )  # fmt: skip
+        offset = 7 if right else -7, (box[2] + box[3]) / 2 - height
+        look = {"ha": "left" if right else "right", "va": "center", "zorder": 2.5, "bbox": style.BACKED}
+        style.note(axis, text, (x, y), offset, colour, **look)
 
 
 def _touch(a: Box, b: Box) -> bool:

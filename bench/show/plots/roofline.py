@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import cmath
 import math
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 from matplotlib.artist import Artist
@@ -26,7 +28,6 @@ _CLOSE = 13.0  # points: two flat roofs less apart share their words
 _FASTER = 1.1  # times the matrix product's: a convolution's roof that needs a word
 _ROOM = 0.55  # of the panel's width may lie left of a word
 _ROOFS = "roofs: the fastest matrix product, 3x3 convolution, copy, triad or read"
-_SMALL: dict[str, Any] = {"fontsize": 7.5, "color": style.INK, "va": "bottom", "zorder": 5}
 
 
 def roofline(run: Run) -> Figure | None:
@@ -52,17 +53,8 @@ def roofline(run: Run) -> Figure | None:
     drawn = [r for r in rows if _key(r) in shown]
     marks = " · ".join(filter(None, (captions.FLOP, _ROOFS, _counted(shown, roofs))))
     left = captions.not_drawn(len(keys) - len(shown), "panel", "roofs.csv")
-    panels.frame(
-        figure,
-        run,
-        drawn,
-        titles.roofline(drawn),
-        _handles(drawn, blocks),
-        left,
-        how="minimum time",
-        bars="",
-        marks=marks,
-    )
+    title, handles = titles.roofline(drawn), _handles(drawn, blocks)
+    panels.frame(figure, run, drawn, title, handles, left, how="minimum time", bars="", marks=marks)
     for axis, key in zip(axes, shown, strict=True):  # once the panels have their sizes, which the slopes' words follow
         _roofs(axis, roofs[key], across)
     return figure
@@ -70,48 +62,38 @@ def roofline(run: Run) -> Figure | None:
 
 def throughput(run: Run) -> Figure | None:
     """Achieved GFLOP/s of each block against channels, a panel per kernel; None where no block was measured."""
-    every = [
-        r
-        for r in sweep_of_shapes(records_of(run.measurements))
-        if r["status"] in WITH_NUMBERS and r["achieved_flop_per_s"]
-    ]
+    swept = sweep_of_shapes(records_of(run.measurements))
+    every = [r for r in swept if r["status"] in WITH_NUMBERS and r["achieved_flop_per_s"]]
     if not every:
         return None
     facets = lay_out(every, ignore=("block",))
     rows = facets.shown(every)
-    blocks = list(dict.fromkeys(r["block"] for r in rows))
+    kinds = list(zip(dict.fromkeys(r["block"] for r in rows), cycle(style.MARKERS), cycle(style.LINES)))
     places = facets.places(rows)
     figure, axes = style.panels(len(places), panels.columns(places))
     channels = Channels.of(rows)
-    bounds = style.limits([r["achieved_flop_per_s"] / 1e9 for r in rows])
+    bounds = style.limits([r["achieved_flop_per_s"] / _GIGA for r in rows])
     for axis, (group, kernel) in zip(axes, places, strict=True):
         here = sorted((r for r in rows if facets.group(r) == group and r["kernel"] == kernel), key=channels.at)
         present = [s for s in facets.series if any(facets.line(r) == s for r in here)]
         for i, line in enumerate(present):
             colour = style.look(facets.series.index(line), panels.predicted(here)).colour
-            for b, block in enumerate(blocks):
+            for block, marker, dashes in kinds:
                 mine = [r for r in here if facets.line(r) == line and r["block"] == block]
-                axis.plot(
-                    [channels.beside(r, i, len(present)) for r in mine],
-                    [r["achieved_flop_per_s"] / 1e9 for r in mine],
-                    color=colour, marker=style.MARKERS[b % len(style.MARKERS)], ls=style.LINES[b % len(style.LINES)],
-                    ms=5, lw=1.4,
-                )  # fmt: skip
+                xs = [channels.beside(r, i, len(present)) for r in mine]
+                ys = [r["achieved_flop_per_s"] / _GIGA for r in mine]
+                axis.plot(xs, ys, color=colour, marker=marker, ls=dashes, ms=5, lw=1.4)
         panels.mark(axis, here)
         panels.channel_axis(axis, channels)
         style.log_axis(axis.yaxis, *bounds, style.decade_ticks(*bounds), lambda v: f"{v:g}")
         style.name_panel(axis, panels.panel_name(group, kernel))
     panels.label_outer(axes, "achieved GFLOP/s")
-    handles: list[Artist] = [
-        style.proxy(b, style.FAINT, style.MARKERS[i % len(style.MARKERS)], style.LINES[i % len(style.LINES)])
-        for i, b in enumerate(blocks)
-    ]
+    handles: list[Artist] = [style.proxy(block, style.FAINT, marker, dashes) for block, marker, dashes in kinds]
     if len(facets.series) > 1:
         handles += [style.proxy(s, style.look(i, p).colour, line="-") for i, s, p in panels.kinds(facets, rows)]
     left = captions.left_out(run, every, facets.left_out)
-    return panels.frame(
-        figure, run, rows, titles.throughput(rows), handles, left, hollow=False, how="minimum time", bars="", marks=captions.FLOP
-    )  # fmt: skip
+    caption = {"how": "minimum time", "bars": "", "marks": captions.FLOP}
+    return panels.frame(figure, run, rows, titles.throughput(rows), handles, left, hollow=False, **caption)
 
 
 def _key(row: Record) -> Key:
@@ -129,10 +111,9 @@ def _words(key: Key, keys: Sequence[Key]) -> str:
 
 def _counted(keys: Sequence[Key], roofs: Mapping[Key, Record]) -> str:
     """What is to be known of convolutions' roofs above those of matrix products; nothing where there are none."""
-    ratios = {
-        key: conv / matmul for key in keys for matmul, conv in [[roofs[key][n] for n in RATES[:2]]] if matmul and conv
-    }
-    above = [f"{_words(key, keys)} {digits(ratio, 2)}x".strip() for key, ratio in ratios.items() if ratio > _FASTER]
+    rates = [(_words(key, keys), roofs[key][RATES[0]], roofs[key][RATES[1]]) for key in keys]
+    known = [(word, conv / matmul) for word, matmul, conv in rates if matmul and conv]
+    above = [f"{word} {digits(ratio, 2)}x".strip() for word, ratio in known if ratio > _FASTER]
     if not above:
         return ""
     return (
@@ -193,15 +174,8 @@ def _roofs(axis: Axes, roof: Record, across: tuple[float, float]) -> None:
     for place, ((rate, _), begin, word) in enumerate(zip(flat, begins, words, strict=True)):
         axis.plot([begin, across[1]], [rate / _GIGA] * 2, color=style.INK, lw=1.3 if place == 0 else 0.9, zorder=2)
         if word:
-            axis.annotate(
-                f"{word} GFLOP/s",
-                (aside, rate / _GIGA),
-                (5 if inside else -5, 3),
-                textcoords="offset points",
-                ha="left" if inside else "right",
-                bbox=style.BACKED,
-                **_SMALL,
-            )
+            where: dict[str, Any] = {"ha": "left" if inside else "right", "va": "bottom", "bbox": style.BACKED}
+            style.note(axis, f"{word} GFLOP/s", (aside, rate / _GIGA), (5 if inside else -5, 3), style.INK, **where)
     for name, rate in starts.items():
         kind = name.partition("_")[0]
         ends = across[0], peak / rate
@@ -223,11 +197,9 @@ def _along(axis: Axes, word: str, xs: Sequence[float], ys: Sequence[float], unde
     slope = ys[0] / xs[0]
     (x0, y0), (x1, y1) = axis.transData.transform([(begin, begin * slope), (2 * begin, 2 * begin * slope)])
     angle = math.degrees(math.atan2(y1 - y0, x1 - x0))
-    turned, off = math.radians(angle), -3 if under else 2
-    axis.annotate(
-        word, (begin, begin * slope), (20 * math.cos(turned) - off * math.sin(turned), 20 * math.sin(turned) + off * math.cos(turned)),
-        textcoords="offset points", rotation=angle, rotation_mode="anchor", **{**_SMALL, "va": "top" if under else "bottom"},
-    )  # fmt: skip
+    moved = cmath.rect(1, math.radians(angle)) * complex(20, -3 if under else 2)
+    turned = {"rotation": angle, "rotation_mode": "anchor", "va": "top" if under else "bottom"}
+    style.note(axis, word, (begin, begin * slope), (moved.real, moved.imag), style.INK, **turned)
 
 
 def _tick(value: float) -> str:

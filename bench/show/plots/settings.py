@@ -78,11 +78,10 @@ def _places(sweep: SettingSweep) -> dict[Any, float]:
 def _lines(sweep: SettingSweep) -> list[tuple[Any, list[Record]]]:
     """The rows by the second factor's value (one line without one), each in the order of the first factor."""
     at, other = _places(sweep), sweep.factors[1] if len(sweep.factors) > 1 else None
-    values = list(dict.fromkeys(r[other] for r in sweep.rows)) if other else [None]
-    return [
-        (v, sorted((r for r in sweep.rows if other is None or r[other] == v), key=lambda r: at[r[sweep.factors[0]]]))
-        for v in values
-    ]
+    lines: dict[Any, list[Record]] = {}
+    for r in sweep.rows:
+        lines.setdefault(other and r[other], []).append(r)
+    return [(value, sorted(rows, key=lambda r: at[r[sweep.factors[0]]])) for value, rows in lines.items()]
 
 
 def _name_lines(axis: Axes, sweep: SettingSweep) -> None:
@@ -96,7 +95,7 @@ def _name_lines(axis: Axes, sweep: SettingSweep) -> None:
     heights = [float(axis.transData.transform(tip)[1]) * 72 / axis.figure.dpi for tip in tips]
     for (i, (value, rows)), tip, height, y in zip(ends, tips, heights, panels.spread(heights, 10), strict=True):
         text = word_of({**rows[-1], sweep.factors[1]: value}, sweep.factors[1])
-        axis.annotate(text, tip, (10, y - height), textcoords="offset points", fontsize=7.5, color=style.look(i, panels.predicted(rows)).colour, va="center", zorder=5)  # fmt: skip
+        style.note(axis, text, tip, (10, y - height), style.look(i, panels.predicted(rows)).colour, va="center")
 
 
 def _heading(sweep: SettingSweep, shown: Sequence[SettingSweep]) -> str:

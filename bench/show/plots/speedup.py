@@ -35,10 +35,8 @@ def speedup(run: Run) -> Figure | None:
             seen = style.look(facets.series.index(line), panels.predicted(here))
             panels.draw_line(axis, [r for r in here if facets.line(r) == line], channels, seen, i, len(present))
         crosses = [r for r in here if r["status"] in FAILED]
-        axis.plot(
-            [channels.at(r) for r in crosses], [0.04] * len(crosses), "x", color=style.FAINT, ms=6, mew=1.6,
-            transform=axis.get_xaxis_transform(),
-        )  # fmt: skip
+        low = axis.get_xaxis_transform()
+        axis.plot([channels.at(r) for r in crosses], [0.04] * len(crosses), "x", color=style.FAINT, ms=6, mew=1.6, transform=low)  # fmt: skip
         panels.shade_band(axis, here)
         panels.finish_speedup(axis, channels, bounds, panels.panel_name(group, kernel))
         panels.mark(axis, here)
@@ -64,7 +62,7 @@ def delivery(run: Run) -> Figure | None:
         for part in (1.0, 0.5, 0.25, 0.125):
             axis.plot(across, [part * a for a in across], color=style.FAINT, lw=1.2 if part == 1 else 0.8, ls="-" if part == 1 else (0, (2, 2)), zorder=1)  # fmt: skip
             if upright[0] < part * across[1] < upright[1]:
-                axis.annotate(f"{part * 100:g} %", (across[1], part * across[1]), (3, 0), textcoords="offset points", va="center", fontsize=7.5, color=style.FAINT)  # fmt: skip
+                style.note(axis, f"{part * 100:g} %", (across[1], part * across[1]), (3, 0), style.FAINT, va="center")
         axis.axhline(1, color=style.INK, lw=1.0, zorder=1)
         panels.mark(axis, [r for r in rows if facets.group(r) == group])
         for i, line in enumerate(facets.series):
@@ -77,10 +75,7 @@ def delivery(run: Run) -> Figure | None:
         style.name_panel(axis, group)
         axis.set_xlabel("expected: MACs of the baseline / of the block")
     panels.label_outer(axes, "achieved: speedup (above 1x: faster)")
-    handles = panels.series_handles(facets, lines=False, rows=rows)
-    handles += [
-        style.proxy("all of the MAC ratio; dashed: a part", style.FAINT, line="-"),
-        panels.even_handle(style.INK),
-    ]
+    whole = style.proxy("all of the MAC ratio; dashed: a part", style.FAINT, line="-")
+    handles = [*panels.series_handles(facets, lines=False, rows=rows), whole, panels.even_handle(style.INK)]
     left = captions.left_out(run, every, facets.left_out)
     return panels.frame(figure, run, rows, titles.delivery(rows), handles, left)

@@ -1,10 +1,11 @@
-"""The crossover map: speedup over channels and kernels, coloured by which side of 1x it lies on, and hatched where that is not known."""
+"""Maps of a run's speedups and of a device's predicted ones: colour is the side of 1x, hatching that it is not known."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -13,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
+from bench.analyse.predict.crossover_map import CrossoverMap
 from bench.analyse.runs.row_quality import is_noisy
 from bench.analyse.runs.rows import Record, records_of
 from bench.analyse.runs.run_folder import Run
@@ -21,6 +23,7 @@ from bench.analyse.sweeps.kinds import sweep_of_shapes
 from bench.show.plots import panels, style
 from bench.show.plots.facets import MOST_GROUPS, Channels
 from bench.show.text import captions, titles
+from bench.show.text import crossover_map as words
 from bench.show.text.ways import words_of
 from bench.spec.columns import FAILED
 from bench.spec.format import percent, times
@@ -94,9 +97,9 @@ def _square(row: Record) -> Square:
     state = "failed" if not panels.measured(row) else str(row["verdict"] or "undecided")
     if state == "failed":
         return Square(None, str(row["status"]), HATCHES["failed"])
-    words = times(row["speedup"], row["precision"] or 0.05) + _SIGNS.get(state, "")
+    text = times(row["speedup"], row["precision"] or 0.05) + _SIGNS.get(state, "")
     noisy = " ~" if is_noisy(row) else ""
-    return Square(row["speedup"], words + noisy, HATCHES.get(state), panels.predicted([row]))
+    return Square(row["speedup"], text + noisy, HATCHES.get(state), panels.predicted([row]))
 
 
 def draw_squares(axis: Axes, squares: Mapping[tuple[int, int], Square], across: Sequence[str], upwards: Sequence[str]) -> None:  # fmt: skip
@@ -148,18 +151,57 @@ def luminance(colour: str) -> float:
 
 def _handles(rows: Sequence[Record]) -> list[Artist]:
     hatches = {_square(r).hatch for r in rows}
-    handles: list[Artist] = [
-        Patch(facecolor=colour_of(v), edgecolor=style.FAINT, lw=0.6, label=words)
-        for v, words in ((0.25, "0.25x: slower"), (1.0, "1x"), (4.0, "4x: faster"))
-    ]
-    words = {
+    states = {
         "undecided": "?  undecided",
         "same": f"=  the same within {percent(EQUIVALENCE_MARGIN)} or the noise",
         "failed": "failed",
     }
-    handles += [Patch(facecolor=EVEN, edgecolor=style.FAINT, hatch=HATCHES[s], lw=0.6, label=w) for s, w in words.items() if HATCHES[s] in hatches]  # fmt: skip
-    if any(map(is_noisy, rows)):
-        handles.append(Patch(facecolor="none", edgecolor="none", label="~  noisy"))
+    handles = _scale("slower", "faster")
+    handles += [_hatched(s, label) for s, label in states.items() if HATCHES[s] in hatches]
+    handles += [_mark("~  noisy")] if any(map(is_noisy, rows)) else []
     if panels.predicted(rows):
         handles.append(Patch(facecolor=EVEN, edgecolor=style.VIOLET[1], hatch=PREDICTED, lw=0, label="predicted, nothing was measured"))  # fmt: skip
     return handles
+
+
+def _scale(below: str, above: str) -> list[Artist]:
+    """The legend entries of the colours, with words for a speedup below 1x and one above."""
+    shades = ((0.25, f"0.25x: {below}"), (1.0, "1x"), (4.0, f"4x: {above}"))
+    return [Patch(facecolor=colour_of(v), edgecolor=style.FAINT, lw=0.6, label=label) for v, label in shades]
+
+
+def _hatched(state: str, label: str) -> Patch:
+    return Patch(facecolor=EVEN, edgecolor=style.FAINT, hatch=HATCHES[state], lw=0.6, label=label)
+
+
+def _mark(label: str) -> Patch:
+    """The legend entry of a letter or sign in a cell."""
+    return Patch(facecolor="none", edgecolor="none", label=label)
+
+
+def draw_predicted(crossovers: CrossoverMap, folder: Path) -> tuple[Path, ...]:
+    """Write predicted-crossover-DEVICE.png and .svg into `folder`, a panel for each mode: channels across, batches upwards.
+
+    DEVICE begins with its file's or run's name, and ends in a hash of its figures, where it is not of the table.
+    """
+    modes = crossovers.modes()
+    with mpl.rc_context({"hatch.linewidth": 0.6}):
+        figure, axes = style.panels(len(modes), min(2, len(modes)))
+        for axis, mode in zip(axes, modes, strict=True):
+            cells = crossovers.of(mode)
+            batches, channels = sorted({b for b, _ in cells}), sorted({c for _, c in cells})
+            squares = {
+                (channels.index(c), batches.index(b)): Square(cell.speedup, words.word(cell), HATCHES.get(cell.state))
+                for (b, c), cell in cells.items()
+            }
+            draw_squares(axis, squares, [str(c) for c in channels], [str(b) for b in batches])
+            axis.set_xlabel("channels in and out")
+            style.name_panel(axis, f"predicted, {mode}")
+        axes[0].set_ylabel("batch")
+        handles = [
+            *_scale("would be slower", "would be faster"),
+            _hatched("undecided", f"?  undecided: the model's error{words.or_host(crossovers)} could turn it"),
+            *[_mark("h  the host would decide")] * words.of_host(crossovers),
+        ]
+        style.frame(figure, words.title(crossovers), words.footer(crossovers), handles)
+        return style.save(figure, folder, f"predicted-crossover-{crossovers.device.slug}")

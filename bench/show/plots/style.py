@@ -111,6 +111,13 @@ def interval(axis: Axes, at: float, ends: Sequence[float], colour: str, width: f
     axis.plot([at] * 2, ends, color=colour, lw=width, alpha=alpha, zorder=above, solid_capstyle="butt", label=_INTERVAL)
 
 
+def note(axis: Axes, text: str, at: tuple[float, float], offset: tuple[float, float], colour: str, **more: Any) -> None:
+    """Small words at a point of the axis, moved by `offset` in points."""
+    axis.annotate(
+        text, at, offset, **{"textcoords": "offset points", "fontsize": 7.5, "color": colour, "zorder": 5, **more}
+    )
+
+
 def predicted_handle(predicted: bool) -> list[Artist]:
     """The legend entry for that, where there is any."""
     words = "violet and hatched: predicted, nothing was measured"

@@ -69,6 +69,19 @@ def title(found: CrossoverMap) -> str:
     return text + (device if len(text + device) <= MOST else "a predicted device")
 
 
+def footer(found: CrossoverMap) -> str:
+    """The small print of the picture."""
+    facts = [
+        where(found),
+        "speedup: time of standard / time of separable",
+        "heavy line: 1x",
+        doubt(found),
+        host(found),
+        compiled(found),
+    ]
+    return " · ".join(["Predicted by bench's kernel model, not measured", *filter(None, facts)])
+
+
 def summary(found: CrossoverMap, mode: str) -> str:
     """In how many cells separable would be faster or slower beyond the model's error."""
     cells = list(found.of(mode).values())
