@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from io import StringIO
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.analyse.claims import rules_layers_or_macs, rules_ratios, rules_speed
-from bench.analyse.claims.answers import DECIDED, FLAT, SPEEDUP, STEEP, Verdict, above, below, ruled
+from bench.analyse.claims.answers import DECIDED, SPEEDUP, Verdict, above, below, ruled
 from bench.analyse.claims.bottleneck import bottleneck
 from bench.analyse.claims.cells import BLOCKS, Cell, Rows, primary
 from bench.analyse.claims.claims import BY_ID, CLAIMS
@@ -64,8 +63,11 @@ def test_a_cpu_of_compute_and_a_card_of_calls_bear_the_texts_out() -> None:
     assert set(answers(found, "fewer_flops") + answers(found, "below_9x")) == {"SUPPORTED"}
     assert answers(found, "cpu_3x") == ["SUPPORTED", "SUPPORTED"]  # one thread, all of them
     assert answers(found, "gpu_no_gain") == ["SUPPORTED"]
-    assert answers(found, "gpu_led_by_layers") == ["SUPPORTED"]
-    assert answers(found, "cpu_led_by_compute")[0] == "SUPPORTED"
+    assert answers(found, "gpu_led_by_layers") == ["SUPPORTED", "SUPPORTED"]  # separable, standard
+    assert answers(found, "cpu_led_by_compute")[:2] == [
+        "SUPPORTED",
+        "SUPPORTED",
+    ]  # on one thread, which has both kinds of sweep
     assert answers(found, "device_by_block") == ["SUPPORTED", "SUPPORTED"]
     assert answers(found, "parallelism") == ["EQUIVALENT"]  # compute alone divides evenly
 
@@ -74,21 +76,26 @@ def test_the_reverse_world_refutes_them() -> None:
     found = found_in(by_device(overhead, compute))
     assert answers(found, "cpu_3x") == ["REFUTED", "REFUTED"]
     assert answers(found, "gpu_no_gain") == ["REFUTED"]
-    assert answers(found, "gpu_led_by_layers") == ["REFUTED"]
-    assert answers(found, "cpu_led_by_compute")[0] == "REFUTED"
+    assert answers(found, "gpu_led_by_layers") == ["REFUTED", "REFUTED"]
+    assert answers(found, "cpu_led_by_compute")[:2] == ["REFUTED", "REFUTED"]
     assert answers(found, "device_by_block") == ["REFUTED", "REFUTED"]
 
 
 def test_where_only_bandwidth_counts_neither_layers_nor_compute_lead() -> None:
+    """Activations grow as the root of the layers and as the root of the MACs: both elasticities are about a half."""
     found = found_in(bandwidth)
-    assert answers(found, "gpu_led_by_layers") == ["REFUTED"]
-    assert answers(found, "cpu_led_by_compute")[0] == "REFUTED"
+    for claim in ("gpu_led_by_layers", "cpu_led_by_compute"):
+        both_kinds = [
+            v.effect for v in found.of(claim) if v.effect and v.effect.name.startswith("elasticity on MACs less")
+        ]
+        assert len(both_kinds) > 4
+        assert [e.value for e in both_kinds] == pytest.approx([0] * len(both_kinds), abs=0.1)
     assert answers(found, "cpu_3x") == ["REFUTED", "REFUTED"]  # a separable block puts out twice as much
     assert answers(found, "gpu_no_gain") == ["SUPPORTED"]
 
 
 def test_where_everything_takes_the_same_it_says_so() -> None:
-    found = found_in(equal)
+    found = found_in(equal, sd=0.006)
     assert answers(found, "gpu_no_gain") == ["EQUIVALENT"]
     assert "no speed-up either" in found.of("gpu_no_gain")[0].why
     assert answers(found, "device_by_block") == ["EQUIVALENT", "EQUIVALENT"]
@@ -146,38 +153,60 @@ def test_a_calls_price_that_falls_with_threads_refutes_it() -> None:
     assert answers(found, "parallelism") == ["REFUTED"]
 
 
-def test_layers_lead_only_where_the_effect_shrinks() -> None:
-    """Calls that cost as much in a graph and at any batch as they do eager: (i) and (ii) hold, (iii) does not."""
-    found = found_in(by_device(compute, overhead))
-    (v,) = [v for v in found.of("gpu_led_by_layers") if v.confirmatory]
-    assert v.answer == "UNDECIDED"
-    assert any("shrinking not surely" in note for note in v.notes)
+def of_blocks(**costs: tuple[float, float]) -> Seconds:
+    """time = a x layers + b x MACs, with an (a, b) for each block."""
+
+    def world(trial: Any, arm: Any) -> float:
+        a, b = costs[arm.choice.name]
+        return a * trial.cost(arm).layers + b * trial.cost(arm).macs
+
+    return world
 
 
-def test_without_graph_or_batch_layers_are_not_declared_to_lead() -> None:
-    plan = planned(("cuda:0",), **worlds.ladders())
-    (v,) = judge([run_of(plan, card)]).of("gpu_led_by_layers")
-    assert v.answer == "UNDECIDED"
-    assert any("was not measured" in note for note in v.notes)
-    (compute_led,) = [v for v in judge([run_of(plan, card)]).of("cpu_led_by_compute") if not v.on_claimed_device]
-    assert (compute_led.answer, compute_led.confirmatory) == ("REFUTED", False)
-    assert rules_layers_or_macs.SWAPPED in compute_led.notes
+def test_each_block_is_judged_apart() -> None:
+    """The standard block follows its MACs and the separable one its layers: no mean of both hides it."""
+    world = of_blocks(standard=(1e-6, 1e-9), separable=(1e-3, 1e-13))
+    for device, claim in (("cpu", "cpu_led_by_compute"), ("cuda:0", "gpu_led_by_layers")):
+        found = judge([run_of(planned((device,), **worlds.ladders()), world)])
+        told = {v.about: v.answer for v in found.of(claim) if v.confirmatory}
+        led = {"cpu_led_by_compute": "standard", "gpu_led_by_layers": "separable"}[claim]
+        assert told == {b: "SUPPORTED" if b == led else "REFUTED" for b in ("standard", "separable")}
 
 
-def test_one_kind_of_sweep_alone_can_refute_but_not_support() -> None:
-    grow = {"width": worlds.shapes([16, 32, 64, 128], depth=16)}
-    for world, answer in ((compute, "UNDECIDED"), (overhead, "REFUTED")):
-        (v,) = [v for v in judge([run_of(planned(**grow), world)]).of("cpu_led_by_compute") if v.on_claimed_device]
-        assert v.answer == answer
-    shallow = {"width": worlds.shapes([16, 32, 64, 128], depth=2)}
-    (v,) = [
-        v for v in judge([run_of(planned(("cuda:0",), **shallow), card)]).of("gpu_led_by_layers") if v.on_claimed_device
-    ]
-    assert any("MACs grow in a stack of 2 layers only" in note for note in v.notes)
+def test_a_swapped_claim_is_explored_and_says_so() -> None:
+    found = judge([run_of(planned(("cuda:0",), **worlds.ladders()), card)])
+    swapped = [v for v in found.of("cpu_led_by_compute") if not v.on_claimed_device]
+    assert [(v.answer, v.confirmatory) for v in swapped] == [("REFUTED", False)] * 2
+    assert all(rules_layers_or_macs.SWAPPED in v.notes for v in swapped)
+
+
+@pytest.mark.parametrize("world", [compute, overhead, bandwidth])
+@pytest.mark.parametrize("kind", ["layers", "macs"])
+def test_one_kind_of_sweep_alone_decides_nothing(world: Seconds, kind: str) -> None:
+    plan = worlds.ladders()
+    width = plan.pop("width")
+    run = run_of(planned(**(plan if kind == "layers" else {"width": width})), world)
+    for claim in ("cpu_led_by_compute", "gpu_led_by_layers"):
+        for v in (v for v in judge([run]).of(claim) if v.about):
+            assert (v.answer, v.p) == ("UNDECIDED", None)
+            other = "MACs" if kind == "layers" else "layers"
+            assert f"No sweep of this block grows {other} alone" in v.notes
+
+
+def test_time_that_follows_neither_closely_is_said() -> None:
+    def world(trial: Any, arm: Any) -> float:
+        cost = trial.cost(arm)
+        return 1e-6 * cost.layers**0.3 * (cost.macs / 1e4) ** 0.1
+
+    for v in judge([run_of(planned(**worlds.ladders()), world)]).of("cpu_led_by_compute"):
+        assert v.answer == "REFUTED"
+        assert rules_layers_or_macs.NEITHER in v.why
+    for v in found_in(by_device(compute, card)).of("cpu_led_by_compute"):
+        assert rules_layers_or_macs.NEITHER not in v.why or v.condition.mode == "graph" or v.condition.batch == 64
 
 
 def test_activations_that_grow_along_a_sweep_are_said() -> None:
-    (v,) = [v for v in found_in(by_device(compute, card)).of("gpu_led_by_layers") if v.confirmatory]
+    (v, _) = [v for v in found_in(by_device(compute, card)).of("gpu_led_by_layers") if v.confirmatory]
     assert "Activations grow up to 4 fold as layers grow at fixed MACs" in v.notes
     assert v.bottleneck == "overhead-bound"
     assert "a layer costs 30" in v.why
@@ -324,9 +353,10 @@ def test_devices_that_swap_names_swap_claims(seed: int) -> None:
     before, after = judge([run]), judge([replace(run, measurements=renamed[0], pairs=renamed[1])])
     for claim in ("gpu_led_by_layers", "cpu_led_by_compute"):
         for device, other in names.items():
-            (was,) = [v for v in before.of(claim) if v.condition.device == device]
-            (now,) = [v for v in after.of(claim) if v.condition.device == other]
-            assert (was.effect, was.p, was.on_claimed_device) == (now.effect, now.p, not now.on_claimed_device)
+            was_ = [v for v in before.of(claim) if v.condition.device == device]
+            now_ = [v for v in after.of(claim) if v.condition.device == other]
+            for was, now in zip(was_, now_, strict=True):
+                assert (was.effect, was.p, was.on_claimed_device) == (now.effect, now.p, not now.on_claimed_device)
     (was,), (now,) = before.of("gpu_no_gain"), after.of("cpu_3x")
     assert was.effect is not None
     assert now.effect is not None
@@ -436,49 +466,51 @@ def test_what_limits_a_condition_is_read_off_its_rows() -> None:
 # ---------------------------------------------------------------- sweeps that disagree
 
 
-def test_sweeps_that_disagree_support_nothing_and_refute_nothing() -> None:
-    """All must hold for SUPPORTED, and all must fail for REFUTED."""
-    steep, flat = [0.0, 1.0, 2.0, 3.0], [0.0, 0.05, 0.1, 0.15]
-    graph = replace(GPU, mode="graph")
-    there = (ladder(flat, condition=graph),)
+def led(layers: Sequence[Sweep], macs: Sequence[Sweep]) -> Verdict:
+    (v,) = rules_layers_or_macs.led_by_compute(drawn([], {CPU: (*layers, *macs)}))
+    return v
+
+
+def rising(slope: float, grows: str, **told: Any) -> Sweep:
+    return ladder([slope * i for i in range(4)], condition=CPU, grows=grows, **told)
+
+
+def test_sweeps_that_disagree_leave_it_undecided_and_say_on_what_it_depends() -> None:
+    flat, middle, steep = 0.1, 0.5, 0.9
     for layers, macs, answer in (
-        ([steep, steep], [flat, flat], "SUPPORTED"),
-        ([steep, flat], [flat, flat], "UNDECIDED"),
-        ([steep, steep], [flat, steep], "UNDECIDED"),
-        ([flat, flat], [flat, flat], "REFUTED"),
-        ([steep, steep], [steep, steep], "REFUTED"),
+        ([flat, flat], [steep, middle], "SUPPORTED"),
+        ([middle, steep], [flat, flat], "REFUTED"),
+        ([flat, steep], [middle], "UNDECIDED"),
+        ([middle], [flat, steep], "UNDECIDED"),
+        ([middle], [middle], "UNDECIDED"),
     ):
-        here = (*(ladder(t) for t in layers), *(ladder(t, grows="macs") for t in macs))
-        (v,) = [
-            v for v in rules_layers_or_macs.led_by_layers(drawn([], {GPU: here, graph: there})) if v.condition == GPU
-        ]
+        v = led([rising(e, "layers") for e in layers], [rising(e, "macs") for e in macs])
         assert v.answer == answer, (layers, macs)
-        swapped = (*(ladder(t, condition=CPU) for t in macs), *(ladder(t, condition=CPU, grows="macs") for t in layers))
-        (v,) = rules_layers_or_macs.led_by_compute(drawn([], {CPU: swapped}))
-        assert v.answer == answer, (layers, macs)
+        assert any("It depends" in note for note in v.notes) == (answer == "UNDECIDED" and len(layers + macs) == 3)
+    deep, shallow = rising(flat, "macs", held=32), rising(steep, "macs", held=2)
+    note = "It depends: MACs lead in stacks of 2 layers, layers lead in stacks of 32 layers"
+    assert note in led([rising(middle, "layers")], [deep, shallow]).notes
+    narrower, smaller = rising(steep, "layers", channels=(64, 8)), rising(flat, "layers", sizes=(56, 7))
+    note = "It depends: MACs lead where maps shrink as layers are added, layers lead where channels shrink as layers are added"
+    assert note in led([narrower, smaller], [rising(middle, "macs")]).notes
 
 
-@pytest.mark.parametrize(("claim", "device"), [("gpu_led_by_layers", "cuda:0"), ("cpu_led_by_compute", "cpu")])
-@pytest.mark.parametrize(("on_layers", "on_macs"), [(0.45, 0.45), (0.6, 0.4), (0.4, 0.6)])
-def test_a_refusal_beside_a_difference_that_says_nothing_tells_what_was_tested(claim: str, device: str, on_layers: float, on_macs: float) -> None:  # fmt: skip
-    """Time goes with a power of both: no elasticity is steep, so the claim fails, whichever of them is the larger."""
+slopes_drawn = st.lists(st.tuples(st.sampled_from(["layers", "macs"]), st.floats(0, 1.2), st.floats(0.001, 0.3), st.booleans()), min_size=2, max_size=8)  # fmt: skip
 
-    def both(trial: Any, arm: Any) -> float:
-        cost = trial.cost(arm)
-        return 1e-6 * cost.layers**on_layers * (cost.macs / 1e4) ** on_macs
 
-    found = judge([run_of(planned((device,), **worlds.ladders()), both, sd=0.05)])
-    (v,) = [v for v in found.of(claim) if v.on_claimed_device]
-    assert v.answer == "REFUTED"
-    assert v.effect is not None
-    (why,) = [note for note in v.notes if note.startswith("Refuted since ")]
-    steep, agrees = ("layers", (v.effect.low or 0) > 0) if device != "cpu" else ("MACs", (v.effect.high or 0) < 0)
-    assert why.startswith(f"Refuted since no elasticity on {steep} reaches 0.7")
-    assert agrees == ((on_layers, on_macs) == ((0.4, 0.6) if device != "cpu" else (0.6, 0.4)))
-    assert why.endswith("; the difference of elasticities was not tested, and alone would refute nothing") != agrees
-    out = StringIO()
-    words.print_verdicts(Verdicts(found.runs, (v,)), out)
-    assert ("E_M - E_L is not tested: each elasticity is tested against 0.3 or 0.7" in out.getvalue()) != agrees
+@given(slopes_drawn)
+def test_dropping_sweeps_never_turns_an_answer_round_and_answer_and_effect_never_disagree(some: list[tuple[str, float, float, bool]]) -> None:  # fmt: skip
+    def verdict(kept: list[tuple[str, float, float, bool]]) -> Verdict:
+        sweeps = [ladder([], [Interval(e * i, w, 6) for i in range(4)], CPU, grows) for grows, e, w, _ in kept]
+        return led([s for s in sweeps if s.grows == "layers"], [s for s in sweeps if s.grows == "macs"])
+
+    whole, fewer = verdict(some), [s for s in some if s[3]]
+    for v in (whole, *([verdict(fewer)] if fewer else [])):
+        if v.answer in DECIDED:
+            assert v.effect is not None
+            assert (v.effect.low or 0) > 0 if v.answer == "SUPPORTED" else (v.effect.high or 0) < 0
+    if fewer:
+        assert {whole.answer, verdict(fewer).answer} != {"SUPPORTED", "REFUTED"}
 
 
 # ---------------------------------------------------------------- how often they err
@@ -508,12 +540,15 @@ def cells_of(rng: np.random.Generator, condition: Condition, truth: float, share
     return [cell(condition, t_interval((truth + common + e).tolist()), 32 * (i + 1)) for i, e in enumerate(own)]
 
 
-def ladder(log_times: Sequence[float], intervals: Sequence[Interval] | None = None, condition: Condition = GPU, grows: Any = "layers") -> Sweep:  # fmt: skip
-    """A sweep in which the count grows e-fold from point to point."""
+def ladder(
+    log_times: Sequence[float], intervals: Sequence[Interval] | None = None, condition: Condition = GPU, grows: Any = "layers",
+    held: int = 16, channels: tuple[int, int] = (16, 16), sizes: tuple[int, int] = (28, 28),
+) -> Sweep:  # fmt: skip
+    """A sweep in which the count grows e-fold from point to point; channels and sizes of the first and the other points."""
     counts = [8, 22, 59, 161]
     logs = intervals or [Interval(math.log(1e-5) + t, 0.01, 6) for t in log_times]
     points = tuple(
-        Point(f"p{i}", k if grows == "layers" else 16, 10**6 if grows == "layers" else k * 10**6, 10**5, 16, k, 28, log, noisy=False)
+        Point(f"p{i}", k if grows == "layers" else held, 10**6 if grows == "layers" else k * 10**6, 10**5, channels[i > 0], k, sizes[i > 0], log, noisy=False)
         for i, (k, log) in enumerate(zip(counts, logs, strict=False))
     )  # fmt: skip
     return Sweep(grows, "e", "separable", 3, "r", condition, points)
@@ -558,22 +593,13 @@ def test_at_a_threshold_of_speed_each_answer_is_wrong_in_five_percent_at_most(sh
 
 
 @pytest.mark.parametrize("shared", [0.0, 0.95])
-@pytest.mark.parametrize(("e_layers", "e_macs"), [(STEEP, 0.0), (1.0, FLAT)])
-def test_at_a_threshold_of_what_leads_each_answer_is_wrong_in_five_percent_at_most(e_layers: float, e_macs: float, shared: float) -> None:  # fmt: skip
-    graph = replace(GPU, mode="graph")
-
+@pytest.mark.parametrize("slope", [0.0, 0.5, 1.0])
+def test_where_both_lead_alike_each_answer_is_wrong_in_five_percent_at_most(slope: float, shared: float) -> None:
     def by_layers(rng: np.random.Generator) -> list[Verdict]:
-        here = (swept(rng, e_layers, GPU, "layers", shared), swept(rng, e_macs, GPU, "macs", shared))
-        return rules_layers_or_macs.led_by_layers(
-            drawn([], {GPU: here, graph: (swept(rng, 0.2, graph, "layers", shared),)})
-        )
+        here = (swept(rng, slope, GPU, "layers", shared), swept(rng, slope, GPU, "macs", shared))
+        return rules_layers_or_macs.led_by_layers(drawn([], {GPU: here}))
 
-    def by_compute(rng: np.random.Generator) -> list[Verdict]:
-        steep, flat = swept(rng, e_layers, CPU, "macs", shared), swept(rng, e_macs, CPU, "layers", shared)
-        return rules_layers_or_macs.led_by_compute(drawn([], {CPU: (flat, steep)}))
-
-    for rule in (by_layers, by_compute):
-        assert max(wrong(rule, ["SUPPORTED"], ["REFUTED"])) <= MOST_WRONG
+    assert max(wrong(by_layers, ["SUPPORTED", "REFUTED"])) <= MOST_WRONG
 
 
 def test_the_mean_of_cells_holds_the_truth_whatever_their_errors_share() -> None:

@@ -195,7 +195,7 @@ def test_what_was_explored_stands_apart_and_in_short() -> None:
     first, _, rest = out.partition(words.EXPLORED)
     assert "channels_last" not in first
     assert re.search(r"^cpu_3x +SUPPORTED .*channels_last", rest, re.MULTILINE)
-    assert words.CONFIRMED.format(n=2) in first  # that, and what the channels say of compute
+    assert words.CONFIRMED.format(n=1) in first  # channels alone say nothing of compute against layers
 
 
 def test_several_runs_are_told_apart_where_they_differ() -> None:
@@ -207,18 +207,22 @@ def test_several_runs_are_told_apart_where_they_differ() -> None:
 
 
 def test_answers_that_more_questions_weaken_are_named_with_what_their_run_says_alone() -> None:
-    card, cpu = (run_folder.read(REFERENCE.parent / name) for name in ("h100-16-cores", "xeon-2-cores"))
+    """One run with a weak answer, and one of another machine with many answers that are open."""
+    card = worlds.run_of(
+        worlds.planned(shapes=worlds.shapes()), worlds.speedup_of(2.85), sd=0.05, seed=1, run_id="card"
+    )
+    open_ = worlds.by_device(worlds.speedup_of(3.0), worlds.speedup_of(1.03))
+    cpu = worlds.run_of(worlds.usual(("cpu", "cuda:0")), open_, sd=0.03, run_id="cpu", host={**worlds.HOST, "cpu_model": "Other"})  # fmt: skip
     together = judge([card, cpu])
-    alone = {v.condition: v for v in judge([card]).of("cpu_3x")}
-    weak = [v for v in together.of("cpu_3x") if v.confirmatory and v.answer == "UNDECIDED" and v.runs == (card.run_id,)]
+    (alone,), (weak,) = ([v for v in found.of("cpu_3x") if v.runs == ("card",)] for found in (judge([card]), together))
+    assert (alone.answer, weak.answer) == ("REFUTED", "UNDECIDED")
     out = " ".join(shown(together).split())
-    assert [alone[v.condition].answer for v in weak] == ["REFUTED"]
     assert f"there are more tests to correct for ({together.tests})" in out
     told = out[out.index("Weaker here: ") : out.index("fewer_flops:")]
-    assert "cpu_3x (separable against standard, cpu, 1 thread, contiguous) is REFUTED by " + card.run_id + " alone" in told  # fmt: skip
+    assert "cpu_3x (separable against standard, cpu, 1 thread, contiguous) is REFUTED by card alone" in told
     assert together.tests > max(judge([run]).tests for run in (card, cpu))
-    assert [line[: len("Judged tog")] for line in words.of_several(together, {card.run_id: "A"})] == ["Judged tog", "Weaker her"]  # fmt: skip
-    assert "REFUTED by A alone" in words.of_several(together, {card.run_id: "A"})[1]
+    assert [line[: len("Judged tog")] for line in words.of_several(together, {"card": "A"})] == ["Judged tog", "Weaker her"]  # fmt: skip
+    assert "REFUTED by A alone" in words.of_several(together, {"card": "A"})[1]
     assert words.of_several(judge([card])) == []
     assert not re.search("more tests|Weaker here", shown(judge([card])))
 
@@ -296,5 +300,5 @@ def test_the_document_names_every_claim_and_every_threshold() -> None:
     for claim in CLAIMS:
         assert f"`{claim.id}`" in text
         assert claim.statement in text
-    for threshold in ("0.7", "0.3", "3 %", "95 %", "8 layers", "7 or more"):
+    for threshold in ("below 0.5", "3 %", "95 %", "7 or more"):
         assert threshold in text

@@ -1,4 +1,4 @@
-"""What a claim may answer, the thresholds it answers by (3x, 7x, 0.7, 0.3), and the way from an interval to an answer.
+"""What a claim may answer, the thresholds it answers by (3x, 7x), and the way from an interval to an answer.
 
 p-values are two-sided, so one is at most ALPHA just where the interval at 95 % leaves the threshold out; half of that
 level is left for the other side, so an answer that may come about in two ways still errs in 5 % of cases at most.
@@ -35,9 +35,6 @@ T = TypeVar("T")
 SPEEDUP = 3.0  # the least gain on a CPU by the texts
 BELOW = 9.0  # multiplications of a 3 x 3 kernel
 LARGE_RATIO = 7.0  # least MAC ratio of the cells of the claims on speed: 3 x 3 from 32 channels on
-STEEP = 0.7  # an elasticity of at least this is about linear
-FLAT = 0.3  # an elasticity of at most this is about flat
-DEEP = 8  # layers of a stack in which the cost of a layer would show
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from statistics import geometric_mean, median
 from typing import Any
 
-from bench.analyse.claims.answers import STEEP
 from bench.analyse.claims.cells import Cell, Rows
 from bench.analyse.drivers.additive_model import BANDWIDTH, COMPUTE, HALF, MIXED, OVERHEAD
 from bench.analyse.runs.condition import Condition
@@ -19,6 +18,7 @@ from bench.spec.columns import WITH_NUMBERS
 from bench.spec.devices.device_names import in_words, is_predicted
 from bench.spec.format import cost_in_seconds, plural, share, times
 
+STEEP = 0.7  # an elasticity of at least this is about linear
 ATTAINED = 0.5  # share of the roof from which on the roof is the bottleneck
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from bench.analyse.claims import rules_layers_or_macs, rules_memory, rules_ratios, rules_speed
-from bench.analyse.claims.answers import BELOW, DEEP, FLAT, LARGE_RATIO, SPEEDUP, STEEP, Verdict
+from bench.analyse.claims.answers import BELOW, LARGE_RATIO, SPEEDUP, Verdict
 from bench.analyse.claims.cells import Rows
 from bench.analyse.stats.row_verdict import EQUIVALENCE_MARGIN
 
@@ -42,7 +42,8 @@ _LARGE_RATIO_CELLS = (
     f"one separable block against one standard at k = 3 where the MAC ratio is {LARGE_RATIO:g} or more, the 8 to 9 that the texts speak "
     "of (from 32 channels on); and, apart, MobileNetV1 against its twin of standard convolutions"
 )
-_SWEEPS = "designed sweeps: layers growing at fixed MACs, and MACs growing at fixed layers"
+_SWEEPS = "designed sweeps of one block: layers growing at fixed MACs (E_L), and MACs growing at fixed layers (E_M); one verdict for each block"
+_LEADS = "every {count} surely above every {other} (SUPPORTED) or below (REFUTED), by Welch's interval of their difference; UNDECIDED without both kinds of sweep"
 _BASELINE = "the baseline's algorithm: a library that is bad at, or very good at (Winograd), the standard convolution"
 _SETTINGS = "dtype, layout and the library's choice of algorithm"
 
@@ -95,11 +96,7 @@ CLAIMS: tuple[Claim, ...] = (
         id="gpu_led_by_layers",
         statement="On an accelerator time follows the number of layers.",
         cells=_SWEEPS,
-        rule=(
-            f"SUPPORTED where all three hold: E_L is surely {STEEP:g} or more in every sweep of layers; E_M is surely {FLAT:g} or less in "
-            f"every sweep of MACs in the deepest stacks ({DEEP} layers or more if there are); E_L is surely smaller as a graph or at the "
-            f"largest batch. REFUTED where all E_L are surely below {STEEP:g} or all those E_M surely above {FLAT:g}"
-        ),
+        rule=_LEADS.format(count="E_L", other="E_M"),
         alternatives=("activations that grow along the sweep", "the host's speed at submitting calls", "too few channels to fill the device"),
         device_kind="gpu",
         margin=None,
@@ -110,10 +107,7 @@ CLAIMS: tuple[Claim, ...] = (
         id="cpu_led_by_compute",
         statement="On a CPU time follows the total compute.",
         cells=_SWEEPS,
-        rule=(
-            f"SUPPORTED where E_M is surely {STEEP:g} or more in every sweep of MACs and E_L surely {FLAT:g} or less in every sweep of "
-            f"layers. REFUTED where all E_M are surely below {STEEP:g} or all E_L surely above {FLAT:g}"
-        ),
+        rule=_LEADS.format(count="E_M", other="E_L"),
         alternatives=("activations that grow along the sweep", "threads that wait for each other in every layer", "another algorithm for few channels"),
         device_kind="cpu",
         margin=None,

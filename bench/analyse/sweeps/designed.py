@@ -19,6 +19,7 @@ from bench.analyse.runs.rows import Record, grouped
 from bench.analyse.stats.arrays import Floats
 from bench.analyse.stats.estimators import log_interval, slope
 from bench.spec.columns import TIME, WITH_NUMBERS
+from bench.spec.format import listed, plural
 from bench.spec.interval import Interval
 
 FEWEST_POINTS = 3
@@ -64,6 +65,16 @@ class Sweep:
         """Largest / smallest of the count that is held."""
         held = [p.macs if self.grows == "layers" else p.layers for p in self.points]
         return max(held) / min(held)
+
+    @property
+    def words(self) -> str:
+        """What is special about it beside others of its kind: how MACs are held, or how many layers are."""
+        first, last = self.points[0], self.points[-1]
+        if self.grows == "macs":
+            return f"in stacks of {plural(first.layers, 'layer')}"
+        narrower, smaller = (first.c_in or 0) > (last.c_in or 0), first.height > last.height
+        how = [word for word, so in (("channels", narrower), ("maps", smaller)) if so]
+        return f"where {listed(how)} shrink as layers are added" if how else "where layers are added"
 
     def elasticity(self) -> Interval:
         """Slope of ln(time) on ln(count) by least squares, with the interval that follows from the points' intervals.

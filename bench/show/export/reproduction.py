@@ -79,8 +79,8 @@ SENTENCES = (
         "So on a GPU with memory enough, where each layer is done in one go, time follows the number of layers.",
         ("gpu_led_by_layers",),
         ("depth",),
-        "Layers may be said to lead only where three things hold: at fixed MACs time grows about as the layers do; at fixed "
-        "layers it stays about flat as the MACs grow; and the effect shrinks in a graph or in larger batches.",
+        "Layers lead a block's time where every sweep of layers at fixed MACs makes it grow more than every sweep of MACs at fixed "
+        "layers does. Standard and separable blocks are judged apart.",
         device="gpu",
         sweeps=True,
     ),

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TextIO
 
-from bench.analyse.claims.answers import FLAT, STEEP, Effect, Verdict
+from bench.analyse.claims.answers import Effect, Verdict
 from bench.analyse.claims.claims import CLAIMS
 from bench.analyse.claims.judge import Verdicts, judge, weaker
-from bench.analyse.claims.rules_layers_or_macs import refutes_alone
 from bench.show.text.terminal import console_on, named, print_lines, print_table
 from bench.spec.format import apart, capital, marked, p_words, plural, spanned, times
 
@@ -23,7 +22,6 @@ SHORT = {
 CONFIRMED = "p: after Holm's correction for the {n} tests in this table; exact and counted answers have none"
 MORE_TESTS = "Judged together there are more tests to correct for ({n}) than in any run alone (at most {most}), so an answer may be weaker here"
 PREDICTED = "Predicted, not measured: answers by a model; intervals are its error, so there is no test"
-NOT_TESTED = "E_M - E_L is not tested: each elasticity is tested against {flat:g} or {steep:g}, so REFUTED can go with any difference"
 EXPLORED = "Exploratory: other conditions and devices, p not corrected; among so many answers some are due to chance"
 
 
@@ -37,7 +35,7 @@ def print_verdicts(judged: Verdicts, file: TextIO | None = None) -> None:
     print_lines(console, [f"run  {named(run)}" for run in judged.runs if several])
     print_table(console, HEAD, [_row(v, several) for v in first], len(HEAD))
     corrected = [CONFIRMED.format(n=judged.tests)] if judged.tests else []
-    print_lines(console, [*corrected, *_untested(first), *of_several(judged)])
+    print_lines(console, [*corrected, *of_several(judged)])
     for claim in CLAIMS:
         verdicts = [v for v in first if v.claim == claim.id]
         if verdicts:
@@ -49,7 +47,7 @@ def print_verdicts(judged: Verdicts, file: TextIO | None = None) -> None:
             print_lines(console, ["", heading])
             print_table(console, HEAD, [_row(v, several) for v in shown], len(HEAD))
             left = [f"{len(verdicts) - len(shown)} more with --json"] if len(verdicts) > len(shown) else []
-            print_lines(console, [*left, *_untested(shown)])
+            print_lines(console, left)
 
 
 def of_several(judged: Verdicts, names: Mapping[str, str] | None = None) -> list[str]:
@@ -65,11 +63,6 @@ def of_several(judged: Verdicts, names: Mapping[str, str] | None = None) -> list
     more = MORE_TESTS.format(n=judged.tests, most=most) + ("" if changed else "; none is")
     lines = [more] if judged.tests > most else []
     return [*lines, f"Weaker here: {'; '.join(changed)}"] if changed else lines
-
-
-def _untested(verdicts: Sequence[Verdict]) -> list[str]:
-    refuted = [v for v in verdicts if v.answer.endswith("REFUTED") and not refutes_alone(v.claim, v.effect)]
-    return [NOT_TESTED.format(flat=FLAT, steep=STEEP)] if refuted else []
 
 
 def p(v: Verdict) -> str:
