@@ -260,6 +260,28 @@ def test_memory_counts_bytes_and_mixed_cells_decide_nothing() -> None:
     assert v.cells.surely == 3
 
 
+@pytest.mark.parametrize(
+    ("theory", "measured", "whose"),
+    [
+        (1.0, 2.0, "the library saves, not the block: by theory 1.00x in every cell, measured 2.0x; its work buffers make standard hold 2.0x its theoretical peak and separable 1.00x"),
+        (1.0, 0.5, "the library takes more, not the block: by theory 1.00x in every cell, measured 0.50x; its work buffers"),
+        (2.0, 2.0, "the block saves, not the library: by theory 2.0x in every cell, measured 2.0x"),
+        (2.0, 4.0, "the block saves and the library saves: by theory 2.0x"),
+        (0.5, 1.0, "the block takes more and the library saves: by theory 0.50x"),
+        (1.0, 1.0, "neither the block nor the library saves on average: by theory 1.00x in every cell, measured 1.00x"),
+        (None, 2.0, "standard holds 2.0x as much at its peak; by theory unknown"),
+    ],
+)  # fmt: skip
+def test_memory_says_whether_the_block_or_the_library_makes_the_difference(theory: float | None, measured: float, whose: str) -> None:  # fmt: skip
+    run = run_of(planned(shapes=worlds.shapes()), compute)
+    arms = run.measurements.copy()
+    arms["memory_peak_bytes"] = pd.array([b for _ in range(4) for b in (round(1e6 * measured), 10**6)], dtype="Int64")
+    arms["memory_theory_bytes"] = pd.array([theory and b for _ in range(4) for b in (round(1e6 * (theory or 0)), 10**6)], dtype="Int64")  # fmt: skip
+    (v,) = judge([replace(run, measurements=arms)]).of("memory")
+    assert v.why.startswith(whose)
+    assert v.why.endswith("fewer params")
+
+
 def test_memory_counts_every_run_of_a_cell_and_says_where_they_differ() -> None:
     def counted(*by_run: Sequence[float]) -> Verdicts:
         runs = []

@@ -159,7 +159,8 @@ def _theory(trial: Trial, arm: Arm) -> Row:
     cost = trial.cost(arm)
     return {
         "arm_id": arm.arm_id, "block": arm.choice.label, "params": cost.params, "macs": cost.macs, "flops": cost.flops,
-        "activations": cost.activations, "layers": cost.layers, "ops": cost.ops, }  # fmt: skip
+        "activations": cost.activations, "layers": cost.layers, "ops": cost.ops, "memory_theory_bytes": cost.memory_bytes,
+    }  # fmt: skip
 
 
 def _timed(logs: Sequence[float], confidence: float) -> Row:

@@ -1,9 +1,13 @@
-"""The rule of the claim memory: the bytes that an evaluation holds at its peak, counted and not timed."""
+"""The rule of the claim memory: the bytes that an evaluation holds at its peak, counted and not timed.
+
+Measured peaks hold the library's work buffers, theoretical ones don't, so the two tell the block's part from the library's.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from statistics import fmean
 from typing import Any
 
 from bench.analyse.claims.answers import Answer, Count, Effect, Verdict, at_each, within
@@ -14,7 +18,7 @@ from bench.analyse.runs.condition import Condition
 from bench.analyse.runs.rows import Record, grouped
 from bench.analyse.stats.row_verdict import EQUIVALENCE_MARGIN
 from bench.spec.columns import MEASURED
-from bench.spec.format import capital, percent, plural, times
+from bench.spec.format import capital, plural, times
 
 Twins = tuple[Record, Record]
 
@@ -45,16 +49,36 @@ def _peaks(condition: Condition, group: Sequence[tuple[tuple[Any, ...], Twins]],
     elif len(each) in (less, not_less):
         answer = "SUPPORTED" if less else "REFUTED"
     params = [math.log(b["params"] / t["params"]) for (b, t), *_ in cells if b["params"] and t["params"]]
-    beside = f" beside {times(math.exp(math.fsum(params) / len(params)))} fewer params" if params else ""
-    mean = math.fsum(math.fsum(again) / len(again) for again in each) / len(each)
+    beside = f", beside {times(math.exp(fmean(params)))} fewer params" if params else ""
+    mean = fmean(fmean(again) for again in each)
     runs = tuple(sorted({arm["run_id"] for _, twins in group for arm in twins}))
     return Verdict(
         claim="memory", condition=condition, runs=runs, about=about(BLOCKS), answer=answer, bottleneck=bottleneck_of(rows, condition).word,
-        why=f"standard holds {times(math.exp(mean))} as much at its peak{beside}, and {plural(less, 'cell')} of {len(each)} hold less by over {percent(EQUIVALENCE_MARGIN)}: the maps between layers count, weights and input don't",
+        why=f"{_whose([again[0] for again in cells], mean)}{beside}",
         effect=Effect("peak of standard / peak of separable", math.exp(mean), math.exp(min(logs)), math.exp(max(logs)), "ratio; its range over cells", within(EQUIVALENCE_MARGIN)),
         cells=Count(len(each), math.exp(min(logs)), math.exp(max(logs)), less, not_less, "a count of bytes has no sampling interval"),
         notes=_again(each, len(runs)),
     )  # fmt: skip
+
+
+def _whose(cells: Sequence[Twins], measured: float) -> str:
+    """Whether the block or the library's work buffers make the difference, by the theoretical peaks (no buffers).
+
+    `measured` is the mean ln of the measured ratio.
+    """
+    known = [twins for twins in cells if all(arm["memory_theory_bytes"] for arm in twins)]
+    if len(known) < len(cells):
+        return f"standard holds {times(math.exp(measured))} as much at its peak; by theory unknown"
+    ratios = [math.log(base["memory_theory_bytes"] / thin["memory_theory_bytes"]) for base, thin in known]
+    low, high = (times(math.exp(end(ratios))) for end in (min, max))
+    theory = f"{low} in every cell" if low == high else f"{low} to {high}"
+    base, thin = (times(math.exp(fmean(math.log(t[i]["memory_peak_bytes"] / t[i]["memory_theory_bytes"]) for t in known))) for i in (0, 1))  # fmt: skip
+    parts = {"the block": fmean(ratios), "the library": measured - fmean(ratios)}
+    acting = [f"{who} {'saves' if log > 0 else 'takes more'}" for who, log in parts.items() if abs(log) > EQUIVALENCE_MARGIN]  # fmt: skip
+    idle = [who for who, log in parts.items() if abs(log) <= EQUIVALENCE_MARGIN]
+    found = f"{' and '.join(acting)}{''.join(f', not {who}' for who in idle)}" if acting else "neither the block nor the library saves on average"  # fmt: skip
+    buffers = f"; its work buffers make standard hold {base} its theoretical peak and separable {thin}"
+    return f"{found}: by theory {theory}, measured {times(math.exp(measured))}{buffers if 'the library' not in idle else ''}"
 
 
 def _again(each: Sequence[Sequence[float]], runs: int) -> tuple[str, ...]:
