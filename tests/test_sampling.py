@@ -226,7 +226,7 @@ def test_disturbed_samples_are_flagged_and_kept():
 def test_the_interval_within_a_process_is_that_of_the_paired_rounds():
     a = sampling.ArmSamples(1, [], [2.0, 3.0, 4.0, 4.5, 2.2, 2.1])
     b = sampling.ArmSamples(1, [], [1.0, 1.5, 2.0, 2.5, 1.0, 1.2])
-    logs = [math.log(2.0), math.log(2.0), math.log(2.1)]
+    logs = [math.log(5 / 2.5), math.log(8.5 / 4.5), math.log(4.3 / 2.2)]
     mean = sum(logs) / 3
     sd = math.sqrt(sum((x - mean) ** 2 for x in logs) / 2)
     assert sampling.half_width([a, b], 0.95) == pytest.approx(4.302652729911275 * sd / math.sqrt(3))

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from bench.measure.device.devices import Device, DeviceTimes
 from bench.measure.disturbance import STEAL, THROTTLED, Counters, Watch
 from bench.spec.config.timing import Timing
-from bench.spec.interval import LEAST_ROUNDS, clean_rounds, sound, t_interval
+from bench.spec.interval import round_log_ratios, sound, t_interval
 
 SUBMITTED_AT_ONCE = 4  # evaluations of a call shorter than SHORT_NS: a queue holds a thousand launches
 SHORT_NS = 1e6
@@ -154,22 +154,14 @@ def device_side(device: Device, calls: Sequence[Callable[[], object]]) -> list[D
 def half_width(arms: Sequence[ArmSamples], confidence: float) -> float:
     """Half-width of the interval of ln(speedup) in this process, the widest of all arms; of ln(time) for a single arm.
 
-    A round counts the faster of its two samples of each arm. Only clean rounds count if there are LEAST_ROUNDS of them.
+    A round counts as in bench.spec.interval.round_log_ratios; of a single arm, by the mean of its two samples.
     """
     first, *others = arms
     if not others:
-        return t_interval(_logs(first, range(len(first.times) // 2)), confidence).half_width
-    widths = []
-    for other in others:
-        rounds: Sequence[int] = clean_rounds(first.flags, other.flags)
-        rounds = rounds if len(rounds) >= LEAST_ROUNDS else range(len(first.times) // 2)
-        ratios = [b - o for b, o in zip(_logs(first, rounds), _logs(other, rounds), strict=True)]
-        widths.append(t_interval(ratios, confidence).half_width)
-    return max(widths)
-
-
-def _logs(arm: ArmSamples, rounds: Iterable[int]) -> list[float]:
-    return [math.log(min(arm.times[2 * i], arm.times[2 * i + 1])) for i in rounds]
+        logs = [math.log(b + c) for b, c in zip(first.times[0::2], first.times[1::2], strict=True)]
+        return t_interval(logs, confidence).half_width
+    ratios = [round_log_ratios(first.times, other.times, (first.flags, other.flags)) for other in others]
+    return max(t_interval(values, confidence).half_width for values in ratios)
 
 
 def warm_up(timers: Sequence[Timer], timing: Timing, clock: Callable[[], int]) -> tuple[list[list[float]], bool]:

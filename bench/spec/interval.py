@@ -63,17 +63,27 @@ def paired_log_ratio(
 ) -> float:
     """ln(time of the baseline / time of the other) in one process, from samples 2i and 2i + 1 of round i.
 
-    A round counts the faster of its two samples of each arm, which drops a burst in the other one. The ratio within a
-    round cancels drift between rounds; the midmean over rounds drops outliers. With both arms' flags, only clean rounds
-    and unspoiled samples count if there are LEAST_ROUNDS clean ones. docs/METHOD.md compares this rule with others. NaN
-    without a whole round.
+    The midmean over rounds of round_log_ratios: it drops rounds that are outliers. docs/METHOD.md compares this rule
+    with others. NaN without a whole round.
     """
-    rounds = list(zip(baseline[0::2], baseline[1::2], other[0::2], other[1::2], strict=False))
+    return midmean(round_log_ratios(baseline, other, flags))
+
+
+def round_log_ratios(
+    baseline: Sequence[float], other: Sequence[float], flags: tuple[Sequence[int], Sequence[int]] = ((), ())
+) -> list[float]:
+    """ln(mean of the baseline's two samples / mean of the other's two), round by round.
+
+    The ratio within a round cancels drift between rounds. The faster of two samples would favour the arm that jitters
+    more. With both arms' flags, only clean rounds and unspoiled samples count if there are LEAST_ROUNDS clean ones.
+    """
+    rounds = range(min(len(baseline), len(other)) // 2)
     clean = clean_rounds(*flags)
-    if len(clean) >= LEAST_ROUNDS:
-        whole = [tuple(tuple(t for t in (2 * i, 2 * i + 1) if not f[t] & SPOILED) for f in flags) for i in clean]
-        return midmean([math.log(min(baseline[t] for t in b) / min(other[t] for t in o)) for b, o in whole])
-    return midmean([math.log(min(b, c) / min(o, p)) for b, c, o, p in rounds])
+    if len(clean) < LEAST_ROUNDS:
+        return [math.log((baseline[2 * i] + baseline[2 * i + 1]) / (other[2 * i] + other[2 * i + 1])) for i in rounds]
+    arms = list(zip((baseline, other), flags, strict=True))
+    means = ([fmean(s[t] for t in (2 * i, 2 * i + 1) if not f[t] & SPOILED) for s, f in arms] for i in clean)
+    return [math.log(b / o) for b, o in means]
 
 
 def clean_rounds(baseline: Sequence[int], other: Sequence[int]) -> list[int]:

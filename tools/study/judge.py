@@ -105,6 +105,7 @@ RULES: dict[str, Rule] = {
     "rounds: median of the ratios of means": partial(_rounds, np.mean, lambda v: float(np.median(v))),
     "rounds: median of the ratios of faster samples": partial(_rounds, np.min, lambda v: float(np.median(v))),
     "rounds: midmean of the ratios of faster samples": partial(_rounds, np.min, midmean),
+    "rounds: midmean of the ratios of means": partial(_rounds, np.mean, midmean),
     "the same over clean rounds (ours)": lambda p: estimators.paired(p[0], p[1], (p[2], p[3])),
 }
 OURS = "the same over clean rounds (ours)"
