@@ -25,10 +25,9 @@ from bench.analyse.claims.verdict_words import NO_INTERVAL
 from bench.analyse.runs.condition import Condition, Installation
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.stats.estimators import mean_of
-from bench.analyse.stats.row_verdict import EQUIVALENCE_MARGIN
 from bench.analyse.sweeps.designed import Point, Sweep
 from bench.show.text import claims as words
-from bench.spec.interval import Interval, t_interval
+from bench.spec.interval import EQUIVALENCE_MARGIN, Interval, t_interval
 from bench.spec.plan.plan import Plan
 from tests import worlds
 from tests.synthetic import Seconds

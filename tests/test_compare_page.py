@@ -211,7 +211,7 @@ def test_a_history_marks_its_change_points(days: list[Path]) -> None:
     assert "From day 7 on" in shown.text
     assert "2 SLOWER" in shown.text
     assert "torch: 2.13.0 before, 2.14.0 after" in shown.text
-    assert "day 7 2.14.0 0.89x changed" in shown.text
+    assert "day 7 2.14.0 0.90x changed" in shown.text
     assert shown.text.count("changed") >= 1
     rows = [x for x in shown.all("td") if (x.get("class") or "") == "answer slower"]
     assert len(rows) == 2

@@ -115,7 +115,7 @@ def test_the_change_is_named_with_its_rows_and_with_what_else_changed(runs: list
     assert [(d.name, d.a, d.b) for d in change.differences] == [("torch", "2.13.0", "2.14.0")]
     text = _shown(found)
     assert re.search(
-        r"From day 7 on: 0\.89x \[.*\] of before, 1\d % lower \(p = 0\.0\d\d\)\. Rows: 2 SLOWER, 2 SAME\.", text
+        r"From day 7 on: 0\.90x \[.*\] of before, 1\d % lower \(p = 0\.0\d\d\)\. Rows: 2 SLOWER, 2 SAME\.", text
     )
     assert "Changed there too: torch: 2.13.0 before, 2.14.0 after." in text
     assert title(found).startswith("Speedups are 1")

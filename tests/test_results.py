@@ -22,7 +22,7 @@ from bench.show import write
 from bench.show.plots import speedup_map
 from bench.show.text import captions, run_facts, terminal
 from bench.show.write import write_views
-from bench.spec.columns import FILES, columns_of
+from bench.spec.columns import FILES, SCHEMA_VERSION, columns_of
 from bench.spec.errors import UserError
 from bench.spec.format import duration, interval, percent, times
 from bench.spec.interval import Interval
@@ -93,11 +93,13 @@ def test_a_row_agrees_with_a_calculation_by_hand(calm: run_folder.Run) -> None:
     assert calm.samples is not None
     pair = calm.pairs.iloc[0]
     taken = calm.samples[(calm.samples["trial_id"] == pair["trial_id"]) & (calm.samples["round"] > 0)]
-    fastest = taken.groupby(["block", "replicate", "round"])["time_s"].min().map(math.log)
-    by_round = (fastest.loc["standard"] - fastest.loc["separable"]).unstack("round")
+    means = taken.groupby(["block", "replicate", "round"])["time_s"].mean().map(math.log)
+    by_round = (means.loc["standard"] - means.loc["separable"]).unstack("round")
     ratios = by_round.apply(lambda row: trim_mean(row.astype(float), 0.25), axis=1)
     assert pair["speedup"] == pytest.approx(math.exp(ratios.mean()))
-    assert pair["precision"] == pytest.approx(2.7764 * ratios.std() / math.sqrt(5), rel=1e-3)
+    student = 2.7764 * ratios.std() / math.sqrt(5)
+    reach = (ratios - ratios.mean()).abs().max()  # of five processes, the extremes hold the median with over 70 %
+    assert pair["precision"] == pytest.approx(max(student, reach), rel=1e-3)
     assert pair["rounds"] == 5 * 8
     times_ = calm.measurements[calm.measurements["trial_id"] == pair["trial_id"]].set_index("block")
     assert times_.loc["standard", "time_min_s"] / times_.loc["separable", "time_min_s"] == pytest.approx(
@@ -303,7 +305,7 @@ def test_a_newer_schema_is_refused(tmp_path: Path, calm: run_folder.Run) -> None
         run_folder.read(tmp_path)
     tables = tmp_path / "tables"
     run_folder.write_tables(calm, tables)
-    text = (tables / "pairs.csv").read_text().replace(",sweep,1,", ",sweep,99,")
+    text = (tables / "pairs.csv").read_text().replace(f",sweep,{SCHEMA_VERSION},", ",sweep,99,")
     (tables / "pairs.csv").write_text(text)
     with pytest.raises(UserError, match=r"pairs\.csv: 99: the newest schema"):
         run_folder.read(tables)
@@ -392,7 +394,7 @@ def test_the_sentences_count_what_went_wrong(eventful: run_folder.Run) -> None:
 
 
 def test_undecided_rows_are_counted_as_such(tmp_path: Path) -> None:
-    write_run(tmp_path, Story(speedup=lambda t, a: 1.0, process_sd=0.02, seed=4))
+    write_run(tmp_path, Story(speedup=lambda t, a: 1.0, process_sd=0.014, seed=4))
     lone = facts_of(run_folder.read(tmp_path)).devices[0]
     assert lone.undecided >= 4
     assert lone.same >= 4

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from bench.analyse.runs import row_quality
+from bench.analyse.runs.journal import Samples
 from bench.analyse.stats import estimators
 from bench.spec.columns import SPEEDUP
+from bench.spec.config.timing import Timing
 from bench.spec.interval import Interval, clean_rounds, midmean, t_interval
 
 seconds = st.floats(1e-7, 1e2)
@@ -31,7 +33,7 @@ def test_a_speedup_is_the_baselines_time_over_the_others() -> None:
     slow = [np.array([8.0, 9.0]), np.array([8.0, 8.5])]
     fast = [np.array([2.0, 2.5]), np.array([2.2, 2.0])]
     found = estimators.log_speedup(slow, fast)
-    assert math.exp(found.mean) == pytest.approx(4.0)
+    assert math.exp(found.mean) == pytest.approx(math.sqrt(17 / 4.5 * 16.5 / 4.2))
     assert found.n == 2
 
 
@@ -51,7 +53,7 @@ def test_a_time_scales_with_its_samples(values: np.ndarray, factor: float) -> No
 
 def test_one_process_gives_no_interval() -> None:
     found = estimators.log_speedup([np.array([2.0, 2.1])], [np.array([1.0, 1.1])])
-    assert found.mean == pytest.approx(math.log(2))
+    assert found.mean == pytest.approx(math.log(4.1 / 2.1))
     assert math.isinf(found.half_width)
 
 
@@ -169,6 +171,39 @@ def test_what_makes_a_row_noisy(
 
 def test_all_doubts_are_said_at_once() -> None:
     assert len(row_quality.doubts(Interval(0.0, 1.0, 2), {"minima": 0.5, "medians": 0.1}, -0.5, 1, 0.05)) == 4
+
+
+@pytest.mark.parametrize(
+    ("opinion", "half_width", "words"),
+    [
+        (0.031, 0.01, ("by minima the speedup reads 3 % higher",)),
+        (-0.06, 0.05, ("by minima the speedup reads 6 % lower",)),
+        (0.029, 0.01, ()),
+        (0.06, 0.07, ()),
+        (0.06, math.inf, ()),
+        (0.16, 0.01, ()),  # then the row is noisy
+    ],
+)
+def test_estimators_that_part_by_more_than_the_interval_and_3_per_cent_are_noted(
+    opinion: float, half_width: float, words: tuple[str, ...]
+) -> None:
+    assert row_quality.parted(Interval(0.0, half_width, 6), {"minima": opinion}) == words
+
+
+def test_a_rare_fast_mode_and_two_groups_of_processes_are_noted_but_make_no_row_noisy() -> None:
+    rng = np.random.default_rng(3)
+    base, other = [], []
+    for slow in (1.0, 1.0, 1.0, 1.0, 1.25, 1.25, 1.25):
+        fast = np.where(rng.random(40) < 0.2, 0.9, 1.0)
+        for arms, times in ((base, 2 * rng.normal(1, 0.005, 40)), (other, slow * fast * rng.normal(1, 0.005, 40))):
+            arms.append(Samples(times, np.zeros(40, dtype=int), 1, times[:0], {}))
+    found = row_quality.contrast(base, other, Timing(precision=0.2))
+    assert found.doubts == ()
+    assert found.notes == ("3 of 7 processes read 20 % lower, apart from the others",)
+    alike = row_quality.contrast(base[:4], other[:4], Timing(precision=0.2))
+    assert alike.doubts == ()
+    (note,) = alike.notes
+    assert note.startswith("by minima the speedup reads")
 
 
 def _interval(values: np.ndarray) -> Interval:

@@ -78,7 +78,7 @@ def like(a: Any, b: Any) -> bool:
 def test_json_holds_what_programs_need_and_null_where_there_is_no_number(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = run_verb(capsys, REFERENCE, "--json")
     told = json.loads(out, parse_constant=lambda word: pytest.fail(word))
-    assert (status, told["schema_version"], told["confidence"], told["margin"]) == (0, 1, 0.95, 0.03)
+    assert (status, told["schema_version"], told["confidence"], told["margin"]) == (0, 2, 0.95, 0.03)
     assert told["runs"] == [{"run_id": "default-cpu-20261122T060221Z", "folder": "xeon-2-cores", "devices": ["cpu"]}]
     assert [c["id"] for c in told["claims"]] == [c.id for c in CLAIMS]
     for claim in told["claims"]:

@@ -8,9 +8,10 @@ from typing import Any
 
 from bench.run.predict import Traced
 from bench.spec.config.timing import Timing
-from bench.spec.interval import Interval, fewest, paired_log_ratio, t_interval
+from bench.spec.interval import EQUIVALENCE_MARGIN, Interval, fewest, paired_log_ratio, process_interval
 from bench.spec.plan.durations import PREDICTED_SECONDS, start_seconds, visit_seconds
 from bench.spec.plan.plan import Plan, Surroundings, Trial
+from bench.spec.process_groups import two_groups
 
 
 @dataclass
@@ -49,8 +50,7 @@ class Progress:
 
     def intervals(self, trial: Trial, confidence: float) -> list[Interval]:
         """The interval of ln(speedup) over processes, for each arm after the first."""
-        values = self.values.get(trial.trial_id, [])
-        return [t_interval(list(column), confidence) for column in zip(*values, strict=True)]
+        return [process_interval(column, confidence) for column in self._columns(trial)]
 
     def why_settled(self, trial: Trial, timing: Timing) -> str | None:
         """failed, precision or processes if the trial needs no further process."""
@@ -59,9 +59,7 @@ class Progress:
         n = self.processes(trial)
         if n >= timing.processes_max:
             return "processes"
-        if n < timing.processes_min:
-            return None
-        return "precision" if self._widest(trial, timing) <= timing.precision else None
+        return "precision" if n >= timing.processes_min and n >= self._needed(trial, timing) else None
 
     def seconds_left(self, plan: Plan, visit_s: float | None, limit_s: float = math.inf, replicate: int = 1) -> float:
         """Estimated seconds until each trial is settled, from three processes on by the width of its interval.
@@ -83,9 +81,7 @@ class Progress:
             n = self.processes(trial)
             need = timing.processes_min
             if n >= 3:
-                widest = self._widest(trial, timing)
-                least = max(2, timing.processes_min)
-                need = fewest(widest, n, timing.precision, timing.confidence, least, timing.processes_max)
+                need = max(need, self._needed(trial, timing))
             visit = visit_s or visit_seconds(trial, timing)
             seconds += max(1, need - n) * visit
             starts[trial.surroundings] = max(starts.get(trial.surroundings, 0), need - n)
@@ -95,8 +91,24 @@ class Progress:
         seconds += sum(start_seconds(place) * n for place, n in starts.items())
         return max(due + sum(map(start_seconds, begun)), min(seconds, limit_s))
 
-    def _widest(self, trial: Trial, timing: Timing) -> float:
-        return max(i.half_width for i in self.intervals(trial, timing.confidence))
+    def _columns(self, trial: Trial) -> list[list[float]]:
+        """The values of all processes, one list for each arm after the first."""
+        return [list(column) for column in zip(*self.values.get(trial.trial_id, ()), strict=True)]
+
+    def _needed(self, trial: Trial, timing: Timing) -> int:
+        """The processes after which each interval is as narrow as asked: the most allowed if they form two groups."""
+        needed = 2
+        for values in self._columns(trial) if self.processes(trial) > 1 else ():
+            log = process_interval(values, timing.confidence)
+            wanted = asked(log, timing.precision)
+            n = fewest(log.half_width, log.n, wanted, timing.confidence, 2, timing.processes_max)
+            needed = max(needed, timing.processes_max if two_groups(values) else n)
+        return needed
+
+
+def asked(log: Interval, precision: float) -> float:
+    """The half-width to reach: near 1x half the margin, so that an interval round 1x can lie within the margin."""
+    return min(precision, EQUIVALENCE_MARGIN / 2) if abs(log.mean) <= EQUIVALENCE_MARGIN else precision
 
 
 def _log_ratio(first: dict[str, Any], other: dict[str, Any]) -> float:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal, get_args
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Status = Literal["ok", "noisy", "predicted", "skipped", "unsupported", "oom", "timeout", "crash", "nonfinite"]
 STATUSES: tuple[Status, ...] = get_args(Status)
@@ -132,13 +132,13 @@ COLUMNS: tuple[Column, ...] = (
     _c("m", "memory_theory_bytes", "int", "the same by liveness of the operators' outputs, no workspace", "bytes", empty="its costs are not known by a formula"),
     _c("m", "backends", "str", "the library that runs each convolution, in order", empty="it was not inspected, or has no convolution"),
     # pairs
-    _c("po", "speedup", "float", "time of the baseline / time of the block: above 1 the block is faster", empty="nothing was timed; in the baseline's own row"),
+    _c("po", "speedup", "float", "time of the baseline / time of the block: above 1 the block is faster; midmean over rounds, geometric mean over processes", empty="nothing was timed; in the baseline's own row"),
     _spread("p", "speedup_ci_low", "float", "lower end of its interval over processes; of a predicted row by the model's error and a slower host"),
     _spread("p", "speedup_ci_high", "float", "upper end of its interval over processes; of a predicted row by the model's error and a slower host"),
     _timed("p", "speedup_of_minima", "float", "ratio of each process's minima, geometric mean: a second opinion"),
     _timed("p", "speedup_of_medians", "float", "ratio of each process's medians, geometric mean: a third"),
     _c("p", "device_speedup", "float", "the same by the device's own time, device_time_median_s of both: speedup without what the host takes; it has no interval", empty="nothing was timed; on cpu and mps; a call of either was not proven to be queued"),
-    _spread("p", "verdict", "str", "faster, slower, same (within 3 % or the noise band) or undecided"),
+    _spread("p", "verdict", "str", "faster, slower, same (the whole interval lies within 3 % or the noise band) or undecided"),
     _c("p", "noise_band", "float", "ln: 95 % of this machine's A/A pairs lie within ± this (bench aa)", empty="no bench aa of this device, torch and number of threads was in the same folder"),
     _c("p", "mac_ratio", "float", "MACs of the baseline / MACs of the block: the speedup to expect by MACs alone", empty="costs are not known, or one of the two multiplies nothing"),
     _c("p", "layer_ratio", "float", "layers of the block / layers of the baseline", empty="costs are not known, or one of the two has no layer"),
@@ -150,7 +150,7 @@ COLUMNS: tuple[Column, ...] = (
     # quality
     _timed("mp", "precision_reached", "bool", "whether the interval is as narrow as asked"),
     _timed("mp", "flagged_share", "float", "share of samples that the counters flag as disturbed"),
-    _c("mp", "quality_notes", "str", "waiting, preemption, page faults, steal, estimators that differ", empty="there is nothing to note"),
+    _c("mp", "quality_notes", "str", "waiting, preemption, page faults, steal, estimators that differ, processes in two groups", empty="there is nothing to note"),
     _timed("m", "run_queue_wait_share", "float", "time that threads waited for a core / time measured"),
     _timed("m", "involuntary_switches", "int", "how often a thread lost its core within a sample"),
     _card("m", "card_clock_hz", "float", "the card's multiprocessor clock after the rounds (median; by NVML)", "Hz"),

@@ -173,6 +173,11 @@ def percent(value: float, lines: Sequence[float] = ()) -> str:
     return f"{marked(100 * value, hundredths, apart((100 * value,), hundredths, 0))} %"
 
 
+def change(log_difference: float) -> str:
+    """0.07 -> '7 % higher'."""
+    return f"{abs(math.expm1(log_difference)) * 100:.0f} % {'higher' if log_difference > 0 else 'lower'}"
+
+
 def share(value: float) -> str:
     """0.473 -> '47 %'."""
     return f"{value * 100:.0f} %"

@@ -15,8 +15,7 @@ from bench.analyse.claims.cells import Cell, primary
 from bench.analyse.runs.condition import Condition
 from bench.analyse.stats.estimators import CONFIDENCE
 from bench.analyse.stats.multiple_testing import p_value
-from bench.analyse.stats.row_verdict import EQUIVALENCE_MARGIN
-from bench.spec.interval import Interval
+from bench.spec.interval import EQUIVALENCE_MARGIN, Interval
 
 Answer = Literal[
     "SUPPORTED", "REFUTED", "EQUIVALENT", "UNDECIDED", "NOT MEASURED",

@@ -16,9 +16,9 @@ from bench.analyse.claims.cells import BLOCKS, WORKLOAD, Rows, contest_of, per_c
 from bench.analyse.claims.verdict_words import about, taken_together
 from bench.analyse.runs.condition import Condition
 from bench.analyse.runs.rows import Record, grouped
-from bench.analyse.stats.row_verdict import EQUIVALENCE_MARGIN
 from bench.spec.columns import MEASURED
 from bench.spec.format import capital, plural, times
+from bench.spec.interval import EQUIVALENCE_MARGIN
 
 Twins = tuple[Record, Record]
 

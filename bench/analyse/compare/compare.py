@@ -79,14 +79,14 @@ def readings(run: Run, quantity: Quantity) -> list[tuple[Record, Interval]]:
 def judge(
     log: Interval, edge: float, p_adjusted: float, confidence: float = 0.95, quantity: Quantity = "speedup"
 ) -> Verdict:
-    """The verdict on a row: FASTER or SLOWER by its adjusted p, SAME by two one-sided tests within ±edge, or AMBIGUOUS.
+    """The verdict on a row: FASTER or SLOWER by its adjusted p, SAME where the interval lies within ±edge, or AMBIGUOUS.
 
     `log` is the interval of ln(B / A): FASTER is a larger speedup or a shorter time.
     """
     alpha = 1 - confidence + 1e-12
     if p_adjusted <= alpha:
         return "FASTER" if (log.mean > 0) == (BETTER[quantity] == "above 1") else "SLOWER"
-    return "SAME" if multiple_testing.equivalent(log, edge, confidence) <= alpha else "AMBIGUOUS"
+    return "SAME" if log.within(edge) else "AMBIGUOUS"
 
 
 def _draft(a: Run, b: Run, margin: float, correction: Correction) -> Comparison:

@@ -17,7 +17,7 @@ from bench.analyse.compare.row_matching import CPU_ONLY
 from bench.analyse.runs.rows import Record
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.stats.estimators import mean_of
-from bench.analyse.stats.multiple_testing import equivalent, p_value
+from bench.analyse.stats.multiple_testing import p_value
 from bench.spec.columns import FAILED, KEYS, MEASURED, SPEEDUP, TIME
 from bench.spec.interval import Interval
 
@@ -83,7 +83,6 @@ class MeanRatio:
     log: Interval
     rows: int
     edge: float
-    confidence: float
 
     @property
     def ratio(self) -> float:
@@ -102,8 +101,8 @@ class MeanRatio:
 
     @property
     def within_margin(self) -> bool:
-        """Whether two one-sided tests place the mean within the margin, as for a row that is SAME."""
-        return equivalent(self.log, self.edge, self.confidence) <= 1 - self.confidence + 1e-12
+        """Whether the whole interval lies within the margin, as for a row that is SAME."""
+        return self.log.within(self.edge)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +172,7 @@ class QuantityComparison:
         return "fastest samples" if beyond(m.log, m.edge, self.confidence) <= alpha else "interval"
 
     def _mean(self, rows: Sequence[Match]) -> MeanRatio:
-        return MeanRatio(mean_of([m.log for m in rows if m.log is not None]), len(rows), self.edge, self.confidence)
+        return MeanRatio(mean_of([m.log for m in rows if m.log is not None]), len(rows), self.edge)
 
 
 @dataclass(frozen=True, slots=True)

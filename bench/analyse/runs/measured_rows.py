@@ -15,7 +15,6 @@ from bench.analyse.runs.journal import INSPECTED, Inspection, Samples, TrialResu
 from bench.analyse.runs.row_quality import Contrast, contrast, is_precise
 from bench.analyse.stats import estimators
 from bench.analyse.stats.arrays import Floats
-from bench.analyse.stats.estimators import CONFIDENCE
 from bench.analyse.stats.row_verdict import row_verdict
 from bench.spec.blocks.costs import mac_ratio
 from bench.spec.columns import FLAGS, MEASURED, PARTS, SCHEMA_VERSION
@@ -130,10 +129,11 @@ def _arm_row(trial: Trial, arm: Arm, results: TrialResults, contrasts: Mapping[s
     widths = [c.paired.half_width for c in compared]
     widths = widths or [estimators.log_time([t.time_s for t in samples], timing.confidence).half_width]
     doubts = dict.fromkeys(d for c in compared for d in c.doubts)
+    said = dict.fromkeys(n for c in compared for n in c.notes)
     return row | {
         "precision_reached": is_precise(max(widths), timing),
         "noisy": bool(doubts),
-        "quality_notes": _notes((*doubts, *_accelerator_notes(inspection, cards)), samples),
+        "quality_notes": _notes((*doubts, *said, *_accelerator_notes(inspection, cards)), samples),
     }
 
 
@@ -156,7 +156,7 @@ def achieved_columns(row: Row, time_min_s: float) -> Row:
     return {column: cast(int, row[count]) / time_min_s for column, count in rates.items()}
 
 
-def speedup_columns(log: Interval, band: float, confidence: float = CONFIDENCE) -> Row:
+def speedup_columns(log: Interval, band: float) -> Row:
     """The speedup with its interval, its half-width in ln and its verdict, from an interval of ln(speedup)."""
     known = math.isfinite(log.half_width)
     return {
@@ -164,7 +164,7 @@ def speedup_columns(log: Interval, band: float, confidence: float = CONFIDENCE) 
         "speedup_ci_low": math.exp(log.low) if known else None,
         "speedup_ci_high": math.exp(log.high) if known else None,
         "precision": log.half_width if known else None,
-        "verdict": row_verdict(log, band, confidence),
+        "verdict": row_verdict(log, band),
     }
 
 
@@ -266,7 +266,7 @@ def _pair_row(trial: Trial, arm: Arm, results: TrialResults, compared: Contrast 
     both = [*base_samples, *arm_samples]
     speedup = math.exp(compared.paired.mean)
     return row | {
-        **speedup_columns(compared.paired, band or 0.0, timing.confidence),
+        **speedup_columns(compared.paired, band or 0.0),
         "noise_band": band,
         "speedup_of_minima": math.exp(compared.by_estimator["minima"]),
         "speedup_of_medians": math.exp(compared.by_estimator["medians"]),
@@ -276,7 +276,7 @@ def _pair_row(trial: Trial, arm: Arm, results: TrialResults, compared: Contrast 
         "precision_reached": is_precise(compared.paired.half_width, timing),
         "flagged_share": _flagged_share(both),
         "noisy": bool(compared.doubts),
-        "quality_notes": _notes(compared.doubts, both),
+        "quality_notes": _notes(compared.doubts + compared.notes, both),
     }
 
 

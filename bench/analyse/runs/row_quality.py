@@ -17,8 +17,9 @@ from bench.analyse.stats import estimators
 from bench.analyse.stats.arrays import Ints
 from bench.spec.columns import FLAGS, PREDICTED
 from bench.spec.config.timing import Timing
-from bench.spec.format import share
-from bench.spec.interval import LEAST_ROUNDS, Interval, clean_rounds, t_interval
+from bench.spec.format import change, share
+from bench.spec.interval import EQUIVALENCE_MARGIN, LEAST_ROUNDS, Interval, clean_rounds, process_interval
+from bench.spec.process_groups import two_groups
 
 DISTURBANCE = 0.05  # ln: most that the spoiled samples may move a speedup
 DISAGREEMENT = 0.15  # ln: most that the ratios of minima and of medians may differ from the paired one
@@ -47,18 +48,20 @@ def is_less_precise(row: Mapping[str, Any]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """An arm against its baseline, in ln(speedup): round by round, by other estimators, and why it is noisy."""
+    """An arm against its baseline, in ln(speedup): round by round, by other estimators, why it is noisy, other notes."""
 
     paired: Interval
     by_estimator: Mapping[str, float]  # minima, medians
     doubts: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def contrast(baseline: Sequence[Samples], other: Sequence[Samples], timing: Timing) -> Contrast:
     """Compare two arms that the same processes measured."""
     both = list(zip(baseline, other, strict=True))
     times = [b.time_s for b in baseline], [o.time_s for o in other]
-    paired = t_interval([estimators.paired(b.time_s, o.time_s, (b.flags, o.flags)) for b, o in both], timing.confidence)
+    values = [estimators.paired(b.time_s, o.time_s, (b.flags, o.flags)) for b, o in both]
+    paired = process_interval(values, timing.confidence)
     by_estimator = {
         name: estimators.log_speedup(*times, timing.confidence, estimators.ratio_of(estimator)).mean
         for name, estimator in (("minima", estimators.minimum), ("medians", estimators.median))
@@ -69,7 +72,22 @@ def contrast(baseline: Sequence[Samples], other: Sequence[Samples], timing: Timi
     )
     flags = np.concatenate([arm.flags for arm in (*baseline, *other)])
     reasons = doubts(paired, by_estimator, with_spoiled, unclean, timing.precision)
-    return Contrast(paired, by_estimator, reasons + unsettled(estimators.movement(*times)) + disturbed(flags))
+    reasons += unsettled(estimators.movement(*times)) + disturbed(flags)
+    groups = two_groups(values)
+    notes = (*parted(paired, by_estimator), *([groups.note] if groups else []))
+    return Contrast(paired, by_estimator, reasons, notes)
+
+
+def parted(paired: Interval, by_estimator: Mapping[str, float]) -> tuple[str, ...]:
+    """Which estimators differ from the paired speedup by over its interval and EQUIVALENCE_MARGIN, but make no row noisy.
+
+    They do where an arm has a rare fast mode, or jitters far more than the other. All in ln.
+    """
+    least = max(paired.half_width, EQUIVALENCE_MARGIN)
+    differ = {name: other - paired.mean for name, other in by_estimator.items()}
+    return tuple(
+        f"by {name} the speedup reads {change(by)}" for name, by in differ.items() if least < abs(by) <= DISAGREEMENT
+    )
 
 
 def doubts(
@@ -86,10 +104,10 @@ def doubts(
         many = f"{unclean} of {paired.n} processes"
         notes.append(f"{many} had fewer than {LEAST_ROUNDS} rounds that nothing disturbed")
     if abs(with_spoiled - paired.mean) > DISTURBANCE:
-        notes.append(f"with the disturbed samples the speedup reads {_change(with_spoiled - paired.mean)}")
+        notes.append(f"with the disturbed samples the speedup reads {change(with_spoiled - paired.mean)}")
     for name, other in by_estimator.items():
         if abs(other - paired.mean) > DISAGREEMENT:
-            notes.append(f"by {name} the speedup reads {_change(other - paired.mean)}")
+            notes.append(f"by {name} the speedup reads {change(other - paired.mean)}")
     if math.isfinite(paired.half_width) and paired.half_width > WIDEST * target:
         wide, asked = paired.half_width * 100, target * 100
         notes.append(f"the interval is ±{wide:.0f} %, over {WIDEST:g} times the ±{asked:g} % asked for")
@@ -100,15 +118,10 @@ def unsettled(moved: Interval) -> tuple[str, ...]:
     """The reason of a row whose speedup still moves within its processes: its warm-up was too short."""
     if abs(moved.mean) <= max(MOVED, moved.half_width) or not math.isfinite(moved.half_width):
         return ()
-    return (f"it never settles: within a process the speedup reads {_change(moved.mean)} in the second half",)
+    return (f"it never settles: within a process the speedup reads {change(moved.mean)} in the second half",)
 
 
 def disturbed(flags: Ints) -> tuple[str, ...]:
     """The reason of a row with too many disturbed samples; its own page faults are no disturbance."""
     part = float(np.mean(flags & ~_FAULTS != 0)) if flags.size else 0.0
     return (f"{share(part)} of its samples were disturbed",) if part > DISTURBED_SHARE else ()
-
-
-def _change(log_difference: float) -> str:
-    """0.07 -> '7 % higher'."""
-    return f"{abs(math.expm1(log_difference)) * 100:.0f} % {'higher' if log_difference > 0 else 'lower'}"

@@ -1,7 +1,7 @@
 """Speedups, times and differences with their intervals over processes. Ratios are natural logarithms.
 
-Processes are the independent units, so an interval is Student's over one value per process: the samples of one process
-say nothing about the next process. In a process a speedup is the ratio round by round
+Processes are the independent units, so an interval is over one value per process (bench.spec.interval.process_interval):
+the samples of one process say nothing about the next process. In a process a speedup is the ratio round by round
 (bench.spec.interval.paired_log_ratio).
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from bench.analyse.stats.arrays import Floats, Ints
 from bench.spec.columns import PREDICTED
-from bench.spec.interval import Interval, paired_log_ratio, t_interval, t_quantile
+from bench.spec.interval import Interval, paired_log_ratio, process_interval, t_interval, t_quantile
 from bench.spec.model.predictions import OBSERVATIONS
 
 CONFIDENCE = 0.95
@@ -49,14 +49,14 @@ def ratio_of(estimator: Estimator) -> LogRatio:
 
 def log_time(processes: Sequence[Floats], confidence: float = CONFIDENCE, estimator: Estimator = minimum) -> Interval:
     """ln(time in seconds) over processes: its exponential is a geometric mean."""
-    return t_interval([math.log(estimator(samples)) for samples in processes], confidence)
+    return process_interval([math.log(estimator(samples)) for samples in processes], confidence)
 
 
 def log_speedup(
     baseline: Sequence[Floats], other: Sequence[Floats], confidence: float = CONFIDENCE, reading: LogRatio = paired
 ) -> Interval:
     """ln(time of the baseline / time of the other) over processes, paired: both were measured in each of them."""
-    return t_interval([reading(b, o) for b, o in zip(baseline, other, strict=True)], confidence)
+    return process_interval([reading(b, o) for b, o in zip(baseline, other, strict=True)], confidence)
 
 
 def movement(baseline: Sequence[Floats], other: Sequence[Floats], confidence: float = 0.99) -> Interval:
@@ -145,7 +145,7 @@ def _all_known(intervals: Sequence[Interval]) -> bool:
 def log_interval(row: Mapping[str, Any], columns: tuple[str, str, str]) -> Interval:
     """ln of a row's value, with the interval whose ends the row has (columns SPEEDUP or TIME); infinite without ends.
 
-    The tables' intervals are Student's of ln over processes, so the ends lie as far below the value as above it. Of a
+    The tables' intervals are of ln over processes and symmetric, so the ends lie as far below the value as above it. Of a
     predicted row the interval is the model's error, which counts as known.
     """
     value, low, high = (row[name] for name in columns)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from scipy import special, stats
@@ -23,19 +24,25 @@ def p_value(interval: Interval, confidence: float = CONFIDENCE) -> float:
 
     `interval` is Student's at this confidence. 1 where fewer than two values gave it.
     """
-    return min(1.0, 2 * _upper_tail(abs(interval.mean), interval, confidence))
+    if interval.n < 2 or not math.isfinite(interval.mean) or not math.isfinite(interval.half_width):
+        return 1.0
+    error = standard_error(interval, confidence)
+    if error == 0:  # values that all agree
+        return 0.0 if interval.mean else 1.0
+    return float(2 * special.stdtr(interval.n - 1, -abs(interval.mean) / error))
 
 
 def equivalent(interval: Interval, margin: float, confidence: float = CONFIDENCE) -> float:
-    """p of the mean lying outside ±margin: at most alpha just where the interval at 1 - 2 alpha lies inside.
+    """p of the mean lying outside ±margin: below 1 - confidence just where the whole interval lies within.
 
-    Two one-sided t-tests (Schuirmann 1987, J. Pharmacokinet. Biopharm. 15:657), of which the larger p decides. Both are
-    made at level alpha, so 0.05 needs no halving. `interval` is Student's at `confidence`, and `margin`, above 0, has
-    its unit (here ln of a ratio). 1 where fewer than two values gave it. ValueError for a margin that is not above 0.
+    So the interval that is printed decides. It is twice the p of two one-sided tests (Schuirmann 1987, J. Pharmacokinet.
+    Biopharm. 15:657). `margin`, above 0, has the interval's unit (here ln of a ratio). 1 where fewer than two values
+    gave it. ValueError for a margin that is not above 0.
     """
     if not margin > 0:
         raise ValueError(f"margin {margin} is not above 0")
-    return _upper_tail(margin - abs(interval.mean), interval, confidence)
+    inside = margin - abs(interval.mean)
+    return p_value(replace(interval, mean=inside), confidence) if inside > 0 else 1.0
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -60,16 +67,6 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     """
     p = _checked(p_values)
     return [float(value) for value in stats.false_discovery_control(p)] if len(p) else []
-
-
-def _upper_tail(distance: float, interval: Interval, confidence: float) -> float:
-    """Chance of Student's t beyond `distance`, in standard errors of the interval's mean; 1 where it has none."""
-    if interval.n < 2 or not math.isfinite(distance) or not math.isfinite(interval.half_width):
-        return 1.0
-    error = standard_error(interval, confidence)
-    if error == 0:  # values that all agree
-        return 0.0 if distance > 0 else 1.0
-    return float(special.stdtr(interval.n - 1, -distance / error))
 
 
 def _checked(p_values: Sequence[float]) -> Floats:

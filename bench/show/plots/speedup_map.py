@@ -18,7 +18,6 @@ from bench.analyse.predict.crossover_map import CrossoverMap
 from bench.analyse.runs.row_quality import is_noisy
 from bench.analyse.runs.rows import Record, records_of
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.stats.row_verdict import EQUIVALENCE_MARGIN
 from bench.analyse.sweeps.kinds import sweep_of_shapes
 from bench.show.plots import panels, style
 from bench.show.plots.facets import MOST_GROUPS, Channels
@@ -27,6 +26,7 @@ from bench.show.text import crossover_map as words
 from bench.show.text.ways import words_of
 from bench.spec.columns import FAILED
 from bench.spec.format import percent, times
+from bench.spec.interval import EQUIVALENCE_MARGIN
 
 EVEN = "#ffffff"
 FULL = 3.0  # log2 of the speedup that has the full colour: 8x and 1/8x

@@ -150,7 +150,7 @@ def details(compared: QuantityComparison) -> Iterator[str]:
 def legend(c: Comparison) -> str:
     """What the verdicts mean, and the margin."""
     rows = listed([f"{compared.family} {compared.quantity}s" for compared in c.quantities])
-    verdicts = f"FASTER and SLOWER: beyond the margin after {_CORRECTIONS[c.correction]} correction over {rows}. SAME: within it by two one-sided tests. AMBIGUOUS: neither."
+    verdicts = f"FASTER and SLOWER: beyond the margin after {_CORRECTIONS[c.correction]} correction over {rows}. SAME: the whole interval lies within it. AMBIGUOUS: neither."
     cards = f" For times of two cards: {_percent(CARD_MARGIN)}, by which cards of one model differ on average (Sinha et al. 2022)." if c.cards and c.times else ""  # fmt: skip
     return f"{verdicts} Margin: {_percent(c.margin)}.{cards}"
 

@@ -11,11 +11,11 @@ from bench.analyse.runs.facts import facts_of
 from bench.analyse.runs.row_quality import LESS_PRECISE, is_less_precise, is_noisy
 from bench.analyse.runs.rows import SERIES, Record, place_label, records_of
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.stats.row_verdict import EQUIVALENCE_MARGIN
 from bench.show.text import run_facts
 from bench.spec.columns import FAILED, PREDICTED, WITH_NUMBERS
 from bench.spec.devices.device_names import is_predicted
 from bench.spec.format import digits, percent, times
+from bench.spec.interval import EQUIVALENCE_MARGIN
 
 if TYPE_CHECKING:
     from rich.console import Console
