@@ -25,7 +25,7 @@ from bench.analyse.compare.ci_gate import Hidden, gate, hidden_in
 from bench.analyse.compare.compare import compare, compare_all, judge
 from bench.analyse.compare.facts import CHANGED, Comparison, Match, beyond
 from bench.analyse.runs import run_folder
-from bench.show.export.compare import as_csv, to_dict, write_csv
+from bench.show.export.compare import as_csv, to_dict
 from bench.show.plots.compare import draw, picture, ratios, spread
 from bench.show.text.compare import answer, mean, print_comparison
 from bench.spec.errors import UserError
@@ -363,8 +363,7 @@ def test_json_and_csv_hold_every_row(a: run_folder.Run, tmp_path: Path) -> None:
     assert data["speedups"]["rows"][1]["speedup_a"] > 1
     assert data["speedups"]["rows"][0]["verdict"] == "NOT MEASURED"
     assert data["speedups"]["geometric_mean"]["b_over_a"] == pytest.approx(1, abs=0.05)
-    write_csv([found], tmp_path / "x.csv")
-    rows = list(csv.DictReader((tmp_path / "x.csv").read_text().splitlines()))
+    rows = list(csv.DictReader(as_csv([found]).splitlines()))
     kinds = {q: [r["verdict"] for r in rows if r["quantity"] == q] for q in ("speedup", "time")}
     assert kinds["speedup"].count("ONLY IN A") == kinds["speedup"].count("ONLY IN B") == 4
     assert len(kinds["speedup"]) == 24

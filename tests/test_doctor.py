@@ -19,7 +19,7 @@ from bench.measure.device import device_list, diagnosis
 from bench.run import checks, doctor, environment, launch, machine, runner, worker_variables
 from bench.run.checks import Check
 from bench.run.machine import Machine
-from bench.show.text import doctor as findings
+from bench.show.text import terminal as findings
 from bench.spec.errors import UserError
 
 ROOT = Path(__file__).parents[1]

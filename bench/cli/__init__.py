@@ -45,9 +45,7 @@ app.add_typer(predicting.app, name="predict", short_help="Predict a device that 
 
 
 @app.callback(invoke_without_command=True)
-def _top(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
-) -> None:
+def _top(version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False) -> None:
     if version:
         say(f"bench {bench.__version__}")
         raise typer.Exit

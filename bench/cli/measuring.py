@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.options import Config, Device, Json, Set, devices, one_of, pixels_of
+from bench.cli.options import Config, Device, Json, Set, argument, devices, one_of, option, pixels_of
 from bench.cli.output import readers_may_leave, say
 from bench.cli.reading import report
 from bench.spec.devices.device_names import is_predicted
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 
 def run(
-    config: Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="A YAML file; none with --resume.")] = None,
+    config: Annotated[Path | None, argument("[CONFIG]", "A YAML file; none with --resume.")] = None,
     device: Device = None,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="The results folder; default: a new one.")] = None,
+    out: Annotated[Path | None, option("DIR", "The results folder; default: a new one.")] = None,
     set_: Set = None,
-    resume: Annotated[Path | None, typer.Option(metavar="DIR", help="Continue the run in this folder.")] = None,
+    resume: Annotated[Path | None, option("DIR", "Continue the run in this folder.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and measure nothing.")] = False,
 ) -> None:
     """Measure a config: samples, tables, plots, verdicts and a page in a results folder."""
@@ -68,11 +68,9 @@ def _measured(measure: Callable[[], Outcome], show: Callable[[Path], None]) -> O
 
 
 def aa(
-    device: Annotated[
-        list[str] | None, typer.Option("--device", metavar="NAME", help="One device: cpu, cuda, cuda:1, xpu, mps.")
-    ] = None,
-    pairs: Annotated[int, typer.Option(metavar="N", help="Number of pairs to measure.")] = 60,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="The results folder; default: a new one.")] = None,
+    device: Annotated[list[str] | None, option("NAME", "One device: cpu, cuda, cuda:1, xpu, mps.", "--device")] = None,
+    pairs: Annotated[int, option("N", "Number of pairs to measure.")] = 60,
+    out: Annotated[Path | None, option("DIR", "The results folder; default: a new one.")] = None,
     set_: Set = None,
     json_: Json = False,
 ) -> None:
@@ -132,28 +130,27 @@ def plan(
 
 
 def cost(
-    block: Annotated[str, typer.Argument(metavar="BLOCK", help="A block or network: separable, mobilenet_v1, ...")],
-    c_in: Annotated[int | None, typer.Option("--in", metavar="N", help="Channels in; default: 64.")] = None,
-    c_out: Annotated[int | None, typer.Option("--out", metavar="N", help="Channels out; default: the same.")] = None,
-    kernel: Annotated[int | None, typer.Option(metavar="N", help="Kernel size; default: 3.")] = None,
+    block: Annotated[str, argument("BLOCK", "A block or network: separable, mobilenet_v1, ...")],
+    c_in: Annotated[int | None, option("N", "Channels in; default: 64.", "--in")] = None,
+    c_out: Annotated[int | None, option("N", "Channels out; default: the same.", "--out")] = None,
+    kernel: Annotated[int | None, option("N", "Kernel size; default: 3.")] = None,
     size: Annotated[
-        str | None,
-        typer.Option(metavar="N|HxW", help="Pixels: 28 (default; a network has its own), or height x width."),
+        str | None, option("N|HxW", "Pixels: 28 (default; a network has its own), or height x width.")
     ] = None,
-    padding: Annotated[str | None, typer.Option(metavar="WORD", help="same or valid; default: same.")] = None,
-    stride: Annotated[int | None, typer.Option(metavar="N", help="Stride of the block.")] = None,
-    batch: Annotated[int, typer.Option(metavar="N", help="Items in one evaluation.")] = 1,
-    depth: Annotated[int | None, typer.Option(metavar="N", help="Number of stacked copies.")] = None,
-    dilation: Annotated[int | None, typer.Option(metavar="N", help="Distance between kernel taps.")] = None,
-    groups: Annotated[int | None, typer.Option(metavar="N", help="Groups of a grouped convolution.")] = None,
-    expansion: Annotated[int | None, typer.Option(metavar="N", help="Factor of an inverted bottleneck.")] = None,
-    rate: Annotated[int | None, typer.Option(metavar="N", help="Distance of a dilated convolution's taps.")] = None,
-    width: Annotated[float | None, typer.Option(metavar="X", help="A MobileNet's width multiplier.")] = None,
-    dtype: Annotated[str, typer.Option(metavar="WORD", help="fp32, bf16, fp16 or fp64.")] = "fp32",
+    padding: Annotated[str | None, option("WORD", "same or valid; default: same.")] = None,
+    stride: Annotated[int | None, option("N", "Stride of the block.")] = None,
+    batch: Annotated[int, option("N", "Items in one evaluation.")] = 1,
+    depth: Annotated[int | None, option("N", "Number of stacked copies.")] = None,
+    dilation: Annotated[int | None, option("N", "Distance between kernel taps.")] = None,
+    groups: Annotated[int | None, option("N", "Groups of a grouped convolution.")] = None,
+    expansion: Annotated[int | None, option("N", "Factor of an inverted bottleneck.")] = None,
+    rate: Annotated[int | None, option("N", "Distance of a dilated convolution's taps.")] = None,
+    width: Annotated[float | None, option("X", "A MobileNet's width multiplier.")] = None,
+    dtype: Annotated[str, option("WORD", "fp32, bf16, fp16 or fp64.")] = "fp32",
     norm: Annotated[bool, typer.Option("--norm", help="Add batch norm after each convolution.")] = False,
     act: Annotated[bool, typer.Option("--act", help="Add ReLU after each convolution.")] = False,
     bias: Annotated[bool, typer.Option("--bias", help="Add a bias in each convolution.")] = False,
-    pass_: Annotated[str, typer.Option("--pass", metavar="WORD", help="inference or training.")] = "inference",
+    pass_: Annotated[str, option("WORD", "inference or training.", "--pass")] = "inference",
     json_: Json = False,
 ) -> None:
     """Derive a block's params, MACs, FLOP, bytes, layers and ops step by step, as the sources do by hand.
@@ -188,14 +185,14 @@ def doctor(device: Device = None, json_: Json = False) -> None:
 
     from bench.run import checks
     from bench.run import doctor as examination
-    from bench.show.text import doctor as text
+    from bench.show.text import terminal
 
     results = examination.examine(devices(device), Path("results"))
     if json_:
         say(json.dumps(examination.to_dict(results), indent=2))
     else:
         with readers_may_leave():
-            text.print_findings([(c.name, c.state, c.seen, c.remedy) for c in results])
+            terminal.print_findings([(c.name, c.state, c.seen, c.remedy) for c in results])
         say(checks.tally(results) or "nothing seen that would spoil the numbers")
     if checks.worst(results) == "red":
         raise typer.Exit(1)

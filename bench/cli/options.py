@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,19 +13,21 @@ from bench.spec.devices.device_names import PREDICTED_PREFIX, in_words, is_cpu
 from bench.spec.errors import UserError
 from bench.spec.format import listed
 
-Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file, such as configs/default.yaml.")]
-Device = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--device",
-        metavar="LIST",
-        help="cpu, cuda, cuda:1, xpu, mps, sim:h100 (predicted, not measured); several: cpu,cuda:0, or repeated.",
-    ),
-]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="AXIS=V1,V2", help="Override an axis or a timing key; may be repeated."),
-]
+
+def option(metavar: str, help_: str, *names: str) -> Any:
+    """A verb's option: what its value is called in the help, what it does, and its names if not the parameter's."""
+    return typer.Option(*names, metavar=metavar, help=help_)
+
+
+def argument(metavar: str, help_: str) -> Any:
+    """A verb's argument: what it is called in the help, and what it is."""
+    return typer.Argument(metavar=metavar, help=help_)
+
+
+Config = Annotated[Path, argument("CONFIG", "A YAML file, such as configs/default.yaml.")]
+_NAMES = "cpu, cuda, cuda:1, xpu, mps, sim:h100 (predicted, not measured); several: cpu,cuda:0, or repeated."
+Device = Annotated[list[str] | None, option("LIST", _NAMES, "--device")]
+Set = Annotated[list[str] | None, option("AXIS=V1,V2", "Override an axis or a timing key; may be repeated.", "--set")]
 _DEVICES = "Write cpu, cuda, cuda:1, xpu, mps, sim:h100 (predicted) or several with commas."
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

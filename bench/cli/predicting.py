@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import Json, likely_device, one_of
+from bench.cli.options import Json, likely_device, one_of, option
 from bench.cli.output import say
 from bench.spec.devices.device_names import PREDICTED_PREFIX, is_predicted
 from bench.spec.errors import UserError, nearest
@@ -30,28 +30,21 @@ def _top(context: typer.Context) -> None:
 @app.command(short_help="Map where separable would be faster on a device")
 def crossover(
     device: Annotated[
-        str,
-        typer.Option(
-            metavar="sim:NAME", help="sim:a100, sim:FILE.yaml#NAME, or sim:RESULTS_FOLDER#cpu: the CPU of a run."
-        ),
+        str, option("sim:NAME", "sim:a100, sim:FILE.yaml#NAME, or sim:RESULTS_FOLDER#cpu: the CPU of a run.")
     ] = "",
     mode: Annotated[
-        str,
-        typer.Option(metavar="LIST", help="eager, graph, compile, with commas; default: eager, for a GPU also graph."),
+        str, option("LIST", "eager, graph, compile, with commas; default: eager, for a GPU also graph.")
     ] = "",
-    channels: Annotated[str, typer.Option(metavar="LIST", help="Channels in and out, with commas.")] = "",
-    batch: Annotated[str, typer.Option(metavar="LIST", help="Images in a call, with commas.")] = "",
-    kernel: Annotated[int, typer.Option(metavar="N", help="Height and width of the filter.")] = 3,
-    size: Annotated[int, typer.Option(metavar="N", help="Pixels in height and width.")] = 28,
+    channels: Annotated[str, option("LIST", "Channels in and out, with commas.")] = "",
+    batch: Annotated[str, option("LIST", "Images in a call, with commas.")] = "",
+    kernel: Annotated[int, option("N", "Height and width of the filter.")] = 3,
+    size: Annotated[int, option("N", "Pixels in height and width.")] = 28,
     dtype: Annotated[str, typer.Option(help="fp32, fp32-tf32, bf16, fp16 or fp64.")] = "fp32",
     layout: Annotated[str, typer.Option(help="contiguous or channels_last.")] = "contiguous",
     host_us: Annotated[
-        float | None,
-        typer.Option(metavar="US", help="Your host's time of one operator (dispatch and launch) with a GPU, in us."),
+        float | None, option("US", "Your host's time of one operator (dispatch and launch) with a GPU, in us.")
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The picture's folder; default: results/predicted.")
-    ] = None,
+    out: Annotated[Path | None, option("DIR", "The picture's folder; default: results/predicted.")] = None,
     json_: Json = False,
 ) -> None:
     """Map where separable would be faster on a device, over batch and channels, as a table and a picture."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.options import Json, file_of, one_of, share_of
+from bench.cli.options import Json, argument, file_of, one_of, option, share_of
 from bench.cli.output import as_typed, readers_may_leave, say, say_json
 from bench.spec.errors import UserError
 
@@ -18,19 +18,12 @@ if TYPE_CHECKING:
 
 def report(
     folders: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="DIR...", help="Results folders, such as results/latest; of several also one page."),
+        list[Path] | None, argument("DIR...", "Results folders, such as results/latest; of several also one page.")
     ] = None,
     format_: Annotated[
-        str | None,
-        typer.Option(
-            "--format", metavar="WORD", help="Print md, csv or json and write nothing; html: the page's path."
-        ),
+        str | None, option("WORD", "Print md, csv or json and write nothing; html: the page's path.", "--format")
     ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="The page of several runs; default: results/report-A-B.html."),
-    ] = None,
+    out: Annotated[Path | None, option("FILE", "The page of several runs; default: results/report-A-B.html.")] = None,
     index_: Annotated[
         bool, typer.Option("--index", help="Write index.html of all runs below DIR (default: results), and no more.")
     ] = False,
@@ -51,9 +44,8 @@ def report(
         raise UserError("bench report", "no run is named", "Name a results folder, such as results/latest.")
     if format_ in ("md", "csv", "json"):
         if out is not None:
-            raise UserError(
-                "--out", f"--format {format_} prints and writes no page", "Send its output to a file with >."
-            )
+            rule = f"--format {format_} prints and writes no page"
+            raise UserError("--out", rule, "Send its output to a file with >.")
         say(export.text([read(folder) for folder in folders], format_).rstrip("\n"))
         return
     if format_ is not None:
@@ -68,9 +60,8 @@ def report(
 
             with readers_may_leave():
                 words.show(joined)
-            say(
-                f"written: {len(pictures)} pictures in {page.with_suffix('')} and the page of {len(written)} runs {page}"
-            )
+            runs = f"the page of {len(written)} runs {page}"
+            say(f"written: {len(pictures)} pictures in {page.with_suffix('')} and {runs}")
     index.refresh([*folders, *([page] if page else [])])
     if format_ == "html":
         say(str(page or folders[0] / "report.html"))
@@ -82,7 +73,7 @@ def _views(folders: list[Path], quiet: bool, alone: bool) -> list[Verdicts]:
 
     from bench.show import write
     from bench.show.text import drivers as words
-    from bench.show.text import second_opinion, terminal, time_breakdown
+    from bench.show.text import layer_costs, second_opinion, terminal
 
     found = []
     for folder in folders:
@@ -94,7 +85,7 @@ def _views(folders: list[Path], quiet: bool, alone: bool) -> list[Verdicts]:
             with readers_may_leave():
                 terminal.show(views.run)
                 second_opinion.print_second_opinions(views.run)
-                time_breakdown.show(views.run)
+                layer_costs.print_time_breakdown(views.run)
                 words.print_brief(views.drivers)
         if alone and views.noise is not None:
             say("\n".join(views.noise.sentences()))
@@ -103,9 +94,7 @@ def _views(folders: list[Path], quiet: bool, alone: bool) -> list[Verdicts]:
 
 
 def verdict(
-    folders: Annotated[
-        list[Path], typer.Argument(metavar="DIR...", help="Results folders; several are judged together.")
-    ],
+    folders: Annotated[list[Path], argument("DIR...", "Results folders; several are judged together.")],
     json_: Json = False,
 ) -> None:
     """Judge the claims of the texts by one or several runs: supported, refuted, equivalent, undecided, not measured."""
@@ -116,11 +105,8 @@ def verdict(
 
     runs = [read(folder) for folder in folders]
     if all(is_aa(run) for run in runs):
-        raise UserError(
-            str(folders[0]),
-            "an A/A test compares blocks with themselves and bears on no claim",
-            "Give a run of make bench or make reproduce.",
-        )
+        rule = "an A/A test compares blocks with themselves and bears on no claim"
+        raise UserError(str(folders[0]), rule, "Give a run of make bench or make reproduce.")
     found = judge(runs)
     if json_:
         say_json(found.to_dict())
@@ -130,24 +116,15 @@ def verdict(
 
 
 def compare(
-    folders: Annotated[
-        list[Path], typer.Argument(metavar="A B...", help="Results folders; each is compared with the first.")
-    ],
-    margin: Annotated[str, typer.Option(metavar="5%", help="A change that matters: 5% or 0.05.")] = "5%",
+    folders: Annotated[list[Path], argument("A B...", "Results folders; each is compared with the first.")],
+    margin: Annotated[str, option("5%", "A change that matters: 5% or 0.05.")] = "5%",
     fail_on: Annotated[
-        str | None,
-        typer.Option(metavar="WORD", help="slower or changed: status 1 if a row is, after Holm's correction."),
+        str | None, option("WORD", "slower or changed: status 1 if a row is, after Holm's correction.")
     ] = None,
-    by: Annotated[
-        str, typer.Option(metavar="WORD", help="What --fail-on or --history looks at: speedups or times.")
-    ] = "speedups",
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="For pictures and page; default: results/compare-A-B.")
-    ] = None,
-    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write every row there too.")] = None,
-    html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="For the page; default: beside the pictures.")
-    ] = None,
+    by: Annotated[str, option("WORD", "What --fail-on or --history looks at: speedups or times.")] = "speedups",
+    out: Annotated[Path | None, option("DIR", "For pictures and page; default: results/compare-A-B.")] = None,
+    csv: Annotated[Path | None, option("FILE", "Write every row there too.")] = None,
+    html: Annotated[Path | None, option("FILE", "For the page; default: beside the pictures.")] = None,
     history: Annotated[
         bool, typer.Option("--history", help="Treat the runs as a time series of one machine and report change points.")
     ] = False,
@@ -160,7 +137,7 @@ def compare(
     """
     from bench.analyse.compare.ci_gate import gate
     from bench.analyse.compare.compare import compare_all
-    from bench.analyse.runs.run_folder import read
+    from bench.analyse.runs.run_folder import read, write_text
     from bench.show.export import compare as compare_export
     from bench.show.text import compare as words
 
@@ -172,23 +149,19 @@ def compare(
         one_of("--fail-on", fail_on, ("slower", "changed"))
     if history:
         if fail_on is not None or csv is not None:
-            raise UserError(
-                "--history", "it has neither --fail-on nor --csv", "Leave them out; --json holds every row."
-            )
+            remedy = "Leave them out; --json holds every row."
+            raise UserError("--history", "it has neither --fail-on nor --csv", remedy)
         _history(folders, margin, by, out, html, json_)
         return
     if len(folders) < 2:
-        raise UserError(
-            "bench compare", "it takes two results folders or more", "Name another run.", value=str(*folders)
-        )
-    compared = compare_all(
-        [read(folder) for folder in folders], share, "benjamini-hochberg" if fail_on is None else "holm"
-    )
+        raise UserError("bench compare", "it takes two results folders or more", "Name another run.", str(*folders))
+    runs = [read(folder) for folder in folders]
+    compared = compare_all(runs, share, "benjamini-hochberg" if fail_on is None else "holm")
     gated = None
     if fail_on is not None:
         gated = gate(compared, "changed" if fail_on == "changed" else "slower", "time" if by == "times" else "speedup")
     if csv is not None:
-        compare_export.write_csv(compared, csv)
+        write_text(csv, compare_export.as_csv(compared))
     if json_:
         say_json(compare_export.to_dict(compared, gated))
     else:
@@ -241,17 +214,11 @@ def _say_written(views: ComparisonViews) -> None:
 
 
 def drivers(
-    table: Annotated[
-        Path,
-        typer.Argument(metavar="FILE", help="A CSV of observations, a benchmark CSV of timm's, or a results folder."),
-    ],
+    table: Annotated[Path, argument("FILE", "A CSV of observations, a benchmark CSV of timm's, or a results folder.")],
     layers: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="For a benchmark of timm's: a CSV of model, img_size, n_conv, n_aten."),
+        Path | None, option("FILE", "For a benchmark of timm's: a CSV of model, img_size, n_conv, n_aten.")
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="For the picture; default: results/drivers-FILE, a run's plots.")
-    ] = None,
+    out: Annotated[Path | None, option("DIR", "For the picture; default: results/drivers-FILE, a run's plots.")] = None,
     json_: Json = False,
 ) -> None:
     """Say what explains time in any table of observations: MACs, activations or layers, and the regime."""

@@ -85,16 +85,8 @@ def _activation(layer: Layer) -> list[nn.Module]:
 def _convolution(layer: Layer) -> nn.Module:
     transposed = layer.op == "transposed"
     make: Any = partial(nn.ConvTranspose2d, output_padding=layer.extra) if transposed else nn.Conv2d
-    conv: nn.Module = make(
-        layer.c_in,
-        layer.c_out,
-        layer.kernels,
-        stride=layer.strides,
-        padding=layer.pads,
-        dilation=layer.dilation,
-        groups=layer.groups,
-        bias=layer.bias,
-    )
+    sizes = (layer.c_in, layer.c_out, layer.kernels, layer.strides, layer.pads)
+    conv: nn.Module = make(*sizes, dilation=layer.dilation, groups=layer.groups, bias=layer.bias)
     fan_in = layer.c_in // layer.groups * layer.taps / (math.prod(layer.strides) if transposed else 1)
     _he_normal(cast(Tensor, conv.weight), layer, fan_in)
     return conv

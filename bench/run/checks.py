@@ -81,20 +81,14 @@ def threads(m: Machine) -> Check:
     """Workers' threads, the physical cores and the control group's quota."""
     granted = quota(m.read)
     seen = f"at most {m.usable}, one for each of {m.usable} of {m.cores} physical cores"
-    if granted is None:
-        return Check("threads", "green", seen)
-    seen += f"; the control group grants {granted:g} cores"
+    seen += f"; the control group grants {granted:g} cores" if granted is not None else ""
     whole = "give the container whole cores (--cpuset-cpus, or --cpus with a whole number)"
+    if granted is None or (granted >= 1 and granted == int(granted)):
+        return Check("threads", "green", seen)
     if granted < 1:
         return Check("threads", "red", seen, f"even one thread is throttled: {whole}")
-    if granted != int(granted):
-        return Check(
-            "threads",
-            "amber",
-            seen,
-            f"more than {plural(int(granted), 'thread')} would be throttled within samples: {whole}",
-        )
-    return Check("threads", "green", seen)
+    more = f"more than {plural(int(granted), 'thread')} would be throttled within samples: {whole}"
+    return Check("threads", "amber", seen, more)
 
 
 def core_kinds(m: Machine) -> Check:

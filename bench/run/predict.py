@@ -20,11 +20,7 @@ Traced = Mapping[str, Mapping[str, Any]]
 def facts(device: str) -> dict[str, Any]:
     """The device's facts, as a probe would give them. UserError for an unknown device."""
     model = find_device(device)
-    return {
-        "device_name": device_name(model),
-        "prediction": asdict(prediction_of(model)),
-        "disagree": model.disagree,
-    }
+    return {"device_name": device_name(model), "prediction": asdict(prediction_of(model)), "disagree": model.disagree}
 
 
 def visit(trial: Trial, traced: Traced) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ from bench.analyse.compare.change_points import History
 from bench.analyse.compare.ci_gate import Gate
 from bench.analyse.compare.facts import BETTER, VALUES, Comparison, Match, MeanRatio, QuantityComparison
 from bench.analyse.runs.rows import Record
-from bench.analyse.runs.run_folder import write_text
 from bench.spec.columns import KEYS
 
 _SHARED = tuple(k for k in KEYS if k != "device")
@@ -64,11 +62,6 @@ def history_to_dict(history: History) -> dict[str, Any]:
             for c in history.changes
         ],
     }  # fmt: skip
-
-
-def write_csv(comparisons: Sequence[Comparison], path: Path) -> None:
-    """Write as_csv() to a file."""
-    write_text(path, as_csv(comparisons))
 
 
 def as_csv(comparisons: Sequence[Comparison]) -> str:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
+
+import yaml
 
 from bench.analyse.claims import published
 from bench.analyse.claims.claims import BY_ID
@@ -28,7 +31,7 @@ MOST_PUBLISHED = 6  # rows under one sentence; docs/EVIDENCE.md has them all
 Row = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Sentence:
     """One thing that the section says, in our words, the claims that test it and the pictures that show it.
 
@@ -37,60 +40,15 @@ class Sentence:
     """
 
     said: str
-    claims: tuple[str, ...]
-    pictures: tuple[str, ...] = ()
+    claims: Sequence[str]
+    pictures: Sequence[str] = ()
     note: str = ""
     device: str = ""
     sweeps: bool = False
 
 
-SENTENCES = (
-    Sentence(
-        "On a GPU with computing power to spare, MobileNet brings no speed-up, and at times a loss.",
-        ("gpu_no_gain",),
-        ("networks",),
-        device="gpu",
-    ),
-    Sentence(
-        "Where computing power is short, it more than triples the speed.",
-        ("cpu_3x",),
-        ("speedup", "networks"),
-        device="cpu",
-    ),
-    Sentence(
-        "The block splits one convolution into two, so its multiplications fall: for 3 x 3 kernels a little under nine times.",
-        ("fewer_flops", "below_9x"),
-        ("delivery",),
-        "This is arithmetic. `bench cost separable --in 256 --out 256` derives it step by step; no clock is needed.",
-    ),
-    Sentence(
-        "The total falls, but the layers grow in number.",
-        ("memory",),
-        (),
-        "Two convolutions stand where one stood, each with its batch norm and activation, and a map between them that is "
-        "written and read again. What becomes of the memory that this takes:",
-    ),
-    Sentence(
-        "A GPU works on a great deal at once; a CPU does one thing after the other.",
-        ("parallelism", "device_by_block"),
-        ("doses",),
-    ),
-    Sentence(
-        "So on a GPU with memory enough, where each layer is done in one go, time follows the number of layers.",
-        ("gpu_led_by_layers",),
-        ("depth",),
-        "Layers lead a block's time where every sweep of layers at fixed MACs makes it grow more than every sweep of MACs at fixed "
-        "layers does. Standard and separable blocks are judged apart.",
-        device="gpu",
-        sweeps=True,
-    ),
-    Sentence(
-        "And on a CPU, which lacks that parallelism, time follows the total compute.",
-        ("cpu_led_by_compute",),
-        ("depth", "crossover", "roofline"),
-        device="cpu",
-        sweeps=True,
-    ),
+SENTENCES = tuple(
+    Sentence(**s) for s in yaml.safe_load((files("bench.show.export") / "templates/sentences.yaml").read_text("utf-8"))
 )
 
 
@@ -100,7 +58,7 @@ def text(run: Run, found: Verdicts, pictures: Iterable[Path]) -> str:
     facts, sweeps = facts_of(run), find(records_of(run.measurements))
     kinds = {"cpu" if is_cpu(d) else "gpu" for d in run.measurements["device"].dropna()}
     measured = {"CPU" if is_cpu(d) else "GPU" for d in run.measurements["device"].dropna() if not is_predicted(d)}
-    fitting = [one for one in reversed(SENTENCES) if one.device in ("", *kinds)]
+    fitting = [one for one in SENTENCES if one.device in ("", *kinds)]
     missing = [kind for kind in ("GPU", "CPU") if kind not in measured]
     host = layers_of_host(run)
     return template("reproduction.md.j2").render(
@@ -114,9 +72,7 @@ def text(run: Run, found: Verdicts, pictures: Iterable[Path]) -> str:
         sentences=SENTENCES,
         sweeps={kind: [_sweep(s) for s in sweeps if s.condition.kind == kind] for kind in ("cpu", "gpu")},
         more={"cpu": [*_crossings(run)], "gpu": [f"{host}."] if host else []},
-        above={
-            name: one for one in fitting for name in one.pictures if name in drawn
-        },  # the first is the last to be set
+        above={name: one for one in reversed(fitting) for name in one.pictures if name in drawn},  # the first wins
         published=lambda one: [*_published([row for name in one.claims for row in published.about(name)])],
         alternatives=lambda one: dict.fromkeys(a for name in one.claims for a in BY_ID[name].alternatives),
         ambers=run.environment.get("ambers") or (),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.analyse.runs.rows import Record
-from bench.show.text.ways import USUAL, WORDS, word_or_nothing
+from bench.show.text.ways import FIELDS, USUAL, word_or_nothing
 
 MOST_SERIES = 6  # in one panel, before a field moves to panels of its own
 MOST_GROUPS = 8  # of panels; what is beyond is named in the footer
@@ -50,7 +50,7 @@ def lay_out(rows: Sequence[Record], ignore: Sequence[str] = ()) -> Facets:
     Experiment, device and block always get panels of their own. Further fields follow only while a panel would hold
     more than MOST_SERIES series; threads and layout never do.
     """
-    varying = [f for f in WORDS if f not in ignore and len({w for r in rows if (w := word_or_nothing(r, f))}) > 1]
+    varying = [f for f in FIELDS if f not in ignore and len({w for r in rows if (w := word_or_nothing(r, f))}) > 1]
     apart = [f for f in varying if f in _ALWAYS_APART]
     within = [f for f in varying if f not in apart]
     for field in [f for f in within if f not in _NEVER_APART]:

@@ -161,12 +161,8 @@ def series_handles(facets: Facets, lines: bool = True, rows: Sequence[Record] = 
 def kinds(facets: Facets, rows: Sequence[Record]) -> list[tuple[int, str, bool]]:
     """Each series with its place and whether it is predicted: twice where it is both."""
     here = {(facets.line(r), is_predicted(r["device"])) for r in rows} or {(s, False) for s in facets.series}
-    return [
-        (i, s if not p or "predicted" in s else f"{s}, predicted", p)
-        for i, s in enumerate(facets.series)
-        for p in (False, True)
-        if (s, p) in here
-    ]
+    every = [(i, s, p) for i, s in enumerate(facets.series) for p in (False, True) if (s, p) in here]
+    return [(i, s if not p or "predicted" in s else f"{s}, predicted", p) for i, s, p in every]
 
 
 def even_handle(colour: str = style.FAINT) -> Artist:

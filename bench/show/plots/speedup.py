@@ -62,7 +62,9 @@ def delivery(run: Run) -> Figure | None:
         for part in (1.0, 0.5, 0.25, 0.125):
             axis.plot(across, [part * a for a in across], color=style.FAINT, lw=1.2 if part == 1 else 0.8, ls="-" if part == 1 else (0, (2, 2)), zorder=1)  # fmt: skip
             if upright[0] < part * across[1] < upright[1]:
-                style.note(axis, f"{part * 100:g} %", (across[1], part * across[1]), (3, 0), style.FAINT, va="center")
+                style.note(
+                    axis, f"{part * 100:g} %", (across[1], part * across[1]), (3, 0), style.FAINT, va="center", zorder=3
+                )
         axis.axhline(1, color=style.INK, lw=1.0, zorder=1)
         panels.mark(axis, [r for r in rows if facets.group(r) == group])
         for i, line in enumerate(facets.series):

@@ -17,7 +17,7 @@ from bench.show.plots import panels, style
 from bench.show.plots.facets import MOST_GROUPS, Channels, lay_out
 from bench.show.plots.networks import APART
 from bench.show.text import captions, titles
-from bench.show.text.time_breakdown import walked, walked_networks
+from bench.show.text.layer_costs import walked, walked_networks
 from bench.show.text.titles import PARTS
 from bench.show.text.ways import words_of
 from bench.spec.columns import MEASURED
@@ -37,12 +37,9 @@ def picture(run: Run) -> Figure | None:
     base = {r["trial_id"]: float(r["time_median_s"]) for r in rows if r["block"] == r["baseline"]}
     facets = lay_out(rows, ignore=("block",))
     alone = in_words(rows[0]["device"]) if run.members and "device" not in facets.apart else ""
+    lines = [(line, facets.places([r for r in rows if facets.line(r) == line])) for line in facets.series]
     every = [
-        (group, line, kernel)
-        for group in facets.groups
-        for line in facets.series
-        for of, kernel in facets.places([r for r in rows if facets.line(r) == line])
-        if of == group
+        (group, line, kernel) for group in facets.groups for line, some in lines for g, kernel in some if g == group
     ]
     places = every[: panels.MOST_PANELS]
     blocks = list(dict.fromkeys(str(r["block"]) for r in sorted(rows, key=lambda r: r["block"] != r["baseline"])))

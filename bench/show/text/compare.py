@@ -28,10 +28,7 @@ MOST_NAMED = 3
 MOST_BLOCKS = 8
 MOST_DIFFERENCES = 4  # below a picture
 LONGEST_DIFFERENCE = 80  # letters, below a picture
-ABOVE: dict[Quantity, str] = {
-    "speedup": "above 1x: the block gains more in B",
-    "time": "above 1x: B takes longer",
-}
+ABOVE: dict[Quantity, str] = {"speedup": "above 1x: the block gains more in B", "time": "above 1x: B takes longer"}
 """How to read B / A, on every table and picture."""
 HEADINGS: dict[Quantity, str] = {
     "speedup": f"Speedup: time of the baseline / time of the block. B / A {ABOVE['speedup']}.",

@@ -1,15 +1,19 @@
-"""What a layer costs of its own, as a table, from the sweeps of layers at fixed MACs."""
+"""What layers cost: of their own, from the sweeps of layers at fixed MACs, and in blocks that were walked layer by layer."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.analyse.claims.bottleneck import of_the_host
-from bench.analyse.runs.rows import records_of
+from bench.analyse.runs.rows import Record, records_of
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.sweeps.designed import Sweep, find
+from bench.analyse.sweeps.kinds import sweep_of_shapes
 from bench.analyse.sweeps.layer_cost import unit_cost
+from bench.show.text import titles
 from bench.show.text.ways import describe, short_labels
+from bench.spec.columns import MEASURED
 from bench.spec.format import in_seconds, plural, share
 
 
@@ -55,3 +59,26 @@ def _cost(sweep: Sweep, where: str, kernel: str) -> LayerCost:
         where, sweep.block, describe(sweep) + kernel, f"{in_seconds(each.value, 3)}{low_high}",
         f"{part(float(counts[0]))} to {part(float(counts[-1]))}" if known else "",
     )  # fmt: skip
+
+
+def print_time_breakdown(run: Run) -> None:
+    """Print what the picture's title says, if blocks of the run were walked."""
+    rows = walked(run)
+    if rows:
+        print(f"\n{titles.time_breakdown(rows)}")
+
+
+def walked(run: Run) -> list[Record]:
+    """The walked rows of a sweep of shapes, with those of their baselines."""
+    return _with_baselines(sweep_of_shapes(records_of(run.measurements)))
+
+
+def walked_networks(run: Run) -> list[Record]:
+    """The walked rows of networks, with those of their baselines."""
+    return _with_baselines([r for r in records_of(run.measurements) if r["kernel"] is None])
+
+
+def _with_baselines(every: Sequence[Record]) -> list[Record]:
+    rows = [r for r in every if r["status"] in MEASURED and r["time_in_gaps_s"] is not None]
+    known = {r["trial_id"] for r in rows if r["block"] == r["baseline"]}
+    return [r for r in rows if r["trial_id"] in known]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TextIO
 
@@ -26,28 +25,13 @@ MORE = "bench report of one folder tells that run in full; bench verdict of thes
 _SHAPE = ("c_in", "c_out", "kernel", "height", "width", "batch", "stride", "padding", "dilation", "depth", "block")
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
-    """A run in the list of those on the page."""
-
-    letter: str
-    run_id: str
-    folder: str
-    devices: str
-    torch: str
-    when: str
-    measured: str
-    unfinished: str
-    predicted: str
-
-
 def show(joined: Together, file: TextIO | None = None) -> None:
     """Print them."""
     console = terminal.console_on(file)
     heads = [head(m) for m in joined.members]
-    lines = [(h.letter, h.devices, h.torch, h.when, h.measured, h.folder) for h in heads]
+    lines = [[h[name] for name in ("letter", "devices", "torch", "when", "measured", "folder")] for h in heads]
     terminal.print_table(console, HEAD, lines, len(HEAD))
-    alarms = [f"{h.letter}: {alarm}" for h in heads for alarm in (h.unfinished, h.predicted) if alarm]
+    alarms = [f"{h['letter']}: {h[name]}" for h in heads for name in ("unfinished", "predicted") if h[name]]
     finding = run_facts.finding(facts_of(joined.whole))
     terminal.print_lines(console, [*alarms, "", finding, *filter(None, [unswept(joined)])])
     rows = shared(records_of(joined.whole.pairs))
@@ -62,20 +46,20 @@ def show(joined: Together, file: TextIO | None = None) -> None:
     terminal.print_lines(console, ["", MORE])
 
 
-def head(m: Member) -> Head:
-    """The run's line in the list of those on the page."""
+def head(m: Member) -> dict[str, str]:
+    """The run's line in the list of those on the page; `unfinished` and `predicted` are alarms."""
     told, facts = m.run.environment, facts_of(m.run)
-    return Head(
-        letter=m.letter,
-        run_id=m.run.run_id,
-        folder=m.run.folder.resolve().name,
-        devices=in_words(", ".join(m.devices.values())),
-        torch=str(told.get("torch") or ""),
-        when=str(told.get("started_utc") or "")[:10],
-        measured=run_facts.measured(facts),
-        unfinished=terminal.incomplete(m.run),
-        predicted=without_model(run_facts.predicted(facts)),
-    )
+    return {
+        "letter": m.letter,
+        "run_id": m.run.run_id,
+        "folder": m.run.folder.resolve().name,
+        "devices": in_words(", ".join(m.devices.values())),
+        "torch": str(told.get("torch") or ""),
+        "when": str(told.get("started_utc") or "")[:10],
+        "measured": run_facts.measured(facts),
+        "unfinished": terminal.incomplete(m.run),
+        "predicted": without_model(run_facts.predicted(facts)),
+    }
 
 
 def unswept(joined: Together) -> str:

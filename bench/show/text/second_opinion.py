@@ -96,10 +96,7 @@ def sentences(arms: Sequence[Compared]) -> Iterator[str]:
         yield f"{len(timed) - MOST_ROWS} more arms in opinions.csv"
     for tool in TOOLS:
         values = [(name, abs(d) <= CLOSE) for a in timed for name, d in a.differences(tool).items()]
-        every, close = (
-            Counter(name for name, _ in values),
-            Counter(name for name, near in values if near),
-        )
+        every, close = (Counter(name for name, _ in values), Counter(name for name, near in values if near))
         counts = [f"{close[name]} of {every[name]} {plural}" for name, plural in VALUES.items() if every[name]]
         if counts:
             yield f"{tool}, within {percent(CLOSE)} of ours: {', '.join(counts)}"

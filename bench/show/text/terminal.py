@@ -1,4 +1,4 @@
-"""The end of a run on the terminal: a table of speedups, its marks explained, and the sentences of the summary."""
+"""Tables on the terminal: a run's speedups with their marks explained and its summary, and the checks of bench doctor."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from bench.spec.interval import EQUIVALENCE_MARGIN
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 MOST_ROWS = 30
 MOST_ROWS_EACH = 16  # of one experiment among several
@@ -30,6 +31,7 @@ MARKS = {
     "=": f"the same, within {percent(EQUIVALENCE_MARGIN)} or this machine's noise band",
     "!": LESS_PRECISE,
 }
+STATES = {"green": "green", "amber": "yellow", "red": "bold red", "grey": "dim"}  # of checks, in colours
 PREDICTED_COLUMNS = "Nothing was measured in the columns called predicted: a model's word, [within its error]."
 _SHAPE = ("experiment", "block", "kernel", "channels", "size", "batch", "stride", "padding", "dilation", "depth")
 _ALWAYS = ("kernel", "channels")
@@ -94,13 +96,7 @@ def cell(row: Record) -> str:
         return _ranged(row) + mark
     if row["precision"] is None:
         return times(row["speedup"]) + " !"
-    signs = [
-        ("~", is_noisy(row)),
-        ("?", row["verdict"] == "undecided"),
-        ("=", row["verdict"] == "same"),
-        ("!", is_less_precise(row)),
-    ]
-    marks = "".join(mark for mark, holds in signs if holds)
+    marks = "~" * is_noisy(row) + {"undecided": "?", "same": "="}.get(row["verdict"], "") + "!" * is_less_precise(row)
     width = row["precision"] * 100
     text = f"{times(row['speedup'], row['precision'])} ±{width:.{0 if width >= 0.95 else 1}f} %"
     return f"{text} {marks}" if marks else text
@@ -164,12 +160,17 @@ def notes(tables: Sequence[Grid]) -> list[str]:
     return [*lines, f"{' and '.join(left)} in pairs.csv"] if left else lines
 
 
-def console_on(file: TextIO | None = None) -> Console:
-    """A console on `file` (default: standard output): the terminal wraps, so that no number is cut; colours only there."""
+def console_on(file: TextIO | None = None, folds: bool = False) -> Console:
+    """A console on `file` (default: standard output), with colours only in a terminal.
+
+    The terminal wraps lines, so that no number is cut, or a table `folds` to its width.
+    """
     from rich.console import Console
 
     file = file or sys.stdout
-    return Console(file=file, width=WIDTH, no_color=None if file.isatty() else True)
+    return Console(
+        file=file, width=None if folds and file.isatty() else WIDTH, no_color=None if file.isatty() else True
+    )
 
 
 def print_lines(console: Console, lines: Iterable[str]) -> None:
@@ -178,18 +179,38 @@ def print_lines(console: Console, lines: Iterable[str]) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def print_table(console: Console, header: Sequence[str], rows: Sequence[Sequence[str]], keys: int) -> None:
-    """A table with its first `keys` columns to the left and the rest to the right."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
+def print_findings(findings: Sequence[tuple[str, str, str, str]], file: TextIO | None = None) -> None:
+    """The table of `bench doctor`: of each check its name, its state, what was seen and what to do."""
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD if console.is_terminal else None, pad_edge=False, header_style="bold")
+    console = console_on(file, folds=True)
+    table = _table(console)
+    for head in ("check", "state", "seen", "what to do"):
+        table.add_column(head, no_wrap=head in ("check", "state"), overflow="fold")
+    for name, state, seen, remedy in findings:
+        table.add_row(Text(name), Text(state, style=STATES.get(state, "")), Text(seen), Text(remedy))
+    with console.capture() as captured:
+        console.print(table)
+    console.file.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+
+
+def print_table(console: Console, header: Sequence[str], rows: Sequence[Sequence[str]], keys: int) -> None:
+    """A table with its first `keys` columns to the left and the rest to the right."""
+    from rich.text import Text
+
+    table = _table(console)
     for i, name in enumerate(header):
         table.add_column(Text(name), justify="left" if i < keys else "right", no_wrap=True)
     for row in rows:
         table.add_row(*(Text(t, style=_style(t) if i >= keys else "") for i, t in enumerate(row)))
     console.print(table)
+
+
+def _table(console: Console) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    return Table(box=SIMPLE_HEAD if console.is_terminal else None, pad_edge=False, header_style="bold")
 
 
 def _style(text: str) -> str:

@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from bench.analyse.runs.condition import Condition
 from bench.analyse.runs.rows import Record
 from bench.analyse.sweeps.designed import Sweep
 from bench.spec.devices.device_names import in_words, is_cpu
+from bench.spec.format import plural
 
-WORDS: dict[str, Callable[[Record], str]] = {
-    "experiment": lambda r: str(r["experiment"]),
-    "device": lambda r: in_words(r["device"]),
-    "block": lambda r: f"{r['block']} against {r['baseline']}",
-    "pass": lambda r: str(r["pass"]),
-    "dtype": lambda r: str(r["dtype"]),
-    "mode": lambda r: str(r["mode"]),
-    "size": lambda r: f"{r['height']} px" if r["height"] == r["width"] else f"{r['height']} x {r['width']} px",
-    "batch": lambda r: f"batch {r['batch']}",
-    "stride": lambda r: f"stride {r['stride']}",
-    "depth": lambda r: f"depth {r['depth']}",
-    "dilation": lambda r: f"dilation {r['dilation']}",
-    "padding": lambda r: f"padding {r['padding']}",
-    "allocator": lambda r: f"allocator {r['allocator']}",
-    "waiting": lambda r: f"waiting {r['waiting']}",
-    "threads": lambda r: _threads(r),
-    "layout": lambda r: str(r["layout"]),
-}
+FIELDS = "experiment device block pass dtype mode size batch stride depth dilation padding allocator waiting threads layout".split()
+"""What may differ between rows, in the order in which it is named."""
 SETTINGS = {"cudnn_benchmark": "cuDNN's search", "waiting": "OpenMP's waiting"}
 """What a setting is called, where its column's name is not the word."""
 _OF_CONDITIONS = "device threads layout dtype mode pass allocator waiting batch".split()
@@ -48,8 +33,21 @@ def words_of(rows: Sequence[Record], fields: Sequence[str]) -> list[str]:
 
 
 def word_of(row: Record, field: str) -> str:
-    """A field of a row in words, `2 threads`; one without words of its own as `cudnn_benchmark on`."""
-    return WORDS[field](row) if field in WORDS else f"{field} {row[field]}"
+    """A field of a row in words: `2 threads`, `56 px`, `cudnn_benchmark on`."""
+    match field:
+        case "experiment" | "pass" | "dtype" | "mode" | "layout":
+            return str(row[field])
+        case "device":
+            return in_words(row["device"])
+        case "block":
+            return f"{row['block']} against {row['baseline']}"
+        case "size":
+            return f"{row['height']} px" if row["height"] == row["width"] else f"{row['height']} x {row['width']} px"
+        case "threads" if not is_cpu(row["device"]):
+            return in_words(row["device"]).split(":")[0]  # threads do not shape a GPU's time
+        case "threads":
+            return plural(row["threads"], "thread")
+    return f"{field} {row[field]}"
 
 
 def named_ways(rows: Sequence[Record]) -> list[tuple[str, str]]:
@@ -76,13 +74,7 @@ def _varying(rows: Sequence[Record], fields: Sequence[str]) -> dict[str, list[st
 
 def word_or_nothing(row: Record, field: str) -> str:
     """A field of a row in words; nothing where a network has no such thing."""
-    return "" if field in row and row[field] is None else WORDS[field](row)
-
-
-def _threads(row: Record) -> str:
-    if not is_cpu(row["device"]):
-        return in_words(row["device"]).split(":")[0]  # threads do not shape a GPU's time
-    return f"{row['threads']} thread{'s' if row['threads'] != 1 else ''}"
+    return "" if field in row and row[field] is None else word_of(row, field)
 
 
 def describe(sweep: Sweep) -> str:

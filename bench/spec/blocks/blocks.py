@@ -45,7 +45,6 @@ class Kind:
     """
 
     build: Callable[..., Items]
-    meaning: str
     keeps_channels: bool = False  # has as many channels out as in
     any_kernel: bool = False  # ignores the kernel of the shape
     one_pixel: bool = False  # its output is one pixel, so it can't be stacked
@@ -54,32 +53,32 @@ class Kind:
     twin: str = ""
 
 
-def _network(build: Callable[..., Items], meaning: str, size: int, twin: str = "", **options: float) -> Kind:
-    return Kind(build, meaning, any_kernel=True, options=options, network=size, twin=twin)
+def _network(build: Callable[..., Items], size: int, twin: str = "", **options: float) -> Kind:
+    return Kind(build, any_kernel=True, options=options, network=size, twin=twin)
 
 
 BLOCKS: dict[str, Kind] = {
-    "standard": Kind(zoo.standard, "a k x k convolution over all channels"),
-    "depthwise": Kind(zoo.depthwise, "a k x k convolution of each channel by itself", keeps_channels=True),
-    "pointwise": Kind(zoo.pointwise, "a 1 x 1 convolution over all channels", any_kernel=True),
-    "separable": Kind(zoo.separable, "depthwise, then pointwise; the depthwise layer takes the stride"),
-    "grouped": Kind(zoo.grouped, "a k x k convolution of each group of channels by itself", options={"groups": 4}),
-    "spatially_separable": Kind(zoo.spatially_separable, "k x 1, then 1 x k, each over all channels"),
-    "dilated": Kind(zoo.dilated, "k x k with its taps `rate` times as far apart", options={"rate": 2}),
-    "transposed": Kind(zoo.transposed, "k x k over the input's pixels: the map grows by the stride"),
-    "global_depthwise": Kind(zoo.global_depthwise, "depthwise with a kernel as large as the map", True, True, True),
-    "global_average_pool": Kind(zoo.global_average_pool, "the mean of each channel: no weights", True, True, True),
-    "mobilenet_block": Kind(zoo.mobilenet_block, "the sources' block, its stride obeyed: separable, k = 3", any_kernel=True),
-    "inverted_bottleneck": Kind(zoo.inverted_bottleneck, "pointwise to more channels, depthwise, pointwise, and the input added", options={"expansion": 6}),
-    "mobilenet_v1": _network(partial(networks.mobilenet_v1, zoo.separable), "MobileNetV1", 224, "mobilenet_v1_standard", width=1),
-    "mobilenet_v1_standard": _network(partial(networks.mobilenet_v1, zoo.standard), "MobileNetV1 of standard convolutions", 224, width=1),
-    "mobilenet_v2": _network(networks.mobilenet_v2, "MobileNetV2, of inverted bottlenecks", 224, width=1),
-    "xception": _network(partial(networks.xception, zoo.separable), "Xception", 299, "xception_standard"),
-    "xception_standard": _network(partial(networks.xception, zoo.standard), "Xception of standard convolutions", 299),
-    "resnet18": _network(networks.resnet18, "ResNet-18", 224),
-    "resnet50": _network(networks.resnet50, "ResNet-50", 224),
-    "vgg16": _network(networks.vgg16, "VGG-16, without batch norm", 224),
-}  # fmt: skip
+    "standard": Kind(zoo.standard),
+    "depthwise": Kind(zoo.depthwise, keeps_channels=True),
+    "pointwise": Kind(zoo.pointwise, any_kernel=True),
+    "separable": Kind(zoo.separable),
+    "grouped": Kind(zoo.grouped, options={"groups": 4}),
+    "spatially_separable": Kind(zoo.spatially_separable),
+    "dilated": Kind(zoo.dilated, options={"rate": 2}),
+    "transposed": Kind(zoo.transposed),
+    "global_depthwise": Kind(zoo.global_depthwise, True, True, True),
+    "global_average_pool": Kind(zoo.global_average_pool, True, True, True),
+    "mobilenet_block": Kind(zoo.mobilenet_block, any_kernel=True),
+    "inverted_bottleneck": Kind(zoo.inverted_bottleneck, options={"expansion": 6}),
+    "mobilenet_v1": _network(partial(networks.mobilenet_v1, zoo.separable), 224, "mobilenet_v1_standard", width=1),
+    "mobilenet_v1_standard": _network(partial(networks.mobilenet_v1, zoo.standard), 224, width=1),
+    "mobilenet_v2": _network(networks.mobilenet_v2, 224, width=1),
+    "xception": _network(partial(networks.xception, zoo.separable), 299, "xception_standard"),
+    "xception_standard": _network(partial(networks.xception, zoo.standard), 299),
+    "resnet18": _network(networks.resnet18, 224),
+    "resnet50": _network(networks.resnet50, 224),
+    "vgg16": _network(networks.vgg16, 224),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,14 +89,6 @@ def conv_params(layer: Layer) -> int:
     return layer.c_out * (layer.c_in // layer.groups) * layer.taps + layer.c_out * layer.bias
 
 
-def _forward_macs(layer: Layer, start: Pixels, end: Pixels) -> int:
-    """MACs of one item; `start` and `end`: height and width of the layer's input and output."""
-    if layer.op not in _MULTIPLIES:
-        return 0
-    height, width = start if layer.op == "transposed" else end
-    return layer.c_out * (layer.c_in // layer.groups) * layer.taps * height * width
-
-
 def _layer_cost(layer: Layer, start: Pixels, end: Pixels, batch: int, item_bytes: int) -> LayerCost:
     """Cost of one layer; `start` and `end`: height and width of its input and output.
 
@@ -104,6 +96,7 @@ def _layer_cost(layer: Layer, start: Pixels, end: Pixels, batch: int, item_bytes
     nothing, as they can be fused into a neighbour.
     """
     weights = conv_params(layer)
+    products = weights - layer.c_out * layer.bias if layer.op in _MULTIPLIES else 0  # of one output pixel
     values_in, values_out = batch * layer.c_in * math.prod(start), batch * layer.c_out * math.prod(end)
     if layer.op == "linear":
         values_in = batch * layer.c_in
@@ -111,7 +104,7 @@ def _layer_cost(layer: Layer, start: Pixels, end: Pixels, batch: int, item_bytes
     return LayerCost(
         layer=layer,
         params=weights + 2 * layer.c_out * layer.norm,
-        macs=batch * _forward_macs(layer, start, end),
+        macs=batch * products * math.prod(start if layer.op == "transposed" else end),
         bytes_min=moved * item_bytes,
         activations=values_out if layer.op in CONVOLUTIONS else 0,
         input=(layer.c_in, 1, 1) if layer.op == "linear" else (layer.c_in, *start),

@@ -56,13 +56,6 @@ class Kernel:
         return self.bytes_in + self.weights + self.bytes_out
 
 
-def family_of(c_in: int, c_out: int, taps: int, groups: int) -> Family:
-    """The family of a convolution with these sizes."""
-    if groups == 1:
-        return "pointwise" if taps == 1 else "dense"
-    return "depthwise" if groups == c_in and c_out == groups else "grouped"
-
-
 def convolution(
     name: str,
     batch: int,
@@ -79,9 +72,12 @@ def convolution(
     """A convolution of a (batch, c_in, pixels_in) into a (batch, c_out, pixels_out) map; swap them if transposed."""
     item = ITEM_BYTES[dtype]
     area = math.prod(taps)
+    family: Family = "depthwise" if groups == c_in == c_out else "grouped"
+    if groups == 1:
+        family = "pointwise" if area == 1 else "dense"
     return Kernel(
         name,
-        family_of(c_in, c_out, area, groups),
+        family,
         dtype,
         bytes_in=batch * c_in * pixels_in * item,
         bytes_out=batch * c_out * pixels_out * item,

@@ -58,10 +58,7 @@ def mobilenet_v2(s: Shape, width: float) -> Items:
 
 def xception(block: Builder, s: Shape) -> Items:
     """Xception. As in the published model, ReLU comes before a separable convolution and batch norm only after it."""
-    items: list[Layer | Residual] = [
-        conv("stem_1", s.c_in, 32, 3, 2, "valid"),
-        conv("stem_2", 32, 64, 3, 1, "valid"),
-    ]
+    items: list[Layer | Residual] = [conv("stem_1", s.c_in, 32, 3, 2, "valid"), conv("stem_2", 32, 64, 3, 1, "valid")]
     c = 64
     for i, (channels, halved) in enumerate(XCEPTION, 1):
         body: list[Layer] = []

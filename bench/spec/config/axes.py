@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, Field, PlainValidator
 from pydantic_core import PydanticCustomError
@@ -46,8 +46,8 @@ def _within(name: str) -> Any:
     return Field(ge=low, le=high)
 
 
-def _axis(remedy: str, alias: str | None = None) -> Any:
-    return Field(min_length=1, description=remedy, alias=alias)
+def _axis(default: list[Any], remedy: str, **more: Any) -> Any:
+    return Field(default=default, min_length=1, description=f"Write {remedy}", **more)
 
 
 def _span(name: str) -> str:
@@ -55,7 +55,8 @@ def _span(name: str) -> str:
     return f"a whole number from {low} to {high}"
 
 
-_LISTED = BeforeValidator(_listed)  # one value stands for a list of one
+T = TypeVar("T")
+_Values = Annotated[list[T], BeforeValidator(_listed)]  # one value stands for a list of one
 _Channels = Annotated[int, _within("channels")]
 _Pixels = Annotated[int, _within("size")]
 _Pair = BeforeValidator(_pair)
@@ -66,47 +67,29 @@ class Axes(BaseModel):
 
     model_config = STRICT
 
-    channels: Annotated[
-        list[Annotated[tuple[_Channels, _Channels], _Pair]],
-        _LISTED,
-        _axis(f"Write 64, or 32->64 for 32 in and 64 out: {_span('channels')}"),
-    ] = [(64, 64)]
-    kernel: Annotated[list[Annotated[int, _within("kernel")]], _LISTED, _axis(f"Write {_span('kernel')}")] = [3]
-    size: Annotated[
-        list[Annotated[tuple[_Pixels, _Pixels], _Pair]],
-        _LISTED,
-        _axis(f"Write 28, or 56x48 for height x width: {_span('size')}"),
-    ] = [(28, 28)]
-    batch: Annotated[list[Annotated[int, _within("batch")]], _LISTED, _axis(f"Write {_span('batch')}")] = [1]
-    stride: Annotated[list[Annotated[int, _within("stride")]], _LISTED, _axis(f"Write {_span('stride')}")] = [1]
-    padding: Annotated[list[Literal["same", "valid"]], _LISTED, _axis("Write same or valid")] = ["same"]
-    dilation: Annotated[list[Annotated[int, _within("dilation")]], _LISTED, _axis(f"Write {_span('dilation')}")] = [1]
-    depth: Annotated[
-        list[Annotated[int, _within("depth")]],
-        _LISTED,
-        _axis(f"Write {_span('depth')}: how many copies are stacked"),
-    ] = [1]
-    dtype: Annotated[
-        list[Literal["fp32", "fp32-tf32", "bf16", "fp16", "fp64"]],
-        _LISTED,
-        _axis("Write fp32, fp32-tf32, bf16, fp16 or fp64"),
-    ] = ["fp32"]
-    layout: Annotated[
-        list[Literal["contiguous", "channels_last"]], _LISTED, _axis("Write contiguous or channels_last")
-    ] = ["contiguous"]
-    threads: Annotated[
-        list[Annotated[int | Literal["all"], PlainValidator(_threads)]],
-        _LISTED,
-        _axis(f"Write a whole number from 1 to {MOST_THREADS}, or all for the physical cores"),
-    ] = ["all", 1]
-    allocator: Annotated[list[Literal["retain", "default"]], _LISTED, _axis("Write retain or default")] = ["retain"]
-    waiting: Annotated[
-        list[Literal["default", "active", "passive"]], _LISTED, _axis("Write default, active or passive")
-    ] = ["default"]
-    mode: Annotated[
-        list[Literal["eager", "compile", "graph"]], _LISTED, _axis("Write eager, compile or graph (CUDA graph replay)")
-    ] = ["eager"]
-    cudnn_benchmark: Annotated[list[Literal["on", "off"]], _LISTED, _axis("Write on or off")] = ["on"]
-    pass_: Annotated[list[Literal["inference", "training"]], _LISTED, _axis("Write inference or training", "pass")] = [
-        "inference"
-    ]
+    channels: _Values[Annotated[tuple[_Channels, _Channels], _Pair]] = _axis(
+        [(64, 64)], f"64, or 32->64 for 32 in and 64 out: {_span('channels')}"
+    )
+    kernel: _Values[Annotated[int, _within("kernel")]] = _axis([3], _span("kernel"))
+    size: _Values[Annotated[tuple[_Pixels, _Pixels], _Pair]] = _axis(
+        [(28, 28)], f"28, or 56x48 for height x width: {_span('size')}"
+    )
+    batch: _Values[Annotated[int, _within("batch")]] = _axis([1], _span("batch"))
+    stride: _Values[Annotated[int, _within("stride")]] = _axis([1], _span("stride"))
+    padding: _Values[Literal["same", "valid"]] = _axis(["same"], "same or valid")
+    dilation: _Values[Annotated[int, _within("dilation")]] = _axis([1], _span("dilation"))
+    depth: _Values[Annotated[int, _within("depth")]] = _axis([1], f"{_span('depth')}: how many copies are stacked")
+    dtype: _Values[Literal["fp32", "fp32-tf32", "bf16", "fp16", "fp64"]] = _axis(
+        ["fp32"], "fp32, fp32-tf32, bf16, fp16 or fp64"
+    )
+    layout: _Values[Literal["contiguous", "channels_last"]] = _axis(["contiguous"], "contiguous or channels_last")
+    threads: _Values[Annotated[int | Literal["all"], PlainValidator(_threads)]] = _axis(
+        ["all", 1], f"a whole number from 1 to {MOST_THREADS}, or all for the physical cores"
+    )
+    allocator: _Values[Literal["retain", "default"]] = _axis(["retain"], "retain or default")
+    waiting: _Values[Literal["default", "active", "passive"]] = _axis(["default"], "default, active or passive")
+    mode: _Values[Literal["eager", "compile", "graph"]] = _axis(
+        ["eager"], "eager, compile or graph (CUDA graph replay)"
+    )
+    cudnn_benchmark: _Values[Literal["on", "off"]] = _axis(["on"], "on or off")
+    pass_: _Values[Literal["inference", "training"]] = _axis(["inference"], "inference or training", alias="pass")

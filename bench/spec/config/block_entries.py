@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -13,6 +13,13 @@ from bench.spec.errors import UserError, nearest
 
 STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 """For every part of a config file: no unknown key, no value of another type."""
+
+
+def key(remedy: str, **limits: Any) -> Any:
+    """A key of a config file with its limits; `remedy`: what to write instead of a mistake."""
+    return Field(description=f"Write {remedy}", **limits)
+
+
 FACTORY_PATTERN = r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"
 IMPORTED_NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$"  # of a user's block: it becomes part of an arm's name
 
@@ -26,9 +33,9 @@ def as_mapping(value: object) -> object:
     return value
 
 
-def _option(name: str, meaning: str) -> object:
+def _option(name: str, meaning: str) -> Any:
     low, high = OPTIONS[name]
-    return Field(ge=low, le=high, description=f"Write a number from {low:g} to {high:g}: {meaning}")
+    return key(f"a number from {low:g} to {high:g}: {meaning}", ge=low, le=high)
 
 
 class BlockEntry(BaseModel):
@@ -36,15 +43,15 @@ class BlockEntry(BaseModel):
 
     model_config = STRICT
 
-    import_: Annotated[
-        str | None, Field(alias="import", pattern=FACTORY_PATTERN, description="Write package.module:name, in quotes")
-    ] = None
-    network: Annotated[bool, Field(description="Write true or false: whether what is imported is a network")] = False
-    name: str = Field(description=f"Write a block's name: {', '.join(BLOCKS)}")
-    norm: Annotated[bool, Field(description="Write true or false: batch norm after each convolution")] = True
-    act: Annotated[bool, Field(description="Write true or false: ReLU after each convolution")] = True
-    bias: Annotated[bool, Field(description="Write true or false: a bias in each convolution")] = False
-    again: Annotated[bool, Field(description="Write true or false: the same block once more, to see the noise")] = False
+    import_: Annotated[str | None, key("package.module:name, in quotes", alias="import", pattern=FACTORY_PATTERN)] = (
+        None
+    )
+    network: Annotated[bool, key("true or false: whether what is imported is a network")] = False
+    name: Annotated[str, key(f"a block's name: {', '.join(BLOCKS)}")]
+    norm: Annotated[bool, key("true or false: batch norm after each convolution")] = True
+    act: Annotated[bool, key("true or false: ReLU after each convolution")] = True
+    bias: Annotated[bool, key("true or false: a bias in each convolution")] = False
+    again: Annotated[bool, key("true or false: the same block once more, to see the noise")] = False
     groups: Annotated[int | None, _option("groups", "the groups of a grouped convolution")] = None
     expansion: Annotated[int | None, _option("expansion", "by what an inverted bottleneck widens")] = None
     rate: Annotated[int | None, _option("rate", "how far apart a dilated convolution's taps are")] = None

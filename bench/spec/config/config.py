@@ -15,7 +15,7 @@ from bench.spec.blocks.blocks import BLOCKS, CLASSES, EVEN_KERNEL, IMAGE_CHANNEL
 from bench.spec.blocks.costs import ITEM_BYTES, conv_params, cost
 from bench.spec.config import set_option
 from bench.spec.config.axes import BLOCK_AXES, SHAPE_AXES, Axes
-from bench.spec.config.block_entries import STRICT, BlockEntry, as_mapping
+from bench.spec.config.block_entries import STRICT, BlockEntry, as_mapping, key
 from bench.spec.config.timing import Timing
 from bench.spec.config.validation_errors import Place, first_mistake
 from bench.spec.config.yaml_source import read_yaml
@@ -26,6 +26,10 @@ MOST_BYTES = 1 << 38  # 256 GiB for an arm: more than any machine that this is m
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"  # of a config or experiment: part of a folder's or trial's name
 
 
+_NAME = "at most 64 letters, digits, _ . - and begin with a letter or digit"
+_Sentence = Annotated[str, key("a sentence, in quotes if it looks like a number")]
+
+
 class _Model(BaseModel):
     model_config = STRICT
 
@@ -33,7 +37,7 @@ class _Model(BaseModel):
 class Experiment(_Model):
     """Blocks, or networks, to compare (the first is the baseline) over the product of the axes."""
 
-    description: Annotated[str, Field(description="Write a sentence, in quotes if it looks like a number")] = ""
+    description: _Sentence = ""
     blocks: Annotated[
         list[Annotated[BlockEntry, BeforeValidator(as_mapping)]],
         Field(min_length=1, description=f"List the blocks, the baseline first: {', '.join(BLOCKS)}"),
@@ -53,11 +57,9 @@ class Experiment(_Model):
             raise PydanticCustomError("step", "together names one axis only", remedy)
         sizes = {name: len(getattr(self.axes, name)) for name in self.together}
         if len(set(sizes.values())) > 1:
-            words = ", ".join(f"{size} of {name}" for name, size in sizes.items())
-            raise PydanticCustomError(
-                "step", "axes that walk in step differ in their number of values: {words}",
-                {"words": words, "remedy": "Give each as many values as the others"},
-            )  # fmt: skip
+            counts = ", ".join(f"{size} of {name}" for name, size in sizes.items())
+            words = {"words": counts, "remedy": "Give each as many values as the others"}
+            raise PydanticCustomError("step", "axes that walk in step differ in their number of values: {words}", words)
         return self
 
     @model_validator(mode="after")
@@ -69,10 +71,8 @@ class Experiment(_Model):
             raise PydanticCustomError("twice", "the block {label} is listed twice", words)
         whole = {b.choice().network: b.name for b in self.blocks}
         if len(whole) > 1:
-            raise PydanticCustomError(
-                "mixed", "{block} is a block and {network} a network, whose inputs differ",
-                {"block": whole[False], "network": whole[True], "remedy": "Put them into separate experiments"},
-            )  # fmt: skip
+            words = {"block": whole[False], "network": whole[True], "remedy": "Put them into separate experiments"}
+            raise PydanticCustomError("mixed", "{block} is a block and {network} a network, whose inputs differ", words)
         return self
 
     def choices(self) -> tuple[BlockChoice, ...]:
@@ -122,20 +122,12 @@ class Experiment(_Model):
 class SweepConfig(_Model):
     """A whole config file."""
 
-    name: Annotated[
-        str,
-        Field(
-            pattern=NAME_PATTERN, description="Write at most 64 letters, digits, _ . - and begin with a letter or digit"
-        ),
-    ]
-    description: Annotated[str, Field(description="Write a sentence, in quotes if it looks like a number")] = ""
+    name: Annotated[str, key(_NAME, pattern=NAME_PATTERN)]
+    description: _Sentence = ""
     timing: Timing = Timing()
     experiments: Annotated[
         dict[Annotated[str, Field(pattern=NAME_PATTERN)], Experiment],
-        Field(
-            min_length=1,
-            description="Name at least one experiment, by at most 64 letters, digits, _ . - and begin with a letter or digit",
-        ),
+        Field(min_length=1, description=f"Name at least one experiment, by {_NAME}"),
     ]
 
 
@@ -191,11 +183,9 @@ def _fits_a_machine(experiment: Experiment, place: Place, at: tuple[str, ...]) -
             except UserError:
                 continue  # the plan skips it and gives the reason
             if needed > MOST_BYTES:
-                size = (
-                    f"{height}x{width} pixels, batch {batch}"
-                    if choice.network
-                    else f"{c_in}->{c_out} channels, {height}x{width} pixels, kernel {kernel}, batch {batch}, depth {depth}"
-                )
+                size = f"{height}x{width} pixels, batch {batch}"
+                if not choice.network:
+                    size = f"{c_in}->{c_out} channels, {height}x{width} pixels, kernel {kernel}, batch {batch}, depth {depth}"
                 rule = f"{choice.label} with {size} needs more than {MOST_BYTES >> 30} GiB"
                 raise UserError(place.of(at), rule, "Reduce the largest of them.", value=needed)
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from bench.spec.blocks.costs import ITEM_BYTES
-from bench.spec.config.block_entries import STRICT
+from bench.spec.config.block_entries import STRICT, key
 from bench.spec.config.validation_errors import Loc, Place, first_mistake
 from bench.spec.config.yaml_source import read_yaml
 from bench.spec.errors import UserError, nearest
@@ -22,10 +22,11 @@ NO_SOURCE_NEEDED = ("like", "title", "kind", "sources", "disagree")
 DISPATCH_S, LAUNCH_S, FLOOR_S = 10e-6, 5e-6, 2e-6
 
 # The lower limits are below any board that runs torch, as a Raspberry Pi Zero, and above a figure in GB, TFLOP/s or MHz.
-_Bandwidth = Annotated[float, Field(ge=1e8, lt=1e18, description="Write bytes/s, as 450e9 for 450 GB/s")]
+_Bandwidth = Annotated[float, key("bytes/s, as 450e9 for 450 GB/s", ge=1e8, lt=1e18)]
 _Peak = Annotated[float, Field(ge=1e8, lt=1e18)]
 DTYPES_WORDS = f"; fp32 at least, of {', '.join(ITEM_BYTES)}"
-_Time = Annotated[float, Field(ge=0, lt=2e-3, description="Write seconds, as 5e-6 for 5 us")]
+_Time = Annotated[float, key("seconds, as 5e-6 for 5 us", ge=0, lt=2e-3)]
+_UNITS = "Units are a GPU's multiprocessors (SMs), not its cores; of a CPU they are its cores"
 
 
 class Entry(BaseModel):
@@ -33,37 +34,25 @@ class Entry(BaseModel):
 
     model_config = STRICT
 
-    like: Annotated[str, Field(description="Write the name of one in the repository's table, as rtx5090")] = ""
-    title: Annotated[str, Field(min_length=1, description="Write the device's full name")]
-    kind: Annotated[Literal["gpu", "cpu"], Field(description="Write gpu or cpu")]
-    units: Annotated[
-        int,
-        Field(
-            ge=1,
-            le=100_000,
-            description="Units are a GPU's multiprocessors (SMs), not its cores; of a CPU they are its cores",
-        ),
-    ]
-    clock_hz: Annotated[float, Field(ge=1e7, lt=1e12, description="Write Hz, as 1.8e9 for 1,800 MHz")]
-    peak: Annotated[
-        dict[DtypeWord, _Peak],
-        Field(description=f"Write FLOP/s by dtype, as {{fp32: 20e12}} for 20 TFLOP/s{DTYPES_WORDS}"),
-    ]
+    like: Annotated[str, key("the name of one in the repository's table, as rtx5090")] = ""
+    title: Annotated[str, key("the device's full name", min_length=1)]
+    kind: Annotated[Literal["gpu", "cpu"], key("gpu or cpu")]
+    units: Annotated[int, Field(ge=1, le=100_000, description=_UNITS)]
+    clock_hz: Annotated[float, key("Hz, as 1.8e9 for 1,800 MHz", ge=1e7, lt=1e12)]
+    peak: Annotated[dict[DtypeWord, _Peak], key(f"FLOP/s by dtype, as {{fp32: 20e12}} for 20 TFLOP/s{DTYPES_WORDS}")]
     memory_bytes_per_s: _Bandwidth
-    memory_bytes: Annotated[float, Field(ge=1e8, lt=1e18, description="Write bytes, as 12e9 for 12 GB")]
-    cache_bytes: Annotated[float, Field(ge=1e5, lt=1e18, description="Write bytes, as 4e6 for 4 MB")]
+    memory_bytes: Annotated[float, key("bytes, as 12e9 for 12 GB", ge=1e8, lt=1e18)]
+    cache_bytes: Annotated[float, key("bytes, as 4e6 for 4 MB", ge=1e5, lt=1e18)]
     cache_bytes_per_s: _Bandwidth = 0.0
     dispatch_s: _Time = DISPATCH_S
     launch_s: _Time = LAUNCH_S
     floor_s: _Time = FLOOR_S
     unit_bytes_per_s: Annotated[
-        float, Field(ge=1e8, lt=1e18, description="Write bytes/s that one core reads, as 14e9; of a GPU leave it out")
+        float, key("bytes/s that one core reads, as 14e9; of a GPU leave it out", ge=1e8, lt=1e18)
     ] = 0.0
-    winograd: Annotated[
-        bool, Field(description="Write false if its library has no 3 x 3 by Winograd in one kernel")
-    ] = True
-    sources: Annotated[dict[str, str], Field(description="Write where each figure is from")]
-    disagree: Annotated[dict[str, str], Field(description="Write what other sources say")] = {}
+    winograd: Annotated[bool, key("false if its library has no 3 x 3 by Winograd in one kernel")] = True
+    sources: Annotated[dict[str, str], key("where each figure is from")]
+    disagree: Annotated[dict[str, str], key("what other sources say")] = {}
 
     @model_validator(mode="after")
     def _has_sources(self) -> Entry:
@@ -85,9 +74,7 @@ class Entry(BaseModel):
 class _Table(BaseModel):
     model_config = STRICT
 
-    devices: Annotated[
-        dict[str, Entry], Field(min_length=1, description="Write devices: and the names of devices below it")
-    ]
+    devices: Annotated[dict[str, Entry], key("devices: and the names of devices below it", min_length=1)]
 
 
 @cache
