@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from bench.measure import selfcheck
-from bench.measure.device import accelerator, devices, diagnosis, kernel_counts, memory, open_device
+from bench.measure.device import accelerator, device_list, devices, diagnosis, kernel_counts, memory
 from bench.measure.device.telemetry import Nvml
 from bench.spec.config.config import check
 from bench.spec.errors import UserError
@@ -439,7 +439,7 @@ def test_other_accelerators_refuse_in_one_line_too(name: str, monkeypatch: pytes
     monkeypatch.setattr(torch.backends.mps, "is_built", lambda: False)
     monkeypatch.setattr(torch.xpu, "is_available", lambda: False)
     with pytest.raises(UserError, match=f"DEVICE={name}") as told:
-        open_device.open_device(name)
+        device_list.open_device(name)
     assert "\n" not in str(told.value)
 
 

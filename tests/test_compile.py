@@ -12,7 +12,7 @@ import torch
 from bench.measure import compiling, worker
 from bench.measure.device.devices import Cpu
 from bench.measure.modules import Evaluation
-from bench.run import launch, runner, session, worker_variables
+from bench.run import launch, runner, session
 from bench.spec.config.config import check
 from bench.spec.config.timing import Timing
 from bench.spec.plan.plan import Surroundings, Trial, make
@@ -125,11 +125,11 @@ def test_a_compiler_that_cannot_be_loaded_costs_the_trials_that_need_it(monkeypa
 def test_compiling_happens_in_the_worker_and_keeps_what_it_made_in_the_runs_own_folder(tmp_path: Path):
     place = Surroundings("cpu", 1, "retain", "default")
     caller = {"TORCHINDUCTOR_CACHE_DIR": "/mine", "TRITON_CACHE_DIR": "/mine", "TORCHINDUCTOR_COMPILE_THREADS": "32"}
-    env = worker_variables.worker_environment(place, caller, tmp_path)
+    env = launch.worker_environment(place, caller, tmp_path)
     assert env["TORCHINDUCTOR_COMPILE_THREADS"] == "1"
     assert env["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path)
     assert env["TRITON_CACHE_DIR"] == str(tmp_path / "triton")
-    assert not [k for k in worker_variables.worker_environment(place, caller) if k.endswith("CACHE_DIR")]
+    assert not [k for k in launch.worker_environment(place, caller) if k.endswith("CACHE_DIR")]
 
 
 @pytest.mark.parametrize("mode", ["eager", "compile"])

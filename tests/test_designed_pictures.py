@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from bench.analyse.runs import run_folder
 from bench.analyse.runs.rows import Record, records_of
 from bench.analyse.sweeps.kinds import setting_sweeps, sweep_of_shapes
-from bench.show.plots import crossover, depth, devices, memory, settings, speedup, speedup_map
+from bench.show.plots import crossover, depth, memory, settings, speedup, speedup_map
 from bench.show.plots import networks as networks_picture
 from tests import designed
 from tests.test_plots import row, texts, ticks, title
@@ -237,7 +237,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> run_folder.Run:
     return designed.run(tmp_path_factory.mktemp("once"), designed.story(processes=1), only=only, axes={"threads": 1})
 
 
-@pytest.mark.parametrize("make", [*TITLED, devices.picture])
+@pytest.mark.parametrize("make", [*TITLED, speedup.devices])
 def test_a_title_of_one_process_beside_a_model_is_about_the_process(once: run_folder.Run, make: Make):
     said = title(make(beside(once, foretold(once))))
     assert "predicted" not in said
@@ -264,7 +264,7 @@ def test_a_title_of_a_model_alone_would(once: run_folder.Run, make: Make):
     assert "process" not in texts(figure)
 
 
-@pytest.mark.parametrize("make", [*TITLED, devices.picture])
+@pytest.mark.parametrize("make", [*TITLED, speedup.devices])
 def test_the_small_print_of_both_has_a_line_each(once: run_folder.Run, make: Make):
     measured, predicted = texts(make(beside(once, foretold(once)))).split("Predicted by a model, not measured")
     assert "1 process a cell" in measured

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from bench import cli
 from bench.measure.device import device_list, diagnosis
-from bench.run import checks, doctor, environment, launch, machine, runner, worker_variables
+from bench.run import checks, doctor, environment, launch, machine, runner
 from bench.run.checks import Check
 from bench.run.machine import Machine
 from bench.show.text import terminal as findings
@@ -405,8 +405,8 @@ def test_a_run_tells_its_ambers_in_one_line_and_keeps_them_with_their_remedies(b
 
 def test_variables_that_change_what_is_measured_are_recorded():
     env = {"GLIBC_TUNABLES": "glibc.malloc.x=1", "ATEN_CPU_CAPABILITY": "default", "HOME": "x"}
-    assert set(worker_variables.recorded(env)) == {"GLIBC_TUNABLES", "ATEN_CPU_CAPABILITY"}
-    assert worker_variables.passed_on(env) == ["ATEN_CPU_CAPABILITY", "GLIBC_TUNABLES"]
+    assert set(launch.recorded(env)) == {"GLIBC_TUNABLES", "ATEN_CPU_CAPABILITY"}
+    assert launch.passed_on(env) == ["ATEN_CPU_CAPABILITY", "GLIBC_TUNABLES"]
 
 
 @pytest.fixture

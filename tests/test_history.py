@@ -17,7 +17,7 @@ from bench.analyse.compare.change_points import History, change_points, history_
 from bench.analyse.runs import run_folder
 from bench.show.export.compare import history_to_dict
 from bench.show.plots.compare import of_history
-from bench.show.text.history import print_history, title
+from bench.show.text.compare import history_title, print_history
 from bench.spec.errors import UserError
 from bench.spec.plan.plan import Arm, Trial
 from tests.synthetic import Story, config, half_the_promise, write_run
@@ -118,8 +118,8 @@ def test_the_change_is_named_with_its_rows_and_with_what_else_changed(runs: list
         r"From day 7 on: 0\.90x \[.*\] of before, 1\d % lower \(p = 0\.0\d\d\)\. Rows: 2 SLOWER, 2 SAME\.", text
     )
     assert "Changed there too: torch: 2.13.0 before, 2.14.0 after." in text
-    assert title(found).startswith("Speedups are 1")
-    assert "lower from 2026-01-07 00:00 on" in title(found)
+    assert history_title(found).startswith("Speedups are 1")
+    assert "lower from 2026-01-07 00:00 on" in history_title(found)
 
 
 def test_times_have_a_history_too(runs: list[run_folder.Run]) -> None:
@@ -127,7 +127,7 @@ def test_times_have_a_history_too(runs: list[run_folder.Run]) -> None:
     (change,) = found.changes
     assert {s.row["block"] for s in change.shifts if s.verdict == "SLOWER"} == {"separable"}
     assert all(s.log.mean > math.log(1.05) for s in change.shifts if s.verdict == "SLOWER")  # after / before: longer
-    assert re.match(r"Times are [\d.]+ % longer from ", title(found))
+    assert re.match(r"Times are [\d.]+ % longer from ", history_title(found))
     assert "median time / that of the first run (above 1x: longer): geometric mean of 8 rows" in _shown(found)
     assert history_to_dict(found)["better"] == "below 1"
 
@@ -137,12 +137,12 @@ def test_the_picture_marks_the_change(runs: list[run_folder.Run]) -> None:
     figure = of_history(found)
     marks = [line for line in figure.axes[0].lines if list(line.get_xdata()) == [5.5, 5.5]]
     assert len(marks) == 1
-    assert figure.get_suptitle() == title(found)
+    assert figure.get_suptitle() == history_title(found)
 
 
 def test_a_history_without_a_change_says_so_and_how_many_runs_it_takes(runs: list[run_folder.Run]) -> None:
     found = history_of(runs[-4:])
-    assert title(found) == "No change point in 4 runs"
+    assert history_title(found) == "No change point in 4 runs"
     assert "No change point in 4 runs. Fewer than 9 runs can't show one." in _shown(found)
     json.dumps(history_to_dict(found), allow_nan=False)
 

@@ -11,7 +11,7 @@ import pytest
 
 from bench.measure import second_opinions
 from bench.measure.device.devices import Cpu
-from bench.run import launch, worker_variables
+from bench.run import launch
 from bench.spec.columns import TOOLS
 from bench.spec.config.config import check
 from bench.spec.config.timing import Timing
@@ -32,7 +32,7 @@ def serve(given: list[Trial], **env: str) -> list[dict]:
     done = subprocess.run(
         [sys.executable, "-m", launch.WORKER],
         input=json.dumps(launch.job("opinion", place, Timing(), given)),
-        env=worker_variables.worker_environment(place) | env, capture_output=True, text=True, timeout=120,
+        env=launch.worker_environment(place) | env, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     return [m for m in map(json.loads, done.stdout.splitlines()) if m["type"] == "opinion"]
 

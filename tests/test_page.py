@@ -233,12 +233,12 @@ def test_failures_and_skips_are_counted_with_their_reasons(tmp_path: Path) -> No
     write_run(tmp_path, story, config({"channels": [16, 64], "kernel": [3, 5], "threads": [1, 64]}))
     run = run_folder.read(tmp_path)
     found = run_facts.quality(run, facts_of(run))
-    assert dict(found.statuses)["oom"] == 2
-    ((failure, many),) = found.failures
+    assert dict(found["statuses"])["oom"] == 2
+    ((failure, many),) = found["failures"]
     assert failure.startswith("no memory for … MiB")
     assert many == 2
-    assert [n for _, n in found.skips] == [4]
-    assert "64 threads on 2 physical cores" in found.skips[0][0]
+    assert [n for _, n in found["skips"]] == [4]
+    assert "64 threads on 2 physical cores" in found["skips"][0][0]
     told = Parsed(bare(run)).text
     assert "Why pairs failed" in told
     assert "Why pairs were skipped" in told
@@ -272,8 +272,8 @@ def test_what_a_layer_costs_is_told_where_sweeps_tell(tmp_path: Path) -> None:
     write_run(tmp_path, Story(seconds=lambda t, a: 1e-4 * t.cost(a).layers + t.cost(a).macs / 1e12), config(experiments={"deep": deep}))  # fmt: skip
     run = run_folder.read(tmp_path)
     costs = layer_costs.layer_costs(run)
-    assert [c.block for c in costs] == ["standard", "separable"]
-    assert all(90 < float(c.each.split()[0]) < 110 for c in costs), costs
+    assert [c["block"] for c in costs] == ["standard", "separable"]
+    assert all(90 < float(c["each"].split()[0]) < 110 for c in costs), costs
     assert "none of its blocks was walked layer by layer" in Parsed(bare(run)).text
 
 

@@ -21,11 +21,12 @@ from bench.spec.plan.durations import (
     START_SECONDS,
     opinions_seconds,
     plan_seconds,
+    sized,
+    speeds,
     timeout_seconds,
     visit_seconds,
 )
 from bench.spec.plan.plan import Plan, Surroundings, make, shape_words
-from bench.spec.plan.sizing import sized, speeds
 
 
 def config(*blocks: str, timing: dict[str, Any] | None = None, **axes: Any) -> SweepConfig:

@@ -25,7 +25,7 @@ from bench.analyse.runs.run_folder import Run
 from bench.measure import user_kernels
 from bench.measure.device.devices import CaptureFailed
 from bench.run import doctor, predict
-from bench.show.plots import devices, style
+from bench.show.plots import speedup, style
 from bench.show.text import compare, run_facts, titles
 from bench.spec.blocks.costs import ITEM_BYTES
 from bench.spec.blocks.kernels import of_block
@@ -308,7 +308,7 @@ def test_a_device_holds_what_all_arms_keep_and_one_of_them_asks_for():
 
 def test_on_one_page_of_several_runs_a_predicted_device_keeps_its_word_and_its_colour(tmp_path: Path):
     both = together([measured(), predicted(2, 0.5, "other")])
-    figure = devices.picture(both.whole)
+    figure = speedup.devices(both.whole)
     assert figure is not None
     title = " ".join(figure.get_suptitle().split())
     assert title == "Mean speedup of separable: 5.5x on cpu (Imaginary cpu), 2.0x on cuda:0 (Imaginary cuda:0)"

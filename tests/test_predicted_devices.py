@@ -8,7 +8,7 @@ from importlib.resources import as_file, files
 import pytest
 
 from bench.spec.devices import predicted_devices
-from bench.spec.devices.device_entries import TABLE
+from bench.spec.devices.device_entries import TABLE, in_file
 from bench.spec.errors import UserError
 
 MINE = """\
@@ -299,7 +299,7 @@ def test_a_mistake_in_a_device_like_another_is_one_line_too(mine, old, new, told
 
 def test_the_tables_own_devices_are_possible():
     with as_file(files("bench.spec.devices") / TABLE) as path:
-        assert set(predicted_devices.of_file(path)) == set(predicted_devices.known())
+        assert set(in_file(path)) == set(predicted_devices.known())
 
 
 @pytest.mark.parametrize(

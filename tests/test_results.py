@@ -426,7 +426,7 @@ def test_one_process_each_is_said_to_read_not_to_be(tmp_path: Path) -> None:
 def test_the_page_of_one_process_each_tells_no_width(tmp_path: Path) -> None:
     write_run(tmp_path, Story(processes=1))
     run = run_folder.read(tmp_path)
-    said = " ".join(run_facts.quality(run, facts_of(run)).sentences)
+    said = " ".join(run_facts.quality(run, facts_of(run))["sentences"])
     assert "12 rows measured in 1 process each: no intervals." in said
     assert "inf" not in said
 

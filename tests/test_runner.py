@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from bench.analyse.runs.run_folder import read
-from bench.run import launch, runner, session, worker_variables
+from bench.run import launch, runner, session
 from bench.run.journal import Journal
 from bench.spec.config.config import load
 from bench.spec.errors import UserError
@@ -361,16 +361,16 @@ def test_the_runner_sleeps_while_a_worker_measures(config: Path, tmp_path: Path,
 
 def test_a_workers_environment_is_the_surroundings_alone():
     base = {"OMP_NUM_THREADS": "64", "MALLOC_TRIM_THRESHOLD_": "1", "OMP_WAIT_POLICY": "active", "PATH": "/bin"}
-    env = worker_variables.worker_environment(Surroundings("cpu", 2, "retain", "default"), base)
+    env = launch.worker_environment(Surroundings("cpu", 2, "retain", "default"), base)
     assert env["OMP_NUM_THREADS"] == "2"
     assert int(env["MALLOC_TRIM_THRESHOLD_"]) >= 1 << 29
     assert "OMP_WAIT_POLICY" not in env
-    env = worker_variables.worker_environment(Surroundings("cpu", 1, "default", "passive"), base)
+    env = launch.worker_environment(Surroundings("cpu", 1, "default", "passive"), base)
     assert not [k for k in env if k.startswith("MALLOC_")]
     assert env["OMP_WAIT_POLICY"] == "passive"
     assert env["PATH"] == "/bin"
     base = {"OMP_PROC_BIND": "true", "ONEDNN_MAX_CPU_ISA": "SSE41", "KMP_AFFINITY": "none"}
-    assert not set(base) & set(worker_variables.worker_environment(Surroundings("cpu", 1, "retain", "default"), base))
+    assert not set(base) & set(launch.worker_environment(Surroundings("cpu", 1, "retain", "default"), base))
 
 
 def test_what_would_make_a_card_slow_or_compile_otherwise_reaches_no_worker():
@@ -384,12 +384,12 @@ def test_what_would_make_a_card_slow_or_compile_otherwise_reaches_no_worker():
     kept |= {"TORCH_LOGS": "recompiles", "PYTORCH_KERNEL_CACHE_PATH": "/k", "TORCH_HOME": "/t"}
     beside = {"HOME": "/h", "NVIDIA_VISIBLE_DEVICES": "all", "NVIDIA_REQUIRE_CUDA": "cuda>=13.0"}  # a container's
     base = dict.fromkeys(caller, "1") | kept | beside
-    env = worker_variables.worker_environment(Surroundings("cuda:0", 2, "retain", "default"), base)
+    env = launch.worker_environment(Surroundings("cuda:0", 2, "retain", "default"), base)
     assert {k: v for k, v in env.items() if k in base} == kept | beside | {"TORCHINDUCTOR_COMPILE_THREADS": "1"}
-    assert worker_variables.not_passed_on(base) == sorted(caller)
-    assert kept.items() <= worker_variables.recorded(env).items()
-    assert not beside.keys() & worker_variables.recorded(env).keys()
-    assert worker_variables.passed_on(base) == []
+    assert launch.not_passed_on(base) == sorted(caller)
+    assert kept.items() <= launch.recorded(env).items()
+    assert not beside.keys() & launch.recorded(env).keys()
+    assert launch.passed_on(base) == []
 
 
 def test_what_workers_do_not_get_is_said(config: Path, tmp_path: Path, fake, monkeypatch: pytest.MonkeyPatch):
@@ -413,7 +413,7 @@ def bench(*words: str, shown: bool = True, **env: str) -> subprocess.Popen[str]:
     code = f"""
 import signal
 from bench.cli import main
-from bench.run import launch, worker_variables
+from bench.run import launch
 signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may ignore it, as nohup and & do
 launch.WORKER = "tests.fake_worker"
 {NO_PICTURES if shown else ""}

@@ -22,7 +22,7 @@ from bench.analyse.runs.merged import short, together
 from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
 from bench.show.pages import machine, report, rows_table
-from bench.show.plots import depth, devices, roofline, time_breakdown
+from bench.show.plots import depth, roofline, time_breakdown
 from bench.show.plots import speedup as plots
 from bench.show.text import claims as words
 from bench.show.text import multi_run as terminal_of_several
@@ -127,7 +127,7 @@ def test_a_run_that_is_no_sweep_beside_one_is_named_with_the_reason(runs: list[R
 def test_where_all_rows_are_of_sweeps_nothing_is_said_to_be_left_out(tmp_path: Path) -> None:
     joined, out = together([made(tmp_path / name, "cpu", 2.0, devices=CPU, torch=f"2.{name}") for name in "ab"]), StringIO()  # fmt: skip
     terminal_of_several.show(joined, out)
-    small = small_print(devices.picture(joined.whole))
+    small = small_print(plots.devices(joined.whole))
     assert "Not " not in out.getvalue() + small
     assert "torch 2.a and 2.b" in small
     assert "run run-a and run-b" in small
@@ -188,7 +188,7 @@ def test_blocks_against_themselves_stand_beside_nothing(runs: list[Run], tmp_pat
 
 
 def test_all_devices_share_the_axes_and_each_has_its_colour(runs: list[Run]) -> None:
-    figure = devices.picture(together(runs).whole)
+    figure = plots.devices(together(runs).whole)
     assert title(figure) == "Mean speedup of separable: 3.0x on cpu (Xeon), 0.50x on cuda:0 (H100 80GB HBM3)"
     assert figure is not None
     assert [a.get_title(loc="left") for a in figure.axes] == ["kernel 3 x 3", "kernel 5 x 5"]
@@ -206,20 +206,20 @@ def test_a_run_of_two_devices_has_that_picture_of_its_own(tmp_path: Path) -> Non
     story = Story(speedup=lambda t, a: 3.0 if t.surroundings.device == "cpu" else 0.5)
     write_run(tmp_path, story, config(experiments={"sweep": SWEEP}), ("cpu", "cuda:0"))
     run = run_folder.read(tmp_path)
-    said = [title(devices.picture(run)), title(plots.speedup(run)), run_facts.finding(facts_of(run))]
+    said = [title(plots.devices(run)), title(plots.speedup(run)), run_facts.finding(facts_of(run))]
     assert said[0] == "Mean speedup of separable: 3.0x on cpu, 0.50x on cuda:0"
     assert said[2].startswith("On cpu separable is faster in 6 and slower in 0 of 6 cells")
     assert len(set(said)) == 3, "a headline and two pictures each say their own"
 
 
 def test_one_device_has_nothing_beside_it(runs: list[Run]) -> None:
-    assert devices.picture(runs[0]) is None
+    assert plots.devices(runs[0]) is None
 
 
 def test_what_was_run_in_few_cells_is_left_out_and_counted(tmp_path: Path, runs: list[Run]) -> None:
     few = {"blocks": PAIR, "axes": {"channels": [64, 256], "kernel": 3, "threads": 1, "pass": "training"}}
     write_run(tmp_path, Story(run_id="odd"), config(experiments={"sweep": SWEEP, "few": few}), ("cuda:0",), environment={"devices": CARD})  # fmt: skip
-    figure = devices.picture(together([runs[0], run_folder.read(tmp_path)]).whole)
+    figure = plots.devices(together([runs[0], run_folder.read(tmp_path)]).whole)
     assert figure is not None
     words = " ".join(t.get_text() for t in figure.texts).replace("\u00a0", " ")
     assert "1 more way to run separable, with fewer cells, is not drawn: see pairs.csv." in words
@@ -264,11 +264,11 @@ def test_verdicts_are_those_over_all_runs_and_name_whose_they_are(runs: list[Run
 
 
 def test_machines_stand_side_by_side_and_what_differs_is_marked(runs: list[Run]) -> None:
-    sides = {s.name: s for s in machine.side_by_side(runs)}
-    assert sides["CPU"].values == ("Imaginary CPU @ 2.00GHz", "AMD EPYC 9654")
-    assert sides["torch"].differs
-    assert not sides["Python"].differs
-    assert not sides["device cpu"].differs  # the other run has none
+    sides = {s["name"]: s for s in machine.side_by_side(runs)}
+    assert sides["CPU"]["values"] == ("Imaginary CPU @ 2.00GHz", "AMD EPYC 9654")
+    assert sides["torch"]["differs"]
+    assert not sides["Python"]["differs"]
+    assert not sides["device cpu"]["differs"]  # the other run has none
     told = Parsed(text(runs)).text
     assert "CPU ≠ Imaginary CPU @ 2.00GHz AMD EPYC 9654" in told
     assert "Python 3.11.9 3.11.9" in told

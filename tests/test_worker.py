@@ -15,7 +15,7 @@ from bench.measure import trial_records, worker
 from bench.measure.device import memory, switches
 from bench.measure.disturbance import Watch
 from bench.measure.modules import Evaluation
-from bench.run import launch, worker_variables
+from bench.run import launch
 from bench.spec.config.config import check
 from bench.spec.config.timing import Timing
 from bench.spec.plan.plan import Trial, make
@@ -36,7 +36,7 @@ def serve(kind: str, given: list[Trial], gib: int | None = None, roofs: bool = F
     told = subprocess.run(
         [sys.executable, "-m", launch.WORKER],
         input=json.dumps(launch.job(kind, place, policy, given, 1, roofs)),
-        env=worker_variables.worker_environment(place), capture_output=True, text=True, timeout=120,
+        env=launch.worker_environment(place), capture_output=True, text=True, timeout=120,
         preexec_fn=gib and (lambda: resource.setrlimit(resource.RLIMIT_AS, (gib << 30, gib << 30))),
     )  # fmt: skip
     return [json.loads(line) for line in told.stdout.splitlines()]
@@ -222,7 +222,7 @@ def test_a_torch_that_is_too_old_is_refused_before_anything_else():
     jobs = [launch.job("probe", trial.surroundings, Timing()) | {"device": device} for device in ("cpu", "cuda:0")]
     told = subprocess.run(
         [sys.executable, "-c", code], input="\n".join(map(json.dumps, jobs)),
-        env=worker_variables.worker_environment(trial.surroundings), capture_output=True, text=True,
+        env=launch.worker_environment(trial.surroundings), capture_output=True, text=True,
     )  # fmt: skip
     answers = [json.loads(line) for line in told.stdout.splitlines()]
     assert len(answers) == 2, told.stderr
@@ -254,9 +254,9 @@ def test_a_workers_answers_are_its_own_whatever_libraries_print():
 
 def test_a_worker_is_not_kept_waiting_by_torchs_compiler_and_still_refuses_determinism():
     code = (
-        "import sys, torch; from bench.measure import worker; worker._facts(worker.open_device('cpu'));"
+        "import sys, torch; from bench.measure import worker; worker._facts(worker.device_list.open_device('cpu'));"
         "assert 'torch._inductor' not in sys.modules;"  # two seconds of imports, in each of hundreds of workers
-        "torch.use_deterministic_algorithms(True); worker._facts(worker.open_device('cpu'));"
+        "torch.use_deterministic_algorithms(True); worker._facts(worker.device_list.open_device('cpu'));"
         "assert not torch.are_deterministic_algorithms_enabled()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)

@@ -114,8 +114,8 @@ def plan(
     from bench.run.machine import usable_cores
     from bench.spec.config.config import load
     from bench.spec.plan import plan_text
+    from bench.spec.plan.durations import sized
     from bench.spec.plan.plan import make, not_all_skipped
-    from bench.spec.plan.sizing import sized
 
     gc.disable()  # a large plan has many small objects, none in a cycle; collecting takes a tenth of the time
     try:

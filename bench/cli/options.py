@@ -78,11 +78,10 @@ def likely_device(name: str) -> str | None:
     if "#" in name:  # a device of the user's own file
         return f"{PREDICTED_PREFIX}{name}"
     card = lower.removeprefix("sim").lstrip(":-_ ")
-    if card in known():
-        return f"{PREDICTED_PREFIX}{card}"
-    numbered = [name for name in known() if re.fullmatch(r"[a-z]+" + re.escape(card), name)]
-    if card[:1].isdigit() and len(numbered) == 1:  # 3090 for rtx3090, but 100 could be several
-        return f"{PREDICTED_PREFIX}{numbered[0]}"
+    letters = "[a-z]*" if card[:1].isdigit() else ""  # 3090 for rtx3090, but 100 could be several
+    cards = [name for name in known() if re.fullmatch(letters + re.escape(card), name)]
+    if len(cards) == 1:
+        return f"{PREDICTED_PREFIX}{cards[0]}"
     match = re.fullmatch(r"([a-z]+?)s?[ _:.-]?([0-9]{1,3})?", lower)
     if match is not None:
         word, index = match[1], match[2]

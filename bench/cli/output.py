@@ -6,7 +6,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,6 +22,15 @@ def say(text: str) -> None:
 def say_json(data: object) -> None:
     """Print plain data as JSON; ValueError for nan, which JSON has not."""
     say(json.dumps(data, indent=2, allow_nan=False))
+
+
+def say_either(json_: bool, data: Callable[[], object], show: Callable[[], object]) -> None:
+    """Print `data` as JSON if that was asked for; otherwise let `show` print it in words."""
+    if json_:
+        say_json(data())
+    else:
+        with readers_may_leave():
+            show()
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli.options import Json, argument, file_of, one_of, option, share_of
-from bench.cli.output import as_typed, readers_may_leave, say, say_json
+from bench.cli.output import as_typed, readers_may_leave, say, say_either, say_json
 from bench.spec.errors import UserError
 
 if TYPE_CHECKING:
@@ -108,11 +108,7 @@ def verdict(
         rule = "an A/A test compares blocks with themselves and bears on no claim"
         raise UserError(str(folders[0]), rule, "Give a run of make bench or make reproduce.")
     found = judge(runs)
-    if json_:
-        say_json(found.to_dict())
-        return
-    with readers_may_leave():
-        words.print_verdicts(found)
+    say_either(json_, found.to_dict, lambda: words.print_verdicts(found))
 
 
 def compare(
@@ -162,12 +158,7 @@ def compare(
         gated = gate(compared, "changed" if fail_on == "changed" else "slower", "time" if by == "times" else "speedup")
     if csv is not None:
         write_text(csv, compare_export.as_csv(compared))
-    if json_:
-        say_json(compare_export.to_dict(compared, gated))
-    else:
-        with readers_may_leave():
-            for one in compared:
-                words.print_comparison(one)
+    say_either(json_, lambda: compare_export.to_dict(compared, gated), lambda: [*map(words.print_comparison, compared)])
     if html is not None or not json_:
         from bench.show import write
 
@@ -188,16 +179,12 @@ def _history(folders: list[Path], margin: str, by: str, out: Path | None, html: 
     from bench.analyse.compare import change_points
     from bench.analyse.runs.run_folder import read
     from bench.show.export.compare import history_to_dict
-    from bench.show.text import history as words
+    from bench.show.text import compare as words
 
     share = share_of("--margin", margin)
     runs = [read(folder) for folder in folders]
     history = change_points.history_of(runs, "time" if by == "times" else "speedup", share)
-    if json_:
-        say_json(history_to_dict(history))
-    else:
-        with readers_may_leave():
-            words.print_history(history)
+    say_either(json_, lambda: history_to_dict(history), lambda: words.print_history(history))
     if html is not None or not json_:
         from bench.show import write
 

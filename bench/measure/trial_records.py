@@ -69,34 +69,26 @@ def inspect(trial: Trial, device: Device) -> dict[str, Any]:
                     "compile_ns": evaluation.first_call_ns,
                     "output_shape": list(output),
                     "params": sum(p.numel() for p in evaluation.module.parameters()),
-                    **_counted(trial, arm, evaluation),
                 }
             )
+            if arm.choice.factory is not None:  # the costs of a user's block, counted as it runs
+                arms[-1]["counted"] = count(evaluation.module, evaluation.input, trial.pass_ == "training")
         for facts, evaluation in zip(arms, evaluations, strict=True):
             counts = Launches() if device.spoilt else device.launches(evaluation.launched)
             facts |= {"launches": counts.profiler, "launches_graph": counts.graph}
     return {"status": "ok", "arms": arms}
 
 
-def _counted(trial: Trial, arm: Arm, evaluation: Evaluation) -> dict[str, Any]:
-    """The costs of a user's block, counted as it runs."""
-    if arm.choice.factory is None:
-        return {}
-    return {"counted": count(evaluation.module, evaluation.input, trial.pass_ == "training")}
-
-
 def check_output(trial: Trial, arm: Arm, evaluation: Evaluation) -> tuple[int, ...]:
     """The output's shape. NotFinite for another shape than planned, and for infinities or NaNs."""
-    output = evaluation()
+    output, what = evaluation(), f"the output of {arm.choice.label}"
     if arm.choice.factory is None and tuple(output.shape) != trial.cost(arm).output:
-        raise NotFinite(
-            f"the output of {arm.choice.label} has shape {tuple(output.shape)}, planned was {trial.cost(arm).output}"
-        )
+        raise NotFinite(f"{what} has shape {tuple(output.shape)}, planned was {trial.cost(arm).output}")
     tensors = [output]
     if evaluation.training:
         tensors += [p.grad for p in evaluation.module.parameters() if p.grad is not None]
     if not all(bool(torch.isfinite(t).all()) for t in tensors):
-        raise NotFinite(f"the output of {arm.choice.label} has infinities or NaNs in {trial.dtype}")
+        raise NotFinite(f"{what} has infinities or NaNs in {trial.dtype}")
     return tuple(output.shape)
 
 

@@ -24,7 +24,6 @@ from bench.measure import compiling, peaks, selfcheck, trial_records
 from bench.measure.device import device_list
 from bench.measure.device.devices import CaptureFailed, Cpu, Device
 from bench.measure.device.diagnosis import too_old
-from bench.measure.device.open_device import open_device
 from bench.measure.device.switches import set_switches
 from bench.measure.device.telemetry import Nvml
 from bench.measure.disturbance import Watch
@@ -42,7 +41,7 @@ NO_COMPILER = (  # inductor's and Triton's messages where torch.compile lacks a 
 Answer = Callable[[dict[str, Any]], None]
 
 
-def main(opened: Callable[[str], Device] = open_device) -> None:
+def main(opened: Callable[[str], Device] = device_list.open_device) -> None:
     """Answer the job on stdin: `probe` the device, or `inspect`, `time` or get an `opinion` on each trial.
 
     `opened`: from a device's name to the device.
@@ -144,11 +143,8 @@ def _status_of(error: Exception) -> str:
     text = str(error)
     if "can't allocate memory" in text or "out of memory" in text or "ALLOC_FAILED" in text:
         return "oom"
-    if isinstance(error, NotImplementedError) or "not implemented for" in text or "not supported" in text.lower():
-        return "unsupported"
-    if any(words in text for words in NO_COMPILER):
-        return "unsupported"
-    return "crash"
+    lacking = "not supported" in text.lower() or any(words in text for words in ("not implemented for", *NO_COMPILER))
+    return "unsupported" if lacking or isinstance(error, NotImplementedError) else "crash"
 
 
 def _card(device: Device) -> Nvml | None:

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from bench.run.launch import not_passed_on, passed_on
 from bench.run.machine import Machine, number, quota
-from bench.run.worker_variables import not_passed_on, passed_on
 from bench.spec.format import in_bytes, plural
 
 State = Literal["grey", "green", "amber", "red"]
@@ -72,9 +72,6 @@ def local(machine: Machine) -> list[Check]:
 
 def _unknown(name: str) -> Check:
     return Check(name, "grey", "not reported by this system")
-
-
-# ---------------------------------------------------------------- processor
 
 
 def threads(m: Machine) -> Check:
@@ -144,9 +141,6 @@ def battery(m: Machine) -> Check:
     return Check("power", "green", "on the mains" if m.plugged else "no battery seen")
 
 
-# ---------------------------------------------------------------- others
-
-
 def load(m: Machine) -> Check:
     """Other programs on the cores for workers."""
     if m.busy is None:
@@ -191,9 +185,6 @@ def hypervisor(m: Machine) -> Check:
     return Check("hypervisor", "amber", f"a virtual machine{f' ({name})' if name else ''}: other guests can't be seen", "repeat the run and compare, or use a dedicated machine")  # fmt: skip
 
 
-# ---------------------------------------------------------------- memory
-
-
 def memory(m: Machine) -> Check:
     """Memory available without swapping, within the control group's limit."""
     seen = f"{in_bytes(m.available_bytes, 'GiB')} of {in_bytes(m.memory_bytes, 'GiB')} available"
@@ -232,9 +223,6 @@ def allocator(m: Machine) -> Check:
     if not m.libc.startswith("glibc"):
         return Check("allocator", "amber", "the C library is not glibc: allocator retain has no effect", "measure with glibc, or note it beside the numbers")  # fmt: skip
     return Check("allocator", "green", f"{m.libc}: allocator retain works")
-
-
-# ---------------------------------------------------------------- the rest
 
 
 def variables(m: Machine) -> Check:

@@ -105,19 +105,13 @@ def card(name: str, reading: Facts) -> list[Check]:
         remedy = "pip install nvidia-ml-py" if missing else "see nvidia-smi"
         return [Check(title, "grey", f"no readings of clocks and other programs: {reading['why']}", remedy)]
     programs, slowed = reading.get("programs"), reading.get("throttle_reasons") or []
-    checks = []
-    if programs:
-        remedy = "end them (nvidia-smi lists them), or use another card"
-        checks.append(Check(title, "amber", f"{plural(programs, 'other program')} on it", remedy))
-    if slowed:
-        remedy = "let it cool, or see nvidia-smi -q -d PERFORMANCE"
-        checks.append(Check(title, "amber", f"slowed down: {', '.join(slowed)}", remedy))
-    if not checks:
-        degrees = f", {reading['temperature_c']} °C" if reading.get("temperature_c") is not None else ""
-        if programs is None:
-            return [Check(title, "grey", "other programs not reported" + degrees)]
-        return [Check(title, "green", "no other program" + degrees)]
-    return checks
+    degrees = f", {reading['temperature_c']} °C" if reading.get("temperature_c") is not None else ""
+    if programs is None and not slowed:
+        return [Check(title, "grey", "other programs not reported" + degrees)]
+    other = f"{plural(programs or 0, 'other program')} on it", "end them (nvidia-smi lists them), or use another card"
+    slow = f"slowed down: {', '.join(slowed)}", "let it cool, or see nvidia-smi -q -d PERFORMANCE"
+    checks = [Check(title, "amber", *words) for words, there in ((other, programs), (slow, slowed)) if there]
+    return checks or [Check(title, "green", "no other program" + degrees)]
 
 
 def torch_build(facts: Facts) -> Check:

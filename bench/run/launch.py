@@ -1,4 +1,7 @@
-"""Start a worker process with a job, read its answers, and end it after a time-out."""
+"""Start a worker process with its environment variables and a job, read its answers, and end it after a time-out.
+
+Of the caller's variables a worker gets some, the run sets some, and some are recorded.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.run.worker_variables import worker_environment
 from bench.spec.config.timing import Timing
+from bench.spec.devices.device_names import is_predicted
 from bench.spec.errors import UserError
 from bench.spec.plan.plan import Surroundings, Trial
 
@@ -26,6 +29,62 @@ WORKER = "bench.measure.worker"  # by name: `run` does not import `measure`
 START_TIMEOUT_S = 300.0  # enough for a cold import of torch from a network disk
 DOCTOR_TIMEOUT_S = 120.0  # the same for bench doctor
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+_RETAIN = {
+    "MALLOC_TRIM_THRESHOLD_": "1000000000",
+    "MALLOC_MMAP_THRESHOLD_": "1000000000",
+    "MALLOC_TOP_PAD_": str(256 << 20),
+}
+_SET_BY_RUN = (  # beginnings of names; the run sets these variables, or leaves them at torch's defaults
+    *("OMP_", "GOMP_", "KMP_", "MKL_", "ONEDNN_", "DNNL_", "MALLOC_"),
+    *("CUDA_LAUNCH_BLOCKING", "CUDNN_", "CUBLAS_", "CUBLASLT_", "NVIDIA_TF32_OVERRIDE", "TORCH_CUDNN_"),
+    *("TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "TORCH_BLAS_PREFER_", "PYTORCH_NO_CUDA_MEMORY_CACHING"),
+    *("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_HIP_ALLOC_CONF", "PYTORCH_ENABLE_MPS_FALLBACK"),
+    *("TORCHDYNAMO_", "TORCHINDUCTOR_", "TORCH_COMPILE_", "TRITON_CACHE_DIR"),
+)
+_PASSED_ON = ("ATEN_CPU_CAPABILITY", "GLIBC_TUNABLES", "PYTHONDEVMODE", "PYTHONMALLOC", "PYTHONTRACEMALLOC")
+_RECORDED = (
+    *("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "MALLOC_", "ONEDNN_", "DNNL_", "LD_PRELOAD"),
+    *("CUDA_", "CUDNN_", "CUBLAS", "NVIDIA_TF32_", "HIP_", "ROCR_", "HSA_", "MIOPEN_", "ZE_", "SYCL_", "TORCH", "PYTORCH_", "TRITON_"),
+)  # fmt: skip
+
+
+def not_passed_on(base: Mapping[str, str] | None = None) -> list[str]:
+    """The caller's variables that affect times and that no worker gets, as the run sets them."""
+    return sorted(name for name in (os.environ if base is None else base) if name.startswith(_SET_BY_RUN))
+
+
+def passed_on(base: Mapping[str, str]) -> list[str]:
+    """The caller's variables that every worker gets and that change what is measured, such as the instruction set."""
+    return [name for name in _PASSED_ON if base.get(name)]
+
+
+def worker_environment(
+    surroundings: Surroundings, base: Mapping[str, str] | None = None, compiled: Path | None = None
+) -> dict[str, str]:
+    """The environment variables of a worker: the caller's, with those that affect times set or removed.
+
+    allocator retain: glibc keeps freed memory, so that an evaluation has no page faults for its buffers again. waiting:
+    how OpenMP's idle threads wait. `compiled`: the folder for compiled code; torch.compile runs in the worker itself,
+    as separate processes would take cores from the samples.
+    """
+    env = {k: v for k, v in (os.environ if base is None else base).items() if not k.startswith(_SET_BY_RUN)}
+    threads = "1" if is_predicted(surroundings.device) else str(surroundings.threads)
+    env |= {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
+    env |= {"PYTHONHASHSEED": "0", "OMP_DYNAMIC": "false", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
+    if compiled is not None:
+        env |= {"TORCHINDUCTOR_CACHE_DIR": str(compiled), "TRITON_CACHE_DIR": str(compiled / "triton")}
+    if surroundings.allocator == "retain":
+        env |= _RETAIN
+    if surroundings.waiting != "default":
+        env["OMP_WAIT_POLICY"] = surroundings.waiting
+    root = str(Path(__file__).parents[2])
+    env["PYTHONPATH"] = os.pathsep.join([root, *filter(None, [env.get("PYTHONPATH")])])
+    return env
+
+
+def recorded(env: Mapping[str, str]) -> dict[str, str]:
+    """The variables of `env` that affect the measurement, for environment.json."""
+    return {k: v for k, v in sorted(env.items()) if k.startswith(_RECORDED) or k in _PASSED_ON}
 
 
 def _die_with_parent() -> None:

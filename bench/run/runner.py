@@ -16,17 +16,16 @@ import yaml
 from bench.run import environment, predict
 from bench.run.checks import summary
 from bench.run.journal import Journal
-from bench.run.launch import START_TIMEOUT_S, probe
+from bench.run.launch import START_TIMEOUT_S, probe, recorded, worker_environment
 from bench.run.machine import usable_cores
 from bench.run.session import Outcome, Session, Tell, utc
-from bench.run.worker_variables import recorded, worker_environment
 from bench.spec.columns import SCHEMA_VERSION
 from bench.spec.config.config import load
 from bench.spec.devices.device_names import is_predicted, slug
 from bench.spec.errors import UserError
 from bench.spec.plan import aa
+from bench.spec.plan.durations import sized, speeds
 from bench.spec.plan.plan import Plan, make, not_all_skipped
-from bench.spec.plan.sizing import sized, speeds
 
 RESULTS = Path("results")
 
@@ -67,7 +66,8 @@ def measure(
     run_id = folder.name if out is None else stem
     (folder / "config.yaml").write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), encoding="utf-8")
     _write_json(folder / "plan.json", plan.to_dict())
-    _write_json(folder / "environment.json", _environment(run_id, started, command, plan, facts, ambers, folder.parent))
+    made = {"run_id": run_id, "started_utc": started.isoformat(timespec="seconds"), "command": shlex.join(command)}
+    _write_json(folder / "environment.json", made | _environment(plan, facts, ambers, folder.parent))
     if out is None and plan.name != aa.NAME:
         _point_latest(folder)
     journal = Journal(folder / "journal.jsonl")
@@ -120,26 +120,13 @@ def _probe(plan: Plan) -> dict[str, dict[str, Any]]:
     return {device: predict.facts(device) if is_predicted(device) else probed[device] for device in places}
 
 
-def _environment(
-    run_id: str,
-    started: datetime,
-    command: Sequence[str],
-    plan: Plan,
-    facts: dict[str, dict[str, Any]],
-    ambers: list[str],
-    results: Path,
-) -> dict[str, Any]:
+def _environment(plan: Plan, facts: dict[str, dict[str, Any]], ambers: list[str], results: Path) -> dict[str, Any]:
     host = environment.host()
     measured = [s for s in plan.surroundings() if not is_predicted(s.device)]
     devices = {d: {"name": f["device_name"] or host["cpu_model"], **f} for d, f in facts.items()}
-    bands = {
-        d: environment.noise_bands(results, d, str(devices[d]["name"]), devices[d]["torch"])
-        for d in dict.fromkeys(s.device for s in measured)
-    }
+    names = [(s.device, str(devices[s.device]["name"]), devices[s.device]["torch"]) for s in measured]
+    bands = {device: environment.noise_bands(results, device, *made) for device, *made in dict.fromkeys(names)}
     return {
-        "run_id": run_id,
-        "started_utc": started.isoformat(timespec="seconds"),
-        "command": shlex.join(command),
         **environment.versions(),
         "torch": next((f["torch"] for f in facts.values() if "torch" in f), None),
         "host": host,

@@ -30,7 +30,6 @@ from bench.show.plots import (
     claims_forest,
     crossover,
     depth,
-    devices,
     memory,
     networks,
     roofline,
@@ -50,7 +49,7 @@ PICTURES: dict[str, Callable[[Run], Figure | None]] = {
     "delivery": speedup.delivery,
     "throughput": roofline.throughput,
     "memory": memory.memory,
-    "devices": devices.picture,
+    "devices": speedup.devices,
     "map": speedup_map.picture,
     "depth": depth.picture,
     "crossover": crossover.picture,
@@ -124,11 +123,10 @@ def write_numbers(run: Run, folder: Path) -> tuple[tuple[Path, ...], Verdicts]:
 
 def page_of(folders: Sequence[Path], out: Path | None) -> Path | None:
     """Where the page of several runs goes; None for one run. UserError for a name that is no page's."""
+    if len(folders) < 2 and out is not None:
+        remedy = "Name another run, or leave it out."
+        raise UserError("--out", "it names the page of several runs", remedy, str(out))
     if len(folders) < 2:
-        if out is not None:
-            raise UserError(
-                "--out", "it names the page of several runs", "Name another run, or leave it out.", str(out)
-            )
         return None
     whole = [folder.resolve() for folder in folders]
     twice = next((f for f, r in zip(folders, whole, strict=True) if whole.count(r) > 1), None)
@@ -150,7 +148,7 @@ def write_together(joined: Together, path: Path, alone: Sequence[Verdicts] = ())
     """
     found = judge([m.run for m in joined.members], alone)
     into, whole = path.with_suffix(""), joined.whole
-    drawn = draw(whole, into, {"devices": devices.picture})
+    drawn = draw(whole, into, {"devices": speedup.devices})
     makers = {name: make for name, make in PICTURES.items() if name != "devices" and not (drawn and name == "speedup")}
     makers["depth"] = partial(depth.picture, devices_alike=True)
     makers["claims"] = lambda run: claims_forest.picture(run, found, joined.letters())

@@ -7,7 +7,7 @@ import re
 import pytest
 import torch
 
-from bench.measure.device import devices, open_device
+from bench.measure.device import device_list, devices
 from bench.measure.device.diagnosis import too_old, why_not
 
 
@@ -33,4 +33,4 @@ def place(request: pytest.FixtureRequest) -> torch.device:
 
 @pytest.fixture(scope="session")
 def device(place: torch.device) -> devices.Device:
-    return open_device.open_device(str(place))
+    return device_list.open_device(str(place))

@@ -100,8 +100,8 @@ def test_a_failed_capture_is_told_and_spoils_the_process(place):
     """In a process of its own, as what it leaves behind is not to be trusted."""
     code = f"""
 import torch
-from bench.measure.device import devices, open_device
-device = open_device.open_device("{place}")
+from bench.measure.device import device_list, devices
+device = device_list.open_device("{place}")
 x = torch.ones(4, device=device.torch_device)
 try:
     device.capture(lambda: (x + 1, print(float(x.sum())))[0] if torch.cuda.is_current_stream_capturing() else x + 1)

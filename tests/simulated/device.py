@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from bench.measure.device.accelerator import Accelerator
+from bench.measure.device.device_list import open_device as open_any
 from bench.measure.device.devices import Call, Device, Launches
-from bench.measure.device.open_device import open_device as open_any
 from tests.simulated.machine import NAME
 from tests.simulated.module import CUDAGraph, Module, install
 

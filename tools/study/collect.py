@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.run import environment
+from bench.run.launch import worker_environment
 from bench.run.machine import usable_cores
-from bench.run.worker_variables import worker_environment
 from bench.spec.plan.plan import Surroundings
 
 HERE = Path(__file__).resolve().parent

@@ -1,4 +1,4 @@
-"""List the devices that this torch can use here, or why not, and what else runs on the cards."""
+"""The devices that this torch can use here, or why not, what else runs on the cards, and how one is opened."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from bench.measure.device.accelerator import Accelerator
+from bench.measure.device.devices import Cpu, Device
 from bench.measure.device.diagnosis import why_not
 from bench.measure.device.telemetry import Nvml
 from bench.spec.errors import typed_line
@@ -55,3 +57,13 @@ def _name(kind: str) -> str:
     module = torch.get_device_module(kind)
     count = module.device_count()
     return f"{module.get_device_name(0)}, the first of {count}" if count > 1 else str(module.get_device_name(0))
+
+
+def open_device(name: str) -> Device:
+    """The device called `name`, ready to use. UserError, in one line, where there is none."""
+    if name == "cpu":
+        return Cpu()
+    refused = why_not(name)
+    if refused is not None:
+        raise refused
+    return Accelerator(torch.device(name))

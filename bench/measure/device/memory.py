@@ -57,9 +57,10 @@ def peak_on_accelerator(call: Call, clear: Call, module: Any, device: torch.devi
     module.synchronize(device)
     after = _stats(module, device)
     del held
+    asked, base = after.get("requested_bytes.all.peak"), before.get("requested_bytes.all.current")
     return Peak(
         allocated=int(module.max_memory_allocated(device)) - before.get("allocated_bytes.all.current", 0),
-        requested=_beyond(before, after, "requested_bytes"),
+        requested=None if asked is None or base is None else asked - base,  # not every allocator records it
         reserved=after.get("reserved_bytes.all.peak"),
     )
 
@@ -67,9 +68,3 @@ def peak_on_accelerator(call: Call, clear: Call, module: Any, device: torch.devi
 def _stats(module: Any, device: torch.device) -> dict[str, int]:
     stats: dict[str, int] = dict(module.memory_stats(device)) if hasattr(module, "memory_stats") else {}
     return stats | {"allocated_bytes.all.current": int(module.memory_allocated(device))}
-
-
-def _beyond(before: dict[str, int], after: dict[str, int], what: str) -> int | None:
-    """The peak of a statistic beyond its value before; None if the allocator does not record it."""
-    peak, base = after.get(f"{what}.all.peak"), before.get(f"{what}.all.current")
-    return None if peak is None or base is None else peak - base

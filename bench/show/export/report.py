@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from bench.analyse.claims.answers import Verdict
 from bench.analyse.claims.claims import BY_ID
@@ -15,13 +18,13 @@ from bench.analyse.runs import noise_floor
 from bench.analyse.runs.facts import facts_of
 from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
-from bench.show.export import markdown
 from bench.show.text import claims, run_facts, terminal
 from bench.show.text.claims import cells, named_effect, p, where
 from bench.spec.columns import SCHEMA_VERSION
 
 FORMATS = ("md", "csv", "json", "html")
 _ALL = 1_000_000  # rows and columns: a file has room for them
+_MARKUP = re.compile(r"[\\`*<>|~#]|(?<!\w)_|_(?!\w)|(?<=\])\(")  # an underscore within a word is none
 
 
 def text(runs: Sequence[Run], form: str) -> str:
@@ -36,7 +39,7 @@ def as_markdown(runs: Sequence[Run]) -> str:
     def verdicts(found: Verdicts, kind: str) -> list[tuple[str, ...]]:
         return [_line(v, names) for v in found.verdicts if getattr(v, kind)]
 
-    return markdown.template("report.md.j2").render(
+    return template("report.md.j2").render(
         runs=runs,
         found=None if all(noise_floor.is_aa(run) for run in runs) else judge(runs),
         facts_of=facts_of,
@@ -77,3 +80,17 @@ def _of(run: Run) -> dict[str, Any]:
 
 def _line(v: Verdict, letters: dict[str, str] | None) -> tuple[str, ...]:
     return (BY_ID[v.claim].statement, v.answer, named_effect(v), where(v, letters) or v.why, p(v), cells(v))
+
+
+@cache
+def template(name: str) -> Template:
+    """A template of ours. Nothing is escaped but what goes through the filter `plain`."""
+    loader = PackageLoader("bench.show.export")
+    jinja = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)  # fmt: skip
+    jinja.filters["plain"] = plain
+    return jinja.get_template(name)
+
+
+def plain(text: object) -> str:
+    """Text that Markdown leaves as it is, in one line."""
+    return _MARKUP.sub(r"\\\g<0>", " ".join(str(text).split())).replace("&", "&amp;")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -20,7 +20,7 @@ from bench.analyse.runs.run_folder import Run
 from bench.analyse.sweeps.crossover import crossovers, sentences
 from bench.analyse.sweeps.designed import Sweep, find
 from bench.analyse.sweeps.layer_cost import unit_cost
-from bench.show.export.markdown import template
+from bench.show.export.report import template
 from bench.show.text import claims, run_facts
 from bench.show.text.layer_costs import layers_of_host
 from bench.show.text.published import circumstances, source
@@ -31,25 +31,9 @@ MOST_PUBLISHED = 6  # rows under one sentence; docs/EVIDENCE.md has them all
 Row = tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Sentence:
-    """One thing that the section says, in our words, the claims that test it and the pictures that show it.
-
-    `device`: cpu or gpu where the sentence is about one alone; no picture of the other belongs there. `sweeps`: the
-    designed sweeps of that device stand under it as a table.
-    """
-
-    said: str
-    claims: Sequence[str]
-    pictures: Sequence[str] = ()
-    note: str = ""
-    device: str = ""
-    sweeps: bool = False
-
-
-SENTENCES = tuple(
-    Sentence(**s) for s in yaml.safe_load((files("bench.show.export") / "templates/sentences.yaml").read_text("utf-8"))
-)
+_USUAL: dict[str, Any] = {"pictures": (), "note": "", "device": "", "sweeps": False}
+_FILE = files("bench.show.export") / "templates" / "sentences.yaml"
+SENTENCES = [_USUAL | sentence for sentence in yaml.safe_load(_FILE.read_text(encoding="utf-8"))]
 
 
 def text(run: Run, found: Verdicts, pictures: Iterable[Path]) -> str:
@@ -58,7 +42,7 @@ def text(run: Run, found: Verdicts, pictures: Iterable[Path]) -> str:
     facts, sweeps = facts_of(run), find(records_of(run.measurements))
     kinds = {"cpu" if is_cpu(d) else "gpu" for d in run.measurements["device"].dropna()}
     measured = {"CPU" if is_cpu(d) else "GPU" for d in run.measurements["device"].dropna() if not is_predicted(d)}
-    fitting = [one for one in SENTENCES if one.device in ("", *kinds)]
+    fitting = [one for one in SENTENCES if one["device"] in ("", *kinds)]
     missing = [kind for kind in ("GPU", "CPU") if kind not in measured]
     host = layers_of_host(run)
     return template("reproduction.md.j2").render(
@@ -72,9 +56,9 @@ def text(run: Run, found: Verdicts, pictures: Iterable[Path]) -> str:
         sentences=SENTENCES,
         sweeps={kind: [_sweep(s) for s in sweeps if s.condition.kind == kind] for kind in ("cpu", "gpu")},
         more={"cpu": [*_crossings(run)], "gpu": [f"{host}."] if host else []},
-        above={name: one for one in reversed(fitting) for name in one.pictures if name in drawn},  # the first wins
-        published=lambda one: [*_published([row for name in one.claims for row in published.about(name)])],
-        alternatives=lambda one: dict.fromkeys(a for name in one.claims for a in BY_ID[name].alternatives),
+        above={name: one for one in reversed(fitting) for name in one["pictures"] if name in drawn},  # the first wins
+        published=lambda one: [*_published([row for name in one["claims"] for row in published.about(name)])],
+        alternatives=lambda one: dict.fromkeys(a for name in one["claims"] for a in BY_ID[name].alternatives),
         ambers=run.environment.get("ambers") or (),
         command=run.environment.get("command") or "bench run",
     )
@@ -108,7 +92,9 @@ def _published(rows: Sequence[Published]) -> Iterator[str]:
         where = circumstances(row)
         numbers = [f"speedup {times(row.speedup, 0.01)}" if row.speedup else "", f"MAC ratio {times(row.mac_ratio, 0.01)}" if row.mac_ratio else ""]  # fmt: skip
         figures = ", ".join(filter(None, numbers))
-        yield f"{row.comparison}{f' ({where})' if where else ''}{f': {figures}' if figures else ''}. {row.reading} ({_cited(row)})"  # fmt: skip
+        words, addresses = source(row)
+        cited = f"[{words}]({addresses[0]})" if addresses else words
+        yield f"{row.comparison}{f' ({where})' if where else ''}{f': {figures}' if figures else ''}. {row.reading} ({cited})"  # fmt: skip
     if len(rows) > MOST_PUBLISHED:
         yield f"{len(rows) - MOST_PUBLISHED} more, with the arithmetic of each, in `docs/EVIDENCE.md`"
 
@@ -116,9 +102,3 @@ def _published(rows: Sequence[Published]) -> Iterator[str]:
 def _seen(rows: Sequence[Published], at: int, field: str) -> int:
     """How many rows before this one have the same value."""
     return sum(getattr(row, field) == getattr(rows[at], field) for row in rows[:at])
-
-
-def _cited(row: Published) -> str:
-    """The source with its first address as a link."""
-    words, addresses = source(row)
-    return f"[{words}]({addresses[0]})" if addresses else words

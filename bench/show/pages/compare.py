@@ -19,7 +19,6 @@ from bench.show.pages.rows_table import Cell, Column, ratio_cell
 from bench.show.pages.svg import Letters
 from bench.show.plots.compare import NAMES
 from bench.show.text import compare as words
-from bench.show.text import history as history_words
 from bench.show.text import run_facts
 from bench.show.text.terminal import named
 from bench.spec.format import in_seconds, p_words, percent
@@ -150,7 +149,7 @@ def history_text(history: History, pictures: tuple[Path, ...], command: str) -> 
     return render(
         "history.html.j2",
         letters,
-        words=history_words,
+        words=words,
         history=history,
         margin=percent(history.margin),
         machine=run_facts.made_on(history.runs[0]),
@@ -163,7 +162,7 @@ def history_text(history: History, pictures: tuple[Path, ...], command: str) -> 
 
 def _history_table(history: History) -> rows_table.Table:
     """Every row that all runs have: the last run / the first, and at each change point the shift with its verdict."""
-    columns = {"last": Column("last", "last / first", history_words.heading(history), True)}
+    columns = {"last": Column("last", "last / first", words.history_heading(history), True)}
     last = np.exp(history.logs[-1] - history.logs[0]).tolist()
     rows = [{**row, "last": ratio_cell(ratio)} for row, ratio in zip(history.rows, last, strict=True)]
     for change in history.changes:

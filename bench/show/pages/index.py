@@ -27,11 +27,6 @@ _MARKS = ("journal.jsonl", FILES["m"])
 _JSON = "environment.json", "plan.json", "verdict.json"
 
 
-def root_of(folder: Path) -> Path | None:
-    """The nearest folder above that is called results, whose index tells of this run; None where there is none."""
-    return next((above for above in folder.resolve().parents if above.name == ROOT), None)
-
-
 def write(root: Path) -> Path:
     """Write index.html of all runs below `root`, from what bench report wrote of them. UserError where `root` is no folder."""
     if not root.is_dir():
@@ -100,9 +95,8 @@ def _verdicts(told: dict[str, Any]) -> tuple[str, str]:
     """
     every = [v for c in told.get("claims") or () for v in c.get("verdicts") or ()]
     first = [v for v in every if v.get("confirmatory")]
-    clocked, exact = (
-        _counts([v for v in first if (v.get("regime") == "exact") is by], ANSWERS) for by in (False, True)
-    )
+    kinds = ([v for v in first if (v.get("regime") == "exact") is by] for by in (False, True))
+    clocked, exact = (_counts(some, ANSWERS) for some in kinds)
     would_be = _counts([v for v in every if v.get("predicted")], PREDICTED_ANSWERS)
     answers = "; ".join(filter(None, (clocked, exact and f"exact: {exact}")))
     return answers, would_be and f"{WOULD_BE.strip()}: {would_be}"
@@ -124,7 +118,8 @@ def _json(path: Path) -> dict[str, Any]:
 
 def refresh(folders: Sequence[Path]) -> None:
     """Write the index again of each folder called results that one of these runs lies in; what can't be written stays as it is."""
-    for root in dict.fromkeys(filter(None, map(root_of, folders))):
+    roots = (next((above for above in f.resolve().parents if above.name == ROOT), None) for f in folders)
+    for root in dict.fromkeys(filter(None, roots)):
         try:
             write(root)
         except OSError:  # a view of views: no run fails for it

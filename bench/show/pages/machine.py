@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from bench.analyse.runs.run_folder import Run
@@ -19,15 +18,6 @@ _HOST = (
 _VERSIONS = (("torch", "torch"), ("python", "Python"), ("bench_version", "bench"), ("git", "commit"))
 
 Fact = tuple[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """A fact of several runs, in their order, empty where a run has none; `differs` where it is not the same in all that have it."""
-
-    name: str
-    values: tuple[str, ...]
-    differs: bool
 
 
 def machine(run: Run) -> tuple[tuple[Fact, ...], tuple[tuple[str, tuple[Fact, ...]], ...]]:
@@ -46,12 +36,10 @@ def machine(run: Run) -> tuple[tuple[Fact, ...], tuple[tuple[str, tuple[Fact, ..
         more += [("instructions", str(seen["cpu_capability"]))] if seen.get("cpu_capability") else []
         more += [("parallel", " ".join(str(line).split())) for line in seen.get("torch_parallel") or ()]
         devices.append((str(name), tuple(more)))
-    for where, variables in (
-        (n, as_object(v))
-        for n, v in as_object(told.get("worker_environment")).items()
-        if not n.startswith("predicted ")
-    ):
-        devices.append((f"worker's environment: {where}", tuple((str(k), str(v)) for k, v in variables.items())))
+    for where, variables in as_object(told.get("worker_environment")).items():
+        if not where.startswith("predicted "):
+            held = tuple((str(k), str(v)) for k, v in as_object(variables).items())
+            devices.append((f"worker's environment: {where}", held))
     return tuple(f for f in facts if f[1]), tuple(d for d in devices if d[1])
 
 
@@ -69,8 +57,11 @@ def config_of(run: Run) -> str:
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
-def side_by_side(runs: Sequence[Run]) -> list[Side]:
-    """The facts about machine and versions that at least one run has, in the order of a page of one run."""
+def side_by_side(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """The facts about machine and versions that at least one run has, in the order of a page of one run.
+
+    Of each its `name`, its `values` in the runs, empty where a run has none, and whether it `differs` between the others.
+    """
     facts = [dict(machine(run)[0]) for run in runs]
     sides = ((name, tuple(f.get(name, "") for f in facts)) for name in dict.fromkeys(name for f in facts for name in f))
-    return [Side(name, values, len({v for v in values if v}) > 1) for name, values in sides]
+    return [{"name": name, "values": v, "differs": len({*v} - {""}) > 1} for name, v in sides]

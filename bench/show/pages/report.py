@@ -52,24 +52,8 @@ FOREST = Topic("claims", "The claims", "Every verdict with its effect.", ("claim
 
 def text(run: Run, found: Verdicts, noise: Noise | None, pictures: Iterable[Path]) -> str:
     """The page. The tables must be in the run's folder by now; `pictures` are files, of which the SVG ones are taken."""
-    facts = facts_of(run)
-    return _filled(
-        "report.html.j2",
-        run,
-        {"": run},
-        found,
-        pictures,
-        run=run,
-        devices=without_model(run_facts.made_on(run)),
-        noisy=run_facts.noisy(facts),
-        unfinished=terminal.incomplete(run),
-        predicted=without_model(run_facts.predicted(facts)),
-        noise=noise.sentences() if noise else [],
-        of_several=(),
-        machines="Machine, versions, config",
-        machine=machine.machine(run)[0],
-        only_predicted=run_facts.only_predicted(facts),
-    )
+    title = "Machine, versions, config"
+    return _filled("report.html.j2", run, {"": run}, found, pictures, run=run, noise=noise, machines=title)
 
 
 def text_of_several(joined: Together, found: Verdicts, pictures: Iterable[Path]) -> str:
@@ -105,7 +89,11 @@ def _filled(
     outlines = Letters()
     drawn = inlined(pictures, outlines)
     content = more | {
-        "finding": run_facts.finding(facts_of(whole)),
+        "facts": facts_of(whole),
+        "run_facts": run_facts,
+        "terminal": terminal,
+        "machine": machine,
+        "without_model": without_model,
         "is_aa": noise_floor.is_aa(whole),
         "found": found,
         "claims": CLAIMS,

@@ -7,7 +7,6 @@ share, stand once; and over each word lies the same word as transparent text, to
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html import unescape
 from xml.etree import ElementTree
@@ -126,7 +125,8 @@ def _brief(name: str) -> str:
 def _rename(root: Element, name: str) -> None:
     """Give what is referred to a name that no other picture has, drop other names, and write tags and numbers short."""
     own = {e.get("id", "") for e in root.iter()} - {""}
-    used = {target for e in root.iter() for target in _targets(e)} & own
+    values = [value for e in root.iter() for value in e.attrib.values()]
+    used = own & {name for value in values for name in re.findall(r"#([^)\s;]+)", value)}
     for e in root.iter():
         e.tag = str(e.tag).removeprefix(_SVG)
         told = {}
@@ -153,13 +153,6 @@ def _shorter(letter: dict[str, str]) -> dict[str, str]:
     if moved is None or "x" in letter:
         return letter
     return {"href": letter["href"], "x": f"{float(moved[1]):.1f}".removesuffix(".0")}
-
-
-def _targets(element: Element) -> Iterator[str]:
-    for key, value in element.attrib.items():
-        if key == f"{_XLINK}href" and value.startswith("#"):
-            yield value[1:]
-        yield from re.findall(r"url\(#([^)]+)\)", value)
 
 
 def _short(number: re.Match[str]) -> str:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -22,7 +23,6 @@ from bench.analyse.sweeps.kinds import sweep_of_shapes
 from bench.show.plots import panels, style
 from bench.show.plots.facets import Channels, Facets, lay_out
 from bench.show.text import compare as words
-from bench.show.text import history as history_words
 from bench.spec.format import digits, in_seconds, listed
 
 NAMES: dict[Quantity, tuple[str, str, str]] = {
@@ -36,7 +36,7 @@ _MARKS: dict[Verdict, tuple[str, str]] = {
     "SAME": ("D", style.COLOURS[2]),
     "AMBIGUOUS": ("o", style.FAINT),
 }
-_RING = 12  # points
+_RING: dict[str, Any] = {"ls": "", "marker": "o", "ms": 12, "mfc": "none", "mec": style.INK, "mew": 1.2}
 _MOST_LABELS = 12  # of runs below a history
 
 
@@ -123,9 +123,8 @@ def picture(c: Comparison, compared: QuantityComparison | None = None) -> Figure
     handles: list[Artist] = [style.proxy("A", style.FAINT, "o", hollow=True), style.proxy("B", style.FAINT, "o")]
     handles += [style.proxy("1x: equally fast", style.FAINT, line="-")] if speedups else []
     figure, handles = _panels(laid, _draw_sides, scale, label, handles, lines=True)
-    style.frame(
-        figure, words.answer(laid.compared), words.footer(c, "interval over processes"), handles, _left_out(laid)
-    )
+    footer = words.footer(c, "interval over processes")
+    style.frame(figure, words.answer(laid.compared), footer, handles, _left_out(laid))
     return figure
 
 
@@ -165,9 +164,8 @@ def spread(c: Comparison, compared: QuantityComparison | None = None) -> Figure 
     axis.set_ylabel(_label(compared))
     present = {m.verdict for m in matches}
     handles: list[Artist] = [style.proxy(v, *_MARKS[v][::-1], hollow=v == "AMBIGUOUS") for v in _MARKS if v in present]
-    style.frame(
-        figure, words.spread(compared), words.footer(c, words.interval_words([c])), [*handles, _margin(compared)]
-    )
+    footer = words.footer(c, words.interval_words([c]))
+    style.frame(figure, words.spread(compared), footer, [*handles, _margin(compared)])
     return figure
 
 
@@ -186,13 +184,13 @@ def of_history(history: History) -> Figure:
     axis.xaxis.set_major_formatter(
         FuncFormatter(lambda v, _: started[round(v)][5:16].replace("T", "\n") if 0 <= round(v) < count else "")
     )
-    axis.set_ylabel(history_words.heading(history))
+    axis.set_ylabel(words.history_heading(history))
     handles: list[Artist] = [
         style.proxy("geometric mean", style.COLOURS[0], "o", "-"),
         style.proxy("a row", style.FAINT, line="-"),
         style.proxy("change point", style.COLOURS[1], line=(0, (4, 2))),
     ]
-    style.frame(figure, history_words.title(history), history_words.footer(history), handles)
+    style.frame(figure, words.history_title(history), words.history_footer(history), handles)
     return figure
 
 
@@ -240,7 +238,8 @@ def _panels(
         style.name_panel(axis, panels.panel_name(group, kernel))
     panels.label_outer(axes, label)
     named = panels.series_handles(laid.facets, lines) if len(laid.facets.series) > 1 else []
-    return figure, [*named, *handles, *([_ring(laid.compared)] if laid.ring else [])]
+    changed = f"changed by more than {words.margins(laid.compared.least_edge, laid.compared.edge)}"
+    return figure, [*named, *handles, *([Line2D([], [], **_RING, label=changed)] if laid.ring else [])]
 
 
 def _left_out(laid: _Layout) -> str:
@@ -289,10 +288,4 @@ def _draw_ratios(axis: Axes, one: _Series, laid: _Layout) -> None:
 
 def _rings(axis: Axes, laid: _Layout, marks: Sequence[tuple[Match, float, Record]], name: str) -> None:
     changed = [(x, row[name]) for m, x, row in marks if laid.ring and m.verdict in CHANGED]
-    axis.plot([x for x, _ in changed], [y for _, y in changed], ls="", marker="o", ms=_RING, mfc="none", mec=style.INK, mew=1.2, zorder=5)  # fmt: skip
-
-
-def _ring(compared: QuantityComparison) -> Line2D:
-    """The mark around a changed cell."""
-    label = f"changed by more than {words.margins(compared.least_edge, compared.edge)}"
-    return Line2D([], [], ls="", marker="o", ms=_RING, mfc="none", mec=style.INK, mew=1.2, label=label)
+    axis.plot([x for x, _ in changed], [y for _, y in changed], **_RING, zorder=5)

@@ -23,7 +23,8 @@ def memory(run: Run) -> Figure | None:
     figure, axes = style.panels(len(devices), square=True)
     values = [float(r[c]) for r in rows for c in ("memory_peak_bytes", "memory_theory_bytes")]
     bounds = style.limits(values, room=1.6)
-    ticks = _byte_ticks(*bounds)
+    powers = range(math.ceil(math.log2(bounds[0])), math.floor(math.log2(bounds[1])) + 1)
+    ticks = [2.0**e for e in powers][:: max(1, math.ceil(len(powers) / 8))]
     for axis, device in zip(axes, devices, strict=True):
         axis.plot(bounds, bounds, color=style.FAINT, lw=1.2, zorder=1)
         for i, block in enumerate(blocks):
@@ -42,11 +43,6 @@ def memory(run: Run) -> Figure | None:
     handles.append(style.proxy("as in theory", style.FAINT, line="-"))
     how = "one evaluation, apart from the timing"
     return panels.frame(figure, run, rows, titles.memory(rows), handles, hollow=False, how=how, bars="")
-
-
-def _byte_ticks(low: float, high: float) -> list[float]:
-    powers = range(math.ceil(math.log2(low)), math.floor(math.log2(high)) + 1)
-    return [2.0**e for e in powers][:: max(1, math.ceil(len(powers) / 8))]
 
 
 def _bytes(value: float) -> str:

@@ -69,12 +69,10 @@ def draw_line(axis: Axes, rows: Sequence[Record], channels: Channels, seen: styl
 def bar(axis: Axes, row: Record, x: float, seen: style.Look, thin: bool = False, hollow: bool | None = None, of: tuple[str, str, str] = SPEEDUP) -> None:  # fmt: skip
     """One cell: its marker, hollow where it is less precise than asked or noisy, and its interval; `of` are the row's columns."""
     value, low, high = (row[name] for name in of)
-    empty = doubtful(row) if hollow is None else hollow
+    fill = "white" if (doubtful(row) if hollow is None else hollow) else seen.colour
     if low is not None:
         style.interval(axis, x, (low, high), seen.colour, 0.9 if thin else 1.2, 0.5 if thin else 1)
-    axis.plot(
-        [x], [value], marker=seen.marker, ms=5.5, color=seen.colour, mfc="white" if empty else seen.colour, mew=1.3, zorder=4
-    )  # fmt: skip
+    axis.plot([x], [value], marker=seen.marker, ms=5.5, color=seen.colour, mfc=fill, mew=1.3, zorder=4)
 
 
 def doubtful(row: Record) -> bool:

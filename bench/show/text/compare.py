@@ -1,4 +1,4 @@
-"""The words of a comparison, each sentence once: the terminal, the page and the pictures print these."""
+"""The words of a comparison and of a history, each sentence once: the terminal, the page and the pictures print these."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
+from bench.analyse.compare.change_points import ENOUGH_RUNS, Change, History
 from bench.analyse.compare.ci_gate import Gate
 from bench.analyse.compare.facts import (
     CARD_MARGIN,
@@ -21,7 +22,7 @@ from bench.analyse.runs.rows import Record
 from bench.show.text.terminal import cell, console_on, named, print_lines, print_table
 from bench.spec.columns import MEASURED
 from bench.spec.devices.device_names import in_words
-from bench.spec.format import in_seconds, listed, percent, plural, spanned, times
+from bench.spec.format import in_seconds, interval, listed, percent, plural, spanned, times
 
 MOST_ROWS: dict[Quantity, int] = {"speedup": 30, "time": 12}
 MOST_NAMED = 3
@@ -38,6 +39,10 @@ WAYS: dict[Quantity, tuple[str, str]] = {"speedup": ("higher", "lower"), "time":
 """A ratio above 1x in a word, and one below."""
 SAME_RUN = "A and B are the same run: nothing can differ."
 DRIFT = "Absolute times drift with machine load. On a shared machine speedups drift as well, by more than their intervals show. Trust a difference only if a third run repeats it."
+_QUANTITIES: dict[Quantity, str] = {"speedup": "speedup", "time": "median time"}
+MOST_SHIFTS = 8
+TRUST = "A change point is an end of a stretch of runs whose mean over all rows differs by more than in 95 % of random orders of these runs. If runs drift, or are disturbed for days, it only shows that earlier and later runs differ. What else changed there need not be the cause."
+HISTORY_HEAD = ("started (UTC)", "run", "torch", "mean", "")
 _CORRECTIONS: dict[Correction, str] = {"benjamini-hochberg": "Benjamini-Hochberg's", "holm": "Holm's"}
 _DOUBTS: dict[Doubt, str] = {
     "one process": "one process, so no interval",
@@ -104,9 +109,8 @@ def spread(compared: QuantityComparison) -> str:
     """`B / A of speedups is 0.94x to 1.01x in half of 131 rows`."""
     low, high = (times(ratio, 0.01) for ratio in compared.middle_half)
     rows = len(compared.judged)
-    return (
-        f"B / A of {compared.quantity}s is {low} to {high} in {'half' if rows >= 4 else 'all'} of {plural(rows, 'row')}"
-    )
+    part = "half" if rows >= 4 else "all"
+    return f"B / A of {compared.quantity}s is {low} to {high} in {part} of {plural(rows, 'row')}"
 
 
 def headlines(compared: QuantityComparison) -> list[str]:
@@ -198,15 +202,73 @@ def gate(g: Gate) -> str:
     return f"gate {'failed' if g.failing else 'passed'}: {failed}; {n['AMBIGUOUS']} AMBIGUOUS, {n['NOT MEASURED']} not measured{_hidden(g)}"
 
 
+def print_history(history: History, file: TextIO | None = None) -> None:
+    """Print the runs, the mean of each against the first, and the changes."""
+    console = console_on(file)
+    print_lines(console, [f"{history_heading(history)}: geometric mean of {len(history.rows)} rows"])
+    print_table(console, HISTORY_HEAD, history_steps(history), 3)
+    print_lines(console, history_sentences(history))
+
+
+def history_heading(history: History) -> str:
+    """What is shown of each run."""
+    return f"{_QUANTITIES[history.quantity]} / that of the first run (above 1x: {WAYS[history.quantity][0]})"
+
+
+def history_steps(history: History) -> list[tuple[str, ...]]:
+    """Each run: when it was started, its name, its torch, its mean against the first run's, and whether it is a change point."""
+    changed = {change.at for change in history.changes}
+    return [
+        (started, run.run_id, str(run.environment.get("torch") or "unknown"), times(math.exp(mean), 0.01), "changed" if i in changed else "")
+        for i, (started, run, mean) in enumerate(zip(history.started, history.runs, history.means, strict=True))
+    ]  # fmt: skip
+
+
+def history_sentences(history: History) -> Iterator[str]:
+    """What changed, when and in which rows, with what else changed there."""
+    for change in history.changes:
+        rows = ", ".join(f"{n} {verdict}" for verdict, n in change.counts.items())
+        yield f"From {history.runs[change.at].run_id} on: {interval(change.mean)} of before, {_moved(history, change)} (p = {change.p:.3f}). Rows: {rows}."
+        if change.moved:
+            first = "; ".join(f"{s.row['trial_id']} {s.row['block']} {times(math.exp(s.log.mean), 0.01)}" for s in change.moved[:MOST_SHIFTS])  # fmt: skip
+            more = len(change.moved) - MOST_SHIFTS
+            yield f"Rows beyond the margin: {first}{f'; and {more} more' if more > 0 else ''}."
+        for d in change.differences:
+            yield f"Changed there too: {d.name}: {d.a} before, {d.b} after."
+    if not history.changes:
+        few = f" Fewer than {ENOUGH_RUNS} runs can't show one." if len(history.runs) < ENOUGH_RUNS else ""
+        yield f"{history_title(history)}.{few}"
+    if history.left_out:
+        yield f"Rows left out, because a run did not measure them: {history.left_out}."
+
+
+def history_title(history: History) -> str:
+    """The largest change, or that there is none."""
+    if not history.changes:
+        return f"No change point in {len(history.runs)} runs"
+    largest = max(history.changes, key=lambda c: abs(c.mean.mean))
+    when = history.started[largest.at][:16].replace("T", " ")
+    return f"{history.quantity.capitalize()}s are {_moved(history, largest)} from {when} on"
+
+
+def _moved(history: History, change: Change) -> str:
+    """How far the mean over rows moved: `11 % lower`."""
+    return f"{percent(abs(math.expm1(change.mean.mean)))} {WAYS[history.quantity][change.mean.mean <= 0]}"
+
+
+def history_footer(history: History) -> str:
+    """The small print of the picture."""
+    return f"{history.runs[0].run_id} to {history.runs[-1].run_id} · shaded: within {history.margin * 100:g} % · change points: {len(history.changes)}, by permutations of the runs at 5 %"
+
+
 def _hidden(g: Gate) -> str:
     """How large a change the AMBIGUOUS rows can hide."""
     hidden, what = g.hidden, "slow-down" if g.fail_on == "slower" else "change"
     words = ""
     if hidden.most is not None and hidden.median is not None:
         words = f"; {plural(len(hidden.sizes), 'row')} may hide a {what} of up to {percent(hidden.most)} (median {percent(hidden.median)})"
-    return words + (
-        f"; {plural(hidden.unbounded, 'row')} without an interval may hide any {what}" if hidden.unbounded else ""
-    )
+    unbounded = f"; {plural(hidden.unbounded, 'row')} without an interval may hide any {what}"
+    return words + (unbounded if hidden.unbounded else "")
 
 
 def _span(ratio: float, ends: tuple[float, float] | None) -> str:

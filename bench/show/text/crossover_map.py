@@ -71,15 +71,9 @@ def title(found: CrossoverMap) -> str:
 
 def footer(found: CrossoverMap) -> str:
     """The small print of the picture."""
-    facts = [
-        where(found),
-        "speedup: time of standard / time of separable",
-        "heavy line: 1x",
-        doubt(found),
-        host(found),
-        compiled(found),
-    ]
-    return " · ".join(["Predicted by bench's kernel model, not measured", *filter(None, facts)])
+    how = "speedup: time of standard / time of separable · heavy line: 1x"
+    facts = filter(None, [where(found), how, doubt(found), host(found), compiled(found)])
+    return " · ".join(["Predicted by bench's kernel model, not measured", *facts])
 
 
 def summary(found: CrossoverMap, mode: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from bench.analyse.claims.bottleneck import of_the_host
 from bench.analyse.runs.rows import Record, records_of
@@ -17,17 +16,6 @@ from bench.spec.columns import MEASURED
 from bench.spec.format import in_seconds, plural, share
 
 
-@dataclass(frozen=True, slots=True)
-class LayerCost:
-    """A designed sweep of layers at fixed MACs: what a layer costs of its own, and what part of time that makes from the shallowest to the deepest stack."""
-
-    where: str
-    block: str
-    sweep: str
-    each: str
-    part: str
-
-
 def layers_of_host(run: Run) -> str:
     """What is to be known of a layer's time on a predicted accelerator: how much of it is the host's, which is assumed."""
     arms = records_of(run.measurements)
@@ -36,16 +24,19 @@ def layers_of_host(run: Run) -> str:
     return f"Of what was predicted {said}. A layer with its norm and activation is three operators" if said else ""
 
 
-def layer_costs(run: Run) -> tuple[LayerCost, ...]:
-    """What each sweep of layers at fixed MACs says of a layer's own cost."""
+def layer_costs(run: Run) -> list[dict[str, str]]:
+    """Of each sweep of layers at fixed MACs what a layer costs of its own.
+
+    `where`, `block` and `sweep`; the time of `each` layer, and what `part` of all that makes, shallowest to deepest stack.
+    """
     sweeps = [s for s in find(records_of(run.measurements)) if s.grows == "layers"]
     places = list(dict.fromkeys(s.condition for s in sweeps))
     where = short_labels(places) if len(places) > 1 else {p: p.label for p in places}
     kernels = len({s.kernel for s in sweeps}) > 1
-    return tuple(_cost(s, where[s.condition], f", kernel {s.kernel}" if kernels else "") for s in sweeps)
+    return [_cost(s, where[s.condition], f", kernel {s.kernel}" if kernels else "") for s in sweeps]
 
 
-def _cost(sweep: Sweep, where: str, kernel: str) -> LayerCost:
+def _cost(sweep: Sweep, where: str, kernel: str) -> dict[str, str]:
     line = unit_cost(sweep)
     each, rest, counts = line.each, line.constant.value, sweep.counts()
     low_high = f" [{in_seconds(each.low, 3)}, {in_seconds(each.high, 3)}]" if each.low is not None and each.high is not None else ""  # fmt: skip
@@ -55,10 +46,9 @@ def _cost(sweep: Sweep, where: str, kernel: str) -> LayerCost:
         return f"{share(own / (own + rest))} ({plural(round(layers), 'layer')})"
 
     known = all(each.value * c + rest > 0 for c in counts)
-    return LayerCost(
-        where, sweep.block, describe(sweep) + kernel, f"{in_seconds(each.value, 3)}{low_high}",
-        f"{part(float(counts[0]))} to {part(float(counts[-1]))}" if known else "",
-    )  # fmt: skip
+    words = f"{part(float(counts[0]))} to {part(float(counts[-1]))}" if known else ""
+    own = f"{in_seconds(each.value, 3)}{low_high}"
+    return {"where": where, "block": sweep.block, "sweep": describe(sweep) + kernel, "each": own, "part": words}
 
 
 def print_time_breakdown(run: Run) -> None:

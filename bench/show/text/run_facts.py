@@ -9,7 +9,6 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from bench.analyse.runs.facts import UNMEASURABLE, RunFacts, Tally, Trust, facts_of
@@ -22,18 +21,6 @@ from bench.spec.model.predictions import WORSE, disagreements
 
 MOST_REASONS = 2  # why rows were skipped that a line gives; pairs.csv has them all
 MOST_COUNTED = 24  # reasons in the page's table of them
-
-
-@dataclass(frozen=True, slots=True)
-class Quality:
-    """How far a run can be trusted: sentences, rows by status, and reasons with their counts."""
-
-    sentences: tuple[str, ...]
-    statuses: tuple[tuple[str, int], ...]
-    skips: tuple[tuple[str, int], ...]
-    failures: tuple[tuple[str, int], ...]
-    notes: tuple[tuple[str, int], ...]
-    ambers: tuple[str, ...]
 
 
 def lines(facts: RunFacts) -> list[str]:
@@ -128,20 +115,20 @@ def _unmeasured(t: Trust) -> str:
     return f"{listed(counts)}: pairs.csv says why." if counts else ""
 
 
-def quality(run: Run, facts: RunFacts) -> Quality:
-    """The run's quality in sentences and counts."""
+def quality(run: Run, facts: RunFacts) -> dict[str, Any]:
+    """How far a run can be trusted: `sentences`, rows by status, reasons with their counts, and the machine's `ambers`."""
     rows = records_of(run.pairs)
     measured = [r for r in rows if r["status"] in MEASURED]
     counts = facts.trust.statuses
     order = [*STATUSES, *sorted(set(counts) - set(STATUSES))]
-    return Quality(
-        sentences=(*trust_lines(facts), *_model_lines(run, facts)),
-        statuses=tuple((s, counts[s]) for s in order if s in counts),
-        skips=_reasons(r["status_detail"] for r in rows if r["status"] in UNMEASURABLE),
-        failures=_reasons(r["status_detail"] for r in rows if r["status"] not in (*WITH_NUMBERS, *UNMEASURABLE)),
-        notes=_reasons(n for r in measured for n in str(r["quality_notes"] or "").split("; ") if n),
-        ambers=tuple(str(a) for a in run.environment.get("ambers") or ()),
-    )
+    return {
+        "sentences": [*trust_lines(facts), *_model_lines(run, facts)],
+        "statuses": [(s, counts[s]) for s in order if s in counts],
+        "skips": _reasons(r["status_detail"] for r in rows if r["status"] in UNMEASURABLE),
+        "failures": _reasons(r["status_detail"] for r in rows if r["status"] not in (*WITH_NUMBERS, *UNMEASURABLE)),
+        "notes": _reasons(n for r in measured for n in str(r["quality_notes"] or "").split("; ") if n),
+        "ambers": [str(a) for a in run.environment.get("ambers") or ()],
+    }
 
 
 def _model_lines(run: Run, facts: RunFacts) -> Iterator[str]:

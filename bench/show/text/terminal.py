@@ -71,13 +71,8 @@ def grid(pairs: Sequence[Record], most_rows: int = MOST_ROWS, most_columns: int 
         cells.setdefault(tuple(_shape(r, f) for f in names), {})[column(r)] = cell(r)
     shown = columns[:most_columns]
     lines = [(*key, *(held.get(c, "") for c in shown)) for key, held in cells.items()]
-    return Grid(
-        header=(*names, *shown),
-        rows=tuple(lines[:most_rows]),
-        keys=len(names),
-        rows_left=max(0, len(lines) - most_rows),
-        columns_left=len(columns) - len(shown),
-    )
+    left = max(0, len(lines) - most_rows), len(columns) - len(shown)
+    return Grid((*names, *shown), tuple(lines[:most_rows]), len(names), *left)
 
 
 def named(run: Run) -> str:
@@ -168,9 +163,8 @@ def console_on(file: TextIO | None = None, folds: bool = False) -> Console:
     from rich.console import Console
 
     file = file or sys.stdout
-    return Console(
-        file=file, width=None if folds and file.isatty() else WIDTH, no_color=None if file.isatty() else True
-    )
+    terminal = file.isatty()
+    return Console(file=file, width=None if folds and terminal else WIDTH, no_color=None if terminal else True)
 
 
 def print_lines(console: Console, lines: Iterable[str]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 
-from bench.spec.blocks import networks, zoo
+from bench.spec.blocks import zoo
 from bench.spec.blocks.layers import CONVOLUTIONS, Block, Items, Layer, Padding, Residual, Shape, changed
 from bench.spec.errors import UserError, check_bounds, nearest
 
@@ -70,14 +70,14 @@ BLOCKS: dict[str, Kind] = {
     "global_average_pool": Kind(zoo.global_average_pool, True, True, True),
     "mobilenet_block": Kind(zoo.mobilenet_block, any_kernel=True),
     "inverted_bottleneck": Kind(zoo.inverted_bottleneck, options={"expansion": 6}),
-    "mobilenet_v1": _network(partial(networks.mobilenet_v1, zoo.separable), 224, "mobilenet_v1_standard", width=1),
-    "mobilenet_v1_standard": _network(partial(networks.mobilenet_v1, zoo.standard), 224, width=1),
-    "mobilenet_v2": _network(networks.mobilenet_v2, 224, width=1),
-    "xception": _network(partial(networks.xception, zoo.separable), 299, "xception_standard"),
-    "xception_standard": _network(partial(networks.xception, zoo.standard), 299),
-    "resnet18": _network(networks.resnet18, 224),
-    "resnet50": _network(networks.resnet50, 224),
-    "vgg16": _network(networks.vgg16, 224),
+    "mobilenet_v1": _network(partial(zoo.mobilenet_v1, zoo.separable), 224, "mobilenet_v1_standard", width=1),
+    "mobilenet_v1_standard": _network(partial(zoo.mobilenet_v1, zoo.standard), 224, width=1),
+    "mobilenet_v2": _network(zoo.mobilenet_v2, 224, width=1),
+    "xception": _network(partial(zoo.xception, zoo.separable), 299, "xception_standard"),
+    "xception_standard": _network(partial(zoo.xception, zoo.standard), 299),
+    "resnet18": _network(zoo.resnet18, 224),
+    "resnet50": _network(zoo.resnet50, 224),
+    "vgg16": _network(zoo.vgg16, 224),
 }
 
 

@@ -18,6 +18,7 @@ from bench.spec.errors import UserError, check_bounds
 from bench.spec.format import digits, plural
 
 MOST_LAYERS_SHOWN = 6
+_WITHOUT_WEIGHTS = {"add": "a sum has no weights", "global_pool": "a mean has no weights"}
 _COUNTS = ("params", "macs", "flops", "bytes_min", "layers", "ops", "activations")
 
 
@@ -52,9 +53,7 @@ class Derivation:
         standard, priced = self.standard or (None, None)
         return {
             "block": self.choice.name,
-            "norm": self.choice.norm,
-            "act": self.choice.act,
-            "bias": self.choice.bias,
+            **{name: getattr(self.choice, name) for name in ("norm", "act", "bias")},
             "options": self.choice.options(),
             **{name: None if self.choice.network else getattr(s, name) for name in FIXED_IN_NETWORKS},
             **{name: getattr(s, name) for name in ("height", "width", "batch")},
@@ -257,9 +256,6 @@ def _formula(choice: BlockChoice, s: Shape, priced: Cost) -> tuple[str, str, Fra
     return None
 
 
-_WITHOUT_WEIGHTS = {"add": "a sum has no weights", "global_pool": "a mean has no weights"}
-
-
 def _title(choice: BlockChoice) -> str:
     """The name, its options, and what is added to the sources' bare convolutions."""
     extras = [("bias", choice.bias), ("batch norm", choice.norm), ("ReLU", choice.act)]
@@ -282,15 +278,13 @@ def _output_steps(layer: Layer, height: int, width: int) -> str:
         whole = (size + 2 * pad - reach) % stride == 0
         return f"{step if whole else f'floor({step})'} + 1 = {end}"
 
-    rows = side(height, down, above, tall, below, ho)
-    columns = side(width, across, beside, broad, right, wo)
-    return rows if rows == columns else f"{rows} by {columns}"
+    ends = side(height, down, above, tall, below, ho), side(width, across, beside, broad, right, wo)
+    return " by ".join(dict.fromkeys(ends))
 
 
 def _sum(parts: list[int], total: int) -> str:
-    if 1 < len(parts) <= MOST_LAYERS_SHOWN:
-        return f"{' + '.join(f'{p:,}' for p in parts)} = {total:,}"
-    return f"{total:,}"
+    terms = f"{' + '.join(f'{p:,}' for p in parts)} = " if 1 < len(parts) <= MOST_LAYERS_SHOWN else ""
+    return f"{terms}{total:,}"
 
 
 def _ratio(ratio: Fraction) -> str:

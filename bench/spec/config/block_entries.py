@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -35,7 +35,7 @@ def as_mapping(value: object) -> object:
 
 def _option(name: str, meaning: str) -> Any:
     low, high = OPTIONS[name]
-    return key(f"a number from {low:g} to {high:g}: {meaning}", ge=low, le=high)
+    return key(f"a number from {low:g} to {high:g}: {meaning}", default=None, ge=low, le=high)
 
 
 class BlockEntry(BaseModel):
@@ -43,19 +43,17 @@ class BlockEntry(BaseModel):
 
     model_config = STRICT
 
-    import_: Annotated[str | None, key("package.module:name, in quotes", alias="import", pattern=FACTORY_PATTERN)] = (
-        None
-    )
-    network: Annotated[bool, key("true or false: whether what is imported is a network")] = False
-    name: Annotated[str, key(f"a block's name: {', '.join(BLOCKS)}")]
-    norm: Annotated[bool, key("true or false: batch norm after each convolution")] = True
-    act: Annotated[bool, key("true or false: ReLU after each convolution")] = True
-    bias: Annotated[bool, key("true or false: a bias in each convolution")] = False
-    again: Annotated[bool, key("true or false: the same block once more, to see the noise")] = False
-    groups: Annotated[int | None, _option("groups", "the groups of a grouped convolution")] = None
-    expansion: Annotated[int | None, _option("expansion", "by what an inverted bottleneck widens")] = None
-    rate: Annotated[int | None, _option("rate", "how far apart a dilated convolution's taps are")] = None
-    width: Annotated[float | None, _option("width", "a MobileNet's width multiplier")] = None
+    import_: str | None = key("package.module:name, in quotes", default=None, alias="import", pattern=FACTORY_PATTERN)
+    network: bool = key("true or false: whether what is imported is a network", default=False)
+    name: str = key(f"a block's name: {', '.join(BLOCKS)}")
+    norm: bool = key("true or false: batch norm after each convolution", default=True)
+    act: bool = key("true or false: ReLU after each convolution", default=True)
+    bias: bool = key("true or false: a bias in each convolution", default=False)
+    again: bool = key("true or false: the same block once more, to see the noise", default=False)
+    groups: int | None = _option("groups", "the groups of a grouped convolution")
+    expansion: int | None = _option("expansion", "by what an inverted bottleneck widens")
+    rate: int | None = _option("rate", "how far apart a dilated convolution's taps are")
+    width: float | None = _option("width", "a MobileNet's width multiplier")
 
     @field_validator("name")
     @classmethod

@@ -1,9 +1,10 @@
-"""The config file (named experiments, each with blocks and axes, and the timing), its reading and its size limits."""
+"""The config file (named experiments, each with blocks and axes, and the timing), its reading, `--set` and its size limits."""
 
 from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,19 +14,31 @@ from pydantic_core import PydanticCustomError
 
 from bench.spec.blocks.blocks import BLOCKS, CLASSES, EVEN_KERNEL, IMAGE_CHANNELS, BlockChoice, Shape, build
 from bench.spec.blocks.costs import ITEM_BYTES, conv_params, cost
-from bench.spec.config import set_option
 from bench.spec.config.axes import BLOCK_AXES, SHAPE_AXES, Axes
 from bench.spec.config.block_entries import STRICT, BlockEntry, as_mapping, key
 from bench.spec.config.timing import Timing
-from bench.spec.config.validation_errors import Place, first_mistake
-from bench.spec.config.yaml_source import read_yaml
-from bench.spec.errors import UserError
+from bench.spec.config.yaml_file import Place, first_mistake, keys_of, read_yaml
+from bench.spec.errors import UserError, nearest
 
 MOST_TRIALS = 50_000
 MOST_BYTES = 1 << 38  # 256 GiB for an arm: more than any machine that this is meant for
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"  # of a config or experiment: part of a folder's or trial's name
 
 
+_ELSEWHERE = {
+    "name": "Write name: at the top of a config file; bench run --out DIR names a folder",
+    "description": "Write description: in a config file, at its top or in an experiment",
+    "experiments": "Write them in a config file: --set changes axes in all of them",
+    "blocks": "Write blocks: [standard, separable] in a config file, in each experiment",
+    "together": "Write together: [kernel, channels] in a config file, in an experiment",
+    "axes": "Name the axis itself: --set kernel=3,5",
+    "timing": "Name one of its keys: --set precision=0.1",
+    "device": "Write --device cpu,cuda:0",
+}
+"""Keys of a config that are neither an axis nor a timing key, and how to set them."""
+Setting = tuple[str, str, list[object]]
+"""The option's text, the name of an axis or timing key, and its values."""
+_NUMBER = re.compile(r"^[-+]?[0-9]{1,18}$")
 _NAME = "at most 64 letters, digits, _ . - and begin with a letter or digit"
 _Sentence = Annotated[str, key("a sentence, in quotes if it looks like a number")]
 
@@ -122,7 +135,7 @@ class Experiment(_Model):
 class SweepConfig(_Model):
     """A whole config file."""
 
-    name: Annotated[str, key(_NAME, pattern=NAME_PATTERN)]
+    name: str = key(_NAME, pattern=NAME_PATTERN)
     description: _Sentence = ""
     timing: Timing = Timing()
     experiments: Annotated[
@@ -142,10 +155,10 @@ def load(path: Path, overrides: Iterable[str] = ()) -> tuple[SweepConfig, dict[s
 
 def with_overrides(data: dict[str, Any], place: Place, overrides: Iterable[str]) -> SweepConfig:
     """The config of plain data, which the overrides are written into. UserError for any mistake."""
-    settings = [set_option.parse(text) for text in overrides]
+    settings = [parse_setting(text) for text in overrides]
     if settings:
         _validated(data, place)  # first, so that a mistake in the file is reported with its line there
-        set_option.apply(data, settings)
+        _apply(data, settings)
         place = Place(" ".join([place.name, *(f"--set {text}" for text, _, _ in settings)]))
     return check(data, place)
 
@@ -207,3 +220,44 @@ def _validated(data: dict[str, Any], place: Place) -> SweepConfig:
         return SweepConfig.model_validate(data)
     except ValidationError as error:
         raise first_mistake(error, SweepConfig, place) from None
+
+
+def parse_setting(text: str) -> Setting:
+    """`kernel=3,5` or `kernel=[3, 5]` as text, name and values. UserError for another key, or without values."""
+    name, equals, values = (part.strip() for part in text.partition("="))
+    place, example = f"--set {text}", f"Write --set {name}=value,value"
+    known = [*keys_of(Axes), *Timing.model_fields]
+    for word, remedy in _ELSEWHERE.items():
+        if word.removesuffix("s") == name.removesuffix("s"):
+            raise UserError(place, f"{name} is neither an axis nor a timing key", remedy)
+    if name not in known:
+        raise UserError(place, "no such axis or timing key", nearest(name.rpartition(".")[2], known, "Known"))
+    if values.startswith("[") != values.endswith("]"):
+        raise UserError(place, "a bracket is missing", f"{example}, or in quotes --set '{name}=[value, value]'")
+    pieces = [piece.strip() for piece in values.removeprefix("[").removesuffix("]").split(",")]
+    if not equals or not all(pieces):
+        raise UserError(place, "a value is missing", example)
+    return text, name, [_scalar(piece) for piece in pieces]
+
+
+def _scalar(text: str) -> object:
+    if _NUMBER.match(text):
+        return int(text)
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _apply(data: dict[str, Any], settings: list[Setting]) -> None:
+    """Write the settings into valid data, in place. UserError for a name that is set twice."""
+    seen: set[str] = set()
+    for text, name, values in settings:
+        if name in seen:
+            raise UserError(f"--set {text}", f"{name} is set twice", f"Write --set {name}=value,value once")
+        seen.add(name)
+        if name in Timing.model_fields:
+            data.setdefault("timing", {})[name] = values[0] if len(values) == 1 else values
+            continue
+        for experiment in data["experiments"].values():
+            experiment.setdefault("axes", {})[name] = list(values)

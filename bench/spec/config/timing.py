@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from pydantic import BaseModel, model_validator
 from pydantic_core import PydanticCustomError
 
@@ -15,28 +13,24 @@ class Timing(BaseModel):
 
     model_config = STRICT
 
-    precision: Annotated[float, key("the half-width to reach of the interval of ln(speedup), as 0.05", gt=0, lt=1)] = (
-        0.05
+    precision: float = key("the half-width to reach of the interval of ln(speedup), as 0.05", default=0.05, gt=0, lt=1)
+    confidence: float = key("a share above 0.5 and below 1, as 0.95", default=0.95, gt=0.5, lt=1)
+    processes_min: int = key("a whole number from 1 to 1000", default=6, ge=1, le=1000)
+    processes_max: int = key("a whole number from 1 to 1000", default=12, ge=1, le=1000)
+    seconds: float = key("seconds above 0, at most 3600", default=0.6, gt=0, le=3600)
+    rounds_min: int = key("a whole number from 1 to 100000", default=4, ge=1, le=100_000)
+    rounds_max: int = key("a whole number from 1 to 100000", default=1000, ge=1, le=100_000)
+    sample_seconds: float = key("seconds from 1e-5 to 60", default=0.002, ge=1e-5, le=60)
+    warmup_seconds: float = key("seconds from 0 to 600", default=0.3, ge=0, le=600)
+    timeout_seconds: float = key("seconds above 0, at most 86400", default=120, gt=0, le=86_400)
+    seed: int = key("a whole number from 0 to 2^63 - 1", default=1, ge=0, lt=2**63)
+    second_opinions: float = key("the share of trials that other tools time too, from 0 to 1", default=0.0, ge=0, le=1)
+    minutes: float | None = key(
+        "the minutes that a device may take, after which no process is begun", default=None, gt=0, le=100_000
     )
-    confidence: Annotated[float, key("a share above 0.5 and below 1, as 0.95", gt=0.5, lt=1)] = 0.95
-    processes_min: Annotated[int, key("a whole number from 1 to 1000", ge=1, le=1000)] = 6
-    processes_max: Annotated[int, key("a whole number from 1 to 1000", ge=1, le=1000)] = 12
-    seconds: Annotated[float, key("seconds above 0, at most 3600", gt=0, le=3600)] = 0.6
-    rounds_min: Annotated[int, key("a whole number from 1 to 100000", ge=1, le=100_000)] = 4
-    rounds_max: Annotated[int, key("a whole number from 1 to 100000", ge=1, le=100_000)] = 1000
-    sample_seconds: Annotated[float, key("seconds from 1e-5 to 60", ge=1e-5, le=60)] = 0.002
-    warmup_seconds: Annotated[float, key("seconds from 0 to 600", ge=0, le=600)] = 0.3
-    timeout_seconds: Annotated[float, key("seconds above 0, at most 86400", gt=0, le=86_400)] = 120
-    seed: Annotated[int, key("a whole number from 0 to 2^63 - 1", ge=0, lt=2**63)] = 1
-    second_opinions: Annotated[float, key("the share of trials that other tools time too, from 0 to 1", ge=0, le=1)] = (
-        0.0
+    visit_seconds: float | None = key(
+        "the seconds that a trial's fewest rounds may take; slower ones are skipped", default=None, gt=0, le=86_400
     )
-    minutes: Annotated[
-        float | None, key("the minutes that a device may take, after which no process is begun", gt=0, le=100_000)
-    ] = None
-    visit_seconds: Annotated[
-        float | None, key("the seconds that a trial's fewest rounds may take; slower ones are skipped", gt=0, le=86_400)
-    ] = None
 
     @model_validator(mode="after")
     def _in_order(self) -> Timing:

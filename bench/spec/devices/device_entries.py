@@ -1,7 +1,8 @@
-"""An entry of predicted_devices.yaml or of a user's file of devices: its keys, their limits, its sources, `like`."""
+"""An entry of predicted_devices.yaml or of a user's file of devices: its keys, limits and sources, and what no device has."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -12,14 +13,23 @@ from pydantic_core import PydanticCustomError
 
 from bench.spec.blocks.costs import ITEM_BYTES
 from bench.spec.config.block_entries import STRICT, key
-from bench.spec.config.validation_errors import Loc, Place, first_mistake
-from bench.spec.config.yaml_source import read_yaml
+from bench.spec.config.yaml_file import Loc, Place, first_mistake, read_yaml
 from bench.spec.errors import UserError, nearest
 
 TABLE = "predicted_devices.yaml"
 DtypeWord = Literal["fp64", "fp32", "fp32-tf32", "bf16", "fp16"]
 NO_SOURCE_NEEDED = ("like", "title", "kind", "sources", "disagree")
 DISPATCH_S, LAUNCH_S, FLOOR_S = 10e-6, 5e-6, 2e-6
+A_CLOCK = {"gpu": (6, 4096), "cpu": (0.25, 1024)}
+"""Limits of fp32 FLOP per clock and unit. A unit of a VideoCore VI does 8, a multiprocessor or compute unit up to 256
+(a CUDA core 2, a stream processor of RDNA 3 4). A CPU's core without vectors does 1 or 2, with its share of AMX 120."""
+CACHE_OVER_MEMORY = (1, 100)  # limits of the cache's rate / the memory's rate
+CACHE_A_CLOCK = {"gpu": 16, "cpu": 12}
+"""Bytes per clock and unit that a cache without a given rate is assumed to have. Known GPUs have 15 to 40, half of them
+below 19, Ada and Blackwell 15 or 16. Known CPUs have 10 to 19, half of them below 12."""
+NOT_ESTIMATED = 2.5
+"""Memory's rate / that estimate, from which the cache's rate must be given. Known devices have 1.15, an H20 1.9."""
+OVER_FP32 = (1 / 128, 128)  # limits of a dtype's peak / fp32's: fp64 has 1/64 on a GeForce, bf16 32 on a Xeon with AMX
 
 # The lower limits are below any board that runs torch, as a Raspberry Pi Zero, and above a figure in GB, TFLOP/s or MHz.
 _Bandwidth = Annotated[float, key("bytes/s, as 450e9 for 450 GB/s", ge=1e8, lt=1e18)]
@@ -34,25 +44,25 @@ class Entry(BaseModel):
 
     model_config = STRICT
 
-    like: Annotated[str, key("the name of one in the repository's table, as rtx5090")] = ""
-    title: Annotated[str, key("the device's full name", min_length=1)]
-    kind: Annotated[Literal["gpu", "cpu"], key("gpu or cpu")]
+    like: str = key("the name of one in the repository's table, as rtx5090", default="")
+    title: str = key("the device's full name", min_length=1)
+    kind: Literal["gpu", "cpu"] = key("gpu or cpu")
     units: Annotated[int, Field(ge=1, le=100_000, description=_UNITS)]
-    clock_hz: Annotated[float, key("Hz, as 1.8e9 for 1,800 MHz", ge=1e7, lt=1e12)]
-    peak: Annotated[dict[DtypeWord, _Peak], key(f"FLOP/s by dtype, as {{fp32: 20e12}} for 20 TFLOP/s{DTYPES_WORDS}")]
+    clock_hz: float = key("Hz, as 1.8e9 for 1,800 MHz", ge=1e7, lt=1e12)
+    peak: dict[DtypeWord, _Peak] = key(f"FLOP/s by dtype, as {{fp32: 20e12}} for 20 TFLOP/s{DTYPES_WORDS}")
     memory_bytes_per_s: _Bandwidth
-    memory_bytes: Annotated[float, key("bytes, as 12e9 for 12 GB", ge=1e8, lt=1e18)]
-    cache_bytes: Annotated[float, key("bytes, as 4e6 for 4 MB", ge=1e5, lt=1e18)]
+    memory_bytes: float = key("bytes, as 12e9 for 12 GB", ge=1e8, lt=1e18)
+    cache_bytes: float = key("bytes, as 4e6 for 4 MB", ge=1e5, lt=1e18)
     cache_bytes_per_s: _Bandwidth = 0.0
     dispatch_s: _Time = DISPATCH_S
     launch_s: _Time = LAUNCH_S
     floor_s: _Time = FLOOR_S
-    unit_bytes_per_s: Annotated[
-        float, key("bytes/s that one core reads, as 14e9; of a GPU leave it out", ge=1e8, lt=1e18)
-    ] = 0.0
-    winograd: Annotated[bool, key("false if its library has no 3 x 3 by Winograd in one kernel")] = True
-    sources: Annotated[dict[str, str], key("where each figure is from")]
-    disagree: Annotated[dict[str, str], key("what other sources say")] = {}
+    unit_bytes_per_s: float = key(
+        "bytes/s that one core reads, as 14e9; of a GPU leave it out", default=0.0, ge=1e8, lt=1e18
+    )
+    winograd: bool = key("false if its library has no 3 x 3 by Winograd in one kernel", default=True)
+    sources: dict[str, str] = key("where each figure is from")
+    disagree: dict[str, str] = key("what other sources say", default={})
 
     @model_validator(mode="after")
     def _has_sources(self) -> Entry:
@@ -74,7 +84,7 @@ class Entry(BaseModel):
 class _Table(BaseModel):
     model_config = STRICT
 
-    devices: Annotated[dict[str, Entry], key("devices: and the names of devices below it", min_length=1)]
+    devices: dict[str, Entry] = key("devices: and the names of devices below it", min_length=1)
 
 
 @cache
@@ -121,3 +131,97 @@ def _like(entry: Any, place: Place, loc: Loc) -> Any:
             raise UserError(place.of((*loc, word, stray[0])), "this entry does not give that figure", remedy)
         whole[word] = {**{key: text for key, text in base.get(word, {}).items() if key not in entry}, **given}
     return whole
+
+
+def in_file(path: Path) -> dict[str, Entry]:
+    """The entries of a file, by name. UserError, with the line, for a mistake or for implausible figures."""
+    entries, place = read_entries(path)
+    return {name: _plausible(entry, place, ("devices", name)) for name, entry in entries.items()}
+
+
+def _with_cache(entry: Entry, place: Place, loc: Loc) -> Entry:
+    """The entry with its cache's rate, estimated if missing, at least memory's. UserError for a far faster memory."""
+    if entry.cache_bytes_per_s:
+        return entry
+    assumed = f"{CACHE_A_CLOCK[entry.kind]} bytes a clock and unit"
+    estimate = CACHE_A_CLOCK[entry.kind] * entry.units * entry.clock_hz
+    over = entry.memory_bytes_per_s / estimate
+    if over > NOT_ESTIMATED:
+        rule = f"it is {_few(over)} times the estimated rate of its cache ({assumed})"
+        remedy = f"{_remedy('memory_bytes_per_s')}, or add cache_bytes_per_s with its source"
+        raise UserError(place.of((*loc, "memory_bytes_per_s")), rule, remedy, entry.memory_bytes_per_s)
+    source = f"estimate, {assumed}" if over <= 1 else f"estimate, as its memory ({assumed} would be less)"
+    rate = max(estimate, entry.memory_bytes_per_s)
+    sources = {**entry.sources, "cache_bytes_per_s": source}
+    return entry.model_copy(update={"cache_bytes_per_s": rate, "sources": sources})
+
+
+_FIGURES: dict[str, Callable[[Entry], float]] = {
+    "units": lambda entry: entry.units,
+    "clock_hz": lambda entry: entry.clock_hz,
+    "peak": lambda entry: entry.peak["fp32"],
+    "FLOP a clock and unit in fp32": lambda entry: entry.peak["fp32"] / entry.units / entry.clock_hz,
+    "memory_bytes_per_s": lambda entry: entry.memory_bytes_per_s / entry.units / entry.clock_hz,
+    "cache_bytes_per_s": lambda entry: entry.cache_bytes_per_s / entry.units / entry.clock_hz,
+    "times the memory's rate": lambda entry: entry.cache_bytes_per_s / entry.memory_bytes_per_s,
+}
+"""By key, or by its name in a message. Rates are per clock and unit, so that large and small devices are comparable."""
+
+
+def _plausible(entry: Entry, place: Place, loc: Loc) -> Entry:
+    """The entry with its cache's rate. UserError for figures outside of the limits above."""
+    what = "FLOP a clock and unit in fp32"
+    value, (low, high) = _FIGURES[what](entry), A_CLOCK[entry.kind]
+    if not low <= value <= high:
+        cores = entry.kind == "gpu" and 1 <= value < low
+        suspects = ["units"] if cores else _farthest(entry, ["peak", "units", "clock_hz"])
+        raise _impossible(entry, place, loc, suspects, f"that makes {_few(value)} {what}", what)
+    entry, what = _with_cache(entry, place, loc), "times the memory's rate"
+    value, (low, high) = _FIGURES[what](entry), CACHE_OVER_MEMORY
+    if not low <= value <= high:
+        suspects = _farthest(entry, ["cache_bytes_per_s", "memory_bytes_per_s"])
+        raise _impossible(entry, place, loc, suspects, f"the cache's rate is {_few(value)} {what}", what)
+    for dtype, peak in entry.peak.items():
+        if not OVER_FP32[0] <= peak / entry.peak["fp32"] <= OVER_FP32[1]:
+            rule = f"it is {_few(peak / entry.peak['fp32'])} times the peak of fp32"
+            raise UserError(place.of((*loc, "peak", dtype)), rule, _remedy("peak"), peak)
+    if entry.cache_bytes >= entry.memory_bytes:
+        rule = "its cache is not smaller than its memory"
+        raise UserError(place.of((*loc, "cache_bytes")), rule, _remedy("cache_bytes"), entry.cache_bytes)
+    return entry
+
+
+def _impossible(entry: Entry, place: Place, loc: Loc, suspects: list[str], rule: str, what: str) -> UserError:
+    """An error at the first suspect that the file itself gives, with its value and the range of known devices."""
+    paths: dict[str, Loc] = {key: (*loc, key, "fp32") if key == "peak" else (*loc, key) for key in suspects}
+    key = next((key for key in suspects if paths[key] in place.lines), suspects[0])
+    value = entry.peak["fp32"] if key == "peak" else getattr(entry, key)
+    low, high = _known(entry.kind, what)
+    rule = f"{rule}, where known {entry.kind.upper()}s have {_few(low)} to {_few(high)}"
+    return UserError(place.of(paths[key]), rule, _remedy(key), value)
+
+
+def _remedy(key: str) -> str:
+    """How to write the figure, as after any other mistake in it."""
+    return str(Entry.model_fields[key].description).removesuffix(DTYPES_WORDS)
+
+
+def _farthest(entry: Entry, keys: Iterable[str]) -> list[str]:
+    """The keys, first the one whose figure is farthest outside of the range of known devices."""
+
+    def outside(key: str) -> float:
+        value, (low, high) = _FIGURES[key](entry), _known(entry.kind, key)
+        return max(low / value, value / high)
+
+    return sorted(keys, key=outside, reverse=True)
+
+
+def _known(kind: str, what: str) -> tuple[float, float]:
+    """The least and the most in the repository's table."""
+    values = [_FIGURES[what](entry) for entry in in_table().values() if entry.kind == kind]
+    return min(values), max(values)
+
+
+def _few(number: float) -> str:
+    """Two significant digits, or all digits before the point: 0.26, 2.0, 128."""
+    return f"{number:,.0f}" if number >= 10 else f"{number:#.2g}"

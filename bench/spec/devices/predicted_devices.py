@@ -17,9 +17,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.spec.devices.device_entries import DISPATCH_S, FLOOR_S, LAUNCH_S, Entry, in_table
+from bench.spec.devices.device_entries import DISPATCH_S, FLOOR_S, LAUNCH_S, Entry, in_file, in_table
 from bench.spec.devices.device_names import PREDICTED_PREFIX
-from bench.spec.devices.plausible_figures import in_file
 from bench.spec.errors import UserError, nearest
 from bench.spec.format import plural
 
@@ -96,9 +95,8 @@ class PredictedDevice:
     def rate(self, dtype: str) -> float:
         """Peak FLOP/s. UserError for a dtype that has none."""
         if not self.computes(dtype):
-            raise UserError(
-                f"{PREDICTED_PREFIX}{self.name}", f"no peak is known for {dtype}", f"Use {', '.join(self.peak)}"
-            )
+            place, remedy = f"{PREDICTED_PREFIX}{self.name}", f"Use {', '.join(self.peak)}"
+            raise UserError(place, f"no peak is known for {dtype}", remedy)
         return self.peak.get(dtype, self.peak["fp32"])
 
 
@@ -106,11 +104,6 @@ class PredictedDevice:
 def known() -> dict[str, PredictedDevice]:
     """The devices of the repository's table, by name."""
     return _devices(in_table())
-
-
-def of_file(path: Path) -> dict[str, PredictedDevice]:
-    """The devices of a user's file, by name. UserError, with the line, for a mistake in it."""
-    return _devices(in_file(path))
 
 
 def _devices(entries: Mapping[str, Entry]) -> dict[str, PredictedDevice]:
@@ -124,9 +117,8 @@ def of_roofs(rows: Iterable[Mapping[str, Any]], threads: int) -> PredictedDevice
     """
     on_cpu = [row for row in rows if row.get("device") == CPU]
     by_dtype = {str(row["dtype"]): row for row in on_cpu if int(_rate(row, "threads")) == threads}
-    peaks = {
-        dtype: max(_rate(row, "matmul_flop_per_s"), _rate(row, "conv_flop_per_s")) for dtype, row in by_dtype.items()
-    }
+    rates = ("matmul_flop_per_s", "conv_flop_per_s")
+    peaks = {dtype: max(_rate(row, rate) for rate in rates) for dtype, row in by_dtype.items()}
     fp32 = by_dtype.get("fp32", {})
     memory = _rate(fp32, "memory_bytes_per_s")
     if not (peaks.get("fp32") and memory):
@@ -185,5 +177,5 @@ def _of_place(place: Path) -> dict[str, PredictedDevice]:
     if not place.exists():
         remedy = "Write sim:FILE.yaml#NAME or sim:RESULTS_FOLDER#cpu, or a name, as sim:a100"
         raise UserError(str(place), "there is no such file of devices and no such results folder", remedy)
-    devices = {CPU: of_run(place)} if place.is_dir() else of_file(place)
+    devices = {CPU: of_run(place)} if place.is_dir() else _devices(in_file(place))
     return {name: replace(device, origin=place.resolve().name) for name, device in devices.items()}

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from bench.spec.config.config import with_overrides
-from bench.spec.config.validation_errors import Place
+from bench.spec.config.yaml_file import Place
 from bench.spec.errors import UserError
 from bench.spec.plan.plan import Plan, make, not_all_skipped
 
@@ -26,9 +26,8 @@ def config_data() -> dict[str, Any]:
         "layout": ["contiguous", "channels_last"],
         "threads": [1],
     }
-    experiments = {
-        f"{block}_twice": {"blocks": [block, {"name": block, "again": True}], "axes": dict(axes)} for block in AA_BLOCKS
-    }
+    pairs = {block: [block, {"name": block, "again": True}] for block in AA_BLOCKS}
+    experiments = {f"{block}_twice": {"blocks": pair, "axes": dict(axes)} for block, pair in pairs.items()}
     return {"name": NAME, "timing": {"seconds": 1.2}, "experiments": experiments}
 
 

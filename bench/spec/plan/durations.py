@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from bench.spec.config.timing import Timing
 from bench.spec.devices.device_names import is_predicted
@@ -28,6 +30,8 @@ ROOF_PROCESSES = 3  # in the first processes only
 GUESSED_FLOP_PER_S = 2e10  # that blocks reach on one CPU thread: matters for long trials only
 CARD_FLOP_PER_S = 4e12  # the same on an accelerator
 PREDICTED_SECONDS = 0.01  # predict a trial of any size, without inspection
+GUESSED = "by the guessed speed"  # the end of the reason of such a skip
+REACHED = 0.4  # whole networks reached this share of a dense convolution's speed, on one thread of a server
 
 
 def plan_seconds(plan: Plan, processes: int) -> float:
@@ -95,9 +99,8 @@ def _compilations(trial: Trial) -> int:
 def opinions_seconds(trials: Sequence[Trial]) -> float:
     """Estimated seconds of second opinions on these trials, including the starts of their workers."""
     starts = sum(start_seconds(s) + TOOLS_START_SECONDS for s in {t.surroundings for t in trials})
-    return starts + sum(
-        SETUP_SECONDS + max(OPINION_SECONDS * len(t.arms), OPINION_EVALUATIONS * _once_seconds(t)) for t in trials
-    )
+    timed = (max(OPINION_SECONDS * len(t.arms), OPINION_EVALUATIONS * _once_seconds(t)) for t in trials)
+    return starts + sum(SETUP_SECONDS + seconds for seconds in timed)
 
 
 def flop_of(trial: Trial) -> int:
@@ -113,3 +116,37 @@ def _once_seconds(trial: Trial) -> float:
 def guessed_flop_per_s(place: Surroundings) -> float:
     """The FLOP/s that blocks are assumed to reach on a device, before anything is measured."""
     return GUESSED_FLOP_PER_S * place.threads if place.device == "cpu" else CARD_FLOP_PER_S
+
+
+def sized(plan: Plan, flop_per_s: Mapping[str, float] | None = None) -> Plan:
+    """The plan, with trials skipped whose fewest rounds would take over `timing.visit_seconds`, if that is set.
+
+    `flop_per_s`: speed of a dense fp32 convolution on each device, on a CPU with one thread; a guess for other devices.
+    Other dtypes count as fp32. Predicted trials are never skipped.
+    """
+    if plan.timing.visit_seconds is None:
+        return plan
+    return replace(plan, trials=tuple(_judged(t, plan.timing, flop_per_s or {}) for t in plan.trials))
+
+
+def speeds(facts: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """FLOP/s of a dense convolution on each device that was probed; of a CPU on one thread."""
+    return {
+        device: probed["conv_flop_per_s"] / (probed["threads"] if device == "cpu" else 1)
+        for device, probed in facts.items()
+        if probed.get("conv_flop_per_s")
+    }
+
+
+def _judged(trial: Trial, timing: Timing, flop_per_s: Mapping[str, float]) -> Trial:
+    limit = timing.visit_seconds
+    if trial.skip is not None or limit is None or trial.predicted:
+        return trial
+    place = trial.surroundings
+    threads = place.threads if place.device == "cpu" else 1
+    measured = place.device in flop_per_s
+    speed = REACHED * flop_per_s[place.device] * threads if measured else guessed_flop_per_s(place)
+    if fewest_calls(timing) * flop_of(trial) <= limit * speed:
+        return trial
+    how = "by the measured speed" if measured else GUESSED
+    return replace(trial, skip=f"its fewest rounds would take over visit_seconds, {limit:g} s, {how}")

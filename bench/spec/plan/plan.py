@@ -43,20 +43,17 @@ class Surroundings:
     @property
     def label(self) -> str:
         """The device, a CPU's threads and what is not the default: `cpu, 2 threads`."""
-        words = [in_words(self.device)]
-        words += [plural(self.threads, "thread")] if is_cpu(self.device) else []
-        words += [f"allocator {self.allocator}"] if self.allocator != "retain" else []
-        words += [f"waiting {self.waiting}"] if self.waiting != "default" else []
-        return ", ".join(words)
+        return ", ".join(self._words(in_words(self.device), plural(self.threads, "thread"), "allocator ", "waiting "))
 
     @property
     def slug(self) -> str:
         """The same in a trial's name: `cpu-2t`."""
-        words = [slug(self.device)]
-        words += [f"{self.threads}t"] if is_cpu(self.device) else []
-        words += [f"malloc_{self.allocator}"] if self.allocator != "retain" else []
-        words += [self.waiting] if self.waiting != "default" else []
-        return "-".join(words)
+        return "-".join(self._words(slug(self.device), f"{self.threads}t", "malloc_", ""))
+
+    def _words(self, device: str, threads: str, allocator: str, waiting: str) -> list[str]:
+        words = [device, *([threads] if is_cpu(self.device) else [])]
+        words += [allocator + self.allocator] if self.allocator != "retain" else []
+        return words + ([waiting + self.waiting] if self.waiting != "default" else [])
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,9 +274,6 @@ def shape_words(s: Shape, network: bool = False) -> str:
     size = f"{s.height}" if s.height == s.width else f"{s.height}x{s.width}"
     if network:
         return f"{size}px" + (f"-b{s.batch}" if s.batch != 1 else "")
-    rest = "".join(
-        f"-{letter}{value}"
-        for letter, value in (("b", s.batch), ("stride", s.stride), ("dil", s.dilation), ("depth", s.depth))
-        if value != 1
-    )
+    more = (("b", s.batch), ("stride", s.stride), ("dil", s.dilation), ("depth", s.depth))
+    rest = "".join(f"-{letter}{value}" for letter, value in more if value != 1)
     return f"{channels}-k{s.kernel}-{size}px{rest}{'-valid' if s.padding == 'valid' else ''}"

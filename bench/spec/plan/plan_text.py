@@ -13,17 +13,17 @@ from bench.spec.blocks.costs import Cost, layer_ratio, mac_ratio
 from bench.spec.columns import TOOLS
 from bench.spec.config.axes import BLOCK_AXES, Axes
 from bench.spec.config.config import Experiment, SweepConfig
-from bench.spec.config.validation_errors import keys_of
+from bench.spec.config.yaml_file import keys_of
 from bench.spec.devices.device_names import in_words
 from bench.spec.errors import UserError
 from bench.spec.format import aligned, digits, listed, plural, with_prefix
 from bench.spec.interval import fewest
-from bench.spec.plan.durations import plan_seconds, unlimited_seconds
+from bench.spec.plan.durations import GUESSED, plan_seconds, unlimited_seconds
 from bench.spec.plan.plan import Plan, Trial, idle_axes, shape_words
-from bench.spec.plan.sizing import GUESSED
 
 SHAPES_SHOWN = 20
 REASONS_SHOWN = 10
+_OF_TRIAL = ("trial_id", "experiment", "skip", "layout", "mode", "cudnn_benchmark")
 _LEGEND = (
     "mac_ratio = MACs of the baseline / MACs of the block, layer_ratio = layers of the block / layers of the baseline"
 )
@@ -63,6 +63,7 @@ def text(config: SweepConfig, plan: Plan, everything: bool = False) -> str:
 def as_json(config: SweepConfig, plan: Plan) -> str:
     """The plan as JSON, a line per trial with the exact costs of its arms, null where a block can't be built."""
     active, timing = plan.active, plan.timing
+    bounds, workers = (timing.processes_min, timing.processes_max), Counter(t.surroundings for t in active)
     head = {
         "name": plan.name,
         "counts": {
@@ -82,18 +83,11 @@ def as_json(config: SweepConfig, plan: Plan) -> str:
             for name, experiment in config.experiments.items()
         },
         "skips": [{"reason": reason, "trials": count} for reason, count in _skips(plan).most_common()],
-        "surroundings": [
-            {"label": s.label, "trials": count} for s, count in Counter(t.surroundings for t in active).items()
-        ],
+        "surroundings": [{"label": s.label, "trials": count} for s, count in workers.items()],
         "estimate": {
-            "minutes_min": plan_seconds(plan, timing.processes_min) / 60,
-            "minutes_max": plan_seconds(plan, timing.processes_max) / 60,
-            "processes_min": timing.processes_min,
-            "processes_max": timing.processes_max,
-            "precision": timing.precision,
-            "processes_for_half": None
-            if timing.processes_min < 2
-            else [processes_for_half(n, timing.confidence) for n in (timing.processes_min, timing.processes_max)],
+            **{f"minutes_{end}": plan_seconds(plan, n) / 60 for end, n in zip(("min", "max"), bounds, strict=True)},
+            **{name: getattr(timing, name) for name in ("processes_min", "processes_max", "precision")},
+            "processes_for_half": [processes_for_half(n, timing.confidence) for n in bounds] if bounds[0] > 1 else None,
         },
         "notes": list(plan.notes),
     }
@@ -115,9 +109,7 @@ def _rows(trials: Sequence[Trial]) -> Iterator[str]:
         key = (t.experiment, id(t.shape), t.dtype, t.pass_)  # the costs depend on these
         if key not in costs:
             costs[key] = _arms(t)
-        row = {
-            name: getattr(t, name) for name in ("trial_id", "experiment", "skip", "layout", "mode", "cudnn_benchmark")
-        }
+        row = {name: getattr(t, name) for name in _OF_TRIAL}
         row |= places[t.surroundings] | t.shape_fields() | {"dtype": t.dtype, "pass": t.pass_}
         arms = [{"arm_id": arm.arm_id, **facts} for arm, facts in zip(t.arms, costs[key], strict=True)]
         yield json.dumps(row | {"arms": arms})
@@ -171,19 +163,14 @@ def _theory(trials: Sequence[Trial], everything: bool) -> list[str]:
         shapes.setdefault((t.experiment, t.shape, t.pass_), []).append(t)
     tables: dict[str, list[list[str]]] = {}
     for alike in list(shapes.values())[: None if everything else SHAPES_SHOWN]:
-        t = alike[0]
-        table = tables.setdefault(t.experiment, [_header(t)])
-        table.append(_theory_row(t, len(alike)))
-    others = max(len(t.arms) for t in trials) > 1
-    lines = ["theory of one evaluation, in MACs" + (f": {_LEGEND}" if others else "")]
+        name, (baseline, *others) = alike[0].experiment, [arm.choice.label for arm in alike[0].arms]
+        head = [name, "trials", baseline, *(word for o in others for word in (o, "mac_ratio", "layer_ratio"))]
+        tables.setdefault(name, [head]).append(_theory_row(alike[0], len(alike)))
+    pairs = max(len(t.arms) for t in trials) > 1
+    lines = ["theory of one evaluation, in MACs" + (f": {_LEGEND}" if pairs else "")]
     lines += [f"  {line}" for table in tables.values() for line in aligned(table)]
     hidden = len(shapes) - SHAPES_SHOWN
     return lines + ([f"  and {plural(hidden, 'more shape')}: --all"] if hidden > 0 and not everything else [])
-
-
-def _header(trial: Trial) -> list[str]:
-    baseline, *others = [arm.choice.label for arm in trial.arms]
-    return [trial.experiment, "trials", baseline, *(word for o in others for word in (o, "mac_ratio", "layer_ratio"))]
 
 
 def _theory_row(trial: Trial, count: int) -> list[str]:
