@@ -17,11 +17,13 @@ from hypothesis import strategies as st
 
 from bench.analyse.claims import rules_layers_or_macs, rules_ratios, rules_speed
 from bench.analyse.claims.answers import DECIDED, SPEEDUP, Verdict, above, below, ruled
-from bench.analyse.claims.bottleneck import bottleneck
-from bench.analyse.claims.cells import BLOCKS, Cell, Rows, primary
+from bench.analyse.claims.bottleneck import bottleneck_of
+from bench.analyse.claims.cells import BLOCKS, Cell, Rows, gather, primary
 from bench.analyse.claims.claims import BY_ID, CLAIMS
 from bench.analyse.claims.judge import Verdicts, corrected, judge
 from bench.analyse.claims.verdict_words import NO_INTERVAL
+from bench.analyse.drivers import observations
+from bench.analyse.drivers.explain import explain
 from bench.analyse.runs.condition import Condition, Installation
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.stats.estimators import mean_of
@@ -461,27 +463,29 @@ def test_the_order_of_runs_changes_no_answer() -> None:
     assert judge([a, b]).verdicts == judge([b, a]).verdicts
 
 
-# ---------------------------------------------------------------- bottlenecks
+# ---------------------------------------------------------------- what limits
 
 
-def arm(**told: Any) -> dict[str, Any]:
-    usual = {"status": "ok", "bound": None, "attainable_share": None, "roof": None, "layers": 2, "time_median_s": 1e-4, "block": "separable", "kernel": 3}  # fmt: skip
-    return {**usual, **told}
-
-
-def test_what_limits_a_condition_is_read_off_its_rows() -> None:
-    assert bottleneck([arm(bound="launch-bound")] * 2 + [arm(bound="balanced")], ()).word == "overhead-bound"
-    assert bottleneck([arm(attainable_share=0.7, roof="compute")], ()).word == "compute-bound"
-    assert bottleneck([arm(attainable_share=0.7, roof="memory")], ()).word == "bandwidth-bound"
-    assert bottleneck([arm(attainable_share=0.2, roof="compute")], ()).word == "mixed"
-    assert bottleneck([arm()], ()).word == "unknown"
-    assert bottleneck([], ()).word == "unknown"
-    small = {"layers": 8, "time_median_s": 1e-5}  # the first point of the ladder
-    assert (
-        bottleneck([arm(**small, attainable_share=0.2, roof="compute")], [ladder([0, 1, 2])]).word == "overhead-bound"
-    )
-    assert bottleneck([arm(**small)], [ladder([0, 1, 2])]).word == "overhead-bound"
-    assert bottleneck([arm(**small, attainable_share=0.2, roof="compute")], [ladder([0, 0.01, 0.02])]).word == "mixed"
+def test_a_verdict_and_bench_drivers_name_the_same_limit_for_the_same_rows() -> None:
+    seen = set()
+    for world, sd in ((card, 0.01), (compute, 0.01), (overhead, 0.01), (bandwidth, 0.01), (equal, 0.01), (server, 0.5)):
+        run = run_of(both(), by_device(world, card), sd=sd)
+        rows = gather([run])
+        groups = explain(observations.of_run(run)).groups
+        told = {(g.labels["device"], g.labels["mode"], g.n): g.limit for g in groups}
+        for condition, arms in rows.arms.items():
+            limit, mine_ = bottleneck_of(rows, condition), observations.of_records(arms)
+            if not mine_:  # nothing was measured
+                assert limit.word == "unknown"
+                continue
+            (mine,) = explain(observations.Observations("", tuple(mine_))).groups
+            assert (limit.word, limit.why) == (mine.limit.word, mine.limit.why)
+            assert told[mine.labels["device"], mine.labels["mode"], mine.n] == mine.limit
+            seen.add(limit.word)
+        for v in judge([run]).verdicts:
+            if v.condition in rows.arms:
+                assert v.bottleneck == bottleneck_of(rows, v.condition).word
+    assert {"overhead-bound", "compute-bound", "unknown"} <= seen
 
 
 # ---------------------------------------------------------------- sweeps that disagree

@@ -223,9 +223,9 @@ def test_each_verdict_has_its_count_of_cells_beside_its_place(parsed: Parsed, wh
     assert sorted(int(n) for n in re.findall(r"· (\d+) of \d+ cells? yes", first)) == sorted(counted)
 
 
-def test_what_explains_time_says_why_a_claims_regime_may_differ(parsed: Parsed) -> None:
+def test_what_explains_time_says_that_verdicts_have_the_same_limit(parsed: Parsed) -> None:
     section = parsed.text.rpartition("What explains time")[2]
-    assert "A claim's regime is told of its own cells" in section[:600]
+    assert "verdicts on the same rows say the same" in section[:600]
 
 
 def test_failures_and_skips_are_counted_with_their_reasons(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_a_row_is_the_evaluation_of_a_whole_batch(tmp_path: Path):
         "mode": "eager", "pass": "inference",
     }  # fmt: skip
     counts = {"macs": 0.5e9 * 256, "activations": 4e6 * 256, "conv_layers": None, "ops": None}
-    assert found.rows == (Observation(keys, counts, 256 / 2000),)
+    assert found.rows == (Observation(keys, counts, 256 / 2000, "wide_net"),)
     assert (found.not_measured, found.asked, found.notes) == (0, (), ())
 
 
@@ -146,7 +146,7 @@ def test_what_was_asked_for_is_not_left_out_because_few_rows_know_it(
             layers.append(f"net{i},224,{ops // 3},{ops}")
     path, beside = written(tmp_path, HEADER, *rows), written(tmp_path, LAYERS, *layers, name="layers.csv")
     (group,) = explain(read(path, beside)).groups
-    assert (group.n, group.fewer, group.bottleneck) == (20, 40, "bandwidth-bound")
+    assert (group.n, group.fewer, group.limit.word) == (20, 40, "bandwidth-bound")
     assert group.additive is not None
     assert {t.names[0]: t.seconds_each for t in group.additive.terms}["ops"] == pytest.approx(2e-5, rel=0.05)
     assert explain(read(path)).groups[0].left_out["conv_layers"] == "unknown"

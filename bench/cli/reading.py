@@ -208,7 +208,7 @@ def drivers(
     out: Annotated[Path | None, option("DIR", "For the picture; default: results/drivers-FILE, a run's plots.")] = None,
     json_: Json = False,
 ) -> None:
-    """Say what explains time in any table of observations: MACs, activations or layers, and the regime."""
+    """Say what explains time in any table of observations: MACs, activations or layers, and what limits it."""
     from bench.analyse.drivers import explain as analysis
     from bench.analyse.drivers import observations
 

@@ -3,71 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from statistics import geometric_mean, median
-from typing import Any
 
 from bench.analyse.claims.cells import Cell, Rows
-from bench.analyse.drivers.additive_model import BANDWIDTH, COMPUTE, HALF, MIXED, OVERHEAD
+from bench.analyse.drivers.explain import limit_at
+from bench.analyse.drivers.limits import Limit
+from bench.analyse.drivers.observations import of_records
 from bench.analyse.runs.condition import Condition
 from bench.analyse.runs.rows import Record
 from bench.analyse.sweeps.designed import Sweep
-from bench.spec.columns import WITH_NUMBERS
 from bench.spec.devices.device_names import in_words, is_predicted
 from bench.spec.format import cost_in_seconds, plural, share, times
 
-STEEP = 0.7  # an elasticity of at least this is about linear
-ATTAINED = 0.5  # share of the roof from which on the roof is the bottleneck
 
-
-@dataclass(frozen=True, slots=True)
-class Bottleneck:
-    """overhead-, bandwidth- or compute-bound, mixed or unknown, and the evidence."""
-
-    word: str
-    evidence: str
-
-    @property
-    def note(self) -> str:
-        """For a verdict's notes."""
-        return f"Regime {self.word}: {self.evidence}"
-
-
-def bottleneck(arms: Sequence[Record], sweeps: Sequence[Sweep]) -> Bottleneck:
-    """By an accelerator's submission first, then by the roofs, then by the cost of a layer in the sweeps."""
-    rows = [a for a in arms if a["status"] in WITH_NUMBERS]
-    bounds = [r["bound"] for r in rows if r["bound"] is not None]
-    launches = bounds.count("launch-bound")
-    if bounds and launches > HALF * len(bounds):
-        return Bottleneck(OVERHEAD, f"{launches} of {len(bounds)} rows take longer to submit than to compute")
-    roofed = [r for r in rows if r["attainable_share"] is not None and r["roof"] is not None]
-    overhead = layer_share(rows, sweeps)
-    layers = "" if overhead is None else f"layers' own cost is {share(overhead)} of the time"
-    if roofed:
-        attained = median([r["attainable_share"] for r in roofed])
-        reached = f"rows attain {share(attained)} of their roof (median)"
-        if attained >= ATTAINED:
-            roof = Counter(r["roof"] for r in roofed).most_common(1)[0][0]
-            return Bottleneck(COMPUTE if roof == "compute" else BANDWIDTH, f"{reached}, most of it {roof}")
-        if overhead is None:
-            return Bottleneck(MIXED, reached)
-        return Bottleneck(OVERHEAD if overhead > HALF else MIXED, f"{reached}, and {layers}")
-    if overhead is None:
-        return Bottleneck("unknown", "neither roofs nor sweeps of layers were measured")
-    if overhead > HALF:
-        return Bottleneck(OVERHEAD, layers)
-    slopes = [s.elasticity().mean for s in sweeps if s.grows == "macs"]
-    steep = bool(slopes) and min(slopes) >= STEEP
-    return Bottleneck(COMPUTE if steep else MIXED, f"{layers}, and time is in step with MACs" if steep else layers)
-
-
-def bottleneck_of(rows: Rows, condition: Condition, cells: Sequence[Cell] = ()) -> Bottleneck:
-    """What limits the cells' arms, or all arms of a condition."""
-    pairs = [twins for c in cells if (twins := rows.twins(c.condition, c.row)) is not None]
-    arms = [arm for twins in pairs for arm in twins] or rows.arms.get(condition, ())
-    return bottleneck(arms, rows.sweeps.get(condition, ()))
+def bottleneck_of(rows: Rows, condition: Condition) -> Limit:
+    """What limits a condition, by all its rows: what bench drivers says of the same rows."""
+    return limit_at(of_records(rows.arms.get(condition, ())))
 
 
 def layer_cost(arm: Record, sweeps: Sequence[Sweep]) -> float | None:
@@ -79,21 +31,6 @@ def layer_cost(arm: Record, sweeps: Sequence[Sweep]) -> float | None:
     near = [s for s in growing if (s.block, s.kernel) == (arm["block"], arm["kernel"])]
     costs = [s.line()[0] for s in near or growing]
     return math.fsum(costs) / len(costs) if costs else None
-
-
-def layer_share(arms: Sequence[Record], sweeps: Sequence[Sweep]) -> float | None:
-    """Median share of the arms' time that is the cost of their layers; None where no sweep gives that cost."""
-    costs: dict[tuple[Any, Any], float | None] = {}
-    shares = []
-    for arm in arms:
-        if arm["layers"] and arm["time_median_s"]:
-            kind = (arm["block"], arm["kernel"])
-            if kind not in costs:
-                costs[kind] = layer_cost(arm, sweeps)
-            if (each := costs[kind]) is None:
-                return None
-            shares.append(min(1.0, each * arm["layers"] / arm["time_median_s"]))
-    return median(shares) if shares else None
 
 
 def gain_explained(rows: Rows, condition: Condition, cells: Sequence[Cell], lines: Sequence[float]) -> str:

@@ -15,6 +15,7 @@ from dataclasses import replace
 from bench.analyse.claims.answers import NO_RULING, Count, Effect, Verdict, above, below, ruled, sure_of
 from bench.analyse.claims.bottleneck import bottleneck_of
 from bench.analyse.claims.cells import Rows, primary
+from bench.analyse.drivers.limits import Limit
 from bench.analyse.runs.condition import Condition
 from bench.analyse.runs.rows import grouped
 from bench.analyse.stats import estimators
@@ -46,15 +47,15 @@ def _on_all(rows: Rows, claim: str, kind: str) -> list[Verdict]:
     chosen = primary(c for c in rows.sweeps if c.kind == kind)
     verdicts = []
     for condition, sweeps in rows.sweeps.items():
-        by_block = grouped(sweeps, lambda s: s.block)
+        by_block, limit = grouped(sweeps, lambda s: s.block), bottleneck_of(rows, condition)
         for block in sorted(by_block):
-            v = replace(_of_block(claim, rows, condition, by_block[block]), confirmatory=condition in chosen)
+            v = replace(_of_block(claim, condition, by_block[block], limit), confirmatory=condition in chosen)
             other = replace(v, on_claimed_device=False, notes=(*v.notes, SWAPPED))
             verdicts.append(v if condition.kind == kind else other)
     return verdicts
 
 
-def _of_block(claim: str, rows: Rows, condition: Condition, sweeps: Sequence[Sweep]) -> Verdict:
+def _of_block(claim: str, condition: Condition, sweeps: Sequence[Sweep], limit: Limit) -> Verdict:
     """The verdict on one block at one condition."""
     grown = {grows: [s for s in sweeps if s.grows == grows] for grows in COUNTS}
     known = {grows: [s for s in some if s.elasticity().n > 1] or some for grows, some in grown.items()}
@@ -73,7 +74,6 @@ def _of_block(claim: str, rows: Rows, condition: Condition, sweeps: Sequence[Swe
     told = [f"on {what} at fixed {held} {_mean(slopes[grows])}" for grows, what, held in (("layers", "layers", "MACs"), ("macs", "MACs", "layers")) if slopes[grows]]  # fmt: skip
     far = f"; {NEITHER}" if len(means) == len(COUNTS) and max(e.mean for e in means.values()) < CLOSELY else ""
     lacking = [f"No sweep of this block grows {what} alone" for grows, what in COUNTS.items() if not slopes[grows]]
-    limit = bottleneck_of(rows, condition)
     return Verdict(
         claim=claim, condition=condition, runs=tuple(sorted({s.run_id for s in sweeps})), about=sweeps[0].block,
         answer=ruling.answer, why=f"{each}elasticity of time {', '.join(told)}{far}", bottleneck=limit.word,

@@ -63,7 +63,7 @@ def _between(rows: Rows, a: Condition, b: Condition, ours: Sequence[Cell], their
         claim="device_by_block", condition=replace(a, device=f"{a.device} and {b.device}", device_name=names),
         runs=runs_of([*cpu, *gpu]), about=about(ours[0].contest), answer=ruling.answer,
         why=f"over the same {plural(len(shared), 'cell')} the block buys {_gain(on_cpu)} on {a.label} and {_gain(on_gpu)} on {b.label}" if sure else NO_INTERVAL,
-        bottleneck=f"{bottleneck_of(rows, a, cpu).word} and {bottleneck_of(rows, b, gpu).word}",
+        bottleneck=f"{bottleneck_of(rows, a).word} and {bottleneck_of(rows, b).word}",
         effect=Effect.ratio("speedup on the CPU / on the accelerator", ratio, within(margin)), p=ruling.p,
         cells=_range_of_ratios(shared, cpu, gpu, where), notes=notes([*cpu, *gpu], machines, margin_note(margin)),
     )  # fmt: skip

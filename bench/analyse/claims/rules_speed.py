@@ -124,7 +124,7 @@ def _at_condition(claim: str, rows: Rows, condition: Condition, measured: Sequen
         lines, line, more = (threshold,), f"{threshold:g}x or more", ""
         least = math.log(threshold)
         surely, surely_not = sum(c.log.low >= least for c in known), sum(c.log.high < least for c in known)
-    limit = bottleneck_of(rows, condition, cells)
+    limit = bottleneck_of(rows, condition)
     return Verdict(
         claim=claim, condition=condition, runs=runs_of(measured), about=about(cells[0].contest), answer=ruling.answer,
         why=gain_explained(rows, condition, known, lines) if known else NO_INTERVAL, bottleneck=limit.word,

@@ -16,18 +16,25 @@ import numpy as np
 from scipy import stats
 
 from bench.analyse.drivers import additive_model
-from bench.analyse.drivers.additive_model import RESAMPLES, Additive, Share
+from bench.analyse.drivers.additive_model import CONSTANT, HIGH_VIF, RESAMPLES, Additive, Share
+from bench.analyse.drivers.limits import UNKNOWN, Limit, limit_of
 from bench.analyse.drivers.observations import COUNTS, LABELS, PREDICTORS, Observation, Observations
 from bench.analyse.runs.rows import grouped
 from bench.analyse.stats.arrays import Floats
 from bench.analyse.stats.estimators import CONFIDENCE
 from bench.analyse.stats.regression import Regression, redundant, regress
-from bench.spec.format import listed
+from bench.spec.format import listed, plural, times
 
 GROUPED = ("source", "device", "dtype", "layout", "mode", "pass")
-COUNT_WORDS = {"macs": "MACs", "activations": "activations", "conv_layers": "layers", "ops": "ops"}
+COUNT_WORDS = {
+    "macs": "MACs",
+    "activations": "activations",
+    "conv_layers": "layers",
+    "ops": "ops",
+    CONSTANT: "a constant",
+}
+MOST_OUTLIERS = 3  # that are named
 LEAST_KNOWN = 0.5  # of a group's rows: a count that fewer rows have is left out (unless it was asked for)
-HIGH_VIF = 10.0  # from here on predictors count as collinear
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +42,7 @@ class Group:
     """The rows that share source, device, dtype, layout, mode and pass: `counts` and `time_s` of the `n` usable rows.
 
     `fewer` rows lack a count that the others have. `left_out`: by count, why the regression has it not. `not_fitted`:
-    why a model is None.
+    why a model is None. `outliers`: the first rows far from the additive model, by name.
     """
 
     labels: Mapping[str, str]
@@ -48,19 +55,16 @@ class Group:
     spearman: Mapping[str, float]
     additive: Additive | None
     not_fitted: str
+    limit: Limit
+    outliers: tuple[str, ...]
 
     @property
     def predictors(self) -> tuple[str, ...]:
         """The counts that time was regressed on."""
         return tuple(self.regression.elasticities) if self.regression else ()
 
-    @property
-    def bottleneck(self) -> str | None:
-        """What limits the group: one of BOTTLENECKS, or None where the fit can't tell."""
-        return self.additive.bottleneck if self.additive else None
-
     def warnings(self) -> list[str]:
-        """Limits of the fit: counts and rows left out, one row that decides alone, collinear counts."""
+        """Limits of the fit: counts and rows left out, one row that decides alone, collinear counts, outliers."""
         fit = self.regression
         alone = fit is not None and any(not math.isfinite(e.half_width) for e in fit.elasticities.values())
         sentences = (
@@ -68,6 +72,7 @@ class Group:
             f"{self.fewer} rows lack a count that the others have, and are left out" if self.fewer else "",
             "one row alone decides an elasticity, so there are no intervals" if alone else "",
             collinear(fit.vif) if fit else "",
+            f"outliers (time / model): {', '.join(self.outliers)}" if self.outliers else "",
         )
         return [s for s in sentences if s]
 
@@ -88,9 +93,10 @@ class Group:
             "spearman": {k: _plain(v) for k, v in self.spearman.items()},
             "collinearity": {"vif": dict(fit.vif), "condition_number": fit.condition, "words": collinear(fit.vif)} if fit else None,
             "additive": _additive(self.additive) if self.additive else None,
-            "regime": self.bottleneck,
-            "regime_agreement": self.additive.agreement if self.additive else None,
-            "regime_why": self.additive.why if self.additive else self.not_fitted,
+            "outliers": list(self.outliers),
+            "regime": None if self.limit.word == UNKNOWN else self.limit.word,
+            "regime_agreement": _plain(self.limit.agreement),
+            "regime_why": self.limit.why,
         }  # fmt: skip
 
 
@@ -123,53 +129,96 @@ def explain(observations: Observations) -> Drivers:
     return Drivers(observations.place, len(observations.rows), observations.not_measured, explained, observations.notes)
 
 
+def limit_at(rows: Sequence[Observation]) -> Limit:
+    """What limits the rows, as explain() has it for a group of them, without resampling."""
+    usable = _Usable.of(rows, ())
+    return limit_of(rows, _additive_model(usable, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class _Usable:
+    """The rows with all counts that are used, their names, counts and times, and ln of the counts that vary."""
+
+    names: tuple[str, ...]
+    counts: Mapping[str, Floats]
+    time_s: Floats
+    logs: dict[str, Floats]
+    left_out: dict[str, str]
+
+    @classmethod
+    def of(cls, rows: Sequence[Observation], asked: Sequence[str]) -> _Usable:
+        """Counts that few rows know are left out, unless they are `asked` for; then rows that lack one of the others."""
+        known = {c: [r for r in rows if r.counts[c] is not None] for c in COUNTS}
+        used = [c for c in COUNTS if (c in asked or len(known[c]) >= LEAST_KNOWN * len(rows)) and known[c]]
+        complete = [r for r in rows if all(r.counts[c] is not None for c in used)]
+        table = np.array([[*(r.counts[c] for c in used), r.time_s] for r in complete], dtype=np.float64)
+        table = table.reshape(len(complete), len(used) + 1)
+        order = np.lexsort(table.T)  # so that the order of the rows has no effect
+        counts = {c: np.array(table[order, i]) for i, c in enumerate(used)}
+        left_out = {c: _unknown(c, len(known[c]), len(rows), used) for c in COUNTS if c not in used}
+        logs = {c: np.asarray(np.log(v), dtype=np.float64) for c, v in counts.items() if c in PREDICTORS and _varies(v)}
+        for c in PREDICTORS:
+            if c in counts and c not in logs and complete:
+                left_out[c] = f"constant, {counts[c][0]:,.12g} in every row"
+        return cls(tuple(complete[i].name for i in order), counts, np.array(table[order, -1]), logs, left_out)
+
+    @property
+    def too_little(self) -> str:
+        """Why nothing can be fitted; empty where it can: a fit needs two rows more than it has predictors."""
+        n, logs = len(self.names), self.logs
+        rows = plural(n, "row")
+        if n < 3:
+            return f"{rows}: too few for any fit"
+        if not logs:
+            return "none of MACs, activations and layers varies"
+        if n < len(logs) + 2:
+            return f"{rows} for {plural(len(logs), 'predictor')} ({listed([COUNT_WORDS[c] for c in logs])}): a fit needs {len(logs) + 2}"
+        return ""
+
+
+def _additive_model(usable: _Usable, resamples: int) -> Additive | str:
+    if usable.too_little:
+        return usable.too_little
+    calls = "ops" if "ops" in usable.counts else "conv_layers"
+    summed = {c: usable.counts[c] for c in (calls, "macs", "activations") if c in usable.counts}
+    return additive_model.fit(summed, usable.time_s, COUNT_WORDS, CONFIDENCE, resamples)
+
+
 def _explain(rows: Sequence[Observation], asked: Sequence[str]) -> Group:
     """One group: its usable rows, its predictors, and the two models."""
-    known = {c: [r for r in rows if r.counts[c] is not None] for c in COUNTS}
-    used = [c for c in COUNTS if (c in asked or len(known[c]) >= LEAST_KNOWN * len(rows)) and known[c]]
-    complete = [r for r in rows if all(r.counts[c] is not None for c in used)]
-    counts, time_s = _columns(complete, used)
-    left_out = {c: _unknown(c, len(known[c]), len(rows), used) for c in COUNTS if c not in used}
-    logs = {c: np.asarray(np.log(v), dtype=np.float64) for c, v in counts.items() if c in PREDICTORS and _varies(v)}
-    for c in PREDICTORS:
-        if c in counts and c not in logs and complete:
-            left_out[c] = f"constant, {counts[c][0]:,.12g} in every row"
+    usable = _Usable.of(rows, asked)
+    logs, left_out = dict(usable.logs), dict(usable.left_out)
     fit: Regression | None = None
-    spent: Additive | None = None
-    not_fitted = _too_little(len(complete), logs)
-    if not not_fitted:
+    if not usable.too_little:
         for name, made_of in redundant(logs).items():
             left_out[name] = (
                 f"a product of powers of {listed([COUNT_WORDS[m] for m in made_of])}: no elasticity of its own"
             )
             del logs[name]
-        fit = regress(logs, np.asarray(np.log(time_s), dtype=np.float64), CONFIDENCE)
-        summed = {c: v for c, v in counts.items() if c != ("conv_layers" if "ops" in counts else "ops")}
-        model = additive_model.fit(
-            {c: summed[c] for c in ("ops", *PREDICTORS) if c in summed}, time_s, COUNT_WORDS, CONFIDENCE
-        )
-        spent, not_fitted = (None, model) if isinstance(model, str) else (model, "")
-    ranks = {c: _rank(logs[c], time_s) for c in logs} if fit else {}
+        fit = regress(logs, np.asarray(np.log(usable.time_s), dtype=np.float64), CONFIDENCE)
+    model = _additive_model(usable, RESAMPLES)
+    spent = None if isinstance(model, str) else model
     return Group(
         labels={k: " or ".join(sorted({r.labels[k] for r in rows} - {""})) for k in LABELS},  # device_kind may differ
-        n=len(complete),
-        fewer=len(rows) - len(complete),
-        counts=counts,
-        time_s=time_s,
+        n=len(usable.names),
+        fewer=len(rows) - len(usable.names),
+        counts=usable.counts,
+        time_s=usable.time_s,
         left_out=left_out,
         regression=fit,
-        spearman=ranks,
+        spearman={c: _rank(logs[c], usable.time_s) for c in logs} if fit else {},
         additive=spent,
-        not_fitted=not_fitted,
+        not_fitted=model if isinstance(model, str) else "",
+        limit=limit_of(rows, model),
+        outliers=_named(usable.names, spent.outliers) if spent else (),
     )
 
 
-def _columns(rows: Sequence[Observation], used: Sequence[str]) -> tuple[dict[str, Floats], Floats]:
-    """The counts and seconds of rows, sorted, so that their order in the table has no effect."""
-    table = np.array([[*(r.counts[c] for c in used), r.time_s] for r in rows], dtype=np.float64)
-    table = table.reshape(len(rows), len(used) + 1)
-    table = table[np.lexsort(table.T)]
-    return {c: np.array(table[:, i]) for i, c in enumerate(used)}, np.array(table[:, -1])
+def _named(names: Sequence[str], outliers: Mapping[int, float]) -> tuple[str, ...]:
+    """The first outliers as `resnet50 2.3x`, and how many more there are."""
+    first = [f"{names[i] or 'a row'} {times(math.exp(log))}" for i, log in list(outliers.items())[:MOST_OUTLIERS]]
+    more = len(outliers) - len(first)
+    return (*first, f"{more} more") if more else tuple(first)
 
 
 def _unknown(count: str, known: int, rows: int, used: Sequence[str]) -> str:
@@ -183,18 +232,6 @@ def _varies(values: Floats) -> bool:
     return bool(values.size and values.min() < values.max())
 
 
-def _too_little(n: int, logs: Mapping[str, Floats]) -> str:
-    """Why nothing can be fitted; empty where it can: a fit needs two rows more than it has predictors."""
-    rows = f"{n} row{'s' if n != 1 else ''}"
-    if n < 3:
-        return f"{rows}: too few for any fit"
-    if not logs:
-        return "none of MACs, activations and layers varies"
-    if n < len(logs) + 2:
-        return f"{rows} for {len(logs)} predictor{'s' if len(logs) != 1 else ''} ({listed([COUNT_WORDS[c] for c in logs])}): a fit needs {len(logs) + 2}"
-    return ""
-
-
 def _rank(log_count: Floats, time_s: Floats) -> float:
     """Spearman's rank correlation with time; NaN where all times are the same."""
     return float(stats.spearmanr(log_count, time_s).statistic) if _varies(time_s) else math.nan
@@ -206,7 +243,7 @@ def collinear(vif: Mapping[str, float]) -> str:
     if not names:
         return ""
     how = "grow together" if len(names) > 1 else "grow with the other counts"
-    return f"{listed(names)} {how} (VIF {max(vif.values()):.0f}): the fit can't separate their effects"
+    return f"{listed(names)} {how} (VIF {max(vif.values()):.0f}): their elasticities can't be told apart"
 
 
 def _additive(model: Additive) -> dict[str, Any]:
@@ -218,6 +255,7 @@ def _additive(model: Additive) -> dict[str, Any]:
         "seconds_each": {"+".join(t.names): t.seconds_each for t in model.terms},
         "share_median": shares("median"),
         "share_total": shares("total"),
+        "r2": _plain(model.r2),
         "relative_error_median": model.off_median,
         "relative_error_rms": model.off_rms,
         "resamples": RESAMPLES,

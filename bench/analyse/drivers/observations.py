@@ -15,7 +15,7 @@ from bench.analyse.drivers import csv_cells, timm_tables
 from bench.analyse.runs import run_folder
 from bench.analyse.runs.rows import USUAL, records_of
 from bench.analyse.runs.run_folder import Run
-from bench.spec.columns import MEASURED
+from bench.spec.columns import MEASURED, WITH_NUMBERS
 from bench.spec.errors import UserError
 
 LABELS = ("source", "device", "device_kind", "dtype", "layout", "mode", "pass")
@@ -30,11 +30,18 @@ _HELP = "Give a table of observations (docs/DRIVERS.md lists its columns), a res
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One row. `labels` by LABELS, empty where unknown; `counts` by COUNTS, None where unknown; seconds."""
+    """One row. `labels` by LABELS, empty where unknown; `counts` by COUNTS, None where unknown; seconds.
+
+    Rows of ours may have a column `bound`, a `roof` and the share of it that they `attained`.
+    """
 
     labels: Mapping[str, str]
     counts: Mapping[str, float | None]
     time_s: float
+    name: str = ""
+    bound: str = ""
+    roof: str = ""
+    attained: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,11 @@ def of_run(run: Run) -> Observations:
     return _without_unmeasured(str(run.folder), rows)
 
 
+def of_records(records: Iterable[Mapping[str, Any]]) -> list[Observation]:
+    """Rows of measurements.csv with numbers, predicted ones too."""
+    return [_ours(r, str(r["arm_id"])) for r in records if r["status"] in WITH_NUMBERS]
+
+
 def _table(path: Path, layers: Path | None) -> Observations:
     lines = csv_cells.lines(path, _HELP)
     header = next(lines, (1, {}))[1]
@@ -105,7 +117,7 @@ def _timm(path: Path, header: Mapping[str, str], lines: Iterable[tuple[int, dict
     timed = [r for several in by_row for r in several]
     return Observations(
         str(path),
-        tuple(Observation(r.labels, r.counts, r.time_s) for r in timed),
+        tuple(Observation(r.labels, r.counts, r.time_s, r.name) for r in timed),
         not_measured=sum(not several for several in by_row),
         asked=("conv_layers", "ops") if layers else (),
         notes=timm_tables.notes(timed, layers),
@@ -122,7 +134,8 @@ def _without_unmeasured(place: str, rows: list[Observation | None]) -> Observati
 
 
 def _from_theirs(row: Mapping[str, Any], at: str) -> Observation | None:
-    return Observation({k: str(row.get(k) or "") for k in LABELS}, _counts(row, {}, at), _time(row, "time_s", at))
+    labels = {k: str(row.get(k) or "") for k in LABELS}
+    return Observation(labels, _counts(row, {}, at), _time(row, "time_s", at), str(row.get("network") or ""))
 
 
 _OUR_NAMES = {"conv_layers": "layers"}
@@ -130,8 +143,10 @@ _OUR_NAMES = {"conv_layers": "layers"}
 
 def _from_ours(row: Mapping[str, Any], at: str) -> Observation | None:
     """A row of measurements.csv; None for one that was not measured."""
-    if row.get("status") not in MEASURED:
-        return None
+    return _ours(row, at) if row.get("status") in MEASURED else None
+
+
+def _ours(row: Mapping[str, Any], at: str) -> Observation:
     device, name = str(row.get("device") or ""), str(row.get("device_name") or "")
     if device == "cpu":
         threads = str(row.get("threads") or "")
@@ -140,18 +155,26 @@ def _from_ours(row: Mapping[str, Any], at: str) -> Observation | None:
         words = [f"{name} ({device})" if name else device]
     environment = ("allocator", "waiting", "cudnn_benchmark")
     unusual = [f"{k} {row[k]}" for k in environment if row.get(k) not in (None, "", USUAL[k])]
+    batch = str(row.get("batch") or "")
     labels = {
         "source": str(row.get("run_id") or ""),
         "device": ", ".join(filter(None, words)),
         "device_kind": "cpu" if device == "cpu" else "gpu" if device else "",
         "dtype": str(row.get("dtype") or ""),
         "layout": str(row.get("layout") or ""),
-        "mode": ", ".join([str(row.get("mode") or ""), *unusual]),
+        "mode": ", ".join(
+            [str(row.get("mode") or ""), *([f"batch {batch}"] if batch not in ("", "1") else []), *unusual]
+        ),
         "pass": str(row.get("pass") or ""),
     }
     time = next((t for t in OUR_TIMES if row.get(t) not in (None, "")), OUR_TIMES[0])
     nonzero = {name: value for name, value in row.items() if value not in (0, "0")}  # 0 has no logarithm
-    return Observation(labels, _counts(nonzero, _OUR_NAMES, at), _time(row, time, at))
+    counts, attained = (
+        _counts(nonzero, _OUR_NAMES, at),
+        csv_cells.number(nonzero, "attainable_share", at, 0.0, LARGEST_COUNT),
+    )
+    arm, bound, roof = (str(row.get(k) or "") for k in ("arm_id", "bound", "roof"))
+    return Observation(labels, counts, _time(row, time, at), arm.partition("/")[2], bound, roof, attained)
 
 
 def _counts(row: Mapping[str, Any], names: Mapping[str, str], at: str) -> dict[str, float | None]:

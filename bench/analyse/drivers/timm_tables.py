@@ -37,12 +37,13 @@ Layers = Mapping[tuple[str, int], tuple[float | None, float | None]]
 class Timed:
     """One network's evaluation: `labels` and `counts` by observations.LABELS and COUNTS, seconds of the whole batch.
 
-    `contradictory`: the row's two times contradict each other. `layered`: the table of layers has the network.
+    `name` is the network's. `contradictory`: the row's two times contradict each other. `layered`: the table of layers has the network.
     """
 
     labels: Mapping[str, str]
     counts: Mapping[str, float | None]
     time_s: float
+    name: str
     contradictory: bool
     layered: bool
 
@@ -105,7 +106,9 @@ def timed(row: Mapping[str, str], at: str, labels: Mapping[str, str], layers: La
         }
         time_s = batch / speed
         contradictory = step_ms is not None and abs(math.log(step_ms / 1e3 / time_s)) > math.log(CONTRADICTION)
-        yield Timed({**labels, "pass": word or labels["pass"]}, counts, time_s, contradictory, network in layers)
+        yield Timed(
+            {**labels, "pass": word or labels["pass"]}, counts, time_s, row["model"], contradictory, network in layers
+        )
 
 
 def read_layers(path: Path) -> Layers:

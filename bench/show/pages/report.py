@@ -41,7 +41,7 @@ ABOVE = (
     Topic("depth", "Layers or MACs", "From standard to separable both change at once. Here one grows while the other is held, so that time shows which of them it follows.", ("depth", "crossover")),
     Topic("networks", "Networks", "Whole networks against the first of them: the ratio of multiplications, and the speedup that arrives.", ("networks",)),
     Topic("doses", "What else moves the answer", "The speedup at one shape as threads, batch, precision, layout and so on vary.", ("doses",)),
-    Topic("drivers", "What explains time", "An additive model of time in operators, multiplications and activations, and time against each of them. Association, not cause. A claim's regime is told of its own cells by roofs and the layers' own cost (docs/CLAIMS.md), so it may have another name than the model of all rows here.", ("drivers",)),
+    Topic("drivers", "What explains time", "An additive model of time in operators, multiplications and activations, and time against each of them. Association, not cause. What limits a group is told by its rows' submission, then by their roofs, then by this model; verdicts on the same rows say the same.", ("drivers",)),
     Topic("roofline", "How near to what the device can do", "FLOP/s that blocks reach, under the roofs that were measured beside them; and against channels.", ("roofline", "throughput")),
     Topic("parts", "Where the time goes", "Each block or network walked layer by layer: depthwise and pointwise layers, norm and activation, and the gaps between, as shares of its baseline's time. On a card layers are timed by its own clock, and the gaps are mostly waiting for the host.", ("parts", "network_parts")),
 )  # fmt: skip

@@ -13,8 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
-from bench.analyse.drivers.additive_model import HALF, RESAMPLES, Additive, Term
+from bench.analyse.drivers.additive_model import CONSTANT, HALF, RESAMPLES, Additive, Term
 from bench.analyse.drivers.explain import COUNT_WORDS, Drivers, Group
+from bench.analyse.drivers.limits import UNKNOWN
 from bench.analyse.drivers.observations import PREDICTORS
 from bench.analyse.runs.merged import short
 from bench.analyse.stats.estimators import CONFIDENCE
@@ -27,9 +28,15 @@ from bench.spec.format import in_seconds, listed, share, with_prefix
 MOST_WORDED = 3  # groups whose shares are written out
 SURE = 0.95  # of resamples that name the same limit, or the small print says how many do
 MOST_LETTERS = 42  # of a group's name
-COLOURS = dict(zip(("macs", "activations", "conv_layers", "ops"), (*style.COLOURS[:3], style.COLOURS[2]), strict=True))
+COLOURS = dict(
+    zip(
+        ("macs", "activations", "conv_layers", "ops", CONSTANT),
+        (*style.COLOURS[:3], style.COLOURS[2], style.FAINT),
+        strict=True,
+    )
+)
 HOW = (
-    "time = a x ops + b x MACs + c x activations, least squares of the relative error, none negative"
+    "time = constant + a x ops + b x MACs + c x activations, least squares of the relative error, none negative"
     f" · dots: median over rows · bars: {CONFIDENCE * 100:g} % interval over {RESAMPLES} resamples of rows · association, not cause"
 )
 
@@ -50,14 +57,14 @@ def picture(drivers: Drivers) -> Figure | None:
     names, same = _names(shown)
     counts = [c for c in PREDICTORS if any(c in g.predictors for g in shown)]
     figure, axes = style.panels(1 + len(counts), 2, "none")
-    _shares(axes[0], models, names)
+    _shares(axes[0], shown, names)
     for axis, count in zip(axes[1:], counts, strict=True):
         _points(axis, count, shown)
     left = captions.not_drawn(len(fitted) - len(shown), "group", "bench drivers --json")
-    sure = min(m.agreement for m in models)
+    sure = min([g.limit.agreement for g in shown if math.isfinite(g.limit.agreement)], default=1.0)
     doubt = f"as few as {share(sure)} of resamples agree on what limits a group" if sure < SURE else ""
     footer = " · ".join(filter(None, (scope(drivers), same, HOW, doubt)))
-    style.frame(figure, titles.drivers(models), footer, _handles(models, names), left)
+    style.frame(figure, titles.drivers(shown), footer, _handles(models, names), left)
     return figure
 
 
@@ -78,14 +85,15 @@ def _brief(words: Sequence[str]) -> str:
     return ", ".join(w if w is not longest else textwrap.shorten(w, room, placeholder=" …") for w in words)
 
 
-def _shares(axis: Axes, models: Sequence[Additive], names: Sequence[str]) -> None:
+def _shares(axis: Axes, groups: Sequence[Group], names: Sequence[str]) -> None:
     """A band for each group: its terms' shares of a typical row's time with their intervals, and of all rows' time."""
-    step = 0.12 + 0.08 / len(models)
-    first = 0.54 - 0.14 / len(models)  # the more bands, the more of each its words take
-    for top, (model, name) in zip(range(len(models), 0, -1), zip(models, names, strict=True), strict=True):
+    models = [g.additive for g in groups if g.additive]
+    step = 0.115 + 0.065 / len(models)
+    first = 0.48 - 0.08 / len(models)  # the more bands, the more of each its words take
+    for top, group, model, name in zip(range(len(models), 0, -1), groups, models, names, strict=True):
         for i, term in enumerate(model.terms):
             _share(axis, term, top - first - i * step, len(models) <= MOST_WORDED)
-        limit = model.bottleneck or "limit unknown"
+        limit = "limit unknown" if group.limit.word == UNKNOWN else group.limit.word
         words = axis.annotate(f"{name}: {limit}" if len(models) > 1 else limit, (0, top - 0.06), fontsize=8, color=style.INK, va="top", zorder=5, bbox=style.BACKED)  # fmt: skip
         words.set_in_layout(False)
     axis.axvline(HALF, color=style.FAINT, lw=1.2, zorder=1)

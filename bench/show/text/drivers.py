@@ -6,18 +6,28 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TextIO
 
-from bench.analyse.drivers.additive_model import Share, Term
+from bench.analyse.drivers.additive_model import CONSTANT, Share, Term
 from bench.analyse.drivers.explain import COUNT_WORDS, GROUPED, Drivers, Group
+from bench.analyse.drivers.limits import UNKNOWN
+from bench.analyse.runs.rows import grouped
 from bench.analyse.stats.regression import Regression
 from bench.show.text.terminal import console_on, print_lines, print_table
 from bench.spec.format import in_seconds, percent, plural, plus_minus, share
+from bench.spec.interval import Interval
 
 MOST_TABLED = 12  # groups in the table; --json has all
+MOST_WIDE = 1.0  # half-width of an elasticity that is printed
 MOST_BRIEF = 8  # groups in the report's section
 HEAD = ("count", "elasticity", "of R2", "alone", "rank", "VIF", "cost", "of a row's time", "of all time")
-NOTE = "elasticity: % more time for 1 % more of the count, the others equal; of R2: Shapley shares; alone: R2 of that count by itself; rank: Spearman"
-BRIEF = "What limits each setting, by an additive model of time (association, not cause; tables: bench drivers):"
-_PER = {"macs": ("GMAC", 1e9), "activations": ("M elements", 1e6), "conv_layers": ("layer", 1.0), "ops": ("op", 1.0)}
+NOTE = "elasticity: % more time for 1 % more of the count, the others equal (-: the interval is too wide to tell); of R2: Shapley shares; alone: R2 of that count by itself; rank: Spearman"
+BRIEF = "What limits each setting, by submission, roofs or an additive model of time (association, not cause; tables: bench drivers):"
+_PER = {
+    "macs": ("GMAC", 1e9),
+    "activations": ("M elements", 1e6),
+    "conv_layers": ("layer", 1.0),
+    "ops": ("op", 1.0),
+    CONSTANT: ("evaluation", 1.0),
+}
 _NAMING = ("device", "dtype", "layout", "mode", "pass", "source")  # a group is named by the first of them that differ
 
 
@@ -34,12 +44,13 @@ def print_explanation(drivers: Drivers, file: TextIO | None = None) -> None:
     if len(fitted) > MOST_TABLED:
         print_lines(console, [f"{len(fitted) - MOST_TABLED} more groups: see --json"])
     print_lines(console, [""])
-    for g in drivers.groups:
+    for g in (g for g in drivers.groups if g.regression or not several):
         print_lines(console, [_named(g, drivers), *(f"  {warning}" for warning in g.warnings())])
+    print_lines(console, _not_fitted(drivers) if several else [])
 
 
 def brief(drivers: Drivers) -> Iterator[str]:
-    """For the report: two lines for each fitted group, and the warnings that all share; nothing without a fit."""
+    """For the report: up to two lines for each fitted group, and the warnings that all share; nothing without a fit."""
     fitted = [(g, g.regression) for g in drivers.groups if g.regression]
     if not fitted:
         return
@@ -47,8 +58,12 @@ def brief(drivers: Drivers) -> Iterator[str]:
     common = [w for w in fitted[0][0].warnings() if all(w in g.warnings() for g, _ in fitted)]
     for g, fit in fitted[:MOST_BRIEF]:
         yield _named(g, drivers)
-        slopes = ", ".join(f"{COUNT_WORDS[name]} {plus_minus(e)}" for name, e in fit.elasticities.items())
-        yield "; ".join([f"  elasticities: {slopes}, R2 {two(fit.r2)}", *(w for w in g.warnings() if w not in common)])
+        slopes = ", ".join(
+            f"{COUNT_WORDS[name]} {plus_minus(e)}" for name, e in fit.elasticities.items() if _telling(e)
+        )
+        told = [f"elasticities: {slopes}, R2 {two(fit.r2)}"] if slopes else []
+        details = [*told, *(w for w in g.warnings() if w not in common)]
+        yield from [f"  {'; '.join(details)}"] if details else []
     yield from common
     if len(fitted) > MOST_BRIEF:
         yield f"{len(fitted) - MOST_BRIEF} more groups in bench drivers"
@@ -102,7 +117,8 @@ def _regressed(count: str, fit: Regression | None, rank: float) -> tuple[str, st
     if fit is None:
         return "", "", "", "", ""
     alone, part = (share(v) if math.isfinite(v) else "-" for v in (fit.alone[count], fit.shapley[count]))
-    return plus_minus(fit.elasticities[count]), part, alone, two(rank), f"{fit.vif[count]:.1f}"
+    slope = fit.elasticities[count]
+    return plus_minus(slope) if _telling(slope) else "-", part, alone, two(rank), f"{fit.vif[count]:.1f}"
 
 
 def _summed(term: Term | None) -> tuple[str, str, str]:
@@ -112,16 +128,29 @@ def _summed(term: Term | None) -> tuple[str, str, str]:
     return f"{in_seconds(term.seconds_each * size, 3)} per {unit}", _spread(term.median), _spread(term.total)
 
 
+def _telling(slope: Interval) -> bool:
+    """Whether an elasticity says anything: within ±MOST_WIDE, and its interval leaves out 0 (flat) or 1 (proportional)."""
+    return slope.half_width <= MOST_WIDE and not slope.low < 0 <= 1 < slope.high
+
+
 def _named(group: Group, drivers: Drivers) -> str:
-    """What limits the group and why, or why nothing was fitted; after its name where there are several groups."""
-    model = group.additive
-    if model is None:
+    """What limits the group and why; after its name where there are several groups."""
+    model, limit = group.additive, group.limit
+    if not group.regression:
         text = f"not fitted: {group.not_fitted}"
     else:
-        sure = f" (in {share(model.agreement)} of resamples)" if model.bottleneck else ""
-        off = f"{plural(group.n, 'row')}, model error {percent(model.off_median)} (median)"
-        text = f"{model.bottleneck or 'what limits it is unknown'}{sure}: {model.why}; {off}"
+        sure = f" (in {share(limit.agreement)} of resamples)" if math.isfinite(limit.agreement) else ""
+        off = f", model error {percent(model.off_median)} (median)" if model else ""
+        text = f"{'limit unknown' if limit.word == UNKNOWN else limit.word}{sure}: {limit.why}; {plural(group.n, 'row')}{off}"
     return f"{label(group, drivers.groups)}: {text}" if len(drivers.groups) > 1 else text
+
+
+def _not_fitted(drivers: Drivers) -> list[str]:
+    """The groups without a fit, by reason."""
+    by_reason = grouped((g for g in drivers.groups if not g.regression), lambda g: g.not_fitted)
+    return [
+        f"not fitted ({why}): {'; '.join(label(g, drivers.groups) for g in some)}" for why, some in by_reason.items()
+    ]
 
 
 def _spread(part: Share) -> str:

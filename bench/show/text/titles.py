@@ -12,8 +12,9 @@ from statistics import fmean, median
 
 from bench.analyse.claims.answers import ANSWERS
 from bench.analyse.claims.judge import Verdicts
-from bench.analyse.drivers.additive_model import HALF, Additive
-from bench.analyse.drivers.explain import COUNT_WORDS
+from bench.analyse.drivers.additive_model import HALF, MIXED
+from bench.analyse.drivers.explain import COUNT_WORDS, Group
+from bench.analyse.drivers.limits import UNKNOWN
 from bench.analyse.runs.facts import FEWER_MACS
 from bench.analyse.runs.row_quality import is_noisy
 from bench.analyse.runs.rows import Record
@@ -182,13 +183,13 @@ def claims(judged: Verdicts) -> str:
     return _shares("answer", {a.lower(): counts[a] for a in ANSWERS if counts[a]})
 
 
-def drivers(models: Sequence[Additive]) -> str:
+def drivers(groups: Sequence[Group]) -> str:
     """What limits the groups and what share of a typical row's time that takes; where groups differ, how many are limited by what."""
-    counts = Counter(m.bottleneck or "unknown" for m in models)
+    counts = Counter(g.limit.word for g in groups)
     limit = next(iter(counts))
-    if len(counts) > 1 or limit in ("mixed", "unknown"):
-        return _shares("group", dict(counts.most_common()))
-    lead = [max(m.terms, key=lambda t: t.median.value) for m in models]
+    lead = [max(g.additive.terms, key=lambda t: t.median.value) for g in groups if g.additive]
+    if len(counts) > 1 or limit in (MIXED, UNKNOWN) or any(t.bottleneck != limit for t in lead):
+        return _shares("group", {w if w != UNKNOWN else "of unknown limit": n for w, n in counts.most_common()})
     span = _span([t.median.value for t in lead], lambda v: percent(v, (HALF,)))
     return capital(f"{limit}: {listed([COUNT_WORDS[n] for n in lead[0].names])} take {span} of a typical row's time")
 
