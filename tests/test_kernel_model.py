@@ -81,6 +81,31 @@ def test_a_3_x_3_in_fp32_is_faster_where_the_library_has_winograds_algorithm_in_
     assert ratio((5, 5)) == ratio(stride=2) == ratio(dtype="fp16") == ratio(dtype="fp32-tf32") == 1.0
 
 
+def depthwise(kernel=3, dtype="fp32"):
+    return convolution("x", 64, 512, 512, 3136, 3136, (kernel, kernel), groups=512, dtype=dtype)
+
+
+def test_a_depthwise_kernel_in_fp32_is_bound_by_a_units_instructions_and_not_by_its_arithmetic():
+    card = predicted_devices.find_device("rtx2080ti")
+    twice = replace(card, peak={dtype: 2 * rate for dtype, rate in card.peak.items()})
+    clock = replace(card, clock_hz=2 * card.clock_hz)
+
+    def wave_s(device, **how):
+        return kernel_model.demand(device, depthwise(**how)).wave_s
+
+    assert wave_s(twice) == wave_s(card) == 2 * wave_s(clock)
+    assert wave_s(card, dtype="fp16") == 2 * wave_s(twice, dtype="fp16"), "cuDNN's follows the peak"
+    assert wave_s(twice, dtype="fp64") == wave_s(card, dtype="fp64") / 2 > wave_s(card)
+
+
+def test_a_tap_more_costs_a_depthwise_kernel_less_than_its_first():
+    card = predicted_devices.find_device("rtx2080ti")
+    small, large = (kernel_model.demand(card, depthwise(kernel)).wave_s for kernel in (3, 7))
+    assert large / small == pytest.approx((49 + kernel_model.INDEXED) / (9 + kernel_model.INDEXED))
+    assert kernel_model.takes(card, depthwise()).compute == "gpu.compute.depthwise.plain"
+    assert kernel_model.takes(card, depthwise(dtype="bf16")).compute == "gpu.compute.depthwise.half"
+
+
 def test_a_cpu_lays_out_anew_what_its_library_wants_otherwise():
     cpu = predicted_devices.find_device("server_cpu")
     how = {"taps": (3, 3), "channels_last": True}

@@ -13,6 +13,7 @@ from jinja2 import Environment, StrictUndefined
 from bench.spec.model.predictions import Prediction
 from tools.model_fit import report_tables as tables
 from tools.model_fit.cross_validation import FITTED, NO_DEVICE, NO_SOURCE, OTHER, ROOFLINE
+from tools.model_fit.published_pairs import pairs
 from tools.model_fit.report_tables import LEFT, WAYS, WORDS, Told, error, met, nearer, percent, table
 
 TEMPLATE = "report_template.md"
@@ -53,6 +54,7 @@ def markdown(told: Told) -> str:
         cpu_runs=tables.errors_of_runs(tables.nearest(told, "cpu"), (ROOFLINE, NO_DEVICE, NO_SOURCE)),
         first_look=tables.errors_of_runs(first["checks"], (ROOFLINE, FITTED)),
         since=tables.since_first_look(told, first),
+        pairs=tables.held_out_pairs(list(pairs(told))),
         published=tables.published_speedups(told["published"]),
         data=tables.data_files(told["data"]),
         parameters=tables.parameters(told["parameters"]),

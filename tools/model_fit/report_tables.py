@@ -10,6 +10,7 @@ from bench.analyse.claims.published import published
 from bench.spec.devices.predicted_devices import known
 from bench.spec.model.model_parameters import PRIOR
 from tools.model_fit.cross_validation import FITTED, NO_DEVICE, NO_SOURCE, OTHER, ROOFLINE
+from tools.model_fit.published_pairs import Pair
 from tools.model_fit.published_times import TABLES
 
 Told = Mapping[str, Any]
@@ -143,6 +144,26 @@ def published_speedups(rows: Sequence[Told]) -> str:
         f"\n\nOf the {len(left)} rows whose tables were not fitted the median error is {middle['predicted']} (roofline, without tiles on GPUs: {middle[ROOFLINE]}), "
         f"and {sides['predicted']} are on the right side of 1x (roofline: {sides[ROOFLINE]})."
     )
+
+
+def held_out_pairs(found: Sequence[Pair]) -> str:
+    """How many pairs that no fit reads are on the right side of 1x and in their interval, by dtype; then each of them."""
+    fp32, half = ([pair for pair in found if (pair.dtype == "fp32") == plain] for plain in (True, False))
+    counts = []
+    for dtype, some in (("all", found), ("fp32", fp32), ("fp16 and amp", half)):
+        mean = math.exp(sum(math.log(pair.factor) for pair in some) / len(some))
+        right, within = sum(pair.right for pair in some), sum(pair.within for pair in some)
+        counts.append([dtype, f"{len(some)}", f"{right}", f"{within}", f"{mean:.2f}"])
+    rows = []
+    for pair in found:
+        wide = math.exp(pair.half)
+        predicted = f"{pair.predicted:.2f}x [{pair.predicted / wide:.2f}, {pair.predicted * wide:.2f}]"
+        told = f"`{pair.id}` {pair.comparison}", pair.where, f"{pair.measured:.2f}x", predicted, f"{pair.factor:.2f}"
+        rows.append([*told, *("yes" if so else "no" for so in (pair.right, pair.within))])
+    judged = "right side of 1x", "in the interval"
+    short = table(("dtype", "pairs", *judged, "predicted / published (geometric mean)"), counts)
+    each = table(("pair", "where", "published", "predicted", "predicted / published", *judged), rows)
+    return f"{short}\n\n{each}"
 
 
 # ---------------------------------------------------------------- what the model is made of

@@ -20,17 +20,16 @@ from bench.spec.devices.predicted_devices import PredictedDevice
 from bench.spec.model.host_model import Mode, host_demand, host_seconds
 from bench.spec.model.model_parameters import Parameters, fitted
 
-TILES = {
-    "gpu": ((256, 128), (128, 128), (128, 64), (64, 64), (128, 32)),
-    "cpu": ((28, 16),),
-}
+TILES = {"gpu": ((256, 128), (128, 128), (128, 64), (64, 64), (128, 32)), "cpu": ((28, 16),)}
 """Rows and columns of the tiles of a product of matrices."""
 REUSE, FULL_SIDE = {"gpu": 48, "cpu": 0}, 128
 """A tile's rate is side / (side + REUSE), side being the harmonic mean of its sides, relative to that of FULL_SIDE."""
 STRIP = {"gpu": 1024, "cpu": 256}  # outputs of a depthwise convolution that one unit computes at a time
 ALIGNED = 8  # channels of fp16 that matrix units process together; fewer are padded
 WAVE_S = 2e-6  # of an empty wave, for the choice of a tile size (its cost has the fitted one)
-UNROLLED = ((1, 1), (3, 3), (5, 5))  # filters that PyTorch's depthwise kernel is compiled for
+HALF = ("fp16", "bf16")  # in which cuDNN computes most depthwise convolutions; in others PyTorch's own kernel does
+ISSUED = 128  # instructions that a GPU's unit starts in a clock, which bound that kernel (64 on a P100: not modelled)
+INDEXED = 12  # taps that its time to find an output's place is worth (RTX 2080 Ti: arXiv:2410.08049, table 1)
 NOTHING_S = 1e-300  # instead of 0 s, as a divisor
 SMALL_BYTES, FEW_IMAGES = 20480 * 4, 16  # of an input and of a batch, below which ATen may not use oneDNN
 
@@ -63,7 +62,6 @@ class Takes(NamedTuple):
     compute: Any
     paper: Any
     winograd: Any  # a dense 3 x 3 of stride 1 on plain arithmetic
-    generic: Any  # a depthwise filter that is not in UNROLLED
     move: Any
     paper_memory: Any
     reorder: Any
@@ -107,14 +105,13 @@ def takes(device: PredictedDevice, kernel: Kernel, in_graph: bool = False) -> Ta
     elif family in CONTRACTIONS:
         lane, arm, backward = f"compute.{family}.{'tensor' if tensor else 'plain'}", "contraction", "contraction"
     else:
-        half = "half" if kernel.dtype in ("fp16", "bf16") else "plain"
-        lane, arm, backward = "compute.depthwise", "depthwise", f"depthwise.{half}"
+        arm, half = "depthwise", "half" if kernel.dtype in HALF else "plain"
+        lane, backward = f"compute.depthwise.{half if kind == 'gpu' else 'plain'}", f"depthwise.{half}"
     fast = device.winograd and not tensor and family == "dense" and kernel.taps == (3, 3) and kernel.stride == 1
     named = Takes(
         compute=lane,
         paper=not device.measured and "paper",
         winograd=fast and "winograd",
-        generic=kind == "gpu" and arm == "depthwise" and kernel.taps not in UNROLLED and "generic",
         move=f"move.{arm}",
         paper_memory=not device.measured and "paper.memory",
         reorder="reorder.pointwise" if kind == "gpu" and family == "pointwise" else "reorder",
@@ -127,8 +124,10 @@ def takes(device: PredictedDevice, kernel: Kernel, in_graph: bool = False) -> Ta
 def _strips(device: PredictedDevice, kernel: Kernel) -> tuple[int, float]:
     """Waves, and seconds of one at the peak, for the strips of a depthwise convolution's output."""
     outputs, strip = kernel.rows * kernel.groups * kernel.columns, STRIP[device.kind]
-    rate = device.rate("fp64" if kernel.dtype == "fp64" else "fp32") / device.units
-    return math.ceil(math.ceil(outputs / strip) / device.units), 2 * kernel.depth * min(strip, outputs) / rate
+    rate, taps = device.rate("fp64" if kernel.dtype == "fp64" else "fp32") / device.units, kernel.depth
+    if device.kind == "gpu" and kernel.dtype not in HALF:
+        rate, taps = rate if kernel.dtype == "fp64" else 2 * ISSUED * device.clock_hz, taps + INDEXED
+    return math.ceil(math.ceil(outputs / strip) / device.units), 2 * taps * min(strip, outputs) / rate
 
 
 def _anew(device: PredictedDevice, kernel: Kernel) -> tuple[float, float]:
@@ -206,7 +205,7 @@ def forward_seconds(
         cache_s, memory_s = moved / cache_rate, moved / (memory * share)
         return larger(cache_s, cached * cache_s + (1 - cached) * memory_s)
 
-    share = values.compute * values.paper * values.winograd * values.generic
+    share = values.compute * values.paper * values.winograd
     computing = work.waves * (work.wave_s / share + work.contraction * p[f"{kind}.wave_s"])
     moving = moving_s(work.moved, values.move)
     anew = work.again * values.reorder + work.weights * p[f"{kind}.reorder.weights"]

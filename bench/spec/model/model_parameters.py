@@ -34,8 +34,8 @@ _BY_KIND: tuple[tuple[str, tuple[float, float], tuple[float, float] | None, str]
     ("compute.grouped.tensor", (0.3, 0.4), None, f"{_SHARE}grouped convolutions on matrix units"),
     ("compute.linear.plain", (0.6, 0.2), (0.5, 0.4), f"{_SHARE}linear layers, on a GPU in fp32"),
     ("compute.linear.tensor", (0.6, 0.2), None, f"{_SHARE}linear layers on matrix units"),
-    ("compute.depthwise", (0.15, 0.4), (0.15, 0.4), "share of the fp32 peak, depthwise convolutions of any dtype"),
-    ("generic", (0.7, 0.3), (1.0, 0.0), "times that for a depthwise filter that no kernel is unrolled for (GPUs)"),
+    ("compute.depthwise.plain", (0.05, 0.2), (0.15, 0.4), "share of the issue rate (GPUs) or the fp32 peak, depthwise"),
+    ("compute.depthwise.half", (0.15, 0.4), None, "share of the fp32 peak, depthwise convolutions in fp16 and bf16"),
     ("winograd", (1.5, 0.4), (1.0, 0.0), "times faster is a 3 x 3 of stride 1 in fp32 (GPUs; 2.25 at most)"),
     ("move.contraction", (0.8, 0.1), (0.7, 0.3), f"{_BANDWIDTH}convolutions and linear layers"),
     ("move.depthwise", (0.7, 0.15), (0.7, 0.3), f"{_BANDWIDTH}depthwise convolutions"),
@@ -71,11 +71,12 @@ PRIOR = {f"gpu.{name}": Prior(*gpu, meaning) for name, gpu, _, meaning in _BY_KI
 }
 """Every parameter. The values are what kernels of these kinds usually reach (0.6 to 0.9 of a peak or a bandwidth).
 
-A copy reads and writes its bytes: 2.0. The host's values are published: 44.3 and 42.4 us of an empty compiled graph,
-6.8 and 9.1 of its kernel (tritonbench pull request 1017, GB200); 5.0 and 6.8, 4.6 and 5.6 us of an operator without and
-with requires_grad (pytorch issues 41383 and 122029); 23 and 31 us of the backward of one addition (issue 44484, CPU);
-136 us of that of a small product, two products and two additions to gradients (issue 157407, A100). There a dispatch is
-assumed to take 10 us, with its launch 15.
+A copy reads and writes its bytes: 2.0. The share of depthwise convolutions in fp32 is published (INDEXED of
+kernel_model.py). So are the host's values: 44.3 and 42.4 us of an empty compiled graph, 6.8 and 9.1 of its kernel
+(tritonbench pull request 1017, GB200); 5.0 and 6.8, 4.6 and 5.6 us of an operator without and with requires_grad
+(pytorch issues 41383 and 122029); 23 and 31 us of the backward of one addition (issue 44484, CPU); 136 us of that of a
+small product, two products and two additions to gradients (issue 157407, A100). There a dispatch is assumed to take 10
+us, with its launch 15.
 
 The GPU's backward values are those of one published card, not fitted: 4.8 - 0.272 ms over 0.272 ms, 0.684 - 0.201 over
 0.201 and, in between, 1.34 - 0.387 over 0.387 (A100, P. Gavrikov, pytorch/pytorch issue 18631); the CPU's are
