@@ -135,7 +135,7 @@ def test_inflation_is_one_over_what_the_others_leave_unexplained():
 
 
 def test_predictors_that_move_together_are_named_in_a_sentence():
-    assert collinear({"macs": 23.4, "activations": 23.4, "conv_layers": 1.2}) == "MACs and activations grow together (VIF 23): the fit can't separate their effects"  # fmt: skip
+    assert collinear({"macs": 23.4, "activations": 23.4, "conv_layers": 1.2}) == "MACs and activations grow together (VIF 23): their elasticities can't be told apart"  # fmt: skip
     assert collinear({"macs": 9.0, "activations": 11.0}).startswith("activations grow with the other counts (VIF 11)")
     assert collinear({"macs": 9.9}) == ""
 
