@@ -123,12 +123,33 @@ def test_a_midmean_is_scipys_trimmed_mean() -> None:
         assert midmean(values.tolist()) == pytest.approx(stats.trim_mean(values, 0.25))
 
 
-def test_a_geometric_mean_of_rows() -> None:
-    found = estimators.geometric_mean([math.log(2), math.log(8)], [0.02, 0.04])
+@given(st.integers(1, 6), st.integers(2, 12), st.integers(0, 10**6))
+def test_a_joint_mean_of_the_same_processes_is_students_over_their_own_means(cells: int, n: int, seed: int) -> None:
+    values = np.random.default_rng(seed).normal(1.0, 0.1, (cells, n))
+    found = estimators.joint_mean([dict(enumerate(v)) for v in values], [t_interval(v.tolist()) for v in values])
+    expected = t_interval(values.mean(axis=0).tolist())
+    assert (found.mean, found.half_width, found.n) == pytest.approx((expected.mean, expected.half_width, n))
+
+
+def test_a_joint_mean_holds_the_truth_where_cells_lack_some_processes() -> None:
+    rng = np.random.default_rng(6)
+    for of_process, of_cell in ((0.05, 0.0), (0.05, 0.05), (0.0, 0.05)):
+        hits = 0
+        for _ in range(2000):
+            process = rng.normal(0, of_process, 12)
+            cells = [process[:n] + rng.normal(0, of_cell, n) for n in (6, 7, 9, 12)]
+            found = estimators.joint_mean([dict(enumerate(c)) for c in cells], [t_interval(c.tolist()) for c in cells])
+            hits += found.low <= 0 <= found.high
+        assert 0.93 <= hits / 2000 <= 0.985, (of_process, of_cell)
+
+
+def test_cells_without_processes_in_common_are_joined_by_their_intervals_alone() -> None:
+    intervals = [Interval(math.log(2), 0.02, 6), Interval(math.log(8), 0.04, 6)]
+    found = estimators.joint_mean([{1: 0.69, 2: 0.70}, {3: 2.07, 4: 2.08}], intervals)
+    assert found == estimators.mean_of(intervals)
     assert math.exp(found.mean) == pytest.approx(4)
-    assert found.half_width == pytest.approx(0.03)
-    assert math.isinf(estimators.geometric_mean([0.0, 0.0], [0.02, math.inf]).half_width)
-    assert math.isnan(estimators.geometric_mean([], []).mean)
+    assert math.isinf(estimators.joint_mean([{1: 0.0}], [Interval(0.0, math.inf, 1)]).half_width)
+    assert math.isnan(estimators.joint_mean([], []).mean)
 
 
 def test_a_difference_of_runs_is_welchs() -> None:

@@ -137,6 +137,7 @@ COLUMNS: tuple[Column, ...] = (
     _spread("p", "speedup_ci_high", "float", "upper end of its interval over processes; of a predicted row by the model's error and a slower host"),
     _timed("p", "speedup_of_minima", "float", "ratio of each process's minima, geometric mean: a second opinion"),
     _timed("p", "speedup_of_medians", "float", "ratio of each process's medians, geometric mean: a third"),
+    _timed("p", "speedup_by_process", "str", "the speedup in each process as replicate:speedup, apart by spaces; the speedup is their geometric mean"),
     _c("p", "device_speedup", "float", "the same by the device's own time, device_time_median_s of both: speedup without what the host takes; it has no interval", empty="nothing was timed; on cpu and mps; a call of either was not proven to be queued"),
     _spread("p", "verdict", "str", "faster, slower, same (the whole interval lies within 3 % or the noise band) or undecided"),
     _c("p", "noise_band", "float", "ln: 95 % of this machine's A/A pairs lie within ± this (bench aa)", empty="no bench aa of this device, torch and number of threads was in the same folder"),

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.analyse.runs.row_quality import is_less_precise, is_noisy
-from bench.analyse.runs.rows import Record, grouped, place_label, records_of
+from bench.analyse.runs.rows import Record, grouped, log_by_process, place_label, records_of
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.stats import estimators
-from bench.spec.columns import FAILED, MEASURED, PREDICTED, WITH_NUMBERS
+from bench.analyse.stats.estimators import CONFIDENCE, log_interval
+from bench.spec.columns import FAILED, MEASURED, PREDICTED, SPEEDUP, WITH_NUMBERS
 from bench.spec.devices.device_names import in_words, is_predicted
 from bench.spec.interval import Interval
 
@@ -113,17 +114,22 @@ class RunFacts:
 
 def facts_of(run: Run) -> RunFacts:
     """The facts of a run, from its pairs."""
-    rows = records_of(run.pairs)
-    return RunFacts(tallies(rows, place_label), tallies(rows, _device), _trust(run, rows), _forecast(rows))
+    rows, sure = records_of(run.pairs), run.timing.confidence
+    return RunFacts(tallies(rows, place_label, sure), tallies(rows, _device, sure), _trust(run, rows), _forecast(rows))
 
 
-def tallies(rows: Sequence[Record], way: Callable[[Record], str]) -> tuple[Tally, ...]:
-    """A tally for each way to run each block, in the order of the rows; `way` puts a row's into words."""
+def tallies(
+    rows: Sequence[Record], way: Callable[[Record], str], confidence: float = CONFIDENCE
+) -> tuple[Tally, ...]:
+    """A tally for each way to run each block, in the order of the rows; `way` puts a row's into words.
+
+    `confidence` of the rows' intervals, and of the means.
+    """
     groups = grouped(rows, lambda r: (way(r), str(r["block"]), str(r["baseline"])))
-    return tuple(tally(some, words) for (words, *_), some in groups.items())
+    return tuple(tally(some, words, confidence) for (words, *_), some in groups.items())
 
 
-def tally(rows: Sequence[Record], way: str) -> Tally:
+def tally(rows: Sequence[Record], way: str, confidence: float = CONFIDENCE) -> Tally:
     """Count one block's rows (at least one), all of them measured or all predicted."""
     predicted = is_predicted(rows[0]["device"])
     told = [r for r in rows if r["status"] in WITH_NUMBERS and r["speedup"] is not None]
@@ -149,7 +155,7 @@ def tally(rows: Sequence[Record], way: str) -> Tally:
         failed=Counter(r["status"] for r in rows if r["status"] in FAILED),
         skipped=len(skipped),
         reasons=tuple(dict.fromkeys(str(r["status_detail"]) for r in skipped)),
-        mean=estimators.geometric_mean(logs, [math.inf if r["precision"] is None else r["precision"] for r in told]),
+        mean=estimators.joint_mean([log_by_process(r) for r in told], [log_interval(r, SPEEDUP) for r in told], confidence),
         median_half_width=_median([r["precision"] for r in sure]),
         mac_ratio=math.exp(sum(ratios) / len(ratios)) if ratios else math.nan,
     )

@@ -270,6 +270,10 @@ def _pair_row(trial: Trial, arm: Arm, results: TrialResults, compared: Contrast 
         "noise_band": band,
         "speedup_of_minima": math.exp(compared.by_estimator["minima"]),
         "speedup_of_medians": math.exp(compared.by_estimator["medians"]),
+        "speedup_by_process": " ".join(
+            f"{visit.replicate}:{math.exp(log):.7g}"
+            for visit, log in zip(results.visits, compared.by_process, strict=True)
+        ),
         "device_speedup": device_speedup(base_samples, arm_samples),
         "delivered_share": speedup * mine.macs / base.macs if mine and base and mac_ratio(base, mine) else None,
         "rounds": sum(t.time_s.size // 2 for t in arm_samples),

@@ -51,6 +51,7 @@ class Contrast:
     """An arm against its baseline, in ln(speedup): round by round, by other estimators, why it is noisy, other notes."""
 
     paired: Interval
+    by_process: tuple[float, ...]  # paired, in the order of the processes
     by_estimator: Mapping[str, float]  # minima, medians
     doubts: tuple[str, ...]
     notes: tuple[str, ...]
@@ -60,7 +61,7 @@ def contrast(baseline: Sequence[Samples], other: Sequence[Samples], timing: Timi
     """Compare two arms that the same processes measured."""
     both = list(zip(baseline, other, strict=True))
     times = [b.time_s for b in baseline], [o.time_s for o in other]
-    values = [estimators.paired(b.time_s, o.time_s, (b.flags, o.flags)) for b, o in both]
+    values = tuple(estimators.paired(b.time_s, o.time_s, (b.flags, o.flags)) for b, o in both)
     paired = process_interval(values, timing.confidence)
     by_estimator = {
         name: estimators.log_speedup(*times, timing.confidence, estimators.ratio_of(estimator)).mean
@@ -75,7 +76,7 @@ def contrast(baseline: Sequence[Samples], other: Sequence[Samples], timing: Timi
     reasons += unsettled(estimators.movement(*times)) + disturbed(flags)
     groups = two_groups(values)
     notes = (*parted(paired, by_estimator), *([groups.note] if groups else []))
-    return Contrast(paired, by_estimator, reasons, notes)
+    return Contrast(paired, values, by_estimator, reasons, notes)
 
 
 def parted(paired: Interval, by_estimator: Mapping[str, float]) -> tuple[str, ...]:

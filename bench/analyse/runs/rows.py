@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -38,6 +39,16 @@ def records_of(frame: pd.DataFrame) -> list[Record]:
         for column in (frame[name] for name in frame.columns)
     ]
     return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def log_by_process(row: Record) -> dict[Hashable, float]:
+    """ln(speedup) of a row of pairs.csv in each process, by the process; empty where the row does not say.
+
+    All trials of the same surroundings run in the same processes.
+    """
+    place = tuple(row[name] for name in ("run_id", "device", "threads", "allocator", "waiting"))
+    pairs = (each.split(":") for each in (row.get("speedup_by_process") or "").split())
+    return {(*place, replicate): math.log(float(speedup)) for replicate, speedup in pairs}
 
 
 def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:

@@ -8,7 +8,7 @@ the samples of one process say nothing about the next process. In a process a sp
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -74,27 +74,16 @@ def movement(baseline: Sequence[Floats], other: Sequence[Floats], confidence: fl
     return t_interval(moved, confidence)
 
 
-def geometric_mean(logs: Sequence[float], half_widths: Sequence[float]) -> Interval:
-    """Mean of log values that each have an interval, with an interval for that mean over these very values.
-
-    The same processes measured all of them, so their errors may move together: half-widths are averaged, which is
-    right if they do and wider than need be if they do not. Infinite if one value has no interval.
-    """
-    if not len(logs):
-        return Interval(math.nan, math.inf, 0)
-    return Interval(float(np.mean(logs)), float(np.mean(half_widths)), len(logs))
-
-
 def standard_error(interval: Interval, confidence: float = CONFIDENCE) -> float:
     """The standard error of the mean of a t-interval at this confidence; n is 2 or more."""
     return interval.half_width / t_quantile(0.5 + confidence / 2, interval.n - 1)
 
 
 def mean_of(intervals: Sequence[Interval], confidence: float = CONFIDENCE) -> Interval:
-    """The mean of cells that the same processes measured, for these very cells.
+    """The mean of cells of which no more is known than their intervals, for these very cells.
 
-    Their errors move together by an unknown degree, so standard errors are averaged, which is right if they move as one
-    and too wide otherwise; with the fewest degrees of freedom among them.
+    Their errors may move together, so standard errors are averaged, which is right if they move as one and too wide
+    otherwise; with the fewest degrees of freedom among them. See `joint_mean` for cells whose processes are known.
     """
     if not intervals:
         return Interval(math.nan, math.inf, 0)
@@ -103,6 +92,32 @@ def mean_of(intervals: Sequence[Interval], confidence: float = CONFIDENCE) -> In
     if not _all_known(intervals):
         return Interval(mean, math.inf, fewest)
     error = math.fsum(standard_error(i, confidence) for i in intervals) / len(intervals)
+    return Interval(mean, error * t_quantile(0.5 + confidence / 2, fewest - 1), fewest)
+
+
+def joint_mean(
+    cells: Sequence[Mapping[Hashable, float]], intervals: Sequence[Interval], confidence: float = CONFIDENCE
+) -> Interval:
+    """The mean of cells that the same processes measured, for these very cells.
+
+    `cells`: each cell's value by process; `intervals`: theirs, of the same means. What a process adds to all of its
+    cells is seen: deviations are summed within each process before they are squared (a cluster-robust variance, Liang
+    and Zeger 1986, Biometrika 73:13). Where all cells have the same processes this is Student's interval of the
+    processes' own means. Degrees of freedom: the fewest among the cells. `mean_of` where fewer than two processes
+    measured all cells.
+    """
+    shared = set.intersection(*(set(cell) for cell in cells)) if cells else set()
+    if len(shared) < 2:
+        return mean_of(intervals, confidence)
+    total: dict[Hashable, float] = {}
+    for cell, interval in zip(cells, intervals, strict=True):
+        n = len(cell)
+        for process, value in cell.items():
+            off = (value - interval.mean) / (n * len(cells)) * math.sqrt(n / (n - 1))
+            total[process] = total.get(process, 0.0) + off
+    fewest = min(len(cell) for cell in cells)
+    error = math.sqrt(math.fsum(v * v for v in total.values()))
+    mean = math.fsum(i.mean for i in intervals) / len(intervals)
     return Interval(mean, error * t_quantile(0.5 + confidence / 2, fewest - 1), fewest)
 
 
