@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.analyse.claims import rules_layers_or_macs, rules_ratios, rules_speed
-from bench.analyse.claims.answers import DECIDED, SPEEDUP, Verdict, above, below, ruled
+from bench.analyse.claims import rules_layers_or_macs, rules_ratios
+from bench.analyse.claims.answers import ANSWERS, SPEEDUP, Verdict, above, below, ruled
 from bench.analyse.claims.bottleneck import bottleneck_of
 from bench.analyse.claims.cells import BLOCKS, Cell, Rows, gather, primary
 from bench.analyse.claims.claims import BY_ID, CLAIMS
@@ -60,26 +60,25 @@ def answers(found: Verdicts, claim: str, *, confirmed: bool = True) -> list[str]
 
 
 def test_a_cpu_of_compute_and_a_card_of_calls_bear_the_texts_out() -> None:
-    found = found_in(by_device(compute, card))
+    found = found_in(by_device(compute, card), sd=0.004)
     assert set(answers(found, "fewer_flops") + answers(found, "below_9x")) == {"SUPPORTED"}
-    assert answers(found, "cpu_3x") == ["SUPPORTED", "SUPPORTED"]  # one thread, all of them
-    assert answers(found, "gpu_no_gain") == ["SUPPORTED"]
+    assert answers(found, "faster") == ["HOLDS EVERYWHERE", "HOLDS EVERYWHERE", "HOLDS NOWHERE"]  # the last on the card
+    assert answers(found, "cpu_3x") == ["HOLDS EVERYWHERE", "HOLDS EVERYWHERE"]  # one thread, all of them
+    assert answers(found, "gpu_no_gain") == ["HOLDS EVERYWHERE"]
     assert answers(found, "gpu_led_by_layers") == ["SUPPORTED", "SUPPORTED"]  # separable, standard
-    assert answers(found, "cpu_led_by_compute")[:2] == [
-        "SUPPORTED",
-        "SUPPORTED",
-    ]  # on one thread, which has both kinds of sweep
-    assert answers(found, "device_by_block") == ["SUPPORTED", "SUPPORTED"]
-    assert answers(found, "parallelism") == ["EQUIVALENT"]  # compute alone divides evenly
+    on_one_thread = answers(found, "cpu_led_by_compute")[:2]  # which has both kinds of sweep
+    assert on_one_thread == ["SUPPORTED", "SUPPORTED"]
+    assert answers(found, "device_by_block") == ["HOLDS EVERYWHERE", "HOLDS EVERYWHERE"]
+    assert answers(found, "parallelism") == ["HOLDS NOWHERE"]  # compute alone divides evenly
 
 
 def test_the_reverse_world_refutes_them() -> None:
     found = found_in(by_device(overhead, compute))
-    assert answers(found, "cpu_3x") == ["REFUTED", "REFUTED"]
-    assert answers(found, "gpu_no_gain") == ["REFUTED"]
+    assert answers(found, "cpu_3x") == ["HOLDS NOWHERE", "HOLDS NOWHERE"]
+    assert answers(found, "gpu_no_gain") == ["HOLDS NOWHERE"]
     assert answers(found, "gpu_led_by_layers") == ["REFUTED", "REFUTED"]
     assert answers(found, "cpu_led_by_compute")[:2] == ["REFUTED", "REFUTED"]
-    assert answers(found, "device_by_block") == ["REFUTED", "REFUTED"]
+    assert answers(found, "device_by_block") == ["HOLDS NOWHERE", "HOLDS NOWHERE"]
 
 
 def test_where_only_bandwidth_counts_neither_layers_nor_compute_lead() -> None:
@@ -91,17 +90,17 @@ def test_where_only_bandwidth_counts_neither_layers_nor_compute_lead() -> None:
         ]
         assert len(both_kinds) > 4
         assert [e.value for e in both_kinds] == pytest.approx([0] * len(both_kinds), abs=0.1)
-    assert answers(found, "cpu_3x") == ["REFUTED", "REFUTED"]  # a separable block puts out twice as much
-    assert answers(found, "gpu_no_gain") == ["SUPPORTED"]
+    assert answers(found, "cpu_3x") == ["HOLDS NOWHERE", "HOLDS NOWHERE"]  # a separable block puts out twice as much
+    assert answers(found, "gpu_no_gain") == ["HOLDS EVERYWHERE"]
 
 
 def test_where_everything_takes_the_same_it_says_so() -> None:
-    found = found_in(equal, sd=0.006)
-    assert answers(found, "gpu_no_gain") == ["EQUIVALENT"]
-    assert "no speed-up either" in found.of("gpu_no_gain")[0].why
-    assert answers(found, "device_by_block") == ["EQUIVALENT", "EQUIVALENT"]
-    assert answers(found, "parallelism") == ["EQUIVALENT"]
-    assert answers(found, "cpu_3x") == ["REFUTED", "REFUTED"]
+    found = found_in(equal, sd=0.004)
+    assert answers(found, "faster") == ["UNDECIDED"] * 3
+    assert answers(found, "gpu_no_gain") == ["HOLDS EVERYWHERE"]
+    assert answers(found, "device_by_block") == ["HOLDS NOWHERE", "HOLDS NOWHERE"]
+    assert answers(found, "parallelism") == ["HOLDS NOWHERE"]
+    assert answers(found, "cpu_3x") == ["HOLDS NOWHERE", "HOLDS NOWHERE"]
 
 
 def test_noise_that_hides_everything_leaves_all_undecided_but_what_is_counted() -> None:
@@ -109,7 +108,7 @@ def test_noise_that_hides_everything_leaves_all_undecided_but_what_is_counted() 
     for claim in TESTED:
         assert set(answers(found, claim)) == {"UNDECIDED"}, claim
     assert set(answers(found, "fewer_flops")) == {"SUPPORTED"}
-    assert set(answers(found, "memory")) <= set(DECIDED)
+    assert {ANSWERS[a] for a in answers(found, "memory")} <= {"yes", "no", "same"}
 
 
 def test_rows_of_one_process_never_decide_and_what_confirms_says_why() -> None:
@@ -136,8 +135,10 @@ def test_a_batch_that_more_processes_measured_does_not_take_the_place_of_the_sma
 
 
 def test_more_threads_that_have_to_meet_gain_less() -> None:
-    (v,) = [v for v in found_in(by_device(server, card)).of("parallelism") if v.confirmatory]
-    assert v.answer == "SUPPORTED"
+    (v,) = [v for v in found_in(by_device(server, card), sd=0.004).of("parallelism") if v.confirmatory]
+    assert v.answer == "HOLDS BELOW"  # at 256 channels the call's price is a margin's worth
+    assert v.channels is not None
+    assert 128 < v.channels.value < 256
     assert v.effect is not None
     assert v.effect.value is not None
     assert v.effect.value < 1
@@ -151,7 +152,7 @@ def test_a_calls_price_that_falls_with_threads_refutes_it() -> None:
         return compute(trial, arm) * threads + 2e-5 * trial.cost(arm).ops / threads
 
     found = judge([run_of(worlds.usual(), world)])
-    assert answers(found, "parallelism") == ["REFUTED"]
+    assert answers(found, "parallelism") == ["HOLDS NOWHERE"]
 
 
 def of_blocks(**costs: tuple[float, float]) -> Seconds:
@@ -214,19 +215,19 @@ def test_activations_that_grow_along_a_sweep_are_said() -> None:
 
 
 def test_networks_have_a_verdict_of_their_own() -> None:
-    nets = {"blocks": ["mobilenet_v1_standard", "mobilenet_v1"], "axes": {"size": 32, "threads": [1]}}
+    nets = {"blocks": ["mobilenet_v1_standard", "mobilenet_v1"], "axes": {"size": [32, 64], "threads": [1]}}
     found = judge([run_of(planned(shapes=worlds.shapes(), nets=nets), compute)])
     assert [(v.about, v.answer) for v in found.of("cpu_3x")] == [
-        ("separable against standard", "SUPPORTED"),
-        ("mobilenet_v1 against mobilenet_v1_standard", "SUPPORTED"),
+        ("separable against standard", "HOLDS EVERYWHERE"),
+        ("mobilenet_v1 against mobilenet_v1_standard", "HOLDS EVERYWHERE"),
     ]
 
 
 def test_only_twins_that_are_finished_alike_are_compared() -> None:
-    unlike = {"blocks": ["standard", {"name": "separable", "norm": False}], "axes": {"channels": 64, "kernel": 3, "threads": 1}}  # fmt: skip
-    alike = {"blocks": [{"name": "standard", "norm": False}, {"name": "separable", "norm": False}], "axes": {"channels": 64, "kernel": 3, "threads": 1}}  # fmt: skip
+    unlike = {"blocks": ["standard", {"name": "separable", "norm": False}], "axes": {"channels": [64, 128], "kernel": 3, "threads": 1}}  # fmt: skip
+    alike = {"blocks": [{"name": "standard", "norm": False}, {"name": "separable", "norm": False}], "axes": {"channels": [64, 128], "kernel": 3, "threads": 1}}  # fmt: skip
     assert answers(judge([run_of(planned(a=unlike), compute)]), "cpu_3x") == ["NOT MEASURED"]
-    assert answers(judge([run_of(planned(a=alike), compute)]), "cpu_3x") == ["SUPPORTED"]
+    assert answers(judge([run_of(planned(a=alike), compute)]), "cpu_3x") == ["HOLDS EVERYWHERE"]
 
 
 def test_exact_facts_are_judged_by_kernel_and_name_where_they_fail() -> None:
@@ -248,7 +249,8 @@ def test_the_mean_hides_nothing_that_the_cells_do_not_tell() -> None:
     assert (v.cells.n, v.cells.surely, v.cells.surely_not) == (4, 2, 2)
     assert v.effect is not None
     assert v.effect.value == pytest.approx(3.0, rel=0.05)
-    assert v.cells.words == "3x or more surely in 2 of 4 cells, surely not in 2"
+    assert v.cells.words == "3x or more surely in 2 of 4 cells, 32 to 256 channels, surely not in 2"
+    assert words.answer(v).startswith("HOLDS FROM 91 channels [")
 
 
 def test_memory_counts_bytes_and_mixed_cells_decide_nothing() -> None:
@@ -305,8 +307,6 @@ def test_memory_counts_every_run_of_a_cell_and_says_where_they_differ() -> None:
     effect = apart.of("memory")[0].effect
     assert effect is not None
     assert (effect.value, effect.low, effect.high) == (pytest.approx((2**3 * 1) ** 0.25), 0.5, 2.0)
-    (said,) = [line for line in words.of_several(apart) if line.startswith("Weaker here: ")]
-    assert "memory (separable against standard, cpu, 1 thread, contiguous) is SUPPORTED by a alone and UNDECIDED here" in said  # fmt: skip
 
 
 # ---------------------------------------------------------------- what must not change an answer
@@ -385,26 +385,23 @@ def test_devices_that_swap_names_swap_claims(seed: int) -> None:
     assert now.effect is not None
     assert replace(was.effect, lines=now.effect.lines) == now.effect  # it is held against another threshold
     (was,), (now,) = before.of("device_by_block"), after.of("device_by_block")
-    assert (was.answer, now.answer) == ("SUPPORTED", "REFUTED")
+    assert (was.answer, now.answer) == ("HOLDS EVERYWHERE", "HOLDS NOWHERE")
 
 
-@given(st.lists(st.tuples(st.sampled_from(["SUPPORTED", "REFUTED", "EQUIVALENT", "UNDECIDED"]), st.floats(0, 1), st.booleans()), max_size=12))  # fmt: skip
-def test_holm_never_makes_an_answer_stronger(given_: list[tuple[Any, float, bool]]) -> None:
-    before = [Verdict("cpu_3x", Condition(), (), "", a, "", p=p, confirmatory=c) for a, p, c in given_]
+@given(st.lists(st.tuples(st.sampled_from(["SUPPORTED", "REFUTED", "UNDECIDED"]), st.floats(0, 1), st.booleans()), max_size=12))  # fmt: skip
+def test_a_correction_never_makes_an_answer_stronger(given_: list[tuple[Any, float, bool]]) -> None:
+    before = [Verdict("cpu_led_by_compute", Condition(), (), "", a, "", p=p, confirmatory=c) for a, p, c in given_]
     for old, new in zip(before, corrected(before), strict=True):
         assert new.answer in (old.answer, "UNDECIDED")
-        if not old.confirmatory:
-            assert new == old
-        elif new.answer in DECIDED:
-            assert new.p_adjusted is not None
-            assert new.p_adjusted <= 0.05 + 1e-9
-            assert new.p_adjusted >= (old.p or 0.0)
+        assert new.p_adjusted is not None
+        assert new.p_adjusted >= (old.p or 0.0) - 1e-12
+        assert new.answer == "UNDECIDED" or new.p_adjusted <= 0.05 + 1e-9
 
 
 def test_an_answer_that_does_not_survive_holm_says_so() -> None:
-    weak = Verdict("cpu_3x", Condition(), (), "", "SUPPORTED", "", p=0.03, confirmatory=True)
+    weak = Verdict("cpu_led_by_compute", Condition(), (), "", "SUPPORTED", "", p=0.03, confirmatory=True)
     first, _ = corrected([weak, replace(weak, p=0.5, answer="UNDECIDED")])
-    assert (first.answer, first.p_adjusted) == ("UNDECIDED", 0.06)
+    assert (first.answer, first.p_adjusted, first.fragile) == ("UNDECIDED", 0.06, True)
     assert first.notes[0].startswith("Alone it would be SUPPORTED (p = 0.03)")
 
 
@@ -414,7 +411,7 @@ def test_an_answer_that_does_not_survive_holm_says_so() -> None:
 def test_noisy_rows_count_and_are_said() -> None:
     found = judge([run_of(planned(shapes=worlds.shapes()), compute, noisy=frozenset({0, 2}))])
     (v,) = found.of("cpu_3x")
-    assert v.answer == "SUPPORTED"
+    assert (v.answer, v.without_noisy) == ("HOLDS EVERYWHERE", None)
     assert "2 of 4 measurements noisy" in v.notes
 
 
@@ -431,7 +428,7 @@ def test_a_run_at_another_confidence_gives_the_same_answers() -> None:
 def test_a_wider_noise_band_widens_the_margin() -> None:
     plan = planned(("cuda:0",), shapes=worlds.shapes())
     narrow, wide = (judge([run_of(plan, speedup_of(1.08), noise_band=band)]).of("gpu_no_gain")[0] for band in (None, 0.12))  # fmt: skip
-    assert (narrow.answer, wide.answer) == ("REFUTED", "EQUIVALENT")
+    assert (narrow.answer, wide.answer) == ("HOLDS NOWHERE", "HOLDS EVERYWHERE")
     assert "Margin ±12 %" in wide.notes
 
 
@@ -548,10 +545,10 @@ MOST_WRONG = 0.05 + 2.6 * math.sqrt(0.05 * 0.95 / DRAWS)  # 5 % and what so many
 
 
 def cell(condition: Condition, log: Interval, c: int) -> Cell:
-    row = {"run_id": "r", "trial_id": f"t{c}", "status": "ok", "kernel": 3, "mac_ratio": 8.0, "noise_band": None, "c_in": c, "block": "separable", "baseline": "standard"}  # fmt: skip
+    row = {"run_id": "r", "trial_id": f"t{c}", "status": "ok", "kernel": 3, "mac_ratio": 8.0, "noise_band": None, "c_in": c, "c_out": c, "block": "separable", "baseline": "standard"}  # fmt: skip
     return Cell(
-        condition, BLOCKS, {**dict.fromkeys("c_out height width stride padding dilation depth".split()), **row}, log
-    )
+        condition, BLOCKS, {**dict.fromkeys("height width stride padding dilation depth".split()), **row}, log, {}, noisy=False
+    )  # fmt: skip
 
 
 def drawn(cells: Sequence[Cell], sweeps: dict[Condition, tuple[Sweep, ...]] | None = None) -> Rows:
@@ -594,27 +591,32 @@ def wrong(draw: Callable[[np.random.Generator], list[Verdict]], *groups: Sequenc
 
 
 @pytest.mark.parametrize("shared", [0.0, 0.95])
-def test_at_a_threshold_of_speed_each_answer_is_wrong_in_five_percent_at_most(shared: float) -> None:
+def test_at_a_threshold_of_speed_an_answer_is_wrong_in_five_percent_at_most(shared: float) -> None:
+    """Every cell lies at the line itself, so any answer errs: Holm's correction bounds the chance of one, over all cells."""
+
     def at_three(rng: np.random.Generator) -> list[Verdict]:
-        return rules_speed.cpu_3x(drawn(cells_of(rng, CPU, math.log(SPEEDUP), shared)))
+        return rules_ratios.cpu_3x(drawn(cells_of(rng, CPU, math.log(SPEEDUP), shared)))
+
+    def at_one(rng: np.random.Generator) -> list[Verdict]:
+        return rules_ratios.faster(drawn(cells_of(rng, GPU, 0.0, shared)))
 
     def at_the_margin(rng: np.random.Generator) -> list[Verdict]:
-        return rules_speed.gpu_no_gain(drawn(cells_of(rng, GPU, EQUIVALENCE_MARGIN, shared)))
+        return rules_ratios.gpu_no_gain(drawn(cells_of(rng, GPU, EQUIVALENCE_MARGIN, shared)))
 
     def apart_by_the_margin(rng: np.random.Generator) -> list[Verdict]:
         return rules_ratios.device_by_block(
             drawn(cells_of(rng, CPU, 1.0 + EQUIVALENCE_MARGIN, shared) + cells_of(rng, GPU, 1.0, shared))
         )
 
-    def no_slope(rng: np.random.Generator) -> list[Verdict]:
+    def less_by_the_margin(rng: np.random.Generator) -> list[Verdict]:
         one = replace(CPU, threads=1)
-        return rules_ratios.parallelism(drawn(cells_of(rng, one, 1.0, shared) + cells_of(rng, CPU, 1.0, shared)))
+        return rules_ratios.parallelism(
+            drawn(cells_of(rng, one, 1.0 + EQUIVALENCE_MARGIN, shared) + cells_of(rng, CPU, 1.0, shared))
+        )
 
-    decided = ["SUPPORTED", "REFUTED"]
-    assert max(wrong(at_three, decided[:1], decided[1:])) <= MOST_WRONG
-    assert max(wrong(at_the_margin, decided[:1], decided[1:], ["EQUIVALENT"])) <= MOST_WRONG
-    assert max(wrong(apart_by_the_margin, decided, ["EQUIVALENT"])) <= MOST_WRONG
-    assert max(wrong(no_slope, decided)) <= MOST_WRONG
+    decided = [a for a, side in ANSWERS.items() if side in ("yes", "no", "partly")]
+    for rule in (at_three, at_one, at_the_margin, apart_by_the_margin, less_by_the_margin):
+        assert max(wrong(rule, decided)) <= MOST_WRONG, rule.__name__
 
 
 @pytest.mark.parametrize("shared", [0.0, 0.95])
@@ -648,7 +650,7 @@ def test_a_test_says_what_the_interval_beside_it_says(mean: float, half: float, 
 
 
 def test_claims_are_whole_and_known_by_their_names() -> None:
-    assert [c.id for c in CLAIMS] == "fewer_flops below_9x cpu_3x gpu_no_gain gpu_led_by_layers cpu_led_by_compute device_by_block parallelism memory".split()  # fmt: skip
+    assert [c.id for c in CLAIMS] == "fewer_flops below_9x faster cpu_3x gpu_no_gain gpu_led_by_layers cpu_led_by_compute device_by_block parallelism memory".split()  # fmt: skip
     assert set(BY_ID) == {c.id for c in CLAIMS}
     for c in CLAIMS:
         assert all((c.statement, c.cells, c.rule, c.to_measure))

@@ -9,16 +9,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from bench.analyse.runs import run_folder
 from bench.analyse.runs.rows import records_of
-from bench.analyse.sweeps.crossover import Crossover, crossovers, measured_crossing, measured_words, sentences, solved
+from bench.analyse.sweeps.crossover import (
+    Crossover,
+    crossing,
+    crossovers,
+    measured_crossing,
+    measured_words,
+    sentences,
+    solved,
+)
 from bench.analyse.sweeps.designed import find
 from bench.analyse.sweeps.layer_cost import Estimate
 from bench.show.plots import crossover as crossover_picture
 from bench.spec.blocks.blocks import BlockChoice, Shape, build
 from bench.spec.blocks.costs import cost
+from bench.spec.interval import Interval
 from tests import designed
 from tests.test_plots import texts, ticks, title
 from tests.test_together import made
@@ -111,6 +122,8 @@ def test_a_place_without_depth_sweeps_or_a_row_of_two_has_no_prediction(run: run
 def pairs(*speedups: float, half: float | None = 0.1) -> list[dict[str, object]]:
     return [
         {
+            "status": "ok",
+            "processes": 6,
             "c_in": 8 * 2**i,
             "speedup": s,
             "speedup_ci_low": None if half is None else s * math.exp(-half),
@@ -121,13 +134,38 @@ def pairs(*speedups: float, half: float | None = 0.1) -> list[dict[str, object]]
 
 
 def test_a_crossing_is_read_between_its_neighbours_with_the_intervals_own_crossings():
-    f = measured_crossing(pairs(0.25, 0.5, 2.0, 4.0)[::-1])
+    f = measured_crossing(pairs(*(2 ** (i - 1.5) for i in range(4)))[::-1])
     assert (f.kind, f.before, f.after) == ("crosses", 16, 32)
     assert f.channels == pytest.approx(16 * math.sqrt(2))
-    # ln speedup rises by 2 ln 2 over one doubling there, so 0.1 of it is worth 0.05 doublings
-    assert f.low == pytest.approx(16 * 2 ** (0.5 - 0.05 / math.log(2)))
-    assert f.high == pytest.approx(16 * 2 ** (0.5 + 0.05 / math.log(2)))
-    assert measured_words(f) == "found 23 [22, 24], between 16 and 32"
+    # ln speedup rises by ln 2 over each doubling, so 0.1 of it is worth 0.1 / ln 2 doublings
+    assert f.low == pytest.approx(16 * 2 ** (0.5 - 0.1 / math.log(2)))
+    assert f.high == pytest.approx(16 * 2 ** (0.5 + 0.1 / math.log(2)))
+    assert measured_words(f) == "found 23 [20, 25], between 16 and 32"
+
+
+@given(st.floats(0.1, 10), st.floats(-2, 0.9), st.floats(0.02, 0.98), st.data())
+def test_a_curve_that_bends_one_way_crosses_within_the_range_whatever_points_are_left(
+    steep: float, bend: float, at: float, data: st.DataObject
+) -> None:
+    """Speedups of time = layers + MACs bend like this; the points that are left say less, and never another thing."""
+    ends = 3.0, 10.0  # doublings
+
+    def curve(x: float) -> float:  # concave for bend > 0, convex below
+        u = (x - ends[0]) / (ends[1] - ends[0])
+        return steep * (u + bend * u * (1 - u) - at)
+
+    crosses = [x / 1000 for x in range(3000, 10000) if curve(x / 1000) <= 0 < curve((x + 1) / 1000)]
+    every = [(2**i, Interval(curve(i), 1e-9, 6)) for i in range(3, 11)]
+    kept = data.draw(st.lists(st.sampled_from(every[1:-1]), unique=True))
+    found, whole = crossing([every[0], *kept, every[-1]]), crossing(every)
+    if len(crosses) != 1 or found.kind != "crosses" or whole.kind != "crosses":
+        return
+    for one in (found, whole):
+        assert one.low is not None
+        assert one.high is not None
+        assert math.log2(one.low) - 2e-3 <= crosses[0] <= math.log2(one.high) + 2e-3
+        assert one.low <= one.crossings[0] <= one.high
+    assert found.low * 0.998 <= whole.crossings[0] <= found.high * 1.002  # type: ignore[operator]
 
 
 @pytest.mark.parametrize(
@@ -135,9 +173,9 @@ def test_a_crossing_is_read_between_its_neighbours_with_the_intervals_own_crossi
     [
         ((1.3, 2.0, 3.0), "below", "found below 8: separable wins in the whole row"),
         ((0.3, 0.5, 0.8), "above", "found above 32: separable wins nowhere in the row"),
-        ((2.0, 1.5, 0.5), "stops", "but separable was found to win only up to 21 [19, 22]"),
+        ((2.0, 1.5, 0.5), "stops", "but separable was found to win only up to 21 [16, 32]"),
         ((0.5, 2.0, 0.5), "several", "several crossings found, at 11, 23"),
-        ((0.5, 1.0, 2.0), "crosses", "found 16 [14, 18], between 8 and 16"),
+        ((0.5, 1.0, 2.0), "crosses", "found 16 [8, 18], between 8 and 16"),
     ],
 )
 def test_other_rows_are_told_as_what_they_are(speedups: tuple[float, ...], kind: str, words: str):
@@ -179,7 +217,7 @@ def test_sentences_give_both(found: tuple[Crossover, ...]):
     never = crossover(found, math.inf, 90, math.inf, 0.3, 0.5, 0.8)
     first, second, third = sentences([one, never])
     place = "cpu, 2 threads, channels_last, kernel 3"
-    assert first == f"{place}: predicted 21 [15, 30] channels, found 23 [22, 24], between 16 and 32"
+    assert first == f"{place}: predicted 21 [15, 30] channels, found 23 [16, 32], between 16 and 32"
     assert second.startswith(f"{place}: predicted that separable never wins, found above 32")
     assert third == "Prediction and finding overlap in 2 of 2 rows"
 

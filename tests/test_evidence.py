@@ -75,7 +75,7 @@ def test_a_speedup_belongs_to_a_device(row: Published):
 def test_ids_are_unique_and_every_claim_has_rows_in_order():
     rows = published()
     assert len({row.id for row in rows}) == len(rows)
-    assert all(about(claim) for claim in CLAIMS)
+    assert {claim for claim in CLAIMS if not about(claim)} == {"faster"}  # others published the two sides of it
     assert [row for claim in CLAIMS for row in about(claim)] == list(rows)
     with pytest.raises(KeyError):
         about("cpu_4x")

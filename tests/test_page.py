@@ -93,9 +93,9 @@ def test_every_verdict_is_there_with_its_reason(whole: Path, parsed: Parsed) -> 
         assert re.sub(r"\s+", " ", v.why)[1:] in parsed.text, v.claim
         for note in v.notes:
             assert note in parsed.text
-    kinds = Counter(v.answer.lower().replace(" ", "-") for v in found.verdicts)
+    kinds = Counter(v.side for v in found.verdicts)
     shown = Counter((a.get("class") or "").split()[-1] for a in parsed.all("span") if "answer" in (a.get("class") or ""))  # fmt: skip
-    confirmed = Counter(v.answer.lower().replace(" ", "-") for v in found.verdicts if v.confirmatory)
+    confirmed = Counter(v.side for v in found.verdicts if v.confirmatory)
     assert shown == kinds + confirmed  # each below, and what confirms above too
 
 

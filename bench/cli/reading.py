@@ -12,7 +12,7 @@ from bench.cli.output import as_typed, readers_may_leave, say, say_either, say_j
 from bench.spec.errors import UserError
 
 if TYPE_CHECKING:
-    from bench.analyse.claims.judge import Verdicts
+    from bench.analyse.runs.run_folder import Run
     from bench.show.write import ComparisonViews
 
 
@@ -53,8 +53,8 @@ def report(
     page = write.page_of(folders, file_of("--out", out))
     written = _views(folders, quiet=format_ == "html", alone=page is None)
     if page is not None:
-        joined = together([run for own in written for run in own.runs])
-        _, *pictures = write.write_together(joined, page, written)
+        joined = together(written)
+        _, *pictures = write.write_together(joined, page)
         if format_ is None:
             from bench.show.text import multi_run as words
 
@@ -67,18 +67,18 @@ def report(
         say(str(page or folders[0] / "report.html"))
 
 
-def _views(folders: list[Path], quiet: bool, alone: bool) -> list[Verdicts]:
-    """Write all views of each run, and tell of them unless `quiet`, in full of one `alone`; their verdicts, the runs without samples."""
+def _views(folders: list[Path], quiet: bool, alone: bool) -> list[Run]:
+    """Write all views of each run, and tell of them unless `quiet`, in full of one `alone`; the runs without samples."""
     from dataclasses import replace
 
     from bench.show import write
     from bench.show.text import drivers as words
     from bench.show.text import layer_costs, second_opinion, terminal
 
-    found = []
+    written = []
     for folder in folders:
         views = write.write_views(folder)
-        found.append(replace(views.verdicts, runs=(replace(views.run, samples=None),)))
+        written.append(replace(views.run, samples=None))
         if quiet:
             continue
         if alone:
@@ -90,14 +90,17 @@ def _views(folders: list[Path], quiet: bool, alone: bool) -> list[Verdicts]:
         if alone and views.noise is not None:
             say("\n".join(views.noise.sentences()))
         say(f"written: {len(views.tables)} tables, {len(views.pictures)} pictures and {views.page.name} in {folder}")
-    return found
+    return written
 
 
 def verdict(
     folders: Annotated[list[Path], argument("DIR...", "Results folders; several are judged together.")],
+    every: Annotated[
+        bool, typer.Option("--all", help="Every way to run the blocks, with the reasons of each verdict.")
+    ] = False,
     json_: Json = False,
 ) -> None:
-    """Judge the claims of the texts by one or several runs: supported, refuted, equivalent, undecided, not measured."""
+    """Judge the claims of the texts by one or several runs: where each holds, where it fails, and what stays open."""
     from bench.analyse.claims.judge import judge
     from bench.analyse.runs.noise_floor import is_aa
     from bench.analyse.runs.run_folder import read
@@ -108,7 +111,7 @@ def verdict(
         rule = "an A/A test compares blocks with themselves and bears on no claim"
         raise UserError(str(folders[0]), rule, "Give a run of make bench or make reproduce.")
     found = judge(runs)
-    say_either(json_, found.to_dict, lambda: words.print_verdicts(found))
+    say_either(json_, found.to_dict, lambda: words.print_verdicts(found, every=every))
 
 
 def compare(

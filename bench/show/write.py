@@ -141,12 +141,9 @@ def page_of(folders: Sequence[Path], out: Path | None) -> Path | None:
     return RESULTS / f"report-{'-'.join([*names[:2], *more])}.html"
 
 
-def write_together(joined: Together, path: Path, alone: Sequence[Verdicts] = ()) -> tuple[Path, ...]:
-    """Write one page of several runs to `path`, and its pictures into the folder beside it that is named like it.
-
-    `alone` are the verdicts of each run, if they are known. Returns the page and the pictures.
-    """
-    found = judge([m.run for m in joined.members], alone)
+def write_together(joined: Together, path: Path) -> tuple[Path, ...]:
+    """Write one page of several runs to `path`, and its pictures into the folder beside it that is named like it."""
+    found = judge([m.run for m in joined.members])
     into, whole = path.with_suffix(""), joined.whole
     drawn = draw(whole, into, {"devices": speedup.devices})
     makers = {name: make for name, make in PICTURES.items() if name != "devices" and not (drawn and name == "speedup")}

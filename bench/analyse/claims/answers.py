@@ -17,23 +17,30 @@ from bench.analyse.stats.estimators import CONFIDENCE
 from bench.analyse.stats.multiple_testing import p_value
 from bench.spec.interval import EQUIVALENCE_MARGIN, Interval
 
-Answer = Literal[
-    "SUPPORTED", "REFUTED", "EQUIVALENT", "UNDECIDED", "NOT MEASURED",
-    "WOULD BE SUPPORTED", "WOULD BE REFUTED", "WOULD BE EQUIVALENT", "WOULD BE UNDECIDED",
-]  # fmt: skip
-ANSWERS: tuple[Answer, ...] = ("SUPPORTED", "REFUTED", "EQUIVALENT", "UNDECIDED", "NOT MEASURED")
-WOULD_BE = "WOULD BE "
-PREDICTED_ANSWERS: tuple[Answer, ...] = (
-    "WOULD BE SUPPORTED", "WOULD BE REFUTED", "WOULD BE EQUIVALENT", "WOULD BE UNDECIDED",
-)  # fmt: skip
-"""Answers by a model: never confirmatory, and counted apart from the others."""
-DECIDED: tuple[Answer, ...] = ("SUPPORTED", "REFUTED", "EQUIVALENT")
+Side = Literal["yes", "no", "same", "partly", "open", "unmeasured"]
+Answer = str
+ANSWERS: Mapping[Answer, Side] = {
+    "SUPPORTED": "yes", "REFUTED": "no", "EQUIVALENT": "same",
+    "HOLDS EVERYWHERE": "yes", "HOLDS FROM": "partly", "HOLDS BELOW": "partly",
+    "FAILS FROM": "partly", "FAILS BELOW": "partly", "HOLDS NOWHERE": "no", "DEPENDS": "partly",
+    "UNDECIDED": "open", "NOT MEASURED": "unmeasured",
+}  # fmt: skip
+"""What may be answered, and what that says. HOLDS FROM and the like: from so many channels on (`Verdict.channels`)."""
+
+
+def would(answer: Answer) -> Answer:
+    """The answer as a model's: WOULD BE SUPPORTED, WOULD HOLD FROM. Never confirmatory, and counted apart."""
+    verb, _, rest = answer.partition(" ")
+    known = {"HOLDS": "HOLD", "FAILS": "FAIL", "DEPENDS": "DEPEND"}
+    return f"WOULD {known[verb]} {rest}".rstrip() if verb in known else f"WOULD BE {answer}"
+
+
+PREDICTED_ANSWERS: Mapping[Answer, Side] = {would(a): side for a, side in ANSWERS.items() if side != "unmeasured"}
 
 ALPHA = 1 - CONFIDENCE
 T = TypeVar("T")
 SPEEDUP = 3.0  # the least gain on a CPU by the texts
 BELOW = 9.0  # multiplications of a 3 x 3 kernel
-LARGE_RATIO = 7.0  # least MAC ratio of the cells of the claims on speed: 3 x 3 from 32 channels on
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +83,22 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
+class Channels:
+    """A number of channels with the range that it lies in; None for an end that was not measured."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
-    """A claim's answer at one condition. `p_adjusted` is Holm's over the confirmatory answers, None for the others."""
+    """A claim's answer at one condition.
+
+    `p_adjusted`: Holm's over the confirmatory answers of the claim on one installation, Benjamini and Hochberg's over
+    its others. `leaning`: what the rows say where they are too little for an answer (`weak`: why). `fragile`: at half or
+    twice the level it would be another. `without_noisy`: the answer without noisy rows, where it is another.
+    """
 
     claim: str
     condition: Condition
@@ -93,7 +114,17 @@ class Verdict:
     on_claimed_device: bool = True  # False: the claim is about the other kind of device
     would_confirm: bool = False  # a predicted answer that would be confirmatory if its rows were measured
     cells: Count = field(default_factory=lambda: Count(0))
+    channels: Channels | None = None
+    leaning: Answer | None = None
+    weak: str = ""
+    fragile: bool = False
+    without_noisy: Answer | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def side(self) -> Side:
+        """What the answer says, measured or predicted."""
+        return ANSWERS[self.answer] if self.answer in ANSWERS else PREDICTED_ANSWERS[self.answer]
 
     @property
     def predicted(self) -> bool:
@@ -118,6 +149,11 @@ class Verdict:
             "p_adjusted": self.p_adjusted,
             "confirmatory": self.confirmatory,
             "cells": asdict(self.cells),
+            "channels": asdict(self.channels) if self.channels else None,
+            "leaning": self.leaning if self.weak else None,
+            "weak": self.weak or None,
+            "fragile": self.fragile,
+            "without_noisy": self.without_noisy,
             "why": self.why,
             "notes": list(self.notes),
         }  # fmt: skip
@@ -160,7 +196,7 @@ def ruled(support: float, refute: float, same: float = 1.0) -> Ruling:
     """The answer whose p is at most ALPHA; EQUIVALENT, the strongest, before the others."""
     for answer, p in (("EQUIVALENT", same), ("SUPPORTED", support), ("REFUTED", refute)):
         if sure_of(p):
-            return Ruling(answer, p)  # type: ignore[arg-type]
+            return Ruling(answer, p)
     return Ruling("UNDECIDED", min(support, refute, same))
 
 

@@ -7,13 +7,14 @@ of one machine and torch share their conditions.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from bench.analyse.runs import noise_floor
 from bench.analyse.runs.condition import Condition, Installation
-from bench.analyse.runs.rows import USUAL, Record, grouped, records_of
+from bench.analyse.runs.row_quality import is_noisy
+from bench.analyse.runs.rows import USUAL, Record, grouped, log_by_process, records_of
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.stats import estimators
 from bench.analyse.stats.estimators import CONFIDENCE
@@ -44,6 +45,13 @@ class Cell:
     contest: str  # of TWINS
     row: Record
     log: Interval
+    by_process: Mapping[Hashable, float]  # ln(speedup) in each; empty where the row does not say
+    noisy: bool
+
+    @property
+    def processes(self) -> int:
+        """How many measured it."""
+        return len(self.by_process) or self.log.n
 
     @property
     def workload(self) -> tuple[Any, ...]:
@@ -162,4 +170,4 @@ def _cell(condition: Condition, row: Record) -> Cell | None:
     contest = contest_of(row)
     if contest is None or row["status"] not in WITH_NUMBERS or not row["speedup"]:
         return None
-    return Cell(condition, contest, row, estimators.log_interval(row, SPEEDUP))
+    return Cell(condition, contest, row, estimators.log_interval(row, SPEEDUP), log_by_process(row), is_noisy(row))

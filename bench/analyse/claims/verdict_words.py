@@ -1,15 +1,14 @@
-"""Parts that the verdicts of several claims share: about, runs, counts of cells, notes, and cells counted once each."""
+"""Parts that the verdicts of several claims share: about, runs, notes, and cells counted once each."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
+from statistics import fmean
 
-from bench.analyse.claims.answers import Count
 from bench.analyse.claims.cells import TWINS, Cell
 from bench.analyse.runs.rows import grouped
-from bench.analyse.stats.estimators import mean_of
+from bench.analyse.stats.estimators import joint_mean
 from bench.spec.format import plural
 
 NO_INTERVAL = "one process measured each row, so there is no interval"
@@ -31,20 +30,21 @@ def once_each(cells: Sequence[Cell]) -> list[Cell]:
     merged = []
     for alike in grouped(cells, lambda c: c.workload).values():
         known = [c for c in alike if c.known] or alike
-        merged.append(replace(known[0], log=mean_of([c.log for c in known])))
+        values = grouped(((process, log) for c in known for process, log in c.by_process.items()), lambda pair: pair[0])
+        merged.append(
+            replace(
+                known[0],
+                log=joint_mean([c.by_process for c in known], [c.log for c in known]),
+                by_process={process: fmean(log for _, log in pairs) for process, pairs in values.items()},
+                noisy=all(c.noisy for c in known),
+            )
+        )
     return merged
-
-
-def counted(cells: Sequence[Cell], surely: int, surely_not: int, line: str) -> Count:
-    """The cells with their range, and in how many the claim (`line` in words) holds; a mean hides both."""
-    values = [math.exp(c.log.mean) for c in cells]
-    words = f"{line} surely in {surely} of {plural(len(cells), 'cell')}, surely not in {surely_not}"
-    return Count(len(cells), min(values), max(values), surely, surely_not, words)
 
 
 def notes(cells: Sequence[Cell], *more: str) -> tuple[str, ...]:
     """How many cells are noisy or without an interval, that several runs measured them, and `more`."""
-    noisy, alone = sum(c.row["status"] == "noisy" for c in cells), sum(not c.known for c in cells)
+    noisy, alone = sum(c.noisy for c in cells), sum(not c.known for c in cells)
     several = len(runs_of(cells)) > 1 and len({c.condition for c in cells}) == 1
     measured = plural(len(cells), "measurement")
     lines = (

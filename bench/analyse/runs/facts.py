@@ -118,9 +118,7 @@ def facts_of(run: Run) -> RunFacts:
     return RunFacts(tallies(rows, place_label, sure), tallies(rows, _device, sure), _trust(run, rows), _forecast(rows))
 
 
-def tallies(
-    rows: Sequence[Record], way: Callable[[Record], str], confidence: float = CONFIDENCE
-) -> tuple[Tally, ...]:
+def tallies(rows: Sequence[Record], way: Callable[[Record], str], confidence: float = CONFIDENCE) -> tuple[Tally, ...]:
     """A tally for each way to run each block, in the order of the rows; `way` puts a row's into words.
 
     `confidence` of the rows' intervals, and of the means.
@@ -155,7 +153,9 @@ def tally(rows: Sequence[Record], way: str, confidence: float = CONFIDENCE) -> T
         failed=Counter(r["status"] for r in rows if r["status"] in FAILED),
         skipped=len(skipped),
         reasons=tuple(dict.fromkeys(str(r["status_detail"]) for r in skipped)),
-        mean=estimators.joint_mean([log_by_process(r) for r in told], [log_interval(r, SPEEDUP) for r in told], confidence),
+        mean=estimators.joint_mean(
+            [log_by_process(r) for r in told], [log_interval(r, SPEEDUP) for r in told], confidence
+        ),
         median_half_width=_median([r["precision"] for r in sure]),
         mac_ratio=math.exp(sum(ratios) / len(ratios)) if ratios else math.nan,
     )

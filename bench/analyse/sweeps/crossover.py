@@ -26,10 +26,12 @@ import numpy as np
 from bench.analyse.runs.condition import Condition
 from bench.analyse.runs.rows import Record, grouped
 from bench.analyse.stats.arrays import Floats
+from bench.analyse.stats.estimators import log_interval
 from bench.analyse.sweeps.designed import Sweep
 from bench.analyse.sweeps.layer_cost import Estimate, unit_cost
-from bench.spec.columns import MEASURED
+from bench.spec.columns import MEASURED, SPEEDUP
 from bench.spec.format import digits
+from bench.spec.interval import Interval
 
 BASELINE, BLOCK = "standard", "separable"
 FEWEST_CHANNELS = 3  # of a row; with fewer a crossing means nothing
@@ -38,10 +40,10 @@ Kind = Literal["crosses", "below", "above", "stops", "several"]
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
-    """Where measured speedups along one row of channels cross 1, by straight lines through ln speedup over ln channels.
+    """Where measured speedups along one row of channels cross 1 (or another line), by straight lines through ln speedup over ln channels.
 
     crosses: separable is faster from `channels` on, which lies between the measured `before` and `after`. `low` and
-    `high`: where the ends of the intervals cross; None where they don't within the row. below, above: it is faster in
+    `high`: the range that the crossing lies in; None where an end does not lie within the row. below, above: it is faster in
     all of the row, or nowhere. stops: it is faster up to `channels`. several: it crosses at each of `crossings`.
     """
 
@@ -133,25 +135,34 @@ def solved(layer_s: Floats, standard_s: Floats, separable_s: Floats, kernel: int
 
 def measured_crossing(rows: Sequence[Record]) -> Crossing:
     """Where the measured speedups of pairs with different channels cross 1."""
-    rows = sorted(rows, key=lambda r: int(r["c_in"]))
-    x = [math.log(r["c_in"]) for r in rows]
-    channels = [int(r["c_in"]) for r in rows]
-    y = [math.log(r["speedup"]) for r in rows]
-    every = _crossings(x, y)
-    least, most = channels[0], channels[-1]
-    known = all(r["speedup_ci_low"] is not None for r in rows)
-    ends = [[math.log(r[c]) for r in rows] for c in ("speedup_ci_high", "speedup_ci_low")] if known else []
-    low, high = (_only(x, e) for e in ends) if known else (None, None)
+    return crossing([(int(r["c_in"]), log_interval(r, SPEEDUP)) for r in rows])
+
+
+def crossing(points: Iterable[tuple[int, Interval]], line: float = 0.0) -> Crossing:
+    """Where ln of a ratio, measured at different channels (two points at least), crosses a line, by straight lines through ln channels.
+
+    The range from `low` to `high` holds where the ends of the intervals cross, and where the curve may cross between two
+    points: see `_bend`.
+    """
+    points = sorted(points, key=lambda point: point[0])
+    channels = [c for c, _ in points]
+    x = [math.log(c) for c in channels]
+    y, bottom, top = ([value - line for value in ends] for ends in zip(*((i.mean, i.low, i.high) for _, i in points), strict=True))  # fmt: skip
+    every, least, most = _crossings(x, y), channels[0], channels[-1]
+    known = all(math.isfinite(i.half_width) for _, i in points)
+    ends = [_only(x, end) if known else None for end in (top, bottom)]
     if not every:
-        return Crossing("below" if y[0] > 0 else "above", least, most, low=low, high=high)
+        return Crossing("below" if y[0] > 0 else "above", least, most, low=ends[0], high=ends[1])
     at = tuple(math.exp(c) for c in every)
     if len(at) > 1:
         return Crossing("several", least, most, at)
     after = next(c for c in channels if c >= at[0] * (1 - 1e-9))
     before = channels[max(0, channels.index(after) - 1)]
-    if y[-1] > 0:
-        return Crossing("crosses", least, most, at, before, after, low, high)
-    return Crossing("stops", least, most, at, before, after, high, low)
+    rises = y[-1] > 0
+    first, last = ends if rises else ends[::-1]
+    bent = [math.exp(v) for v in _bend(x, y, channels.index(before), every[0])] if before < after else []
+    low, high = (None if end is None else pick([end, *bent]) for end, pick in ((first, min), (last, max)))
+    return Crossing("crosses" if rises else "stops", least, most, at, before, after, low, high)
 
 
 def sentences(crossovers: Sequence[Crossover]) -> list[str]:
@@ -234,6 +245,22 @@ def _crossings(x: Sequence[float], y: Sequence[float]) -> list[float]:
     """Where straight lines through the points change sign; a point at 0 itself belongs to the side before it."""
     signs = [v > 0 for v in y]
     return [x[i] + (x[i + 1] - x[i]) * y[i] / (y[i] - y[i + 1]) for i in range(len(x) - 1) if signs[i] != signs[i + 1]]
+
+
+def _bend(x: Sequence[float], y: Sequence[float], i: int, chord: float) -> list[float]:
+    """How far to each side of the `chord`'s crossing between points i and i + 1 a bending curve may cross 0.
+
+    A convex or concave curve crosses between there and where the extensions of the neighbouring chords meet 0: the nearer
+    of the two, as both bound it. Without a neighbour on either side it crosses anywhere between the points.
+    """
+    if not 0 < i < len(x) - 2:
+        return [x[i], x[i + 1]]
+    chords = [(j, (y[j + 1] - y[j]) / (x[j + 1] - x[j])) for j in (i - 1, i + 1)]
+    meet = [min(max(x[j] - y[j] / slope, x[i]), x[i + 1]) if slope else x[i + 1] for j, slope in chords]
+    return [
+        max((at for at in meet if at <= chord), default=chord),
+        min((at for at in meet if at > chord), default=chord),
+    ]
 
 
 def _only(x: Sequence[float], y: Sequence[float]) -> float | None:

@@ -18,8 +18,8 @@ from bench.analyse.runs import noise_floor
 from bench.analyse.runs.facts import facts_of
 from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
-from bench.show.text import claims, run_facts, terminal
-from bench.show.text.claims import cells, named_effect, p, where
+from bench.show.text import run_facts, terminal
+from bench.show.text.claims import answer, cells, named_effect, p, where
 from bench.spec.columns import SCHEMA_VERSION
 
 FORMATS = ("md", "csv", "json", "html")
@@ -47,7 +47,6 @@ def as_markdown(runs: Sequence[Run]) -> str:
         run_facts=run_facts,
         terminal=terminal,
         verdicts=verdicts,
-        words=claims,
     ).rstrip("\n")  # fmt: skip
 
 
@@ -79,7 +78,7 @@ def _of(run: Run) -> dict[str, Any]:
 
 
 def _line(v: Verdict, letters: dict[str, str] | None) -> tuple[str, ...]:
-    return (BY_ID[v.claim].statement, v.answer, named_effect(v), where(v, letters) or v.why, p(v), cells(v))
+    return (BY_ID[v.claim].statement, answer(v), named_effect(v), where(v, letters) or v.why, p(v), cells(v))
 
 
 @cache

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from bench.analyse.claims.answers import ANSWERS, PREDICTED_ANSWERS, WOULD_BE
+from bench.analyse.claims.answers import ANSWERS, PREDICTED_ANSWERS
 from bench.analyse.runs import noise_floor
 from bench.analyse.runs.facts import facts_of
 from bench.analyse.runs.run_folder import Run, read_tables, write_text
@@ -89,7 +89,7 @@ def _finding(run: Run, folder: Path) -> str:
 
 
 def _verdicts(told: dict[str, Any]) -> tuple[str, str]:
-    """Of verdict.json, `3 supported, 2 refuted; exact: 3 supported`: what confirms, exact answers apart; and `WOULD BE: 3 supported`.
+    """Of verdict.json, `3 holds from, 2 refuted; exact: 3 supported`: what confirms, exact answers apart; and `3 would be supported`.
 
     The second is what a model says of predicted devices; empty where it says nothing.
     """
@@ -99,12 +99,12 @@ def _verdicts(told: dict[str, Any]) -> tuple[str, str]:
     clocked, exact = (_counts(some, ANSWERS) for some in kinds)
     would_be = _counts([v for v in every if v.get("predicted")], PREDICTED_ANSWERS)
     answers = "; ".join(filter(None, (clocked, exact and f"exact: {exact}")))
-    return answers, would_be and f"{WOULD_BE.strip()}: {would_be}"
+    return answers, would_be
 
 
-def _counts(verdicts: Sequence[dict[str, Any]], answers: Sequence[str]) -> str:
+def _counts(verdicts: Sequence[dict[str, Any]], answers: Iterable[str]) -> str:
     counts = Counter(str(v.get("answer")) for v in verdicts)
-    return ", ".join(f"{counts[a]} {a.removeprefix(WOULD_BE).lower()}" for a in answers if counts[a])
+    return ", ".join(f"{counts[a]} {a.lower()}" for a in answers if counts[a])
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -70,7 +70,6 @@ def text_of_several(joined: Together, found: Verdicts, pictures: Iterable[Path])
         title=TITLE_OF_SEVERAL,
         heads=[multi_run.head(m) for m in joined.members],
         unswept=multi_run.unswept(joined),
-        of_several=claims.of_several(found, letters),
         machines="Machines side by side",
         sides=machine.side_by_side(list(members.values())),
     )

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from bench.analyse.claims.answers import PREDICTED_ANSWERS, Answer, Effect, Verdict
+from bench.analyse.claims.answers import Effect, Side, Verdict
 from bench.analyse.claims.claims import BY_ID
 from bench.analyse.claims.judge import Verdicts
 from bench.analyse.runs import noise_floor
@@ -21,20 +21,20 @@ from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
 from bench.show.plots import panels, style
 from bench.show.text import captions, titles
-from bench.show.text.claims import effect, where
+from bench.show.text.claims import answer, effect, where
 
 MOST_EXPLORED = 48
-LOOKS: dict[Answer, tuple[str, str, bool]] = {  # colour, marker, hollow
-    "SUPPORTED": (style.FASTER, "o", False),
-    "REFUTED": (style.SLOWER, "s", False),
-    "EQUIVALENT": (style.SAME, "D", False),
-    "UNDECIDED": (style.INK, "o", True),
-    "NOT MEASURED": (style.FAINT, "", False),
-    **dict.fromkeys(PREDICTED_ANSWERS, (style.VIOLET[0], "D", True)),
+LOOKS: dict[Side, tuple[str, str, bool, str]] = {  # colour, marker, hollow, and in the legend
+    "yes": (style.FASTER, "o", False, "holds"),
+    "no": (style.SLOWER, "s", False, "fails"),
+    "same": (style.SAME, "D", False, "equivalent"),
+    "partly": (style.SAME, "h", False, "holds in part of the cells"),
+    "open": (style.INK, "o", True, "undecided"),
+    "unmeasured": (style.FAINT, "", False, "not measured"),
 }
 _MARKS = (
     "lines: 95 % interval of the effect · dotted: its range over cells, which is no interval · upright ticks: what the claim is held against"
-    " · p of confirmed answers: Holm's correction; of explored ones: none, so among so many some are luck"
+    " · the effect describes: cells are tested one by one, corrected for their number"
 )
 _LINE = 0.215  # inches from one row to the next
 
@@ -147,7 +147,7 @@ def _slope_scale(axis: Axes, shown: Sequence[Verdict]) -> None:
 
 def _verdict(axes: Sequence[Axes], v: Verdict, y: float) -> None:
     """Its marker and line on the panel of its unit, and its answer beyond the last panel."""
-    colour, marker, hollow = LOOKS[v.answer]
+    colour, marker, hollow, _ = (style.VIOLET[0], "D", True, "") if v.predicted else LOOKS[v.side]
     faint = 1.0 if v.confirmatory else 0.75
     e = v.effect
     if e is not None and e.value is not None:
@@ -160,8 +160,8 @@ def _verdict(axes: Sequence[Axes], v: Verdict, y: float) -> None:
         if not _is_slope(e):
             axis.plot(e.lines, [y] * len(e.lines), ls="", marker="|", ms=11, mew=1.4, color=style.INK, zorder=2)
         axis.plot([e.value], [y], marker=marker, ms=6 if v.confirmatory else 4.8, color=colour, mfc="white" if hollow else colour, mew=1.3, alpha=faint, zorder=4)  # fmt: skip
-    words = f"{v.answer}  {effect(e)}".rstrip()
-    weight = "bold" if v.confirmatory and v.answer in ("SUPPORTED", "REFUTED", "EQUIVALENT") else "normal"
+    words = f"{answer(v)}  {effect(e)}".rstrip()
+    weight = "bold" if v.confirmatory and v.side in ("yes", "no", "same", "partly") else "normal"
     axes[-1].annotate(words, (1, y), (6, 0), xycoords=("axes fraction", "data"), textcoords="offset points", va="center", fontsize=7.5, color=colour, fontweight=weight, annotation_clip=False)  # fmt: skip
 
 
@@ -176,8 +176,8 @@ def _align_left(figure: Figure, axis: Axes) -> None:
 
 
 def _handles(shown: Sequence[Verdict]) -> list[Artist]:
-    answers = {v.answer for v in shown if v.effect is not None}
-    handles: list[Artist] = [style.proxy(a.lower(), c, m, "-", hollow=h) for a, (c, m, h) in LOOKS.items() if a in answers and a not in PREDICTED_ANSWERS]  # fmt: skip
-    if answers & {*PREDICTED_ANSWERS}:
+    sides = {v.side for v in shown if v.effect is not None and not v.predicted}
+    handles: list[Artist] = [style.proxy(words, c, m, "-", hollow=h) for side, (c, m, h, words) in LOOKS.items() if side in sides]  # fmt: skip
+    if any(v.predicted for v in shown if v.effect is not None):
         handles.append(Patch(facecolor="none", edgecolor=style.VIOLET[0], hatch="//////", lw=0.4, label="would be: predicted, within the model's error"))  # fmt: skip
     return handles

@@ -1,77 +1,161 @@
-"""The words and tables of `bench verdict`: confirmatory answers with reasons, then exploratory and predicted ones."""
+"""The words of the claims: an answer with its channels, its effect and place; and what `bench verdict` prints.
+
+`bench verdict` has the answer of each claim first, by way and batch; with `every`, also each verdict with its reasons.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import shutil
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
 from typing import TextIO
 
-from bench.analyse.claims.answers import Effect, Verdict
+from bench.analyse.claims.answers import Channels, Effect, Verdict
 from bench.analyse.claims.claims import CLAIMS
-from bench.analyse.claims.judge import Verdicts, judge, weaker
-from bench.show.text.terminal import console_on, named, print_lines, print_table
-from bench.spec.format import apart, capital, marked, p_words, plural, spanned, times
+from bench.analyse.claims.judge import Verdicts
+from bench.analyse.runs.rows import grouped
+from bench.show.text.terminal import console_on, named, print_lines
+from bench.spec.format import apart, capital, listed, marked, p_words, plural, spanned, times
 
-HEAD = ("claim", "answer", "about", "where", "limited by", "effect", "p", "cells")
-MOST_EXPLORED = 40
-SHORT = {
-    "elasticity on MACs less that on layers": "E_M - E_L",
-    "elasticity on layers": "E_L",
-    "elasticity on MACs": "E_M",
-}
-CONFIRMED = "p: after Holm's correction for the {n} tests in this table; exact and counted answers have none"
-MORE_TESTS = "Judged together there are more tests to correct for ({n}) than in any run alone (at most {most}), so an answer may be weaker here"
+MOST_WAYS = 3  # of a claim, unless all are asked for
+LIMITED = ("faster", "gpu_led_by_layers", "cpu_led_by_compute")  # claims that are told with what limits each way
+PIPE = 100  # columns where there is no terminal
+KEY = (
+    "Capitals: surely so, corrected for the number of tests. Lower case: so it reads, by too little to answer (fewer than "
+    "6 processes, one cell, or noisy rows alone). *: the condition that was chosen beforehand. FRAGILE: at half or twice the "
+    "5 % another answer."
+)
 PREDICTED = "Predicted, not measured: answers by a model; intervals are its error, so there is no test"
-EXPLORED = "Exploratory: other conditions and devices, p not corrected; among so many answers some are due to chance"
+EXACT = ("fewer_flops", "below_9x")  # told last
 
 
-def print_verdicts(judged: Verdicts, file: TextIO | None = None) -> None:
-    """Print the table of confirmatory verdicts with their reasons, then those of exploratory and of predicted ones."""
-    console = console_on(file)
-    several = len({v.runs for v in judged.verdicts if v.runs}) > 1 and len(judged.runs) > 1
-    first = [v for v in judged.verdicts if v.confirmatory]
-    explored = [v for v in judged.verdicts if not v.confirmatory and not v.predicted]
-    predicted = [v for v in judged.verdicts if v.predicted]
-    print_lines(console, [f"run  {named(run)}" for run in judged.runs if several])
-    print_table(console, HEAD, [_row(v, several) for v in first], len(HEAD))
-    corrected = [CONFIRMED.format(n=judged.tests)] if judged.tests else []
-    print_lines(console, [*corrected, *of_several(judged)])
-    for claim in CLAIMS:
-        verdicts = [v for v in first if v.claim == claim.id]
-        if verdicts:
-            reasons = [f"  {line}" for v in verdicts for line in _reasons(v)]
-            print_lines(console, ["", f"{claim.id}: {claim.statement}", *reasons])
-    for heading, verdicts in ((EXPLORED, explored), (PREDICTED, predicted)):
-        if verdicts:
-            shown = verdicts[:MOST_EXPLORED]
-            print_lines(console, ["", heading])
-            print_table(console, HEAD, [_row(v, several) for v in shown], len(HEAD))
-            left = [f"{len(verdicts) - len(shown)} more with --json"] if len(verdicts) > len(shown) else []
-            print_lines(console, left)
+def print_verdicts(judged: Verdicts, file: TextIO | None = None, every: bool = False) -> None:
+    """Print the answers, by claim, way and batch; of MOST_WAYS ways a claim, or all of them with their reasons."""
+    width = shutil.get_terminal_size((PIPE, 24)).columns
+    letters = (
+        {r.run_id: chr(65 + i % 26) * (1 + i // 26) for i, r in enumerate(judged.runs)} if len(judged.runs) > 1 else {}
+    )
+    lines = [f"{letters[run.run_id]}  {named(run)}" for run in judged.runs if letters]
+    unmeasured = [f"{c.id} ({c.to_measure})" for c in CLAIMS if judged.of(c.id)[0].answer == "NOT MEASURED"]
+    left = 0
+    for heading, predicted in ((), False), (("", PREDICTED), True):
+        told = [v for v in judged.verdicts if v.predicted is predicted and v.answer != "NOT MEASURED"]
+        lines += [line for each in heading if told for line in textwrap.wrap(each, width) or [""]]
+        for claim in sorted(CLAIMS, key=lambda c: c.id in EXACT):
+            mine = [v for v in told if v.claim == claim.id and (v.on_claimed_device or every)]
+            ways = sorted(_ways(mine, letters), key=lambda way: _order(way[1]))
+            shown = ways if every else ways[:MOST_WAYS]
+            left += len(ways) - len(shown)
+            if shown:
+                lines += textwrap.wrap(f"{claim.id}: {claim.statement}", width, subsequent_indent="    ")
+            for label, some in shown:
+                said = f"{label}: {_by_batch(some)}"
+                lines += textwrap.wrap(said, width, initial_indent="  ", subsequent_indent="    ")
+                lines += [line for v in some if every for line in _reasons(v, width)]
+    lines += ["", *textwrap.wrap(f"Not measured: {'; '.join(unmeasured)}", width)] if unmeasured else []
+    lines += ["", *textwrap.wrap(KEY, width)]
+    lines += [f"{plural(left, 'more way')}, and the reasons of all: --all"] if left else []
+    print_lines(console_on(file), lines)
 
 
-def of_several(judged: Verdicts, names: Mapping[str, str] | None = None) -> list[str]:
-    """Of several runs, which answers are weaker than by a run alone, and why; `names` of the runs by run_id."""
-    if len(judged.runs) < 2:
-        return []
-    alone = judged.alone or [judge([run]) for run in judged.runs]
-    changed = [
-        f"{now.claim} ({place(now)}) is {was.answer} by {(names or {}).get(was.runs[0], was.runs[0])} alone{_p(was)} and {now.answer} here{_p(now)}"
-        for was, now in weaker(judged, alone)
+def _ways(verdicts: Sequence[Verdict], letters: Mapping[str, str]) -> list[tuple[str, list[Verdict]]]:
+    """The verdicts by way and what they are about, each in the order of its batches; of several runs with whose they are."""
+    ways = []
+    for (condition, about), some in grouped(verdicts, lambda v: (replace(v.condition, batch=None), v.about)).items():
+        runs = sorted({letters[run] for v in some for run in v.runs if run in letters})
+        whose = f" [{', '.join(runs)}]" if runs and condition.device else ""
+        label = ", ".join(filter(None, (condition.label if condition.device else "", _short(about)))) + whose
+        ways.append((label, sorted(some, key=lambda v: v.condition.batch or 0)))
+    return ways
+
+
+def _order(some: Sequence[Verdict]) -> tuple[bool, int]:
+    """What confirms first, then what most cells measured."""
+    return (not any(v.confirmatory for v in some), -sum(v.cells.n for v in some))
+
+
+def _by_batch(some: Sequence[Verdict]) -> str:
+    """`slower at batch 1* to 8 (0.55x), FASTER at batch 64; overhead-bound at batch 1 to 8`."""
+    answers = _runs([(v, reading(v)) for v in some])
+    limits = [(v, v.bottleneck) for v in some if v.claim in LIMITED and v.bottleneck != "unknown"]
+    said = [f"{word}{_at(mine, some)}{_numbers(mine)}" for word, mine in answers]
+    bound = [f"{word}{_at(mine, some, mark='')}" for word, mine in _runs(limits)]
+    return ", ".join(said) + (f"; {', '.join(bound)}" if bound else "")
+
+
+def _runs(told: Sequence[tuple[Verdict, str]]) -> Iterator[tuple[str, list[Verdict]]]:
+    """Neighbours that say the same."""
+    for word, some in groupby(told, key=lambda pair: pair[1]):
+        yield word, [v for v, _ in some]
+
+
+def _at(mine: Sequence[Verdict], every: Sequence[Verdict], mark: str = "*") -> str:
+    """` at batch 1* to 8`; of a way that has one batch, and that is 1, nothing but the mark."""
+    names = [f"{v.condition.batch}{mark if v.confirmatory else ''}" for v in mine if v.condition.batch is not None]
+    if not names or {v.condition.batch for v in every} == {1}:
+        return mark if any(v.confirmatory for v in mine) and mine[0].condition.device else ""
+    return f" at batch {listed(names)}" if len(names) < 3 else f" at batch {names[0]} to {names[-1]}"
+
+
+def _numbers(mine: Sequence[Verdict]) -> str:
+    """` (0.55x)`, ` (1.2x to 1.4x)`: the effects as they are, without intervals, which `every` has."""
+    values = sorted(v.effect.value for v in mine if v.effect and v.effect.value and "elasticit" not in v.effect.unit)
+    ends = list(dict.fromkeys(times(x) for x in values[:1] + values[-1:]))
+    mean = "mean " if any(v.cells.n > 1 for v in mine) and mine[0].condition.device else ""
+    return f" ({mean}{' to '.join(ends)})" if ends else ""
+
+
+def reading(v: Verdict) -> str:
+    """The answer, or in lower case what it reads where there was too little for one; of `faster` FASTER and SLOWER."""
+    word = said(v.leaning or v.answer, v.channels) if v.weak else answer(v)
+    if v.claim == "faster":
+        for old, new in (("HOLDS NOWHERE", "SLOWER"), (" EVERYWHERE", ""), ("HOLDS", "FASTER"), ("FAILS", "SLOWER"), ("HOLD", "BE FASTER"), ("FAIL", "BE SLOWER")):  # fmt: skip
+            word = word.replace(old, new)
+    return word.lower() if v.weak or word == "UNDECIDED" else word
+
+
+def answer(v: Verdict) -> str:
+    """`HOLDS FROM 87 channels [83, 91]`, `SUPPORTED, FRAGILE`."""
+    return said(v.answer, v.channels) + (", FRAGILE" if v.fragile else "")
+
+
+def said(word: str, channels: Channels | None) -> str:
+    """An answer with the channels from which on, or below which, it holds."""
+    if channels is None or not word.endswith(("FROM", "BELOW")):
+        return word
+    ends = ["" if end is None else f"{end:.0f}" for end in (channels.low, channels.high)]
+    span = f" [{ends[0]}, {ends[1]}]" if all(ends) else f" [{ends[0]}-{ends[1]}]" if any(ends) else ""
+    return f"{word} {channels.value:.0f} channels{span}"
+
+
+def _reasons(v: Verdict, width: int) -> list[str]:
+    """Every verdict by itself, for those who ask for all."""
+    where = f" ({place(v)})" if place(v) else ""
+    told = ", ".join(filter(None, (named_effect(v), f"p {p(v)}" if p(v) else "", v.cells.words)))
+    lines = [f"{answer(v)}{where}: {v.why}", *filter(None, [told]), *v.notes]
+    return [
+        line
+        for i, each in enumerate(lines)
+        for line in textwrap.wrap(
+            capital(each), width, initial_indent="    " + "  " * (i > 0), subsequent_indent="        "
+        )
     ]
-    most = max(one.tests for one in alone)
-    more = MORE_TESTS.format(n=judged.tests, most=most) + ("" if changed else "; none is")
-    lines = [more] if judged.tests > most else []
-    return [*lines, f"Weaker here: {'; '.join(changed)}"] if changed else lines
+
+
+def _short(about: str) -> str:
+    """What a verdict is about, as far as it is not the block against its twin."""
+    short = about.removesuffix(" against standard").replace(
+        "mobilenet_v1 against mobilenet_v1_standard", "mobilenet_v1"
+    )
+    return "" if short == "separable" else short
 
 
 def p(v: Verdict) -> str:
     """p as it is reported; empty where there was no test."""
     return p_words(v.p_reported)
-
-
-def _p(v: Verdict) -> str:
-    return f" (p {p(v)})" if p(v) else ""
 
 
 def _where(v: Verdict) -> str:
@@ -81,22 +165,6 @@ def _where(v: Verdict) -> str:
 def place(v: Verdict) -> str:
     """`separable against standard, cpu, 1 thread, contiguous`."""
     return ", ".join(filter(None, (v.about, _where(v))))
-
-
-def _reasons(v: Verdict) -> list[str]:
-    if v.answer == "NOT MEASURED":
-        return [f"NOT MEASURED: {v.why}"]
-    measured = [f"{v.effect.name}: {effect(v.effect)}"] if v.effect is not None and v.p is not None else []
-    counted = [v.cells.words] if v.cells.surely is not None and v.p is not None else []
-    return [f"{v.answer} ({place(v)}): {v.why}", *(f"  {capital(note)}" for note in (*measured, *counted, *v.notes))]
-
-
-def _row(v: Verdict, several: bool) -> tuple[str, ...]:
-    if v.answer == "NOT MEASURED":
-        return (v.claim, v.answer, *[""] * 6)
-    where = v.condition.label + (f" [{', '.join(v.runs)}]" if several and v.condition.device else "")
-    name = f"{SHORT[v.effect.name]} " if v.effect and v.effect.name in SHORT else ""
-    return (v.claim, v.answer, v.about, where, v.bottleneck, name + effect(v.effect), p(v), cells(v))
 
 
 def cells(v: Verdict) -> str:
@@ -133,6 +201,5 @@ def named_effect(v: Verdict) -> str:
 
 def where(v: Verdict, letters: Mapping[str, str] | None = None) -> str:
     """The condition and the pair, in short; of several runs with the letters of those that measured it, as `[A, B]`."""
-    about = v.about.removesuffix(" against standard").replace("mobilenet_v1 against mobilenet_v1_standard", "mobilenet_v1")  # fmt: skip
     whose = f" [{', '.join(sorted({letters[r] for r in v.runs if r in letters}))}]" if letters and v.condition.device and v.runs else ""  # fmt: skip
-    return ", ".join(filter(None, (_where(v), about))) + whose
+    return ", ".join(filter(None, (_where(v), _short(v.about) or "separable"))) + whose

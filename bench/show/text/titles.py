@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean, median
 
-from bench.analyse.claims.answers import ANSWERS
+from bench.analyse.claims.answers import Side
 from bench.analyse.claims.judge import Verdicts
 from bench.analyse.drivers.additive_model import HALF, MIXED
 from bench.analyse.drivers.explain import COUNT_WORDS, Group
@@ -33,6 +33,14 @@ PARTS = {
 }  # fmt: skip
 """What a block's time is spent in, by the column's name."""
 _NAMED = {"device": 3, "baseline": 1, "block": 2}  # so many by their names, more by their number
+SIDES: Mapping[Side, str] = {
+    "yes": "yes",
+    "no": "no",
+    "partly": "partly yes",
+    "same": "equivalent",
+    "open": "undecided",
+}
+"""Answers to claims in words of a count."""
 
 
 def measured(rows: Sequence[Record]) -> list[Record]:
@@ -179,8 +187,8 @@ def claims(judged: Verdicts) -> str:
         would = sum(v.predicted for v in judged.verdicts)
         verb = "is" if would == 1 else "are"
         return f"{plural(would, 'answer')} {verb} predicted and none is measured" if would else "Nothing was measured"
-    counts = Counter(v.answer for v in first)
-    return _shares("answer", {a.lower(): counts[a] for a in ANSWERS if counts[a]})
+    counts = Counter(v.side for v in first)
+    return _shares("answer", {word: counts[side] for side, word in SIDES.items() if counts[side]})
 
 
 def drivers(groups: Sequence[Group]) -> str:
