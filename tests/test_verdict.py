@@ -54,7 +54,9 @@ def test_the_committed_run_is_judged_and_every_claim_is_answered(capsys: pytest.
     _, every, _ = run_verb(capsys, REFERENCE, "--all")
     assert "3x or more surely in 2 of 5 cells, 16 to 256 channels, surely not in 3" in " ".join(every.split())
     for claim in CLAIMS:
-        assert any(f"{claim.id}{said}" in " ".join(out.split()) for said in (f": {claim.statement}", f" ({claim.to_measure})"))
+        assert any(
+            f"{claim.id}{said}" in " ".join(out.split()) for said in (f": {claim.statement}", f" ({claim.to_measure})")
+        )
     assert "  cpu, 1 thread, contiguous: FASTER FROM 26 channels [16, 32]* (mean 2.0x)" in out
     assert "  cpu, 1 thread, contiguous: HOLDS FROM 96 channels [92, 101]* (mean 2.0x)" in out
     assert "gpu_no_gain (no accelerator in these runs: make reproduce DEVICE=cpu,cuda)" in " ".join(out.split())

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from bench.analyse.runs import noise_floor
 from bench.analyse.runs.condition import Condition, Installation
 from bench.analyse.runs.row_quality import is_noisy
 from bench.analyse.runs.rows import USUAL, Record, grouped, log_by_process, records_of
+from bench.analyse.runs.run_effect import RunEffect, effects
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.stats import estimators
 from bench.analyse.stats.estimators import CONFIDENCE
@@ -73,6 +74,7 @@ class Rows:
     arms: Mapping[Condition, Sequence[Record]]
     sweeps: Mapping[Condition, Sequence[Sweep]]
     index: Mapping[tuple[Any, ...], Record]
+    between: Mapping[Any, RunEffect] = field(default_factory=dict)  # by origin: what its runs differ by
 
     def twins(self, condition: Condition, row: Record) -> tuple[Record, Record] | None:
         """The two arms of a pair, the baseline first; None where measurements.csv lacks one."""
@@ -96,7 +98,7 @@ def gather(runs: Sequence[Run], predicted: bool = False) -> Rows:
     pairs.sort(key=lambda pair: (pair[0].order(), _id(pair[1])))
     cells = [cell for condition, row in pairs if (cell := _cell(condition, row)) is not None]
     index = {(condition, r["run_id"], r["trial_id"], r["block"]): r for condition, r in arms}
-    return Rows(pairs, cells, per_condition(arms), per_condition(sweeps), index)
+    return Rows(pairs, cells, per_condition(arms), per_condition(sweeps), index, effects(runs))
 
 
 def per_condition(items: Iterable[tuple[Condition, T]]) -> dict[Condition, list[T]]:

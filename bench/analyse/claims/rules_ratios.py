@@ -14,10 +14,10 @@ from bench.analyse.claims.answers import SPEEDUP, Count, Effect, Verdict, margin
 from bench.analyse.claims.bottleneck import bottleneck_of, gain_explained
 from bench.analyse.claims.cell_tests import Found, Ratio, found, tested, words
 from bench.analyse.claims.cells import NETWORKS, TWINS, Cell, Rows, by_condition, primary
-from bench.analyse.claims.verdict_words import NO_INTERVAL, about, margin_note, notes, once_each, runs_of
+from bench.analyse.claims.verdict_words import NO_INTERVAL, about, between_runs, margin_note, notes, once_each, runs_of
 from bench.analyse.runs.condition import Condition, Installation
 from bench.analyse.stats import estimators
-from bench.analyse.stats.estimators import joint_mean
+from bench.analyse.stats.estimators import joint_mean, widened
 from bench.spec.format import plural, times
 from bench.spec.interval import Interval
 
@@ -64,7 +64,7 @@ def _gain(claim: str, rows: Rows, kinds: Sequence[str], holds_above: bool, line:
         chosen = primary(groups)
         asked = []
         for at, measured in groups.items():
-            merged = once_each(measured)
+            merged = once_each(measured, rows.between)
             known = [c for c in merged if c.known]
             margin = line(measured)
             beside = lines or within(margin)
@@ -73,11 +73,11 @@ def _gain(claim: str, rows: Rows, kinds: Sequence[str], holds_above: bool, line:
             asked.append(_Asked(
                 at, (at.origin, at.device), at in chosen, measured, [_ratio(c) for c in merged], margin, beside,
                 holds if lines else f"{holds} beyond {margin * 100:.2g} %",
-                Effect.ratio("speedup, geometric mean", _mean(known or merged), beside),
+                Effect.ratio("speedup, geometric mean", _mean(rows, known or merged), beside),
                 gain_explained(rows, at, known, beside) if known else NO_INTERVAL, limit.word,
                 (_one_by_one(merged, beside), *more, limit.note),
             ))  # fmt: skip
-        verdicts += _judged(claim, asked, holds_above)
+        verdicts += _judged(claim, rows, asked, holds_above)
     return verdicts
 
 
@@ -91,7 +91,9 @@ def device_by_block(rows: Rows) -> list[Verdict]:
     """For each condition on a CPU with each on an accelerator: the ratio of their speedups in the shared cells."""
     verdicts: list[Verdict] = []
     for contest in TWINS:
-        groups = {at: once_each(cells) for at, cells in _by_condition(rows, contest, "cpu", "gpu").items()}
+        groups = {
+            at: once_each(cells, rows.between) for at, cells in _by_condition(rows, contest, "cpu", "gpu").items()
+        }
         both = [(a, b) for a in groups if a.kind == "cpu" for b in groups if b.kind == "gpu" and _alike(a, b) and _shared(groups[a], groups[b])]  # fmt: skip
         chosen = (primary(a for a, _ in both), primary(b for _, b in both))
         asked = []
@@ -103,10 +105,10 @@ def device_by_block(rows: Rows) -> list[Verdict]:
             limits = f"{bottleneck_of(rows, a).word} and {bottleneck_of(rows, b).word}"
             labels = a.label, f"{b.label}{f' ({b.device_name})' if b.device_name else ''}"
             asked.append(_quotient(
-                condition, (a.origin, a.device, b.origin, b.device), a in chosen[0] and b in chosen[1], gpu, cpu,
+                rows, condition, (a.origin, a.device, b.origin, b.device), a in chosen[0] and b in chosen[1], gpu, cpu,
                 ("on the CPU", "on the accelerator"), labels, 1, limits, (machines,),
             ))  # fmt: skip
-        verdicts += _judged("device_by_block", asked, holds_above=True)
+        verdicts += _judged("device_by_block", rows, asked, holds_above=True)
     return verdicts
 
 
@@ -116,7 +118,7 @@ def parallelism(rows: Rows) -> list[Verdict]:
     for contest in TWINS:
         threads: dict[Condition, dict[int, list[Cell]]] = {}
         for at, measured in _by_condition(rows, contest, "cpu").items():
-            threads.setdefault(replace(at, threads=None), {})[at.threads or 0] = once_each(measured)
+            threads.setdefault(replace(at, threads=None), {})[at.threads or 0] = once_each(measured, rows.between)
         by = {at: some for at, some in threads.items() if len(some) > 1 and _shared(some[min(some)], some[max(some)])}
         chosen = primary(by)
         asked = []
@@ -124,21 +126,21 @@ def parallelism(rows: Rows) -> list[Verdict]:
             few, most = min(some), max(some)
             one, other = _twice(some[few], some[most])
             asked.append(_quotient(
-                at, (at.origin, at.device), at in chosen, one, other, (f"with {most} threads", f"with {few}"),
+                rows, at, (at.origin, at.device), at in chosen, one, other, (f"with {most} threads", f"with {few}"),
                 (plural(most, "thread"), plural(few, "thread")), -1, "unknown", (_other_kernels(rows, one, other, most, few),),
             ))  # fmt: skip
-        verdicts += _judged("parallelism", asked, holds_above=False)
+        verdicts += _judged("parallelism", rows, asked, holds_above=False)
     return verdicts
 
 
-def _quotient(condition: Condition, family: Hashable, confirmatory: bool, below: Sequence[Cell], above: Sequence[Cell], names: tuple[str, str], labels: tuple[str, str], side: int, limits: str, more: tuple[str, ...]) -> _Asked:  # fmt: skip
+def _quotient(rows: Rows, condition: Condition, family: Hashable, confirmatory: bool, below: Sequence[Cell], above: Sequence[Cell], names: tuple[str, str], labels: tuple[str, str], side: int, limits: str, more: tuple[str, ...]) -> _Asked:  # fmt: skip
     """The speedups of `above` over those of `below`, cell by cell; beyond the margin on the `side` the claim holds."""
     margin = margin_of([*above, *below])
     ratios = [
         Ratio(a, estimators.difference(b.log, a.log), min(a.processes, b.processes), a.noisy or b.noisy)
         for a, b in zip(above, below, strict=True)
     ]
-    means = _mean(above), _mean(below)
+    means = _mean(rows, above), _mean(rows, below)
     ratio = estimators.difference(means[1], means[0])
     gains = [f"{times(math.exp(mean.mean))} on {label}" for mean, label in zip(means, labels, strict=True)]
     return _Asked(
@@ -149,13 +151,13 @@ def _quotient(condition: Condition, family: Hashable, confirmatory: bool, below:
     )  # fmt: skip
 
 
-def _judged(claim: str, asked: Sequence[_Asked], holds_above: bool) -> list[Verdict]:
+def _judged(claim: str, rows: Rows, asked: Sequence[_Asked], holds_above: bool) -> list[Verdict]:
     by = {a.condition: a for a in asked}
     ratios = tested({at: a.ratios for at, a in by.items()}, {at: a.family for at, a in by.items()}, lambda at: by[at].confirmatory, lambda at: by[at].line)  # fmt: skip
-    return [_verdict(claim, a, ratios[at], holds_above) for at, a in by.items()]
+    return [_verdict(claim, rows, a, ratios[at], holds_above) for at, a in by.items()]
 
 
-def _verdict(claim: str, asked: _Asked, ratios: Sequence[Ratio], holds_above: bool) -> Verdict:
+def _verdict(claim: str, rows: Rows, asked: _Asked, ratios: Sequence[Ratio], holds_above: bool) -> Verdict:
     f = found(ratios, holds_above, asked.line)
     values = [math.exp(r.log.mean) for r in ratios]
     counted = f"{asked.holds} surely in {f.holds} of {words(ratios)}, surely not in {f.fails}"
@@ -164,7 +166,7 @@ def _verdict(claim: str, asked: _Asked, ratios: Sequence[Ratio], holds_above: bo
         answer=f.answer, why=asked.why, bottleneck=asked.bottleneck, effect=asked.effect, p=f.p, p_adjusted=f.p,
         confirmatory=asked.confirmatory, cells=Count(len(ratios), min(values), max(values), f.holds, f.fails, counted),
         channels=f.channels, leaning=f.leaning, weak=f.weak, fragile=f.fragile, without_noisy=f.without_noisy,
-        notes=(*_cautions(f), *notes(asked.measured, *asked.notes)),
+        notes=(*_cautions(f), *notes(asked.measured, rows.between, *asked.notes)),
     )  # fmt: skip
 
 
@@ -179,9 +181,9 @@ def _ratio(cell: Cell) -> Ratio:
     return Ratio(cell, cell.log, cell.processes, cell.noisy)
 
 
-def _mean(cells: Sequence[Cell]) -> Interval:
-    """Mean ln(speedup) over cells of one condition, each workload once."""
-    return joint_mean([c.by_process for c in cells], [c.log for c in cells])
+def _mean(rows: Rows, cells: Sequence[Cell]) -> Interval:
+    """Mean ln(speedup) over cells of one condition, each workload once, with what runs differ by."""
+    return widened(joint_mean([c.by_process for c in cells], [c.log for c in cells]), between_runs(cells, rows.between))
 
 
 def _one_by_one(cells: Sequence[Cell], lines: Sequence[float]) -> str:

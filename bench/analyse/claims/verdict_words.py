@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
+from typing import Any
 
 from bench.analyse.claims.cells import TWINS, Cell
 from bench.analyse.runs.rows import grouped
-from bench.analyse.stats.estimators import joint_mean
-from bench.spec.format import plural
+from bench.analyse.runs.run_effect import RunEffect
+from bench.analyse.stats.estimators import joint_mean, widened
+from bench.spec.format import percent, plural
 
 NO_INTERVAL = "one process measured each row, so there is no interval"
 
@@ -25,8 +28,11 @@ def runs_of(cells: Sequence[Cell]) -> tuple[str, ...]:
     return tuple(sorted({str(c.row["run_id"]) for c in cells}))
 
 
-def once_each(cells: Sequence[Cell]) -> list[Cell]:
-    """A cell for each workload: the mean where several experiments measured it, of cells with an interval if any."""
+def once_each(cells: Sequence[Cell], between: Mapping[Any, RunEffect]) -> list[Cell]:
+    """A cell for each workload: the mean where several experiments or runs measured it, of cells with an interval if any.
+
+    What runs differ by is added to its interval, where it is known.
+    """
     merged = []
     for alike in grouped(cells, lambda c: c.workload).values():
         known = [c for c in alike if c.known] or alike
@@ -34,7 +40,9 @@ def once_each(cells: Sequence[Cell]) -> list[Cell]:
         merged.append(
             replace(
                 known[0],
-                log=joint_mean([c.by_process for c in known], [c.log for c in known]),
+                log=widened(
+                    joint_mean([c.by_process for c in known], [c.log for c in known]), between_runs(known, between)
+                ),
                 by_process={process: fmean(log for _, log in pairs) for process, pairs in values.items()},
                 noisy=all(c.noisy for c in known),
             )
@@ -42,15 +50,25 @@ def once_each(cells: Sequence[Cell]) -> list[Cell]:
     return merged
 
 
-def notes(cells: Sequence[Cell], *more: str) -> tuple[str, ...]:
+def between_runs(cells: Sequence[Cell], between: Mapping[Any, RunEffect]) -> float:
+    """The standard error of a mean over the cells' runs that comes of what runs differ by; 0 where that is not known."""
+    effect = between.get(cells[0].condition.origin)
+    return effect.sd / math.sqrt(len(runs_of(cells))) if effect else 0.0
+
+
+def notes(cells: Sequence[Cell], between: Mapping[Any, RunEffect], *more: str) -> tuple[str, ...]:
     """How many cells are noisy or without an interval, that several runs measured them, and `more`."""
     noisy, alone = sum(c.noisy for c in cells), sum(not c.known for c in cells)
-    several = len(runs_of(cells)) > 1 and len({c.condition for c in cells}) == 1
+    effect = between.get(cells[0].condition.origin)
+    several = len(runs_of(cells)) > 1
+    differ = f"runs differ by {percent(math.expm1(effect.sd))} (sd of {plural(effect.rows, 'repeated row')}), which is in the interval" if effect else "what runs differ by is not in the interval"  # fmt: skip
     measured = plural(len(cells), "measurement")
     lines = (
         f"{noisy} of {measured} noisy" if noisy else "",
         f"{alone} of {measured} by one process, without a say" if alone else "",
-        f"{taken_together(len(runs_of(cells)))}; what runs differ by is not in the interval" if several else "",
+        f"{taken_together(len(runs_of(cells)))}; {differ}"
+        if several and len({c.condition for c in cells}) == 1
+        else "",
     )
     return tuple(filter(None, (*lines, *more)))
 

@@ -28,6 +28,7 @@ from bench.analyse.compare.facts import (
 )
 from bench.analyse.compare.row_matching import Matching, Pair, kind, match
 from bench.analyse.runs.rows import Record, records_of
+from bench.analyse.runs.run_effect import earlier_beside, run_effect
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.stats import estimators, multiple_testing
 from bench.spec.columns import FILES, MEASURED, TIME
@@ -95,7 +96,8 @@ def _draft(a: Run, b: Run, margin: float, correction: Correction) -> Comparison:
     matched = match(rows_a, rows_b)
     kinds = list(dict.fromkeys(kind(rows_a[p.a]["device"]) for p in matched.pairs))
     cards = tuple(d for d in kinds if not matched.across and other_card(a, b, d))
-    side = _Sides(a, b, margin, bands, cards)
+    beside = [[one, *earlier_beside(one, other)] for one, other in ((a, b), (b, a))]
+    side = _Sides(a, b, margin, bands, cards, beside)
     speedups = side.compared("speedup", rows_a, rows_b, matched)
     reasons = {d: "the runs share no kind of device" if matched.across else other_machine(a, b, d) for d in kinds}
     alike = [d for d, why in reasons.items() if why is None]
@@ -139,20 +141,25 @@ class _Sides:
     margin: float
     bands: tuple[dict[_Place, float], dict[_Place, float]]
     cards: tuple[str, ...]
+    repeats: Sequence[Sequence[Run]]  # of a and of b: each with earlier runs of its installation
 
     def compared(
         self, quantity: Quantity, rows_a: Sequence[Record], rows_b: Sequence[Record], matching: Matching
     ) -> QuantityComparison:
         """The matched rows, not judged yet."""
+        known = [e for runs in self.repeats if len(runs) > 1 and (e := run_effect(runs, quantity == "time"))]
+        effect = max(known, key=lambda e: e.sd, default=None)
+        sd = effect.sd * math.sqrt(2) if effect else 0.0
         return QuantityComparison(
             quantity,
-            tuple(self._match(quantity, p, rows_a[p.a], rows_b[p.b]) for p in (*matching.pairs, *matching.loose)),
+            tuple(self._match(quantity, p, rows_a[p.a], rows_b[p.b], sd) for p in (*matching.pairs, *matching.loose)),
             tuple(rows_a[i] for i in matching.only_a),
             tuple(rows_b[j] for j in matching.only_b),
             self.a.timing.confidence,
+            effect=effect,
         )
 
-    def _match(self, quantity: Quantity, pair: Pair, a: Record, b: Record) -> Match:
+    def _match(self, quantity: Quantity, pair: Pair, a: Record, b: Record, sd: float) -> Match:
         bands = [by_place.get(_place(row)) for by_place, row in zip(self.bands, (a, b), strict=True)]
         known = [band for band in bands if band is not None]
         cards = [math.log1p(CARD_MARGIN)] if quantity == "time" and kind(a["device"]) in self.cards else []
@@ -163,7 +170,7 @@ class _Sides:
         )
         if left is None or right is None:
             return Match(a, b, None, edge, "CONFOUNDED" if pair.differs else "NOT MEASURED", differs=pair.differs)
-        log = estimators.difference(left, right, confidence)
+        log = estimators.widened(estimators.difference(left, right, confidence), sd, confidence)
         if self.a.run_id == self.b.run_id and log.mean == 0:  # one sample, not two: no chance is involved
             log = Interval(0.0, 0.0, max(2, log.n))
         else:

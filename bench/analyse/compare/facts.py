@@ -15,6 +15,7 @@ from typing import Literal
 from bench.analyse.compare.environment_diff import Difference
 from bench.analyse.compare.row_matching import CPU_ONLY
 from bench.analyse.runs.rows import Record
+from bench.analyse.runs.run_effect import RunEffect
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.stats.estimators import mean_of
 from bench.analyse.stats.multiple_testing import p_value
@@ -46,7 +47,7 @@ def beyond(log: Interval, edge: float, confidence: float = 0.95) -> float:
 class Match:
     """One row of both runs. `ratio` is B / A, of speedups or of times.
 
-    `log` is the interval of ln(ratio) over the processes of both runs, widened by their noise bands; `edge` the margin in ln.
+    `log` is the interval of ln(ratio) over the processes of both runs, widened by what runs differ by and by noise bands; `edge` the margin in ln.
     `p` is of the null hypothesis that ln(ratio) lies within ±edge, `p_adjusted` after the correction over all rows.
     `differs` names the fields of the workload that are not the same: such a row is CONFOUNDED and not counted.
     """
@@ -115,6 +116,7 @@ class QuantityComparison:
     only_b: tuple[Record, ...]
     confidence: float
     family: int = 0  # rows that p is corrected over: of all comparisons that were made together
+    effect: RunEffect | None = None  # what runs differ by, which is in the intervals; None where it is not known
 
     @property
     def counts(self) -> dict[Verdict, int]:

@@ -121,6 +121,14 @@ def joint_mean(
     return Interval(mean, error * t_quantile(0.5 + confidence / 2, fewest - 1), fewest)
 
 
+def widened(interval: Interval, sd: float, confidence: float = CONFIDENCE) -> Interval:
+    """A t-interval at this confidence with a further standard error `sd`, independent of its own, added to it."""
+    if sd == 0 or not _all_known([interval]):
+        return interval
+    t = t_quantile(0.5 + confidence / 2, interval.n - 1)
+    return replace(interval, half_width=t * math.hypot(interval.half_width / t, sd))
+
+
 def difference(a: Interval, b: Interval, confidence: float = CONFIDENCE) -> Interval:
     """Interval of b's mean - a's mean for two independent samples of unequal spread (Welch, Satterthwaite).
 

@@ -163,7 +163,19 @@ def notes(c: Comparison) -> list[str]:
     bands = [f"±{_percent(math.expm1(band))} in {n}" for n, band in zip("AB", c.bands, strict=True) if band is not None]
     effect = "They widen the intervals of B / A, and the margin where it is narrower."
     noise = f"at most {listed(bands)}. {effect}" if bands else "none for these rows."
-    return [f"Noise bands (bench aa): {noise}", DRIFT]
+    return [f"Noise bands (bench aa): {noise}", *filter(None, map(run_to_run, c.quantities)), DRIFT]
+
+
+def run_to_run(compared: QuantityComparison) -> str:
+    """What runs of one machine differ by, or that it is not known."""
+    e, what = compared.effect, f"{compared.quantity}s"
+    if not compared.judged:
+        return ""
+    if e is None:
+        return f"Run to run {what} differ by an unknown amount, in no interval here: no earlier run beside A or B measured the same rows on the same machine."
+    if e.sd == 0:
+        return f"Run to run {what} differ by no more than their intervals say ({plural(e.rows, 'row')} of {plural(len(e.runs), 'run')})."
+    return f"Run to run {what} differ by {percent(math.expm1(e.sd))} (sd, {plural(e.rows, 'row')} of {plural(len(e.runs), 'run')}), which is in the intervals."
 
 
 def interval_words(comparisons: Sequence[Comparison]) -> str:
