@@ -7,11 +7,11 @@ level is left for the other side, so an answer that may come about in two ways s
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeVar
 
-from bench.analyse.claims.cells import Cell, primary
+from bench.analyse.claims.cells import Cell
 from bench.analyse.runs.condition import Condition
 from bench.analyse.stats.estimators import CONFIDENCE
 from bench.analyse.stats.multiple_testing import p_value
@@ -80,6 +80,8 @@ class Count:
     surely: int | None = None
     surely_not: int | None = None
     words: str = ""
+    processes: int | None = None  # the fewest that measured one; None where none is needed
+    noisy: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,12 +173,6 @@ NO_RULING = Ruling("UNDECIDED", None)
 """Where no interval is known."""
 
 
-def at_each(groups: Mapping[Condition, T], judge: Callable[[Condition, T], Verdict]) -> list[Verdict]:
-    """A verdict for each condition; those at primary conditions confirm."""
-    chosen = primary(groups)
-    return [replace(judge(condition, group), confirmatory=condition in chosen) for condition, group in groups.items()]
-
-
 def above(interval: Interval, threshold: float) -> float:
     """p of the mean lying above the threshold: at most ALPHA just where the whole interval does."""
     return p_value(_moved(interval, threshold)) if interval.mean > threshold else 1.0
@@ -192,12 +188,12 @@ def sure_of(p: float) -> bool:
     return p <= ALPHA + 1e-12
 
 
-def ruled(support: float, refute: float, same: float = 1.0) -> Ruling:
-    """The answer whose p is at most ALPHA; EQUIVALENT, the strongest, before the others."""
-    for answer, p in (("EQUIVALENT", same), ("SUPPORTED", support), ("REFUTED", refute)):
+def ruled(support: float, refute: float) -> Ruling:
+    """The answer whose p is at most ALPHA."""
+    for answer, p in (("SUPPORTED", support), ("REFUTED", refute)):
         if sure_of(p):
             return Ruling(answer, p)
-    return Ruling("UNDECIDED", min(support, refute, same))
+    return Ruling("UNDECIDED", min(support, refute))
 
 
 def margin_of(cells: Sequence[Cell]) -> float:

@@ -22,6 +22,7 @@ from bench.spec.interval import Interval
 
 LEAST_CELLS = 2  # that an answer in capitals rests on
 LEAST_PROCESSES = 6  # likewise, in each of them
+TOO_FEW = f"fewer than {LEAST_PROCESSES} processes"
 EDGE = 2.0  # an answer is fragile if it is another at this many times ALPHA, or at ALPHA over this
 K = TypeVar("K", bound=Hashable)
 
@@ -115,7 +116,7 @@ def found(ratios: Sequence[Ratio], holds_above: bool, line: float) -> Found:
 def _weak(ratios: Sequence[Ratio], strong: Sequence[Ratio]) -> str:
     """Why the cells are too little for an answer in capitals."""
     if not strong:
-        return f"fewer than {LEAST_PROCESSES} processes"
+        return TOO_FEW
     return "noisy rows alone" if len(ratios) > 1 and all(r.noisy for r in strong) else "one cell"
 
 

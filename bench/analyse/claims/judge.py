@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bench.analyse.claims.answers import ALPHA, Verdict, sure_of, would
+from bench.analyse.claims.answers import ALPHA, ANSWERS, Verdict, sure_of, would
 from bench.analyse.claims.bottleneck import of_the_host
-from bench.analyse.claims.cell_tests import EDGE
+from bench.analyse.claims.cell_tests import EDGE, LEAST_CELLS, LEAST_PROCESSES, TOO_FEW
 from bench.analyse.claims.cells import Rows, gather
 from bench.analyse.claims.claims import CLAIMS, Claim
 from bench.analyse.runs.condition import Condition
@@ -105,7 +105,17 @@ def corrected(verdicts: Sequence[Verdict]) -> list[Verdict]:
         adjusted = (holm if kind[0] else benjamini_hochberg)([verdicts[i].p or 0.0 for i in family])
         for i, p in zip(family, adjusted, strict=True):
             done[i] = _weakened(replace(verdicts[i], p_adjusted=p))
-    return done
+    return [_weighed(v) for v in done]
+
+
+def _weighed(v: Verdict) -> Verdict:
+    """The verdict, UNDECIDED where it rests on too little for an answer in capitals; arithmetic needs no repetition."""
+    few = v.cells.processes is not None and v.cells.processes < LEAST_PROCESSES
+    why = "one cell" if v.cells.n < LEAST_CELLS else TOO_FEW if few else "noisy rows alone" if v.cells.noisy == v.cells.n else ""  # fmt: skip
+    if not why or v.weak or v.bottleneck == "exact" or ANSWERS[v.answer] in ("open", "unmeasured"):
+        return v
+    note = f"Too little for an answer: {why}; by all cells: {v.answer.lower()}"
+    return replace(v, answer="UNDECIDED", leaning=v.answer, weak=why, fragile=False, notes=(note, *v.notes))
 
 
 def _weakened(verdict: Verdict) -> Verdict:

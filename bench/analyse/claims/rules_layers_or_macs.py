@@ -77,7 +77,7 @@ def _of_block(claim: str, condition: Condition, sweeps: Sequence[Sweep], limit: 
     return Verdict(
         claim=claim, condition=condition, runs=tuple(sorted({s.run_id for s in sweeps})), about=sweeps[0].block,
         answer=ruling.answer, why=f"{each}elasticity of time {', '.join(told)}{far}", bottleneck=limit.word,
-        effect=effect, p=ruling.p, cells=_count(grown),
+        effect=effect, p=ruling.p, cells=_count(grown, min((e.n for some in slopes.values() for e in some), default=0)),
         notes=tuple(filter(None, (*lacking, depends, *_notes(sweeps), limit.note))),
     )  # fmt: skip
 
@@ -120,9 +120,10 @@ def _growth(sweep: Sweep) -> float:
     return sizes[-1] / sizes[0] if sizes else 1.0
 
 
-def _count(grown: dict[str, list[Sweep]]) -> Count:
-    points = sum(len(s.points) for some in grown.values() for s in some)
-    return Count(points, words=f"{plural(len(grown['layers']), 'sweep')} of layers, {len(grown['macs'])} of MACs")
+def _count(grown: dict[str, list[Sweep]], processes: int) -> Count:
+    points = [p for some in grown.values() for s in some for p in s.points]
+    words = f"{plural(len(grown['layers']), 'sweep')} of layers, {len(grown['macs'])} of MACs"
+    return Count(len(points), words=words, processes=processes, noisy=sum(p.noisy for p in points))
 
 
 def _mean(slopes: Sequence[Interval]) -> str:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
-from bench.analyse.claims.answers import Answer, Count, Effect, Verdict, at_each, within
+from bench.analyse.claims.answers import Answer, Count, Effect, Verdict, within
 from bench.analyse.claims.bottleneck import bottleneck_of
-from bench.analyse.claims.cells import BLOCKS, WORKLOAD, Rows, contest_of, per_condition
+from bench.analyse.claims.cells import BLOCKS, WORKLOAD, Rows, contest_of, per_condition, primary
 from bench.analyse.claims.verdict_words import about, taken_together
 from bench.analyse.runs.condition import Condition
 from bench.analyse.runs.rows import Record, grouped
@@ -30,7 +31,9 @@ def memory(rows: Rows) -> list[Verdict]:
         twins = rows.twins(condition, row) if contest_of(row) == BLOCKS and row["status"] in MEASURED else None
         if twins is not None and all(arm["memory_peak_bytes"] for arm in twins):
             measured.append((condition, (tuple(row[name] for name in WORKLOAD), twins)))
-    return at_each(per_condition(measured), lambda condition, group: _peaks(condition, group, rows))
+    groups = per_condition(measured)
+    chosen = primary(groups)
+    return [replace(_peaks(at, group, rows), confirmatory=at in chosen) for at, group in groups.items()]
 
 
 def _peaks(condition: Condition, group: Sequence[tuple[tuple[Any, ...], Twins]], rows: Rows) -> Verdict:
