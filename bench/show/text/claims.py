@@ -10,6 +10,7 @@ import shutil
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from typing import TextIO
 
@@ -20,7 +21,7 @@ from bench.analyse.runs.rows import grouped
 from bench.show.text.terminal import console_on, named, print_lines
 from bench.spec.format import apart, capital, listed, marked, p_words, plural, spanned, times
 
-MOST_WAYS = 3  # of a claim, unless all are asked for
+MOST_WAYS = 2  # of a claim, unless all are asked for; of the first claim one more
 LIMITED = ("faster", "gpu_led_by_layers", "cpu_led_by_compute")  # claims that are told with what limits each way
 PIPE = 100  # columns where there is no terminal
 KEY = (
@@ -30,6 +31,7 @@ KEY = (
 )
 PREDICTED = "Predicted, not measured: answers by a model; intervals are its error, so there is no test"
 EXACT = ("fewer_flops", "below_9x")  # told last
+_wrap = partial(textwrap.wrap, break_on_hyphens=False)
 
 
 def print_verdicts(judged: Verdicts, file: TextIO | None = None, every: bool = False) -> None:
@@ -39,25 +41,27 @@ def print_verdicts(judged: Verdicts, file: TextIO | None = None, every: bool = F
         {r.run_id: chr(65 + i % 26) * (1 + i // 26) for i, r in enumerate(judged.runs)} if len(judged.runs) > 1 else {}
     )
     lines = [f"{letters[run.run_id]}  {named(run)}" for run in judged.runs if letters]
-    unmeasured = [f"{c.id} ({c.to_measure})" for c in CLAIMS if judged.of(c.id)[0].answer == "NOT MEASURED"]
+    unmeasured = [
+        f"{c.id} ({c.to_measure})" if every else c.id for c in CLAIMS if judged.of(c.id)[0].answer == "NOT MEASURED"
+    ]
     left = 0
     for heading, predicted in ((), False), (("", PREDICTED), True):
         told = [v for v in judged.verdicts if v.predicted is predicted and v.answer != "NOT MEASURED"]
-        lines += [line for each in heading if told for line in textwrap.wrap(each, width) or [""]]
+        lines += [line for each in heading if told for line in _wrap(each, width) or [""]]
         for claim in sorted(CLAIMS, key=lambda c: c.id in EXACT):
             mine = [v for v in told if v.claim == claim.id and (v.on_claimed_device or every)]
             ways = sorted(_ways(mine, letters), key=lambda way: _order(way[1]))
-            shown = ways if every else ways[:MOST_WAYS]
+            shown = ways if every else ways[: MOST_WAYS + (claim.id == "faster")]
             left += len(ways) - len(shown)
             if shown:
-                lines += textwrap.wrap(f"{claim.id}: {claim.statement}", width, subsequent_indent="    ")
+                lines += _wrap(f"{claim.id}: {claim.statement}", width, subsequent_indent="    ")
             for label, some in shown:
                 said = f"{label}: {_by_batch(some)}"
-                lines += textwrap.wrap(said, width, initial_indent="  ", subsequent_indent="    ")
+                lines += _wrap(said, width, initial_indent="  ", subsequent_indent="    ")
                 lines += [line for v in some if every for line in _reasons(v, width)]
-    lines += ["", *textwrap.wrap(f"Not measured: {'; '.join(unmeasured)}", width)] if unmeasured else []
-    lines += ["", *textwrap.wrap(KEY, width)]
-    lines += [f"{plural(left, 'more way')}, and the reasons of all: --all"] if left else []
+    lines += ["", *_wrap(f"Not measured: {'; '.join(unmeasured)}", width)] if unmeasured else []
+    lines += ["", *_wrap(KEY, width)]
+    lines += [f"{plural(left, 'more way')}, and the reasons: --all"] if left else []
     print_lines(console_on(file), lines)
 
 
@@ -67,7 +71,8 @@ def _ways(verdicts: Sequence[Verdict], letters: Mapping[str, str]) -> list[tuple
     for (condition, about), some in grouped(verdicts, lambda v: (replace(v.condition, batch=None), v.about)).items():
         runs = sorted({letters[run] for v in some for run in v.runs if run in letters})
         whose = f" [{', '.join(runs)}]" if runs and condition.device else ""
-        label = ", ".join(filter(None, (condition.label if condition.device else "", _short(about)))) + whose
+        eager = "op by op" if condition.device and condition.kind == "gpu" and condition.mode == "eager" else ""
+        label = ", ".join(filter(None, (condition.label if condition.device else "", eager, _short(about)))) + whose
         ways.append((label, sorted(some, key=lambda v: v.condition.batch or 0)))
     return ways
 
@@ -139,18 +144,14 @@ def _reasons(v: Verdict, width: int) -> list[str]:
     return [
         line
         for i, each in enumerate(lines)
-        for line in textwrap.wrap(
-            capital(each), width, initial_indent="    " + "  " * (i > 0), subsequent_indent="        "
-        )
+        for line in _wrap(capital(each), width, initial_indent="    " + "  " * (i > 0), subsequent_indent="        ")
     ]
 
 
 def _short(about: str) -> str:
     """What a verdict is about, as far as it is not the block against its twin."""
-    short = about.removesuffix(" against standard").replace(
-        "mobilenet_v1 against mobilenet_v1_standard", "mobilenet_v1"
-    )
-    return "" if short == "separable" else short
+    twins = {"separable against standard": "", "mobilenet_v1 against mobilenet_v1_standard": "mobilenet_v1"}
+    return twins.get(about, about)
 
 
 def p(v: Verdict) -> str:
