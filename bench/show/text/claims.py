@@ -25,9 +25,8 @@ MOST_WAYS = 2  # of a claim, unless all are asked for; of the first claim one mo
 LIMITED = ("faster", "gpu_led_by_layers", "cpu_led_by_compute")  # claims that are told with what limits each way
 PIPE = 100  # columns where there is no terminal
 KEY = (
-    "Capitals: surely so, corrected for the number of tests. Lower case: so it reads, by too little to answer (fewer than "
-    "6 processes, one cell, or noisy rows alone). *: the condition that was chosen beforehand. FRAGILE: at half or twice the "
-    "5 % another answer."
+    "Capitals: sure, corrected for the number of tests. Lower case: it reads so, by too little for an answer (fewer than 6 "
+    "processes, one cell, or noisy rows alone). *: chosen beforehand. FRAGILE: another answer at half or twice the 5 %."
 )
 PREDICTED = "Predicted, not measured: answers by a model; intervals are its error, so there is no test"
 EXACT = ("fewer_flops", "below_9x")  # told last
@@ -60,7 +59,7 @@ def print_verdicts(judged: Verdicts, file: TextIO | None = None, every: bool = F
                 lines += _wrap(said, width, initial_indent="  ", subsequent_indent="    ")
                 lines += [line for v in some if every for line in _reasons(v, width)]
     lines += ["", *_wrap(f"Not measured: {'; '.join(unmeasured)}", width)] if unmeasured else []
-    lines += ["", *_wrap(KEY, width)]
+    lines += _wrap(KEY, width)
     lines += [f"{plural(left, 'more way')}, and the reasons: --all"] if left else []
     print_lines(console_on(file), lines)
 
