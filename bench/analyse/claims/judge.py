@@ -16,7 +16,6 @@ from bench.analyse.runs.rows import grouped
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.stats.estimators import CONFIDENCE
 from bench.analyse.stats.multiple_testing import benjamini_hochberg, holm
-from bench.analyse.stats.row_verdict import EQUIVALENCE_MARGIN
 from bench.spec.columns import SCHEMA_VERSION
 from bench.spec.devices.device_names import is_predicted
 from bench.spec.format import p_words
