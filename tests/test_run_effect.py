@@ -90,6 +90,22 @@ def test_a_later_run_and_the_other_side_are_no_repeats(tmp_path: Path) -> None:
     assert old.run_id not in {one.run_id for one in earlier_beside(new, old)}
 
 
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("xeon-2-cores", "xeon-2-cores-speed-thinking", "xeon-2-cores-threads"), "1.4 % in speedup on the two-core Xeon (17 rows of three runs)"),
+        (("h100-16-cores", "h100-16-cores-speed-thinking", "h100-16-cores-speed-thinking-again"), "1.2 % on the H100 (58 rows of three runs)"),
+    ],
+)  # fmt: skip
+def test_the_page_has_the_effect_of_the_committed_runs(names: tuple[str, ...], said: str) -> None:
+    found = run_effect([run_folder.read_tables(REFERENCE / name) for name in names])
+    assert found is not None
+    assert len(found.runs) == 3
+    assert said.startswith(f"{math.expm1(found.sd) * 100:.1f} %")
+    assert f"({found.rows} rows" in said
+    assert said in " ".join((REFERENCE.parents[1] / "docs" / "METHOD.md").read_text(encoding="utf-8").split())
+
+
 def test_a_further_error_is_added_to_the_intervals_own() -> None:
     own = t_interval([0.0, 0.1, 0.2, 0.3])
     assert standard_error(widened(own, 0.05)) == pytest.approx(math.hypot(standard_error(own), 0.05))

@@ -140,7 +140,10 @@ def test_tables_alone_are_enough_and_may_lack_columns(tmp_path: Path) -> None:
         table.drop(columns=gone).to_csv(tmp_path / f"{name}.csv", index=False)
     found = judge([run_folder.read(tmp_path)])
     (confirmed,) = [v for v in found.of("cpu_3x") if v.confirmatory]
-    assert (confirmed.answer, confirmed.bottleneck) == ("HOLDS FROM", "compute-bound")  # by ops and MACs, which are left
+    assert (confirmed.answer, confirmed.bottleneck) == (
+        "HOLDS FROM",
+        "compute-bound",
+    )  # by ops and MACs, which are left
     assert [v.answer for v in found.of("memory")] == ["NOT MEASURED"]
     assert shown(found)
 
