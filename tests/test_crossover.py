@@ -257,4 +257,4 @@ def test_a_prediction_that_separable_never_wins_is_told_as_such(tmp_path: Path):
     run = made(tmp_path / "run", "cpu", 3.0, (1, 2), stacks=True)
     figure = crossover_picture.picture(run)
     assert figure is not None
-    assert "never" in [t.get_text() for t in figure.axes[0].texts]
+    assert any("never" in t.get_text() for t in figure.axes[0].texts)

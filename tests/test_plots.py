@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -97,6 +98,16 @@ def test_rows_that_missed_the_precision_are_hollow_and_failed_ones_crossed(tmp_p
     assert sum(np.size(line.get_xdata()) for line in crosses) == 1
     assert "hollow" in texts(figure)
     assert "failed" in texts(figure)
+
+
+def test_processes_in_two_groups_are_drawn_one_by_one(calm: run_folder.Run) -> None:
+    each = ["1:2.0 2:2.01 3:1.99 4:2.0 5:2.41 6:2.4", *calm.pairs["speedup_by_process"][1:]]
+    figure = speedup.speedup(replace(calm, pairs=calm.pairs.assign(speedup_by_process=each)))
+    assert figure is not None
+    (ticks,) = [line for a in figure.axes for line in a.lines if line.get_marker() == "_"]
+    assert sorted(ticks.get_ydata()) == pytest.approx([1.99, 2.0, 2.0, 2.01, 2.4, 2.41])
+    assert "single processes, in two groups" in texts(figure)
+    assert "single processes" not in texts(speedup.speedup(calm))
 
 
 def test_a_calm_run_needs_no_words_for_marks_that_it_lacks(calm: run_folder.Run) -> None:

@@ -130,15 +130,16 @@ def test_a_launch_bound_device_is_found_to_follow_its_layers_from_worker_to_verd
     run = read(runner.run(tmp_path / "c.yaml", ["sim"], tmp_path / "run", [], ["bench"], lambda _: None).folder)
     found = judge([run])
     led = [v for v in found.of("gpu_led_by_layers") if v.confirmatory]
-    assert [(v.about, v.answer, v.bottleneck, v.condition.device, v.condition.mode) for v in led] == [
+    assert [(v.about, v.leaning, v.bottleneck, v.condition.device, v.condition.mode) for v in led] == [
         (block, "SUPPORTED", "overhead-bound", "sim", "eager") for block in ("separable", "standard")
     ]
+    assert {(v.answer, v.weak) for v in led} == {("UNDECIDED", "fewer than 6 processes")}
     for v in led:
         assert v.effect is not None
         assert v.effect.value == pytest.approx(-1, abs=0.02)  # no more time for MACs, in step with layers
     assert [v.answer for v in found.of("cpu_led_by_compute") if v.confirmatory] == ["NOT MEASURED"]
     compute = [v for v in found.of("cpu_led_by_compute") if v.condition.mode == "eager"]
-    assert [(v.answer, v.confirmatory) for v in compute] == [("REFUTED", False)] * 2
+    assert [(v.leaning, v.confirmatory) for v in compute] == [("REFUTED", False)] * 2
 
 
 def test_faults_of_the_device_cost_a_row_each(measure):

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from bench.analyse.runs.row_quality import LESS_PRECISE, is_less_precise, is_noisy
-from bench.analyse.runs.rows import Record
+from bench.analyse.runs.rows import Record, log_by_process
 from bench.analyse.runs.run_folder import Run
 from bench.show.plots import style
 from bench.show.plots.facets import Channels, Facets
@@ -20,6 +20,7 @@ from bench.show.text import captions
 from bench.spec.columns import SPEEDUP, WITH_NUMBERS
 from bench.spec.devices.device_names import is_predicted
 from bench.spec.format import percent
+from bench.spec.process_groups import two_groups
 
 MOST_PANELS = 12  # of pictures whose panels stand for themselves
 
@@ -73,6 +74,14 @@ def bar(axis: Axes, row: Record, x: float, seen: style.Look, thin: bool = False,
     if low is not None:
         style.interval(axis, x, (low, high), seen.colour, 0.9 if thin else 1.2, 0.5 if thin else 1)
     axis.plot([x], [value], marker=seen.marker, ms=5.5, color=seen.colour, mfc=fill, mew=1.3, zorder=4)
+    if of == SPEEDUP and (each := parted(row)):
+        axis.plot([x] * len(each), each, ls="", marker="_", ms=9, mew=1.1, color=seen.colour, zorder=3)
+
+
+def parted(row: Record) -> list[float]:
+    """The speedup in each process of a row whose processes fall into two groups; empty for any other."""
+    each = list(log_by_process(row).values())
+    return [math.exp(log) for log in each] if two_groups(each) else []
 
 
 def doubtful(row: Record) -> bool:
@@ -177,6 +186,7 @@ def frame(
     """
     doubts = [style.proxy(f"hollow: noisy, or {LESS_PRECISE}", style.FAINT, "o", hollow=True)]
     handles = [*handles, *(doubts if hollow and any(map(doubtful, rows)) else [])]
+    handles += [style.proxy("single processes, in two groups", style.FAINT, "_")] if hollow and any(map(parted, rows)) else []  # fmt: skip
     handles += style.predicted_handle(predicted(rows))
     style.frame(figure, title, captions.footer(run, rows, **caption), handles, *left)
     return figure
