@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from bench import cli
 from bench.analyse.runs import noise_floor
+from bench.analyse.runs.row_quality import row_verdict
 from bench.analyse.runs.run_folder import Run, read
-from bench.analyse.stats.row_verdict import row_verdict
 from bench.run import launch, runner
 from bench.run.environment import noise_bands
 from bench.show.write import write_views

@@ -24,8 +24,7 @@ from bench.analyse.sweeps.crossover import (
     sentences,
     solved,
 )
-from bench.analyse.sweeps.designed import find
-from bench.analyse.sweeps.layer_cost import Estimate
+from bench.analyse.sweeps.designed import Estimate, find
 from bench.show.plots import crossover as crossover_picture
 from bench.spec.blocks.blocks import BlockChoice, Shape, build
 from bench.spec.blocks.costs import cost

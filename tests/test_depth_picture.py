@@ -15,8 +15,7 @@ from matplotlib.figure import Figure
 
 from bench.analyse.runs import run_folder
 from bench.analyse.runs.rows import records_of
-from bench.analyse.sweeps.designed import Sweep, find
-from bench.analyse.sweeps.layer_cost import drawn, unit_cost
+from bench.analyse.sweeps.designed import Sweep, drawn, find, unit_cost
 from bench.show.plots import depth
 from bench.show.text.ways import short_labels
 from tests import designed

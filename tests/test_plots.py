@@ -19,7 +19,7 @@ from bench.analyse.runs import run_folder
 from bench.analyse.runs.rows import records_of
 from bench.show import write
 from bench.show.plots import memory, roofline, speedup, style
-from bench.show.plots.facets import MOST_GROUPS, Channels, lay_out
+from bench.show.plots.panels import MOST_GROUPS, Channels, lay_out
 from bench.show.text import terminal
 from tests.synthetic import Story, config, half_the_promise, realistic, write_run
 

@@ -22,8 +22,7 @@ from bench.measure.user_blocks import NO_WORK, build_user_block, count, is_view
 from bench.spec.blocks import kernels
 from bench.spec.blocks.kernels import Family, Kernel
 from bench.spec.blocks.liveness import Step
-from bench.spec.model.host_model import Mode
-from bench.spec.model.kernel_model import call_seconds
+from bench.spec.model.kernel_model import Mode, call_seconds
 from bench.spec.model.predicted_trial import device_of, memory
 from bench.spec.plan.plan import Arm, Trial
 

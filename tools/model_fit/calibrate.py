@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.stats.arrays import Floats
+from bench.analyse.stats.estimators import Floats
 from bench.spec.errors import UserError
 from bench.spec.model.model_parameters import PRIOR, Parameters, prior
 from tools.model_fit import cross_validation as scoring

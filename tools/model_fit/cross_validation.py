@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.analyse.stats.arrays import Floats
+from bench.analyse.stats.estimators import Floats
 from bench.spec.model.model_parameters import Parameters, prior
 from tools.model_fit import fitting, unfitted_roofline
 from tools.model_fit.published_times import Observed

@@ -17,11 +17,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import least_squares
 
-from bench.analyse.stats.arrays import Floats
+from bench.analyse.stats.estimators import Floats
 from bench.spec.blocks.kernels import Kernel
 from bench.spec.model import kernel_model
-from bench.spec.model.host_model import HostDemand, host_demand, host_seconds
-from bench.spec.model.kernel_model import Demand, Takes
+from bench.spec.model.kernel_model import Demand, HostDemand, Takes, host_demand, host_seconds
 from bench.spec.model.model_parameters import PRIOR, Parameters, prior
 from tools.model_fit.published_times import Counted, Observed
 

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.stats.arrays import Floats
+from bench.analyse.stats.estimators import Floats
 from bench.spec.columns import PREDICTED
 from bench.spec.errors import UserError
 from bench.spec.model.model_parameters import PRIOR, Parameters, fit_result, fitted

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bench.analyse.stats.arrays import Floats
+from bench.analyse.stats.estimators import Floats
 from bench.spec.blocks.kernels import Kernel
 from bench.spec.devices.predicted_devices import PredictedDevice
 from tools.model_fit.published_times import Observed

@@ -28,7 +28,7 @@ from bench.analyse.runs.journal import Samples, read_journal
 from bench.analyse.runs.noise_floor import is_aa
 from bench.analyse.runs.run_folder import read
 from bench.analyse.stats import estimators
-from bench.analyse.stats.arrays import Floats, Ints
+from bench.analyse.stats.estimators import Floats, Ints
 from bench.measure.sampling import why_stop
 from bench.spec.columns import SPOILED
 from bench.spec.config.timing import Timing

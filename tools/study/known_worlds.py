@@ -18,7 +18,7 @@ import numpy as np
 from scipy import stats
 
 from bench.analyse.stats import estimators
-from bench.analyse.stats.arrays import Floats
+from bench.analyse.stats.estimators import Floats
 from bench.run.resume_state import Progress
 from bench.spec.config.config import check
 from bench.spec.config.timing import Timing

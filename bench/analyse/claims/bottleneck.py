@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from statistics import geometric_mean, median
 
 from bench.analyse.claims.cells import Cell, Rows
-from bench.analyse.drivers.explain import limit_at
-from bench.analyse.drivers.limits import Limit
+from bench.analyse.drivers.explain import Limit, limit_at
 from bench.analyse.drivers.observations import of_records
 from bench.analyse.runs.condition import Condition
 from bench.analyse.runs.rows import Record

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bench.analyse.claims import rules_exact, rules_layers_or_macs, rules_memory, rules_ratios
+from bench.analyse.claims import rules_counted, rules_layers_or_macs, rules_ratios
 from bench.analyse.claims.answers import BELOW, SPEEDUP, Verdict
 from bench.analyse.claims.cells import Rows
 from bench.spec.interval import EQUIVALENCE_MARGIN
@@ -60,7 +60,7 @@ CLAIMS: tuple[Claim, ...] = (
         device_kind="any",
         margin=None,
         to_measure="no row of separable against standard: make bench",
-        judge=rules_exact.fewer_flops,
+        judge=rules_counted.fewer_flops,
     ),
     Claim(
         id="below_9x",
@@ -71,7 +71,7 @@ CLAIMS: tuple[Claim, ...] = (
         device_kind="any",
         margin=None,
         to_measure="no row of separable against standard at k = 3: make bench",
-        judge=rules_exact.below_9x,
+        judge=rules_counted.below_9x,
     ),
     Claim(
         id="faster",
@@ -159,7 +159,7 @@ CLAIMS: tuple[Claim, ...] = (
         device_kind="any",
         margin=EQUIVALENCE_MARGIN,
         to_measure="no trial of separable against standard with peaks of memory: make bench",
-        judge=rules_memory.memory,
+        judge=rules_counted.memory,
     ),
 )  # fmt: skip
 

@@ -26,7 +26,7 @@ from bench.analyse.compare.row_matching import kind, match
 from bench.analyse.runs.rows import Record
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.stats import estimators, multiple_testing
-from bench.analyse.stats.arrays import Floats, Ints
+from bench.analyse.stats.estimators import Floats, Ints
 from bench.spec.errors import UserError
 from bench.spec.interval import Interval, t_interval
 

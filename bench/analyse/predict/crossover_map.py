@@ -18,7 +18,7 @@ from bench.spec.devices.device_names import PREDICTED_PREFIX
 from bench.spec.devices.predicted_devices import PredictedDevice
 from bench.spec.errors import UserError
 from bench.spec.model import kernel_model
-from bench.spec.model.host_model import Mode
+from bench.spec.model.kernel_model import Mode
 from bench.spec.model.predictions import prediction_of
 from bench.spec.plan.skips import unsupported
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from bench.analyse.runs import roofline
 from bench.analyse.runs.roofline import Roof
-from bench.analyse.stats.arrays import Floats, Ints
+from bench.analyse.stats.estimators import Floats, Ints
 from bench.spec.columns import COUNTED, PARTS, SCHEMA_VERSION, STATUSES, TOOLS, Part
 from bench.spec.errors import UserError
 from bench.spec.plan.plan import Trial

@@ -12,10 +12,9 @@ import numpy as np
 from bench.analyse.runs import roofline
 from bench.analyse.runs.cost_columns import Row, cost_of, ratio_columns, theory_columns
 from bench.analyse.runs.journal import INSPECTED, Inspection, Samples, TrialResults
-from bench.analyse.runs.row_quality import Contrast, contrast, is_precise
+from bench.analyse.runs.row_quality import Contrast, contrast, is_precise, row_verdict
 from bench.analyse.stats import estimators
-from bench.analyse.stats.arrays import Floats
-from bench.analyse.stats.row_verdict import row_verdict
+from bench.analyse.stats.estimators import Floats
 from bench.spec.blocks.costs import mac_ratio
 from bench.spec.columns import FLAGS, MEASURED, PARTS, SCHEMA_VERSION
 from bench.spec.config.timing import Timing

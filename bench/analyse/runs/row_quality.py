@@ -1,4 +1,4 @@
-"""When is a row noisy, and when less precise than asked? The limits, and the notes that go into quality_notes.
+"""A row's verdict, and when it is noisy or less precise than asked: the limits, and the notes of quality_notes.
 
 A row is also noisy where it is faster than its roof allows: see `roofline`.
 """
@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from bench.analyse.runs.journal import Samples
 from bench.analyse.stats import estimators
-from bench.analyse.stats.arrays import Ints
+from bench.analyse.stats.estimators import Ints
 from bench.spec.columns import FLAGS, PREDICTED
 from bench.spec.config.timing import Timing
 from bench.spec.format import change, share
@@ -126,3 +126,21 @@ def disturbed(flags: Ints) -> tuple[str, ...]:
     """The reason of a row with too many disturbed samples; its own page faults are no disturbance."""
     part = float(np.mean(flags & ~_FAULTS != 0)) if flags.size else 0.0
     return (f"{share(part)} of its samples were disturbed",) if part > DISTURBED_SHARE else ()
+
+
+RowVerdict = Literal["faster", "slower", "same", "undecided"]
+
+
+def row_verdict(interval: Interval, band: float) -> RowVerdict | None:
+    """The verdict on an interval of ln(speedup); None for one process, which gives no interval.
+
+    same: the whole interval lies within ±EQUIVALENCE_MARGIN or, if that is wider, the noise band of `bench aa`. faster,
+    slower: the interval excludes 0, and its mean lies beyond the band. undecided: none of them.
+    """
+    if not math.isfinite(interval.half_width):
+        return None
+    if interval.within(max(EQUIVALENCE_MARGIN, band)):
+        return "same"
+    if abs(interval.mean) <= max(interval.half_width, band):
+        return "undecided"
+    return "faster" if interval.mean > 0 else "slower"

@@ -13,11 +13,14 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from bench.analyse.stats.arrays import Floats, Ints
 from bench.spec.columns import PREDICTED
 from bench.spec.interval import Interval, paired_log_ratio, process_interval, t_interval, t_quantile
 from bench.spec.model.predictions import OBSERVATIONS
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 CONFIDENCE = 0.95
 """Of every interval, unless the config of a run asks for another."""

@@ -14,8 +14,7 @@ from dataclasses import replace
 import numpy as np
 from scipy import special, stats
 
-from bench.analyse.stats.arrays import Floats
-from bench.analyse.stats.estimators import CONFIDENCE, standard_error
+from bench.analyse.stats.estimators import CONFIDENCE, Floats, standard_error
 from bench.spec.interval import Interval
 
 

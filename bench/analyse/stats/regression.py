@@ -12,7 +12,7 @@ from itertools import combinations, permutations
 
 import numpy as np
 
-from bench.analyse.stats.arrays import Floats
+from bench.analyse.stats.estimators import Floats
 from bench.spec.interval import Interval, t_quantile
 
 EXACT = 1e-10  # 1 - R2 of a predictor on others, below which it is a combination of them

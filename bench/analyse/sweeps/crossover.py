@@ -25,10 +25,8 @@ import numpy as np
 
 from bench.analyse.runs.condition import Condition
 from bench.analyse.runs.rows import Record, grouped
-from bench.analyse.stats.arrays import Floats
-from bench.analyse.stats.estimators import log_interval
-from bench.analyse.sweeps.designed import Sweep
-from bench.analyse.sweeps.layer_cost import Estimate, unit_cost
+from bench.analyse.stats.estimators import Floats, log_interval
+from bench.analyse.sweeps.designed import Estimate, Sweep, unit_cost
 from bench.spec.columns import MEASURED, SPEEDUP
 from bench.spec.format import digits
 from bench.spec.interval import Interval

@@ -7,8 +7,9 @@ rows' counts, not by an experiment's name, so any run may have them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -16,8 +17,7 @@ import numpy as np
 from bench.analyse.runs.condition import FIELDS, Condition
 from bench.analyse.runs.row_quality import is_noisy
 from bench.analyse.runs.rows import Record, grouped
-from bench.analyse.stats.arrays import Floats
-from bench.analyse.stats.estimators import log_interval, slope
+from bench.analyse.stats.estimators import CONFIDENCE, Floats, log_interval, slope, standard_error
 from bench.spec.columns import TIME, WITH_NUMBERS
 from bench.spec.format import listed, plural
 from bench.spec.interval import Interval
@@ -25,6 +25,8 @@ from bench.spec.interval import Interval
 FEWEST_POINTS = 3
 LEAST_GROWTH = 4.0  # largest / smallest of the count that grows
 MOST_DRIFT = 1.3  # largest / smallest of the MACs that are held: whole channels do not divide evenly
+RESAMPLES = 1000
+SEED = 1
 
 Grows = Literal["layers", "macs"]
 
@@ -140,3 +142,58 @@ def _point(r: Record) -> Point:
         log_time=log_interval(r, TIME),
         noisy=is_noisy(r),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A value with its percentile interval over resamples; low and high are None where a point has no interval."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+    draws: Floats | None = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, value: float, draws: Floats | None) -> Estimate:
+        """The value, with the middle of the draws (some may be infinite)."""
+        if draws is None:
+            return cls(value, None, None)
+        tail = (1 - CONFIDENCE) / 2
+        low, high = np.quantile(draws, [tail, 1 - tail], method="nearest")  # no mean of a number and infinity
+        return cls(value, float(low), float(high), draws)
+
+    def per(self, count: float) -> Estimate:
+        """The share of each of so many."""
+        return Estimate.of(self.value / count, None if self.draws is None else self.draws / count)
+
+
+@dataclass(frozen=True, slots=True)
+class UnitCost:
+    """Seconds for each unit of the growing count, and seconds at a count of 0."""
+
+    each: Estimate
+    constant: Estimate
+
+
+def unit_cost(sweep: Sweep, seed: int = SEED) -> UnitCost:
+    """The costs by the sweep's line. The same sweep and seed give the same draws.
+
+    The intervals come from drawing each point's time again within its interval: Student's t with the processes' degrees
+    of freedom. They show how well the points are known, not how straight the line is.
+    """
+    times = drawn(sweep, seed, RESAMPLES)
+    draws = (None, None) if times is None else np.array([sweep.line(row) for row in times]).T
+    each, constant = map(Estimate.of, sweep.line(), draws)
+    return UnitCost(each, constant)
+
+
+def drawn(sweep: Sweep, seed: int, resamples: int) -> Floats | None:
+    """Times of the points drawn anew, a row for each resample; None where a point has no interval."""
+    known = [p.log_time for p in sweep.points]
+    if any(i.n < 2 or not math.isfinite(i.half_width) for i in known):
+        return None
+    rng = np.random.default_rng(seed)
+    errors = [standard_error(i) for i in known]
+    ts = np.column_stack([rng.standard_t(i.n - 1, resamples) for i in known])
+    return np.asarray(np.exp(np.array([i.mean for i in known]) + ts * np.array(errors)), dtype=np.float64)

@@ -18,8 +18,7 @@ from bench.analyse.runs.facts import facts_of
 from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.sweeps.crossover import crossovers, sentences
-from bench.analyse.sweeps.designed import Sweep, find
-from bench.analyse.sweeps.layer_cost import unit_cost
+from bench.analyse.sweeps.designed import Sweep, find, unit_cost
 from bench.show.export.report import template
 from bench.show.text import claims, run_facts
 from bench.show.text.layer_costs import layers_of_host

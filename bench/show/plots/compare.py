@@ -21,7 +21,6 @@ from bench.analyse.compare.facts import CHANGED, VALUES, Comparison, Match, Quan
 from bench.analyse.runs.rows import Record
 from bench.analyse.sweeps.kinds import sweep_of_shapes
 from bench.show.plots import panels, style
-from bench.show.plots.facets import Channels, Facets, lay_out
 from bench.show.text import compare as words
 from bench.spec.format import digits, in_seconds, listed
 
@@ -56,8 +55,8 @@ class _Layout:
 
     compared: QuantityComparison
     matches: tuple[Match, ...]
-    facets: Facets
-    channels: Channels
+    facets: panels.Facets
+    channels: panels.Channels
     others: tuple[str, ...]  # experiments that are no sweep of shapes
 
     @property
@@ -216,11 +215,11 @@ def _lay_out(c: Comparison, compared: QuantityComparison) -> _Layout | None:
     if not rows:
         return None
     hidden = [*(["device"] if c.across else []), *(["block"] if compared.quantity == "time" else [])]
-    facets = lay_out(rows, ignore=hidden)
+    facets = panels.lay_out(rows, ignore=hidden)
     swept, experiments = {id(r) for r in rows}, {r["experiment"] for r in rows}
     matches = tuple(m for m in compared.judged if id(m.a) in swept and facets.group(m.a) in facets.groups)
     others = dict.fromkeys(str(m.a["experiment"]) for m in compared.judged if m.a["experiment"] not in experiments)
-    return _Layout(compared, matches, facets, Channels.of(rows), tuple(others))
+    return _Layout(compared, matches, facets, panels.Channels.of(rows), tuple(others))
 
 
 def _panels(

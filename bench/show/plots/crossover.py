@@ -16,7 +16,6 @@ from bench.analyse.runs.run_folder import Run
 from bench.analyse.sweeps.crossover import Crossover, crossovers, measured_words, predicted_words
 from bench.analyse.sweeps.designed import find
 from bench.show.plots import panels, style
-from bench.show.plots.facets import MOST_GROUPS
 from bench.show.text import captions, titles
 from bench.show.text.ways import short_labels
 
@@ -36,7 +35,7 @@ def picture(run: Run) -> Figure | None:
         return None
     words = short_labels(list(dict.fromkeys(c.condition for c in crossings)))
     keys = list(dict.fromkeys(map(_key, crossings)))
-    shown = keys[:MOST_GROUPS]
+    shown = keys[: panels.MOST_GROUPS]
     figure, axes = style.panels(len(shown), share_y="none")
     low, high = min(c.measured.least for c in crossings), max(c.measured.most for c in crossings)
     for axis, key in zip(axes, shown, strict=True):
@@ -60,7 +59,7 @@ def _key(c: Crossover) -> tuple[Condition, str, int, int]:
 
 
 def _scale(axis: Axes, low: int, high: int, here: Sequence[Crossover]) -> None:
-    """Channels on a logarithmic axis a step wider than what was measured, which is shaded; kernels downwards."""
+    """panels.Channels on a logarithmic axis a step wider than what was measured, which is shaded; kernels downwards."""
     ticks = [2.0**e for e in range(math.floor(math.log2(low)) - 1, math.ceil(math.log2(high)) + 2)]
     style.log_axis(axis.xaxis, low / 2.6, high * 2.6, ticks[:: math.ceil(len(ticks) / 10)], lambda v: f"{v:g}")
     axis.axvspan(here[0].measured.least, here[0].measured.most, color=style.GRID, alpha=0.5, lw=0, zorder=0)

@@ -13,8 +13,7 @@ from matplotlib.figure import Figure
 from bench.analyse.runs.condition import Condition
 from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.sweeps.designed import Sweep, find
-from bench.analyse.sweeps.layer_cost import Estimate, unit_cost
+from bench.analyse.sweeps.designed import Estimate, Sweep, find, unit_cost
 from bench.show.plots import panels, style
 from bench.show.text import captions, titles
 from bench.show.text.ways import describe, short_labels

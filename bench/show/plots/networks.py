@@ -12,7 +12,6 @@ from bench.analyse.runs.rows import Record, records_of
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.stats.estimators import log_interval
 from bench.show.plots import panels, style
-from bench.show.plots.facets import MOST_GROUPS
 from bench.show.text import captions, titles
 from bench.show.text.ways import words_of
 from bench.spec.columns import SPEEDUP
@@ -31,7 +30,7 @@ def picture(run: Run) -> Figure | None:
         return None
     words = words_of(rows, APART)
     groups = list(dict.fromkeys(words))
-    shown = groups[:MOST_GROUPS]
+    shown = groups[: panels.MOST_GROUPS]
     figure, axes = style.panels(len(shown), square=True)
     wide = style.limits([r["mac_ratio"] for r in rows], always=[1.0], room=1.9)
     tall = style.limits([r["speedup"] for r in rows], panels.interval_ends(rows), always=[1.0], room=1.5)

@@ -17,7 +17,6 @@ from bench.analyse.runs.rows import Record, records_of
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.sweeps.kinds import sweep_of_shapes
 from bench.show.plots import panels, style
-from bench.show.plots.facets import MOST_GROUPS, Channels, lay_out
 from bench.show.text import captions, titles
 from bench.spec.columns import MEASURED, WITH_NUMBERS
 from bench.spec.format import digits
@@ -39,7 +38,7 @@ def roofline(run: Run) -> Figure | None:
     if not rows:
         return None
     keys = [key for key in roofs if any(_key(r) == key for r in rows)]
-    shown = keys[:MOST_GROUPS]
+    shown = keys[: panels.MOST_GROUPS]
     blocks = list(dict.fromkeys(str(r["block"]) for r in rows))
     figure, axes = style.panels(len(shown), square=True)
     across, upright = _limits(rows, [roofs[k] for k in shown])
@@ -66,12 +65,12 @@ def throughput(run: Run) -> Figure | None:
     every = [r for r in swept if r["status"] in WITH_NUMBERS and r["achieved_flop_per_s"]]
     if not every:
         return None
-    facets = lay_out(every, ignore=("block",))
+    facets = panels.lay_out(every, ignore=("block",))
     rows = facets.shown(every)
     kinds = list(zip(dict.fromkeys(r["block"] for r in rows), cycle(style.MARKERS), cycle(style.LINES)))
     places = facets.places(rows)
     figure, axes = style.panels(len(places), panels.columns(places))
-    channels = Channels.of(rows)
+    channels = panels.Channels.of(rows)
     bounds = style.limits([r["achieved_flop_per_s"] / _GIGA for r in rows])
     for axis, (group, kernel) in zip(axes, places, strict=True):
         here = sorted((r for r in rows if facets.group(r) == group and r["kernel"] == kernel), key=channels.at)

@@ -11,7 +11,6 @@ from bench.analyse.runs.rows import Record, records_of
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.sweeps.kinds import sweep_of_shapes
 from bench.show.plots import panels, style
-from bench.show.plots.facets import Channels, lay_out
 from bench.show.text import captions, titles
 from bench.show.text.ways import named_ways
 from bench.spec.columns import FAILED
@@ -28,13 +27,13 @@ def speedup(run: Run) -> Figure | None:
     rows = [r for r in every if panels.measured(r)]
     if not rows:
         return None
-    facets = lay_out(rows)
+    facets = panels.lay_out(rows)
     rows = facets.shown(rows)
     failed = facets.shown([r for r in every if r["status"] in FAILED])
     places = facets.places(rows)
     one_scale = len({r["block"] for r in rows}) == 1  # a depthwise layer alone would flatten everything else
     figure, axes = style.panels(len(places), panels.columns(places), "all" if one_scale else "none")
-    channels = Channels.of(rows + failed)
+    channels = panels.Channels.of(rows + failed)
     for axis, (group, kernel) in zip(axes, places, strict=True):
         here = [r for r in [*rows, *failed] if facets.group(r) == group and r["kernel"] == kernel]
         blocks = {r["block"] for r in here}
@@ -61,7 +60,7 @@ def delivery(run: Run) -> Figure | None:
     every = [r for r in sweep_of_shapes(records_of(run.pairs)) if panels.measured(r) and r["mac_ratio"] is not None]
     if not every:
         return None
-    facets = lay_out(every)
+    facets = panels.lay_out(every)
     rows = facets.shown(every)
     figure, axes = style.panels(len(facets.groups), square=True)
     across = style.limits([r["mac_ratio"] for r in rows], room=1.2)
@@ -106,7 +105,7 @@ def devices(run: Run) -> Figure | None:
     lines = _lines(drawn)  # named by how the drawn ones differ
     kernels = sorted({int(r["kernel"]) for r in drawn})
     figure, axes = style.panels(len(kernels))
-    channels = Channels.of(drawn)
+    channels = panels.Channels.of(drawn)
     bounds = panels.speedup_limits(drawn)
     looks = _looks(list(lines), devices)
     for axis, kernel in zip(axes, kernels, strict=True):

@@ -20,7 +20,6 @@ from bench.analyse.runs.rows import Record, records_of
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.sweeps.kinds import sweep_of_shapes
 from bench.show.plots import panels, style
-from bench.show.plots.facets import MOST_GROUPS, Channels
 from bench.show.text import captions, titles
 from bench.show.text import crossover_map as words
 from bench.show.text.ways import words_of
@@ -57,9 +56,9 @@ def picture(run: Run) -> Figure | None:
     if not places:
         return None
     names = list(places)
-    shown = names[:MOST_GROUPS]
+    shown = names[: panels.MOST_GROUPS]
     rows = [r for name in shown for r in places[name].values()]
-    channels = Channels.of(rows)
+    channels = panels.Channels.of(rows)
     kernels = sorted({int(r["kernel"]) for r in rows})
     with mpl.rc_context({"hatch.linewidth": 0.6}):
         figure, axes = style.panels(len(shown))

@@ -14,7 +14,6 @@ from bench.analyse.runs.rows import Record, records_of
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.sweeps.kinds import sweep_of_shapes
 from bench.show.plots import panels, style
-from bench.show.plots.facets import MOST_GROUPS, Channels, lay_out
 from bench.show.plots.networks import APART
 from bench.show.text import captions, titles
 from bench.show.text.layer_costs import walked, walked_networks
@@ -35,7 +34,7 @@ def picture(run: Run) -> Figure | None:
     if not rows:
         return None
     base = {r["trial_id"]: float(r["time_median_s"]) for r in rows if r["block"] == r["baseline"]}
-    facets = lay_out(rows, ignore=("block",))
+    facets = panels.lay_out(rows, ignore=("block",))
     alone = in_words(rows[0]["device"]) if run.members and "device" not in facets.apart else ""
     lines = [(line, facets.places([r for r in rows if facets.line(r) == line])) for line in facets.series]
     every = [
@@ -43,7 +42,7 @@ def picture(run: Run) -> Figure | None:
     ]
     places = every[: panels.MOST_PANELS]
     blocks = list(dict.fromkeys(str(r["block"]) for r in sorted(rows, key=lambda r: r["block"] != r["baseline"])))
-    channels = Channels.of(rows)
+    channels = panels.Channels.of(rows)
     columns = panels.columns([(f"{group} {line}", kernel) for group, line, kernel in places])
     figure, axes = style.panels(len(places), columns)
     for axis, (group, line, kernel) in zip(axes, places, strict=True):
@@ -74,7 +73,7 @@ def of_networks(run: Run) -> Figure | None:
     base = {r["trial_id"]: float(r["time_median_s"]) for r in rows if r["block"] == r["baseline"]}
     words = words_of(rows, APART)
     groups = list(dict.fromkeys(words))
-    shown = groups[:MOST_GROUPS]
+    shown = groups[: panels.MOST_GROUPS]
     networks = list(dict.fromkeys(str(r["block"]) for r in sorted(rows, key=lambda r: r["block"] != r["baseline"])))
     figure, axes = style.panels(len(shown))
     for axis, group in zip(axes, shown, strict=True):

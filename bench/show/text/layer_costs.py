@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from bench.analyse.claims.bottleneck import of_the_host
 from bench.analyse.runs.rows import Record, records_of
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.sweeps.designed import Sweep, find
+from bench.analyse.sweeps.designed import Sweep, find, unit_cost
 from bench.analyse.sweeps.kinds import sweep_of_shapes
-from bench.analyse.sweeps.layer_cost import unit_cost
 from bench.show.text import titles
 from bench.show.text.ways import describe, short_labels
 from bench.spec.columns import MEASURED

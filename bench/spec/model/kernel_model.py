@@ -4,22 +4,24 @@ A kernel takes its floor plus the longer of computing and moving (Williams et al
 corner where the two are close. Computing: the tiles of the output are distributed over the device's units in whole
 waves; the model chooses the fastest tile size. Moving: at the cache's rate for bytes that fit the last-level cache,
 else at memory's. Data that are laid out anew for a convolution move in separate passes. The reached shares of the peaks
-are parameters (model_parameters.py; docs/PREDICTION_FIT.md). The host's part is in host_model.py.
+are parameters (model_parameters.py; docs/PREDICTION_FIT.md). The host dispatches and launches operators, runs compiled
+code and records for autograd; its parameters are in units of the device's dispatch_s, so that a slow host is slow in
+all of them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from bench.spec.blocks.kernels import CONTRACTIONS, Kernel, fused
 from bench.spec.devices.predicted_devices import PredictedDevice
-from bench.spec.model.host_model import Mode, host_demand, host_seconds
 from bench.spec.model.model_parameters import Parameters, fitted
 
+Mode = Literal["eager", "graph", "compile"]
 TILES = {"gpu": ((256, 128), (128, 128), (128, 64), (64, 64), (128, 32)), "cpu": ((28, 16),)}
 """Rows and columns of the tiles of a product of matrices."""
 REUSE, FULL_SIDE = {"gpu": 48, "cpu": 0}, 128
@@ -240,3 +242,54 @@ def call_seconds(
         device.kind, device.dispatch_s, device.launch_s, host_demand(mode, [(kernel, 1) for kernel in run], training), p
     )
     return CallTime(device_s, host_s, host_s + device_s if device.kind == "cpu" else max(host_s, device_s))
+
+
+class HostDemand(NamedTuple):
+    """What the host does in a call, as counts. Numbers, or columns of them.
+
+    `operators`: dispatched and launched; `replays` of a graph; `entered`: compiled calls, and `compiled`: their
+    kernels; `noted`: operators that autograd records in the forward pass; `backwards`: backward calls, and `nodes`:
+    their kernels.
+    """
+
+    operators: Any = 0
+    replays: Any = 0
+    entered: Any = 0
+    compiled: Any = 0
+    noted: Any = 0
+    backwards: Any = 0
+    nodes: Any = 0
+
+
+def host_demand(mode: str, run: Iterable[tuple[Kernel, int]], training: bool = False) -> HostDemand:
+    """The host's part of a call, from kernels and their numbers, in a mode; nothing in mode library."""
+    counted = list(run)
+    calls = sum(kernel.calls * n for kernel, n in counted)
+    if mode == "library":
+        return HostDemand()
+    if mode == "graph":
+        return HostDemand(replays=1)
+    if mode == "compile":
+        return HostDemand(entered=2 if training else 1, compiled=calls * (2 if training else 1))
+    if not training:
+        return HostDemand(operators=calls)
+    norms = sum(
+        n for kernel, n in counted if kernel.family == "norm"
+    )  # each also counts its batches: one more operator
+    nodes = sum(backward_kernels(kernel) * n for kernel, n in counted)
+    return HostDemand(calls + norms, noted=calls, backwards=1, nodes=nodes)
+
+
+def backward_kernels(kernel: Kernel) -> int:
+    """Kernels of an operator's backward: one for the gradient of the input, one for that of the weights."""
+    return kernel.calls * (2 if kernel.family in (*CONTRACTIONS, "depthwise") else 1)
+
+
+def host_seconds(kind: str, dispatch_s: Any, launch_s: Any, asked: HostDemand, p: Parameters) -> Any:
+    """The host's seconds, from its times of a dispatch and (for a GPU) of a launch. Numbers, or columns of them."""
+    dispatch_s = dispatch_s * p[f"{kind}.dispatch"]
+    each_s = dispatch_s + (launch_s if kind == "gpu" else 0.0)
+    called = asked.operators + asked.replays + asked.noted * p[f"{kind}.autograd.operator"]
+    called = called + asked.nodes * p[f"{kind}.autograd.kernel"]
+    alone = asked.backwards * p[f"{kind}.autograd.call"] + asked.entered * p[f"{kind}.guards"]
+    return called * each_s + (alone + asked.compiled * p[f"{kind}.compiled"]) * dispatch_s

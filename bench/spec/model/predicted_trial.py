@@ -11,8 +11,7 @@ from bench.spec.blocks.costs import ITEM_BYTES, allocations
 from bench.spec.blocks.kernels import of_block
 from bench.spec.blocks.liveness import Step
 from bench.spec.devices.predicted_devices import PredictedDevice, find_device
-from bench.spec.model.host_model import Mode
-from bench.spec.model.kernel_model import CallTime, call_seconds
+from bench.spec.model.kernel_model import CallTime, Mode, call_seconds
 from bench.spec.plan.plan import Arm, Surroundings, Trial
 
 
