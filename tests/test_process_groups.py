@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.spec.process_groups import two_groups
+from bench.analyse.runs.row_quality import grouped_apart
+from bench.spec.interval import two_groups
 
 
 @pytest.mark.parametrize("n", range(3, 13))
@@ -31,9 +32,8 @@ def test_processes_that_are_20_per_cent_slower_are_seen(few: int, n: int, seen: 
 
 
 def test_the_note_says_how_many_and_how_far_apart() -> None:
-    groups = two_groups([0.0, 0.001, 0.002, -0.223, -0.222, 0.001, 0.0, 0.002])
-    assert groups is not None
-    assert groups.note == "2 of 8 processes read 20 % lower, apart from the others"
+    notes = grouped_apart([0.0, 0.001, 0.002, -0.223, -0.222, 0.001, 0.0, 0.002])
+    assert notes == ("2 of 8 processes read 20 % lower, apart from the others",)
 
 
 @given(st.lists(st.floats(-1, 1), min_size=5, max_size=15), st.floats(-3, 3))

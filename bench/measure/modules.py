@@ -60,7 +60,6 @@ def _row(layers: Iterable[Layer]) -> nn.Sequential:
 
 
 def _parts(layer: Layer) -> list[nn.Module]:
-    """A layer's modules: the operator, batch norm, activation."""
     modules: list[nn.Module]
     match layer.op:
         case "conv" | "transposed":

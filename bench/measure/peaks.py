@@ -145,7 +145,6 @@ def _rates(device: Device, loads: Sequence[Load]) -> list[float]:
 
 
 def _matmuls(place: torch.device, dtype: torch.dtype) -> Iterator[Load]:
-    """Square matrix products, ever larger."""
     for size in (64, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 12288, 16384):
         a, b = (torch.randn(size, size, device=place).to(dtype) for _ in range(2))
         yield Load(f"matmul {size} x {size}", partial(torch.mm, a, b), 2.0 * size**3)
@@ -203,7 +202,6 @@ def _pool(device: Device, cache: int) -> Tensor:
 
 
 def _moves(memory: Tensor, where: str) -> list[Load]:
-    """A copy, a triad and a read of some fp32 memory."""
     half, third = memory.numel() // 2, memory.numel() // 3
     a, b = memory[:half], memory[half : 2 * half]
     p, q, r = (memory[i * third : (i + 1) * third] for i in range(3))
@@ -222,7 +220,6 @@ def _in_turn(pool: Tensor) -> list[Load]:
 
 
 def _turns(calls: Sequence[Callable[[], object]]) -> Callable[[], object]:
-    """A call of the next one of several calls, each time."""
     turns = cycle(calls)
     return lambda: next(turns)()
 
@@ -245,7 +242,6 @@ def _replayed(device: Device, load: Load) -> Load:
 
 
 def _probed(device: Device, load: Load) -> float:
-    """A load's rate, by a short measurement."""
     calls = 1
     load.call()
     while (took := min(device.time(load.call, calls) for _ in range(2))) < PROBE_NS:

@@ -44,7 +44,6 @@ def _call(device: Device) -> Call:
 
 
 def _clocks(device: Device, once: Call) -> list[str]:
-    """Compare the two clocks on a long call."""
     repeats = max(1, min(1000, math.ceil(LONG_NS / (device.time(once, 3) / 3))))
 
     def long() -> None:

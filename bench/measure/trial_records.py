@@ -171,7 +171,6 @@ def _rounded(times: list[float]) -> list[float]:
 
 
 def _device_side(side: sampling.DeviceSide) -> dict[str, Any]:
-    """The device's times for the journal."""
     return {
         "device_ns": None if side.warm is None else _rounded(list(side.warm.ns)),
         "device_cold_ns": None if side.cold is None else _rounded(list(side.cold.ns)),

@@ -161,7 +161,6 @@ def _load_compiler(device: Device) -> None:
 
 
 def _facts(device: Device) -> dict[str, Any]:
-    """The facts of this process and its device, for environment.json."""
     return {
         "device_name": device.name if device.name != "cpu" else "",
         "python": platform.python_version(),

@@ -49,7 +49,6 @@ def visit(trial: Trial, traced: Traced) -> dict[str, Any]:
 
 
 def _arm(arm_id: str, call: CallTime, queued: bool) -> dict[str, Any]:
-    """An arm's samples in nanoseconds; with a queue also the device's and the host's time."""
     wall = call.wall_s * 1e9
     arm: dict[str, Any] = {"arm_id": arm_id, "evaluations_per_sample": 1, "samples_ns": [wall, wall], "flags": [0, 0]}
     if queued:

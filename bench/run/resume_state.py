@@ -8,10 +8,9 @@ from typing import Any
 
 from bench.run.predict import Traced
 from bench.spec.config.timing import Timing
-from bench.spec.interval import EQUIVALENCE_MARGIN, Interval, fewest, paired_log_ratio, process_interval
+from bench.spec.interval import EQUIVALENCE_MARGIN, Interval, fewest, paired_log_ratio, process_interval, two_groups
 from bench.spec.plan.durations import PREDICTED_SECONDS, start_seconds, visit_seconds
 from bench.spec.plan.plan import Plan, Surroundings, Trial
-from bench.spec.process_groups import two_groups
 
 
 @dataclass

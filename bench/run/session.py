@@ -129,7 +129,6 @@ class Session:
         return True
 
     def _spent(self) -> float:
-        """Seconds of this session and the ones before it."""
         return self.before_s + time.monotonic() - self.begun
 
     def _unsettled(self) -> list[Trial]:
@@ -162,7 +161,6 @@ class Session:
                 self._finish("time", trial, predict.visit(trial, traced), replicate)
 
     def _second_opinions(self) -> None:
-        """Have other tools time the chosen trials, once."""
         for surroundings in self.plan.surroundings():
             todo = [t for t in self._unasked() if t.surroundings == surroundings]
             if todo:
@@ -170,7 +168,6 @@ class Session:
                 self._serve("opinion", surroundings, todo, 0)
 
     def _unasked(self) -> list[Trial]:
-        """The chosen trials without second opinions so far."""
         done = self.progress.opinions | self.progress.failed.keys()
         return [t for t in self.plan.chosen if t.trial_id not in done]
 
@@ -262,7 +259,6 @@ class Session:
         return f"{', '.join(values)}, {plural(self.progress.processes(trial), 'process', 'processes')}"
 
     def _left(self) -> str:
-        """The time left, from the visits so far."""
         visit_s = sum(self.visit_walls) / len(self.visit_walls) if self.visit_walls else None
         limit = self.plan.limit_s - self._spent()
         seconds = self.progress.seconds_left(self.plan, visit_s, limit, self.replicate)

@@ -1,4 +1,4 @@
-"""The speedup of one process from its samples, and the interval over processes: for stopping rules and readers.
+"""The speedup of one process from its samples, the interval over processes, and whether they form two groups.
 
 Not from scipy, as the worker and the runner must start quickly; tests compare it with scipy.
 """
@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import pairwise
 from statistics import NormalDist, fmean, stdev
 
 from bench.spec.columns import SPOILED
@@ -16,6 +17,8 @@ from bench.spec.columns import SPOILED
 EQUIVALENCE_MARGIN = 0.03
 """ln: a difference that does not matter, to a row and to a claim."""
 LEAST_ROUNDS = 3  # clean rounds from which on a process is read by them alone
+LEAST_GAP = 0.03  # ln: between two groups of processes
+LEAST_PROCESSES = 6  # fewer can't tell a group from a wide spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,3 +176,31 @@ def _t_cdf(t: float, df: int) -> float:
     if df % 2 == 0:
         return 0.5 + math.sin(angle) * total / 2
     return 0.5 + (angle + (math.sin(angle) * total if df > 1 else 0.0)) / math.pi
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Two groups of `n` processes: `few` of them, at most half, read `apart` (ln) above the others."""
+
+    few: int
+    n: int
+    apart: float
+
+
+def two_groups(values: Sequence[float]) -> Groups | None:
+    """The groups on both sides of the largest gap between one value per process (ln); None without a clear gap.
+
+    A gap is clear above LEAST_GAP and above 36 / (n - 1.5) times the pooled standard deviation within the groups: of n
+    values from one normal distribution, whatever its spread, under 2 % show such a gap (tests/test_process_groups.py).
+    """
+    n = len(values)
+    if n < LEAST_PROCESSES:
+        return None
+    ordered = sorted(values)
+    gap, cut = max((high - low, i) for i, (low, high) in enumerate(pairwise(ordered), 1))
+    low, high = ordered[:cut], ordered[cut:]
+    squares = math.fsum((v - fmean(group)) ** 2 for group in (low, high) for v in group)
+    if gap <= max(LEAST_GAP, 36 / (n - 1.5) * math.sqrt(squares / (n - 2))):
+        return None
+    few, most = sorted((low, high), key=len)
+    return Groups(len(few), n, fmean(few) - fmean(most))

@@ -22,9 +22,8 @@ from bench.analyse.stats.estimators import Floats
 from bench.run.resume_state import Progress
 from bench.spec.config.config import check
 from bench.spec.config.timing import Timing
-from bench.spec.interval import Interval, process_interval, t_interval
+from bench.spec.interval import Interval, process_interval, t_interval, two_groups
 from bench.spec.plan import plan as planning
-from bench.spec.process_groups import two_groups
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "METHOD.md"
 DRAWS = 1000

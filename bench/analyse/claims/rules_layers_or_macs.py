@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bench.analyse.claims.answers import NO_RULING, Count, Effect, Verdict, above, below, ruled, sure_of
-from bench.analyse.claims.bottleneck import bottleneck_of
 from bench.analyse.claims.cells import Rows, primary
+from bench.analyse.claims.verdict_words import bottleneck_of
 from bench.analyse.drivers.explain import Limit
 from bench.analyse.runs.condition import Condition
 from bench.analyse.runs.rows import grouped
@@ -56,7 +56,6 @@ def _on_all(rows: Rows, claim: str, kind: str) -> list[Verdict]:
 
 
 def _of_block(claim: str, condition: Condition, sweeps: Sequence[Sweep], limit: Limit) -> Verdict:
-    """The verdict on one block at one condition."""
     grown = {grows: [s for s in sweeps if s.grows == grows] for grows in COUNTS}
     known = {grows: [s for s in some if s.elasticity().n > 1] or some for grows, some in grown.items()}
     slopes = {grows: [s.elasticity() for s in some] for grows, some in known.items()}

@@ -222,7 +222,6 @@ def _place(row: Record) -> _Place:
 
 
 def _bands(rows: Sequence[Record]) -> dict[_Place, float]:
-    """The widest noise band by kind of device and threads."""
     widest: dict[_Place, float] = {}
     for row in rows:
         if row["noise_band"] is not None:

@@ -108,7 +108,6 @@ def _dig(data: Any, path: str) -> Any:
 
 
 def _brief(uuids: str) -> str:
-    """The first eight letters of each UUID."""
     return ", ".join(uuid.removeprefix("GPU-")[:8] for uuid in uuids.split(", "))
 
 

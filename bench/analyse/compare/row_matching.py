@@ -20,19 +20,7 @@ Key = tuple[Hashable, ...]
 Keys = Sequence[Key] | Mapping[int, Key]
 
 CPU_ONLY = ("threads", "allocator", "waiting")
-LOOSE = (
-    "threads",
-    "allocator",
-    "waiting",
-    "batch",
-    "mode",
-    "layout",
-    "dtype",
-    "pass",
-    "cudnn_benchmark",
-    "experiment",
-    "device",
-)
+LOOSE = tuple("threads allocator waiting batch mode layout dtype pass cudnn_benchmark experiment device".split())
 """Fields that may differ in the second pass, the likeliest first; of the device only predicted against measured.
 
 The shape and the blocks always have to match.

@@ -180,7 +180,6 @@ def _share(value: float, drawn: Floats, tails: tuple[float, float]) -> Share:
 
 
 def _bottleneck_of(terms: tuple[Term, ...], words: Mapping[str, str]) -> tuple[str | None, str]:
-    """The bottleneck, and the sentence with its reason."""
     first = max(terms, key=lambda t: t.median.value)
     name = listed([words[n] for n in first.names])
     spent = f"{name} take{'s' * (first.names == (CONSTANT,))} {share(first.median.value)} of a typical row's time"

@@ -18,17 +18,7 @@ import numpy as np
 from scipy import stats
 
 from bench.analyse.drivers import additive_model
-from bench.analyse.drivers.additive_model import (
-    BANDWIDTH,
-    COMPUTE,
-    CONSTANT,
-    HALF,
-    HIGH_VIF,
-    OVERHEAD,
-    RESAMPLES,
-    Additive,
-    Share,
-)
+from bench.analyse.drivers.additive_model import CONSTANT, HIGH_VIF, RESAMPLES, Additive, Share
 from bench.analyse.drivers.observations import COUNTS, LABELS, PREDICTORS, Observation, Observations
 from bench.analyse.runs.rows import grouped
 from bench.analyse.stats.estimators import CONFIDENCE, Floats
@@ -197,7 +187,6 @@ def _additive_model(usable: _Usable, resamples: int) -> Additive | str:
 
 
 def _explain(rows: Sequence[Observation], asked: Sequence[str]) -> Group:
-    """One group: its usable rows, its predictors, and the two models."""
     usable = _Usable.of(rows, asked)
     logs, left_out = dict(usable.logs), dict(usable.left_out)
     fit: Regression | None = None
@@ -296,12 +285,12 @@ def limit_of(rows: Sequence[Observation], model: Additive | str) -> Limit:
     """What limits the rows: by their submission first, then by their roofs, then by the model (or why there is none)."""
     bounds = [r.bound for r in rows if r.bound]
     launches = bounds.count("launch-bound")
-    if launches > HALF * len(bounds):
-        return Limit(OVERHEAD, f"{launches} of {len(bounds)} rows take longer to submit than to compute")
+    if launches > additive_model.HALF * len(bounds):
+        return Limit(additive_model.OVERHEAD, f"{launches} of {len(bounds)} rows take longer to submit than to compute")
     shares = [r.attained for r in rows if r.attained is not None and r.roof]
     if shares and (attained := median(shares)) >= ATTAINED:
         roof = Counter(r.roof for r in rows if r.roof).most_common(1)[0][0]
-        word = COMPUTE if roof == "compute" else BANDWIDTH
+        word = additive_model.COMPUTE if roof == "compute" else additive_model.BANDWIDTH
         return Limit(word, f"rows attain {share(attained)} of their roof (median), most of it {roof}")
     if isinstance(model, str):
         return Limit(UNKNOWN, model)

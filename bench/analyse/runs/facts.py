@@ -115,7 +115,12 @@ class RunFacts:
 def facts_of(run: Run) -> RunFacts:
     """The facts of a run, from its pairs."""
     rows, sure = records_of(run.pairs), run.timing.confidence
-    return RunFacts(tallies(rows, place_label, sure), tallies(rows, _device, sure), _trust(run, rows), _forecast(rows))
+    return RunFacts(
+        tallies(rows, place_label, sure),
+        tallies(rows, lambda r: str(r["device"]), sure),
+        _trust(run, rows),
+        _forecast(rows),
+    )
 
 
 def tallies(rows: Sequence[Record], way: Callable[[Record], str], confidence: float = CONFIDENCE) -> tuple[Tally, ...]:
@@ -191,10 +196,6 @@ def _forecast(rows: Sequence[Record]) -> Forecast | None:
     told = [r for r in asked if r["status"] == PREDICTED]
     names = dict.fromkeys(str(r["device_name"] or in_words(r["device"])) for r in told or asked)
     return Forecast(len(told), len(asked), tuple(names)) if asked else None
-
-
-def _device(row: Record) -> str:
-    return str(row["device"])
 
 
 def _median(values: Sequence[float]) -> float:

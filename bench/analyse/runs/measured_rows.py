@@ -23,6 +23,7 @@ from bench.spec.model.predictions import Prediction
 from bench.spec.plan.plan import Arm, Trial
 
 LONGER = 1.2  # the factor from which on the host's or the device's time is the bound
+_OF_TRIAL = ("trial_id", "experiment", "dtype", "layout", "mode", "cudnn_benchmark")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +92,11 @@ def trial_columns(trial: Trial, results: TrialResults, context: RunContext) -> R
     return {
         **trial.shape_fields(),
         "run_id": context.run_id,
-        "trial_id": trial.trial_id,
-        "experiment": trial.experiment,
         "schema_version": SCHEMA_VERSION,
+        **{name: getattr(trial, name) for name in _OF_TRIAL},
+        **{name: getattr(place, name) for name in ("threads", "allocator", "waiting", "device")},
         "baseline": trial.arms[0].choice.label,
-        "dtype": trial.dtype,
-        "layout": trial.layout,
-        "mode": trial.mode,
-        "cudnn_benchmark": trial.cudnn_benchmark,
         "pass": trial.pass_,
-        "threads": place.threads,
-        "allocator": place.allocator,
-        "waiting": place.waiting,
-        "device": place.device,
         "device_name": context.device_names.get(place.device) or None,
         "processes": len(results.visits),
     }

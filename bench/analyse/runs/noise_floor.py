@@ -51,11 +51,8 @@ class Noise:
         nominal = 1 - self.confidence
         spread = f"[{percent(low)}, {percent(high)}]"
         agrees = "as it should be" if low <= nominal <= high else "NOT as it should be"
-        agrees = (
-            agrees
-            if self.pairs >= LEAST_PAIRS
-            else f"too few pairs to say, and no band for later runs (from {LEAST_PAIRS} on)"
-        )
+        if self.pairs < LEAST_PAIRS:
+            agrees = f"too few pairs to say, and no band for later runs (from {LEAST_PAIRS} on)"
         return [
             f"A/A: {self.pairs} pairs of a block with itself, {self.noisy} noisy; median half-width ±{percent(self.median_half_width)}",
             f"false positives: {self.false_positives} of {self.pairs}, {percent(self.false_positive_rate)} {spread}, nominal {percent(nominal)}: {agrees}",

@@ -8,17 +8,9 @@ from __future__ import annotations
 
 import math
 
+from bench.analyse.runs import measured_rows
 from bench.analyse.runs.cost_columns import Row, ratio_columns, theory_columns
 from bench.analyse.runs.journal import Samples, TrialResults
-from bench.analyse.runs.measured_rows import (
-    RunContext,
-    achieved_columns,
-    device_columns,
-    device_speedup,
-    speedup_columns,
-    status_of,
-    trial_columns,
-)
 from bench.analyse.stats import estimators
 from bench.spec.columns import PREDICTED
 from bench.spec.interval import Interval
@@ -26,14 +18,14 @@ from bench.spec.model.predictions import OBSERVATIONS
 from bench.spec.plan.plan import Trial
 
 
-def rows_of(trial: Trial, results: TrialResults, context: RunContext) -> tuple[list[Row], list[Row]]:
+def rows_of(trial: Trial, results: TrialResults, context: measured_rows.RunContext) -> tuple[list[Row], list[Row]]:
     """The trial's rows for measurements.csv and pairs.csv: what the model says, within its error.
 
     Whatever only a measurement has (memory, launches, backends, samples, what disturbed them) is left empty.
     """
     model = context.predictions.get(trial.surroundings.device)
-    common = trial_columns(trial, results, context) | {"processes": 0}
-    status = status_of(trial, results, context, noisy=False)
+    common = measured_rows.trial_columns(trial, results, context) | {"processes": 0}
+    status = measured_rows.status_of(trial, results, context, noisy=False)
     if status["status"] == "ok":
         status = {
             "status": PREDICTED,
@@ -77,8 +69,8 @@ def _times(samples: Samples, costs: Row, error: float | None) -> Row:
         "time_ci_low_s": middle / error if error else None,
         "time_ci_high_s": middle * error if error else None,
         "time_min_s": least,
-        **device_columns([samples]),
-        **achieved_columns(costs, least),
+        **measured_rows.device_columns([samples]),
+        **measured_rows.achieved_columns(costs, least),
     }
 
 
@@ -86,7 +78,7 @@ def _speedup(base: Samples, other: Samples, ratios: Row, error: float | None) ->
     log = estimators.paired(base.time_s, other.time_s)
     ratio = ratios.get("mac_ratio")
     return {
-        **speedup_columns(Interval(log, error or math.inf, OBSERVATIONS if error else 1), 0.0),
-        "device_speedup": device_speedup([base], [other]),
+        **measured_rows.speedup_columns(Interval(log, error or math.inf, OBSERVATIONS if error else 1), 0.0),
+        "device_speedup": measured_rows.device_speedup([base], [other]),
         "delivered_share": math.exp(log) / ratio if ratio else None,  # type: ignore[operator]
     }

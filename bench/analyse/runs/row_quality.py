@@ -18,8 +18,7 @@ from bench.analyse.stats.estimators import Ints
 from bench.spec.columns import FLAGS, PREDICTED
 from bench.spec.config.timing import Timing
 from bench.spec.format import change, share
-from bench.spec.interval import EQUIVALENCE_MARGIN, LEAST_ROUNDS, Interval, clean_rounds, process_interval
-from bench.spec.process_groups import two_groups
+from bench.spec.interval import EQUIVALENCE_MARGIN, LEAST_ROUNDS, Interval, clean_rounds, process_interval, two_groups
 
 DISTURBANCE = 0.05  # ln: most that the spoiled samples may move a speedup
 DISAGREEMENT = 0.15  # ln: most that the ratios of minima and of medians may differ from the paired one
@@ -74,8 +73,7 @@ def contrast(baseline: Sequence[Samples], other: Sequence[Samples], timing: Timi
     flags = np.concatenate([arm.flags for arm in (*baseline, *other)])
     reasons = doubts(paired, by_estimator, with_spoiled, unclean, timing.precision)
     reasons += unsettled(estimators.movement(*times)) + disturbed(flags)
-    groups = two_groups(values)
-    notes = (*parted(paired, by_estimator), *([groups.note] if groups else []))
+    notes = (*parted(paired, by_estimator), *grouped_apart(values))
     return Contrast(paired, values, by_estimator, reasons, notes)
 
 
@@ -89,6 +87,15 @@ def parted(paired: Interval, by_estimator: Mapping[str, float]) -> tuple[str, ..
     return tuple(
         f"by {name} the speedup reads {change(by)}" for name, by in differ.items() if least < abs(by) <= DISAGREEMENT
     )
+
+
+def grouped_apart(values: Sequence[float]) -> tuple[str, ...]:
+    """The note on processes in two groups: `2 of 12 processes read 21 % lower, apart from the others`."""
+    groups = two_groups(values)
+    if groups is None:
+        return ()
+    read = "reads" if groups.few == 1 else "read"
+    return (f"{groups.few} of {groups.n} processes {read} {change(groups.apart)}, apart from the others",)
 
 
 def doubts(

@@ -128,7 +128,6 @@ def frame(rows: Sequence[Row], file: File) -> pd.DataFrame:
 
 
 def _array(values: Any, column: Column) -> Any:
-    """A column's values; missing where None or NaN."""
     return pd.array(values, dtype=cast("Any", column.dtype))
 
 
@@ -143,7 +142,6 @@ def _plan(path: Path) -> Plan | None:
 
 
 def _json(path: Path) -> dict[str, Any] | None:
-    """A JSON file's object; None where there is no file."""
     if not path.is_file():
         return None
     try:

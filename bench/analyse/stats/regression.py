@@ -80,7 +80,6 @@ def subset_r2(x: Mapping[str, Floats], y: Floats) -> dict[frozenset[str], float]
 
 
 def _r2(columns: Sequence[Floats], centred: Floats) -> float:
-    """R2 of a centred y on these columns and a constant."""
     if not columns:
         return 0.0
     q, _ = np.linalg.qr(np.column_stack([_standard(c) for c in columns]))

@@ -148,7 +148,8 @@ def crossing(points: Iterable[tuple[int, Interval]], line: float = 0.0) -> Cross
     y, bottom, top = ([value - line for value in ends] for ends in zip(*((i.mean, i.low, i.high) for _, i in points), strict=True))  # fmt: skip
     every, least, most = _crossings(x, y), channels[0], channels[-1]
     known = all(math.isfinite(i.half_width) for _, i in points)
-    ends = [_only(x, end) if known else None for end in (top, bottom)]
+    crossed = [_crossings(x, end) if known else [] for end in (top, bottom)]
+    ends = [math.exp(c[0]) if len(c) == 1 else None for c in crossed]  # none where there is no crossing or several
     if not every:
         return Crossing("below" if y[0] > 0 else "above", least, most, low=ends[0], high=ends[1])
     at = tuple(math.exp(c) for c in every)
@@ -214,7 +215,6 @@ def _sources(sweeps: Iterable[Sweep]) -> dict[Condition, tuple[Sweep, Sweep]]:
 
 
 def _growth(sweep: Sweep) -> float:
-    """Largest / smallest of the activations."""
     every = [p.activations for p in sweep.points]
     return max(every) / min(every)
 
@@ -259,9 +259,3 @@ def _bend(x: Sequence[float], y: Sequence[float], i: int, chord: float) -> list[
         max((at for at in meet if at <= chord), default=chord),
         min((at for at in meet if at > chord), default=chord),
     ]
-
-
-def _only(x: Sequence[float], y: Sequence[float]) -> float | None:
-    """The channels of the only crossing; None where there is none or several."""
-    crossings = _crossings(x, y)
-    return math.exp(crossings[0]) if len(crossings) == 1 else None

@@ -100,7 +100,7 @@ class Accelerator:
             if rest is not None:
                 return DeviceTimes(tuple(rest), proven=True)
             cycles *= 2
-        return DeviceTimes(tuple(self._plain(call, times, cold)), proven=False)
+        return DeviceTimes(tuple(self._queued(call, times, 1, 0, cold) or ()), proven=False)
 
     def steps(self, calls: Sequence[Call], times: int) -> list[list[float]] | None:
         """By events between calls, all queued before the device reached the first; None if that can't be proven."""
@@ -203,37 +203,29 @@ class Accelerator:
             return None
 
     def _queued(self, call: Call, times: int, at_once: int, cycles: int, cold: bool) -> list[float] | None:
-        """Times of single calls in ns; None if the device was awake before a call was fully queued."""
+        """Times of single calls in ns; None if the device was awake before a call was fully queued.
+
+        Without `cycles` to sleep a call is not queued, and its time may include the host's.
+        """
         ns = []
         for _ in range(times):
             first, last = self._event(), self._event()
             self.synchronize()
             if cold:
                 self._flush()
-            self.module._sleep(cycles)
+            if cycles:
+                self.module._sleep(cycles)
+            else:
+                self.synchronize()
             first.record()
             for _ in repeat(None, at_once):
                 call()
             last.record()
             ahead = not first.query()
             self.synchronize()
-            if not ahead:
+            if cycles and not ahead:
                 return None
             ns.append(first.elapsed_time(last) * 1e6 / at_once)
-        return ns
-
-    def _plain(self, call: Call, times: int, cold: bool) -> list[float]:
-        ns = []
-        for _ in range(times):
-            first, last = self._event(), self._event()
-            if cold:
-                self._flush()
-            self.synchronize()
-            first.record()
-            call()
-            last.record()
-            self.synchronize()
-            ns.append(first.elapsed_time(last) * 1e6)
         return ns
 
     def _event(self) -> Any:

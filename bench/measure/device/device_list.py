@@ -49,7 +49,6 @@ def _line(kind: str) -> str:
 
 
 def _name(kind: str) -> str:
-    """The first device's name, and the number of devices."""
     if kind == "cpu":
         return f"{torch.backends.cpu.get_cpu_capability()} instructions"
     if kind == "mps":

@@ -18,7 +18,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from bench.analyse.compare.change_points import History
 from bench.analyse.compare.facts import CHANGED, VALUES, Comparison, Match, Quantity, QuantityComparison, Verdict
-from bench.analyse.runs.rows import Record
+from bench.analyse.runs.rows import Record, grouped
 from bench.analyse.sweeps.kinds import sweep_of_shapes
 from bench.show.plots import panels, style
 from bench.show.text import compare as words
@@ -67,10 +67,8 @@ class _Layout:
     @property
     def places(self) -> list[tuple[str, int]]:
         """The panels: group and kernel."""
-        kernels: dict[str, set[int]] = {}
-        for m in self.matches:
-            kernels.setdefault(self.group(m), set()).add(int(m.a["kernel"]))
-        return [(group, kernel) for group, some in kernels.items() for kernel in sorted(some)]
+        groups = grouped(self.matches, self.group)
+        return [(group, k) for group, some in groups.items() for k in sorted({int(m.a["kernel"]) for m in some})]
 
     def group(self, m: Match) -> str:
         """The name of a match's panel; of times with the block first, as each block has a panel."""
@@ -79,10 +77,8 @@ class _Layout:
 
     def series(self, group: str, kernel: int) -> Iterator[_Series]:
         """A panel's lines."""
-        held: dict[str, list[Match]] = {}
-        for m in self.matches:
-            if m.a["kernel"] == kernel and self.group(m) == group:
-                held.setdefault(self.facets.line(m.a), []).append(m)
+        here = (m for m in self.matches if m.a["kernel"] == kernel and self.group(m) == group)
+        held = grouped(here, lambda m: self.facets.line(m.a))
         present = [s for s in self.facets.series if s in held]
         for i, s in enumerate(present):
             mine = sorted(held[s], key=lambda m: self.channels.at(m.a))
@@ -226,7 +222,6 @@ def _panels(
     laid: _Layout, draw_one: Callable[[Axes, _Series, _Layout], None], scale: Callable[[Axes], None], label: str,
     handles: Sequence[Artist], lines: bool,
 ) -> tuple[Figure, list[Artist]]:  # fmt: skip
-    """The panels filled, series by series, and the entries of the legend."""
     places = laid.places
     figure, axes = style.panels(len(places), panels.columns(places))
     for axis, (group, kernel) in zip(axes, places, strict=True):
@@ -273,7 +268,6 @@ def _draw_sides(axis: Axes, one: _Series, laid: _Layout) -> None:
 
 
 def _draw_ratios(axis: Axes, one: _Series, laid: _Layout) -> None:
-    """One series: each ratio with its interval."""
     marked = []
     for m in one.matches:
         x = laid.channels.beside(m.a, one.place, one.count)

@@ -59,7 +59,7 @@ def _key(c: Crossover) -> tuple[Condition, str, int, int]:
 
 
 def _scale(axis: Axes, low: int, high: int, here: Sequence[Crossover]) -> None:
-    """panels.Channels on a logarithmic axis a step wider than what was measured, which is shaded; kernels downwards."""
+    """Channels on a logarithmic axis a step wider than what was measured, which is shaded; kernels downwards."""
     ticks = [2.0**e for e in range(math.floor(math.log2(low)) - 1, math.ceil(math.log2(high)) + 2)]
     style.log_axis(axis.xaxis, low / 2.6, high * 2.6, ticks[:: math.ceil(len(ticks) / 10)], lambda v: f"{v:g}")
     axis.axvspan(here[0].measured.least, here[0].measured.most, color=style.GRID, alpha=0.5, lw=0, zorder=0)

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.analyse.runs.condition import Condition
-from bench.analyse.runs.rows import records_of
+from bench.analyse.runs.rows import grouped, records_of
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.sweeps.designed import Estimate, Sweep, find, unit_cost
 from bench.show.plots import panels, style
@@ -110,9 +110,8 @@ def _rows(shown: Sequence[Sweep], bands: Sequence[list[Condition]], devices_alik
     rows: list[Row] = []
     for _, near in groupby(bands, key=lambda band: "" if devices_alike else band[0].device):
         places = list(near)
-        alike: dict[tuple[object, ...], list[Sweep]] = {}
-        for s in [s for s in shown if any(s.condition in band for band in places)]:
-            alike.setdefault((s.grows, s.experiment, s.kernel), []).append(s)
+        here = [s for s in shown if any(s.condition in band for band in places)]
+        alike = grouped(here, lambda s: (s.grows, s.experiment, s.kernel))
         rows += [(some, band) for some in alike.values() for band in places if any(s.condition in band for s in some)]
     return rows
 

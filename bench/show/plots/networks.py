@@ -88,7 +88,6 @@ def _touch(a: Box, b: Box) -> bool:
 
 
 def _word(row: Record) -> str:
-    """`mobilenet_v1 6.2x`."""
     return f"{row['block']} {times(row['speedup'], log_interval(row, SPEEDUP).half_width)}"
 
 

@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from bench.analyse.runs.row_quality import LESS_PRECISE, is_less_precise, is_noisy
-from bench.analyse.runs.rows import Record, log_by_process
+from bench.analyse.runs.rows import Record, grouped, log_by_process
 from bench.analyse.runs.run_folder import Run
 from bench.show.plots import style
 from bench.show.text import captions
@@ -21,7 +21,7 @@ from bench.show.text.ways import FIELDS, USUAL, word_or_nothing
 from bench.spec.columns import SPEEDUP, WITH_NUMBERS
 from bench.spec.devices.device_names import is_predicted
 from bench.spec.format import percent
-from bench.spec.process_groups import two_groups
+from bench.spec.interval import two_groups
 
 MOST_PANELS = 12  # of pictures whose panels stand for themselves
 MOST_SERIES = 6  # in one panel, before a field moves to panels of its own
@@ -253,10 +253,8 @@ def _words(row: Record, fields: Sequence[str]) -> str:
 
 
 def _fullest(rows: Sequence[Record], apart: Sequence[str], within: Sequence[str]) -> int:
-    held: dict[str, set[str]] = {}
-    for r in rows:
-        held.setdefault(_words(r, apart), set()).add(_words(r, within))
-    return max((len(s) for s in held.values()), default=0)
+    held = grouped(rows, lambda r: _words(r, apart)).values()
+    return max((len({_words(r, within) for r in some}) for some in held), default=0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,7 +184,6 @@ def _roofs(axis: Axes, roof: Record, across: tuple[float, float]) -> None:
 
 
 def _apart(axis: Axes, one: float, other: float) -> float:
-    """How many points lie between two heights."""
     (_, y0), (_, y1) = axis.transData.transform([(axis.get_xlim()[0], one), (axis.get_xlim()[0], other)])
     return abs(float(y1 - y0)) * 72 / float(axis.figure.dpi)
 

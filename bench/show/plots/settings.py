@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from bench.analyse.runs.rows import Record, records_of
+from bench.analyse.runs.rows import Record, grouped, records_of
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.sweeps.kinds import NUMBERS, SettingSweep, setting_sweeps
 from bench.show.plots import panels, style
@@ -78,9 +78,7 @@ def _places(sweep: SettingSweep) -> dict[Any, float]:
 def _lines(sweep: SettingSweep) -> list[tuple[Any, list[Record]]]:
     """The rows by the second factor's value (one line without one), each in the order of the first factor."""
     at, other = _places(sweep), sweep.factors[1] if len(sweep.factors) > 1 else None
-    lines: dict[Any, list[Record]] = {}
-    for r in sweep.rows:
-        lines.setdefault(other and r[other], []).append(r)
+    lines = grouped(sweep.rows, lambda r: other and r[other])
     return [(value, sorted(rows, key=lambda r: at[r[sweep.factors[0]]])) for value, rows in lines.items()]
 
 
@@ -99,7 +97,6 @@ def _name_lines(axis: Axes, sweep: SettingSweep) -> None:
 
 
 def _heading(sweep: SettingSweep, shown: Sequence[SettingSweep]) -> str:
-    """`batch: 1.2x to 3.4x`, with device and block where there are several."""
     words = [in_words(sweep.device)] if len({d.device for d in shown}) > 1 or is_predicted(sweep.device) else []
     words += [f"{sweep.block} against {sweep.baseline}"] if len({(d.block, d.baseline) for d in shown}) > 1 else []
     factors = listed([SETTINGS.get(f, f) for f in sweep.factors])

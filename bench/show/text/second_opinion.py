@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
-from bench.analyse.runs.rows import Record, records_of
+from bench.analyse.runs.rows import Record, grouped, records_of
 from bench.analyse.runs.run_folder import Run
 from bench.show.text.terminal import MOST_ROWS, console_on, print_lines, print_table
 from bench.spec.columns import TOOLS
@@ -56,9 +56,7 @@ def compared(run: Run) -> list[Compared]:
         return []
     measured = {m["arm_id"]: m for m in records_of(run.measurements)}
     speedups = {p["arm_id"]: p["speedup"] for p in records_of(run.pairs)}
-    by_arm: dict[str, list[Record]] = {}
-    for row in records_of(run.opinions):
-        by_arm.setdefault(row["arm_id"], []).append(row)
+    by_arm = grouped(records_of(run.opinions), lambda row: str(row["arm_id"]))
     return [_compared(arm_id, measured.get(arm_id, {}), speedups.get(arm_id), rows) for arm_id, rows in by_arm.items()]
 
 

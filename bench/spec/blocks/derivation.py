@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import groupby
 from typing import Any
 
-from bench.spec.blocks import network_table
 from bench.spec.blocks.blocks import BLOCKS, BOUNDS, CLASSES, IMAGE_CHANNELS, BlockChoice, build
 from bench.spec.blocks.costs import ITEM_BYTES, PASSES_TRAINING, Cost, LayerCost, conv_params, cost
-from bench.spec.blocks.layers import FIXED_IN_NETWORKS, Block, Layer, Shape
+from bench.spec.blocks.layers import CONVOLUTIONS, FIXED_IN_NETWORKS, Block, Layer, Shape
 from bench.spec.errors import UserError, check_bounds
-from bench.spec.format import digits, plural
+from bench.spec.format import aligned, digits, plural
 
 MOST_LAYERS_SHOWN = 6
 _WITHOUT_WEIGHTS = {"add": "a sum has no weights", "global_pool": "a mean has no weights"}
@@ -100,7 +100,7 @@ class Derivation:
         lines = [
             f"{_title(self.choice)}: {s.height} x {s.width} x {s.c_in} -> {ends}, {', '.join(facts)}",
             "",
-            *(network_table.table(self.cost) if network else self._layers(self.cost)),
+            *(_network_table(self.cost) if network else self._layers(self.cost)),
             *self._totals(),
         ]
         if self.standard is not None or self.incomparable:
@@ -149,7 +149,7 @@ class Derivation:
         moved = c.bytes_min // item // (PASSES_TRAINING if self.training else 1)
         params, macs = _sum([d.params for d in weighted], c.params), _sum([d.macs for d in weighted], forward)
         if self.choice.network:
-            sums = zip(network_table.sums(c), (c.params, forward), strict=True)
+            sums = zip(_network_sums(c), (c.params, forward), strict=True)
             params, macs = (f"{parts} = {n:,}" if parts else f"{n:,}" for parts, n in sums)
         return [
             "in all",
@@ -296,3 +296,50 @@ def _ratio(ratio: Fraction) -> str:
 
 def _exact(ratio: Fraction) -> str:
     return f"{ratio.numerator:,}/{ratio.denominator:,}"
+
+
+def _network_table(cost: Cost) -> list[str]:
+    """The table's lines, the header first, an empty one last. MACs of the forward pass, for the whole batch."""
+    rows = [("part", "layers", "output", "params", "MACs")]
+    for part, held in groupby(cost.detail, key=lambda d: d.layer.name.partition(".")[0]):
+        priced = list(held)
+        c, h, w = priced[-1].output
+        params, macs = sum(d.params for d in priced), sum(d.macs for d in priced)
+        output = f"{c}" if priced[-1].layer.op == "linear" else f"{h} x {w} x {c}"
+        rows.append((part, _words([d.layer for d in priced]), output, f"{params:,}", f"{macs:,}"))
+    return [*aligned(rows, left=2), ""]
+
+
+def _network_sums(cost: Cost) -> tuple[str, str]:
+    """Params and forward MACs as sums over kinds of layer, in words; empty where there is one kind only."""
+    norm = sum(2 * d.layer.c_out for d in cost.detail if d.layer.norm)
+    convolutions = [d for d in cost.detail if d.layer.op in CONVOLUTIONS]
+    linear = [d for d in cost.detail if d.layer.op == "linear"]
+    weights = sum(d.params for d in convolutions) - norm
+    linear_params = sum(d.params for d in linear)
+    params = ((weights, "of convolutions"), (norm, "of batch norm"), (linear_params, "of linear layers"))
+    macs = ((sum(d.macs for d in convolutions), "of convolutions"), (sum(d.macs for d in linear), "of linear layers"))
+    return _terms(params), _terms(macs)
+
+
+def _terms(parts: tuple[tuple[int, str], ...]) -> str:
+    terms = [f"{count:,} {what}" for count, what in parts if count]
+    return " + ".join(terms) if len(terms) > 1 else ""
+
+
+def _words(layers: list[Layer]) -> str:
+    """A part's layers in short: `1x1, 3x3/2 dw, 1x1 + 1x1/2`; dw is depthwise, the shortcut follows the +."""
+    ends = [layer for layer in layers if layer.op == "add"]
+    beside = [layer for layer in layers if ".shortcut" in layer.name]
+    row = [layer for layer in layers if layer not in beside and layer.op not in ("add", "relu")]
+    text = ", ".join(_word(layer) for layer in row)
+    return f"{text} + {', '.join(_word(layer) for layer in beside) or 'input'}" if ends else text
+
+
+def _word(layer: Layer) -> str:
+    if layer.op in ("linear", "global_pool"):
+        return {"linear": "linear", "global_pool": "mean"}[layer.op]
+    size = "x".join(map(str, layer.kernels)) + (f"/{layer.stride}" if layer.stride > 1 else "")
+    if layer.op == "max_pool":
+        return f"max {size}"
+    return f"{size} dw" if 1 < layer.groups == layer.c_in else size

@@ -217,7 +217,6 @@ def _farthest(entry: Entry, keys: Iterable[str]) -> list[str]:
 
 
 def _known(kind: str, what: str) -> tuple[float, float]:
-    """The least and the most in the repository's table."""
     values = [_FIGURES[what](entry) for entry in in_table().values() if entry.kind == kind]
     return min(values), max(values)
 

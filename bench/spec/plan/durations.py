@@ -109,7 +109,6 @@ def flop_of(trial: Trial) -> int:
 
 
 def _once_seconds(trial: Trial) -> float:
-    """Guessed seconds of one evaluation of each arm."""
     return flop_of(trial) / guessed_flop_per_s(trial.surroundings)
 
 

@@ -96,7 +96,6 @@ def as_json(config: SweepConfig, plan: Plan) -> str:
 
 
 def _axes(experiment: Experiment) -> dict[str, Any]:
-    """The values of each axis that the plan uses, by name; without BLOCK_AXES for networks."""
     axes, left_out = experiment.swept(), BLOCK_AXES if experiment.network else ()
     return {key: getattr(axes, name) for key, name in keys_of(Axes).items() if name not in left_out}
 
