@@ -23,7 +23,7 @@ GALLERY = gallery.PAGE.read_text(encoding="utf-8")
 RUNS = gallery.folders()
 SHOWN = gallery.shown(GALLERY)
 DRAWN_AGAIN = [folder for folder in RUNS if any(key.startswith(f"{folder.name}/") for key in SHOWN)]
-# README.md points at two of these documents, which show pictures of their own.
+# README.md and docs/FINDINGS.md point at two of these documents, which show pictures of their own.
 DOCUMENTS = (
     *sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")),
     *(gallery.REFERENCE / run / "reproduction.md" for run in ("h100-16-cores-speed-thinking", "xeon-2-cores-speed-thinking")),

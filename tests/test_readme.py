@@ -1,4 +1,4 @@
-"""The README's figures are what its command prints."""
+"""What README.md and the pages below docs/ that it leads to print is what their commands print; it is short and plain."""
 
 from __future__ import annotations
 
@@ -15,9 +15,14 @@ from bench.show.write import write_views
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+FINDINGS = (ROOT / "docs" / "FINDINGS.md").read_text(encoding="utf-8")
 LANGUAGES = ("README.md", "README.zh-CN.md")  # tests/test_readme_zh.py holds the second to the first
+PAGES = (
+    *LANGUAGES,
+    *(f"docs/{name}.md" for name in ("FINDINGS", "GPU", "COMPARE", "REPORT", "LIMITS", "GLOSSARY", "README")),
+)
 
-(SHOWN,) = re.findall(r"```console\n\$ bench report (\S+)\n(.*?)```", README, re.DOTALL)
+(SHOWN,) = re.findall(r"```console\n\$ bench report (\S+)\n(.*?)```", FINDINGS, re.DOTALL)
 REFERENCE = SHOWN[0]
 
 
@@ -33,45 +38,115 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return copy, told.stdout
 
 
-def test_the_report_in_the_readme_is_the_report_of_the_committed_run(reported: tuple[Path, str]):
+def test_the_report_in_the_findings_is_the_report_of_the_committed_run(reported: tuple[Path, str]):
     copy, told = reported
     assert told.replace(str(copy), REFERENCE).strip() == SHOWN[1].strip()
     for table in ("measurements.csv", "pairs.csv"):
         assert (copy / table).read_bytes() == (ROOT / REFERENCE / table).read_bytes()
 
 
-@pytest.mark.parametrize(
-    ("folder", "block"), re.findall(r"```console\n\$ bench verdict (\S+)\n(.*?)```", README, re.DOTALL)
-)
-def test_the_verdicts_in_the_readme_are_those_of_the_committed_runs(folder: str, block: str):
-    told = subprocess.run(
-        [sys.executable, "-m", "bench", "verdict", folder], cwd=ROOT, capture_output=True, text=True, check=True,
+def verdicts(*folders: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-m", "bench", "verdict", *folders], cwd=ROOT, capture_output=True, text=True, check=True,
         env={**os.environ, "COLUMNS": "100"},  # what a pipe gets
-    )  # fmt: skip
-    printed = iter([line.rstrip() for line in told.stdout.splitlines()])
+    ).stdout  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("folder", "block"), re.findall(r"```console\n\$ bench verdict (\S+)\n(.*?)```", README + FINDINGS, re.DOTALL)
+)
+def test_the_verdicts_shown_are_those_of_the_committed_runs(folder: str, block: str):
+    printed = iter([line.rstrip() for line in verdicts(folder).splitlines()])
     for line in block.splitlines():
         assert line in ("", "...") or line in printed, line  # in this order
-    for file in ("measurements.csv", "pairs.csv", "verdict.json", "reproduction.md"):
+    for file in ("measurements.csv", "pairs.csv", "verdict.json"):
         assert (ROOT / folder / file).is_file()
 
 
-@pytest.mark.parametrize("name", LANGUAGES)
-def test_every_file_that_the_readme_points_at_is_there(name: str):
-    for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / name).read_text(encoding="utf-8")):
-        assert (ROOT / target).exists(), target
+def test_the_answers_of_the_readme_are_printed_by_the_commands_beside_them():
+    (answers,) = re.findall(r"^## The answer so far$(.*?)^## ", README, re.MULTILINE | re.DOTALL)
+    rows = [row for row in answers.splitlines() if row.startswith("|")][2:]
+    commands = [code.split()[2:] for code in re.findall(r"`([^`]+)`", answers) if code.startswith("bench verdict ")]
+    cpu, h100 = sorted(commands, key=len)
+    printed = {device: verdicts(*folders) for device, folders in (("CPU", cpu), ("H100", h100))}
+    ways = {
+        ("CPU", "1 thread"): "cpu, 1 thread, contiguous",
+        ("CPU", "16 threads"): "cpu, 16 threads, contiguous",
+        ("H100", "op by op"): "cuda:0, contiguous, op by op [A, B]",
+        ("H100", "in a CUDA graph"): "cuda:0, contiguous, graph [A, B]",
+    }
+    for row in rows:
+        device, way, answer = (cell.strip() for cell in row.split("|")[1:4])
+        place = ways.pop((device, way))
+        lines = [" ".join(line.split()) for line in re.split(r"\n(?=\S|  \S)", printed[device])]
+        claims = " ".join(line for line in lines if line.startswith(f"{place}: "))
+        spans = re.findall(r"`([^`]+)`", answer)
+        assert spans
+        for span in spans:
+            assert span in claims, (place, span)
+    assert not ways
 
 
-@pytest.mark.parametrize("name", LANGUAGES)
-def test_every_verb_and_target_that_the_readme_names_exists(name: str):
+def test_the_readme_is_short():
+    assert len(README.split()) < 1300
+    before, _, _ = README.partition("```console\n$ ")
+    assert len(before.split()) < 250
+
+
+def sentences(text: str) -> list[str]:
+    """Of paragraphs and items, without code blocks, tables, headings and pictures; a code span is one word."""
+    text = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r"^(?:\||#|\[?!\[).*$", "", text, flags=re.MULTILINE)
+    text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", re.sub(r"`[^`]*`", "CODE", text)).replace("**", "")
+    parts = [" ".join(part.split()) for part in re.split(r"\n\n|\n(?=- |\d\. )", text)]
+    return [found for part in parts for found in re.split(r"(?<=[.?!])\)?\s+", part) if len(found.split()) > 1]
+
+
+@pytest.mark.parametrize("name", [page for page in PAGES if "zh" not in page])
+def test_sentences_are_short(name: str):
+    lengths = [len(sentence.split()) for sentence in sentences((ROOT / name).read_text(encoding="utf-8"))]
+    assert lengths
+    assert sum(lengths) / len(lengths) <= 16
+    assert sum(length > 30 for length in lengths) < len(lengths) / 10
+
+
+def test_a_long_sentence_is_found():
+    assert sentences("# Title\n\nOne `a b c` two.\n\n- three\n  four\n- [five](x y) six? Seven eight") == [
+        "One CODE two.",
+        "- three four",
+        "- five six?",
+        "Seven eight",
+    ]
+
+
+def anchors(page: str) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_everything_that_a_page_points_at_is_there(name: str):
+    for target in re.findall(r"\]\(([^)]+)\)", (ROOT / name).read_text(encoding="utf-8")):
+        file, _, anchor = target.partition("#")
+        page = (ROOT / name).parent / file if file else ROOT / name
+        assert page.exists(), target
+        assert not anchor or anchor in anchors(page.read_text(encoding="utf-8")), target
+
+
+@pytest.fixture(scope="module")
+def help_texts() -> tuple[str, str]:
+    """Of make and of bench."""
+    commands = (["make", "help"], [sys.executable, "-m", "bench", "--help"])
+    ours, theirs = (subprocess.run(c, cwd=ROOT, capture_output=True, text=True, check=True).stdout for c in commands)
+    return ours, theirs
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_verb_and_target_that_a_page_names_exists(name: str, help_texts: tuple[str, str]):
     text = (ROOT / name).read_text(encoding="utf-8")
-    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for target in set(re.findall(r"(?:`|\$ )make ([a-z-]+)", text)):
-        assert re.search(rf"^  {target} ", listed, re.MULTILINE), target
-    told = subprocess.run(
-        [sys.executable, "-m", "bench", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    for verb in set(re.findall(r"`bench ([a-z]+)", text)):
-        assert re.search(rf"^  {verb}\b", told.stdout, re.MULTILINE), verb
+    for pattern, told in zip((r"(?:`|\$ )make ([a-z-]+)", r"(?:`|\$ )bench ([a-z]+)"), help_texts, strict=True):
+        for word in set(re.findall(pattern, text)):
+            assert re.search(rf"^  {word}\b", told, re.MULTILINE), word
 
 
 def test_pictures_are_drawn_again_to_the_byte(reported: tuple[Path, str], tmp_path: Path):
