@@ -1,4 +1,4 @@
-"""The claims as a forest plot: a row for each verdict, its effect with the interval, what is confirmed above what is explored."""
+"""The claims as a forest plot: a row for each verdict that confirms, its effect with the interval, and below it what is predicted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bench.show.plots import panels, style
 from bench.show.text import captions, titles
 from bench.show.text.claims import answer, effect, where
 
-MOST_EXPLORED = 48
+MOST_PREDICTED = 48
 LOOKS: dict[Side, tuple[str, str, bool, str]] = {  # colour, marker, hollow, and in the legend
     "yes": (style.FASTER, "o", False, "holds"),
     "no": (style.SLOWER, "s", False, "fails"),
@@ -45,7 +45,7 @@ class _Row:
 
     text: str
     verdict: Verdict | None = None
-    part: bool = False  # a heading of confirmed or explored
+    part: bool = False  # a heading over claims
 
 
 def draw(run: Run, judged: Verdicts, folder: Path) -> tuple[Path, ...]:
@@ -67,8 +67,8 @@ def picture(run: Run, judged: Verdicts, letters: Mapping[str, str] | None = None
     figure, axes = style.panels(1 + slopes, 1 + slopes, "none")
     if slopes:
         axes[0].get_gridspec().set_width_ratios([1.9, 1])  # type: ignore[union-attr]
-    wide = 2.0 if any(v.predicted for v in shown) else 0.0  # the words WOULD BE
-    figure.set_size_inches((11.0 if slopes else 10.0) + wide, _LINE * len(rows) + 0.7)
+    longest = max(len(_words(v)) for v in shown)
+    figure.set_size_inches((9.5 if slopes else 8.5) + 0.085 * longest, _LINE * len(rows) + 0.7)
     heights = {id(row): len(rows) - 1 - i for i, row in enumerate(rows)}
     _ratio_scale(axes[0], shown)
     if slopes:
@@ -93,27 +93,23 @@ def picture(run: Run, judged: Verdicts, letters: Mapping[str, str] | None = None
     _align_left(figure, axes[0])
     measured = [r for r in records_of(run.pairs) if panels.measured(r)]
     footer = captions.footer(run, measured, how="", bars="", marks=_MARKS)
-    style.frame(figure, titles.claims(judged), footer, _handles(shown), *left)
+    style.frame(figure, titles.claims(judged), footer, _handles(shown), left)
     return figure
 
 
-def _rows(judged: Verdicts, letters: Mapping[str, str] | None) -> tuple[list[_Row], list[str]]:
+def _rows(judged: Verdicts, letters: Mapping[str, str] | None) -> tuple[list[_Row], str]:
     """All rows from the top, and what finds no room."""
-    first = [v for v in judged.verdicts if v.confirmatory]
-    others = [v for v in judged.verdicts if not v.confirmatory and not v.predicted and v.effect is not None]
     would = [v for v in judged.verdicts if v.predicted and v.effect is not None]
     rows: list[_Row] = []
-    parts = (("Confirmatory", first), ("Exploratory", others[:MOST_EXPLORED]), ("Predicted, not measured", would[:MOST_EXPLORED]))  # fmt: skip
+    parts = (("", [v for v in judged.verdicts if v.confirmatory]), ("Predicted, not measured", would[:MOST_PREDICTED]))
     for heading, some in parts:
-        if some:
-            rows.append(_Row(heading, part=True))
+        rows += [_Row(heading, part=True)] if some and heading else []
         for claim in dict.fromkeys(v.claim for v in some):
             mine = [v for v in some if v.claim == claim]
             alone = mine[0] if mine[0].answer == "NOT MEASURED" else None
             rows.append(_Row(BY_ID[claim].statement, alone))
             rows += [_Row(f"    {where(v, letters)}", v) for v in mine if v is not alone]
-    kinds = (("exploratory answer", others), ("predicted answer", would))
-    return rows, [captions.not_drawn(len(some[MOST_EXPLORED:]), kind, "verdict.json") for kind, some in kinds]
+    return rows, captions.not_drawn(len(would[MOST_PREDICTED:]), "predicted answer", "verdict.json")
 
 
 def _is_slope(e: Effect | None) -> bool:
@@ -148,7 +144,6 @@ def _slope_scale(axis: Axes, shown: Sequence[Verdict]) -> None:
 def _verdict(axes: Sequence[Axes], v: Verdict, y: float) -> None:
     """Its marker and line on the panel of its unit, and its answer beyond the last panel."""
     colour, marker, hollow, _ = (style.VIOLET[0], "D", True, "") if v.predicted else LOOKS[v.side]
-    faint = 1.0 if v.confirmatory else 0.75
     e = v.effect
     if e is not None and e.value is not None:
         axis = axes[-1] if _is_slope(e) else axes[0]
@@ -156,13 +151,18 @@ def _verdict(axes: Sequence[Axes], v: Verdict, y: float) -> None:
             ranged = "range" in e.unit
             if v.predicted:
                 axis.barh([y], [e.high - e.low], 0.62, [e.low], color="none", edgecolor=colour, hatch="//////", lw=0.4, zorder=1.5)  # fmt: skip
-            axis.plot([e.low, e.high], [y, y], color=colour, lw=1.2 if ranged else 1.9, ls=(0, (1, 1.5)) if ranged else "-", alpha=faint, zorder=2, solid_capstyle="butt")  # fmt: skip
+            axis.plot([e.low, e.high], [y, y], color=colour, lw=1.2 if ranged else 1.9, ls=(0, (1, 1.5)) if ranged else "-", zorder=2, solid_capstyle="butt")  # fmt: skip
         if not _is_slope(e):
             axis.plot(e.lines, [y] * len(e.lines), ls="", marker="|", ms=11, mew=1.4, color=style.INK, zorder=2)
-        axis.plot([e.value], [y], marker=marker, ms=6 if v.confirmatory else 4.8, color=colour, mfc="white" if hollow else colour, mew=1.3, alpha=faint, zorder=4)  # fmt: skip
-    words = f"{answer(v)}  {effect(e)}".rstrip()
-    weight = "bold" if v.confirmatory and v.side in ("yes", "no", "same", "partly") else "normal"
+        axis.plot([e.value], [y], marker=marker, ms=6, color=colour, mfc="white" if hollow else colour, mew=1.3, zorder=4)  # fmt: skip
+    words = _words(v)
+    weight = "bold" if v.side in ("yes", "no", "same", "partly") and not v.predicted else "normal"
     axes[-1].annotate(words, (1, y), (6, 0), xycoords=("axes fraction", "data"), textcoords="offset points", va="center", fontsize=7.5, color=colour, fontweight=weight, annotation_clip=False)  # fmt: skip
+
+
+def _words(v: Verdict) -> str:
+    """The answer, and the effect of one that has no channels."""
+    return answer(v) if v.channels else f"{answer(v)}  {effect(v.effect)}".rstrip()
 
 
 def _align_left(figure: Figure, axis: Axes) -> None:
