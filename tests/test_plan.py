@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +29,8 @@ from bench.spec.plan.durations import (
     visit_seconds,
 )
 from bench.spec.plan.plan import Plan, Surroundings, make, shape_words
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def config(*blocks: str, timing: dict[str, Any] | None = None, **axes: Any) -> SweepConfig:
@@ -141,6 +145,34 @@ def test_cpu_axes_are_one_value_elsewhere_and_a_note_says_so():
     assert [t.surroundings.device for t in plan.trials] == ["cpu"] * 4 + ["cuda:1"]
     assert plan.trials[-1].surroundings == Surroundings("cuda:1", 2, "retain", "default")
     assert plan.notes == ("a on cuda:1: threads, waiting affect only a CPU's time; one value is used",)
+
+
+def test_an_experiment_for_one_kind_of_device_is_on_no_other():
+    def of(on: str) -> SweepConfig:
+        return check({"name": "t", "experiments": {"a": {"blocks": ["standard", "separable"], "on": on, "axes": {}}}}, "t.yaml")  # fmt: skip
+
+    for on, devices in (("any", {"cpu", "cuda:0", "sim:h100"}), ("cpu", {"cpu"}), ("accelerator", {"cuda:0", "sim:h100"})):  # fmt: skip
+        plan = make(of(on), ("cpu", "cuda:0", "sim:h100"), cores=1)
+        assert {t.surroundings.device for t in plan.trials} == devices
+    assert "\na: standard" not in plan_text.text(of("cpu"), make(of("any"), ("cuda:0",), cores=1))
+    with pytest.raises(UserError, match=re.escape("t: 'cpu': no experiment is for this device (on)")):
+        make(of("accelerator"), ("cpu",), cores=1)
+
+
+def test_the_default_config_meets_every_way_that_a_device_runs_a_block():
+    config, *_ = load(ROOT / "configs" / "default.yaml")
+    ways = {
+        device: {
+            (t.mode, t.shape.batch, t.shape.kernel, t.surroundings.threads if device == "cpu" else None)
+            for t in make(config, (device,), cores=8).trials
+        }
+        for device in ("cpu", "cuda:0")
+    }
+    assert ways["cpu"] == {("eager", batch, 3, threads) for batch in (1, 16) for threads in (1, 8)} | {
+        ("eager", 1, 5, 1)
+    }
+    calls = {("eager", 1), ("eager", 64), ("graph", 1), ("graph", 16), ("compile", 1)}
+    assert ways["cuda:0"] == {(mode, batch, 3, None) for mode, batch in calls} | {("eager", 1, 5, None)}
 
 
 def test_devices_count_towards_the_most_trials():

@@ -31,6 +31,7 @@ _ELSEWHERE = {
     "experiments": "Write them in a config file: --set changes axes in all of them",
     "blocks": "Write blocks: [standard, separable] in a config file, in each experiment",
     "together": "Write together: [kernel, channels] in a config file, in an experiment",
+    "on": "Write on: accelerator in a config file, in an experiment",
     "axes": "Name the axis itself: --set kernel=3,5",
     "timing": "Name one of its keys: --set precision=0.1",
     "device": "Write --device cpu,cuda:0",
@@ -56,6 +57,9 @@ class Experiment(_Model):
         Field(min_length=1, description=f"List the blocks, the baseline first: {', '.join(BLOCKS)}"),
     ]
     axes: Axes = Axes()
+    on: Annotated[
+        Literal["any", "cpu", "accelerator"], Field(description="Write cpu, accelerator or any: the devices it is for")
+    ] = "any"
     together: Annotated[
         list[Literal["channels", "kernel", "size", "batch", "stride", "padding", "dilation", "depth"]],
         Field(description=f"List axes that walk in step, of {', '.join(SHAPE_AXES)}"),

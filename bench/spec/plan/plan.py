@@ -186,7 +186,10 @@ def make(config: SweepConfig, devices: Sequence[str], cores: int) -> Plan:
     `cores`: physical cores that this process may use, which `threads: all` means; more threads are skipped. A predicted
     CPU has its own cores. UserError for over MOST_TRIALS trials, and for an unknown predicted device.
     """
-    count = len(devices) * sum(experiment.count() for experiment in config.experiments.values())
+    each = [(d, name, e) for d in devices for name, e in config.experiments.items() if meets(e, d)]
+    if not each:
+        raise UserError(config.name, "no experiment is for this device (on)", "Name another device, or write on: any", ", ".join(devices))  # fmt: skip
+    count = sum(experiment.count() for *_, experiment in each)
     if count > MOST_TRIALS:
         rule = f"on {plural(len(devices), 'device')} the axes make more than {MOST_TRIALS} trials"
         raise UserError(config.name, rule, "Remove devices or values.", value=count)
@@ -195,14 +198,13 @@ def make(config: SweepConfig, devices: Sequence[str], cores: int) -> Plan:
     for name, experiment in config.experiments.items():
         fixed = [axis for axis in BLOCK_AXES if experiment.network and axis in experiment.axes.model_fields_set]
         notes += [f"{name}: networks fix {', '.join(fixed)} themselves; the given values are not used"] if fixed else []
-    for device in devices:
-        for name, experiment in config.experiments.items():
-            trials += _trials(name, experiment, device, cores)
-            given = experiment.axes.model_fields_set & set(idle_axes(device))
-            for whose, shaping in (("a CPU's", CPU_AXES), ("cuDNN's", CUDNN_AXES)):
-                words = ", ".join(axis for axis in shaping if axis in given)
-                why = "are not in the model" if is_predicted(device) and is_cpu(device) else f"affect only {whose} time"
-                notes += [f"{name} on {in_words(device)}: {words} {why}; one value is used"] if words else []
+    for device, name, experiment in each:
+        trials += _trials(name, experiment, device, cores)
+        given = experiment.axes.model_fields_set & set(idle_axes(device))
+        for whose, shaping in (("a CPU's", CPU_AXES), ("cuDNN's", CUDNN_AXES)):
+            words = ", ".join(axis for axis in shaping if axis in given)
+            why = "are not in the model" if is_predicted(device) and is_cpu(device) else f"affect only {whose} time"
+            notes += [f"{name} on {in_words(device)}: {words} {why}; one value is used"] if words else []
     unique = {t.trial_id: t for t in trials}  # a value given twice on an axis is one trial
     return Plan(config.name, tuple(unique.values()), config.timing, tuple(notes))
 
@@ -213,6 +215,11 @@ def not_all_skipped(plan: Plan) -> None:
         (reason, _), *others = Counter(t.skip for t in plan.trials).most_common()
         rule = f"every trial is skipped: {reason}" + (f", and {plural(len(others), 'more reason')}" if others else "")
         raise UserError(plan.name, rule, "Change the axes or the device; bench plan lists the reasons")
+
+
+def meets(experiment: Experiment, device: str) -> bool:
+    """Whether an experiment is for this device."""
+    return experiment.on == "any" or (experiment.on == "cpu") == is_cpu(device)
 
 
 def idle_axes(device: str) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from bench.spec.errors import UserError
 from bench.spec.format import aligned, digits, listed, plural, with_prefix
 from bench.spec.interval import fewest
 from bench.spec.plan.durations import GUESSED, plan_seconds, unlimited_seconds
-from bench.spec.plan.plan import Plan, Trial, idle_axes, shape_words
+from bench.spec.plan.plan import Plan, Trial, idle_axes, meets, shape_words
 
 SHAPES_SHOWN = 20
 REASONS_SHOWN = 10
@@ -40,9 +40,10 @@ def text(config: SweepConfig, plan: Plan, everything: bool = False) -> str:
     skipped = f", {len(plan.trials) - len(active)} skipped" if skips else ""
     lines = [f"{plan.name} on {', '.join(map(in_words, devices))}: {listed(todo)}, {arms}{skipped}", ""]
     for name, experiment in config.experiments.items():
+        met = [d for d in devices if meets(experiment, d)]
         blocks = [c.label for c in experiment.choices()]
-        lines += [f"{name}: {blocks[0]} (baseline){''.join(f', {b}' for b in blocks[1:])}"]
-        lines += [f"  {line}" for line in _products(experiment, tuple(devices))]
+        lines += [f"{name}: {blocks[0]} (baseline){''.join(f', {b}' for b in blocks[1:])}"] if met else []
+        lines += [f"  {line}" for line in _products(experiment, met)]
     if skips:
         lines += ["", "skipped"]
         width = max(len(str(count)) for count in skips.values())
@@ -78,6 +79,7 @@ def as_json(config: SweepConfig, plan: Plan) -> str:
                 "blocks": [c.label for c in experiment.choices()],
                 "axes": _axes(experiment),
                 "together": list(experiment.together),
+                "on": experiment.on,
                 "product": experiment.count(),
             }
             for name, experiment in config.experiments.items()
