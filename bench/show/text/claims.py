@@ -76,9 +76,10 @@ def _ways(verdicts: Sequence[Verdict], letters: Mapping[str, str]) -> list[tuple
     return ways
 
 
-def _order(some: Sequence[Verdict]) -> tuple[bool, int]:
-    """What confirms first, then what most cells measured."""
-    return (not any(v.confirmatory for v in some), -sum(v.cells.n for v in some))
+def _order(some: Sequence[Verdict]) -> tuple[bool, bool, int]:
+    """Blocks before networks, then what confirms, then what most cells measured."""
+    network = _short(some[0].about).startswith("mobilenet")
+    return (network, not any(v.confirmatory for v in some), -sum(v.cells.n for v in some))
 
 
 def _by_batch(some: Sequence[Verdict]) -> str:
@@ -106,7 +107,7 @@ def _at(mine: Sequence[Verdict], every: Sequence[Verdict], mark: str = "*") -> s
 
 def _numbers(mine: Sequence[Verdict]) -> str:
     """` (0.55x)`, ` (1.2x to 1.4x)`: the effects as they are, without intervals, which `every` has."""
-    values = sorted(v.effect.value for v in mine if v.effect and v.effect.value and "elasticit" not in v.effect.unit)
+    values = sorted(v.effect.value for v in mine if not v.channels and v.effect and v.effect.value and "elasticit" not in v.effect.unit)
     ends = list(dict.fromkeys(times(x) for x in values[:1] + values[-1:]))
     mean = "mean " if any(v.cells.n > 1 for v in mine) and mine[0].condition.device else ""
     return f" ({mean}{' to '.join(ends)})" if ends else ""
@@ -130,8 +131,8 @@ def said(word: str, channels: Channels | None) -> str:
     """An answer with the channels from which on, or below which, it holds."""
     if channels is None or not word.endswith(("FROM", "BELOW")):
         return word
-    ends = ["" if end is None else f"{end:.0f}" for end in (channels.low, channels.high)]
-    span = f" [{ends[0]}, {ends[1]}]" if all(ends) else f" [{ends[0]}-{ends[1]}]" if any(ends) else ""
+    ends = ["?" if end is None else f"{end:.0f}" for end in (channels.low, channels.high)]
+    span = "" if ends == ["?", "?"] else f" [{', '.join(ends)}]"
     return f"{word} {channels.value:.0f} channels{span}"
 
 
