@@ -57,8 +57,8 @@ def test_the_committed_run_is_judged_and_every_claim_is_answered(capsys: pytest.
         assert (
             f"{claim.id}: {claim.statement}" in " ".join(out.split()) or claim.id in out.partition("Not measured: ")[2]
         )
-    assert "  cpu, 1 thread, contiguous: FASTER FROM 26 channels [16, 32]* (mean 1.99x)" in out
-    assert "  cpu, 1 thread, contiguous: HOLDS FROM 97 channels [92, 102]* (mean 1.99x)" in out
+    assert "  cpu, 1 thread, contiguous: FASTER FROM 26 channels [16, 32]*; " in out
+    assert "  cpu, 1 thread, contiguous: HOLDS FROM 97 channels [92, 102]*\n" in out
     assert "gpu_no_gain (no accelerator in these runs: make reproduce DEVICE=cpu,cuda)" in " ".join(every.split())
     assert len(out.splitlines()) < 40
     assert max(map(len, out.splitlines())) <= 100
