@@ -52,7 +52,7 @@ MUTANTS: tuple[tuple[str, str, str, str, str], ...] = (
     ("samples of one process pooled as independent", "bench/analyse/stats/estimators.py", "return process_interval([reading(b, o) for b, o in zip(baseline, other, strict=True)], confidence)", "return process_interval([float(r) for b, o in zip(baseline, other, strict=True) for r in np.log(b) - np.log(o)], confidence)", "tests/test_statistics.py"),
     ("a kill loses the journal", "bench/run/journal.py", "        self._cut_torn_end()\n", "", "tests/test_runner.py::test_resume_goes_on_where_a_killed_run_stopped"),
     ("a second opinion that does not wait for the device", "bench/measure/second_opinions.py", "        call()\n        wait()\n", "        call()\n", "tests/test_opinions.py::test_on_a_device_with_a_queue_the_wait_is_inside_the_timed_statement"),
-    ("eager taken for compiled", "bench/measure/compiling.py", "    if graphs != 1:\n", "    if graphs > 1:\n", "tests/test_compile.py::test_what_runs_eagerly_is_a_failure_and_no_row"),
+    ("eager taken for compiled", "bench/measure/modules.py", "    if graphs != 1:\n", "    if graphs > 1:\n", "tests/test_compile.py::test_what_runs_eagerly_is_a_failure_and_no_row"),
     ("the cache emptied by writing to it", ACCELERATOR, "self._flushing.sum()", "self._flushing.zero_()", "tests/test_capture.py"),
     ("on after a failed capture", "bench/measure/worker.py", "if device.spoilt or result.get", "if result.get", "tests/test_capture.py"),
     ("cells counted as processes", "bench/analyse/stats/estimators.py", "    return Interval(mean, error * t_quantile(0.5 + confidence / 2, fewest - 1), fewest)\n", "    return Interval(mean, error * t_quantile(0.5 + confidence / 2, fewest - 1) / len(intervals) ** 0.5, fewest)\n", "tests/test_claims.py"),
@@ -71,7 +71,7 @@ MUTANTS: tuple[tuple[str, str, str, str, str], ...] = (
     ("a part's last layer for all of it", "bench/measure/layer_timing.py", "parts.get(part, 0.0) + max(0.0, ns - beyond)", "max(0.0, ns - beyond)", "tests/test_walk.py::test_each_step_has_the_time_that_passed_in_it"),
     ("a crash passes the gate", "bench/analyse/compare/ci_gate.py", " or m.failed_in_b)", ")", "tests/test_compare_promises.py::test_a_row_that_ran_out_of_memory_in_b_alone_closes_the_gate"),
     ("a neighbour's load taken for a change", "bench/analyse/compare/compare.py", "and not _minima_agree(a, b, log.mean, edge)", "and False", "tests/test_compare.py::test_medians_that_move_alone_are_ambiguous"),
-    ("a failed trial tried again", "bench/run/resume_state.py", '            return "failed"\n', "            return None\n", "tests/test_runner.py::test_a_failed_trial_is_not_tried_again_on_resume"),
+    ("a failed trial tried again", "bench/run/journal.py", '            return "failed"\n', "            return None\n", "tests/test_runner.py::test_a_failed_trial_is_not_tried_again_on_resume"),
 )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from bench.measure import selfcheck
-from bench.measure.device import accelerator, device_list, devices, diagnosis, kernel_counts, memory
+from bench.measure.device import accelerator, device_list, devices, kernel_counts, memory
 from bench.measure.device.telemetry import Nvml
 from bench.spec.config.config import check
 from bench.spec.errors import UserError
@@ -355,7 +355,7 @@ def test_cudnns_search_is_an_axis_on_cuda_and_idle_elsewhere():
 def planted(monkeypatch, cuda="13.0", driver=(True, 0, 13000), count=1, card=(8, 0), visible=None):
     monkeypatch.setattr(torch.version, "cuda", cuda)
     monkeypatch.setattr(torch.version, "hip", None)
-    monkeypatch.setattr(diagnosis, "_driver", lambda: driver)
+    monkeypatch.setattr(device_list, "_driver", lambda: driver)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda i=0: card)
@@ -400,7 +400,7 @@ def test_why_there_is_no_cuda_is_told_apart_in_one_line(
     monkeypatch: pytest.MonkeyPatch, world: dict, words: str | None
 ):
     planted(monkeypatch, **world)
-    why = diagnosis.why_not("cuda:0")
+    why = device_list.why_not("cuda:0")
     if words is None:
         assert why is None
     else:
@@ -411,16 +411,16 @@ def test_why_there_is_no_cuda_is_told_apart_in_one_line(
 
 def test_an_index_beyond_the_cards_is_named(monkeypatch: pytest.MonkeyPatch):
     planted(monkeypatch)
-    assert str(diagnosis.why_not("cuda:1")) == "DEVICE=cuda:1: only cuda:0 exists. Name cuda:0."
+    assert str(device_list.why_not("cuda:1")) == "DEVICE=cuda:1: only cuda:0 exists. Name cuda:0."
     planted(monkeypatch, count=3)
-    assert "only cuda:0 to cuda:2 exist" in str(diagnosis.why_not("cuda:3"))
+    assert "only cuda:0 to cuda:2 exist" in str(device_list.why_not("cuda:3"))
 
 
 def test_an_index_that_counts_hidden_cards_is_told_that_the_rest_is_numbered_anew(monkeypatch: pytest.MonkeyPatch):
     planted(monkeypatch, visible="1")
-    told = str(diagnosis.why_not("cuda:1"))
+    told = str(device_list.why_not("cuda:1"))
     assert "only cuda:0 exists, as CUDA_VISIBLE_DEVICES=1 leaves 1 and numbers them anew from 0. Name cuda:0" in told
-    assert diagnosis.why_not("cuda:0") is None
+    assert device_list.why_not("cuda:0") is None
 
 
 @pytest.mark.parametrize(("version", "old"), [("2.8.1+cu126", True), ("1.13.1", True), ("2.9.0", False), ("2.13.0+cpu", False), ("3.0", False)])  # fmt: skip
@@ -428,7 +428,7 @@ def test_a_torch_that_cannot_tell_convolutions_apart_is_too_old(
     monkeypatch: pytest.MonkeyPatch, version: str, old: bool
 ):
     monkeypatch.setattr(torch, "__version__", version)
-    told = diagnosis.too_old()
+    told = device_list.too_old()
     assert (told is not None) == old
     if told is not None:
         assert str(told).startswith(f"torch: {version} can't compute fp32 convolutions without")

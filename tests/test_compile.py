@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.measure import compiling, worker
+from bench.measure import modules, worker
 from bench.measure.device.devices import Cpu
 from bench.measure.modules import Evaluation
 from bench.run import launch, runner, session
@@ -37,7 +37,7 @@ def compilations(monkeypatch: pytest.MonkeyPatch):
         handed.append(next(tuple(t.shape) for t in inputs if t.ndim == 4 and t.shape[0] == 1 and t.shape[-1] == 7))
         return graph.forward
 
-    monkeypatch.setattr(compiling, "BACKEND", backend)
+    monkeypatch.setattr(modules, "BACKEND", backend)
     yield handed
     torch._dynamo.reset()
 
@@ -51,7 +51,7 @@ def served(kind: str, given: list[Trial]) -> list[dict]:
 
 def test_a_dozen_trials_in_one_process_are_all_compiled(compilations, monkeypatch: pytest.MonkeyPatch):
     """Even where dynamo's limit over all of them is lower: it is 256, and a worker may serve more."""
-    monkeypatch.setattr(compiling, "load", lambda _: None)
+    monkeypatch.setattr(modules, "load_compiler", lambda _: None)
     with torch._dynamo.config.patch(accumulated_recompile_limit=6):
         told = served("time", trials(blocks=["standard"], channels=MANY))
     assert [m["status"] for m in told] == ["ok"] * len(MANY), told
@@ -61,7 +61,7 @@ def test_a_dozen_trials_in_one_process_are_all_compiled(compilations, monkeypatc
 @pytest.mark.parametrize("pass_", ["inference", "training"])
 def test_a_dozen_arms_without_a_start_from_nothing_in_between_too(compilations, pass_: str):
     """Each arm has entries of its own, and no limit is shared."""
-    compiling.start_over()
+    modules.start_over()
     with torch.inference_mode(pass_ == "inference"):
         for trial in trials(blocks=["standard"], channels=MANY, **{"pass": pass_}):
             evaluation = Evaluation(trial, trial.arms[0], torch.device("cpu"), 1)
@@ -73,16 +73,16 @@ def test_a_dozen_arms_without_a_start_from_nothing_in_between_too(compilations, 
 
 
 def test_two_shapes_are_two_compilations_and_never_one_for_any_shape(compilations):
-    compiling.start_over()
-    call = compiling.compiled(torch.nn.Sequential(torch.nn.ReLU()))
+    modules.start_over()
+    call = modules.compiled(torch.nn.Sequential(torch.nn.ReLU()))
     for channels in (8, 9):
         call(torch.ones(1, channels, 7, 7))
     assert compilations == [(1, 8, 7, 7), (1, 9, 7, 7)]
 
 
 def test_what_runs_eagerly_is_a_failure_and_no_row(compilations, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(compiling, "load", lambda _: None)
-    monkeypatch.setattr(compiling, "compiled", lambda module: module)
+    monkeypatch.setattr(modules, "load_compiler", lambda _: None)
+    monkeypatch.setattr(modules, "compiled", lambda module: module)
     (told,) = served("time", trials(channels=8))
     assert told["status"] == "crash"
     assert told["status_detail"].startswith("NotCompiled: torch.compile made 0 graphs of it")
@@ -94,17 +94,17 @@ def test_a_block_in_pieces_is_a_failure_too(compilations):
             torch._dynamo.graph_break()
             return x + 1
 
-    compiling.start_over()
-    call = compiling.compiled(Broken())
+    modules.start_over()
+    call = modules.compiled(Broken())
     with pytest.raises(Exception, match="graph_break"):
-        compiling.first_call(lambda: call(torch.ones(1, 8, 7, 7)))
+        modules.first_call(lambda: call(torch.ones(1, 8, 7, 7)))
 
 
 def test_what_the_caller_or_the_trial_before_switched_off_is_on_again(compilations):
     config = torch._dynamo.config
     config.disable = config.suppress_errors = True
     config.fail_on_recompile_limit_hit = False
-    compiling.start_over()
+    modules.start_over()
     assert (config.disable, config.suppress_errors, config.fail_on_recompile_limit_hit) == (False, False, True)
 
 
@@ -112,8 +112,8 @@ def test_a_compiler_that_cannot_be_loaded_costs_the_trials_that_need_it(monkeypa
     def missing(*_):
         raise RuntimeError("InvalidCxxCompiler: No working C++ compiler found in torch._inductor.config.cpp.cxx")
 
-    monkeypatch.setattr(compiling, "load", missing)
-    monkeypatch.setattr(compiling, "compiled", missing)
+    monkeypatch.setattr(modules, "load_compiler", missing)
+    monkeypatch.setattr(modules, "compiled", missing)
     told = served("inspect", [*trials(channels=8), *trials(channels=8, mode="eager")])
     assert [m["status"] for m in told] == ["unsupported", "ok"]
     assert "No working C++ compiler" in told[0]["status_detail"]
@@ -167,7 +167,7 @@ def test_inductors_code_puts_out_what_eager_does_and_its_compilation_is_timed(tm
 
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     monkeypatch.setenv("TORCHINDUCTOR_COMPILE_THREADS", "1")
-    compiling.start_over()
+    modules.start_over()
     (trial,) = trials(blocks=["separable"], channels=8)
     # no trial compilations of what this CPU can, no headers compiled in advance: that pays for many kernels only
     quick = torch._inductor.config.patch({"cpp.vec_isa_ok": False, "cpp_cache_precompile_headers": False})

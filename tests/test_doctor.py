@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import cli
-from bench.measure.device import device_list, diagnosis
+from bench.measure.device import device_list
 from bench.run import checks, doctor, environment, launch, machine, runner
 from bench.run.checks import Check
 from bench.run.machine import Machine
@@ -369,7 +369,7 @@ def test_cards_are_read_by_their_names_here(monkeypatch):
     monkeypatch.setattr(device_list.torch.version, "cuda", None)
     assert device_list.cards() == {}
     assert device_list.threading() == "OpenMP"
-    assert diagnosis.why_not("cpu") is None
+    assert device_list.why_not("cpu") is None
 
 
 # ---------------------------------------------------------------- the verb and the run

@@ -12,7 +12,7 @@ import pytest
 from bench.analyse.compare import compare as comparison
 from bench.analyse.runs import run_folder
 from bench.analyse.runs.rows import records_of
-from bench.measure import compiling, worker
+from bench.measure import modules, worker
 from bench.measure.device import devices
 from bench.run import launch
 from bench.show.plots import compare as compare_picture
@@ -147,7 +147,7 @@ def test_a_worker_inspects_and_measures_networks_and_the_whole_zoo(pass_: str):
 def test_a_network_compiles_as_one_graph(monkeypatch: pytest.MonkeyPatch):
     import torch._dynamo
 
-    monkeypatch.setattr(compiling, "BACKEND", "eager")
+    monkeypatch.setattr(modules, "BACKEND", "eager")
     given = planned([{"name": "mobilenet_v2", "width": 0.35}, "resnet18"], size=32, mode="compile").trials
     assert [m["status"] for m in served("inspect", given)] == ["ok"]
     torch._dynamo.reset()

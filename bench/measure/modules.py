@@ -1,7 +1,14 @@
-"""Build a block as a torch module, and one evaluation of it as the call that is timed (Evaluation)."""
+"""Build a block as a torch module, compile it, and make one evaluation of it the call that is timed (Evaluation).
+
+Each arm is compiled separately, for its shape only, and never runs eagerly unnoticed: dynamo caches by code object, and
+all blocks share that of `nn.Sequential`. By default it would make an arm's second shape dynamic and run everything after
+eight arms eagerly. So each arm has a separate cache, each trial starts with an empty one, and each arm's first call must
+compile exactly one whole graph.
+"""
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -10,10 +17,53 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from bench.measure import compiling
 from bench.measure.user_blocks import build_user_block
 from bench.spec.blocks.layers import Block, Layer
 from bench.spec.plan.plan import Arm, Trial
+
+BACKEND = "inductor"
+
+
+class NotCompiled(Exception):
+    """A call in mode compile that ran eagerly, or in several graphs."""
+
+
+def load_compiler(device: torch.device) -> None:
+    """Compile a small module, so that no arm's time includes loading the compiler: seconds, or tens without a cache."""
+    compiled(nn.Sequential(nn.ReLU()))(torch.zeros(8, device=device))
+
+
+def start_over() -> None:
+    """Drop what was compiled before, and make code that can't be compiled an error."""
+    import torch._dynamo  # takes seconds, so only if something is compiled
+
+    torch._dynamo.reset()
+    config: Any = torch._dynamo.config
+    config.disable = config.suppress_errors = False
+    config.fail_on_recompile_limit_hit = True
+
+
+def compiled(module: nn.Module) -> Callable[[Tensor], Tensor]:
+    """The module, to be compiled in its first call: as one graph, for that call's shape, separately from others."""
+    compile_: Any = torch.compile
+    options = {"dynamic": False, "fullgraph": True, "backend": BACKEND}
+    if "isolate_recompiles" in inspect.signature(compile_).parameters:  # not in torch 2.9
+        options["isolate_recompiles"] = True
+    call: Callable[[Tensor], Tensor] = compile_(module, **options)
+    return call
+
+
+def first_call(call: Callable[[], int]) -> int:
+    """The result of `call`. NotCompiled unless exactly one graph was compiled in it."""
+    from torch._dynamo.utils import counters
+
+    before = counters["stats"]["unique_graphs"]
+    result = call()
+    graphs = counters["stats"]["unique_graphs"] - before
+    if graphs != 1:
+        raise NotCompiled(f"torch.compile made {graphs} graphs of it where it should be one: not a compiled block")
+    return result
+
 
 DTYPES = {
     "fp64": torch.float64,
@@ -136,8 +186,8 @@ class Evaluation:
 
         NotCompiled if torch runs it, or a part of it, eagerly.
         """
-        self.call = compiling.compiled(self.module)
-        self.first_call_ns = compiling.first_call(lambda: time(self, 1))
+        self.call = compiled(self.module)
+        self.first_call_ns = first_call(lambda: time(self, 1))
 
     def capture(self, capture: Callable[[Callable[[], Tensor]], tuple[Callable[[], object], Tensor]]) -> None:
         """Make calls replay the graph that `capture`, a device's, makes of one."""

@@ -55,15 +55,13 @@ def ask(device: Device, calls: Sequence[Call], threads: int) -> list[tuple[Opini
     return list(zip(by_torch, by_pytest, strict=True))
 
 
-def by_timer(
-    call: Call, threads: int, clock: Callable[[], int], detail: str | None, seconds: float = SECONDS
-) -> Opinion:
+def by_timer(call: Call, threads: int, clock: Callable[[], int], detail: str | None) -> Opinion:
     """By torch's Timer, with the worker's threads (its default is one). It gives no minimum.
 
     It uses the device's clock, as Timer's would wait for a card even when a CPU is timed.
     """
     timer = Timer("call()", globals={"call": call}, timer=lambda: clock() / 1e9, num_threads=threads)
-    result = timer.blocked_autorange(min_run_time=seconds)
+    result = timer.blocked_autorange(min_run_time=SECONDS)
     return Opinion(TORCH, None, result.median, result.iqr, detail)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from bench.measure import compiling, layer_timing, sampling, second_opinions, user_kernels
+from bench.measure import layer_timing, modules, sampling, second_opinions, user_kernels
 from bench.measure.device.devices import Device, Launches
 from bench.measure.device.memory import Peak
 from bench.measure.device.switches import set_switches
@@ -34,7 +34,7 @@ def _built(trial: Trial, device: Device, seed: int) -> Iterator[list[Evaluation]
     """The trial's evaluations in the plan's order, built in random order, with its switches and grad mode set."""
     set_switches(trial.dtype, trial.cudnn_benchmark == "on")
     if trial.mode == "compile":
-        compiling.start_over()
+        modules.start_over()
     order: list[int] = list(range(len(trial.arms)))
     random.Random(seed).shuffle(order)
     with torch.inference_mode(trial.pass_ == "inference"):

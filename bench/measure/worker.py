@@ -20,10 +20,10 @@ from typing import Any, TextIO
 
 import torch
 
-from bench.measure import compiling, peaks, selfcheck, trial_records
+from bench.measure import modules, peaks, selfcheck, trial_records
 from bench.measure.device import device_list
+from bench.measure.device.device_list import too_old
 from bench.measure.device.devices import CaptureFailed, Cpu, Device
-from bench.measure.device.diagnosis import too_old
 from bench.measure.device.switches import set_switches
 from bench.measure.device.telemetry import Nvml
 from bench.measure.disturbance import Watch
@@ -154,8 +154,8 @@ def _card(device: Device) -> Nvml | None:
 def _load_compiler(device: Device) -> None:
     """Load the compiler; if that fails, each trial that needs it will report the error."""
     try:
-        compiling.start_over()
-        compiling.load(device.torch_device)
+        modules.start_over()
+        modules.load_compiler(device.torch_device)
     except Exception:  # noqa: BLE001
         traceback.print_exc()
 

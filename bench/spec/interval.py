@@ -14,6 +14,7 @@ from statistics import NormalDist, fmean, stdev
 
 from bench.spec.columns import SPOILED
 
+Flags = tuple[Sequence[int], Sequence[int]]  # of both arms' samples
 EQUIVALENCE_MARGIN = 0.03
 """ln: a difference that does not matter, to a row and to a claim."""
 LEAST_ROUNDS = 3  # clean rounds from which on a process is read by them alone
@@ -93,9 +94,7 @@ def fewest(half_width: float, n: int, asked: float, confidence: float, least: in
     return count if most is None else min(count, most)
 
 
-def paired_log_ratio(
-    baseline: Sequence[float], other: Sequence[float], flags: tuple[Sequence[int], Sequence[int]] = ((), ())
-) -> float:
+def paired_log_ratio(baseline: Sequence[float], other: Sequence[float], flags: Flags = ((), ())) -> float:
     """ln(time of the baseline / time of the other) in one process, from samples 2i and 2i + 1 of round i.
 
     The midmean over rounds of round_log_ratios: it drops rounds that are outliers. docs/METHOD.md compares this rule
@@ -104,9 +103,7 @@ def paired_log_ratio(
     return midmean(round_log_ratios(baseline, other, flags))
 
 
-def round_log_ratios(
-    baseline: Sequence[float], other: Sequence[float], flags: tuple[Sequence[int], Sequence[int]] = ((), ())
-) -> list[float]:
+def round_log_ratios(baseline: Sequence[float], other: Sequence[float], flags: Flags = ((), ())) -> list[float]:
     """ln(mean of the baseline's two samples / mean of the other's two), round by round.
 
     The ratio within a round cancels drift between rounds. The faster of two samples would favour the arm that jitters

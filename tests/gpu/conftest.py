@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bench.measure.device import device_list, devices
-from bench.measure.device.diagnosis import too_old, why_not
+from bench.measure.device.device_list import too_old, why_not
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

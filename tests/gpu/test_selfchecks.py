@@ -13,7 +13,7 @@ from time import perf_counter_ns
 import pytest
 import torch
 
-from bench.measure import compiling
+from bench.measure import modules
 from bench.measure.device import switches
 from bench.measure.device.telemetry import Nvml
 from bench.measure.modules import Evaluation
@@ -33,7 +33,7 @@ def built(device, trial: Trial, arm: int = 0) -> Evaluation:
     if trial.mode == "graph":
         evaluation.capture(device.capture)
     if trial.mode == "compile":
-        compiling.start_over()
+        modules.start_over()
         evaluation.compile(device.time)
     return evaluation
 

@@ -39,12 +39,10 @@ def memory(rows: Rows) -> list[Verdict]:
 def _peaks(condition: Condition, group: Sequence[tuple[tuple[Any, ...], Twins]], rows: Rows) -> Verdict:
     """`group` has workloads with their twins; several experiments or runs may have measured one workload."""
     cells = [[twins for _, twins in alike] for alike in grouped(group, lambda pair: pair[0]).values()]
-    each = [
-        [math.log(base["memory_peak_bytes"] / thin["memory_peak_bytes"]) for base, thin in again] for again in cells
-    ]
+    each = [[math.log(b["memory_peak_bytes"] / t["memory_peak_bytes"]) for b, t in again] for again in cells]
     logs = [x for again in each for x in again]
     less, not_less = (
-        sum(all((x > EQUIVALENCE_MARGIN) is over for x in again) for again in each) for over in (True, False)
+        sum({x > EQUIVALENCE_MARGIN for x in again} == {over} for again in each) for over in (True, False)
     )
     answer: Answer = "UNDECIDED"
     if all(abs(x) <= EQUIVALENCE_MARGIN for x in logs):

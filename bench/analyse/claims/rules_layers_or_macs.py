@@ -92,9 +92,8 @@ def _effect(means: dict[str, Interval]) -> Effect | None:
 def _depends(pairs: Sequence[tuple[Sweep, Sweep, Interval]]) -> str:
     """In how many pairs of sweeps MACs lead and in how many layers do, and on what it depends where both do."""
     by_macs, by_layers = ([(m, s) for m, s, d in pairs if sure_of(side(d, 0))] for side in (above, below))
-    counted = (
-        f"MACs surely lead in {len(by_macs)} of {plural(len(pairs), 'pair')} of sweeps, layers in {len(by_layers)}"
-    )
+    among = f"{plural(len(pairs), 'pair')} of sweeps"
+    counted = f"MACs surely lead in {len(by_macs)} of {among}, layers in {len(by_layers)}"
     for which in (0, 1):
         macs, layers = ({pair[which].words for pair in some} for some in (by_macs, by_layers))
         if macs and layers and macs.isdisjoint(layers):
@@ -107,9 +106,8 @@ def _notes(sweeps: Sequence[Sweep]) -> list[str]:
     for grows, held in (("layers", "MACs"), ("macs", "layers")):
         factors = [_growth(s) for s in sweeps if s.grows == grows]
         if factors and max(factors) > 1.05:
-            lines.append(
-                f"Activations grow up to {digits(max(factors), 2)} fold as {COUNTS[grows]} grow at fixed {held}"
-            )
+            most = digits(max(factors), 2)
+            lines.append(f"Activations grow up to {most} fold as {COUNTS[grows]} grow at fixed {held}")
     noisy = sum(p.noisy for s in sweeps for p in s.points)
     return [*lines, f"{noisy} points of the sweeps are noisy"] if noisy else lines
 

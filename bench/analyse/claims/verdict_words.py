@@ -42,16 +42,10 @@ def once_each(cells: Sequence[Cell], between: Mapping[Any, RunEffect]) -> list[C
     for alike in grouped(cells, lambda c: c.workload).values():
         known = [c for c in alike if c.known] or alike
         values = grouped(((process, log) for c in known for process, log in c.by_process.items()), lambda pair: pair[0])
-        merged.append(
-            replace(
-                known[0],
-                log=widened(
-                    joint_mean([c.by_process for c in known], [c.log for c in known]), between_runs(known, between)
-                ),
-                by_process={process: fmean(log for _, log in pairs) for process, pairs in values.items()},
-                noisy=all(c.noisy for c in known),
-            )
-        )
+        by_process = {process: fmean(log for _, log in pairs) for process, pairs in values.items()}
+        log = joint_mean([c.by_process for c in known], [c.log for c in known])
+        log = widened(log, between_runs(known, between))
+        merged.append(replace(known[0], log=log, by_process=by_process, noisy=all(c.noisy for c in known)))
     return merged
 
 
@@ -141,9 +135,8 @@ def of_the_host(arms: Sequence[Record]) -> str:
     """
     predicted = [a for a in arms if is_predicted(a["device"]) and a["bound"] is not None]
     waiting = [a for a in predicted if a["bound"] == "launch-bound"]
-    per_op = [
-        a["enqueue_time_median_s"] / a["ops"] for a in waiting if (a["mode"], a["pass"]) == ("eager", "inference")
-    ]
+    plain = [a for a in waiting if (a["mode"], a["pass"]) == ("eager", "inference")]
+    per_op = [a["enqueue_time_median_s"] / a["ops"] for a in plain]
     if not waiting:
         return ""
     each = f"an assumed {cost_in_seconds(median(per_op))} an operator" if per_op else "which is assumed"

@@ -59,10 +59,9 @@ def compare_all(
     if not 0 < margin < 1:
         raise UserError("--margin", "a margin lies above 0 and below 1", "Write 5% or 0.05.", margin)
     first, *others = runs
-    confidence = first.timing.confidence
     drafts = [_draft(first, b, margin, correction) for b in others]
-    speedups = _corrected([d.speedups for d in drafts], correction, confidence)
-    times = _corrected([d.times for d in drafts if d.times is not None], correction, confidence)
+    speedups = _corrected([d.speedups for d in drafts], correction)
+    times = _corrected([d.times for d in drafts if d.times is not None], correction)
     left = iter(times)
     return tuple(
         replace(draft, speedups=judged, times=None if draft.times is None else next(left))
@@ -165,9 +164,8 @@ class _Sides:
         cards = [math.log1p(CARD_MARGIN)] if quantity == "time" and kind(a["device"]) in self.cards else []
         edge = max([math.log1p(self.margin), *known, *cards])
         confidence = self.a.timing.confidence
-        left, right = (
-            _log(row, quantity, run.timing.confidence, confidence) for row, run in ((a, self.a), (b, self.b))
-        )
+        sides = ((a, self.a), (b, self.b))
+        left, right = (_log(row, quantity, run.timing.confidence, confidence) for row, run in sides)
         if left is None or right is None:
             return Match(a, b, None, edge, "CONFOUNDED" if pair.differs else "NOT MEASURED", differs=pair.differs)
         log = estimators.widened(estimators.difference(left, right, confidence), sd, confidence)
@@ -183,20 +181,18 @@ class _Sides:
         return Match(a, b, log, edge, "AMBIGUOUS", p)
 
 
-def _corrected(
-    drafts: Sequence[QuantityComparison], correction: Correction, confidence: float
-) -> list[QuantityComparison]:
+def _corrected(drafts: Sequence[QuantityComparison], correction: Correction) -> list[QuantityComparison]:
     """The same with a verdict for each row: the family of tests is all rows of all of them."""
     every = [m.p for draft in drafts for m in draft.judged if m.p is not None]
     adjusted = iter(_ADJUST[correction](every))
 
-    def judged(m: Match, quantity: Quantity) -> Match:
+    def judged(m: Match, d: QuantityComparison) -> Match:
         if m.verdict not in JUDGED or m.log is None:
             return m
         p = next(adjusted)
-        return replace(m, p_adjusted=p, verdict=judge(m.log, m.edge, p, confidence, quantity))
+        return replace(m, p_adjusted=p, verdict=judge(m.log, m.edge, p, d.confidence, d.quantity))
 
-    return [replace(d, matches=tuple(judged(m, d.quantity) for m in d.matches), family=len(every)) for d in drafts]
+    return [replace(d, matches=tuple(judged(m, d) for m in d.matches), family=len(every)) for d in drafts]
 
 
 def _log(row: Record, quantity: Quantity, level: float, wanted: float) -> Interval | None:

@@ -192,9 +192,8 @@ def _explain(rows: Sequence[Observation], asked: Sequence[str]) -> Group:
     fit: Regression | None = None
     if not usable.too_little:
         for name, made_of in redundant(logs).items():
-            left_out[name] = (
-                f"a product of powers of {listed([COUNT_WORDS[m] for m in made_of])}: no elasticity of its own"
-            )
+            others = listed([COUNT_WORDS[m] for m in made_of])
+            left_out[name] = f"a product of powers of {others}: no elasticity of its own"
             del logs[name]
         fit = regress(logs, np.asarray(np.log(usable.time_s), dtype=np.float64), CONFIDENCE)
     model = _additive_model(usable, RESAMPLES)

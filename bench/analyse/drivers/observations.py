@@ -100,11 +100,8 @@ def _table(path: Path, layers: Path | None) -> Observations:
         raise UserError(f"{path}: time_s", f"there is no such column among {csv_cells.first_names(header)}", _HELP)
     known = [name for name in PREDICTORS if name in header or _OUR_NAMES.get(name) in header]
     if not known:
-        raise UserError(
-            f"{path}: {', '.join(PREDICTORS)}",
-            f"none of these is among the columns {csv_cells.first_names(header)}",
-            _HELP,
-        )
+        rule = f"none of these is among the columns {csv_cells.first_names(header)}"
+        raise UserError(f"{path}: {', '.join(PREDICTORS)}", rule, _HELP)
     return _without_unmeasured(str(path), [convert(row, f"{path}:{line}") for line, row in lines])
 
 
@@ -156,23 +153,20 @@ def _ours(row: Mapping[str, Any], at: str) -> Observation:
     environment = ("allocator", "waiting", "cudnn_benchmark")
     unusual = [f"{k} {row[k]}" for k in environment if row.get(k) not in (None, "", USUAL[k])]
     batch = str(row.get("batch") or "")
+    unusual = [*([f"batch {batch}"] if batch not in ("", "1") else []), *unusual]
     labels = {
         "source": str(row.get("run_id") or ""),
         "device": ", ".join(filter(None, words)),
         "device_kind": "cpu" if device == "cpu" else "gpu" if device else "",
         "dtype": str(row.get("dtype") or ""),
         "layout": str(row.get("layout") or ""),
-        "mode": ", ".join(
-            [str(row.get("mode") or ""), *([f"batch {batch}"] if batch not in ("", "1") else []), *unusual]
-        ),
+        "mode": ", ".join([str(row.get("mode") or ""), *unusual]),
         "pass": str(row.get("pass") or ""),
     }
     time = next((t for t in OUR_TIMES if row.get(t) not in (None, "")), OUR_TIMES[0])
     nonzero = {name: value for name, value in row.items() if value not in (0, "0")}  # 0 has no logarithm
-    counts, attained = (
-        _counts(nonzero, _OUR_NAMES, at),
-        csv_cells.number(nonzero, "attainable_share", at, 0.0, LARGEST_COUNT),
-    )
+    counts = _counts(nonzero, _OUR_NAMES, at)
+    attained = csv_cells.number(nonzero, "attainable_share", at, 0.0, LARGEST_COUNT)
     arm, bound, roof = (str(row.get(k) or "") for k in ("arm_id", "bound", "roof"))
     return Observation(labels, counts, _time(row, time, at), arm.partition("/")[2], bound, roof, attained)
 

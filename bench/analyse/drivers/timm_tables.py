@@ -106,9 +106,8 @@ def timed(row: Mapping[str, str], at: str, labels: Mapping[str, str], layers: La
         }
         time_s = batch / speed
         contradictory = step_ms is not None and abs(math.log(step_ms / 1e3 / time_s)) > math.log(CONTRADICTION)
-        yield Timed(
-            {**labels, "pass": word or labels["pass"]}, counts, time_s, row["model"], contradictory, network in layers
-        )
+        of_pass = {**labels, "pass": word or labels["pass"]}
+        yield Timed(of_pass, counts, time_s, row["model"], contradictory, network in layers)
 
 
 def read_layers(path: Path) -> Layers:
@@ -117,9 +116,8 @@ def read_layers(path: Path) -> Layers:
     header = next(lines, (1, {}))[1]
     missing = [name for name in LAYERS if name not in header]
     if missing:
-        raise UserError(
-            f"{path}: {', '.join(missing)}", f"not among the columns {csv_cells.first_names(header)}", _LAYERS_HELP
-        )
+        rule = f"not among the columns {csv_cells.first_names(header)}"
+        raise UserError(f"{path}: {', '.join(missing)}", rule, _LAYERS_HELP)
     layers: dict[tuple[str, int], tuple[float | None, float | None]] = {}
     for line, row in lines:
         size = csv_cells.number(row, "img_size", f"{path}:{line}", 1, LARGEST_CELL, optional=False)
@@ -132,16 +130,12 @@ def notes(rows: Iterable[Timed], layers: Path | None) -> tuple[str, ...]:
     """Sentences about a file: how many rows' times contradict each other, and how many networks have no layers."""
     timed = list(rows)
     contradictory, lacking = sum(r.contradictory for r in timed), sum(not r.layered for r in timed)
-    sentences = []
-    if contradictory:
-        sentences.append(
-            f"samples_per_sec and step_time differ by over {CONTRADICTION - 1:.0%} in {contradictory} of {len(timed)} rows; the former is used"
-        )
-    if layers is not None and lacking:
-        sentences.append(
-            f"{lacking} of {len(timed)} rows have no layers and ops in {layers.name} (by model and image size)"
-        )
-    return tuple(sentences)
+    differ = f"samples_per_sec and step_time differ by over {CONTRADICTION - 1:.0%}"
+    without = f"{lacking} of {len(timed)} rows have no layers and ops"
+    return (
+        *([f"{differ} in {contradictory} of {len(timed)} rows; the former is used"] if contradictory else []),
+        *([f"{without} in {layers.name} (by model and image size)"] if layers is not None and lacking else []),
+    )
 
 
 def _cell(row: Mapping[str, str], column: str, at: str) -> float | None:

@@ -117,14 +117,9 @@ def mapped(
     points = []
     for mode, batch, c in itertools.product(modes, batches, channels):
         shape = Shape(c, c, size, size, kernel, batch=batch)
-        standard, separable = (
-            kernel_model.call_seconds(
-                device,
-                of_block(build(BlockChoice(name), shape), size, size, batch, dtype, layout == "channels_last"),
-                mode,  # type: ignore[arg-type]  # checked above
-            )
-            for name in ("standard", "separable")
-        )
+        blocks = [build(BlockChoice(name), shape) for name in ("standard", "separable")]
+        kernels = [of_block(block, size, size, batch, dtype, layout == "channels_last") for block in blocks]
+        standard, separable = (kernel_model.call_seconds(device, k, mode) for k in kernels)  # type: ignore[arg-type]  # checked above
         log = math.log(standard.wall_s / separable.wall_s)
         on_slower_host = math.log(standard.on_host(prediction.host) / separable.on_host(prediction.host))
         sure = abs(log) > prediction.speedup + abs(on_slower_host - log)
@@ -139,9 +134,8 @@ def _check(device: PredictedDevice, modes: Sequence[str], dtype: str, numbers: M
     if unknown is not None:
         raise UserError("--mode", "no such mode", f"Take {', '.join(MODES)}", value=unknown)
     device.rate(dtype)
-    if "graph" in modes and (
-        why := unsupported(f"{PREDICTED_PREFIX}{device.name}", device, dtype, "graph", "inference")
-    ):
+    why = unsupported(f"{PREDICTED_PREFIX}{device.name}", device, dtype, "graph", "inference")
+    if "graph" in modes and why:
         raise UserError("--mode", why, "Take eager or compile", value="graph")
     for what, asked in numbers.items():
         low, high = BOUNDS[what]
@@ -150,6 +144,5 @@ def _check(device: PredictedDevice, modes: Sequence[str], dtype: str, numbers: M
             raise UserError(f"--{what}", f"it is not from {low} to {high}", "Take another number", value=wrong)
     even = next((k for k in numbers["kernel"] if k % 2 == 0), None)
     if even is not None:
-        raise UserError(
-            "--kernel", "it is even, and its map would shift by half a pixel", "Take an odd one", value=even
-        )
+        rule = "it is even, and its map would shift by half a pixel"
+        raise UserError("--kernel", rule, "Take an odd one", value=even)

@@ -138,7 +138,7 @@ def tally(rows: Sequence[Record], way: str, confidence: float = CONFIDENCE) -> T
     told = [r for r in rows if r["status"] in WITH_NUMBERS and r["speedup"] is not None]
     sure = [r for r in told if r["speedup_ci_low"] is not None]
     verdicts = Counter(r["verdict"] for r in sure)
-    logs = [math.log(r["speedup"]) for r in told]
+    intervals = [log_interval(r, SPEEDUP) for r in told]
     ratios = [math.log(r["mac_ratio"]) for r in told if r["mac_ratio"] is not None]
     skipped = [r for r in rows if r["status"] in UNMEASURABLE]
     return Tally(
@@ -152,15 +152,13 @@ def tally(rows: Sequence[Record], way: str, confidence: float = CONFIDENCE) -> T
         same=verdicts["same"],
         undecided=verdicts["undecided"],
         without_interval=len(told) - len(sure),
-        read_faster=sum(x > 0 for x in logs),
+        read_faster=sum(i.mean > 0 for i in intervals),
         imprecise=sum(map(is_less_precise, told)),
         noisy=sum(map(is_noisy, told)),
         failed=Counter(r["status"] for r in rows if r["status"] in FAILED),
         skipped=len(skipped),
         reasons=tuple(dict.fromkeys(str(r["status_detail"]) for r in skipped)),
-        mean=estimators.joint_mean(
-            [log_by_process(r) for r in told], [log_interval(r, SPEEDUP) for r in told], confidence
-        ),
+        mean=estimators.joint_mean([log_by_process(r) for r in told], intervals, confidence),
         median_half_width=_median([r["precision"] for r in sure]),
         mac_ratio=math.exp(sum(ratios) / len(ratios)) if ratios else math.nan,
     )

@@ -234,9 +234,8 @@ def _visit(record: dict[str, Any], replicate: int, trial: Trial) -> Visit:
     orders = tuple(str(order) for order in record["orders"])
     warm_up = record["warm_up"]["samples_ns"]
     counters = record.get("counters") or {}
-    samples = {
-        a.arm_id: _samples(arms[a.arm_id], warm_up.get(a.arm_id, []), counters.get(a.arm_id) or {}) for a in trial.arms
-    }
+    ids = [a.arm_id for a in trial.arms]
+    samples = {i: _samples(arms[i], warm_up.get(i, []), counters.get(i) or {}) for i in ids}
     for arm_id, one in samples.items():
         if not len(one.time_s) == len(one.flags) == 2 * len(orders):
             raise ValueError(f"{arm_id} has {len(one.time_s)} samples in {len(orders)} rounds")

@@ -67,9 +67,8 @@ def contrast(baseline: Sequence[Samples], other: Sequence[Samples], timing: Timi
         for name, estimator in (("minima", estimators.minimum), ("medians", estimators.median))
     }
     with_spoiled = estimators.log_speedup(*times).mean
-    unclean = sum(
-        len(clean_rounds(b.flags.tolist(), o.flags.tolist())) < min(LEAST_ROUNDS, b.time_s.size // 2) for b, o in both
-    )
+    clean = [len(clean_rounds(b.flags.tolist(), o.flags.tolist())) for b, o in both]
+    unclean = sum(n < min(LEAST_ROUNDS, b.time_s.size // 2) for n, (b, _) in zip(clean, both, strict=True))
     flags = np.concatenate([arm.flags for arm in (*baseline, *other)])
     reasons = doubts(paired, by_estimator, with_spoiled, unclean, timing.precision)
     reasons += unsettled(estimators.movement(*times)) + disturbed(flags)

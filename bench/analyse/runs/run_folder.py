@@ -164,9 +164,8 @@ def _from_journal(folder: Path, plan: Plan, environment: dict[str, Any], samples
         for threads in one["threads"]
     }
     predictions = {d: Prediction(**facts["prediction"]) for d, facts in (environment.get("devices") or {}).items() if facts.get("prediction")}  # fmt: skip
-    context = RunContext(
-        run_id, plan.timing, devices, f"bench run --resume {folder}", bands, journal.roofs, predictions
-    )
+    resume = f"bench run --resume {folder}"
+    context = RunContext(run_id, plan.timing, devices, resume, bands, journal.roofs, predictions)
     measurements: list[Row] = []
     pairs: list[Row] = []
     opinions: list[Row] = []
@@ -213,9 +212,7 @@ def _arm_samples(arm: Arm, letter: str, visit: Visit) -> dict[str, Any]:
     """An arm's samples in one process, by the columns of samples.csv; `letter` stands for the arm in the rounds' orders."""
     one = visit.arms[arm.arm_id]
     warm_up, timed = one.warm_up_s.size, one.time_s.size
-    words = {
-        value: " ".join(word for bit, word in FLAGS.items() if value & bit) or None for value in {*one.flags.tolist()}
-    }
+    flags = [" ".join(word for bit, word in FLAGS.items() if value & bit) or None for value in one.flags.tolist()]
     return {
         "arm_id": arm.arm_id,
         "block": arm.choice.label,
@@ -224,7 +221,7 @@ def _arm_samples(arm: Arm, letter: str, visit: Visit) -> dict[str, Any]:
         "position": [*range(1, warm_up + 1), *(i for order in visit.orders for i, x in enumerate(order, 1) if x == letter)],
         "time_s": [*one.warm_up_s, *one.time_s],
         "evaluations": [None] * warm_up + [one.evaluations] * timed,
-        "flags": [None] * warm_up + [words[value] for value in one.flags.tolist()],
+        "flags": [None] * warm_up + flags,
     }  # fmt: skip
 
 

@@ -72,7 +72,7 @@ def _scale(axis: Axes, low: int, high: int, here: Sequence[Crossover]) -> None:
 def _pair(axis: Axes, c: Crossover, y: float) -> None:
     """The prediction above, what was measured below; an arrow where either lies beyond the axis or the row."""
     p, f = c.predicted, c.measured
-    _bar(axis, p.value, p.low, p.high, y + 0.17, _PREDICTED, hollow=True)
+    _bar(axis, p.value, p.low, p.high, y + 0.17, _PREDICTED)
     predicted = "never" if math.isinf(p.value) else predicted_words(p).removesuffix(" channels")
     _word(axis, predicted, p.value, y + 0.17, _PREDICTED)
     low, high = c.measured_range
@@ -83,20 +83,18 @@ def _pair(axis: Axes, c: Crossover, y: float) -> None:
         return
     for i, at in enumerate(f.crossings):
         sure = (f.low, f.high) != (None, None)  # an end that is open reaches the edge
-        _bar(axis, at, low if sure else None, high if sure else None, y - 0.17, _MEASURED, hollow=False)
+        _bar(axis, at, low if sure else None, high if sure else None, y - 0.17, _MEASURED)
         if i == 0:
             _word(axis, measured_words(f).removeprefix("found ").partition(", between")[0], at, y - 0.17, _MEASURED)
 
 
-def _bar(
-    axis: Axes, at: float, low: float | None, high: float | None, y: float, seen: style.Look, hollow: bool
-) -> None:
-    """A marker with its interval, cut at the edges of the axis, where an arrow stands for a marker beyond."""
+def _bar(axis: Axes, at: float, low: float | None, high: float | None, y: float, seen: style.Look) -> None:
+    """A marker (of a prediction hollow) with its interval, cut at the edges of the axis, where an arrow stands for a marker beyond."""
     left, right = axis.get_xlim()
     if low is not None and high is not None:
         axis.plot([max(low, left), min(high, right)], [y, y], color=seen.colour, lw=2.2, alpha=0.6, solid_capstyle="butt", zorder=2)  # fmt: skip
     marker = seen.marker if left < at < right else "<" if at <= left else ">"
-    axis.plot([min(max(at, left * 1.06), right / 1.06)], [y], marker=marker, ms=6, color=seen.colour, mfc="white" if hollow else seen.colour, mew=1.3, zorder=4)  # fmt: skip
+    axis.plot([min(max(at, left * 1.06), right / 1.06)], [y], marker=marker, ms=6, color=seen.colour, mfc="white" if seen is _PREDICTED else seen.colour, mew=1.3, zorder=4)  # fmt: skip
 
 
 def _word(axis: Axes, text: str, at: float, y: float, seen: style.Look) -> None:

@@ -113,9 +113,8 @@ def interval(axis: Axes, at: float, ends: Sequence[float], colour: str, width: f
 
 def note(axis: Axes, text: str, at: tuple[float, float], offset: tuple[float, float], colour: str, **more: Any) -> None:
     """Small words at a point of the axis, moved by `offset` in points."""
-    axis.annotate(
-        text, at, offset, **{"textcoords": "offset points", "fontsize": 7.5, "color": colour, "zorder": 5, **more}
-    )
+    look = {"textcoords": "offset points", "fontsize": 7.5, "color": colour, "zorder": 5}
+    axis.annotate(text, at, offset, **{**look, **more})
 
 
 def predicted_handle(predicted: bool) -> list[Artist]:

@@ -37,9 +37,8 @@ def picture(run: Run) -> Figure | None:
     facets = panels.lay_out(rows, ignore=("block",))
     alone = in_words(rows[0]["device"]) if run.members and "device" not in facets.apart else ""
     lines = [(line, facets.places([r for r in rows if facets.line(r) == line])) for line in facets.series]
-    every = [
-        (group, line, kernel) for group in facets.groups for line, some in lines for g, kernel in some if g == group
-    ]
+    cells = [(g, line, kernel) for line, some in lines for g, kernel in some]
+    every = [cell for group in facets.groups for cell in cells if cell[0] == group]
     places = every[: panels.MOST_PANELS]
     blocks = list(dict.fromkeys(str(r["block"]) for r in sorted(rows, key=lambda r: r["block"] != r["baseline"])))
     channels = panels.Channels.of(rows)

@@ -273,9 +273,8 @@ def host_demand(mode: str, run: Iterable[tuple[Kernel, int]], training: bool = F
         return HostDemand(entered=2 if training else 1, compiled=calls * (2 if training else 1))
     if not training:
         return HostDemand(operators=calls)
-    norms = sum(
-        n for kernel, n in counted if kernel.family == "norm"
-    )  # each also counts its batches: one more operator
+    # batch norm also counts its batches: one more operator
+    norms = sum(n for kernel, n in counted if kernel.family == "norm")
     nodes = sum(backward_kernels(kernel) * n for kernel, n in counted)
     return HostDemand(calls + norms, noted=calls, backwards=1, nodes=nodes)
 

@@ -35,10 +35,8 @@ def device_of(place: Surroundings) -> PredictedDevice:
 def call_of(trial: Trial, arm: Arm) -> CallTime:
     """Seconds of one call of the arm. UserError for a dtype without a peak on the device."""
     shape = trial.shape
-    kernels = of_block(
-        trial.block(arm), shape.height, shape.width, shape.batch, trial.dtype, trial.layout == "channels_last"
-    )
-    training = trial.pass_ == "training"
+    training, channels_last = trial.pass_ == "training", trial.layout == "channels_last"
+    kernels = of_block(trial.block(arm), shape.height, shape.width, shape.batch, trial.dtype, channels_last)
     return call_seconds(device_of(trial.surroundings), kernels, cast(Mode, trial.mode), training=training)
 
 
