@@ -37,9 +37,9 @@ from bench.spec.errors import UserError
 from bench.spec.model.kernel_model import CallTime, call_seconds
 from bench.spec.model.predicted_trial import Memory, memory_of, refused_allocation
 from bench.spec.plan import plan as planning
-from bench.spec.plan import plan_text, skips
+from bench.spec.plan import plan_text
 from bench.spec.plan.durations import plan_seconds
-from bench.spec.plan.plan import Arm, Trial
+from bench.spec.plan.plan import COMPILES_NOTHING, Arm, Trial
 from tests import worlds
 
 DEVICES = ("sim:a100", "sim:server_cpu")
@@ -179,7 +179,7 @@ def test_a_predicted_device_is_planned_by_its_own_figures(tmp_path: Path):
     assert skipped[("predicted a100", "graph", "fp32-tf32")] is None
     assert skipped[("predicted t4", "eager", "bf16")] == "the model knows no peak of predicted t4 in bf16"
     assert skipped[("predicted t4", "eager", "fp32-tf32")] is None, "fp32, as torch computes there"
-    assert skipped[("predicted a100", "compile", "fp32")] == skips.COMPILES_NOTHING
+    assert skipped[("predicted a100", "compile", "fp32")] == COMPILES_NOTHING
     assert (
         skipped[("predicted server_cpu, 40 threads", "graph", "fp32")] == "predicted server_cpu has no graphs to replay"
     )

@@ -19,8 +19,8 @@ from bench.run import launch, runner
 from bench.show.export import report
 from bench.spec.devices.predicted_devices import find_device, known
 from bench.spec.errors import UserError
-from bench.spec.model.predictions import prediction_of
-from bench.spec.plan import skips
+from bench.spec.model.model_parameters import prediction_of
+from bench.spec.plan.plan import COMPILES_NOTHING
 from tests import warm_worker
 
 CONFIG = """
@@ -94,7 +94,7 @@ def test_every_row_is_predicted_within_the_models_error_or_says_why_not(foretold
         table = pd.read_csv(folder / name)
         assert set(table["status"]) == {"predicted", "skipped"}
         assert set(table.loc[table["status"] == "skipped", "status_detail"]) == {
-            skips.COMPILES_NOTHING,
+            COMPILES_NOTHING,
             "predicted server_cpu has no graphs to replay",
         }
         rows = table[table["status"] == "predicted"]
@@ -155,7 +155,7 @@ def test_the_terminal_says_predicted_and_would_be_and_counts_nothing_as_measured
     assert "rows measured" not in told
     assert "nothing measured" not in told
     (idle,) = [line for line in told.splitlines() if ": nothing predicted; " in line]
-    assert idle.endswith(f"rows skipped: {skips.COMPILES_NOTHING}; predicted server_cpu has no graphs to replay")
+    assert idle.endswith(f"rows skipped: {COMPILES_NOTHING}; predicted server_cpu has no graphs to replay")
     assert "went into samples" not in told
     (count,) = re.findall(r"(\d+) rows predicted, not measured", told)
     assert int(count) > 20

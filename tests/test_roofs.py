@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from bench.measure import peaks
-from bench.measure.device import cache_size
 from bench.measure.device.devices import Cpu
 from bench.measure.peaks import Load, Roofs
 from bench.spec.config.timing import Timing
@@ -170,10 +169,10 @@ def test_the_last_level_is_counted_once_for_each_that_threads_can_sit_beside(tmp
     for cpu in range(4):
         group = "0-1" if cpu < 2 else "2-3"
         caches(tmp_path, cpu, (1, "Data", "48K", str(cpu)), (1, "Instruction", "64M", str(cpu)), (3, "Unified", "32M", group))  # fmt: skip
-    assert cache_size.cpu_cache(range(4), 1, tmp_path) == 32 << 20
-    assert cache_size.cpu_cache(range(4), 4, tmp_path) == 64 << 20
-    assert cache_size.cpu_cache({0, 1}, 4, tmp_path) == 32 << 20
-    assert cache_size.cpu_cache({9}, 4, tmp_path) is None
+    assert peaks.cpu_cache(range(4), 1, tmp_path) == 32 << 20
+    assert peaks.cpu_cache(range(4), 4, tmp_path) == 64 << 20
+    assert peaks.cpu_cache({0, 1}, 4, tmp_path) == 32 << 20
+    assert peaks.cpu_cache({9}, 4, tmp_path) is None
 
 
 def test_a_cache_that_is_not_told_is_assumed_and_said(small: None, monkeypatch: pytest.MonkeyPatch):
@@ -185,4 +184,4 @@ def test_a_cache_that_is_not_told_is_assumed_and_said(small: None, monkeypatch: 
 
 
 def test_this_machine_has_room():
-    assert cache_size.room(Cpu()) > 64 << 20
+    assert peaks.room(Cpu()) > 64 << 20

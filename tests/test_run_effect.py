@@ -12,7 +12,7 @@ import pytest
 from bench.analyse.claims.judge import judge
 from bench.analyse.compare.compare import compare
 from bench.analyse.runs import run_folder
-from bench.analyse.runs.run_effect import earlier_beside, effects, run_effect
+from bench.analyse.runs.noise_floor import earlier_beside, effects, run_effect
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.stats.estimators import standard_error, widened
 from bench.show.text import compare as words

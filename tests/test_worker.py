@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from bench.measure import trial_records, worker
-from bench.measure.device import memory, switches
+from bench.measure.device import devices, memory
 from bench.measure.disturbance import Watch
 from bench.measure.modules import Evaluation
 from bench.run import launch
@@ -182,7 +182,7 @@ def test_counters_see_faults_and_waiting_of_this_process():
 
 def test_fp32_means_ieee_and_tf32_must_be_asked_for():
     for dtype, precision in (("fp32-tf32", "tf32"), ("fp32", "ieee")):
-        recorded = switches.set_switches(dtype, cudnn_benchmark=dtype == "fp32")
+        recorded = devices.set_switches(dtype, cudnn_benchmark=dtype == "fp32")
         assert torch.backends.cudnn.conv.fp32_precision == precision
         assert torch.backends.cuda.matmul.fp32_precision == precision
         assert torch.backends.cudnn.benchmark == (dtype == "fp32")
@@ -192,7 +192,7 @@ def test_fp32_means_ieee_and_tf32_must_be_asked_for():
 def test_the_older_interface_to_tf32_can_be_read_and_says_the_same():
     """torch.compile reads it; set by the newer one alone it raises."""
     for dtype in ("fp32-tf32", "fp32", "fp32-tf32", "bf16", "fp32"):
-        recorded = switches.set_switches(dtype, cudnn_benchmark=True)
+        recorded = devices.set_switches(dtype, cudnn_benchmark=True)
         tf32 = dtype == "fp32-tf32"
         assert torch.backends.cudnn.allow_tf32 is tf32
         assert torch.backends.cuda.matmul.allow_tf32 is tf32
@@ -205,7 +205,7 @@ def test_the_older_interface_to_tf32_can_be_read_and_says_the_same():
 def test_every_switch_of_cudnns_is_set_and_recorded(monkeypatch: pytest.MonkeyPatch):
     torch.backends.cudnn.enabled = False
     torch.backends.cudnn.deterministic = True
-    recorded = switches.set_switches("fp32", cudnn_benchmark=True)
+    recorded = devices.set_switches("fp32", cudnn_benchmark=True)
     assert torch.backends.cudnn.enabled
     assert not torch.backends.cudnn.deterministic
     assert (recorded["cudnn.enabled"], recorded["cudnn.deterministic"]) == ("true", "false")

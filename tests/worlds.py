@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.analyse.runs.cost_columns import Row
+from bench.analyse.runs.measured_rows import Row
 from bench.analyse.runs.run_folder import Run, frame
 from bench.spec.blocks.costs import layer_ratio, mac_ratio
 from bench.spec.config.config import check

@@ -28,11 +28,9 @@ class Counters(NamedTuple):
     minor_faults: int = 0
 
     def minus(self, other: Counters) -> Counters:
-        """The difference since `other`."""
         return Counters(*map(operator.sub, self, other))
 
     def plus(self, other: Counters) -> Counters:
-        """The sums with `other`."""
         return Counters(*map(operator.add, self, other))
 
     def flags(self, sample_ns: int) -> int:
@@ -91,7 +89,6 @@ class Watch:
         return steal, throttled, self._card() if self._card else 0
 
     def close(self) -> None:
-        """Close the files."""
         for file in [*self._threads.values(), self._stat, self._quota]:
             if file is not None:
                 os.close(file)

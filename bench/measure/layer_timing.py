@@ -37,7 +37,6 @@ class Walk:
 
     @property
     def output(self) -> Tensor:
-        """The output of the last step."""
         return self._held[-1]
 
     def _row(self, row: nn.Sequential) -> None:

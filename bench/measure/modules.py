@@ -209,7 +209,6 @@ class Evaluation:
         return self.call(self.input) if self.replay is not None else self()
 
     def clear(self) -> None:
-        """Free the gradients of the last evaluation."""
         self.module.zero_grad(set_to_none=True)
         self.input.grad = None
 

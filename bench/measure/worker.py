@@ -23,8 +23,7 @@ import torch
 from bench.measure import modules, peaks, selfcheck, trial_records
 from bench.measure.device import device_list
 from bench.measure.device.device_list import too_old
-from bench.measure.device.devices import CaptureFailed, Cpu, Device
-from bench.measure.device.switches import set_switches
+from bench.measure.device.devices import CaptureFailed, Cpu, Device, set_switches
 from bench.measure.device.telemetry import Nvml
 from bench.measure.disturbance import Watch
 from bench.measure.user_blocks import NotABlock, factory_of

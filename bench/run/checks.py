@@ -70,6 +70,11 @@ def local(machine: Machine) -> list[Check]:
     return [check(machine) for check in CHECKS]
 
 
+def _judged(name: str, seen: str, remedy: str, *, amber: bool, red: bool = False) -> Check:
+    """A check that is green, and then without a remedy, where neither limit is passed."""
+    return Check(name, "red" if red else "amber", seen, remedy) if red or amber else Check(name, "green", seen)
+
+
 def _unknown(name: str) -> Check:
     return Check(name, "grey", "not reported by this system")
 
@@ -115,10 +120,8 @@ def governor(m: Machine) -> Check:
     names = sorted({m.read(f"{CPU}/cpu{cpu}/cpufreq/scaling_governor") for cpu in m.cpus} - {""})
     if not names:
         return _unknown("governor")
-    if set(names) - {"performance", "schedutil"}:
-        remedy = "performance repeats better: sudo cpupower frequency-set -g performance"
-        return Check("governor", "amber", ", ".join(names), remedy)
-    return Check("governor", "green", ", ".join(names))
+    remedy = "performance repeats better: sudo cpupower frequency-set -g performance"
+    return _judged("governor", ", ".join(names), remedy, amber=bool(set(names) - {"performance", "schedutil"}))
 
 
 def turbo(m: Machine) -> Check:
@@ -160,7 +163,7 @@ def pressure(m: Machine) -> Check:
     if share is None:
         return _unknown("pressure")
     seen = f"programs waited for a core in {share:.0f} % of the last 10 s"
-    return Check("pressure", "amber", seen, "close other programs") if share >= PRESSURE else Check("pressure", "green", seen)  # fmt: skip
+    return _judged("pressure", seen, "close other programs", amber=share >= PRESSURE)
 
 
 def steal(m: Machine) -> Check:
@@ -169,8 +172,7 @@ def steal(m: Machine) -> Check:
         return _unknown("steal")
     seen = f"the hypervisor took {m.stolen * 100:.1f} % of the cores' time"
     remedy = "wait, or use a machine or an instance with dedicated cores"
-    state: State = "red" if m.stolen >= MUCH_STOLEN else "amber" if m.stolen >= STOLEN else "green"
-    return Check("steal", state, seen, "" if state == "green" else remedy)
+    return _judged("steal", seen, remedy, amber=m.stolen >= STOLEN, red=m.stolen >= MUCH_STOLEN)
 
 
 def hypervisor(m: Machine) -> Check:
@@ -197,10 +199,9 @@ def memory(m: Machine) -> Check:
 
 def swap(m: Machine) -> Check:
     """Memory that was moved to disk."""
-    seen = f"{in_bytes(m.swap_bytes, 'GiB')} in use"
-    if m.swap_bytes > SWAPPED * m.memory_bytes:
-        return Check("swap", "amber", seen, "a worker's memory may be on disk: close other programs")
-    return Check("swap", "green", seen if m.swap_bytes else "none in use")
+    seen = f"{in_bytes(m.swap_bytes, 'GiB')} in use" if m.swap_bytes else "none in use"
+    remedy = "a worker's memory may be on disk: close other programs"
+    return _judged("swap", seen, remedy, amber=m.swap_bytes > SWAPPED * m.memory_bytes)
 
 
 def huge_pages(m: Machine) -> Check:
@@ -262,8 +263,8 @@ def disk(m: Machine) -> Check:
     if m.free_bytes is None:
         return Check("results", "grey", f"{m.results} can be written; free space not reported")
     seen = f"{m.results} can be written, {in_bytes(m.free_bytes, 'GiB')} free"
-    state: State = "red" if m.free_bytes < DISK_RED else "amber" if m.free_bytes < DISK_AMBER else "green"
-    return Check("results", state, seen, "" if state == "green" else "free some space, or name another disk: --out DIR")
+    remedy = "free some space, or name another disk: --out DIR"
+    return _judged("results", seen, remedy, amber=m.free_bytes < DISK_AMBER, red=m.free_bytes < DISK_RED)
 
 
 def chosen(text: str) -> str | None:

@@ -70,7 +70,6 @@ class Journal:
         return records
 
     def close(self) -> None:
-        """Release the lock."""
         self._file.close()
 
 
@@ -87,7 +86,6 @@ class Progress:
     timed_s: float = 0.0
 
     def note(self, record: dict[str, Any]) -> None:
-        """Add one record."""
         kind, trial_id = record.get("type"), record.get("trial_id", "")
         if kind == "inspect":
             self.inspected.add(trial_id)

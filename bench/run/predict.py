@@ -9,8 +9,8 @@ from typing import Any
 from bench.spec.blocks.liveness import Step
 from bench.spec.devices.predicted_devices import find_device
 from bench.spec.model.kernel_model import CallTime
+from bench.spec.model.model_parameters import device_name, prediction_of
 from bench.spec.model.predicted_trial import Memory, call_of, device_of, memory_of, refused_allocation
-from bench.spec.model.predictions import device_name, prediction_of
 from bench.spec.plan.plan import Trial
 
 Traced = Mapping[str, Mapping[str, Any]]

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from bench.measure import modules
-from bench.measure.device import switches
+from bench.measure.device import devices
 from bench.measure.device.telemetry import Nvml
 from bench.measure.modules import Evaluation
 from bench.spec.config.config import check
@@ -28,7 +28,7 @@ def trials(**axes) -> tuple[Trial, ...]:
 
 
 def built(device, trial: Trial, arm: int = 0) -> Evaluation:
-    switches.set_switches(trial.dtype, trial.cudnn_benchmark == "on")
+    devices.set_switches(trial.dtype, trial.cudnn_benchmark == "on")
     evaluation = Evaluation(trial, trial.arms[arm], device.torch_device, 1)
     if trial.mode == "graph":
         evaluation.capture(device.capture)

@@ -6,8 +6,7 @@ import re
 import pytest
 
 from bench.spec.devices.device_entries import DISPATCH_S, LAUNCH_S
-from bench.spec.model.model_parameters import fit_result
-from bench.spec.model.predictions import SLOWER
+from bench.spec.model.model_parameters import SLOWER, fit_result
 from tests.model_fit.reference import ROOT, model_fit
 from tools.model_fit import report
 from tools.model_fit.cross_validation import FITTED, NO_SOURCE

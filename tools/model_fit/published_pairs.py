@@ -18,8 +18,7 @@ from typing import Any
 from bench.analyse.claims.published import published
 from bench.spec.blocks.kernels import convolution
 from bench.spec.devices.predicted_devices import known
-from bench.spec.model.model_parameters import prior
-from bench.spec.model.predictions import Prediction
+from bench.spec.model.model_parameters import Prediction, prior
 from tools.model_fit import fitting
 from tools.model_fit.published_times import Counted, Observed, network
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from bench.spec.model.predictions import Prediction
+from bench.spec.model.model_parameters import Prediction
 from tools.model_fit import report_tables as tables
 from tools.model_fit.cross_validation import FITTED, NO_DEVICE, NO_SOURCE, OTHER, ROOFLINE
 from tools.model_fit.published_pairs import pairs

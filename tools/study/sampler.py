@@ -13,8 +13,7 @@ import torch
 from torch.utils.benchmark import Timer
 
 from bench.measure import sampling
-from bench.measure.device.devices import Cpu
-from bench.measure.device.switches import set_switches
+from bench.measure.device.devices import Cpu, set_switches
 from bench.measure.disturbance import Watch
 from bench.measure.modules import Evaluation
 from bench.spec.config import config

@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 
 from bench.analyse.runs import noise_floor
 from bench.analyse.runs.condition import Condition, Installation
+from bench.analyse.runs.noise_floor import RunEffect, effects
 from bench.analyse.runs.row_quality import is_noisy
 from bench.analyse.runs.rows import USUAL, Record, grouped, log_by_process, records_of
-from bench.analyse.runs.run_effect import RunEffect, effects
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.stats import estimators
 from bench.analyse.stats.estimators import CONFIDENCE
@@ -51,7 +51,6 @@ class Cell:
 
     @property
     def processes(self) -> int:
-        """How many measured it."""
         return len(self.by_process) or self.log.n
 
     @property

@@ -33,7 +33,6 @@ class Verdicts:
     verdicts: tuple[Verdict, ...]
 
     def of(self, claim: str) -> tuple[Verdict, ...]:
-        """The verdicts on one claim."""
         return tuple(v for v in self.verdicts if v.claim == claim)
 
     def first(self, claim: str) -> tuple[Verdict, ...]:

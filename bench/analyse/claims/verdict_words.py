@@ -12,8 +12,8 @@ from bench.analyse.claims.cells import TWINS, Cell, Rows
 from bench.analyse.drivers.explain import Limit, limit_at
 from bench.analyse.drivers.observations import of_records
 from bench.analyse.runs.condition import Condition
+from bench.analyse.runs.noise_floor import RunEffect
 from bench.analyse.runs.rows import Record, grouped
-from bench.analyse.runs.run_effect import RunEffect
 from bench.analyse.stats.estimators import joint_mean, widened
 from bench.analyse.sweeps.designed import Sweep
 from bench.spec.devices.device_names import in_words, is_predicted

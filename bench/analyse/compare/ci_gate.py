@@ -27,12 +27,10 @@ class Hidden:
 
     @property
     def median(self) -> float | None:
-        """The median size."""
         return median(self.sizes) if self.sizes else None
 
     @property
     def most(self) -> float | None:
-        """The largest size."""
         return max(self.sizes, default=None)
 
 

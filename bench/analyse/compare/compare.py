@@ -27,8 +27,8 @@ from bench.analyse.compare.facts import (
     beyond,
 )
 from bench.analyse.compare.row_matching import Matching, Pair, kind, match
+from bench.analyse.runs.noise_floor import earlier_beside, run_effect
 from bench.analyse.runs.rows import Record, records_of
-from bench.analyse.runs.run_effect import earlier_beside, run_effect
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.stats import estimators, multiple_testing
 from bench.spec.columns import FILES, MEASURED, TIME

@@ -14,8 +14,8 @@ from typing import Literal
 
 from bench.analyse.compare.environment_diff import Difference
 from bench.analyse.compare.row_matching import CPU_ONLY
+from bench.analyse.runs.noise_floor import RunEffect
 from bench.analyse.runs.rows import Record
-from bench.analyse.runs.run_effect import RunEffect
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.stats.estimators import mean_of
 from bench.analyse.stats.multiple_testing import p_value
@@ -68,7 +68,6 @@ class Match:
 
     @property
     def ratio(self) -> float | None:
-        """B / A."""
         return None if self.log is None else math.exp(self.log.mean)
 
     @property
@@ -87,7 +86,6 @@ class MeanRatio:
 
     @property
     def ratio(self) -> float:
-        """B / A."""
         return math.exp(self.log.mean)
 
     @property
@@ -120,7 +118,6 @@ class QuantityComparison:
 
     @property
     def counts(self) -> dict[Verdict, int]:
-        """Rows per verdict."""
         counts = Counter(m.verdict for m in self.matches)
         return {v: counts[v] for v in VERDICTS}
 

@@ -19,8 +19,8 @@ from bench.spec.devices.predicted_devices import PredictedDevice
 from bench.spec.errors import UserError
 from bench.spec.model import kernel_model
 from bench.spec.model.kernel_model import Mode
-from bench.spec.model.predictions import prediction_of
-from bench.spec.plan.skips import unsupported
+from bench.spec.model.model_parameters import prediction_of
+from bench.spec.plan.plan import unsupported
 
 State = Literal["faster", "slower", "undecided"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -62,7 +62,6 @@ class CrossoverMap:
         return {(p.batch, p.channels): p for p in self.points if p.mode == mode}
 
     def modes(self) -> list[str]:
-        """The modes in the order of the points."""
         return list(dict.fromkeys(p.mode for p in self.points))
 
     @property
@@ -71,7 +70,6 @@ class CrossoverMap:
         return round((self.device.dispatch_s + self.device.launch_s) * 1e6, 3)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
         return {
             "status": "predicted",
             "device": self.device.name,

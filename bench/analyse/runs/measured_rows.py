@@ -1,4 +1,7 @@
-"""Make the rows of measurements.csv (one per arm) and pairs.csv (one per arm against its baseline) of one trial."""
+"""Make the rows of measurements.csv (one per arm) and pairs.csv (one per arm against its baseline) of one trial.
+
+The columns that need no clock are a block's exact costs, and its MAC and layer ratios to the baseline.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,17 @@ from typing import Any, cast
 import numpy as np
 
 from bench.analyse.runs import roofline
-from bench.analyse.runs.cost_columns import Row, cost_of, ratio_columns, theory_columns
 from bench.analyse.runs.journal import INSPECTED, Inspection, Samples, TrialResults
 from bench.analyse.runs.row_quality import Contrast, contrast, is_precise, row_verdict
 from bench.analyse.stats import estimators
 from bench.analyse.stats.estimators import Floats
-from bench.spec.blocks.costs import mac_ratio
+from bench.spec.blocks.costs import Cost, layer_ratio, mac_ratio
+from bench.spec.blocks.layers import CONVOLUTIONS
 from bench.spec.columns import FLAGS, MEASURED, PARTS, SCHEMA_VERSION
 from bench.spec.config.timing import Timing
+from bench.spec.errors import UserError
 from bench.spec.interval import Interval
-from bench.spec.model.predictions import Prediction
+from bench.spec.model.model_parameters import Prediction
 from bench.spec.plan.plan import Arm, Trial
 
 LONGER = 1.2  # the factor from which on the host's or the device's time is the bound
@@ -286,3 +290,52 @@ def _notes(doubts: tuple[str, ...], samples: Sequence[Samples]) -> str | None:
     shares = {word: float(np.mean(flags & bit != 0)) for bit, word in FLAGS.items()}
     disturbed = [f"{word} in {share * 100:.0f} % of samples" for word, share in shares.items() if share >= 0.01]
     return "; ".join([*doubts, *disturbed]) or None
+
+
+Row = dict[str, object]
+
+
+def cost_of(trial: Trial, arm: Arm, results: TrialResults) -> Cost | None:
+    """The arm's cost by formula, or of a user's own block as the inspection counted it; None where there is neither."""
+    if arm.choice.factory is not None:
+        counted = results.inspection(arm.arm_id).counted
+        return None if counted is None else Cost.counted(counted)
+    try:
+        return trial.cost(arm)
+    except UserError:
+        return None
+
+
+def _groups(trial: Trial, arm: Arm) -> int | None:
+    """The groups of the block's first convolution; None for a network or a user's own, and where there is none."""
+    if trial.network or arm.choice.factory is not None:
+        return None
+    return next((layer.groups for layer in trial.block(arm).layers if layer.op in CONVOLUTIONS), None)
+
+
+def theory_columns(trial: Trial, arm: Arm, results: TrialResults) -> Row:
+    """An arm's costs by the columns of measurements.csv; nothing for a user's own block that no inspection counted."""
+    theory = cost_of(trial, arm, results)
+    if theory is None:
+        return {}
+    return {
+        "groups": _groups(trial, arm),
+        "params": theory.params,
+        "macs": theory.macs,
+        "flops": theory.flops,
+        "bytes_min": theory.bytes_min,
+        "activations": theory.activations,
+        "layers": theory.layers,
+        "ops": theory.ops,
+        "intensity_flop_per_byte": theory.intensity,
+        "memory_theory_bytes": theory.memory_bytes if theory.detail else None,
+        "cost_source": "counted by hooks" if arm.choice.factory is not None else "formula",
+    }
+
+
+def ratio_columns(trial: Trial, arm: Arm, results: TrialResults) -> Row:
+    """Columns of pairs.csv: the baseline's MACs / the arm's, and the arm's layers / the baseline's."""
+    mine, base = (cost_of(trial, a, results) for a in (arm, trial.arms[0]))
+    if mine is None or base is None:
+        return {}
+    return {"groups": _groups(trial, arm), "mac_ratio": mac_ratio(base, mine), "layer_ratio": layer_ratio(base, mine)}

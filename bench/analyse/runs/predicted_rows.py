@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 
 from bench.analyse.runs import measured_rows
-from bench.analyse.runs.cost_columns import Row, ratio_columns, theory_columns
 from bench.analyse.runs.journal import Samples, TrialResults
+from bench.analyse.runs.measured_rows import Row, ratio_columns, theory_columns
 from bench.analyse.stats import estimators
 from bench.spec.columns import PREDICTED
 from bench.spec.interval import Interval
-from bench.spec.model.predictions import OBSERVATIONS
+from bench.spec.model.model_parameters import OBSERVATIONS
 from bench.spec.plan.plan import Trial
 
 

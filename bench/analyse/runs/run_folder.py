@@ -14,15 +14,14 @@ from typing import IO, Any, Literal, cast
 import pandas as pd
 
 from bench.analyse.runs import predicted_rows
-from bench.analyse.runs.cost_columns import Row
 from bench.analyse.runs.journal import Journal, Visit, read_journal
-from bench.analyse.runs.measured_rows import RunContext, rows_of
+from bench.analyse.runs.measured_rows import Row, RunContext, rows_of
 from bench.analyse.runs.roofline import roof_rows
 from bench.analyse.runs.second_opinion_rows import opinion_rows
 from bench.spec.columns import FILES, FLAGS, KEYS, SCHEMA_VERSION, Column, columns_of
 from bench.spec.config.timing import Timing
 from bench.spec.errors import UserError
-from bench.spec.model.predictions import Prediction
+from bench.spec.model.model_parameters import Prediction
 from bench.spec.plan.plan import Arm, Plan, Trial
 
 File = Literal["m", "p", "s", "o", "r"]

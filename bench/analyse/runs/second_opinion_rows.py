@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from bench.analyse.runs.cost_columns import Row
 from bench.analyse.runs.journal import SecondOpinion, TrialResults
-from bench.analyse.runs.measured_rows import RunContext
+from bench.analyse.runs.measured_rows import Row, RunContext
 from bench.spec.columns import SCHEMA_VERSION, TOOLS
 from bench.spec.plan.plan import Trial
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from bench.spec.columns import PREDICTED
 from bench.spec.interval import Interval, paired_log_ratio, process_interval, t_interval, t_quantile
-from bench.spec.model.predictions import OBSERVATIONS
+from bench.spec.model.model_parameters import OBSERVATIONS
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -18,7 +18,7 @@ from bench.show.pages import machine, rows_table
 from bench.show.pages.frame import MOST_BYTES, downloads, inlined, render
 from bench.show.pages.svg import Inlined, Letters
 from bench.show.text import claims, layer_costs, multi_run, published, run_facts, terminal
-from bench.spec.model.predictions import without_model
+from bench.spec.model.model_parameters import without_model
 
 NAME = "report.html"
 TITLE_OF_SEVERAL = "Where is separable faster?"

@@ -76,7 +76,6 @@ class _Layout:
         return name if self.compared.quantity == "speedup" else ", ".join(filter(None, (str(m.a["block"]), name)))
 
     def series(self, group: str, kernel: int) -> Iterator[_Series]:
-        """A panel's lines."""
         here = (m for m in self.matches if m.a["kernel"] == kernel and self.group(m) == group)
         held = grouped(here, lambda m: self.facets.line(m.a))
         present = [s for s in self.facets.series if s in held]

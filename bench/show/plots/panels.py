@@ -66,7 +66,10 @@ def draw_line(axis: Axes, rows: Sequence[Record], channels: Channels, seen: styl
     if predicted(rows):
         known = [(x, r) for x, r in zip(xs, rows, strict=True) if measured(r) and r["speedup_ci_low"] is not None]
         low, high = ([r[end] for _, r in known] for end in ("speedup_ci_low", "speedup_ci_high"))
-        style.error_band(axis, [x for x, _ in known], low, high, seen.colour)
+        at = [x for x, _ in known]
+        axis.fill_between(
+            at, low, high, facecolor="none", edgecolor=seen.colour, hatch="\\\\\\", alpha=0.18, lw=0, zorder=1
+        )
     for x, r in zip(xs, rows, strict=True):
         if measured(r):
             bar(axis, r, x, seen)
@@ -267,7 +270,6 @@ class Channels:
 
     @classmethod
     def of(cls, rows: Sequence[Record]) -> Channels:
-        """The axis for these rows."""
         pairs = sorted({(int(r["c_in"]), int(r["c_out"])) for r in rows}, key=lambda p: (p[0] * p[1], p))
         if all(i == o for i, o in pairs):
             places = {p: math.log2(p[0]) for p in pairs}
@@ -278,7 +280,6 @@ class Channels:
         return cls(places, labels, min(gaps, default=1.0))
 
     def at(self, row: Record) -> float:
-        """The row's place."""
         return self.places[int(row["c_in"]), int(row["c_out"])]
 
     def beside(self, row: Record, index: int, count: int) -> float:
@@ -287,5 +288,4 @@ class Channels:
 
     @property
     def title(self) -> str:
-        """The axis's own words."""
         return "channels in and out" if all("→" not in w for w in self.labels.values()) else "channels in → out"

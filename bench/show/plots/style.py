@@ -101,11 +101,6 @@ def mark_predicted(axis: Axes) -> None:
     axis.patch.set(**_HATCHED)
 
 
-def error_band(axis: Axes, xs: Sequence[float], low: Sequence[float], high: Sequence[float], colour: str) -> None:
-    """The model's error along a predicted line, hatched."""
-    axis.fill_between(xs, low, high, facecolor="none", edgecolor=colour, hatch="\\\\\\", alpha=0.18, linewidth=0, zorder=1)  # fmt: skip
-
-
 def interval(axis: Axes, at: float, ends: Sequence[float], colour: str, width: float = 1.2, alpha: float = 1, above: float = 3) -> None:  # fmt: skip
     """The upright line of an interval; `frame` puts an arrow where the axis ends before it does."""
     axis.plot([at] * 2, ends, color=colour, lw=width, alpha=alpha, zorder=above, solid_capstyle="butt", label=_INTERVAL)

@@ -9,7 +9,7 @@ from bench.analyse.predict.crossover_map import CrossoverMap, MapPoint
 from bench.show.text.terminal import console_on, print_lines, print_table
 from bench.show.text.titles import MOST
 from bench.spec.format import percent, plural
-from bench.spec.model.predictions import disagreements
+from bench.spec.model.model_parameters import disagreements
 
 HOW = "Speedup of the separable block: time of standard / time of separable; above 1x separable would be faster."
 

@@ -17,7 +17,7 @@ from bench.show.text.captions import of_runs
 from bench.spec.columns import FAILED, WITH_NUMBERS
 from bench.spec.devices.device_names import in_words
 from bench.spec.format import plural
-from bench.spec.model.predictions import without_model
+from bench.spec.model.model_parameters import without_model
 
 MOST_COLUMNS = 10
 HEAD = ("run", "on", "torch", "date", "pairs measured", "folder")

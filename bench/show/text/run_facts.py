@@ -17,7 +17,7 @@ from bench.analyse.runs.run_folder import Run
 from bench.spec.columns import FAILED, MEASURED, PREDICTED, STATUSES, WITH_NUMBERS
 from bench.spec.devices.device_names import in_words, is_cpu, is_predicted
 from bench.spec.format import capital, duration, interval, listed, percent, plural, share, times
-from bench.spec.model.predictions import WORSE, disagreements
+from bench.spec.model.model_parameters import WORSE, disagreements
 
 MOST_REASONS = 2  # why rows were skipped that a line gives; pairs.csv has them all
 MOST_COUNTED = 24  # reasons in the page's table of them

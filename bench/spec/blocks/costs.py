@@ -167,7 +167,6 @@ class _Trace:
         self.operators: list[Operator] = []
 
     def steps(self, training: bool) -> Iterator[Step]:
-        """The allocations of the operators, in order."""
         if not training:
             return inference_steps(self.operators)
         return training_steps(self.operators, self.batch * math.prod(self.detail[0].input) * self.item)

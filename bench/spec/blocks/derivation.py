@@ -88,7 +88,6 @@ class Derivation:
         }
 
     def text(self) -> str:
-        """The derivation for the terminal."""
         s, network = self.shape, self.choice.network
         fixed = network or BLOCKS[self.choice.name].one_pixel
         facts = [] if fixed else [f"kernel {s.kernel}", f"stride {s.stride}", f"padding {s.padding}"]

@@ -47,7 +47,6 @@ class Kernel:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates."""
         return self.rows * self.columns * self.depth * self.groups
 
     @property

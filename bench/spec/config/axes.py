@@ -19,10 +19,6 @@ SHAPE_AXES = ("channels", "kernel", "size", "batch", "stride", "padding", "dilat
 """Axes that make up the shape; only these may walk in step."""
 
 
-def _listed(value: object) -> object:
-    return value if isinstance(value, list) else [value]
-
-
 def _pair(value: object) -> object:
     """64 -> (64, 64); "32->64" and "56x48" -> (32, 64), (56, 48)."""
     if isinstance(value, int) and not isinstance(value, bool):
@@ -56,7 +52,9 @@ def _span(name: str) -> str:
 
 
 T = TypeVar("T")
-_Values = Annotated[list[T], BeforeValidator(_listed)]  # one value stands for a list of one
+_Values = Annotated[
+    list[T], BeforeValidator(lambda value: value if isinstance(value, list) else [value])
+]  # one value stands for a list of one
 _Channels = Annotated[int, _within("channels")]
 _Pixels = Annotated[int, _within("size")]
 _Pair = BeforeValidator(_pair)

@@ -82,6 +82,5 @@ class BlockEntry(BaseModel):
         return self
 
     def choice(self) -> BlockChoice:
-        """The block for a plan."""
         alike = self.model_dump(exclude={"import_", "network"})
         return BlockChoice(**alike, factory=self.import_, whole=self.network)

@@ -98,7 +98,6 @@ class Experiment(_Model):
 
     @property
     def network(self) -> bool:
-        """Whether it compares networks."""
         return self.blocks[0].choice().network
 
     def swept(self) -> Axes:

@@ -1,4 +1,7 @@
-"""Plan, Trial, Arm, Surroundings, and make(), which makes a config's plan: the product of its axes on each device."""
+"""Plan, Trial, Arm, Surroundings, and make(), which makes a config's plan: the product of its axes on each device.
+
+The reasons to skip a trial that are known without torch are here too; their text becomes its rows' status_detail.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import itertools
 import math
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from typing import Any
@@ -18,16 +21,16 @@ from bench.spec.config.axes import BLOCK_AXES, Axes
 from bench.spec.config.config import MOST_TRIALS, Experiment, SweepConfig
 from bench.spec.config.timing import Timing
 from bench.spec.devices.device_names import in_words, is_cpu, is_predicted, slug
-from bench.spec.devices.predicted_devices import find_device
+from bench.spec.devices.predicted_devices import PredictedDevice, find_device
 from bench.spec.errors import UserError
 from bench.spec.format import plural
-from bench.spec.plan import skips
 
 PREDICTED_TIMING = {  # a prediction is not random, so one process and one round are enough
     "processes_min": 1, "processes_max": 1, "rounds_min": 1, "rounds_max": 1, "second_opinions": 0.0,
 }  # fmt: skip
 CPU_AXES = ("threads", "allocator", "waiting")
 CUDNN_AXES = ("cudnn_benchmark",)
+COMPILES_NOTHING = "a simulated run compiles nothing (bench predict crossover --mode compile predicts single blocks)"
 _SHAPE = tuple(field.name for field in fields(Shape))
 
 
@@ -82,7 +85,6 @@ class Trial:
 
     @property
     def network(self) -> bool:
-        """Whether its arms are networks."""
         return self.arms[0].choice.network
 
     @property
@@ -101,7 +103,6 @@ class Trial:
         return {**shape, **dict.fromkeys(FIXED_IN_NETWORKS)} if self.network else shape
 
     def block(self, arm: Arm) -> Block:
-        """The arm's block at this trial's shape."""
         return build(arm.choice, self.shape)
 
     def cost(self, arm: Arm) -> Cost:
@@ -114,7 +115,6 @@ class Trial:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Trial:
-        """The trial that `to_dict` wrote."""
         arms = tuple(Arm(a["arm_id"], BlockChoice(**a["choice"])) for a in data["arms"])
         rest = {"shape": Shape(**data["shape"]), "surroundings": Surroundings(**data["surroundings"]), "arms": arms}
         return cls(**{**data, **rest})
@@ -170,7 +170,6 @@ class Plan:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Plan:
-        """The plan that `to_dict` wrote."""
         trials = tuple(Trial.from_dict(t) for t in data["trials"])
         return cls(data["name"], trials, Timing.model_validate(data["timing"]), tuple(data["notes"]))
 
@@ -247,25 +246,25 @@ def _trials(name: str, experiment: Experiment, device: str, cores: int) -> Itera
     model = find_device(device) if is_predicted(device) else None
     cores = model.units if model is not None and model.kind == "cpu" else cores
     places = [
-        (place, place.slug, skips.too_many_threads(place.device, place.threads, cores))
+        (place, place.slug, too_many_threads(place.device, place.threads, cores))
         for place in _surroundings(axes, device, cores)
     ]
     searches = axes.cudnn_benchmark if device.startswith("cuda") else axes.cudnn_benchmark[:1]
     settings = [
-        (setting, _setting_words(*setting), skips.unsupported(device, model, setting[0], setting[2], setting[3]))
+        (setting, _setting_words(*setting), unsupported(device, model, setting[0], setting[2], setting[3]))
         for setting in itertools.product(axes.dtype, axes.layout, axes.mode, axes.pass_, searches)
     ]
     labels = [(choice, choice.label) for choice in choices]
     for (c_in, c_out), kernel, (height, width), batch, stride, padding, dilation, depth in experiment.shapes():
         shape = Shape(c_in, c_out, height, width, kernel, stride, padding, dilation, depth, batch)
-        why = skips.unfit(choices, shape)
-        alone = skips.untrainable(choices, shape) if why is None and batch == 1 and "training" in axes.pass_ else None
+        why = unfit(choices, shape)
+        alone = untrainable(choices, shape) if why is None and batch == 1 and "training" in axes.pass_ else None
         where = shape_words(shape, choices[0].network)
-        for (dtype, layout, mode, pass_, search), how, unsupported in settings:
+        for (dtype, layout, mode, pass_, search), how, lacking in settings:
             for place, label, crowded in places:
                 trial_id = f"{name}/{where}-{how}-{label}"
                 arms = tuple([Arm(f"{trial_id}/{word}", choice) for choice, word in labels])
-                skip = why or (alone if pass_ == "training" else None) or unsupported or crowded
+                skip = why or (alone if pass_ == "training" else None) or lacking or crowded
                 yield Trial(trial_id, name, shape, dtype, layout, mode, pass_, place, arms, skip, search)
 
 
@@ -284,3 +283,49 @@ def shape_words(s: Shape, network: bool = False) -> str:
     more = (("b", s.batch), ("stride", s.stride), ("dil", s.dilation), ("depth", s.depth))
     rest = "".join(f"-{letter}{value}" for letter, value in more if value != 1)
     return f"{channels}-k{s.kernel}-{size}px{rest}{'-valid' if s.padding == 'valid' else ''}"
+
+
+def unfit(choices: Iterable[BlockChoice], shape: Shape) -> str | None:
+    """Why one of the blocks can't be built at this shape, or None."""
+    try:
+        for choice in choices:
+            if choice.factory is None:  # a user's block shows that only when it is built
+                build(choice, shape).output(shape.height, shape.width)
+    except UserError as error:
+        return f"{error.place}: {error.rule}"
+    return None
+
+
+def untrainable(choices: Iterable[BlockChoice], shape: Shape) -> str | None:
+    """Why batch norm can't be trained on a single item of this shape, or None."""
+    for choice in choices:
+        if choice.factory is not None:
+            continue
+        block = build(choice, shape)
+        for layer, _, end in block.walk(shape.height, shape.width):
+            if layer.norm and end == (1, 1):
+                return f"{block.name}, {layer.name}: batch norm has no variance of one pixel of one item to train on"
+    return None
+
+
+def too_many_threads(device: str, threads: int, cores: int) -> str | None:
+    """Why `threads` are not measured on `cores` physical cores, or None."""
+    if is_cpu(device) and threads > cores:
+        return f"{threads} threads on {cores} physical cores would measure the scheduler"
+    return None
+
+
+def unsupported(device: str, model: PredictedDevice | None, dtype: str, mode: str, pass_: str) -> str | None:
+    """Why such a trial can't run on this device, by its kind or the model of a predicted one; None if it may."""
+    name = device.partition(":")[0] if model is None else in_words(device)
+    if mode == "compile" and model is not None:
+        return COMPILES_NOTHING
+    if mode == "graph" and (name in ("cpu", "mps", "xpu") if model is None else model.kind == "cpu"):
+        return f"{name} has no graphs to replay"
+    if mode == "graph" and pass_ == "training":
+        return "graphs are captured of inference alone"
+    if model is not None:
+        return None if model.computes(dtype) else f"the model knows no peak of {name} in {dtype}"
+    if dtype == "fp32-tf32" and name != "cuda":
+        return f"TF32 is a format of CUDA devices, not of {name}"
+    return "mps has no float64" if (name, dtype) == ("mps", "fp64") else None
