@@ -115,7 +115,9 @@ def _parts(layer: Layer) -> list[nn.Module]:
         case "conv" | "transposed":
             modules = [_convolution(layer)]
         case "linear":
-            modules = [nn.Flatten(), _linear(layer)]
+            linear = nn.Linear(layer.c_in, layer.c_out, layer.bias)
+            _he_normal(linear.weight, layer, layer.c_in)
+            modules = [nn.Flatten(), linear]
         case "max_pool":
             modules = [nn.MaxPool2d(layer.kernels, layer.strides, layer.pads)]
         case "global_pool":
@@ -139,12 +141,6 @@ def _convolution(layer: Layer) -> nn.Module:
     fan_in = layer.c_in // layer.groups * layer.taps / (math.prod(layer.strides) if transposed else 1)
     _he_normal(cast(Tensor, conv.weight), layer, fan_in)
     return conv
-
-
-def _linear(layer: Layer) -> nn.Linear:
-    linear = nn.Linear(layer.c_in, layer.c_out, layer.bias)
-    _he_normal(linear.weight, layer, layer.c_in)
-    return linear
 
 
 def _he_normal(weight: Tensor, layer: Layer, fan_in: float) -> None:

@@ -11,20 +11,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from bench.analyse.compare import facts
 from bench.analyse.compare.environment_diff import differences, other_card, other_machine
 from bench.analyse.compare.facts import (
-    BETTER,
-    CARD_MARGIN,
     CHANGE_MARGIN,
-    JUDGED,
-    VALUES,
     Comparison,
     Correction,
     Match,
     Quantity,
     QuantityComparison,
     Verdict,
-    beyond,
 )
 from bench.analyse.compare.row_matching import Matching, Pair, kind, match
 from bench.analyse.runs.noise_floor import earlier_beside, run_effect
@@ -85,7 +81,7 @@ def judge(
     """
     alpha = 1 - confidence + 1e-12
     if p_adjusted <= alpha:
-        return "FASTER" if (log.mean > 0) == (BETTER[quantity] == "above 1") else "SLOWER"
+        return "FASTER" if (log.mean > 0) == (facts.BETTER[quantity] == "above 1") else "SLOWER"
     return "SAME" if log.within(edge) else "AMBIGUOUS"
 
 
@@ -161,7 +157,7 @@ class _Sides:
     def _match(self, quantity: Quantity, pair: Pair, a: Record, b: Record, sd: float) -> Match:
         bands = [by_place.get(_place(row)) for by_place, row in zip(self.bands, (a, b), strict=True)]
         known = [band for band in bands if band is not None]
-        cards = [math.log1p(CARD_MARGIN)] if quantity == "time" and kind(a["device"]) in self.cards else []
+        cards = [math.log1p(facts.CARD_MARGIN)] if quantity == "time" and kind(a["device"]) in self.cards else []
         edge = max([math.log1p(self.margin), *known, *cards])
         confidence = self.a.timing.confidence
         sides = ((a, self.a), (b, self.b))
@@ -175,7 +171,7 @@ class _Sides:
             log = Interval(log.mean, math.hypot(log.half_width, *known), log.n)
         if pair.differs:
             return Match(a, b, log, edge, "CONFOUNDED", differs=pair.differs)
-        p = beyond(log, edge, confidence)
+        p = facts.beyond(log, edge, confidence)
         if quantity == "time" and p < 1 and not _minima_agree(a, b, log.mean, edge):
             p = 1.0
         return Match(a, b, log, edge, "AMBIGUOUS", p)
@@ -187,7 +183,7 @@ def _corrected(drafts: Sequence[QuantityComparison], correction: Correction) -> 
     adjusted = iter(_ADJUST[correction](every))
 
     def judged(m: Match, d: QuantityComparison) -> Match:
-        if m.verdict not in JUDGED or m.log is None:
+        if m.verdict not in facts.JUDGED or m.log is None:
             return m
         p = next(adjusted)
         return replace(m, p_adjusted=p, verdict=judge(m.log, m.edge, p, d.confidence, d.quantity))
@@ -197,7 +193,7 @@ def _corrected(drafts: Sequence[QuantityComparison], correction: Correction) -> 
 
 def _log(row: Record, quantity: Quantity, level: float, wanted: float) -> Interval | None:
     """The interval of ln(value) at the wanted confidence, from a row at confidence `level`; None if it is not measured."""
-    value = row[VALUES[quantity][0]]
+    value = row[facts.VALUES[quantity][0]]
     if row["status"] not in MEASURED or value is None:
         return None
     if quantity == "time":
@@ -207,7 +203,7 @@ def _log(row: Record, quantity: Quantity, level: float, wanted: float) -> Interv
 
 
 def _minima_agree(a: Record, b: Record, log: float, edge: float) -> bool:
-    """Whether the fastest samples moved beyond the margin too, in the same direction. Load on the machine moves medians only."""
+    """Whether the fastest samples moved facts.beyond the margin too, in the same direction. Load on the machine moves medians only."""
     if a["time_min_s"] is None or b["time_min_s"] is None:
         return True
     return math.copysign(1.0, log) * math.log(b["time_min_s"] / a["time_min_s"]) > edge

@@ -29,7 +29,7 @@ MOST_LOOSE = 2
 _FIXED = tuple(k for k in KEYS if k not in LOOSE)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Pair:
     """The places of two matched rows, and the fields of the workload that differ."""
 
@@ -83,8 +83,7 @@ def match(a: Sequence[Record], b: Sequence[Record]) -> Matching:
     only_a, only_b = _rest([*pairs, *loose], range(len(a)), range(len(b)))
     if across:
         pairs, loose = ([_named(p, a, b) for p in some] for some in (pairs, loose))
-    first = sorted(pairs, key=lambda p: (p.a, p.b)), sorted(loose, key=lambda p: (p.a, p.b))
-    return Matching(tuple(first[0]), tuple(first[1]), tuple(only_a), tuple(only_b), across)
+    return Matching(tuple(sorted(pairs)), tuple(sorted(loose)), tuple(only_a), tuple(only_b), across)
 
 
 def _workload(row: Record, across: bool) -> Key:

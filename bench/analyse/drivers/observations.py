@@ -158,10 +158,8 @@ def _ours(row: Mapping[str, Any], at: str) -> Observation:
         "source": str(row.get("run_id") or ""),
         "device": ", ".join(filter(None, words)),
         "device_kind": "cpu" if device == "cpu" else "gpu" if device else "",
-        "dtype": str(row.get("dtype") or ""),
-        "layout": str(row.get("layout") or ""),
+        **{name: str(row.get(name) or "") for name in ("dtype", "layout", "pass")},
         "mode": ", ".join([str(row.get("mode") or ""), *unusual]),
-        "pass": str(row.get("pass") or ""),
     }
     time = next((t for t in OUR_TIMES if row.get(t) not in (None, "")), OUR_TIMES[0])
     nonzero = {name: value for name, value in row.items() if value not in (0, "0")}  # 0 has no logarithm

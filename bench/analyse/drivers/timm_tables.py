@@ -67,10 +67,8 @@ def labels_of(path: Path) -> dict[str, str]:
     on = "" if name["on"] == "cpu" else f" {name['on']}"
     return {
         "source": f"timm results, {name['torch']}{on}",
-        "device": name["device"],
+        **{key: name[key] for key in ("device", "dtype", "layout")},
         "device_kind": "cpu" if name["on"] == "cpu" else "gpu",
-        "dtype": name["dtype"],
-        "layout": name["layout"],
         "mode": "compile" if name["dynamo"] else "eager",
         "pass": PASSES[f"{name['word']}_"],
     }

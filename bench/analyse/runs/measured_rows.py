@@ -27,6 +27,7 @@ from bench.spec.model.model_parameters import Prediction
 from bench.spec.plan.plan import Arm, Trial
 
 LONGER = 1.2  # the factor from which on the host's or the device's time is the bound
+_OF_COST = ("params", "macs", "flops", "bytes_min", "activations", "layers", "ops")
 _OF_TRIAL = ("trial_id", "experiment", "dtype", "layout", "mode", "cudnn_benchmark")
 
 
@@ -320,13 +321,7 @@ def theory_columns(trial: Trial, arm: Arm, results: TrialResults) -> Row:
         return {}
     return {
         "groups": _groups(trial, arm),
-        "params": theory.params,
-        "macs": theory.macs,
-        "flops": theory.flops,
-        "bytes_min": theory.bytes_min,
-        "activations": theory.activations,
-        "layers": theory.layers,
-        "ops": theory.ops,
+        **{name: getattr(theory, name) for name in _OF_COST},
         "intensity_flop_per_byte": theory.intensity,
         "memory_theory_bytes": theory.memory_bytes if theory.detail else None,
         "cost_source": "counted by hooks" if arm.choice.factory is not None else "formula",

@@ -90,9 +90,7 @@ def _whole(members: Sequence[Member]) -> Run:
         opinions=None,
         roofs=_joined(roofs) if roofs else None,
         members={m.letter: m.run for m in members},
-        timed_s=sum(m.run.timed_s for m in members),
-        wall_s=sum(m.run.wall_s for m in members),
-        sessions=sum(m.run.sessions for m in members),
+        **{name: sum(getattr(m.run, name) for m in members) for name in ("timed_s", "wall_s", "sessions")},
     )
 
 

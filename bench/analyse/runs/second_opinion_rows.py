@@ -37,10 +37,7 @@ def _reading(opinion: SecondOpinion | None, results: TrialResults, context: RunC
     if opinion is not None:
         return {
             "status": "unsupported" if opinion.time_median_s is None else "ok",
-            "time_min_s": opinion.time_min_s,
-            "time_median_s": opinion.time_median_s,
-            "time_iqr_s": opinion.time_iqr_s,
-            "detail": opinion.detail,
+            **{name: getattr(opinion, name) for name in ("time_min_s", "time_median_s", "time_iqr_s", "detail")},
         }
     if results.opinion_failure is not None:
         return {"status": results.opinion_failure.status, "detail": results.opinion_failure.detail}

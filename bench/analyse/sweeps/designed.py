@@ -131,17 +131,8 @@ def _sweep(grows: Grows, rows: Sequence[Record]) -> Sweep | None:
 
 
 def _point(r: Record) -> Point:
-    return Point(
-        arm_id=r["arm_id"],
-        layers=r["layers"],
-        macs=r["macs"],
-        activations=r["activations"],
-        c_in=r["c_in"],
-        depth=r["depth"],
-        height=r["height"],
-        log_time=log_interval(r, TIME),
-        noisy=is_noisy(r),
-    )
+    alike = {name: r[name] for name in ("arm_id", "layers", "macs", "activations", "c_in", "depth", "height")}
+    return Point(**alike, log_time=log_interval(r, TIME), noisy=is_noisy(r))
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,17 +57,14 @@ def compared(run: Run) -> list[Compared]:
     measured = {m["arm_id"]: m for m in records_of(run.measurements)}
     speedups = {p["arm_id"]: p["speedup"] for p in records_of(run.pairs)}
     by_arm = grouped(records_of(run.opinions), lambda row: str(row["arm_id"]))
-    return [_compared(arm_id, measured.get(arm_id, {}), speedups.get(arm_id), rows) for arm_id, rows in by_arm.items()]
-
-
-def _compared(arm_id: str, ours: Record, speedup: float | None, rows: Sequence[Record]) -> Compared:
-    return Compared(
-        arm_id=arm_id,
-        device=str(ours.get("device")),
-        ours=_values(ours, speedup),
-        theirs={r["tool"]: _values(r, r["speedup"]) for r in rows if r["time_median_s"]},
-        missing={r["tool"]: str(r["detail"] or r["status"]) for r in rows if not r["time_median_s"]},
-    )
+    compared = []
+    for arm_id, rows in by_arm.items():
+        ours = measured.get(arm_id, {})
+        theirs = {r["tool"]: _values(r, r["speedup"]) for r in rows if r["time_median_s"]}
+        missing = {r["tool"]: str(r["detail"] or r["status"]) for r in rows if not r["time_median_s"]}
+        device, values = str(ours.get("device")), _values(ours, speedups.get(arm_id))
+        compared.append(Compared(arm_id, device, values, theirs, missing))
+    return compared
 
 
 def _values(row: Record, speedup: float | None) -> Values:
