@@ -488,7 +488,7 @@ def test_a_verdict_and_bench_drivers_name_the_same_limit_for_the_same_rows() -> 
 
 
 def led(layers: Sequence[Sweep], macs: Sequence[Sweep]) -> Verdict:
-    (v,) = rules_layers_or_macs.led_by_compute(drawn([], {CPU: (*layers, *macs)}))
+    (v,) = rules_layers_or_macs.cpu_led_by_compute(drawn([], {CPU: (*layers, *macs)}))
     return v
 
 
@@ -623,7 +623,7 @@ def test_at_a_threshold_of_speed_an_answer_is_wrong_in_five_percent_at_most(shar
 def test_where_both_lead_alike_each_answer_is_wrong_in_five_percent_at_most(slope: float, shared: float) -> None:
     def by_layers(rng: np.random.Generator) -> list[Verdict]:
         here = (swept(rng, slope, GPU, "layers", shared), swept(rng, slope, GPU, "macs", shared))
-        return rules_layers_or_macs.led_by_layers(drawn([], {GPU: here}))
+        return rules_layers_or_macs.gpu_led_by_layers(drawn([], {GPU: here}))
 
     assert max(wrong(by_layers, ["SUPPORTED", "REFUTED"])) <= MOST_WRONG
 

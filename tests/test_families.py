@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.analyse.stats.multiple_testing import benjamini_hochberg, equivalent, holm, p_value
+from bench.analyse.stats.estimators import benjamini_hochberg, equivalent, holm, p_value
 from bench.spec.interval import Interval, t_interval
 
 # Benjamini & Hochberg 1995, section 3.2: the ordered p-values of 15 comparisons in a trial of thrombolysis (Neuhaus

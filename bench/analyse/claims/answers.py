@@ -13,8 +13,7 @@ from typing import Any, Literal, TypeVar
 
 from bench.analyse.claims.cells import Cell
 from bench.analyse.runs.condition import Condition
-from bench.analyse.stats.estimators import CONFIDENCE
-from bench.analyse.stats.multiple_testing import p_value
+from bench.analyse.stats.estimators import CONFIDENCE, p_value
 from bench.spec.interval import EQUIVALENCE_MARGIN, Interval
 
 Side = Literal["yes", "no", "same", "partly", "open", "unmeasured"]

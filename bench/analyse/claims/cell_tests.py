@@ -15,7 +15,7 @@ from typing import TypeVar
 from bench.analyse.claims.answers import ALPHA, Answer, Channels
 from bench.analyse.claims.cells import Cell
 from bench.analyse.runs.rows import grouped
-from bench.analyse.stats.multiple_testing import benjamini_hochberg, holm, p_value
+from bench.analyse.stats.estimators import benjamini_hochberg, holm, p_value
 from bench.analyse.sweeps.crossover import crossing
 from bench.spec.format import plural
 from bench.spec.interval import Interval

@@ -42,11 +42,13 @@ class Claim:
 
 
 _RULES = {
-    **{rule.__name__: rule for rule in (rules_counted.fewer_flops, rules_counted.below_9x, rules_counted.memory)},
-    **{rule.__name__: rule for rule in (rules_ratios.faster, rules_ratios.cpu_3x, rules_ratios.gpu_no_gain)},
-    **{rule.__name__: rule for rule in (rules_ratios.device_by_block, rules_ratios.parallelism)},
-    "gpu_led_by_layers": rules_layers_or_macs.led_by_layers,
-    "cpu_led_by_compute": rules_layers_or_macs.led_by_compute,
+    rule.__name__: rule
+    for rule in (
+        *(rules_counted.fewer_flops, rules_counted.below_9x, rules_counted.memory),
+        *(rules_ratios.faster, rules_ratios.cpu_3x, rules_ratios.gpu_no_gain),
+        *(rules_ratios.device_by_block, rules_ratios.parallelism),
+        *(rules_layers_or_macs.gpu_led_by_layers, rules_layers_or_macs.cpu_led_by_compute),
+    )
 }
 
 

@@ -14,8 +14,7 @@ from bench.analyse.claims.verdict_words import of_the_host
 from bench.analyse.runs.condition import Condition
 from bench.analyse.runs.rows import grouped
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.stats.estimators import CONFIDENCE
-from bench.analyse.stats.multiple_testing import benjamini_hochberg, holm
+from bench.analyse.stats.estimators import CONFIDENCE, benjamini_hochberg, holm
 from bench.spec.columns import SCHEMA_VERSION
 from bench.spec.devices.device_names import is_predicted
 from bench.spec.format import p_words

@@ -32,12 +32,12 @@ NEITHER = "time follows neither closely"
 SWAPPED = "asked of the other kind of device too, which the texts say the opposite of"
 
 
-def led_by_layers(rows: Rows) -> list[Verdict]:
+def gpu_led_by_layers(rows: Rows) -> list[Verdict]:
     """On accelerators, which the claim is about, and on CPUs."""
     return _on_all(rows, LAYERS, "gpu")
 
 
-def led_by_compute(rows: Rows) -> list[Verdict]:
+def cpu_led_by_compute(rows: Rows) -> list[Verdict]:
     """On CPUs, which the claim is about, and on accelerators."""
     return _on_all(rows, COMPUTE, "cpu")
 

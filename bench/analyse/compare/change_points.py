@@ -25,7 +25,7 @@ from bench.analyse.compare.facts import CHANGE_MARGIN, CHANGED, JUDGED, Quantity
 from bench.analyse.compare.row_matching import kind, match
 from bench.analyse.runs.rows import Record
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.stats import estimators, multiple_testing
+from bench.analyse.stats import estimators
 from bench.analyse.stats.estimators import Floats, Ints
 from bench.spec.errors import UserError
 from bench.spec.interval import Interval, t_interval
@@ -221,7 +221,7 @@ def _changes(h: History) -> tuple[Change, ...]:
     ends = [0, *(at for at, _ in points), len(h.logs)]
     parts = [(h.logs[a:b], h.logs[b:c]) for a, b, c in zip(ends, ends[1:], ends[2:], strict=False)]
     logs = [[_shift(*both) for both in zip(before.T, after.T, strict=True)] for before, after in parts]
-    adjusted = iter(multiple_testing.benjamini_hochberg([beyond(log, edge) for part in logs for log in part]))
+    adjusted = iter(estimators.benjamini_hochberg([beyond(log, edge) for part in logs for log in part]))
     changes = []
     for (at, p), part, (before, after) in zip(points, logs, parts, strict=True):
         shifts = tuple(

@@ -26,15 +26,15 @@ from bench.analyse.compare.row_matching import Matching, Pair, kind, match
 from bench.analyse.runs.noise_floor import earlier_beside, run_effect
 from bench.analyse.runs.rows import Record, records_of
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.stats import estimators, multiple_testing
+from bench.analyse.stats import estimators
 from bench.spec.columns import FILES, MEASURED, TIME
 from bench.spec.errors import UserError
 from bench.spec.interval import Interval
 
 _Place = tuple[str, int | None]  # a kind of device and the threads
 _ADJUST: dict[Correction, Callable[[Sequence[float]], list[float]]] = {
-    "benjamini-hochberg": multiple_testing.benjamini_hochberg,
-    "holm": multiple_testing.holm,
+    "benjamini-hochberg": estimators.benjamini_hochberg,
+    "holm": estimators.holm,
 }
 
 

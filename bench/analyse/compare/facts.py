@@ -17,8 +17,7 @@ from bench.analyse.compare.row_matching import CPU_ONLY
 from bench.analyse.runs.noise_floor import RunEffect
 from bench.analyse.runs.rows import Record
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.stats.estimators import mean_of
-from bench.analyse.stats.multiple_testing import p_value
+from bench.analyse.stats.estimators import mean_of, p_value
 from bench.spec.columns import FAILED, KEYS, MEASURED, SPEEDUP, TIME
 from bench.spec.interval import Interval
 

@@ -11,6 +11,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, product
 from operator import itemgetter
+from typing import Any
 
 from bench.analyse.runs.rows import Record, grouped
 from bench.spec.columns import KEYS
@@ -18,6 +19,7 @@ from bench.spec.devices.device_names import is_cpu, is_predicted
 
 Key = tuple[Hashable, ...]
 Keys = Sequence[Key] | Mapping[int, Key]
+Places = Sequence[int]
 
 CPU_ONLY = ("threads", "allocator", "waiting")
 LOOSE = tuple("threads allocator waiting batch mode layout dtype pass cudnn_benchmark experiment device".split())
@@ -74,7 +76,7 @@ def match(a: Sequence[Record], b: Sequence[Record]) -> Matching:
     across = bool(a and b) and {stands_for(r["device"]) for r in a}.isdisjoint(stands_for(r["device"]) for r in b)
     left, right = ([_workload(r, across) for r in rows] for rows in (a, b))
     if across:
-        pairs = _paired(left, right, range(len(a)), range(len(b)), each_with_all=True)
+        pairs = _paired(left, right, range(len(a)), range(len(b)), how=product)
     else:
         whole = [[tuple(r[k] for k in KEYS) for r in rows] for rows in (a, b)]
         pairs = _paired(whole[0], whole[1], range(len(a)), range(len(b)))
@@ -101,17 +103,11 @@ def _named(pair: Pair, a: Sequence[Record], b: Sequence[Record]) -> Pair:
 
 
 def _paired(
-    left: Keys,
-    right: Keys,
-    of_a: Sequence[int],
-    of_b: Sequence[int],
-    differs: tuple[str, ...] = (),
-    each_with_all: bool = False,
+    left: Keys, right: Keys, of_a: Places, of_b: Places, differs: tuple[str, ...] = (), how: Any = zip
 ) -> list[Pair]:
     """Pair the rows of one key, the first with the first and so on, or each with all."""
     held_a, held_b = grouped(of_a, lambda i: left[i]), grouped(of_b, lambda j: right[j])
-    pairs = product if each_with_all else zip
-    return [Pair(i, j, differs) for key in held_a.keys() & held_b.keys() for i, j in pairs(held_a[key], held_b[key])]
+    return [Pair(i, j, differs) for key in held_a.keys() & held_b.keys() for i, j in how(held_a[key], held_b[key])]
 
 
 def _rest(pairs: Sequence[Pair], of_a: Sequence[int], of_b: Sequence[int]) -> tuple[list[int], list[int]]:

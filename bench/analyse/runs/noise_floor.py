@@ -16,7 +16,7 @@ import numpy as np
 from scipy import stats
 
 from bench.analyse.runs.condition import Installation
-from bench.analyse.runs.rows import Record, grouped, records_of
+from bench.analyse.runs.rows import grouped, records_of
 from bench.analyse.runs.run_folder import Run, read_tables
 from bench.analyse.stats.estimators import log_interval, standard_error
 from bench.spec.columns import KEYS, MEASURED, SPEEDUP, TIME
@@ -88,6 +88,16 @@ def judge(run: Run) -> Noise:
     band = float(np.quantile(np.abs(values), 0.95))
     test = stats.binomtest(wrong, len(rows)).proportion_ci(0.95, method="exact")
     needed = np.maximum(widths, band)
+    device = str(rows[0]["device"])
+    facts = (run.environment.get("devices") or {}).get(device, {})
+    made = {  # later runs on the same device and torch use its band
+        "run_id": run.run_id,
+        "started_utc": run.environment.get("started_utc"),
+        "device": device,
+        "device_name": facts.get("name"),
+        "torch": facts.get("torch"),
+        "threads": sorted({int(r["threads"]) for r in rows}),
+    }
     return Noise(
         pairs=len(rows),
         false_positives=wrong,
@@ -98,22 +108,8 @@ def judge(run: Run) -> Noise:
         median_half_width=float(np.median(widths)),
         noisy=sum(r["status"] == "noisy" for r in rows),
         confidence=run.timing.confidence,
-        facts=_facts(run, rows),
+        facts=made,
     )
-
-
-def _facts(run: Run, rows: Sequence[Record]) -> dict[str, Any]:
-    """Where the test was made: later runs on the same device and torch use its band."""
-    device = str(rows[0]["device"])
-    facts = (run.environment.get("devices") or {}).get(device, {})
-    return {
-        "run_id": run.run_id,
-        "started_utc": run.environment.get("started_utc"),
-        "device": device,
-        "device_name": facts.get("name"),
-        "torch": facts.get("torch"),
-        "threads": sorted({int(r["threads"]) for r in rows}),
-    }
 
 
 @dataclass(frozen=True, slots=True)

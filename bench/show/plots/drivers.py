@@ -27,13 +27,7 @@ from bench.spec.format import in_seconds, listed, share, with_prefix
 MOST_WORDED = 3  # groups whose shares are written out
 SURE = 0.95  # of resamples that name the same limit, or the small print says how many do
 MOST_LETTERS = 42  # of a group's name
-COLOURS = dict(
-    zip(
-        ("macs", "activations", "conv_layers", "ops", CONSTANT),
-        (*style.COLOURS[:3], style.COLOURS[2], style.FAINT),
-        strict=True,
-    )
-)
+COLOURS = dict(zip((*PREDICTORS, "ops", CONSTANT), (*style.COLOURS[:3], style.COLOURS[2], style.FAINT), strict=True))
 HOW = (
     "time = constant + a x ops + b x MACs + c x activations, least squares of the relative error, none negative"
     f" · dots: median over rows · bars: {CONFIDENCE * 100:g} % interval over {RESAMPLES} resamples of rows · association, not cause"

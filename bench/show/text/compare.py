@@ -6,18 +6,10 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
+from bench.analyse.compare import facts
 from bench.analyse.compare.change_points import ENOUGH_RUNS, Change, History
 from bench.analyse.compare.ci_gate import Gate
-from bench.analyse.compare.facts import (
-    CARD_MARGIN,
-    Comparison,
-    Correction,
-    Doubt,
-    Match,
-    MeanRatio,
-    Quantity,
-    QuantityComparison,
-)
+from bench.analyse.compare.facts import Comparison, Correction, Doubt, Match, MeanRatio, Quantity, QuantityComparison
 from bench.analyse.runs.rows import Record
 from bench.show.text.terminal import cell, console_on, named, print_lines, print_table
 from bench.spec.columns import MEASURED
@@ -152,7 +144,7 @@ def legend(c: Comparison) -> str:
     """What the verdicts mean, and the margin."""
     rows = listed([f"{compared.family} {compared.quantity}s" for compared in c.quantities])
     verdicts = f"FASTER and SLOWER: beyond the margin after {_CORRECTIONS[c.correction]} correction over {rows}. SAME: the whole interval lies within it. AMBIGUOUS: neither."
-    cards = f" For times of two cards: {_percent(CARD_MARGIN)}, by which cards of one model differ on average (Sinha et al. 2022)." if c.cards and c.times else ""  # fmt: skip
+    cards = f" For times of two cards: {_percent(facts.CARD_MARGIN)}, by which cards of one model differ on average (Sinha et al. 2022)." if c.cards and c.times else ""  # fmt: skip
     return f"{verdicts} Margin: {_percent(c.margin)}.{cards}"
 
 
