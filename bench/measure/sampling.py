@@ -27,7 +27,6 @@ WARM_WINDOW = 6  # samples of an arm in which a trend is looked for
 STEADY_DROP = 0.98  # later half's minimum / earlier half's, below which times still fall
 STEADY_TREND = 9  # of 15 pairs, falling ones in excess, above which times still fall (Mann-Kendall's S)
 
-
 Timer = Callable[[int], int]
 """Nanoseconds by the host's clock of so many evaluations of an arm, until their work is done."""
 

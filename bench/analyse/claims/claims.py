@@ -1,4 +1,4 @@
-"""The ten claims of the texts: statement, cells, rule in words, alternative explanations, and the judging function."""
+"""The ten claims of the texts: their words, which claims.yaml holds, and the functions that judge them."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 from bench.analyse.compare import facts
 from bench.analyse.compare.environment_diff import differences, other_card, other_machine
@@ -24,7 +24,7 @@ from bench.analyse.compare.facts import (
 )
 from bench.analyse.compare.row_matching import Matching, Pair, kind, match
 from bench.analyse.runs.noise_floor import earlier_beside, run_effect
-from bench.analyse.runs.rows import Record, records_of
+from bench.analyse.runs.rows import Record, grouped, records_of
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.stats import estimators
 from bench.spec.columns import FILES, MEASURED, TIME
@@ -115,7 +115,9 @@ def _rows(run: Run, file: Literal["m", "p"]) -> list[Record]:
     for i, row in enumerate(rows, 2):  # line 1 is the header
         for name in _NUMBERS[file]:
             value = row[name]
-            if value is not None and not (_positive(value) or (value == 0 and name in _MAY_BE_0)):
+            least = value == 0 and name in _MAY_BE_0
+            number = isinstance(value, int | float) and math.isfinite(value)
+            if value is not None and not (number and (value > 0 or least)):
                 raise UserError(f"{run.folder / FILES[file]}:{i}: {name}", "the number is impossible", "Restore the file from a copy.", value)  # fmt: skip
     return rows
 
@@ -214,12 +216,5 @@ def _place(row: Record) -> _Place:
 
 
 def _bands(rows: Sequence[Record]) -> dict[_Place, float]:
-    widest: dict[_Place, float] = {}
-    for row in rows:
-        if row["noise_band"] is not None:
-            widest[_place(row)] = max(widest.get(_place(row), 0.0), float(row["noise_band"]))
-    return widest
-
-
-def _positive(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value) and value > 0
+    banded = grouped((row for row in rows if row["noise_band"] is not None), _place)
+    return {place: max(float(row["noise_band"]) for row in some) for place, some in banded.items()}

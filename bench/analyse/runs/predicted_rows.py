@@ -27,10 +27,8 @@ def rows_of(trial: Trial, results: TrialResults, context: measured_rows.RunConte
     common = measured_rows.trial_columns(trial, results, context) | {"processes": 0}
     status = measured_rows.status_of(trial, results, context, noisy=False)
     if status["status"] == "ok":
-        status = {
-            "status": PREDICTED,
-            "status_detail": f"by the {model.model if model else 'model'}: nothing was measured",
-        }
+        by = model.model if model else "model"
+        status = {"status": PREDICTED, "status_detail": f"by the {by}: nothing was measured"}
     elif status["status"] == "oom" and results.failure is not None:
         status["status_detail"] = results.failure.detail  # in no process, and none measured
     base, *others = trial.arms

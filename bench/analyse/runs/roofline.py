@@ -51,14 +51,9 @@ class Roof:
 
     def highest(self, other: Roof) -> Roof:
         """Of each roof the higher one, with its word."""
-        rates: dict[str, float | None] = {}
-        words = {**other.words, **self.words}
-        for name in RATES:
-            mine, theirs = getattr(self, name), getattr(other, name)
-            higher = self if (mine or 0.0) >= (theirs or 0.0) else other
-            rates[name] = getattr(higher, name)
-            if name in higher.words:
-                words[name] = higher.words[name]
+        higher = {name: max((self, other), key=lambda roof: getattr(roof, name) or 0.0) for name in RATES}
+        words = {**other.words, **self.words, **{n: r.words[n] for n, r in higher.items() if n in r.words}}
+        rates = {name: getattr(roof, name) for name, roof in higher.items()}
         return Roof(**rates, cache_bytes=max(self.cache_bytes, other.cache_bytes), words=words, processes=self.processes | other.processes)  # fmt: skip
 
     @property

@@ -82,9 +82,7 @@ def read_tables(folder: Path) -> Run:
 def write_tables(run: Run, folder: Path | None = None) -> tuple[Path, ...]:
     """Write measurements.csv, pairs.csv and, if the run has them, samples.csv, opinions.csv and roofs.csv.
 
-    Each is written whole or not at all, by default into the run's folder.
-
-    UTF-8 with a header, floats with all their digits, empty where not applicable: `pandas.read_csv` with no arguments
+    Each is written whole or not at all, by default into the run's folder. UTF-8 with a header, floats with all their digits, empty where not applicable: `pandas.read_csv` with no arguments
     reads them.
     """
     frames = {"m": run.measurements, "p": run.pairs, "s": run.samples, "o": run.opinions, "r": run.roofs}

@@ -62,8 +62,7 @@ def sweep_of_shapes(rows: Sequence[Record]) -> list[Record]:
     if not sweeping:
         return blocks
     kept = [r for r in blocks if (r["device"], r["experiment"]) in sweeping]
-    single = [r for r in kept if r["depth"] == 1]
-    return single or kept
+    return [r for r in kept if r["depth"] == 1] or kept
 
 
 def unswept(rows: Sequence[Record]) -> dict[str, int]:

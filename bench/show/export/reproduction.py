@@ -29,7 +29,6 @@ from bench.spec.format import cost_in_seconds, times
 MOST_PUBLISHED = 6  # rows under one sentence; docs/EVIDENCE.md has them all
 Row = tuple[str, ...]
 
-
 _USUAL: dict[str, Any] = {"pictures": (), "note": "", "device": "", "sweeps": False}
 _FILE = files("bench.show.export") / "templates" / "sentences.yaml"
 SENTENCES = [_USUAL | sentence for sentence in yaml.safe_load(_FILE.read_text(encoding="utf-8"))]

@@ -94,10 +94,8 @@ def convolution(
 
 def linear(name: str, batch: int, c_in: int, c_out: int, dtype: str = "fp32") -> Kernel:
     """A product of a (batch, c_in) and a (c_in, c_out) matrix."""
-    item = ITEM_BYTES[dtype]
-    return Kernel(
-        name, "linear", dtype, batch * c_in * item, batch * c_out * item, c_in * c_out * item, batch, c_out, c_in
-    )
+    read, written, weights = (n * ITEM_BYTES[dtype] for n in (batch * c_in, batch * c_out, c_in * c_out))
+    return Kernel(name, "linear", dtype, read, written, weights, batch, c_out, c_in)
 
 
 def of_block(

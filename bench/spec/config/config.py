@@ -24,7 +24,6 @@ MOST_TRIALS = 50_000
 MOST_BYTES = 1 << 38  # 256 GiB for an arm: more than any machine that this is meant for
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"  # of a config or experiment: part of a folder's or trial's name
 
-
 _ELSEWHERE = {
     "name": "Write name: at the top of a config file; bench run --out DIR names a folder",
     "description": "Write description: in a config file, at its top or in an experiment",

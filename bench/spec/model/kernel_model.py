@@ -275,13 +275,12 @@ def host_demand(mode: str, run: Iterable[tuple[Kernel, int]], training: bool = F
         return HostDemand(operators=calls)
     # batch norm also counts its batches: one more operator
     norms = sum(n for kernel, n in counted if kernel.family == "norm")
-    nodes = sum(backward_kernels(kernel) * n for kernel, n in counted)
+    twice = (
+        *CONTRACTIONS,
+        "depthwise",
+    )  # backward: a kernel for the gradient of the input, one for that of the weights
+    nodes = sum(kernel.calls * (2 if kernel.family in twice else 1) * n for kernel, n in counted)
     return HostDemand(calls + norms, noted=calls, backwards=1, nodes=nodes)
-
-
-def backward_kernels(kernel: Kernel) -> int:
-    """Kernels of an operator's backward: one for the gradient of the input, one for that of the weights."""
-    return kernel.calls * (2 if kernel.family in (*CONTRACTIONS, "depthwise") else 1)
 
 
 def host_seconds(kind: str, dispatch_s: Any, launch_s: Any, asked: HostDemand, p: Parameters) -> Any:
