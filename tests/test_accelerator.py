@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from bench.measure import selfcheck
-from bench.measure.device import accelerator, device_list, devices, kernel_counts, memory
+from bench.measure.device import accelerator, counts, device_list, devices
 from bench.measure.device.telemetry import Nvml
 from bench.spec.config.config import check
 from bench.spec.errors import UserError
@@ -156,7 +156,7 @@ def test_mps_has_the_hosts_clock_alone(opened):
     device = opened(fake, "mps")
     assert device.device_times(fake.call, 3) is None
     assert device.time(fake.call, 3) == pytest.approx(3 * 100e3, rel=0.02)
-    assert device.memory_peak(fake.call, fake.call) == memory.Peak(None)
+    assert device.memory_peak(fake.call, fake.call) == counts.Peak(None)
 
 
 class Allocator:
@@ -207,8 +207,8 @@ def test_memory_is_the_peak_beyond_what_was_there_and_forgets_older_peaks():
         allocator.drop(1000)
         allocator.drop(500)
 
-    peak = memory.peak_on_accelerator(call, lambda: None, allocator, torch.device("cpu"))
-    assert peak == memory.Peak(allocated=1024 + 512, requested=1500, reserved=2 << 20)
+    peak = counts.peak_on_accelerator(call, lambda: None, allocator, torch.device("cpu"))
+    assert peak == counts.Peak(allocated=1024 + 512, requested=1500, reserved=2 << 20)
 
 
 def event(kind: str, activity: str):
@@ -223,7 +223,7 @@ def test_only_kernels_are_launches():
         event("CPU", "cpu_op"),
         event("CPU", "kernel"),
     ]
-    assert kernel_counts.kernels(seen, "cuda") == 3
+    assert counts.kernels(seen, "cuda") == 3
 
 
 def test_only_kernels_are_launches_where_torch_does_not_tell_the_kind_of_an_event():
@@ -241,12 +241,12 @@ def test_only_kernels_are_launches_where_torch_does_not_tell_the_kind_of_an_even
         old("mine", ranged=True),
         old("aten::conv2d", kind="CPU"),
     ]
-    assert kernel_counts.kernels(seen, "cuda") == 1
+    assert counts.kernels(seen, "cuda") == 1
 
 
 def test_launches_are_not_counted_where_nothing_can_count_them():
-    assert kernel_counts.by_profiler(lambda: None, "mps", lambda: None) is None
-    assert kernel_counts.by_graph(lambda: None, "xpu", None) is None
+    assert counts.by_profiler(lambda: None, "mps", lambda: None) is None
+    assert counts.by_graph(lambda: None, "xpu", None) is None
 
 
 class FakeNvml:

@@ -12,7 +12,7 @@ import torch
 from bench.analyse.runs.journal import Inspection
 from bench.analyse.runs.measured_rows import _accelerator_notes
 from bench.measure import worker
-from bench.measure.device import accelerator, devices, kernel_counts, memory
+from bench.measure.device import accelerator, counts, devices
 from bench.measure.device.devices import CaptureFailed, Cpu, Launches
 from bench.measure.modules import Evaluation
 from bench.run import launch
@@ -187,16 +187,16 @@ def test_one_counter_that_fails_does_not_take_the_other_ones_count(device, monke
 
     for failing, expected in (("by_profiler", Launches(None, 5)), ("by_graph", Launches(5, None))):
         with monkeypatch.context() as patch:
-            patch.setattr(kernel_counts, "by_profiler", lambda *_: 5)
-            patch.setattr(kernel_counts, "by_graph", lambda *_: 5)
-            patch.setattr(kernel_counts, failing, broken)
+            patch.setattr(counts, "by_profiler", lambda *_: 5)
+            patch.setattr(counts, "by_graph", lambda *_: 5)
+            patch.setattr(counts, failing, broken)
             assert device.launches(lambda: None) == expected
     assert not device.spoilt
 
 
 def test_a_capture_that_fails_while_counting_is_a_missing_count_in_a_spoilt_process(device, monkeypatch):
-    monkeypatch.setattr(kernel_counts, "by_profiler", lambda *_: 5)
-    monkeypatch.setattr(kernel_counts, "by_graph", lambda call, kind, capture: capture(None, call))
+    monkeypatch.setattr(counts, "by_profiler", lambda *_: 5)
+    monkeypatch.setattr(counts, "by_graph", lambda call, kind, capture: capture(None, call))
 
     def call() -> None:
         raise coded(900)
@@ -222,15 +222,15 @@ class Runtime:
 
 
 def test_kernel_nodes_are_counted_and_an_error_of_cudas_is_no_count():
-    assert kernel_counts.kernel_nodes(1, Runtime(["kernel", "memset", "kernel", "empty"])) == 2
+    assert counts.kernel_nodes(1, Runtime(["kernel", "memset", "kernel", "empty"])) == 2
     with pytest.raises(RuntimeError, match="could not be read: 999"):
-        kernel_counts.kernel_nodes(1, Runtime(["kernel"], code=999))
+        counts.kernel_nodes(1, Runtime(["kernel"], code=999))
 
 
 def test_a_profiler_that_saw_nothing_has_not_counted(monkeypatch: pytest.MonkeyPatch):
     """Without CUPTI torch's profiler warns and gives no events; a call starts at least one kernel."""
-    monkeypatch.setattr(kernel_counts, "kernels", lambda *_: 0)
-    assert kernel_counts.by_profiler(lambda: None, "cuda", lambda: None) is None
+    monkeypatch.setattr(counts, "kernels", lambda *_: 0)
+    assert counts.by_profiler(lambda: None, "cuda", lambda: None) is None
 
 
 def test_two_counts_that_differ_are_told_plainly():
@@ -263,5 +263,5 @@ def test_what_other_arms_reserved_is_no_part_of_an_arms_peak(monkeypatch: pytest
     module.synchronize()
     assert module.memory_reserved() > 60 << 20
     with torch.inference_mode():
-        peak = memory.peak_on_accelerator(call, call.clear, module, SIM)
+        peak = counts.peak_on_accelerator(call, call.clear, module, SIM)
     assert peak.reserved < 8 << 20

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bench.measure.device import memory
+from bench.measure.device import counts
 from bench.measure.modules import build_module
 from bench.spec.blocks.blocks import BLOCKS, BlockChoice, build
 from bench.spec.blocks.costs import Cost, cost
@@ -120,7 +120,7 @@ def test_measured_memory_is_that_of_liveness_with_shortcuts_kept_alive(name, tra
         return y
 
     with torch.inference_mode(not training):
-        peak = memory.peak_on_cpu(call, clear).allocated
+        peak = counts.peak_on_cpu(call, clear).allocated
     assert 0.99 * theory <= peak <= (2 if training else 1.02) * theory
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from bench.measure import trial_records, worker
-from bench.measure.device import devices, memory
+from bench.measure.device import counts, devices
 from bench.measure.disturbance import Watch
 from bench.measure.modules import Evaluation
 from bench.run import launch
@@ -79,8 +79,8 @@ def test_measured_memory_is_the_theoretical_one_where_no_library_needs_a_workspa
         for arm in trial.arms:
             call = Evaluation(trial, arm, CPU, 0)
             with torch.inference_mode(pass_ == "inference"):
-                peak = memory.peak_on_cpu(call, call.clear).allocated
-                assert memory.peak_on_cpu(call, call.clear).allocated == peak, "the measure repeats to the byte"
+                peak = counts.peak_on_cpu(call, call.clear).allocated
+                assert counts.peak_on_cpu(call, call.clear).allocated == peak, "the measure repeats to the byte"
             theory = trial.cost(arm).memory_bytes
             assert 0.9 * theory <= peak <= 2.5 * theory
 
@@ -90,7 +90,7 @@ def test_a_workspace_shows_in_the_memory():
     (trial,) = trials(blocks=["standard"], channels=32, size=32, dtype="fp64")
     call = Evaluation(trial, trial.arms[0], CPU, 0)
     with torch.inference_mode():
-        peak = memory.peak_on_cpu(call, call.clear).allocated
+        peak = counts.peak_on_cpu(call, call.clear).allocated
     patches = 9 * 32 * 32 * 32 * 8
     assert peak >= patches
     assert peak > 3 * trial.cost(trial.arms[0]).memory_bytes

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 
 from bench.measure import layer_timing, modules, sampling, second_opinions, user_kernels
+from bench.measure.device.counts import Peak
 from bench.measure.device.devices import Device, Launches, set_switches
-from bench.measure.device.memory import Peak
 from bench.measure.device.telemetry import Nvml
 from bench.measure.disturbance import Watch
 from bench.measure.modules import Evaluation

@@ -85,9 +85,8 @@ def _would_be(v: Verdict, rows: Rows) -> Verdict:
 
 def _way(condition: Condition) -> tuple[Any, ...]:
     """A condition without its origin, device and threads."""
-    return tuple(
-        value for name, value in condition.fields().items() if name not in ("device", "device_name", "threads")
-    )
+    apart = ("device", "device_name", "threads")
+    return tuple(value for name, value in condition.fields().items() if name not in apart)
 
 
 def corrected(verdicts: Sequence[Verdict]) -> list[Verdict]:
@@ -120,9 +119,8 @@ def _weakened(verdict: Verdict) -> Verdict:
     fragile = ALPHA / EDGE < adjusted <= ALPHA * EDGE and sure_of(p)
     if verdict.answer == "UNDECIDED" or sure_of(adjusted):
         return replace(verdict, fragile=fragile and verdict.answer != "UNDECIDED")
-    why = (
-        f"Alone it would be {verdict.answer} (p = {p_words(p)}), but not among so many questions ({p_words(adjusted)})"
-    )
+    alone = f"Alone it would be {verdict.answer} (p = {p_words(p)})"
+    why = f"{alone}, but not among so many questions ({p_words(adjusted)})"
     return replace(verdict, answer="UNDECIDED", fragile=fragile, notes=(why, *verdict.notes))
 
 

@@ -89,9 +89,9 @@ def _again(each: Sequence[Sequence[float]], runs: int) -> tuple[str, ...]:
     lines = [taken_together(runs)] if runs > 1 else []
     again = f"{plural(len(spreads), 'cell')} of {len(each)} measured again"
     if differ:
-        lines.append(
-            f"{again}, and in {differ} the ratio differs, by up to {times(math.exp(max(spreads)), 0.01)}: the library may choose another algorithm, and such a cell counts as yes or no where all its measurements agree"
-        )
+        most = times(math.exp(max(spreads)), 0.01)
+        counted = "the library may choose another algorithm, and such a cell counts as yes or no where all its measurements agree"
+        lines.append(f"{again}, and in {differ} the ratio differs, by up to {most}: {counted}")
     elif runs > 1 and spreads:
         lines.append(f"{again}, with the same ratio")
     return (capital("; ".join(lines)),) if lines else ()

@@ -59,15 +59,13 @@ def notes(cells: Sequence[Cell], between: Mapping[Any, RunEffect], *more: str) -
     """How many cells are noisy or without an interval, that several runs measured them, and `more`."""
     noisy, alone = sum(c.noisy for c in cells), sum(not c.known for c in cells)
     effect = between.get(cells[0].condition.origin)
-    several = len(runs_of(cells)) > 1
+    several = len(runs_of(cells)) > 1 and len({c.condition for c in cells}) == 1
     differ = f"runs differ by {percent(math.expm1(effect.sd))} (sd of {plural(effect.rows, 'repeated row')}), which is in the interval" if effect else "what runs differ by is not in the interval"  # fmt: skip
     measured = plural(len(cells), "measurement")
     lines = (
         f"{noisy} of {measured} noisy" if noisy else "",
         f"{alone} of {measured} by one process, without a say" if alone else "",
-        f"{taken_together(len(runs_of(cells)))}; {differ}"
-        if several and len({c.condition for c in cells}) == 1
-        else "",
+        f"{taken_together(len(runs_of(cells)))}; {differ}" if several else "",
     )
     return tuple(filter(None, (*lines, *more)))
 

@@ -175,9 +175,8 @@ def _add(journal: Journal, record: dict[str, Any], trials: Mapping[str, Trial]) 
         case "resume":
             journal.begun += 1
         case "end" | "interrupt":
-            timed, wall = float(record["timed_s"]), float(record["wall_s"])
-            journal.timed_s += timed
-            journal.wall_s += wall
+            journal.timed_s += float(record["timed_s"])
+            journal.wall_s += float(record["wall_s"])
             journal.sessions += 1
         case "roof":
             key = str(record["device"]), int(record["threads"]), str(record["dtype"])

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from bench.measure.device import kernel_counts, memory
+from bench.measure.device import counts
 from bench.measure.device.devices import Call, CaptureFailed, DeviceTimes, Launches
 from bench.spec.errors import first_line
 
@@ -124,11 +124,11 @@ class Accelerator:
                 cycles *= 2
         return passes if len(passes) == times else None
 
-    def memory_peak(self, call: Call, clear: Call) -> memory.Peak:
+    def memory_peak(self, call: Call, clear: Call) -> counts.Peak:
         """By the caching allocator; None on MPS, which records no peak."""
         if not hasattr(self.module, "reset_peak_memory_stats"):
-            return memory.Peak(None)
-        return memory.peak_on_accelerator(call, clear, self.module, self.torch_device)
+            return counts.Peak(None)
+        return counts.peak_on_accelerator(call, clear, self.module, self.torch_device)
 
     def launches(self, call: Call) -> Launches:
         """By torch's profiler, and by the nodes of a graph if CUDA's bindings are installed.
@@ -136,8 +136,8 @@ class Accelerator:
         A counter that fails leaves only its count empty; a failed capture also spoils the process.
         """
         return Launches(
-            self._counted(lambda: kernel_counts.by_profiler(call, self.kind, self.synchronize)),
-            self._counted(lambda: kernel_counts.by_graph(call, self.kind, self._capturing)),
+            self._counted(lambda: counts.by_profiler(call, self.kind, self.synchronize)),
+            self._counted(lambda: counts.by_graph(call, self.kind, self._capturing)),
         )
 
     def capture(self, call: Callable[[], Tensor]) -> tuple[Call, Tensor]:

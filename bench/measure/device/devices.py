@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from bench.measure.device import memory
+from bench.measure.device import counts
 
 Call = Callable[[], object]
 BENCHMARK_LIMIT = 10  # algorithms that cuDNN's search tries; torch's default
@@ -68,7 +68,7 @@ class Device(Protocol):
     def steps(self, calls: Sequence[Call], times: int) -> list[list[float]] | None:
         """The device's nanoseconds of each of these calls, one after the other, in each of `times` passes."""
 
-    def memory_peak(self, call: Call, clear: Call) -> memory.Peak:
+    def memory_peak(self, call: Call, clear: Call) -> counts.Peak:
         """The peak memory of one call, beyond what remains after `clear`."""
 
     def launches(self, call: Call) -> Launches:  # noqa: ARG002
@@ -113,8 +113,8 @@ class Cpu(Device):
             passes.append([float(after - before) for before, after in pairwise(marks)])
         return passes
 
-    def memory_peak(self, call: Call, clear: Call) -> memory.Peak:
-        return memory.peak_on_cpu(call, clear)
+    def memory_peak(self, call: Call, clear: Call) -> counts.Peak:
+        return counts.peak_on_cpu(call, clear)
 
     def capture(self, call: Callable[[], Tensor]) -> tuple[Call, Tensor]:
         raise NotImplementedError("a CPU has no graphs")

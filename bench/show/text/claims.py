@@ -36,13 +36,11 @@ _wrap = partial(textwrap.wrap, break_on_hyphens=False)
 def print_verdicts(judged: Verdicts, file: TextIO | None = None, every: bool = False) -> None:
     """Print the answers, by claim, way and batch; of MOST_WAYS ways a claim, or all of them with their reasons."""
     width = shutil.get_terminal_size((PIPE, 24)).columns
-    letters = (
-        {r.run_id: chr(65 + i % 26) * (1 + i // 26) for i, r in enumerate(judged.runs)} if len(judged.runs) > 1 else {}
-    )
+    several = judged.runs if len(judged.runs) > 1 else ()
+    letters = {r.run_id: chr(65 + i % 26) * (1 + i // 26) for i, r in enumerate(several)}
     lines = [f"{letters[run.run_id]}  {named(run)}" for run in judged.runs if letters]
-    unmeasured = [
-        f"{c.id} ({c.to_measure})" if every else c.id for c in CLAIMS if judged.of(c.id)[0].answer == "NOT MEASURED"
-    ]
+    absent = [c for c in CLAIMS if judged.of(c.id)[0].answer == "NOT MEASURED"]
+    unmeasured = [f"{c.id} ({c.to_measure})" if every else c.id for c in absent]
     left = 0
     for heading, predicted in ((), False), (("", PREDICTED), True):
         told = [v for v in judged.verdicts if v.predicted is predicted and v.answer != "NOT MEASURED"]

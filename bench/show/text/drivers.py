@@ -57,9 +57,8 @@ def brief(drivers: Drivers) -> Iterator[str]:
     common = [w for w in fitted[0][0].warnings() if all(w in g.warnings() for g, _ in fitted)]
     for g, fit in fitted[:MOST_BRIEF]:
         yield _named(g, drivers)
-        slopes = ", ".join(
-            f"{COUNT_WORDS[name]} {plus_minus(e)}" for name, e in fit.elasticities.items() if _telling(e)
-        )
+        known = {name: e for name, e in fit.elasticities.items() if _telling(e)}
+        slopes = ", ".join(f"{COUNT_WORDS[name]} {plus_minus(e)}" for name, e in known.items())
         told = [f"elasticities: {slopes}, R2 {two(fit.r2)}"] if slopes else []
         details = [*told, *(w for w in g.warnings() if w not in common)]
         yield from [f"  {'; '.join(details)}"] if details else []
@@ -147,9 +146,8 @@ def _named(group: Group, drivers: Drivers) -> str:
 def _not_fitted(drivers: Drivers) -> list[str]:
     """The groups without a fit, by reason."""
     by_reason = grouped((g for g in drivers.groups if not g.regression), lambda g: g.not_fitted)
-    return [
-        f"not fitted ({why}): {'; '.join(label(g, drivers.groups) for g in some)}" for why, some in by_reason.items()
-    ]
+    named = {why: "; ".join(label(g, drivers.groups) for g in some) for why, some in by_reason.items()}
+    return [f"not fitted ({why}): {names}" for why, names in named.items()]
 
 
 def _spread(part: Share) -> str:
