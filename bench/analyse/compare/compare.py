@@ -115,9 +115,8 @@ def _rows(run: Run, file: Literal["m", "p"]) -> list[Record]:
     for i, row in enumerate(rows, 2):  # line 1 is the header
         for name in _NUMBERS[file]:
             value = row[name]
-            least = value == 0 and name in _MAY_BE_0
             number = isinstance(value, int | float) and math.isfinite(value)
-            if value is not None and not (number and (value > 0 or least)):
+            if value is not None and not (number and (value > 0 or (value == 0 and name in _MAY_BE_0))):
                 raise UserError(f"{run.folder / FILES[file]}:{i}: {name}", "the number is impossible", "Restore the file from a copy.", value)  # fmt: skip
     return rows
 

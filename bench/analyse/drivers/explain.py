@@ -196,6 +196,8 @@ def _explain(rows: Sequence[Observation], asked: Sequence[str]) -> Group:
             left_out[name] = f"a product of powers of {others}: no elasticity of its own"
             del logs[name]
         fit = regress(logs, np.asarray(np.log(usable.time_s), dtype=np.float64), CONFIDENCE)
+    ranked = fit is not None and _varies(usable.time_s)  # equal times have no ranks
+    ranks = {c: float(stats.spearmanr(v, usable.time_s).statistic) if ranked else math.nan for c, v in logs.items()}
     model = _additive_model(usable, RESAMPLES)
     spent = None if isinstance(model, str) else model
     return Group(
@@ -206,7 +208,7 @@ def _explain(rows: Sequence[Observation], asked: Sequence[str]) -> Group:
         time_s=usable.time_s,
         left_out=left_out,
         regression=fit,
-        spearman={c: _rank(logs[c], usable.time_s) for c in logs} if fit else {},
+        spearman=ranks if fit else {},
         additive=spent,
         not_fitted=model if isinstance(model, str) else "",
         limit=limit_of(rows, model),
@@ -230,11 +232,6 @@ def _unknown(count: str, known: int, rows: int, used: Sequence[str]) -> str:
 
 def _varies(values: Floats) -> bool:
     return bool(values.size and values.min() < values.max())
-
-
-def _rank(log_count: Floats, time_s: Floats) -> float:
-    """Spearman's rank correlation with time; NaN where all times are the same."""
-    return float(stats.spearmanr(log_count, time_s).statistic) if _varies(time_s) else math.nan
 
 
 def collinear(vif: Mapping[str, float]) -> str:

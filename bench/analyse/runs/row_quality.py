@@ -83,9 +83,8 @@ def parted(paired: Interval, by_estimator: Mapping[str, float]) -> tuple[str, ..
     """
     least = max(paired.half_width, EQUIVALENCE_MARGIN)
     differ = {name: other - paired.mean for name, other in by_estimator.items()}
-    return tuple(
-        f"by {name} the speedup reads {change(by)}" for name, by in differ.items() if least < abs(by) <= DISAGREEMENT
-    )
+    far = {name: by for name, by in differ.items() if least < abs(by) <= DISAGREEMENT}
+    return tuple(f"by {name} the speedup reads {change(by)}" for name, by in far.items())
 
 
 def grouped_apart(values: Sequence[float]) -> tuple[str, ...]:

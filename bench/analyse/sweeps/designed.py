@@ -142,7 +142,6 @@ class Estimate:
     value: float
     low: float | None
     high: float | None
-
     draws: Floats | None = field(default=None, repr=False, compare=False)
 
     @classmethod

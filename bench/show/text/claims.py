@@ -105,7 +105,8 @@ def _at(mine: Sequence[Verdict], every: Sequence[Verdict], mark: str = "*") -> s
 
 def _numbers(mine: Sequence[Verdict]) -> str:
     """` (0.55x)`, ` (1.2x to 1.4x)`: the effects as they are, without intervals, which `every` has."""
-    values = sorted(v.effect.value for v in mine if not v.channels and v.effect and v.effect.value and "elasticit" not in v.effect.unit)
+    effects = [v.effect for v in mine if v.effect and not v.channels]
+    values = sorted(e.value for e in effects if e.value and "elasticit" not in e.unit)
     ends = list(dict.fromkeys(times(x) for x in values[:1] + values[-1:]))
     mean = "mean " if any(v.cells.n > 1 for v in mine) and mine[0].condition.device else ""
     return f" ({mean}{' to '.join(ends)})" if ends else ""

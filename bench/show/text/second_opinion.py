@@ -57,14 +57,14 @@ def compared(run: Run) -> list[Compared]:
     measured = {m["arm_id"]: m for m in records_of(run.measurements)}
     speedups = {p["arm_id"]: p["speedup"] for p in records_of(run.pairs)}
     by_arm = grouped(records_of(run.opinions), lambda row: str(row["arm_id"]))
-    compared = []
+    arms = []
     for arm_id, rows in by_arm.items():
         ours = measured.get(arm_id, {})
         theirs = {r["tool"]: _values(r, r["speedup"]) for r in rows if r["time_median_s"]}
         missing = {r["tool"]: str(r["detail"] or r["status"]) for r in rows if not r["time_median_s"]}
-        device, values = str(ours.get("device")), _values(ours, speedups.get(arm_id))
-        compared.append(Compared(arm_id, device, values, theirs, missing))
-    return compared
+        values = _values(ours, speedups.get(arm_id))
+        arms.append(Compared(arm_id, str(ours.get("device")), values, theirs, missing))
+    return arms
 
 
 def _values(row: Record, speedup: float | None) -> Values:

@@ -310,9 +310,8 @@ def untrainable(choices: Iterable[BlockChoice], shape: Shape) -> str | None:
 
 def too_many_threads(device: str, threads: int, cores: int) -> str | None:
     """Why `threads` are not measured on `cores` physical cores, or None."""
-    if is_cpu(device) and threads > cores:
-        return f"{threads} threads on {cores} physical cores would measure the scheduler"
-    return None
+    crowded = is_cpu(device) and threads > cores
+    return f"{threads} threads on {cores} physical cores would measure the scheduler" if crowded else None
 
 
 def unsupported(device: str, model: PredictedDevice | None, dtype: str, mode: str, pass_: str) -> str | None:
