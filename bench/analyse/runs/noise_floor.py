@@ -25,7 +25,7 @@ from bench.spec.format import percent
 from bench.spec.plan.aa import LEAST_PAIRS
 
 POWER = 0.8
-MOST_BESIDE = 8  # earlier runs beside one that are asked
+MOST_READ = 16  # folders beside a run that are asked for earlier runs, the latest
 _KEYS = ("device_name", *(k for k in KEYS if k != "experiment"))
 
 
@@ -152,17 +152,20 @@ def effects(runs: Sequence[Run]) -> dict[Installation, RunEffect]:
 
 def earlier_beside(run: Run, but: Run) -> list[Run]:
     """Runs of the same installation in the same folder that began before it; none that can't be read, and not `but`."""
-    beside = []
-    tables = sorted(run.folder.resolve().parent.glob("*/pairs.csv"), key=lambda p: p.stat().st_mtime, reverse=True)
-    for folder in [p.parent for p in tables if p.parent not in (run.folder.resolve(), but.folder.resolve())]:
+    written = {
+        p.parent.resolve(): p.stat().st_mtime for p in run.folder.resolve().parent.glob("*/pairs.csv") if p.is_file()
+    }
+    folders = sorted(
+        written.keys() - {run.folder.resolve(), but.folder.resolve()}, key=lambda f: written[f], reverse=True
+    )
+    beside: list[Run] = []
+    for folder in folders[:MOST_READ]:
         try:
             one = read_tables(folder)
         except UserError:
             continue
         if not is_aa(one) and Installation.of(one) == Installation.of(run) and _began(one) < _began(run):
             beside.append(one)
-        if len(beside) == MOST_BESIDE:
-            break
     return beside
 
 
