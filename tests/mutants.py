@@ -60,7 +60,7 @@ MUTANTS: tuple[tuple[str, str, str, str, str], ...] = (
     ("many cells, each at 5 %", "bench/analyse/claims/cell_tests.py", "(holm if kind[1] else benjamini_hochberg)([r.p for r in every])", "([r.p for r in every])", "tests/test_claim_cells.py"),
     ("one cell speaks in capitals", "bench/analyse/claims/cell_tests.py", "len(support) >= LEAST_CELLS and", "True and", "tests/test_claim_cells.py"),
     ("no bend between two points", "bench/analyse/sweeps/crossover.py", "pick([end, *bent])", "pick([end])", "tests/test_crossover.py"),
-    ("runs that differ by nothing", "bench/analyse/runs/run_effect.py", "max(0.0, float(np.mean(excess)))", "min(0.0, 0.0)", "tests/test_run_effect.py"),
+    ("runs that differ by nothing", "bench/analyse/runs/noise_floor.py", "max(0.0, float(np.mean(excess)))", "min(0.0, 0.0)", "tests/test_run_effect.py"),
     ("what leads is the mean of sweeps that disagree", "bench/analyse/claims/rules_layers_or_macs.py", "for d in tests) for side in (above, below))", "for d in tests[:1]) for side in (above, below))", "tests/test_claims.py"),
     ("blocks are judged together", "bench/analyse/claims/rules_layers_or_macs.py", "grouped(sweeps, lambda s: s.block)", "grouped(sweeps, lambda s: sweeps[0].block)", "tests/test_claims.py"),
     ("a limit named by few rows", "bench/analyse/drivers/additive_model.py", "len(columns) < LEAST_ROWS,", "False,", "tests/test_drivers.py"),
