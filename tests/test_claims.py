@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 
 from bench.analyse.claims import rules_layers_or_macs, rules_ratios
 from bench.analyse.claims.answers import ANSWERS, SPEEDUP, Verdict, above, below, ruled
+from bench.analyse.claims.bottleneck import bottleneck_of
 from bench.analyse.claims.cells import BLOCKS, Cell, Rows, gather, primary
 from bench.analyse.claims.claims import BY_ID, CLAIMS
 from bench.analyse.claims.judge import Verdicts, corrected, judge
-from bench.analyse.claims.verdict_words import NO_INTERVAL, bottleneck_of
+from bench.analyse.claims.verdict_words import NO_INTERVAL
 from bench.analyse.drivers import observations
 from bench.analyse.drivers.explain import explain
 from bench.analyse.runs.condition import Condition, Installation

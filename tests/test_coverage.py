@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.run.journal import Progress, asked
+from bench.run.stopping import Progress, asked
 from bench.spec.interval import EQUIVALENCE_MARGIN, Interval, process_interval, t_interval, t_quantile
 from tools.study import known_worlds
 from tools.study.known_worlds import TIMING, TRIAL

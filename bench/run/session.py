@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.run import predict
-from bench.run.journal import Journal, Progress
+from bench.run.journal import Journal
 from bench.run.launch import START_TIMEOUT_S, Silent, Worker, how_it_ended, job, no_answer
+from bench.run.stopping import Progress
 from bench.spec.devices.device_names import is_predicted
 from bench.spec.errors import UserError
 from bench.spec.format import digits, duration, in_seconds, percent, plural

@@ -19,7 +19,7 @@ from scipy import stats
 
 from bench.analyse.stats import estimators
 from bench.analyse.stats.estimators import Floats
-from bench.run.journal import Progress
+from bench.run.stopping import Progress
 from bench.spec.config.config import check
 from bench.spec.config.timing import Timing
 from bench.spec.interval import Interval, process_interval, t_interval, two_groups

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.analyse.claims.answers import ALPHA, ANSWERS, Verdict, sure_of, would
+from bench.analyse.claims.bottleneck import of_the_host
 from bench.analyse.claims.cell_tests import EDGE, LEAST_CELLS, LEAST_PROCESSES, TOO_FEW
 from bench.analyse.claims.cells import Rows, gather
 from bench.analyse.claims.claims import CLAIMS, Claim
-from bench.analyse.claims.verdict_words import of_the_host
 from bench.analyse.runs.condition import Condition
 from bench.analyse.runs.rows import grouped
 from bench.analyse.runs.run_folder import Run

@@ -12,8 +12,9 @@ from statistics import fmean
 from typing import Any
 
 from bench.analyse.claims.answers import BELOW, Answer, Count, Effect, Verdict, within
+from bench.analyse.claims.bottleneck import bottleneck_of
 from bench.analyse.claims.cells import BLOCKS, WORKLOAD, Rows, contest_of, per_condition, primary
-from bench.analyse.claims.verdict_words import about, bottleneck_of, taken_together
+from bench.analyse.claims.verdict_words import about, taken_together
 from bench.analyse.runs.condition import Condition
 from bench.analyse.runs.rows import Record, grouped
 from bench.spec.columns import MEASURED

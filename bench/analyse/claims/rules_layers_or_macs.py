@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bench.analyse.claims.answers import NO_RULING, Count, Effect, Verdict, above, below, ruled, sure_of
+from bench.analyse.claims.bottleneck import bottleneck_of
 from bench.analyse.claims.cells import Rows, primary
-from bench.analyse.claims.verdict_words import bottleneck_of
-from bench.analyse.drivers.explain import Limit
+from bench.analyse.drivers.limits import Limit
 from bench.analyse.runs.condition import Condition
 from bench.analyse.runs.rows import grouped
 from bench.analyse.stats import estimators

@@ -11,14 +11,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.analyse.claims.answers import SPEEDUP, Count, Effect, Verdict, margin_of, within
+from bench.analyse.claims.bottleneck import bottleneck_of, gain_explained
 from bench.analyse.claims.cell_tests import Found, Ratio, found, tested, words
 from bench.analyse.claims.cells import NETWORKS, TWINS, Cell, Rows, by_condition, primary
 from bench.analyse.claims.verdict_words import (
     NO_INTERVAL,
     about,
     between_runs,
-    bottleneck_of,
-    gain_explained,
     margin_note,
     notes,
     once_each,

@@ -8,10 +8,8 @@ of them fixed separate their effects; in a table without such sweeps the colline
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -19,11 +17,12 @@ from scipy import stats
 
 from bench.analyse.drivers import additive_model
 from bench.analyse.drivers.additive_model import CONSTANT, HIGH_VIF, RESAMPLES, Additive, Share
+from bench.analyse.drivers.limits import UNKNOWN, Limit, limit_of
 from bench.analyse.drivers.observations import COUNTS, LABELS, PREDICTORS, Observation, Observations
 from bench.analyse.runs.rows import grouped
 from bench.analyse.stats.estimators import CONFIDENCE, Floats
 from bench.analyse.stats.regression import Regression, redundant, regress
-from bench.spec.format import capital, listed, plural, share, times
+from bench.spec.format import listed, plural, times
 
 GROUPED = ("source", "device", "dtype", "layout", "mode", "pass")
 COUNT_WORDS = {
@@ -34,8 +33,6 @@ COUNT_WORDS = {
     CONSTANT: "a constant",
 }
 MOST_OUTLIERS = 3  # that are named
-UNKNOWN = "unknown"
-ATTAINED = 0.5  # share of the roof from which on the roof is the limit
 LEAST_KNOWN = 0.5  # of a group's rows: a count that fewer rows have is left out (unless it was asked for)
 
 
@@ -261,33 +258,3 @@ def _additive(model: Additive) -> dict[str, Any]:
 
 def _plain(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """One of BOTTLENECKS or UNKNOWN, and why. `agreement`: the share of resamples that agree, NaN if none were drawn."""
-
-    word: str
-    why: str
-    agreement: float = math.nan
-
-    @property
-    def note(self) -> str:
-        """For a verdict's notes."""
-        return f"{'Limit unknown' if self.word == UNKNOWN else capital(self.word)}: {self.why}"
-
-
-def limit_of(rows: Sequence[Observation], model: Additive | str) -> Limit:
-    """What limits the rows: by their submission first, then by their roofs, then by the model (or why there is none)."""
-    bounds = [r.bound for r in rows if r.bound]
-    launches = bounds.count("launch-bound")
-    if launches > additive_model.HALF * len(bounds):
-        return Limit(additive_model.OVERHEAD, f"{launches} of {len(bounds)} rows take longer to submit than to compute")
-    shares = [r.attained for r in rows if r.attained is not None and r.roof]
-    if shares and (attained := median(shares)) >= ATTAINED:
-        roof = Counter(r.roof for r in rows if r.roof).most_common(1)[0][0]
-        word = additive_model.COMPUTE if roof == "compute" else additive_model.BANDWIDTH
-        return Limit(word, f"rows attain {share(attained)} of their roof (median), most of it {roof}")
-    if isinstance(model, str):
-        return Limit(UNKNOWN, model)
-    return Limit(model.bottleneck or UNKNOWN, model.why, model.agreement if model.bottleneck else math.nan)

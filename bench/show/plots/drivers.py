@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from bench.analyse.drivers.additive_model import CONSTANT, HALF, RESAMPLES, Additive, Term
-from bench.analyse.drivers.explain import COUNT_WORDS, UNKNOWN, Drivers, Group
+from bench.analyse.drivers.explain import COUNT_WORDS, Drivers, Group
+from bench.analyse.drivers.limits import UNKNOWN
 from bench.analyse.drivers.observations import PREDICTORS
 from bench.analyse.runs.merged import short
 from bench.analyse.stats.estimators import CONFIDENCE

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import TextIO
 
 from bench.analyse.drivers.additive_model import CONSTANT, Share, Term
-from bench.analyse.drivers.explain import COUNT_WORDS, GROUPED, UNKNOWN, Drivers, Group
+from bench.analyse.drivers.explain import COUNT_WORDS, GROUPED, Drivers, Group
+from bench.analyse.drivers.limits import UNKNOWN
 from bench.analyse.runs.rows import grouped
 from bench.analyse.stats.regression import Regression
 from bench.show.text.terminal import console_on, print_lines, print_table

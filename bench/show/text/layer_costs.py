@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.analyse.claims.verdict_words import of_the_host
+from bench.analyse.claims.bottleneck import of_the_host
 from bench.analyse.runs.rows import Record, records_of
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.sweeps.designed import Sweep, find, unit_cost

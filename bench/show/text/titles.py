@@ -13,7 +13,8 @@ from statistics import fmean, median
 from bench.analyse.claims.answers import Side
 from bench.analyse.claims.judge import Verdicts
 from bench.analyse.drivers.additive_model import HALF, MIXED
-from bench.analyse.drivers.explain import COUNT_WORDS, UNKNOWN, Group
+from bench.analyse.drivers.explain import COUNT_WORDS, Group
+from bench.analyse.drivers.limits import UNKNOWN
 from bench.analyse.runs.facts import FEWER_MACS
 from bench.analyse.runs.row_quality import is_noisy
 from bench.analyse.runs.rows import Record

@@ -1,0 +1,113 @@
+"""When does a trial go on to more processes, and when does it end? Told from what the journal holds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.run.predict import Traced
+from bench.spec.config.timing import Timing
+from bench.spec.interval import EQUIVALENCE_MARGIN, Interval, fewest, paired_log_ratio, process_interval, two_groups
+from bench.spec.plan.durations import PREDICTED_SECONDS, start_seconds, visit_seconds
+from bench.spec.plan.plan import Plan, Surroundings, Trial
+
+
+@dataclass
+class Progress:
+    """What the journal says of each trial so far: values of ln(speedup), one list a process, and failures."""
+
+    values: dict[str, list[list[float]]] = field(default_factory=dict)
+    inspected: set[str] = field(default_factory=set)
+    traced: dict[str, Traced] = field(default_factory=dict)  # for predicting users' blocks, by trial
+    failed: dict[str, str] = field(default_factory=dict)
+    opinions: set[str] = field(default_factory=set)  # asked for, whether or not they came to something
+    settled: set[str] = field(default_factory=set)
+    timed_s: float = 0.0
+
+    def note(self, record: dict[str, Any]) -> None:
+        kind, trial_id = record.get("type"), record.get("trial_id", "")
+        if kind == "inspect":
+            self.inspected.add(trial_id)
+            self.traced[trial_id] = {arm["arm_id"]: arm for arm in record.get("arms", ()) if "call" in arm}
+        elif kind == "settled":
+            self.settled.add(trial_id)
+        elif kind == "opinion":
+            self.opinions.add(trial_id)
+        if kind in ("inspect", "visit") and record["status"] != "ok":
+            self.failed[trial_id] = record["status"]
+        elif kind == "visit":
+            self.timed_s += 0.0 if record.get("predicted") else record["timed_s"]
+            first, *others = record["arms"]
+            value = [_log_ratio(first, other) for other in others] or [math.log(min(first["samples_ns"]))]
+            self.values.setdefault(trial_id, []).append(value)
+
+    def processes(self, trial: Trial) -> int:
+        """Processes that have measured the trial."""
+        return len(self.values.get(trial.trial_id, ()))
+
+    def intervals(self, trial: Trial, confidence: float) -> list[Interval]:
+        """The interval of ln(speedup) over processes, for each arm after the first."""
+        return [process_interval(column, confidence) for column in self._columns(trial)]
+
+    def why_settled(self, trial: Trial, timing: Timing) -> str | None:
+        """failed, precision or processes if the trial needs no further process."""
+        if trial.trial_id in self.failed:
+            return "failed"
+        n = self.processes(trial)
+        if n >= timing.processes_max:
+            return "processes"
+        return "precision" if n >= timing.processes_min and n >= self._needed(trial, timing) else None
+
+    def seconds_left(self, plan: Plan, visit_s: float | None, limit_s: float = math.inf, replicate: int = 1) -> float:
+        """Estimated seconds until each trial is settled, from three processes on by the width of its interval.
+
+        `visit_s`: seconds of a visit so far; the plan's estimate if None. After `limit_s` more seconds no process
+        begins, except those up to number `replicate` of each trial.
+        """
+        seconds = due = 0.0
+        starts: dict[Surroundings, int] = {}
+        begun: set[Surroundings] = set()
+        for trial in plan.active:
+            if trial.trial_id in self.settled:
+                continue
+            if trial.predicted:
+                seconds += PREDICTED_SECONDS
+                due += PREDICTED_SECONDS
+                continue
+            timing = plan.timing
+            n = self.processes(trial)
+            need = timing.processes_min
+            if n >= 3:
+                need = max(need, self._needed(trial, timing))
+            visit = visit_s or visit_seconds(trial, timing)
+            seconds += max(1, need - n) * visit
+            starts[trial.surroundings] = max(starts.get(trial.surroundings, 0), need - n)
+            if n < replicate:
+                due += visit
+                begun.add(trial.surroundings)
+        seconds += sum(start_seconds(place) * n for place, n in starts.items())
+        return max(due + sum(map(start_seconds, begun)), min(seconds, limit_s))
+
+    def _columns(self, trial: Trial) -> list[list[float]]:
+        """The values of all processes, one list for each arm after the first."""
+        return [list(column) for column in zip(*self.values.get(trial.trial_id, ()), strict=True)]
+
+    def _needed(self, trial: Trial, timing: Timing) -> int:
+        """The processes after which each interval is as narrow as asked: the most allowed if they form two groups."""
+        needed = 2
+        for values in self._columns(trial) if self.processes(trial) > 1 else ():
+            log = process_interval(values, timing.confidence)
+            wanted = asked(log, timing.precision)
+            n = fewest(log.half_width, log.n, wanted, timing.confidence, 2, timing.processes_max)
+            needed = max(needed, timing.processes_max if two_groups(values) else n)
+        return needed
+
+
+def asked(log: Interval, precision: float) -> float:
+    """The half-width to reach: near 1x half the margin, so that an interval round 1x can lie within the margin."""
+    return min(precision, EQUIVALENCE_MARGIN / 2) if abs(log.mean) <= EQUIVALENCE_MARGIN else precision
+
+
+def _log_ratio(first: dict[str, Any], other: dict[str, Any]) -> float:
+    return paired_log_ratio(first["samples_ns"], other["samples_ns"], (first["flags"], other["flags"]))
