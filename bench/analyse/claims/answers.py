@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from bench.analyse.claims.cells import Cell
 from bench.analyse.runs.condition import Condition
@@ -37,7 +37,6 @@ def would(answer: Answer) -> Answer:
 PREDICTED_ANSWERS: Mapping[Answer, Side] = {would(a): side for a, side in ANSWERS.items() if side != "unmeasured"}
 
 ALPHA = 1 - CONFIDENCE
-T = TypeVar("T")
 SPEEDUP = 3.0  # the least gain on a CPU by the texts
 BELOW = 9.0  # multiplications of a 3 x 3 kernel
 
@@ -168,23 +167,19 @@ class Ruling:
     p: float | None
 
 
-NO_RULING = Ruling("UNDECIDED", None)
-"""Where no interval is known."""
-
-
 def above(interval: Interval, threshold: float) -> float:
     """p of the mean lying above the threshold: at most ALPHA just where the whole interval does."""
-    return p_value(_moved(interval, threshold)) if interval.mean > threshold else 1.0
+    return p_value(moved(interval, threshold)) if interval.mean > threshold else 1.0
 
 
 def below(interval: Interval, threshold: float) -> float:
     """p of the mean lying below the threshold."""
-    return p_value(_moved(interval, threshold)) if interval.mean < threshold else 1.0
+    return p_value(moved(interval, threshold)) if interval.mean < threshold else 1.0
 
 
-def sure_of(p: float) -> bool:
-    """Whether p is at most ALPHA, up to rounding."""
-    return p <= ALPHA + 1e-12
+def sure_of(p: float, alpha: float = ALPHA) -> bool:
+    """Whether p is at most alpha, up to rounding."""
+    return p <= alpha + 1e-12
 
 
 def ruled(support: float, refute: float) -> Ruling:
@@ -206,5 +201,6 @@ def within(margin: float) -> tuple[float, float]:
     return math.exp(-margin), math.exp(margin)
 
 
-def _moved(interval: Interval, by: float) -> Interval:
-    return Interval(interval.mean - by, interval.half_width, interval.n)
+def moved(interval: Interval, threshold: float) -> Interval:
+    """The interval of the mean less a threshold, for a test of their being equal."""
+    return Interval(interval.mean - threshold, interval.half_width, interval.n)

@@ -1,7 +1,7 @@
 """Test each cell of a claim on ratios against the claim's line, and say from how many channels on the claim holds.
 
 A mean over cells is a statement about the shapes that someone chose to sweep, so it decides nothing. Each cell is
-tested by itself, with a correction for the number of cells (`adjusted`), and the answer says where the claim surely
+tested by itself, with a correction for the number of cells (`in_families`), and the answer says where the claim surely
 holds and surely fails. More or fewer cells make it wider or narrower, and never turn it over.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from bench.analyse.claims.answers import ALPHA, Answer, Channels
+from bench.analyse.claims.answers import ALPHA, Answer, Channels, moved, sure_of
 from bench.analyse.claims.cells import Cell
 from bench.analyse.runs.rows import grouped
 from bench.analyse.stats.estimators import benjamini_hochberg, holm, p_value
@@ -22,7 +22,7 @@ from bench.spec.interval import Interval
 
 LEAST_CELLS = 2  # that an answer in capitals rests on
 LEAST_PROCESSES = 6  # likewise, in each of them
-TOO_FEW = f"fewer than {LEAST_PROCESSES} processes"
+ONE_CELL, ALL_NOISY, TOO_FEW = "one cell", "noisy rows alone", f"fewer than {LEAST_PROCESSES} processes"
 EDGE = 2.0  # an answer is fragile if it is another at this many times ALPHA, or at ALPHA over this
 K = TypeVar("K", bound=Hashable)
 
@@ -76,18 +76,23 @@ def tested(groups: Mapping[K, Sequence[Ratio]], families: Mapping[K, Hashable], 
     A family is the cells of one claim on one installation: Holm's correction for conditions that confirm, Benjamini and
     Hochberg's for the others. What else is judged in the same call has no effect. A ratio without an interval has p = 1.
     """
-    raw = {
-        k: [
-            replace(r, above=r.log.mean > line(k), p=p_value(replace(r.log, mean=r.log.mean - line(k)))) for r in ratios
-        ]
-        for k, ratios in groups.items()
-    }
-    for kind, keys in grouped(raw, lambda k: (families[k], confirming(k))).items():
-        every = [r for k in keys for r in raw[k]]
-        adjusted = iter((holm if kind[1] else benjamini_hochberg)([r.p for r in every]))
-        for k in keys:
-            raw[k] = [replace(r, p=next(adjusted)) for r in raw[k]]
-    return raw
+    every = [(k, r) for k, ratios in groups.items() for r in ratios]
+    raw = [p_value(moved(r.log, line(k))) for k, r in every]
+    p = in_families(raw, [(confirming(k), families[k]) for k, _ in every])
+    done: dict[K, list[Ratio]] = {k: [] for k in groups}
+    for (k, r), adjusted in zip(every, p, strict=True):
+        done[k].append(replace(r, above=r.log.mean > line(k), p=adjusted))
+    return done
+
+
+def in_families(p_values: Sequence[float], families: Sequence[tuple[bool, Hashable]]) -> list[float]:
+    """Each p corrected within its family: by Holm's procedure where it confirms (True), else Benjamini and Hochberg's."""
+    done = list(p_values)
+    for (confirms, _), places in grouped(range(len(done)), lambda i: families[i]).items():
+        adjusted = (holm if confirms else benjamini_hochberg)([p_values[i] for i in places])
+        for i, p in zip(places, adjusted, strict=True):
+            done[i] = p
+    return done
 
 
 def found(ratios: Sequence[Ratio], holds_above: bool, line: float) -> Found:
@@ -117,12 +122,17 @@ def _weak(ratios: Sequence[Ratio], strong: Sequence[Ratio]) -> str:
     """Why the cells are too little for an answer in capitals."""
     if not strong:
         return TOO_FEW
-    return "noisy rows alone" if len(ratios) > 1 and all(r.noisy for r in strong) else "one cell"
+    return ALL_NOISY if len(ratios) > 1 and all(r.noisy for r in strong) else ONE_CELL
+
+
+def too_little(weak: str, leaning: Answer) -> str:
+    """The note on an answer that rests on too little (`weak`), with how all cells read."""
+    return f"Too little for an answer: {weak}; by all cells: {leaning.lower()}"
 
 
 def _sides(ratios: Sequence[Ratio], holds_above: bool, alpha: float = ALPHA) -> list[bool | None]:
     """Whether the claim surely holds (True) or surely fails (False) in each cell; None where it is open."""
-    return [(r.above == holds_above) if r.p <= alpha + 1e-12 else None for r in ratios]
+    return [(r.above == holds_above) if sure_of(r.p, alpha) else None for r in ratios]
 
 
 def _first(ratios: Sequence[Ratio], holds_above: bool, alpha: float = ALPHA, sure: bool = True) -> Answer:
@@ -174,5 +184,5 @@ def _channels(ratios: Sequence[Ratio], answer: Answer, holds_above: bool, line: 
 def words(ratios: Sequence[Ratio]) -> str:
     """`5 cells, 16 to 256 channels`."""
     channels = sorted({round(r.channels) for r in ratios if r.channels is not None})
-    over = f", {channels[0]} to {channels[-1]} channels" if len(channels) > 1 else ""
-    return f"{plural(len(ratios), 'cell')}{over or (f', {channels[0]} channels' if channels else '')}"
+    ends = dict.fromkeys(map(str, channels[:1] + channels[-1:]))
+    return plural(len(ratios), "cell") + (f", {' to '.join(ends)} channels" if ends else "")

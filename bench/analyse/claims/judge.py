@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bench.analyse.claims import cell_tests
 from bench.analyse.claims.answers import ALPHA, ANSWERS, Verdict, sure_of, would
 from bench.analyse.claims.bottleneck import of_the_host
-from bench.analyse.claims.cell_tests import EDGE, LEAST_CELLS, LEAST_PROCESSES, TOO_FEW
 from bench.analyse.claims.cells import Rows, gather
 from bench.analyse.claims.claims import CLAIMS, Claim
 from bench.analyse.runs.condition import Condition
-from bench.analyse.runs.rows import grouped
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.stats.estimators import CONFIDENCE, benjamini_hochberg, holm
+from bench.analyse.stats.estimators import CONFIDENCE
 from bench.spec.columns import SCHEMA_VERSION
 from bench.spec.devices.device_names import is_predicted
 from bench.spec.format import p_words
@@ -97,26 +96,26 @@ def corrected(verdicts: Sequence[Verdict]) -> list[Verdict]:
     """
     done = list(verdicts)
     open_ = [i for i, v in enumerate(verdicts) if v.p is not None and v.p_adjusted is None]
-    for kind, family in grouped(open_, lambda i: (verdicts[i].confirmatory, verdicts[i].condition.origin)).items():
-        adjusted = (holm if kind[0] else benjamini_hochberg)([verdicts[i].p or 0.0 for i in family])
-        for i, p in zip(family, adjusted, strict=True):
-            done[i] = _weakened(replace(verdicts[i], p_adjusted=p))
+    families = [(verdicts[i].confirmatory, verdicts[i].condition.origin) for i in open_]
+    for i, p in zip(open_, cell_tests.in_families([verdicts[i].p or 0.0 for i in open_], families), strict=True):
+        done[i] = _weakened(replace(verdicts[i], p_adjusted=p))
     return [_weighed(v) for v in done]
 
 
 def _weighed(v: Verdict) -> Verdict:
     """The verdict, UNDECIDED where it rests on too little for an answer in capitals; arithmetic needs no repetition."""
-    few = v.cells.processes is not None and v.cells.processes < LEAST_PROCESSES
-    why = "one cell" if v.cells.n < LEAST_CELLS else TOO_FEW if few else "noisy rows alone" if v.cells.noisy == v.cells.n else ""  # fmt: skip
+    few = v.cells.processes is not None and v.cells.processes < cell_tests.LEAST_PROCESSES
+    quiet = cell_tests.ALL_NOISY if v.cells.noisy == v.cells.n else ""
+    why = cell_tests.ONE_CELL if v.cells.n < cell_tests.LEAST_CELLS else cell_tests.TOO_FEW if few else quiet
     if not why or v.weak or v.bottleneck == "exact" or ANSWERS[v.answer] in ("open", "unmeasured"):
         return v
-    note = f"Too little for an answer: {why}; by all cells: {v.answer.lower()}"
-    return replace(v, answer="UNDECIDED", leaning=v.answer, weak=why, fragile=False, notes=(note, *v.notes))
+    notes = (cell_tests.too_little(why, v.answer), *v.notes)
+    return replace(v, answer="UNDECIDED", leaning=v.answer, weak=why, fragile=False, notes=notes)
 
 
 def _weakened(verdict: Verdict) -> Verdict:
     p, adjusted = verdict.p or 0.0, verdict.p_adjusted or 0.0
-    fragile = ALPHA / EDGE < adjusted <= ALPHA * EDGE and sure_of(p)
+    fragile = ALPHA / cell_tests.EDGE < adjusted <= ALPHA * cell_tests.EDGE and sure_of(p)
     if verdict.answer == "UNDECIDED" or sure_of(adjusted):
         return replace(verdict, fragile=fragile and verdict.answer != "UNDECIDED")
     alone = f"Alone it would be {verdict.answer} (p = {p_words(p)})"

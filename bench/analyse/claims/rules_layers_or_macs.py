@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bench.analyse.claims.answers import NO_RULING, Count, Effect, Verdict, above, below, ruled, sure_of
+from bench.analyse.claims.answers import Count, Effect, Ruling, Verdict, above, below, ruled, sure_of
 from bench.analyse.claims.bottleneck import bottleneck_of
 from bench.analyse.claims.cells import Rows, primary
 from bench.analyse.drivers.limits import Limit
@@ -61,7 +61,7 @@ def _of_block(claim: str, condition: Condition, sweeps: Sequence[Sweep], limit: 
     slopes = {grows: [s.elasticity() for s in some] for grows, some in known.items()}
     means = {grows: mean_of(some) for grows, some in slopes.items() if some}
     effect = _effect(means)
-    ruling, depends = NO_RULING, ""
+    ruling, depends = Ruling("UNDECIDED", None), ""
     if all(slopes.values()) and any(e.n > 1 for some in slopes.values() for e in some):
         pairs = [(m, s, estimators.difference(s.elasticity(), m.elasticity())) for m in known["macs"] for s in known["layers"]]  # fmt: skip
         tests = [estimators.difference(means["layers"], means["macs"]), *(d for *_, d in pairs)]

@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.analyse.claims.answers import SPEEDUP, Count, Effect, Verdict, margin_of, within
 from bench.analyse.claims.bottleneck import bottleneck_of, gain_explained
-from bench.analyse.claims.cell_tests import Found, Ratio, found, tested, words
+from bench.analyse.claims.cell_tests import Found, Ratio, found, tested, too_little, words
 from bench.analyse.claims.cells import NETWORKS, TWINS, Cell, Rows, by_condition, primary
 from bench.analyse.claims.verdict_words import (
     NO_INTERVAL,
@@ -79,7 +79,7 @@ def _gain(claim: str, rows: Rows, kinds: Sequence[str], holds_above: bool, line:
             limit = bottleneck_of(rows, at)
             more = () if lines else (margin_note(margin),)
             asked.append(_Asked(
-                at, (at.origin, at.device), at in chosen, measured, [_ratio(c) for c in merged], margin, beside,
+                at, (at.origin, at.device), at in chosen, measured, [Ratio(c, c.log, c.processes, c.noisy) for c in merged], margin, beside,
                 holds if lines else f"{holds} beyond {margin * 100:.2g} %",
                 Effect.ratio("speedup, geometric mean", _mean(rows, known or merged), beside),
                 gain_explained(rows, at, known, beside) if known else NO_INTERVAL, limit.word,
@@ -180,13 +180,9 @@ def _verdict(claim: str, rows: Rows, asked: _Asked, ratios: Sequence[Ratio], hol
 
 def _cautions(f: Found) -> tuple[str, ...]:
     """What the answer rests on, and how it would read otherwise."""
-    weak = f"Too little for an answer: {f.weak}; by all cells: {f.leaning.lower()}" if f.weak else ""
+    weak = too_little(f.weak, f.leaning) if f.weak else ""
     quiet = f"Without its noisy rows: {f.without_noisy}" if f.without_noisy else ""
     return tuple(filter(None, (weak, quiet)))
-
-
-def _ratio(cell: Cell) -> Ratio:
-    return Ratio(cell, cell.log, cell.processes, cell.noisy)
 
 
 def _mean(rows: Rows, cells: Sequence[Cell]) -> Interval:
