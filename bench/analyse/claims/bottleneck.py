@@ -18,8 +18,10 @@ from bench.spec.format import cost_in_seconds, plural, share, times
 
 
 def bottleneck_of(rows: Rows, condition: Condition) -> Limit:
-    """What limits a condition, by all its rows: what bench drivers says of the same rows."""
-    return limit_at(of_records(rows.arms.get(condition, ())))
+    """What limits a condition, by all its rows: what bench drivers says of the same rows. Found once for each."""
+    if condition not in rows.limits:
+        rows.limits[condition] = limit_at(of_records(rows.arms.get(condition, ())))
+    return rows.limits[condition]
 
 
 def layer_cost(arm: Record, sweeps: Sequence[Sweep]) -> float | None:

@@ -11,6 +11,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from bench.analyse.drivers.limits import Limit
 from bench.analyse.runs import noise_floor
 from bench.analyse.runs.condition import Condition, Installation
 from bench.analyse.runs.noise_floor import RunEffect, effects
@@ -74,6 +75,7 @@ class Rows:
     sweeps: Mapping[Condition, Sequence[Sweep]]
     index: Mapping[tuple[Any, ...], Record]
     between: Mapping[Any, RunEffect] = field(default_factory=dict)  # by origin: what its runs differ by
+    limits: dict[Condition, Limit] = field(default_factory=dict)  # by condition, as far as they were asked for
 
     def twins(self, condition: Condition, row: Record) -> tuple[Record, Record] | None:
         """The two arms of a pair, the baseline first; None where measurements.csv lacks one."""
