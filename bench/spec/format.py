@@ -183,6 +183,11 @@ def share(value: float) -> str:
     return f"{value * 100:.0f} %"
 
 
+def letters(count: int) -> list[str]:
+    """Names of several runs: A to Z, then R27 and so on."""
+    return [chr(65 + i) if i < 26 else f"R{i + 1}" for i in range(count)]
+
+
 def plural(count: int, noun: str, nouns: str = "") -> str:
     """1, 'shape' -> '1 shape'; 1500, 'shape' -> '1,500 shapes'; `nouns`: a plural that needs more than an s."""
     return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"

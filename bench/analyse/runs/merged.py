@@ -14,6 +14,7 @@ from bench.analyse.runs import noise_floor
 from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
 from bench.spec.errors import UserError
+from bench.spec.format import letters
 
 _MAKERS = re.compile(
     r"^predicted|\((R|TM|tm)\)|\b(Intel|AMD|NVIDIA|Processor|CPU|GPU|\d+-Core)\b|@.*$|with .* Graphics"
@@ -49,10 +50,9 @@ def together(runs: Sequence[Run]) -> Together:
     for run in runs:
         if noise_floor.is_aa(run):
             raise UserError(str(run.folder), "an A/A test compares blocks with themselves", "Leave it out, and look at its own page.")  # fmt: skip
-    letters = [chr(65 + i) if i < 26 else f"R{i + 1}" for i in range(len(runs))]
     names = [_hardware(run) for run in runs]
     members = []
-    for letter, run, by_device in zip(letters, runs, names, strict=True):
+    for letter, run, by_device in zip(letters(len(runs)), runs, names, strict=True):
         others = [n for n in names if n is not by_device]
         alike = {d for d, name in by_device.items() if any(n.get(d) == name for n in others)}
         labels = {d: f"{d} ({', '.join(filter(None, (name, letter if d in alike or not name else '')))})" for d, name in by_device.items()}  # fmt: skip

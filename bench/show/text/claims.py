@@ -17,9 +17,10 @@ from typing import TextIO
 from bench.analyse.claims.answers import Channels, Effect, Verdict
 from bench.analyse.claims.claims import CLAIMS
 from bench.analyse.claims.judge import Verdicts
+from bench.analyse.runs.condition import Condition
 from bench.analyse.runs.rows import grouped
 from bench.show.text.terminal import console_on, named, print_lines
-from bench.spec.format import apart, capital, listed, marked, p_words, plural, spanned, times
+from bench.spec.format import apart, capital, letters, listed, marked, p_words, plural, spanned, times
 
 MOST_WAYS = 2  # of a claim, unless all are asked for; of the first claim one more
 LIMITED = ("faster", "gpu_led_by_layers", "cpu_led_by_compute")  # claims that are told with what limits each way
@@ -37,8 +38,8 @@ def print_verdicts(judged: Verdicts, file: TextIO | None = None, every: bool = F
     """Print the answers, by claim, way and batch; of MOST_WAYS ways a claim, or all of them with their reasons."""
     width = shutil.get_terminal_size((PIPE, 24)).columns
     several = judged.runs if len(judged.runs) > 1 else ()
-    letters = {r.run_id: chr(65 + i % 26) * (1 + i // 26) for i, r in enumerate(several)}
-    lines = [f"{letters[run.run_id]}  {named(run)}" for run in judged.runs if letters]
+    by_run = {run.run_id: letter for letter, run in zip(letters(len(several)), several, strict=True)}
+    lines = [f"{by_run[run.run_id]}  {named(run)}" for run in several]
     absent = [c for c in CLAIMS if judged.of(c.id)[0].answer == "NOT MEASURED"]
     unmeasured = [f"{c.id} ({c.to_measure})" if every else c.id for c in absent]
     left = 0
@@ -47,7 +48,7 @@ def print_verdicts(judged: Verdicts, file: TextIO | None = None, every: bool = F
         lines += [line for each in heading if told for line in _wrap(each, width) or [""]]
         for claim in sorted(CLAIMS, key=lambda c: c.id in EXACT):
             mine = [v for v in told if v.claim == claim.id and (v.on_claimed_device or every)]
-            ways = sorted(_ways(mine, letters), key=lambda way: _order(way[1]))
+            ways = sorted(_ways(mine, by_run), key=lambda way: _order(way[1]))
             shown = ways if every else ways[: MOST_WAYS + (claim.id == "faster")]
             left += len(ways) - len(shown)
             if shown:
@@ -62,16 +63,21 @@ def print_verdicts(judged: Verdicts, file: TextIO | None = None, every: bool = F
     print_lines(console_on(file), lines)
 
 
-def _ways(verdicts: Sequence[Verdict], letters: Mapping[str, str]) -> list[tuple[str, list[Verdict]]]:
+def _ways(verdicts: Sequence[Verdict], by_run: Mapping[str, str]) -> list[tuple[str, list[Verdict]]]:
     """The verdicts by way and what they are about, each in the order of its batches; of several runs with whose they are."""
     ways = []
     for (condition, about), some in grouped(verdicts, lambda v: (replace(v.condition, batch=None), v.about)).items():
-        runs = sorted({letters[run] for v in some for run in v.runs if run in letters})
-        whose = f" [{', '.join(runs)}]" if runs and condition.device else ""
+        whose = _whose(condition, [run for v in some for run in v.runs], by_run)
         eager = "op by op" if condition.device and condition.kind == "gpu" and condition.mode == "eager" else ""
         label = ", ".join(filter(None, (condition.label if condition.device else "", eager, _short(about)))) + whose
         ways.append((label, sorted(some, key=lambda v: v.condition.batch or 0)))
     return ways
+
+
+def _whose(condition: Condition, runs: Sequence[str], by_run: Mapping[str, str]) -> str:
+    """` [A, B]`: the letters of those runs that have one."""
+    named_ = sorted({by_run[run] for run in runs if run in by_run})
+    return f" [{', '.join(named_)}]" if named_ and condition.device else ""
 
 
 def _order(some: Sequence[Verdict]) -> tuple[bool, bool, int]:
@@ -199,7 +205,7 @@ def named_effect(v: Verdict) -> str:
     return f"{v.effect.name} {effect(v.effect)}".rstrip() if v.effect else ""
 
 
-def where(v: Verdict, letters: Mapping[str, str] | None = None) -> str:
+def where(v: Verdict, by_run: Mapping[str, str] | None = None) -> str:
     """The condition and the pair, in short; of several runs with the letters of those that measured it, as `[A, B]`."""
-    whose = f" [{', '.join(sorted({letters[r] for r in v.runs if r in letters}))}]" if letters and v.condition.device and v.runs else ""  # fmt: skip
+    whose = _whose(v.condition, v.runs, by_run or {})
     return ", ".join(filter(None, (_where(v), _short(v.about) or "separable"))) + whose
