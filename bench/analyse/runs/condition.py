@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,10 +27,15 @@ class Installation:
     @classmethod
     def of(cls, run: Run) -> Installation:
         """Where a run was made."""
-        host = run.environment.get("host") or {}
+        return cls.told(run.environment, run.run_id)
+
+    @classmethod
+    def told(cls, environment: Mapping[str, Any], run_id: str) -> Installation:
+        """The same by what environment.json says."""
+        host = environment.get("host") or {}
         model = str(host.get("cpu_model") or "")
         cores, memory = int(host.get("physical_cores") or 0), int(host.get("memory_bytes") or 0)
-        return cls(model, cores, memory, str(run.environment.get("torch") or ""), "" if model else run.run_id)
+        return cls(model, cores, memory, str(environment.get("torch") or ""), "" if model else run_id)
 
     @property
     def machine(self) -> tuple[Any, ...]:

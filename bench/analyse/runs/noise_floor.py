@@ -8,7 +8,7 @@ looks like. That is estimated from rows that two runs or more of one installatio
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from scipy import stats
 
 from bench.analyse.runs.condition import Installation
 from bench.analyse.runs.rows import grouped, records_of
-from bench.analyse.runs.run_folder import Run, read_tables
+from bench.analyse.runs.run_folder import Run, read_environment, read_tables
 from bench.analyse.stats.estimators import log_interval, standard_error
 from bench.spec.columns import KEYS, MEASURED, SPEEDUP, TIME
 from bench.spec.errors import UserError
@@ -152,22 +152,22 @@ def effects(runs: Sequence[Run]) -> dict[Installation, RunEffect]:
 
 def earlier_beside(run: Run, but: Run) -> list[Run]:
     """Runs of the same installation in the same folder that began before it; none that can't be read, and not `but`."""
-    written = {
-        p.parent.resolve(): p.stat().st_mtime for p in run.folder.resolve().parent.glob("*/pairs.csv") if p.is_file()
-    }
-    folders = sorted(
-        written.keys() - {run.folder.resolve(), but.folder.resolve()}, key=lambda f: written[f], reverse=True
-    )
+    mine = run.folder.resolve()
+    tables = [path for path in mine.parent.glob("*/pairs.csv") if path.is_file()]
+    written = {path.parent.resolve(): path.stat().st_mtime for path in tables}
+    folders = sorted(written.keys() - {mine, but.folder.resolve()}, key=written.__getitem__, reverse=True)
     beside: list[Run] = []
     for folder in folders[:MOST_READ]:
         try:
-            one = read_tables(folder)
+            told = read_environment(folder)  # tables take long, and most are of no use here
+            alike = Installation.told(told, folder.name) == Installation.of(run) and _began(told) < _began(
+                run.environment
+            )
+            beside += [read_tables(folder)] if alike else []
         except UserError:
             continue
-        if not is_aa(one) and Installation.of(one) == Installation.of(run) and _began(one) < _began(run):
-            beside.append(one)
-    return beside
+    return [one for one in beside if not is_aa(one)]
 
 
-def _began(run: Run) -> str:
-    return str(run.environment.get("started_utc") or "")
+def _began(environment: Mapping[str, Any]) -> str:
+    return str(environment.get("started_utc") or "")

@@ -64,7 +64,7 @@ def read(folder: Path, samples: bool = False) -> Run:
     if not folder.is_dir():
         raise UserError(str(folder), "there is no such results folder", "Name a folder that bench run made, such as results/latest.")  # fmt: skip
     plan = _plan(folder / "plan.json")
-    environment = _json(folder / "environment.json") or {}
+    environment = read_environment(folder)
     if (folder / "journal.jsonl").is_file():
         if plan is None:
             raise UserError(str(folder), "plan.json is missing, so the journal can't be read", "Restore it from a copy.")  # fmt: skip
@@ -76,7 +76,12 @@ def read(folder: Path, samples: bool = False) -> Run:
 
 def read_tables(folder: Path) -> Run:
     """Read a run from its tables even if there is a journal, which takes longer. UserError without tables."""
-    return _from_tables(folder, None, _json(folder / "environment.json") or {}, samples=False)
+    return _from_tables(folder, None, read_environment(folder), samples=False)
+
+
+def read_environment(folder: Path) -> dict[str, Any]:
+    """What environment.json says; empty where there is none. UserError for one that is no JSON object."""
+    return _json(folder / "environment.json") or {}
 
 
 def write_tables(run: Run, folder: Path | None = None) -> tuple[Path, ...]:
