@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from statistics import fmean, stdev
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.analyse.stats.estimators import benjamini_hochberg, equivalent, holm, p_value
+from bench.analyse.stats.estimators import benjamini_hochberg, holm, p_value
 from bench.spec.interval import Interval, t_interval
 
 # Benjamini & Hochberg 1995, section 3.2: the ordered p-values of 15 comparisons in a trial of thrombolysis (Neuhaus
@@ -131,18 +132,25 @@ def test_p_is_below_five_percent_where_the_interval_leaves_zero_out(mean: float,
 def test_one_process_proves_nothing() -> None:
     for interval in (Interval(3.0, math.inf, 1), Interval(math.nan, math.inf, 0), Interval(0.0, math.inf, 5)):
         assert p_value(interval) == 1
-        assert equivalent(interval, 0.1) == 1
+        assert not interval.within(0.1)
 
 
 def test_processes_that_all_agree_prove_it() -> None:
     assert (p_value(Interval(0.2, 0.0, 5)), p_value(Interval(0.0, 0.0, 5))) == (0, 1)
-    assert (equivalent(Interval(0.2, 0.0, 5), 0.3), equivalent(Interval(0.3, 0.0, 5), 0.3)) == (0, 1)
+    assert (Interval(0.2, 0.0, 5).within(0.3), Interval(0.3, 0.0, 5).within(0.3)) == (True, False)
 
 
 # ---------------------------------------------------------------- equivalence
 
-# The published p are of two one-sided tests at 5 %, whose interval is the 90 % one. Ours is twice theirs, up to 1: it is
-# below 5 % just where the interval at 95 % lies within the margin.
+# The published p are of two one-sided tests at 5 %, whose interval is the 90 % one. Ours is the one at 95 %, so it lies
+# within the margin just where twice their p is below 5 %.
+
+
+def outside(interval: Interval, margin: float) -> float:
+    """p of the mean lying outside ±margin: the larger of two one-sided t-tests (Schuirmann 1987)."""
+    inside = margin - abs(interval.mean)
+    half = p_value(replace(interval, mean=inside)) / 2
+    return half if inside > 0 else 1 - half
 
 
 def test_quertemonts_paired_example() -> None:
@@ -152,7 +160,7 @@ def test_quertemonts_paired_example() -> None:
     morning, evening = [3, 4, 4, 5, 4], [1, 4, 1, 4, 5]
     interval = t_interval([m - e for m, e in zip(morning, evening, strict=True)])
     assert (round(interval.low, 2), round(interval.high, 2)) == (-0.96, 2.96)
-    assert equivalent(interval, 0.5) == 1  # twice 0.74
+    assert not interval.within(0.5)  # p = 0.74
 
 
 @pytest.mark.parametrize(
@@ -163,15 +171,18 @@ def test_quertemonts_two_samples(means, deviations, n: int, p: float) -> None:
     """The same, table 1: margin 15, t(8) = 1.52, p = 0.92 and t(298) = -2.23, p = 0.013, with a pooled deviation."""
     error = math.sqrt(fmean(d**2 for d in deviations) * 2 / n)
     half = stats.t.ppf(0.975, 2 * n - 2) * error
-    found = equivalent(Interval(means[0] - means[1], float(half), 2 * n - 1), 15)
-    assert found == pytest.approx(min(1.0, 2 * p), abs=1e-3)
+    interval = Interval(means[0] - means[1], float(half), 2 * n - 1)
+    assert interval.within(15) == (2 * p < 0.05)
+    assert min(1.0, 2 * outside(interval, 15)) == pytest.approx(min(1.0, 2 * p), abs=1e-3)
 
 
 def test_minitabs_paired_example() -> None:
     """In the validation of the R package TOSTER: 15 pairs, margin 0.8, one-sided p 0.002 and 0.083."""
     first = [4, 2, 4, 3, 5, 4, 3, 4, 5, 4, 2, 3, 4, 5, 5]
     second = [3, 4, 2, 3, 5, 4, 3, 4, 5, 3, 4, 3, 2, 3, 4]
-    assert round(equivalent(t_interval([a - b for a, b in zip(first, second, strict=True)]), 0.8) / 2, 3) == 0.083
+    interval = t_interval([a - b for a, b in zip(first, second, strict=True)])
+    assert round(outside(interval, 0.8), 3) == 0.083
+    assert not interval.within(0.8)
 
 
 @pytest.mark.parametrize(
@@ -184,18 +195,19 @@ def test_minitabs_paired_example() -> None:
     ],
 )
 def test_what_the_r_package_toster_gives_for_its_examples(interval: Interval, margin: float, p: float) -> None:
-    assert equivalent(interval, margin) == pytest.approx(2 * p, rel=1e-5)
+    assert outside(interval, margin) == pytest.approx(p, rel=1e-5)
+    assert interval.within(margin) == (2 * p < 0.05)
 
 
 @given(values, st.floats(0.01, 3), st.sampled_from([0.01, 0.05, 0.1, 0.25]))
-def test_equivalent_is_the_interval_at_one_minus_alpha_lying_inside(
+def test_the_interval_at_one_minus_alpha_lies_within_where_the_tests_at_half_of_alpha_both_reject(
     given_values: list[float], margin: float, alpha: float
 ) -> None:
     inner = t_interval(given_values, 1 - alpha)
     edge = max(abs(inner.low), abs(inner.high))
     if abs(edge - margin) < 1e-6:
         return
-    assert (equivalent(t_interval(given_values), margin) <= alpha) == (edge < margin)
+    assert inner.within(margin) == (edge < margin) == (2 * outside(t_interval(given_values), margin) <= alpha)
 
 
 @given(values, st.floats(0.01, 3))
@@ -206,12 +218,6 @@ def test_equivalence_is_twice_the_larger_of_scipys_two_one_sided_tests(
         return
     above = stats.ttest_1samp(given_values, -margin, alternative="greater").pvalue
     below = stats.ttest_1samp(given_values, margin, alternative="less").pvalue
-    assert equivalent(t_interval(given_values, 0.9), margin, 0.9) == pytest.approx(
-        min(1.0, 2 * max(above, below)), rel=1e-6, abs=1e-9
-    )
-
-
-@pytest.mark.parametrize("margin", [0.0, -0.1, math.nan])
-def test_a_margin_must_be_above_zero(margin: float) -> None:
-    with pytest.raises(ValueError, match="not above 0"):
-        equivalent(Interval(0.0, 0.1, 5), margin)
+    assert outside(t_interval(given_values), margin) == pytest.approx(max(above, below), rel=1e-6, abs=1e-9)
+    if abs(2 * max(above, below) - 0.1) > 1e-6:
+        assert t_interval(given_values, 0.9).within(margin) == (2 * max(above, below) < 0.1)

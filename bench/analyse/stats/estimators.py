@@ -206,19 +206,6 @@ def p_value(interval: Interval, confidence: float = CONFIDENCE) -> float:
     return float(2 * special.stdtr(interval.n - 1, -abs(interval.mean) / error))
 
 
-def equivalent(interval: Interval, margin: float, confidence: float = CONFIDENCE) -> float:
-    """p of the mean lying outside ±margin: below 1 - confidence just where the whole interval lies within.
-
-    So the interval that is printed decides. It is twice the p of two one-sided tests (Schuirmann 1987, J. Pharmacokinet.
-    Biopharm. 15:657). `margin`, above 0, has the interval's unit (here ln of a ratio). 1 where fewer than two values
-    gave it. ValueError for a margin that is not above 0.
-    """
-    if not margin > 0:
-        raise ValueError(f"margin {margin} is not above 0")
-    inside = margin - abs(interval.mean)
-    return p_value(replace(interval, mean=inside), confidence) if inside > 0 else 1.0
-
-
 def holm(p_values: Sequence[float]) -> list[float]:
     """p-values adjusted by Holm's step-down procedure, in the order given: each at most alpha is a rejection at alpha.
 
