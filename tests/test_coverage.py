@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bench.run.stopping import Progress, asked
 from bench.spec.interval import EQUIVALENCE_MARGIN, Interval, process_interval, t_interval, t_quantile
-from tools.study import known_worlds
+from tools.study import judge, known_worlds
 from tools.study.known_worlds import TIMING, TRIAL
 
 DRAWS = 2000
@@ -90,7 +90,7 @@ def test_the_typical_process_is_held_or_the_row_is_marked(worlds, world: str) ->
 
 
 def test_the_pages_tables_of_known_worlds_are_the_programs(worlds) -> None:
-    page = known_worlds.PAGE.read_text(encoding="utf-8")
+    page = judge.PAGE.read_text(encoding="utf-8")
     assert known_worlds.intervals_table(worlds) in page
     assert known_worlds.readings_table(known_worlds.readings()) in page
 

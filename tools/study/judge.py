@@ -16,7 +16,7 @@ import random
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -390,10 +390,15 @@ def main(samples: Path, aa_runs: Sequence[Path], write: bool) -> None:
     }  # fmt: skip
     if aa_runs:
         tables["aa"] = aa_table(aa_runs)
+    publish("study", tables, write)
+
+
+def publish(kind: str, tables: Mapping[str, str], write: bool) -> None:
+    """Print tables, and put them into the page at their marks `<!-- kind: name -->` where `write`."""
     page = PAGE.read_text(encoding="utf-8")
     for name, table in tables.items():
         print(f"\n{name}\n{table}")
-        place = re.compile(rf"(<!-- study: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+        place = re.compile(rf"(<!-- {kind}: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
         page = place.sub(lambda m, t=table: f"{m[1]}{t}\n{m[2]}", page)
     if write:
         PAGE.write_text(page, encoding="utf-8")

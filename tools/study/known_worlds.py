@@ -8,11 +8,9 @@ population's median) and the mean over all processes, when the run's own rule sa
 from __future__ import annotations
 
 import math
-import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from scipy import stats
@@ -24,8 +22,8 @@ from bench.spec.config.config import check
 from bench.spec.config.timing import Timing
 from bench.spec.interval import Interval, process_interval, t_interval, two_groups
 from bench.spec.plan import plan as planning
+from tools.study.judge import publish
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "METHOD.md"
 DRAWS = 1000
 ROUNDS = 30
 TIMING = Timing()
@@ -214,17 +212,11 @@ def intervals_table(found: dict[str, dict[str, Coverage]]) -> str:
 
 def main(write: bool) -> None:
     """Print both tables, and put them into the page where `write`."""
-    page = PAGE.read_text(encoding="utf-8")
     tables = {
         "readings": readings_table(readings()),
         "intervals": intervals_table({world: coverage(world) for world in PROCESSES}),
     }
-    for name, table in tables.items():
-        print(f"\n{name}\n{table}")
-        place = re.compile(rf"(<!-- worlds: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-        page = place.sub(lambda m, t=table: f"{m[1]}{t}\n{m[2]}", page)
-    if write:
-        PAGE.write_text(page, encoding="utf-8")
+    publish("worlds", tables, write)
 
 
 if __name__ == "__main__":
