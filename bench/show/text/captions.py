@@ -12,7 +12,7 @@ from bench.spec.devices.device_names import is_cpu, is_predicted
 from bench.spec.format import listed, plural
 
 PAIRED = "speedup: paired within rounds"
-BARS = "bars: {level:g} % interval over processes (Student's t)"
+BARS = "bars: {level:g} % interval over processes"
 FLOP = "FLOP = 2 x MAC, convolutions only"
 _ERROR = "bars: the model's error, 95 % of data that it was not fitted to lie within it"
 _NO_SWEEP = "Not drawn here, as no sweep of channels or kernels over one block: {}."
