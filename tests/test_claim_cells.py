@@ -228,7 +228,7 @@ def test_means_of_cells_that_share_their_processes_are_narrower_than_by_their_in
 
 
 def test_the_report_and_the_verdict_print_one_mean() -> None:
-    from bench.analyse.runs.facts import facts_of
+    from bench.analyse.facts import facts_of
 
     run = run_folder.read(REFERENCE / "xeon-2-cores")
     kept = run.pairs[(run.pairs["kernel"] == 3) & (run.pairs["layout"] == "contiguous")]

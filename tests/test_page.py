@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from bench.analyse.claims.judge import judge
+from bench.analyse.facts import facts_of
 from bench.analyse.runs import noise_floor, run_folder
-from bench.analyse.runs.facts import facts_of
 from bench.show.pages import report, rows_table
 from bench.show.pages.frame import downloads
 from bench.show.pages.svg import Letters, inline

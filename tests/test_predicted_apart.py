@@ -18,7 +18,7 @@ from bench.analyse.compare import compare as comparison
 from bench.analyse.compare.ci_gate import gate
 from bench.analyse.drivers.explain import explain
 from bench.analyse.drivers.observations import of_run
-from bench.analyse.runs.facts import facts_of
+from bench.analyse.facts import facts_of
 from bench.analyse.runs.merged import together
 from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run

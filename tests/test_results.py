@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.stats import trim_mean
 
+from bench.analyse.facts import facts_of
 from bench.analyse.runs import run_folder
-from bench.analyse.runs.facts import facts_of
 from bench.analyse.runs.measured_rows import Row
 from bench.analyse.runs.rows import records_of
 from bench.show import write

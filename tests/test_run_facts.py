@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from bench.analyse.facts import RunFacts, facts_of
 from bench.analyse.runs import run_folder
-from bench.analyse.runs.facts import RunFacts, facts_of
 from bench.analyse.runs.run_folder import Run
 from bench.show.text import run_facts
 from bench.spec.plan.plan import Arm, Trial

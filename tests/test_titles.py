@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.analyse.claims.judge import judge
+from bench.analyse.facts import FEWER_MACS
 from bench.analyse.runs import run_folder
-from bench.analyse.runs.facts import FEWER_MACS
 from bench.analyse.runs.merged import together
 from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run

@@ -16,8 +16,8 @@ from bench import cli
 from bench.analyse.claims import judge as verdict
 from bench.analyse.claims.cells import Rows, gather
 from bench.analyse.claims.judge import judge
+from bench.analyse.facts import facts_of
 from bench.analyse.runs import run_folder
-from bench.analyse.runs.facts import facts_of
 from bench.analyse.runs.merged import short, together
 from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run

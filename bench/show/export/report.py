@@ -14,8 +14,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from bench.analyse.claims.answers import Verdict
 from bench.analyse.claims.claims import BY_ID
 from bench.analyse.claims.judge import Verdicts, judge
+from bench.analyse.facts import facts_of
 from bench.analyse.runs import noise_floor
-from bench.analyse.runs.facts import facts_of
 from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
 from bench.show.text import run_facts, terminal

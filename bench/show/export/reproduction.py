@@ -14,7 +14,7 @@ from bench.analyse.claims import published
 from bench.analyse.claims.claims import BY_ID
 from bench.analyse.claims.judge import Verdicts
 from bench.analyse.claims.published import Published
-from bench.analyse.runs.facts import facts_of
+from bench.analyse.facts import facts_of
 from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.sweeps.crossover import crossovers, sentences

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from bench.analyse.runs.facts import facts_of
+from bench.analyse.facts import facts_of
 from bench.analyse.runs.run_folder import Run
 from bench.show.pages.svg import Inlined, Letters, inline
 from bench.show.text.run_facts import only_predicted

@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import quote
 
 from bench.analyse.claims.answers import ANSWERS, PREDICTED_ANSWERS
+from bench.analyse.facts import facts_of
 from bench.analyse.runs import noise_floor
-from bench.analyse.runs.facts import facts_of
 from bench.analyse.runs.run_folder import Run, read_tables, write_text
 from bench.show.pages import report
 from bench.show.pages.frame import render

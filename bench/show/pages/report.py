@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from bench.analyse.claims import published as evidence
 from bench.analyse.claims.claims import CLAIMS
 from bench.analyse.claims.judge import Verdicts
+from bench.analyse.facts import facts_of
 from bench.analyse.runs import noise_floor
-from bench.analyse.runs.facts import facts_of
 from bench.analyse.runs.merged import Together
 from bench.analyse.runs.noise_floor import Noise
 from bench.analyse.runs.run_folder import Run

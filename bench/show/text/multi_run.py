@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from typing import TextIO
 
-from bench.analyse.runs.facts import facts_of
+from bench.analyse.facts import facts_of
 from bench.analyse.runs.merged import Member, Together
 from bench.analyse.runs.rows import SERIES, Record, records_of
 from bench.analyse.sweeps.kinds import sweep_of_shapes

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from bench.analyse.runs.facts import UNMEASURABLE, RunFacts, Tally, Trust, facts_of
+from bench.analyse.facts import UNMEASURABLE, RunFacts, Tally, Trust, facts_of
 from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
 from bench.spec.columns import FAILED, MEASURED, PREDICTED, STATUSES, WITH_NUMBERS

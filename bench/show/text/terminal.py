@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
-from bench.analyse.runs.facts import facts_of
+from bench.analyse.facts import facts_of
 from bench.analyse.runs.row_quality import LESS_PRECISE, is_less_precise, is_noisy
 from bench.analyse.runs.rows import SERIES, Record, place_label, records_of
 from bench.analyse.runs.run_folder import Run

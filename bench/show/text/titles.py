@@ -15,7 +15,7 @@ from bench.analyse.claims.judge import Verdicts
 from bench.analyse.drivers.additive_model import HALF, MIXED
 from bench.analyse.drivers.explain import COUNT_WORDS, Group
 from bench.analyse.drivers.limits import UNKNOWN
-from bench.analyse.runs.facts import FEWER_MACS
+from bench.analyse.facts import FEWER_MACS
 from bench.analyse.runs.row_quality import is_noisy
 from bench.analyse.runs.rows import Record
 from bench.analyse.sweeps.crossover import Crossover
