@@ -247,7 +247,7 @@ def test_no_point_lies_above_its_roof_but_those_that_are_marked(tmp_path: Path):
     assert figure is not None
     assert {"matmul 40 GFLOP/s", "conv 10 GFLOP/s", "above its roof: see quality_notes"} <= set(words(figure))
     marked = {tuple(line.get_xydata()[0]) for a in figure.axes for line in a.lines if line.get_marker() == "x"}
-    points = {tuple(line.get_xydata()[0]) for a in figure.axes for line in a.lines if line.get_marker() in ("o", "s")}
+    points = {tuple(line.get_xydata()[0]) for a in figure.axes for line in a.lines if line.get_marker() in ("^", "v")}
     higher = {p for p in points if p[1] > TOLERANCE * min(40, 80 * p[0])}
     assert higher
     assert higher <= marked < points

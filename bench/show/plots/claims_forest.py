@@ -25,11 +25,11 @@ from bench.show.text.claims import answer, effect, where
 
 MOST_PREDICTED = 48
 LOOKS: dict[Side, tuple[str, str, bool, str]] = {  # colour, marker, hollow, and in the legend
-    "yes": (style.FASTER, "o", False, "holds"),
-    "no": (style.SLOWER, "s", False, "fails"),
-    "same": (style.SAME, "D", False, "equivalent"),
-    "partly": (style.SAME, "h", False, "holds in part of the cells"),
-    "open": (style.INK, "o", True, "undecided"),
+    "yes": (style.INK, "o", False, "holds"),
+    "no": (style.WINE, "X", False, "fails"),
+    "same": (style.INK, "D", False, "equivalent"),
+    "partly": (style.INK, "^", False, "holds in part of the cells"),
+    "open": (style.FAINT, "o", True, "undecided"),
     "unmeasured": (style.FAINT, "", False, "not measured"),
 }
 _MARKS = (

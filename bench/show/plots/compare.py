@@ -30,9 +30,9 @@ NAMES: dict[Quantity, tuple[str, str, str]] = {
 }
 """The files of each quantity's pictures: side by side, as a ratio, and every row's ratio."""
 _MARKS: dict[Verdict, tuple[str, str]] = {
-    "SLOWER": ("v", style.COLOURS[1]),
-    "FASTER": ("^", style.COLOURS[0]),
-    "SAME": ("D", style.COLOURS[2]),
+    "SLOWER": ("v", style.SLOWER),
+    "FASTER": ("^", style.FASTER),
+    "SAME": ("D", style.INK),
     "AMBIGUOUS": ("o", style.FAINT),
 }
 _RING: dict[str, Any] = {"ls": "", "marker": "o", "ms": 12, "mfc": "none", "mec": style.INK, "mew": 1.2}
@@ -149,7 +149,7 @@ def spread(c: Comparison, compared: QuantityComparison | None = None) -> Figure 
     for x, m in enumerate(matches):
         marker, colour = _MARKS[m.verdict]
         if m.ends is not None:
-            style.interval(axis, x, m.ends, colour, 1.2 if size > 4 else 0.8, 0.6, 2)
+            style.interval(axis, x, m.ends, colour, 1.2 if size > 4 else 0.8, 2)
         fill = "white" if m.verdict == "AMBIGUOUS" else colour
         axis.plot([x], [m.ratio or math.nan], marker=marker, ms=size, color=colour, mfc=fill, mew=1.1, zorder=3)
     axis.set_xlim(-1, len(matches))
@@ -168,10 +168,10 @@ def of_history(history: History) -> Figure:
     figure, (axis,) = style.panels(1, 1)
     count, started = len(history.runs), history.started
     ratios = np.exp(history.logs - history.logs[0])
-    axis.plot(range(count), ratios, color=style.FAINT, lw=0.7, alpha=min(1.0, 0.15 + 4 / len(history.rows)), zorder=2)
-    axis.plot(range(count), np.exp(history.means), color=style.COLOURS[0], marker="o", ms=5, lw=1.8, zorder=4)
+    axis.plot(range(count), ratios, color=style.FAINT, lw=0.4, zorder=2)
+    axis.plot(range(count), np.exp(history.means), color=style.INK, marker="o", ms=5, lw=1.8, zorder=4)
     for change in history.changes:
-        axis.axvline(change.at - 0.5, color=style.COLOURS[1], lw=1.4, ls=(0, (4, 2)), zorder=3)
+        axis.axvline(change.at - 0.5, color=style.MAGENTA, lw=1.4, ls=(0, (4, 2)), zorder=3)
     _margin_axis(axis, math.log1p(history.margin), ratios.ravel().tolist(), room=1.03)
     axis.set_xlim(-0.5, count - 0.5)
     axis.xaxis.set_major_locator(FixedLocator(list(range(0, count, math.ceil(count / _MOST_LABELS)))))
@@ -180,9 +180,9 @@ def of_history(history: History) -> Figure:
     )
     axis.set_ylabel(words.history_heading(history))
     handles: list[Artist] = [
-        style.proxy("geometric mean", style.COLOURS[0], "o", "-"),
+        style.proxy("geometric mean", style.INK, "o", "-"),
         style.proxy("a row", style.FAINT, line="-"),
-        style.proxy("change point", style.COLOURS[1], line=(0, (4, 2))),
+        style.proxy("change point", style.MAGENTA, line=(0, (4, 2))),
     ]
     style.frame(figure, words.history_title(history), words.history_footer(history), handles)
     return figure

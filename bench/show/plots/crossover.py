@@ -19,7 +19,7 @@ from bench.show.plots import panels, style
 from bench.show.text import captions, titles
 from bench.show.text.ways import short_labels
 
-_PREDICTED, _MEASURED = style.look(1), style.look(0)
+_PREDICTED, _MEASURED = style.Look(style.VIOLET[0], "s", "-"), style.Look(style.INK, "o", "-")
 _MARKS = (
     "predicted: time = a x layers + b x MACs, a and b from the straight lines through the sweeps of depth at fixed MACs"
     " · its bar: 95 % interval over resamples of those times, not of the model"
@@ -92,7 +92,7 @@ def _bar(axis: Axes, at: float, low: float | None, high: float | None, y: float,
     """A marker (of a prediction hollow) with its interval, cut at the edges of the axis, where an arrow stands for a marker beyond."""
     left, right = axis.get_xlim()
     if low is not None and high is not None:
-        axis.plot([max(low, left), min(high, right)], [y, y], color=seen.colour, lw=2.2, alpha=0.6, solid_capstyle="butt", zorder=2)  # fmt: skip
+        axis.plot([max(low, left), min(high, right)], [y, y], color=seen.colour, lw=2.2, solid_capstyle="butt", zorder=2)  # fmt: skip
     marker = seen.marker if left < at < right else "<" if at <= left else ">"
     axis.plot([min(max(at, left * 1.06), right / 1.06)], [y], marker=marker, ms=6, color=seen.colour, mfc="white" if seen is _PREDICTED else seen.colour, mew=1.3, zorder=4)  # fmt: skip
 

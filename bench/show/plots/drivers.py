@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
-from bench.analyse.drivers.additive_model import CONSTANT, HALF, RESAMPLES, Additive, Term
+from bench.analyse.drivers.additive_model import HALF, RESAMPLES, Additive, Term
 from bench.analyse.drivers.explain import COUNT_WORDS, Drivers, Group
 from bench.analyse.drivers.limits import UNKNOWN
 from bench.analyse.drivers.observations import PREDICTORS
@@ -28,7 +28,8 @@ from bench.spec.format import in_seconds, listed, share, with_prefix
 MOST_WORDED = 3  # groups whose shares are written out
 SURE = 0.95  # of resamples that name the same limit, or the small print says how many do
 MOST_LETTERS = 42  # of a group's name
-COLOURS = dict(zip((*PREDICTORS, "ops", CONSTANT), (*style.COLOURS[:3], style.COLOURS[2], style.FAINT), strict=True))
+OTHER = (style.FAINT, "o")  # colour and marker of the constant and of counts that can't be told apart
+LOOKS = dict(zip((*PREDICTORS, "ops"), (style.MACS, style.ACTIVATIONS, style.LAYERS, style.LAYERS), strict=True))
 HOW = (
     "time = constant + a x ops + b x MACs + c x activations, least squares of the relative error, none negative"
     f" · dots: median over rows · bars: {CONFIDENCE * 100:g} % interval over {RESAMPLES} resamples of rows · association, not cause"
@@ -99,9 +100,9 @@ def _shares(axis: Axes, groups: Sequence[Group], names: Sequence[str]) -> None:
 
 
 def _share(axis: Axes, term: Term, y: float, worded: bool) -> None:
-    colour, middle = _colour(term.names), term.median.value
+    (colour, marker), middle = _term_look(term.names), term.median.value
     axis.plot([term.median.low, term.median.high], [y, y], color=colour, lw=1.6, solid_capstyle="butt", zorder=2)
-    axis.plot([middle], [y], marker="o", ms=6, color=colour, mec="white", mew=0.7, zorder=4)
+    axis.plot([middle], [y], marker=marker, ms=6, color=colour, mec="white", mew=0.7, zorder=4)
     axis.plot([term.total.value], [y], marker="|", ms=10, color=colour, mew=2.0, zorder=3)
     if worded:
         side = "left" if middle < 0.12 else "right" if middle > 0.88 else "center"
@@ -117,10 +118,10 @@ def _points(axis: Axes, count: str, shown: Sequence[Group]) -> None:
     across = style.limits([float(v) for g in mine for v in g.counts[count]], room=1.4)
     upright = style.limits([float(t) for g in mine for t in g.time_s], room=1.5)
     for g in mine:
-        seen, colour = _look(shown.index(g)), COLOURS[count]
+        seen, colour = _look(shown.index(g)), LOOKS[count][0]
         x, y = g.counts[count], g.time_s
         axis.plot(
-            x, y, ls="", marker=seen.marker, ms=4.5 if len(x) < 100 else 3.2, color=colour, alpha=0.75, zorder=3,
+            x, y, ls="", marker=seen.marker, ms=4.5 if len(x) < 100 else 3.2, color=colour, zorder=3,
             mec="white", mew=0.4,
         )  # fmt: skip
         slope, start = np.polyfit(np.log(x), np.log(y), 1)
@@ -140,7 +141,7 @@ def _look(index: int) -> style.Look:
 
 def _handles(models: Sequence[Additive], names: Sequence[str]) -> list[Artist]:
     terms = dict.fromkeys(t.names for m in models for t in m.terms)
-    handles: list[Artist] = [style.proxy(_name(t), _colour(t), "o", "-") for t in terms]
+    handles: list[Artist] = [style.proxy(_name(t), *_term_look(t), "-") for t in terms]
     tick = style.proxy("upright tick: of all rows' time", style.FAINT, "|")
     tick.set(markersize=10, markeredgewidth=2.0)
     handles.append(tick)
@@ -165,5 +166,5 @@ def _name(names: Sequence[str]) -> str:
     return listed([COUNT_WORDS[n] for n in names])
 
 
-def _colour(names: Sequence[str]) -> str:
-    return COLOURS[names[0]] if len(names) == 1 else style.FAINT
+def _term_look(names: Sequence[str]) -> tuple[str, str]:
+    return LOOKS.get(names[0], OTHER) if len(names) == 1 else OTHER

@@ -18,7 +18,7 @@ def memory(run: Run) -> Figure | None:
     rows = [r for r in records_of(run.measurements) if r["memory_peak_bytes"] and r["memory_theory_bytes"]]
     if not rows:
         return None
-    blocks = list(dict.fromkeys(r["block"] for r in rows))
+    looks = panels.block_looks(run, rows)
     devices = list(dict.fromkeys(str(r["device"]) for r in rows))
     figure, axes = style.panels(len(devices), square=True)
     values = [float(r[c]) for r in rows for c in ("memory_peak_bytes", "memory_theory_bytes")]
@@ -27,19 +27,18 @@ def memory(run: Run) -> Figure | None:
     ticks = [2.0**e for e in powers][:: max(1, math.ceil(len(powers) / 8))]
     for axis, device in zip(axes, devices, strict=True):
         axis.plot(bounds, bounds, color=style.FAINT, lw=1.2, zorder=1)
-        for i, block in enumerate(blocks):
+        for block, seen in looks.items():
             mine = [r for r in rows if r["block"] == block and r["device"] == device]
             axis.plot(
                 [r["memory_theory_bytes"] for r in mine], [r["memory_peak_bytes"] for r in mine], ls="",
-                marker=style.MARKERS[i % len(style.MARKERS)], ms=7.5 if i == 0 else 5.5, color=style.look(i).colour,
-                mec="white", mew=0.7, alpha=0.9,
+                marker=seen.marker, ms=7.5 if block == "standard" else 5.5, color=seen.colour, mec="white", mew=0.7,
             )  # fmt: skip
         for which in (axis.xaxis, axis.yaxis):
             style.log_axis(which, *bounds, ticks, _bytes)
         axis.set_xlabel("theory: outputs that must live at once")
         style.name_panel(axis, device if len(devices) > 1 else "")
     panels.label_outer(axes, "measured peak beyond input and weights")
-    handles: list[Artist] = [style.proxy(b, style.look(i).colour, style.MARKERS[i % len(style.MARKERS)]) for i, b in enumerate(blocks)]  # fmt: skip
+    handles: list[Artist] = [style.proxy(block, seen.colour, seen.marker) for block, seen in looks.items()]
     handles.append(style.proxy("as in theory", style.FAINT, line="-"))
     how = "one evaluation, apart from the timing"
     return panels.frame(figure, run, rows, titles.memory(rows), handles, hollow=False, how=how, bars="")

@@ -40,6 +40,13 @@ def predicted(rows: Sequence[Record]) -> bool:
     return any(is_predicted(r["device"]) for r in rows)
 
 
+def block_looks(run: Run, rows: Sequence[Record]) -> dict[str, style.Look]:
+    """The looks of the rows' blocks, the same in all pictures of a run: standard is grey, separable green."""
+    every = dict.fromkeys(["standard", "separable", *run.measurements["block"].astype(str)])
+    shown = {r["block"] for r in rows}
+    return {block: style.look(i) for i, block in enumerate(every) if block in shown}
+
+
 def mark(axis: Axes, rows: Sequence[Record]) -> None:
     """Hatch a panel of predicted rows."""
     if predicted(rows):
@@ -80,7 +87,7 @@ def bar(axis: Axes, row: Record, x: float, seen: style.Look, thin: bool = False,
     value, low, high = (row[name] for name in of)
     fill = "white" if (doubtful(row) if hollow is None else hollow) else seen.colour
     if low is not None:
-        style.interval(axis, x, (low, high), seen.colour, 0.9 if thin else 1.2, 0.5 if thin else 1)
+        style.interval(axis, x, (low, high), seen.colour, 0.7 if thin else 1.2)
     axis.plot([x], [value], marker=seen.marker, ms=5.5, color=seen.colour, mfc=fill, mew=1.3, zorder=4)
     if of == SPEEDUP and (each := parted(row)):
         axis.plot([x] * len(each), each, ls="", marker="_", ms=9, mew=1.1, color=seen.colour, zorder=3)

@@ -39,20 +39,20 @@ def roofline(run: Run) -> Figure | None:
         return None
     keys = [key for key in roofs if any(_key(r) == key for r in rows)]
     shown = keys[: panels.MOST_GROUPS]
-    blocks = list(dict.fromkeys(str(r["block"]) for r in rows))
+    looks = panels.block_looks(run, rows)
     figure, axes = style.panels(len(shown), square=True)
     across, upright = _limits(rows, [roofs[k] for k in shown])
     for axis, key in zip(axes, shown, strict=True):
         style.log_axis(axis.xaxis, *across, style.decade_ticks(*across), _tick)
         style.log_axis(axis.yaxis, *upright, style.decade_ticks(*upright), _tick)
-        _points(axis, [r for r in rows if _key(r) == key], blocks, _sizes(rows))
+        _points(axis, [r for r in rows if _key(r) == key], looks, _sizes(rows))
         axis.set_xlabel("FLOP per byte that must move")
         style.name_panel(axis, _words(key, keys))
     panels.label_outer(axes, "achieved GFLOP/s")
     drawn = [r for r in rows if _key(r) in shown]
     marks = " · ".join(filter(None, (captions.FLOP, _ROOFS, _counted(shown, roofs))))
     left = captions.not_drawn(len(keys) - len(shown), "panel", "roofs.csv")
-    title, handles = titles.roofline(drawn), _handles(drawn, blocks)
+    title, handles = titles.roofline(drawn), _handles(drawn, looks)
     panels.frame(figure, run, drawn, title, handles, left, how="minimum time", bars="", marks=marks)
     for axis, key in zip(axes, shown, strict=True):  # once the panels have their sizes, which the slopes' words follow
         _roofs(axis, roofs[key], across)
@@ -147,12 +147,12 @@ def _channels(row: Record) -> float:
     return 64.0 if row["c_in"] is None else math.sqrt(int(row["c_in"]) * int(row["c_out"]))
 
 
-def _points(axis: Axes, rows: Sequence[Record], blocks: Sequence[str], sizes: Mapping[float, float]) -> None:
+def _points(axis: Axes, rows: Sequence[Record], looks: Mapping[str, style.Look], sizes: Mapping[float, float]) -> None:
     for r in sorted(rows, key=_channels, reverse=True):
-        seen = style.look(blocks.index(str(r["block"])))
+        seen = looks[r["block"]]
         at, reached = [r["intensity_flop_per_byte"]], [r["achieved_flop_per_s"] / _GIGA]
         axis.plot(
-            at, reached, marker=seen.marker, ms=sizes[_channels(r)], color=seen.colour, mew=1.1, alpha=0.85, ls="",
+            at, reached, marker=seen.marker, ms=sizes[_channels(r)], color=seen.colour, mew=1.1, ls="",
             mfc="white" if panels.doubtful(r) else seen.colour, mec=seen.colour if panels.doubtful(r) else "white", zorder=3,
         )  # fmt: skip
         if r["attainable_share"] > TOLERANCE:
@@ -209,9 +209,8 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else digits(value, 3)
 
 
-def _handles(rows: Sequence[Record], blocks: Sequence[str]) -> list[Artist]:
-    looks = [style.look(i) for i in range(len(blocks))]
-    handles: list[Artist] = [style.proxy(b, k.colour, k.marker) for b, k in zip(blocks, looks, strict=True)]
+def _handles(rows: Sequence[Record], looks: Mapping[str, style.Look]) -> list[Artist]:
+    handles: list[Artist] = [style.proxy(block, seen.colour, seen.marker) for block, seen in looks.items()]
     sizes = _sizes(rows)
     if len(sizes) > 1:
         for channels in (min(sizes), max(sizes)):

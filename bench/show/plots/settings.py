@@ -50,7 +50,8 @@ def _panel(axis: Axes, sweep: SettingSweep, bounds: tuple[float, float]) -> None
         seen = style.look(i, panels.predicted(rows))
         xs = [at[r[sweep.factors[0]]] + (i - (len(lines) - 1) / 2) * 0.05 for r in rows]
         ordered = sweep.factors[0] in NUMBERS  # between words a line only leads the eye
-        axis.plot(xs, [r["speedup"] for r in rows], color=seen.colour, ls=seen.line, lw=1.4 if ordered else 0.8, alpha=1 if ordered else 0.6, zorder=2)  # fmt: skip
+        width = 1.4 if ordered else 0.6
+        axis.plot(xs, [r["speedup"] for r in rows], color=seen.colour, ls=seen.line, lw=width, zorder=2)
         for x, r in zip(xs, rows, strict=True):
             panels.bar(axis, r, x, seen)
     panels.mark(axis, sweep.rows)

@@ -29,15 +29,18 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from bench.analyse.runs.run_folder import write_text, write_whole
 from bench.spec.format import digits
 
-# Okabe and Ito's palette without its yellow, which is too pale for a line: distinguishable by all common colour vision.
 HEADING = "heading"  # what a picture names its drawn title, followed by how many points that takes
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#222222")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
+FASTER, SLOWER = "#0072B2", "#D55E00"  # Okabe and Ito's blue and vermillion: no series is blue or orange
+WORDS = {FASTER: "#00609A", SLOWER: "#A84300"}  # the same for letters, which need more contrast
+INK, FAINT, GRID, REST = "#222222", "#5F5F5F", "#E4E4E4", "#D9D9D9"
+GREEN, MAGENTA, OLIVE, WINE, MOSS = "#00704F", "#A6347A", "#767000", "#7A1F3D", "#4A7A00"
+COLOURS = (FAINT, GREEN, MAGENTA, OLIVE, WINE, MOSS, INK)  # of blocks: standard is grey and separable green
+LAYERS, MACS, ACTIVATIONS = (MAGENTA, "D"), (OLIVE, "p"), (WINE, "h")  # colour and marker of what time is spent on
+MARKERS = ("^", "v", "<", ">", "P", "d", "*", "X")  # of blocks
+DEVICES = ("o", "s", "D", "p", "h", "8")  # markers, none of them a block's
 LINES: tuple[str | tuple[int, tuple[float, ...]], ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
 VIOLET = ("#5B2A86", "#9457B8", "#2E1A47")  # what was predicted, whatever its series
 PREDICTED_LINE = (0, (4, 1, 1, 1, 1, 1))  # its line, which no measured one has: it is read without colours
-INK, FAINT, GRID, REST = "#222222", "#767676", "#e4e4e4", "#D9D9D9"
-FASTER, SLOWER, SAME = COLOURS[:3]  # and of answers: supported, refuted, equivalent
 BACKED: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.85}  # a word over lines
 DPI = 150
 FOOTER = "footer"  # the name of the words below the panels, in an SVG file too
@@ -58,7 +61,7 @@ _STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How a series is drawn; the first 28 differ in colour, marker or line."""
+    """How a series is drawn; the first 56 differ in colour, marker or line."""
 
     colour: str
     marker: str
@@ -101,14 +104,14 @@ def mark_predicted(axis: Axes) -> None:
     axis.patch.set(**_HATCHED)
 
 
-def interval(axis: Axes, at: float, ends: Sequence[float], colour: str, width: float = 1.2, alpha: float = 1, above: float = 3) -> None:  # fmt: skip
+def interval(axis: Axes, at: float, ends: Sequence[float], colour: str, width: float = 1.2, above: float = 3) -> None:  # fmt: skip
     """The upright line of an interval; `frame` puts an arrow where the axis ends before it does."""
-    axis.plot([at] * 2, ends, color=colour, lw=width, alpha=alpha, zorder=above, solid_capstyle="butt", label=_INTERVAL)
+    axis.plot([at] * 2, ends, color=colour, lw=width, zorder=above, solid_capstyle="butt", label=_INTERVAL)
 
 
 def note(axis: Axes, text: str, at: tuple[float, float], offset: tuple[float, float], colour: str, **more: Any) -> None:
     """Small words at a point of the axis, moved by `offset` in points."""
-    look = {"textcoords": "offset points", "fontsize": 7.5, "color": colour, "zorder": 5}
+    look = {"textcoords": "offset points", "fontsize": 7.5, "color": WORDS.get(colour, colour), "zorder": 5}
     axis.annotate(text, at, offset, **{**look, **more})
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.artist import Artist
-from matplotlib.container import BarContainer
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
@@ -23,8 +24,11 @@ from bench.spec.columns import MEASURED
 from bench.spec.devices.device_names import in_words, is_cpu
 from bench.spec.format import listed
 
-_COLOURS = dict(zip(PARTS, (*style.COLOURS[:4], style.COLOURS[5], style.REST), strict=True))
-_PALE = 0.4
+_FILLS = ((style.FAINT, ""), (style.GREEN, ""), (style.MOSS, "////"), (style.MAGENTA, "...."), (style.OLIVE, "xxxx"), ("white", ""))  # fmt: skip
+_LOOKS: dict[str, dict[str, Any]] = {
+    p: {"facecolor": colour, "hatch": hatch, "edgecolor": style.FAINT if p == "gaps" else "white", "linewidth": 0.5}
+    for p, (colour, hatch) in zip(PARTS, _FILLS, strict=True)
+}
 _WIDTH = 0.8  # of the step from channels to channels, that the bars of a shape take together
 
 
@@ -49,7 +53,7 @@ def picture(run: Run) -> Figure | None:
         width = _WIDTH * channels.step / len(blocks)
         for i, block in enumerate(blocks):
             mine = [r for r in here if r["block"] == block]
-            _stack(axis.bar, mine, [channels.at(r) + (i - (len(blocks) - 1) / 2) * width for r in mine], base, width)
+            _stack(axis, mine, [channels.at(r) + (i - (len(blocks) - 1) / 2) * width for r in mine], base, width)
         axis.axhline(1, color=style.FAINT, lw=1.0, zorder=1)
         panels.channel_axis(axis, channels)
         axis.grid(visible=False, axis="x")
@@ -77,7 +81,7 @@ def of_networks(run: Run) -> Figure | None:
     figure, axes = style.panels(len(shown))
     for axis, group in zip(axes, shown, strict=True):
         here = [r for r, w in zip(rows, words, strict=True) if w == group]
-        _stack(axis.barh, here, [networks.index(r["block"]) for r in here], base, _WIDTH)
+        _stack(axis, here, [networks.index(r["block"]) for r in here], base, _WIDTH, upright=False)
         axis.axvline(1, color=style.FAINT, lw=1.0, zorder=1)
         axis.grid(visible=False, axis="y")
         axis.set_yticks(range(len(networks)), networks)
@@ -99,15 +103,15 @@ def _unwalked(run: Run, rows: Sequence[Record]) -> str:
     return f"Not walked layer by layer: run{'s' if len(letters) > 1 else ''} {listed(letters)}." if letters else ""
 
 
-def _stack(draw: Callable[..., BarContainer], rows: Sequence[Record], places: Sequence[float], base: dict[str, float], width: float) -> None:  # fmt: skip
-    """A bar for each row, from 0 on in the order of PARTS, by an axis's `bar` or `barh`; pale where the row is noisy."""
+def _stack(axis: Axes, rows: Sequence[Record], places: Sequence[float], base: dict[str, float], width: float, upright: bool = True) -> None:  # fmt: skip
+    """A bar for each row, from 0 on in the order of PARTS, with a ~ at its end if the row is noisy."""
     feet = [0.0] * len(rows)
-    for part, colour in _COLOURS.items():
+    for part, seen in _LOOKS.items():
         heights = [max(0.0, r[f"time_in_{part}_s"]) / base[r["trial_id"]] for r in rows]
-        bars = draw(places, heights, width, feet, color=colour, edgecolor="white", linewidth=0.5, zorder=2)
-        for bar, r in zip(bars, rows, strict=True):
-            bar.set_alpha(_PALE if is_noisy(r) else None)
+        (axis.bar if upright else axis.barh)(places, heights, width, feet, zorder=2, **seen)
         feet = [foot + height for foot, height in zip(feet, heights, strict=True)]
+    for at, end in ((at, end) for at, end, r in zip(places, feet, rows, strict=True) if is_noisy(r)):
+        style.note(axis, "~", (at, end) if upright else (end, at), (0, 1) if upright else (2, 0), style.INK, ha="center" if upright else "left", va="bottom" if upright else "center")  # fmt: skip
 
 
 def _framed(figure: Figure, run: Run, rows: Sequence[Record], handles: Sequence[Artist], *left: str) -> Figure:
@@ -116,10 +120,10 @@ def _framed(figure: Figure, run: Run, rows: Sequence[Record], handles: Sequence[
     how = f"the least of walks layer by layer and of calls beside them{clock}, medians over processes"
     calm = f", {len(noisy)} of {len(every)} left out as noisy" if 0 < len(noisy) < len(every) else ""
     marks = f"gaps: the rest of the call (below 0 not drawn) · title: medians over cells{calm}"
-    parts = [Patch(color=_COLOURS[p], label=PARTS[p]) for p in PARTS if any(r[f"time_in_{p}_s"] > 0 for r in rows)]
-    pale = [Patch(color=style.FAINT, alpha=_PALE, label="pale: noisy")] if noisy else []
+    parts = [Patch(**_LOOKS[p], label=PARTS[p]) for p in PARTS if any(r[f"time_in_{p}_s"] > 0 for r in rows)]
+    sign = [Patch(alpha=0, label="~  noisy")] if noisy else []
     title = titles.time_breakdown(rows)
-    return panels.frame(figure, run, rows, title, [*parts, *handles, *pale], *left, hollow=False, how=how, bars="", marks=marks)  # fmt: skip
+    return panels.frame(figure, run, rows, title, [*parts, *handles, *sign], *left, hollow=False, how=how, bars="", marks=marks)  # fmt: skip
 
 
 def _baselines(rows: Sequence[Record]) -> str:
