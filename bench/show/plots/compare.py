@@ -81,7 +81,7 @@ class _Layout:
         present = [s for s in self.facets.series if s in held]
         for i, s in enumerate(present):
             mine = sorted(held[s], key=lambda m: self.channels.at(m.a))
-            yield _Series(mine, style.look(self.facets.series.index(s)), i, len(present))
+            yield _Series(mine, style.way(self.facets.series.index(s)), i, len(present))
 
 
 def draw(c: Comparison, folder: Path) -> tuple[Path, ...]:
@@ -230,7 +230,12 @@ def _panels(
         scale(axis)
         style.name_panel(axis, panels.panel_name(group, kernel))
     panels.label_outer(axes, label)
-    named = panels.series_handles(laid.facets, lines) if len(laid.facets.series) > 1 else []
+    looks = [(words, style.way(i)) for i, words in enumerate(laid.facets.series)]
+    named = (
+        [style.proxy(words, k.colour, k.marker, k.line if lines else "") for words, k in looks]
+        if len(looks) > 1
+        else []
+    )
     changed = f"changed by more than {words.margins(laid.compared.least_edge, laid.compared.edge)}"
     return figure, [*named, *handles, *([Line2D([], [], **_RING, label=changed)] if laid.ring else [])]
 

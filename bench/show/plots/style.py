@@ -76,6 +76,14 @@ def look(index: int, predicted: bool = False) -> Look:
     return Look(colours[index % len(colours)], MARKERS[index % len(MARKERS)], line)
 
 
+def way(index: int) -> Look:
+    """The look of a way to run a block, where colours are not the blocks'."""
+    hues = (INK, *COLOURS[2:-1])
+    return Look(
+        hues[index % len(hues)], DEVICES[index % len(DEVICES)], LINES[(index + index // len(hues)) % len(LINES)]
+    )
+
+
 def panels(count: int, columns: int = 0, share_y: Literal["all", "none"] = "all", square: bool = False) -> tuple[Figure, list[Axes]]:  # fmt: skip
     """A figure with this many panels in so many columns, by default two or three, filled row by row; a place that is left over stays empty."""
     columns = columns or (2 if count in (2, 4) else min(3, count))
