@@ -20,7 +20,7 @@ from bench.analyse.runs.rows import records_of
 from bench.show import write
 from bench.show.plots import memory, roofline, speedup, style
 from bench.show.plots.panels import MOST_GROUPS, Channels, lay_out
-from bench.show.text import terminal
+from bench.show.text import report, terminal
 from tests.synthetic import Story, config, half_the_promise, realistic, write_run
 
 SMALL = config({"channels": [16, 64, 256], "kernel": [3, 5], "threads": [1, 2], "layout": ["contiguous", "channels_last"]})  # fmt: skip
@@ -334,11 +334,14 @@ def test_a_long_table_is_cut_and_says_so() -> None:
     assert terminal.notes([laid]) == ["30 more rows in pairs.csv"]
 
 
-def test_piped_output_is_plain(calm: run_folder.Run) -> None:
+def test_piped_output_is_plain(calm: run_folder.Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     out = io.StringIO()
-    terminal.show(calm, out)
+    report.show(calm, calm.folder / "report.html", out)
     text = out.getvalue()
     assert "\x1b" not in text
-    assert text.startswith("Speedup: time of standard / time of the block; above 1x the block is faster.")
-    assert "cpu, 1 thread, channels_last: separable 6 faster of 6 cells; mean speedup" in text
-    assert max(len(line.rstrip()) for line in text.splitlines()) < 200
+    assert text.startswith("Is separable faster than standard? It does ")
+    assert max(len(line) for line in text.splitlines() if str(calm.folder) not in line) <= 80
+    out.truncate(0)
+    report.show(calm, calm.folder / "report.html", out, wide=True)
+    assert "1 thread, channels_last: separable 6 faster of 6 cells; mean speedup" in out.getvalue()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from io import StringIO
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from bench.analyse.runs.measured_rows import Row
 from bench.analyse.runs.rows import records_of
 from bench.show import write
 from bench.show.plots import speedup_map
-from bench.show.text import captions, run_facts, terminal
+from bench.show.text import captions, report, run_facts
 from bench.show.write import write_views
 from bench.spec.columns import FILES, SCHEMA_VERSION, columns_of
 from bench.spec.errors import UserError
@@ -375,30 +376,34 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
 def test_the_sentences_say_who_won_where_and_what_share_was_achieved(calm: run_folder.Run) -> None:
     facts = facts_of(calm)
     lines = run_facts.lines(facts)
-    assert lines[0].startswith("cpu, 1 thread, contiguous: separable 6 faster of 6 cells; mean speedup 5.")
+    assert lines[0].startswith("1 thread: separable 6 faster of 6 cells; mean speedup 5.")
     assert "50 % of the MAC ratio 10.8x" in lines[0]
-    assert lines[1].startswith("cpu, 2 threads, contiguous: separable 6 faster of 6 cells")
+    assert lines[1].startswith("2 threads: separable 6 faster of 6 cells")
     assert lines[2].startswith("12 rows measured in 5 processes each: median half-width ±")
     assert lines[3] == "0 undecided, 0 less precise than the asked ±5 %, 0 noisy."
     assert lines[-1] == "60 % of 1 min 40 s went into samples."
-    assert run_facts.finding(facts) == "On cpu separable is faster in 12 and slower in 0 of 12 cells."
+    assert (
+        run_facts.finding(facts)
+        == "On the CPU separable is faster with 1 thread (6 of 6 cells, 5.4x) and with 2 threads (6 of 6 cells, 5.4x)."
+    )
 
 
 def test_the_sentences_count_what_went_wrong(eventful: run_folder.Run) -> None:
     text = "\n".join(run_facts.lines(facts_of(eventful)))
     assert "1 crash" in text
     assert "1 oom" in text
-    assert "cpu, 4 threads, contiguous: separable: nothing measured; 6 rows skipped: 4 threads on 2 physical cores would measure the scheduler" in text  # fmt: skip
+    assert "4 threads: separable: nothing measured; 6 rows skipped: 4 threads on 2 physical cores would measure the scheduler" in text  # fmt: skip
     assert "3 noisy" in text
     assert "7 rows skipped and 3 rows failed: pairs.csv says why." in text
 
 
 def test_undecided_rows_are_counted_as_such(tmp_path: Path) -> None:
     write_run(tmp_path, Story(speedup=lambda t, a: 1.0, process_sd=0.014, seed=4))
-    lone = facts_of(run_folder.read(tmp_path)).devices[0]
-    assert lone.undecided >= 4
-    assert lone.same >= 4
-    assert lone.faster + lone.slower + lone.same + lone.undecided == lone.cells == 12
+    ways = facts_of(run_folder.read(tmp_path)).ways
+    counts = {name: sum(getattr(t, name) for t in ways) for name in ("faster", "slower", "same", "undecided", "cells")}
+    assert counts["undecided"] >= 4
+    assert counts["same"] >= 4
+    assert counts.pop("cells") == 12 == sum(counts.values())
 
 
 def test_time_is_summed_over_sessions(tmp_path: Path) -> None:
@@ -413,14 +418,23 @@ def test_a_slower_block_is_said_to_be_slower(tmp_path: Path) -> None:
     write_run(tmp_path, Story(speedup=lambda t, a: half_the_promise(t, a) if t.shape.kernel == 5 else 0.5))
     facts = facts_of(run_folder.read(tmp_path))
     assert "separable 3 faster and 3 slower of 6 cells" in run_facts.way_lines(facts)[0]
-    assert run_facts.finding(facts) == "On cpu separable is faster in 6 and slower in 6 of 12 cells."
+    assert run_facts.finding(facts) == (
+        "On the CPU separable is mixed with 1 thread (3 faster, 3 slower of 6 cells, 1.99x) and with 2 threads (3 faster, 3 slower of "
+        "6 cells, 1.98x)."
+    )
 
 
 def test_one_process_each_is_said_to_read_not_to_be(tmp_path: Path) -> None:
     write_run(tmp_path, Story(processes=1))
     facts = facts_of(run_folder.read(tmp_path))
-    assert "separable 6 of 6 cells read faster, by one process each; mean speedup " in run_facts.way_lines(facts)[0]
-    assert run_facts.finding(facts) == "On cpu separable reads faster in 12 of 12 cells, by one process each."
+    assert (
+        "separable 6 of 6 cells read faster, by too few processes for an interval; mean speedup "
+        in run_facts.way_lines(facts)[0]
+    )
+    assert run_facts.finding(facts) == (
+        "On the CPU separable reads faster with 1 thread (6 of 6 cells, 5.4x) and with 2 threads (6 of 6 cells, 5.4x), by too few "
+        "processes for an interval."
+    )
 
 
 def test_the_page_of_one_process_each_tells_no_width(tmp_path: Path) -> None:
@@ -435,7 +449,7 @@ def test_the_map_of_one_process_each_agrees_with_the_headline(tmp_path: Path) ->
     truth = {16: 0.5, 64: 1.5, 256: 3.0}
     write_run(tmp_path, Story(processes=1, speedup=lambda t, a: truth[t.shape.c_in]), config({"threads": 1}))
     run = run_folder.read(tmp_path)
-    assert "separable reads faster in 4 of 6 cells" in run_facts.finding(facts_of(run))
+    assert "separable reads faster (4 of 6 cells, 1.31x)" in run_facts.finding(facts_of(run))
     figure = speedup_map.picture(run)
     assert figure is not None
     assert figure.get_suptitle() == "Separable reads faster in 4 of 6 cells on cpu"
@@ -467,7 +481,7 @@ def test_a_run_that_was_cut_short_says_so_first_and_in_its_pictures(tmp_path: Pa
     (tmp_path / "DONE").unlink()
     run = run_folder.read(tmp_path)
     told = StringIO()
-    terminal.show(run, told)
+    report.show(run, run.folder / "report.html", told)
     assert "INCOMPLETE: 2 of 12 rows have fewer processes than asked" in told.getvalue()
     assert "INCOMPLETE RUN" in captions.footer(run, records_of(run.pairs))
 
@@ -480,7 +494,8 @@ def test_a_killed_sessions_time_is_not_known_and_not_claimed(tmp_path: Path) -> 
     assert facts_of(run_folder.read(tmp_path)).trust.timed_share is None
 
 
-def test_a_table_on_a_narrow_terminal_keeps_its_numbers(tmp_path: Path) -> None:
+def test_a_table_on_a_narrow_terminal_keeps_its_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     write_run(tmp_path)
 
     class Terminal(StringIO):
@@ -488,5 +503,8 @@ def test_a_table_on_a_narrow_terminal_keeps_its_numbers(tmp_path: Path) -> None:
             return True
 
     told = Terminal()
-    terminal.show(run_folder.read(tmp_path), told)
-    assert told.getvalue().count("±") >= 12
+    report.show(run_folder.read(tmp_path), tmp_path / "report.html", told)
+    lines = re.sub(r"\x1b\[[\d;]*m", "", told.getvalue()).splitlines()
+    assert max(len(line) for line in lines if str(tmp_path) not in line) <= 80
+    rows = [line for line in lines if line.strip().startswith(("1 thread", "2 threads"))]
+    assert sum(len(re.findall(r" [\d.]+x", line)) for line in rows) >= 12 + 2, "twelve cells and two means"

@@ -34,15 +34,16 @@ def foretold(run: Run, rows: int, **changes: object) -> RunFacts:
 
 def test_each_way_to_run_a_block_has_a_line_of_its_own(tmp_path: Path) -> None:
     one, two, *_ = run_facts.way_lines(facts_of(made(tmp_path, threads=[1, 2])))
-    assert one.startswith("cpu, 1 thread, contiguous: separable 3 faster of 3 cells; mean speedup 4")
-    assert two.startswith("cpu, 2 threads, contiguous: separable 1 faster and 2 slower of 3 cells; mean speedup 0.995x")
+    assert one.startswith("1 thread: separable 3 faster of 3 cells; mean speedup 4")
+    assert two.startswith("2 threads: separable 1 faster and 2 slower of 3 cells; mean speedup 0.995x")
+    assert "faster from 256 channels on (3 x 3)" in two
 
 
 def test_the_finding_counts_every_row(tmp_path: Path) -> None:
     few = {"blocks": ["standard", "separable"], "axes": {"channels": [64], "kernel": 3, "threads": 1, "pass": "training"}}  # fmt: skip
     many = {"blocks": ["standard", "separable"], "axes": {"channels": [16, 32, 64, 256], "kernel": 3, "threads": 1}}
     run = made(tmp_path, lambda t, a: 0.5 if t.shape.c_in == 16 else 2.0, experiments={"many": many, "few": few})
-    assert run_facts.finding(facts_of(run)) == "On cpu separable is faster in 4 and slower in 1 of 5 cells."
+    assert run_facts.finding(facts_of(run)) == "On the CPU with 1 thread separable is faster (4 of 5 cells, 1.51x)."
 
 
 def test_each_device_has_its_own_counts(tmp_path: Path) -> None:
@@ -51,16 +52,19 @@ def test_each_device_has_its_own_counts(tmp_path: Path) -> None:
 
     run = made(tmp_path, truth, ("cpu", "cuda:0", "cuda:1"), threads=[1, 2])
     assert run_facts.finding(facts_of(run)) == (
-        "On cpu separable is faster in 4 and slower in 2 of 6 cells; on cuda:0 separable is faster in 2 and slower in 1 of "
-        "3 cells; on cuda:1 separable is faster in 2 and slower in 1 of 3 cells."
+        "Separable is faster on the CPU with 1 thread (3 of 3 cells, 4.0x), on cuda:0 in eager mode (2 of 3 cells, 1.25x) and "
+        "on cuda:1 in eager mode (2 of 3 cells, 1.26x); slower on the CPU with 2 threads (2 of 3 cells, 0.995x)."
     )
 
 
-def test_several_blocks_are_counted_together_in_the_finding_and_apart_in_the_lines(tmp_path: Path) -> None:
+def test_several_blocks_are_named_in_the_finding_and_have_lines_of_their_own(tmp_path: Path) -> None:
     blocks = ["standard", "separable", "depthwise"]
     write_run(tmp_path, Story(speedup=lambda t, a: 2.0 if "separable" in a.arm_id else 0.5), config({"channels": [16, 64], "kernel": [3], "threads": [1]}, blocks=blocks))  # fmt: skip
     facts = facts_of(run_folder.read(tmp_path))
-    assert run_facts.finding(facts) == "On cpu 2 blocks are faster in 2 and slower in 2 of 4 cells."
+    assert (
+        run_facts.finding(facts)
+        == "On the CPU with 1 thread blocks: faster separable (2 of 2 cells, 2.0x); slower depthwise (2 of 2 cells, 0.50x)."
+    )
     assert ["2 faster of 2 cells" in line for line in run_facts.way_lines(facts)] == [True, False]
 
 
@@ -78,9 +82,9 @@ def test_a_predicted_device_beside_a_measured_one_would_be_faster(tmp_path: Path
     run = made(tmp_path)
     both = pd.concat([run.pairs, run.pairs.assign(device="sim:h100", status="predicted")], ignore_index=True)
     facts = facts_of(replace(run, pairs=both))
-    first, second = run_facts.finding(facts).split("; ")
-    assert first.startswith("On cpu separable is faster in 3 ")
-    assert second.startswith("on predicted h100 separable would be faster in 3 ")
+    first, second = run_facts.finding(facts).split(". ")
+    assert first.startswith("On the CPU with 1 thread separable is faster (3 of 3 cells, ")
+    assert second.startswith("On predicted h100 in eager mode separable would be faster (3 of 3 cells, ")
     assert (facts.trust.measured, facts.forecast.rows) == (3, 3), "neither counts the other's rows"
     assert not run_facts.only_predicted(facts)
 

@@ -1,40 +1,73 @@
-"""The facts of a run: counts and means of each way to run a block, and how far to trust them. All views print these."""
+"""The facts of a run: how each way to run a block fared, what limits it, and how far to trust that. All views print these.
+
+A way is a condition: device, threads, mode, batch, dtype, layout, pass. A place is a device with its threads and mode, or
+for networks the device alone.
+"""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
+from bench.analyse.drivers.explain import limit_at
+from bench.analyse.drivers.limits import UNKNOWN, Limit
+from bench.analyse.drivers.observations import of_records
+from bench.analyse.runs.condition import Condition
 from bench.analyse.runs.row_quality import is_less_precise, is_noisy
-from bench.analyse.runs.rows import Record, grouped, log_by_process, place_label, records_of
+from bench.analyse.runs.rows import Record, grouped, log_by_process, records_of
 from bench.analyse.runs.run_folder import Run
+from bench.analyse.runs.way_grid import way_of, way_order
 from bench.analyse.stats import estimators
 from bench.analyse.stats.estimators import CONFIDENCE, log_interval
 from bench.spec.columns import FAILED, MEASURED, PREDICTED, SPEEDUP, WITH_NUMBERS
 from bench.spec.devices.device_names import in_words, is_predicted
-from bench.spec.interval import Interval
+from bench.spec.interval import LEAST_PROCESSES, Interval
 
 UNMEASURABLE = ("skipped", "unsupported")
 FEWER_MACS = 1.01  # a MAC ratio above this leads one to expect a speed-up
+FEWEST_CHANNELS = 3  # of a sweep that says from how many channels on a block wins
+FEWEST_PROCESSES = 3  # for an interval, and for any trust
+NO_LIMIT = Limit(UNKNOWN, "")
+_SHAPE = ("kernel", "height", "width", "stride", "padding", "dilation", "block")
+
+
+Lean = Literal["faster", "slower", "mixed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wins:
+    """From how many `channels` on every measured cell is faster, at one kernel and size; None where the widest is not.
+
+    `least`: the fewest channels that were measured; `won`: at how many numbers of channels it is faster.
+    """
+
+    kernel: int
+    height: int
+    channels: int | None
+    least: int
+    won: int
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How a block fared against its baseline in rows that were all measured, or all `predicted`.
+    """How a block or network fared in rows that were all measured, or all `predicted`, in one way or at one place.
 
     `cells` rows have a speedup; `faster`, `slower`, `same` and `undecided` count their verdicts, and `without_interval` those
-    that one process measured, of which `read_faster` lie above 1x. `imprecise` rows are less precise than the config asks.
+    that have no interval, of which `read_faster` lie above 1x. `imprecise` rows are less precise than the config asks.
     `mean` is of ln(speedup) and `mac_ratio` the geometric mean of the MAC ratios, nan where none is known. `reasons`:
-    why rows were skipped, each once. Of predicted rows `median_half_width` is the model's error.
+    why rows were skipped, each once. `wins`: for each kernel and size that was swept over channels. `limit`: what limits
+    the time, of a place what limits most of its cells. Of predicted rows `median_half_width` is the model's error.
     """
 
-    way: str
+    way: Condition
     block: str
     baseline: str
+    network: bool
     predicted: bool
     cells: int
     faster: int
@@ -51,6 +84,17 @@ class Tally:
     mean: Interval
     median_half_width: float
     mac_ratio: float
+    wins: tuple[Wins, ...]
+    limit: Limit
+
+    @property
+    def lean(self) -> Lean:
+        """How most cells came out; without any interval, how they read."""
+        if self.without_interval == self.cells:
+            faster, slower = self.read_faster, self.cells - self.read_faster
+        else:
+            faster, slower = self.faster, self.slower
+        return "faster" if 2 * faster > self.cells else "slower" if 2 * slower > self.cells else "mixed"
 
     @property
     def achieved(self) -> float | None:
@@ -92,6 +136,14 @@ class Trust:
         """Whether half of the measured rows or more are noisy."""
         return 0 < self.measured <= 2 * self.noisy
 
+    @property
+    def grade(self) -> Literal["good", "fair", "poor"]:
+        """poor: most rows noisy, or one process each; fair: a quarter noisy, half less precise than asked, or few processes."""
+        if self.mostly_noisy or self.processes[1] < FEWEST_PROCESSES:
+            return "poor"
+        doubtful = 4 * self.noisy > self.measured or 2 * self.imprecise > self.measured
+        return "fair" if doubtful or self.processes[0] < LEAST_PROCESSES else "good"
+
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
@@ -104,36 +156,49 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """A tally for each way to run each block and one for each device and block; trust; what was predicted, if anything."""
+    """A tally of each block for each way and for each place; trust; what was predicted, if anything.
+
+    Each row of pairs.csv is in one of `ways` and in one of `places`.
+    """
 
     ways: tuple[Tally, ...]
-    devices: tuple[Tally, ...]
+    places: tuple[Tally, ...]
     trust: Trust
     forecast: Forecast | None
 
 
 def facts_of(run: Run) -> RunFacts:
-    """The facts of a run, from its pairs."""
+    """The facts of a run, from its pairs and measurements."""
     rows, sure = records_of(run.pairs), run.timing.confidence
+    arms = grouped(records_of(run.measurements), way_of)
+    limits = {way: limit_at(of_records(some)) for way, some in arms.items()}
+    ways = grouped(rows, lambda r: (way_of(r), r["block"], r["baseline"]))
+    places = grouped(rows, lambda r: (_place(r), r["block"], r["baseline"]))
+    blocks = list(dict.fromkeys(block for _, block, _ in ways))
+    by_way = [tally(some, way, limits.get(way, NO_LIMIT), sure) for (way, *_), some in ways.items()]
     return RunFacts(
-        tallies(rows, place_label, sure),
-        tallies(rows, lambda r: str(r["device"]), sure),
+        tuple(sorted(by_way, key=lambda t: (t.network, blocks.index(t.block), way_order(t.way)))),
+        tuple(tally(some, place, _limit(some, limits), sure) for (place, *_), some in places.items()),
         _trust(run, rows),
         _forecast(rows),
     )
 
 
-def tallies(rows: Sequence[Record], way: Callable[[Record], str], confidence: float = CONFIDENCE) -> tuple[Tally, ...]:
-    """A tally for each way to run each block, in the order of the rows; `way` puts a row's into words.
-
-    `confidence` of the rows' intervals, and of the means.
-    """
-    groups = grouped(rows, lambda r: (way(r), str(r["block"]), str(r["baseline"])))
-    return tuple(tally(some, words, confidence) for (words, *_), some in groups.items())
+def _place(row: Record) -> Condition:
+    way = way_of(row)
+    place = Condition(way.origin, way.device, way.device_name)
+    return place if row["kernel"] is None else replace(place, threads=way.threads, mode=way.mode)
 
 
-def tally(rows: Sequence[Record], way: str, confidence: float = CONFIDENCE) -> Tally:
-    """Count one block's rows (at least one), all of them measured or all predicted."""
+def _limit(rows: Sequence[Record], limits: Mapping[Condition, Limit]) -> Limit:
+    """What limits the ways of most rows."""
+    counts = Counter(limits.get(way_of(r), NO_LIMIT).word for r in rows)
+    word, most = counts.most_common(1)[0]
+    return next(limit for limit in limits.values() if limit.word == word) if 2 * most > len(rows) and word != UNKNOWN else NO_LIMIT  # fmt: skip
+
+
+def tally(rows: Sequence[Record], way: Condition, limit: Limit, confidence: float = CONFIDENCE) -> Tally:
+    """Count rows (at least one), all of them measured or all predicted; `confidence` of their intervals and of the mean."""
     predicted = is_predicted(rows[0]["device"])
     told = [r for r in rows if r["status"] in WITH_NUMBERS and r["speedup"] is not None]
     sure = [r for r in told if r["speedup_ci_low"] is not None]
@@ -145,6 +210,7 @@ def tally(rows: Sequence[Record], way: str, confidence: float = CONFIDENCE) -> T
         way=way,
         block=str(rows[0]["block"]),
         baseline=str(rows[0]["baseline"]),
+        network=rows[0]["kernel"] is None,
         predicted=predicted,
         cells=len(told),
         faster=verdicts["faster"],
@@ -161,7 +227,23 @@ def tally(rows: Sequence[Record], way: str, confidence: float = CONFIDENCE) -> T
         mean=estimators.joint_mean([log_by_process(r) for r in told], intervals, confidence),
         median_half_width=_median([r["precision"] for r in sure]),
         mac_ratio=math.exp(sum(ratios) / len(ratios)) if ratios else math.nan,
+        wins=tuple(_wins(told)),
+        limit=limit,
     )
+
+
+def _wins(rows: Sequence[Record]) -> Iterator[Wins]:
+    """Of single blocks whose channels alone differ, at FEWEST_CHANNELS numbers of them or more."""
+    single = [r for r in rows if r["kernel"] is not None and r["c_in"] == r["c_out"] and r["depth"] == 1]
+    for (kernel, height, *_), some in grouped(single, lambda r: tuple(r[name] for name in _SHAPE)).items():
+        won: dict[int, bool] = {}
+        for r in some:
+            won[int(r["c_in"])] = r["verdict"] == "faster" and won.get(int(r["c_in"]), True)
+        if len(won) < FEWEST_CHANNELS or len({r["block"] for r in some}) > 1:
+            continue
+        lost = [c for c, faster in won.items() if not faster]
+        from_ = min((c for c in won if c > max(lost, default=0)), default=None)
+        yield Wins(int(kernel), int(height), from_, min(won), sum(won.values()))
 
 
 def _trust(run: Run, rows: Sequence[Record]) -> Trust:

@@ -24,6 +24,9 @@ def report(
         str | None, option("WORD", "Print md, csv or json and write nothing; html: the page's path.", "--format")
     ] = None,
     out: Annotated[Path | None, option("FILE", "The page of several runs; default: results/report-A-B.html.")] = None,
+    wide: Annotated[
+        bool, typer.Option("--wide", help="Print every way to run the blocks, with exact half-widths.")
+    ] = False,
     index_: Annotated[
         bool, typer.Option("--index", help="Write index.html of all runs below DIR (default: results), and no more.")
     ] = False,
@@ -51,7 +54,7 @@ def report(
     if format_ is not None:
         one_of("--format", format_, export.FORMATS)
     page = write.page_of(folders, file_of("--out", out))
-    written = _views(folders, quiet=format_ == "html", alone=page is None)
+    written = _views(folders, quiet=format_ == "html", alone=page is None, wide=wide)
     if page is not None:
         joined = together(written)
         _, *pictures = write.write_together(joined, page)
@@ -67,13 +70,14 @@ def report(
         say(str(page or folders[0] / "report.html"))
 
 
-def _views(folders: list[Path], quiet: bool, alone: bool) -> list[Run]:
+def _views(folders: list[Path], quiet: bool, alone: bool, wide: bool) -> list[Run]:
     """Write all views of each run, and tell of them unless `quiet`, in full of one `alone`; the runs without samples."""
     from dataclasses import replace
 
     from bench.show import write
     from bench.show.text import drivers as words
-    from bench.show.text import layer_costs, second_opinion, terminal
+    from bench.show.text import layer_costs, second_opinion
+    from bench.show.text import report as run_words
 
     written = []
     for folder in folders:
@@ -83,13 +87,13 @@ def _views(folders: list[Path], quiet: bool, alone: bool) -> list[Run]:
             continue
         if alone:
             with readers_may_leave():
-                terminal.show(views.run)
-                second_opinion.print_second_opinions(views.run)
-                layer_costs.print_time_breakdown(views.run)
-                words.print_brief(views.drivers)
+                run_words.show(views.run, views.page, wide=wide)
+                if wide:
+                    second_opinion.print_second_opinions(views.run)
+                    layer_costs.print_time_breakdown(views.run)
+                    words.print_brief(views.drivers)
         if alone and views.noise is not None:
             say("\n".join(views.noise.sentences()))
-        say(f"written: {len(views.tables)} tables, {len(views.pictures)} pictures and {views.page.name} in {folder}")
     return written
 
 

@@ -82,7 +82,7 @@ class Condition:
     def usual(self) -> bool:
         """Whether nothing but threads and batch is chosen: fp32, contiguous, eager, inference and so on."""
         fields = self.fields()
-        return all(fields[name] == value for name, value in USUAL.items())
+        return all(fields[name] in (value, None) for name, value in USUAL.items())
 
     @property
     def label(self) -> str:

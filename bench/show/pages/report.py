@@ -69,7 +69,6 @@ def text_of_several(joined: Together, found: Verdicts, pictures: Iterable[Path])
         letters,
         title=TITLE_OF_SEVERAL,
         heads=[multi_run.head(m) for m in joined.members],
-        unswept=multi_run.unswept(joined),
         machines="Machines side by side",
         sides=machine.side_by_side(list(members.values())),
     )

@@ -8,18 +8,26 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from bench.analyse.drivers.additive_model import BANDWIDTH, COMPUTE, MIXED, OVERHEAD
+from bench.analyse.drivers.limits import UNKNOWN
 from bench.analyse.facts import UNMEASURABLE, RunFacts, Tally, Trust, facts_of
-from bench.analyse.runs.rows import records_of
+from bench.analyse.runs.condition import Condition
+from bench.analyse.runs.rows import grouped, records_of
 from bench.analyse.runs.run_folder import Run
+from bench.show.text.ways import device_words, way_labels
 from bench.spec.columns import FAILED, MEASURED, PREDICTED, STATUSES, WITH_NUMBERS
 from bench.spec.devices.device_names import in_words, is_cpu, is_predicted
 from bench.spec.format import capital, duration, interval, listed, percent, plural, share, times
 from bench.spec.model.model_parameters import WORSE, disagreements
 
 MOST_REASONS = 2  # why rows were skipped that a line gives; pairs.csv has them all
+_LEANS = ("faster", "slower", "mixed")
+_LIMITS = {OVERHEAD: "by overhead", COMPUTE: "by compute", BANDWIDTH: "by bandwidth", MIXED: "by several costs"}
+MOST_SAID = 4  # places or blocks of one outcome that a sentence names
+_MODES = {"eager": "in eager mode", "graph": "in a graph", "compile": "compiled"}
 MOST_COUNTED = 24  # reasons in the page's table of them
 
 
@@ -28,55 +36,144 @@ def lines(facts: RunFacts) -> list[str]:
     return [*way_lines(facts), *trust_lines(facts)]
 
 
+def question(facts: RunFacts) -> list[str]:
+    """`Is separable faster than standard? It does 4.2x to 8.8x fewer multiplications.`; nothing of several blocks."""
+    told = [t for t in facts.places if t.cells and not t.network]
+    if len({(t.block, t.baseline) for t in told}) != 1:
+        return []
+    logs = [math.log(t.mac_ratio) for t in told if t.achieved is not None]
+    fewer = (
+        f" It does {times(math.exp(sum(logs) / len(logs)))} fewer multiplications (mean of the shapes)." if logs else ""
+    )
+    return [f"Is {told[0].block} faster than {told[0].baseline}?{fewer}"]
+
+
 def finding(facts: RunFacts) -> str:
-    """In how many cells each device's blocks are faster and slower.
+    """Where blocks are faster and where slower, then networks; every row with a speedup is counted.
 
-    `On cpu separable is faster in 28 and slower in 2 of 30 cells.`
+    `Separable is faster on the CPU with 1 thread (9 of 10 cells, 3.0x), slower on the GPU in eager mode (9 of 10, 0.64x).`
     """
-    by_device: dict[str, list[Tally]] = {}
-    for t in facts.devices:
-        if t.cells:
-            by_device.setdefault(t.way, []).append(t)
-    return capital("; ".join(_finding(d, some) for d, some in by_device.items()) or "nothing was measured") + "."
+    told = grouped((p for p in facts.places if p.cells), lambda p: (p.network, p.predicted))
+    return " ".join(_sentence(told[kind]) for kind in sorted(told)) or "Nothing was measured."
 
 
-def _finding(device: str, some: Sequence[Tally]) -> str:
-    blocks = some[0].block if len(some) == 1 else f"{len(some)} blocks"
-    cells, unsure = (sum(getattr(t, name) for t in some) for name in ("cells", "without_interval"))
-    many = plural(cells, "cell")
-    if unsure == cells:
-        reads = "read" if len(some) > 1 else "reads"
-        return f"on {in_words(device)} {blocks} {reads} faster in {sum(t.read_faster for t in some)} of {many}, by one process each"
-    verb = "would be" if is_predicted(device) else "are" if len(some) > 1 else "is"
-    faster, slower = (sum(getattr(t, name) for t in some) for name in ("faster", "slower"))
-    return f"on {in_words(device)} {blocks} {verb} faster in {faster} and slower in {slower} of {many}"
+def because(facts: RunFacts) -> str:
+    """What limits the time of blocks at each place, as far as it is known: `Limited by overhead in eager mode.`."""
+    devices = device_words([p.way for p in facts.places])
+    one = len({p.way.device for p in facts.places}) == 1
+    known = [p for p in facts.places if p.cells and p.limit.word != UNKNOWN and not p.predicted]
+    pairs = {(_LIMITS[p.limit.word], _where(p.way, devices, one)): None for p in known}
+    by_word = [f"{word} {listed([w for _, w in some])}" for word, some in grouped(pairs, lambda pair: pair[0]).items()]
+    return f"Time is limited {'; '.join(by_word)}." if by_word else ""
+
+
+def trust(facts: RunFacts) -> str:
+    """How sure that is: `Trust: fair (42 of 131 rows noisy, 3 processes a row, median ±4.8 %).`."""
+    t = facts.trust
+    if not t.measured:
+        return ""
+    fewest, most = t.processes
+    each = plural(most, "process", "processes") if fewest == most else f"{fewest} to {most} processes"
+    width = f"median ±{percent(t.median_half_width)}" if math.isfinite(t.median_half_width) else "no intervals"
+    return f"Trust: {t.grade} ({t.noisy} of {plural(t.measured, 'row')} noisy, {each} a row, {width})."
+
+
+def answer(facts: RunFacts) -> list[str]:
+    """The first words of every view: the finding, what limits it, and how sure it is."""
+    return [line for line in (finding(facts), because(facts), trust(facts)) if line]
+
+
+def _sentence(places: Sequence[Tally]) -> str:
+    """Places and blocks that lean one way together, the clearest first; what all share stands in front."""
+    devices = device_words([p.way for p in places])
+    blocks, ways = list(dict.fromkeys(p.block for p in places)), {p.way for p in places}
+    one_device, bare = len({w.device for w in ways}) == 1, all(p.without_interval == p.cells for p in places)
+    foretold = all(p.predicted for p in places)
+    parts = []
+    for lean, some in grouped(sorted(places, key=lambda p: _LEANS.index(p.lean)), lambda p: p.lean).items():
+        names = [[p.block] * (len(blocks) > 1) + [_where(p.way, devices, one_device)] * (len(ways) > 1) for p in some]
+        said = [" ".join(filter(None, [*words, f"({_count(p)})"])) for words, p in zip(names, some, strict=True)]
+        left = sum(p.cells for p in some[MOST_SAID:])
+        more = [f"{len(said) - MOST_SAID} more ({plural(left, 'cell')})"] if left else []
+        parts.append(f"{lean} {listed([*said[:MOST_SAID], *more])}")
+    shared = [f"on {_the(devices[str(places[0].way.device)])}"] if one_device else []
+    shared += [_where(places[0].way, devices, True)] if len(ways) == 1 else []
+    verb = "would be" if foretold else "reads" if bare else "is"
+    many = f"{'networks' if places[0].network else 'blocks'}{': would be' if foretold else ': read' if bare else ':'}"
+    first = " ".join(filter(None, (*shared, f"{blocks[0]} {verb}" if len(blocks) == 1 else many)))
+    once = ", by too few processes for an interval" if bare and not foretold else ""
+    return f"{first if '_' in first.split()[0] else capital(first)} {'; '.join(parts)}{once}."
+
+
+def _count(p: Tally) -> str:
+    """`26 of 39 cells, 1.3x`; of a place that leans neither way both counts."""
+    faster, slower = (p.read_faster, p.cells - p.read_faster) if p.without_interval == p.cells else (p.faster, p.slower)
+    counts = {"faster": f"{faster} of", "slower": f"{slower} of", "mixed": f"{faster} faster, {slower} slower of"}
+    return f"{counts[p.lean]} {plural(p.cells, 'cell')}, {times(math.exp(p.mean.mean), lines=(1.0,))}"
+
+
+def _the(name: str) -> str:
+    return f"the {name}" if name in ("CPU", "GPU") else name
+
+
+def _where(place: Condition, devices: Mapping[str, str], one_device: bool) -> str:
+    """`on the CPU with 1 thread`, `on cuda:1 in a graph`; where all is of `one_device`, without it."""
+    cpu = place.kind == "cpu"
+    mode = "" if place.mode is None or (cpu and place.mode == "eager") else _MODES.get(place.mode, place.mode)
+    threads = f"with {plural(place.threads, 'thread')}" if cpu and place.threads is not None else ""
+    device = "" if one_device else f"on {_the(devices[str(place.device)])}"
+    return " ".join(filter(None, (device, threads, mode)))
 
 
 def way_lines(facts: RunFacts) -> list[str]:
     """A line for each way to run each block, and one for all in which nothing was measured or predicted."""
+    labels = way_labels([t.way for t in facts.ways])
     idle = [t for t in facts.ways if not t.cells and not t.failed]
-    lines = [_way(t) for t in facts.ways if t not in idle]
+    lines = [_way(t, labels[t.way]) for t in facts.ways if t not in idle]
     for verb in ("measured", "predicted"):
         some = [t for t in idle if t.predicted == (verb == "predicted")]
         if some:
-            ways = f"{some[0].way}: {some[0].block}" if len(some) == 1 else f"{len(some)} other ways"
+            ways = f"{labels[some[0].way]}: {some[0].block}" if len(some) == 1 else f"{len(some)} other ways"
             reasons = list(dict.fromkeys(reason for t in some for reason in t.reasons))
             why = "; ".join(reasons) if len(reasons) <= MOST_REASONS else "pairs.csv says why"
             lines.append(f"{ways}: nothing {verb}; {plural(sum(t.skipped for t in some), 'row')} skipped: {why}")
     return lines
 
 
-def _way(t: Tally) -> str:
+def _way(t: Tally, label: str) -> str:
     cells = f"of {plural(t.cells, 'cell')}"
     verdicts = ((t.faster, "faster"), (t.slower, "slower"), (t.same, "the same"), (t.undecided, "undecided"))
     counts = [f"{n} {word}" for n, word in verdicts if n]
     counts += [f"{t.without_interval} without an interval"] if counts and t.without_interval else []
-    cells = f"{listed(counts)} {cells}" if counts else f"{t.read_faster} {cells} read faster, by one process each"
-    achieved = f", {share(t.achieved)} of the MAC ratio {times(t.mac_ratio)}" if t.achieved is not None else ""
+    cells = (
+        f"{listed(counts)} {cells}"
+        if counts
+        else f"{t.read_faster} {cells} read faster, by too few processes for an interval"
+    )
     mean = "predicted mean speedup" if t.predicted else "mean speedup"
-    parts = [f"{cells}; {mean} {interval(t.mean)}{achieved}"] if t.cells else []
+    parts = [f"{cells}; {mean} {interval(t.mean)}{achieved(t)}"] if t.cells else []
+    parts += [wins(t)] if t.wins else []
     parts += [f"{n} {status}" for status, n in (*t.failed.items(), *([("skipped", t.skipped)] if t.skipped else []))]
-    return f"{t.way}: {t.block} {'; '.join(parts)}"
+    return f"{label}: {t.block} {'; '.join(parts)}"
+
+
+def achieved(t: Tally) -> str:
+    """`, 28 % of the MAC ratio 11.1x`; more than all of it is pointed out."""
+    if t.achieved is None:
+        return ""
+    more = ", more than fewer MACs explain" if t.achieved > 1 else ""
+    return f", {share(t.achieved)} of the MAC ratio {times(t.mac_ratio)}{more}"
+
+
+def wins(t: Tally) -> str:
+    """`faster from 32 channels on (3 x 3), at all measured (5 x 5)`."""
+    sizes, words = {w.height for w in t.wins}, []
+    for w in t.wins:
+        part = "at some channels" if w.won else "at none"
+        whole = "at all channels measured" if w.channels == w.least else f"from {w.channels} channels on"
+        shape = f"{w.kernel} x {w.kernel}" + (f", {w.height} px" if len(sizes) > 1 else "")
+        words.append(f"{part if w.channels is None else whole} ({shape})")
+    return f"faster {', '.join(words)}"
 
 
 def trust_lines(facts: RunFacts) -> list[str]:
@@ -86,6 +183,19 @@ def trust_lines(facts: RunFacts) -> list[str]:
     if f is not None and f.rows:
         told.append(f"{plural(f.rows, 'row')} predicted, not measured: a model's times of {listed(f.names)}. Intervals are its error on data left out of its fit.")  # fmt: skip
     return told or ["Nothing was measured."]
+
+
+def brief_trust(facts: RunFacts) -> list[str]:
+    """What the first words leave out: undecided and imprecise rows, those that were not measured, and the noise band."""
+    t = facts.trust
+    if not t.measured:
+        return trust_lines(facts)
+    band = f"±{percent(t.noise_band)}" if t.noise_band is not None else "unknown until bench aa has run here"
+    parts = [
+        f"{t.undecided} undecided, {t.imprecise} less precise than the asked ±{percent(t.precision)}",
+        _unmeasured(t).rstrip("."),
+    ]
+    return [f"{'; '.join(filter(None, parts))}; noise band {band}."]
 
 
 def _measured_lines(t: Trust) -> Iterator[str]:

@@ -1,17 +1,16 @@
-"""Tables on the terminal: a run's speedups with their marks explained and its summary, and the checks of bench doctor."""
+"""Tables on the terminal: cells of speedups with their marks explained, any table, and the checks of bench doctor."""
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
-from bench.analyse.facts import facts_of
 from bench.analyse.runs.row_quality import LESS_PRECISE, is_less_precise, is_noisy
-from bench.analyse.runs.rows import SERIES, Record, place_label, records_of
+from bench.analyse.runs.rows import SERIES, Record, place_label
 from bench.analyse.runs.run_folder import Run
-from bench.show.text import run_facts
 from bench.spec.columns import FAILED, PREDICTED, WITH_NUMBERS
 from bench.spec.devices.device_names import is_predicted
 from bench.spec.format import digits, percent, times
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 MOST_ROWS = 30
-MOST_ROWS_EACH = 16  # of one experiment among several
 MOST_COLUMNS = 6
 WIDTH = 400  # characters of a line before a number would be cut
 MARKS = {
@@ -32,7 +30,6 @@ MARKS = {
     "!": LESS_PRECISE,
 }
 STATES = {"green": "green", "amber": "yellow", "red": "bold red", "grey": "dim"}  # of checks, in colours
-PREDICTED_COLUMNS = "Nothing was measured in the columns called predicted: a model's word, [within its error]."
 _SHAPE = ("experiment", "block", "kernel", "channels", "size", "batch", "stride", "padding", "dilation", "depth")
 _ALWAYS = ("kernel", "channels")
 
@@ -97,27 +94,10 @@ def cell(row: Record) -> str:
     return f"{text} {marks}" if marks else text
 
 
-def show(run: Run, file: TextIO | None = None) -> None:
-    """Print the tables and the sentences."""
-    console = console_on(file)
-    pairs = records_of(run.pairs)
-    tables = _tables(pairs)
-    if tables:
-        print_lines(console, above(pairs))
-    for name, laid in tables.items():
-        print_lines(console, ["", name] if len(tables) > 1 else [])
-        print_table(console, laid.header, laid.rows, laid.keys)
-    print_lines(console, [*notes(tuple(tables.values())), ""] if tables else [])
-    print_lines(console, [*filter(None, [incomplete(run)]), *run_facts.lines(facts_of(run))])
-
-
-def above(pairs: Sequence[Record]) -> list[str]:
-    """What stands above tables of `pairs`: what a cell is, and which cells nothing was measured for."""
-    kinds = {is_predicted(r["device"]) for r in pairs}
-    baselines = " or ".join(dict.fromkeys(str(r["baseline"]) for r in pairs))
-    what = "Predicted speedup" if kinds == {True} else "Speedup"
-    lines = [f"{what}: time of {baselines} / time of the block; above 1x the block is faster."]
-    return [*lines, PREDICTED_COLUMNS] if True in kinds else lines
+def brief_cell(row: Record) -> str:
+    """A pair in a narrow cell: `4.0x!`, without its half-width."""
+    number, _, marks = cell(row).partition(" ±")
+    return number.replace(" ", "") + marks.rpartition(" ")[2].removeprefix("%")
 
 
 def _ranged(row: Record) -> str:
@@ -125,14 +105,6 @@ def _ranged(row: Record) -> str:
     if row["speedup_ci_low"] is None:
         return times(row["speedup"])
     return f"{digits(row['speedup'], 2)}x [{digits(row['speedup_ci_low'], 2)}, {digits(row['speedup_ci_high'], 2)}]"
-
-
-def _tables(pairs: Sequence[Record]) -> dict[str, Grid]:
-    """A table for each experiment that measured or failed, each with the columns that it needs."""
-    shown = _not_skipped(pairs)
-    names = dict.fromkeys(r["experiment"] for r in shown)
-    most = MOST_ROWS if len(names) == 1 else MOST_ROWS_EACH
-    return {name: grid([r for r in shown if r["experiment"] == name], most) for name in names}
 
 
 def incomplete(run: Run) -> str:
@@ -148,11 +120,35 @@ def incomplete(run: Run) -> str:
 
 def notes(tables: Sequence[Grid]) -> list[str]:
     """What the tables' marks mean, if they have them, and what they had no room for."""
-    signs = {c for laid in tables for row in laid.rows for text in row[laid.keys :] for c in text.rpartition(" ")[2]}
-    lines = [f"{mark}  {meaning}" for mark, meaning in MARKS.items() if mark in signs]
+    lines = explained([text for laid in tables for row in laid.rows for text in row[laid.keys :]])
     counts = ((sum(t.rows_left for t in tables), "rows"), (sum(t.columns_left for t in tables), "columns"))
     left = [f"{count} more {what}" for count, what in counts if count]
     return [*lines, f"{' and '.join(left)} in pairs.csv"] if left else lines
+
+
+def explained(cells: Iterable[str]) -> list[str]:
+    """What the marks of these cells mean, those that they have."""
+    signs = {sign for text in cells for sign in text}
+    return [f"{mark}  {meaning}" for mark, meaning in MARKS.items() if mark in signs]
+
+
+def width(pipe: int = 100) -> int:
+    """The terminal's columns, at least 80; of a pipe 100."""
+    return max(80, shutil.get_terminal_size((pipe, 24)).columns)
+
+
+def wide_as(rows: Sequence[Sequence[str]]) -> int:
+    """The letters of a table's lines."""
+    return sum(max(map(len, column)) + 2 for column in zip(*rows, strict=True)) - 2
+
+
+def fitting(rows: Sequence[Sequence[str]], most: int) -> list[int]:
+    """The columns of a table, the first always, that fit into `most` letters: evenly spread ones where not all do."""
+    every = list(range(1, len(rows[0])))
+    thinned = ([0, *every[::-step][::-1]] for step in range(1, len(every) + 1))
+    return next(
+        (kept for kept in thinned if wide_as([[row[i] for i in kept] for row in rows]) <= most), [0, *every[-1:]]
+    )
 
 
 def console_on(file: TextIO | None = None, folds: bool = False) -> Console:
@@ -183,9 +179,7 @@ def print_findings(findings: Sequence[tuple[str, str, str, str]], file: TextIO |
         table.add_column(head, no_wrap=head in ("check", "state"), overflow="fold")
     for name, state, seen, remedy in findings:
         table.add_row(Text(name), Text(state, style=STATES.get(state, "")), Text(seen), Text(remedy))
-    with console.capture() as captured:
-        console.print(table)
-    console.file.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+    _print(console, table)
 
 
 def print_table(console: Console, header: Sequence[str], rows: Sequence[Sequence[str]], keys: int) -> None:
@@ -197,7 +191,14 @@ def print_table(console: Console, header: Sequence[str], rows: Sequence[Sequence
         table.add_column(Text(name), justify="left" if i < keys else "right", no_wrap=True)
     for row in rows:
         table.add_row(*(Text(t, style=_style(t) if i >= keys else "") for i, t in enumerate(row)))
-    console.print(table)
+    _print(console, table)
+
+
+def _print(console: Console, table: Table) -> None:
+    """Without blanks at the ends of lines."""
+    with console.capture() as captured:
+        console.print(table)
+    console.file.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
 def _table(console: Console) -> Table:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.analyse.runs.condition import Condition
+from bench.analyse.runs.rows import USUAL as USUAL_VALUES
 from bench.analyse.runs.rows import Record
 from bench.analyse.sweeps.designed import Sweep
-from bench.spec.devices.device_names import in_words, is_cpu
+from bench.spec.devices.device_names import in_words, is_cpu, is_predicted
 from bench.spec.format import plural
 
 FIELDS = "experiment device block pass dtype mode size batch stride depth dilation padding allocator waiting threads layout".split()
@@ -23,6 +24,36 @@ USUAL = {"inference", "fp32", "eager", "batch 1", "stride 1", "depth 1", "dilati
 def short_labels(conditions: Sequence[Condition]) -> dict[Condition, str]:
     """Each condition by the fields in which those of its device differ, such as `cuda:0, graph, batch 16`."""
     return dict(zip(conditions, words_of([c.fields() for c in conditions], _OF_CONDITIONS), strict=True))
+
+
+def way_labels(ways: Sequence[Condition]) -> dict[Condition, str]:
+    """Each way in words: `CPU, 1 thread`, `GPU, graph, batch 16`; what is usual goes unsaid, and a device that is the only one.
+
+    A batch is said where the device has several or another than 1, the mode of an accelerator always.
+    """
+    devices = device_words(ways)
+    batches = {d: {w.batch for w in ways if str(w.device) == d} - {None} for d in devices}
+    labels = {}
+    for w in ways:
+        words = _way_words(w, batches[str(w.device)] != {1})
+        labels[w] = ", ".join(words if words and len(devices) == 1 else [devices[str(w.device)], *words])
+    return labels
+
+
+def device_words(ways: Sequence[Condition]) -> dict[str, str]:
+    """`CPU` and `GPU` where one measured device is of that kind, else the devices' names."""
+    kinds = {str(w.device): w.kind.upper() for w in ways if not is_predicted(w.device)}
+    alone = {d: kind for d, kind in kinds.items() if list(kinds.values()).count(kind) == 1}
+    return {str(w.device): alone.get(str(w.device), in_words(w.device)) for w in ways}
+
+
+def _way_words(way: Condition, batch: bool) -> list[str]:
+    fields = way.fields()
+    words = [plural(way.threads, "thread")] if way.kind == "cpu" and way.threads is not None else []
+    words += [str(way.mode)] if way.mode not in ((None, "eager") if way.kind == "cpu" else (None,)) else []
+    odd = [f for f, usual in USUAL_VALUES.items() if f != "mode" and fields[f] not in (usual, None)]
+    words += [str(fields[f]) if f in ("dtype", "layout", "pass") else f"{SETTINGS.get(f, f)} {fields[f]}" for f in odd]
+    return words + ([f"batch {way.batch}"] if batch and way.batch is not None else [])
 
 
 def words_of(rows: Sequence[Record], fields: Sequence[str]) -> list[str]:

@@ -1,0 +1,130 @@
+"""A run on the terminal: the answer first, then ways down and channels across, what limits each way, and where to go on."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
+from pathlib import Path
+from typing import TextIO
+
+from rich.console import Console
+
+from bench.analyse.drivers.limits import UNKNOWN
+from bench.analyse.facts import RunFacts, Tally, facts_of
+from bench.analyse.runs.condition import Condition
+from bench.analyse.runs.rows import Record, grouped, records_of
+from bench.analyse.runs.run_folder import Run
+from bench.analyse.runs.way_grid import Channels, WayGrid, is_plain, way_grids
+from bench.show.text import run_facts, terminal
+from bench.show.text.ways import way_labels
+from bench.spec.format import interval, listed, plural, share
+
+MOST_WAYS = 12  # in a table, unless it is wide
+LEAST_CHANNELS = 2  # numbers of them for a table of channels
+_COUNTS = {"faster": "faster", "slower": "slower", "=": "same", "?": "undecided", "no interval": "without_interval"}
+Labels = Mapping[Condition, str]
+
+
+def show(run: Run, page: Path, file: TextIO | None = None, wide: bool = False) -> None:
+    """Print a run; `wide` has every way with exact half-widths, in lines of any length."""
+    facts = facts_of(run)
+    console, width = terminal.console_on(file), terminal.WIDTH if wide else terminal.width()
+    alarms = filter(None, [terminal.incomplete(run), run_facts.predicted(facts)])
+    heads = [*run_facts.question(facts), run_facts.made_on(run), *alarms, *run_facts.answer(facts)]
+    terminal.print_lines(console, wrapped(heads, width))
+    tables(console, facts, records_of(run.pairs), wide)
+    more = run_facts.lines(facts) if wide else run_facts.brief_trust(facts)
+    every = "" if wide else f"\n      bench report {run.folder} --wide"
+    terminal.print_lines(console, ["", *wrapped(more, width), f"page  {page}", f"next  bench verdict {run.folder}{every}"])  # fmt: skip
+
+
+def wrapped(texts: Sequence[str], width: int) -> list[str]:
+    """Sentences in lines of at most `width` letters, of which the second and later ones stand back."""
+    return [
+        line for text in texts for line in textwrap.wrap(text, width, subsequent_indent="  ", break_on_hyphens=False)
+    ]
+
+
+def tables(console: Console, facts: RunFacts, pairs: Sequence[Record], wide: bool = False) -> None:
+    """How each way fared and what limits it; then the speedups, ways down and channels across."""
+    told = [t for t in facts.ways if t.cells or t.failed]
+    labels = way_labels([t.way for t in told])
+    shown = told if wide else _fullest([t for t in told if not t.network and is_plain(t.way)] or told)
+    networks = [] if wide else [t for t in facts.places if t.network and t.cells]
+    rest = [t for t in told if t not in shown and not (t.network and networks)]
+    _print_ways(console, shown, networks, labels, wide)
+    terminal.print_lines(console, [_rest(rest)] if rest else [])
+    grids = [g for g in way_grids(pairs) if len(g.channels) >= LEAST_CHANNELS]
+    if grids:
+        _print_channels(console, grids, {t.way for t in shown}, labels, wide)
+    else:
+        others = [r for r in pairs if r["kernel"] is not None] or pairs
+        laid = terminal.grid(others, most_columns=100 if wide else 3)
+        terminal.print_lines(console, [""])
+        terminal.print_table(console, laid.header, laid.rows, laid.keys)
+        terminal.print_lines(console, terminal.notes([laid]))
+
+
+def _fullest(ways: Sequence[Tally]) -> list[Tally]:
+    """MOST_WAYS of them: of each device in turn the next one with the most cells."""
+    by_device = grouped(sorted(ways, key=lambda t: -t.cells), lambda t: t.way.device).values()
+    in_turn = [t for turn in zip_longest(*by_device) for t in turn if t is not None][:MOST_WAYS]
+    return [t for t in ways if t in in_turn]
+
+
+def _print_ways(
+    console: Console, shown: Sequence[Tally], networks: Sequence[Tally], labels: Labels, wide: bool
+) -> None:
+    """A line for each way with its counts; of networks one for each, over all batches and sizes."""
+    every, places = (*shown, *networks), way_labels([t.way for t in networks])
+    several = len({t.block for t in shown}) > 1
+    counted = {head: name for head, name in _COUNTS.items() if any(getattr(t, name) for t in every)}
+    failed = any(t.failed for t in every)
+    lines = []
+    for t in every:
+        label = labels.get(t.way, "") if t in shown else places[t.way] if len(places) > 1 else ""
+        name = ", ".join(filter(None, [t.block if several or t.network else "", label]))
+        counts = [str(getattr(t, n) or "-") for n in counted.values()]
+        counts += [str(sum(t.failed.values()) or "-")] if failed else []
+        limit = "" if t.limit.word == UNKNOWN else t.limit.word.removesuffix("-bound")
+        lines.append((name, *counts, interval(t.mean), limit, "" if t.achieved is None else share(t.achieved)))
+    header = ("", *counted, *["failed"] * failed, "mean speedup", "limited by", "of the MACs")
+    fits = len(header) - (not wide and terminal.wide_as([header, *lines]) > terminal.width())
+    terminal.print_lines(console, [""])
+    terminal.print_table(console, header[:fits], [line[:fits] for line in lines], 1)
+
+
+def _rest(rest: Sequence[Tally]) -> str:
+    """The ways that have no line, by their counts: every row is in the table or in here."""
+    counts = [
+        f"{n} {name.replace('_', ' ')}" for name in _COUNTS.values() if (n := sum(getattr(t, name) for t in rest))
+    ]
+    return f"{plural(len(rest), 'more way')}: {listed(counts)} of {plural(sum(t.cells for t in rest), 'cell')} (--wide)"
+
+
+def _print_channels(
+    console: Console, grids: Sequence[WayGrid], ways: set[Condition], labels: Labels, wide: bool
+) -> None:
+    """The speedups: ways down, channels across, kernel by kernel; channels that do not fit are left out."""
+    cells: list[str] = []
+    for grid in grids:
+        rows = {w: cells for w, cells in grid.rows.items() if w in ways}
+        channels = [at for at in grid.channels if any(at in cells for cells in rows.values())]
+        word = terminal.cell if wide else terminal.brief_cell
+        table = [("", *map(_channels, channels))]
+        table += [(labels[w], *(word(held[at]) if at in held else "" for at in channels)) for w, held in rows.items()]
+        kept = terminal.fitting(table, terminal.WIDTH if wide else terminal.width())
+        header, *lines = ([line[i] for i in kept] for line in table)
+        lines = [line for line in lines if any(line[1:])]
+        cells += [cell for line in lines for cell in line[1:]]
+        left = len(channels) + 1 - len(kept)
+        more = f"; {plural(left, 'more number')} of channels: --wide" if left else ""
+        shape = f"{grid.kernel} x {grid.kernel}, {grid.first['height']} px"
+        terminal.print_lines(console, ["", f"Speedup by channels ({shape}{more})"])
+        terminal.print_table(console, header, lines, 1)
+    terminal.print_lines(console, terminal.explained(cells))
+
+
+def _channels(at: Channels) -> str:
+    return str(at[0]) if at[0] == at[1] else f"{at[0]}→{at[1]}"
