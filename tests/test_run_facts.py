@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +13,7 @@ import pytest
 from bench.analyse.facts import RunFacts, facts_of
 from bench.analyse.runs import run_folder
 from bench.analyse.runs.run_folder import Run
-from bench.show.text import run_facts
+from bench.show.text import report, run_facts
 from bench.spec.plan.plan import Arm, Trial
 from tests.synthetic import Story, config, write_run
 
@@ -97,3 +99,38 @@ def test_rows_that_were_to_be_predicted_and_have_no_time_say_so(tmp_path: Path) 
         "Nothing here was measured: 3 rows of predicted h100 should be predicted, and none has a time: status_detail says why."
     )
     assert run_facts.finding(facts) == "Nothing was measured."
+
+
+REFERENCE = sorted(path.parent for path in Path("results/reference").glob("*/journal.jsonl"))
+
+
+@pytest.mark.parametrize("folder", REFERENCE, ids=lambda folder: folder.name)
+def test_the_finding_and_the_terminal_count_every_measured_row_of_a_reference_run(folder: Path) -> None:
+    run = run_folder.read(folder)
+    facts, told = facts_of(run), int(run.pairs["speedup"].notna().sum())
+    assert sum(map(int, re.findall(r"(\d+) cells?\b", run_facts.finding(facts)))) == told
+    out = StringIO()
+    report.show(run, folder / "report.html", out)
+    first, _, _ = out.getvalue().partition("Speedup by channels")
+    rows = [
+        re.split(r" {2,}", line.partition("x [")[0])
+        for line in first.splitlines()
+        if re.search(r" {2,}[\d.]+x \[", line)
+    ]
+    listed = [sum(int(word) for word in row[1:-1] if word.isdigit()) for row in rows]
+    (rest,) = re.findall(r"more ways?: .* of (\d+) cells?", first) or ["0"]
+    assert sum(listed) + int(rest) == told
+
+
+def test_a_sweep_says_from_how_many_channels_on_it_wins_and_sizes_stay_apart(tmp_path: Path) -> None:
+    def truth(trial: Trial, arm: Arm) -> float:
+        return 2.0 if trial.shape.c_in >= {28: 64, 56: 16}[trial.shape.height] else 0.5
+
+    (tally,) = facts_of(made(tmp_path, truth, size=[28, 56])).ways
+    assert [(w.height, w.channels, w.least) for w in tally.wins] == [(28, 64, 16), (56, 16, 16)]
+    assert run_facts.wins(tally) == "faster from 64 channels on (3 x 3, 28 px), at all channels measured (3 x 3, 56 px)"
+
+
+def test_more_than_the_mac_ratio_is_pointed_out(tmp_path: Path) -> None:
+    line, *_ = run_facts.way_lines(facts_of(made(tmp_path, lambda t, a: 20.0)))
+    assert re.search(r"\d{3} % of the MAC ratio [\d.]+x, more than fewer MACs explain", line)
