@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 
 from bench.analyse.claims.judge import judge
 from bench.analyse.runs import run_folder
-from bench.show.plots import claims_forest, speedup_map, style
+from bench.show.plots import claims_forest, speedup_map, style, ways
 from bench.show.plots import speedup as plots
 from bench.show.text.claims import answer, effect
 from bench.spec.plan.plan import Arm, Trial
@@ -46,8 +46,6 @@ def test_the_map_says_in_how_many_cells_the_block_wins(tmp_path: Path) -> None:
     assert title(figure) == "Separable is faster in 4 of 6 cells on cpu"
     assert figure is not None
     assert min(w for w in words(figure) if w.endswith("x")).startswith("0.5")
-    heavy = [line for line in figure.axes[0].lines if line.get_linewidth() > 2]
-    assert len(heavy) == 3  # between 32 and 64 at kernel 3, and above 16 and 32
 
 
 @pytest.mark.parametrize(("speedup", "said"), [(2.0, "Separable is faster in 6 of 6 cells on cpu"), (0.5, "Separable is faster in 0 of 6 cells on cpu")])  # fmt: skip
@@ -83,12 +81,43 @@ def test_what_is_not_known_is_hatched_and_what_failed_is_named(tmp_path: Path) -
     assert any("undecided" in t for t in legend)
 
 
-def test_places_have_panels_and_a_run_of_one_kernel_has_no_map(tmp_path: Path) -> None:
+def test_each_way_has_a_line_below_its_kernel_and_a_run_of_one_number_of_channels_has_no_map(tmp_path: Path) -> None:
     figure = speedup_map.picture(made(tmp_path / "a", Story(speedup=grid), threads=(1, 2)))
     assert figure is not None
-    assert [a.get_title(loc="left") for a in figure.axes] == ["1 thread", "2 threads"]
-    assert speedup_map.picture(made(tmp_path / "b", Story(), kernels=(3,))) is None
+    assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == 2 * ["1 thread", "2 threads"]
+    assert [w for w in words(figure) if "px" in w] == ["3 x 3, 28 px", "5 x 5, 28 px"]
     assert speedup_map.picture(made(tmp_path / "c", Story(), channels=(16,))) is None
+
+
+def test_a_cell_that_no_trial_measured_is_a_dotted_frame(tmp_path: Path) -> None:
+    pair = ["standard", "separable"]
+    few = {"blocks": pair, "axes": {"channels": [32], "kernel": 3, "threads": 1, "batch": 16}}
+    many = {"blocks": pair, "axes": {"channels": [16, 32, 64], "kernel": 3, "threads": 1}}
+    write_run(tmp_path, Story(speedup=grid), config(experiments={"many": many, "few": few}))
+    figure = speedup_map.picture(run_folder.read(tmp_path))
+    assert figure is not None
+    dotted = [p for p in figure.axes[0].patches if isinstance(p, Rectangle) and p.get_linestyle() in (":", "dotted")]
+    assert len(dotted) == 2
+    assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["1 thread, batch 1", "1 thread, batch 16"]
+
+
+def test_the_ways_are_bars_from_1x_on_the_side_of_their_verdict(tmp_path: Path) -> None:
+    def truth(trial: Trial, arm: Arm) -> float:
+        return {1: 3.0, 2: 0.5}[trial.surroundings.threads or 1]
+
+    run = made(tmp_path, Story(speedup=truth), kernels=(3,), threads=(1, 2))
+    figure = ways.picture(run)
+    assert title(figure) == "One shape, 2 ways: separable is 0.50x to 3.0x as fast"
+    assert figure is not None
+    axis = figure.axes[0]
+    bars = {round(float(line.get_ydata()[0])): line.get_color() for line in axis.lines if line.get_linewidth() == 6}  # type: ignore[index]
+    named = {round(float(y)): t.get_text() for y, t in zip(axis.get_yticks(), axis.get_yticklabels(), strict=True)}
+    assert {named[y]: colour for y, colour in bars.items()} == {"1 thread": style.FASTER, "2 threads": style.SLOWER}
+    assert any("expected by MACs" in w for w in words(figure))
+
+
+def test_one_way_alone_has_no_picture_of_ways(tmp_path: Path) -> None:
+    assert ways.picture(made(tmp_path, Story(speedup=grid))) is None
 
 
 def test_colours_part_at_one_and_deepen_with_the_logarithm() -> None:

@@ -38,6 +38,7 @@ from bench.show.plots import (
     speedup_map,
     style,
     time_breakdown,
+    ways,
 )
 from bench.show.plots import compare as compare_pictures
 from bench.show.plots import drivers as drivers_picture
@@ -45,12 +46,13 @@ from bench.spec.errors import UserError
 
 RESULTS = Path("results")
 PICTURES: dict[str, Callable[[Run], Figure | None]] = {
+    "ways": ways.picture,
+    "map": speedup_map.picture,
     "speedup": speedup.speedup,
     "delivery": speedup.delivery,
     "throughput": roofline.throughput,
     "memory": memory.memory,
     "devices": speedup.devices,
-    "map": speedup_map.picture,
     "depth": depth.picture,
     "crossover": crossover.picture,
     "networks": networks.picture,

@@ -1,4 +1,4 @@
-"""Maps of a run's speedups and of a device's predicted ones: colour is the side of 1x, hatching that it is not known."""
+"""The map of a run's speedups, ways down and channels across, and that of predicted ones: colour is the side of 1x."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from bench.analyse.predict.crossover_map import CrossoverMap
+from bench.analyse.runs.condition import Condition
 from bench.analyse.runs.row_quality import is_noisy
 from bench.analyse.runs.rows import Record, records_of
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.sweeps.kinds import sweep_of_shapes
+from bench.analyse.runs.way_grid import WayGrid, is_plain, way_grids
 from bench.show.plots import panels, style
 from bench.show.text import captions, titles
 from bench.show.text import crossover_map as words
-from bench.show.text.ways import words_of
-from bench.spec.columns import FAILED
+from bench.show.text.ways import way_labels
 from bench.spec.format import percent, times
 from bench.spec.interval import EQUIVALENCE_MARGIN
 
@@ -31,12 +31,11 @@ EVEN = "#ffffff"
 FULL = 3.0  # log2 of the speedup that has the full colour: 8x and 1/8x
 HATCHES = {"undecided": "////", "same": "..", "failed": "xx"}
 PREDICTED = "\\\\\\"  # over whatever a cell has else, in the colour of what is predicted
-_MARKS = "speedup: time of the baseline / time of the block · heavy line: where the speedup crosses 1x"
-_APART = "experiment block device threads layout dtype mode cudnn_benchmark pass allocator waiting batch size stride padding dilation depth".split()  # fmt: skip
+MOST_WAYS = 12
+LEAST_CHANNELS = 2
+_MARKS = "speedup: time of the baseline / time of the block · dotted: not measured"
 _SIGNS = {"same": " =", "undecided": " ?"}
 _DARK = 0.21  # luminance below which white letters are easier to read than ink
-
-Cells = dict[tuple[int, int, int], Record]  # by channels in and out and kernel
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,45 +49,62 @@ class Square:
 
 
 def picture(run: Run) -> Figure | None:
-    """A panel for each place: channels across, kernels upwards, the speedup written and coloured in each cell."""
-    every = [r for r in sweep_of_shapes(records_of(run.pairs)) if panels.measured(r) or r["status"] in FAILED]
-    places = _places(every)
-    if not places:
+    """Ways to run the first block down, kernel by kernel, and channels across; None of a run without a sweep of channels."""
+    grids = [g for g in way_grids(records_of(run.pairs)) if len(g.channels) >= LEAST_CHANNELS]
+    if not grids:
         return None
-    names = list(places)
-    shown = names[: panels.MOST_GROUPS]
-    rows = [r for name in shown for r in places[name].values()]
-    channels = panels.Channels.of(rows)
-    kernels = sorted({int(r["kernel"]) for r in rows})
+    shown, left = _shown(grids)
+    labels = way_labels([w for ways in shown for w in ways])
+    channels = sorted(
+        {at for g, ways in zip(grids, shown, strict=True) for w in ways for at in g.rows[w]},
+        key=lambda c: (c[0] * c[1], c),
+    )
     with mpl.rc_context({"hatch.linewidth": 0.6}):
-        figure, axes = style.panels(len(shown))
-        for axis, name in zip(axes, shown, strict=True):
-            cells = places[name]
-            at = {(list(channels.places).index((i, o)), kernels.index(k)): r for (i, o, k), r in cells.items()}
-            squares = {where: _square(r) for where, r in at.items()}
-            draw_squares(axis, squares, list(channels.labels.values()), [f"{k} x {k}" for k in kernels])
-            axis.set_xlabel(channels.title)
-            panels.mark(axis, list(cells.values()))
-            style.name_panel(axis, name)
-        panels.label_outer(axes, "kernel")
-        down = max(axis.get_subplotspec().rowspan.stop for axis in axes)  # type: ignore[union-attr]
-        figure.set_figheight(max(1.9, 0.9 + 0.42 * len(kernels)) * down + 0.2)
-        drawn = [r for r in rows if panels.measured(r)]
-        footer = captions.footer(run, drawn, "paired within rounds", bars="", marks=_MARKS)
-        left = captions.not_drawn(len(names) - len(shown), "place"), captions.unswept(run)
-        style.frame(figure, titles.speedup_map(drawn), footer, _handles(rows), *left)
+        figure, (axis,) = style.panels(1)
+        y, places, drawn = 0.0, {}, []
+        for grid, ways in zip(grids, shown, strict=True):
+            axis.text(
+                -0.62,
+                y,
+                f"{grid.kernel} x {grid.kernel}, {grid.first['height']} px",
+                ha="right",
+                va="center",
+                fontsize=9,
+                weight="bold",
+                color=style.INK,
+            )
+            for way in ways:
+                y += 1
+                places[y] = labels[way]
+                cells = grid.rows[way]
+                for x, at in enumerate(channels):
+                    if at in cells:
+                        _draw_square(axis, _square(cells[at]), x, y)
+                        drawn.append(cells[at])
+                    else:
+                        axis.add_patch(
+                            Rectangle((x - 0.44, y - 0.4), 0.88, 0.8, fill=False, lw=0.8, ls=":", edgecolor=style.FAINT)
+                        )
+            y += 1.25
+        figure.set_size_inches(max(7.0, 2.6 + 0.85 * len(channels)), 0.32 * y + 0.7)
+        axis.grid(False)
+        axis.set(xlim=(-0.5, len(channels) - 0.5), ylim=(y - 0.75, -0.5), xlabel="channels in and out")
+        axis.set_xticks(range(len(channels)), [str(i) if i == o else f"{i}→{o}" for i, o in channels])
+        axis.set_yticks(list(places), list(places.values()))
+        axis.tick_params(length=0)
+        for spine in axis.spines.values():
+            spine.set_visible(False)
+        rows = [r for r in drawn if panels.measured(r)]
+        footer = captions.footer(run, rows, "paired within rounds", bars="", marks=_MARKS)
+        style.frame(figure, titles.speedup_map(rows), footer, _handles(drawn), captions.not_drawn(left, "way"))
     return figure
 
 
-def _places(rows: Sequence[Record]) -> dict[str, Cells]:
-    """The cells of each place in which channels and kernels both vary, each cell once."""
-    groups: dict[tuple[object, ...], Cells] = {}
-    for r in rows:
-        where = tuple(r[f] for f in (*_APART, "baseline", "height", "width") if f != "size")
-        groups.setdefault(where, {}).setdefault((int(r["c_in"]), int(r["c_out"]), int(r["kernel"])), r)
-    kept = [c for c in groups.values() if len({k for *_, k in c}) > 1 and len({(i, o) for i, o, _ in c}) > 1]
-    names = words_of([next(iter(cells.values())) for cells in kept], _APART)
-    return dict(zip(names, kept, strict=True))
+def _shown(grids: Sequence[WayGrid]) -> tuple[list[list[Condition]], int]:
+    """Of each grid the ways that find room, plain ones before others; and how many do not."""
+    plain = [[w for w in g.rows if is_plain(w)] or list(g.rows) for g in grids]
+    kept = [ways[:MOST_WAYS] for ways in plain]
+    return kept, len({w for g in grids for w in g.rows} - {w for ways in kept for w in ways})
 
 
 def _square(row: Record) -> Square:
@@ -120,7 +136,7 @@ def draw_squares(axis: Axes, squares: Mapping[tuple[int, int], Square], across: 
     axis.tick_params(length=0)
 
 
-def _draw_square(axis: Axes, square: Square, x: int, y: int) -> None:
+def _draw_square(axis: Axes, square: Square, x: float, y: float) -> None:
     colour = EVEN if square.speedup is None else colour_of(square.speedup)
     dark = luminance(colour) < _DARK
 

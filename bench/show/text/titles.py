@@ -123,6 +123,18 @@ def speedup_map(rows: Sequence[Record]) -> str:
     return _titled("{block} {is_} faster in {cells} on {device}", rows, is_=verb(rows), cells=cells)
 
 
+def ways(rows: Sequence[Record]) -> str:
+    """How far the way of running one block at one shape moves its speedup."""
+    rows = measured(rows)
+    return _titled(
+        "one shape, {ways}: {block} {is_} {span} as fast",
+        rows,
+        ways=plural(len(rows), "way"),
+        is_=verb(rows),
+        span=_span([r["speedup"] for r in rows], _beside_1),
+    )
+
+
 def networks(rows: Sequence[Record]) -> str:
     """The speedups of the network with the highest ratio of MACs."""
     lead = max(measured(rows), key=lambda r: (r["mac_ratio"], r["block"]))
