@@ -101,8 +101,8 @@ def test_a_column_is_empty_where_it_says_and_in_no_other_row(run: run_folder.Run
                 assert empty[~timed].all(), column.name
             if reasons in (["nothing was timed"], ["nothing was timed", "its costs are not known"]):
                 assert not empty[timed].any(), column.name
-            if column.empty == "fewer than two processes timed it":
-                assert (empty == (table["processes"] < 2)).all(), column.name
+            if column.empty == "fewer than three processes timed it":
+                assert (empty == (table["processes"] < 3)).all(), column.name
             if column.empty == "it is a whole network":
                 assert (empty == whole).all(), column.name
             if any("on cpu" in reason for reason in reasons):

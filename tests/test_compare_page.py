@@ -99,7 +99,9 @@ def test_an_ambiguous_row_says_what_it_lacks(a: run_folder.Run, tmp_path: Path) 
         lines = [c.cells for c in table.lines if c.cells[at["quantity"]].text == quantity]
         return {c[at["why"]].text for c in lines if c[at["answer"]].text == "AMBIGUOUS"}
 
-    assert whys(other(tmp_path / "1", Story(run_id="1", seed=2, processes=1))) == {"one process, so no interval"}
+    for n in (1, 2):
+        few = other(tmp_path / str(n), Story(run_id=str(n), seed=2, processes=n))
+        assert whys(few) == {"fewer than three processes, so no interval"}
     assert whys(other(tmp_path / "2", Story(run_id="2", seed=2, process_sd=0.2))) >= {"the interval reaches over the margin"}  # fmt: skip
     medians = other(tmp_path / "3", Story(run_id="3", seed=2, slow_median=frozenset(range(20))))
     assert whys(medians, "time") == {"the medians moved, the fastest samples did not"}

@@ -198,7 +198,7 @@ def test_a_run_in_which_nothing_was_measured_draws_nothing(tmp_path: Path) -> No
 
 
 def test_an_interval_without_bounds_does_not_flatten_the_picture(tmp_path: Path) -> None:
-    run = made(tmp_path, Story(processes=2, wide={0: 3.0}))
+    run = made(tmp_path, Story(processes=3, wide={0: 3.0}))
     figure = speedup.speedup(run)
     assert figure is not None
     low, high = figure.axes[0].get_ylim()
@@ -217,7 +217,7 @@ def arrows(figure: Figure | None) -> list[tuple[float, float, str]]:
 def test_an_interval_beyond_the_axis_ends_in_an_arrow_and_the_legend_says_so(
     tmp_path: Path, calm: run_folder.Run
 ) -> None:
-    run = made(tmp_path / "wide", Story(processes=2, wide={0: 3.0}))
+    run = made(tmp_path / "wide", Story(processes=3, wide={0: 3.0}))
     wide = run.pairs.loc[run.pairs["speedup_ci_high"].idxmax()]
     for picture in (speedup.speedup(run), speedup.delivery(run)):
         assert picture is not None

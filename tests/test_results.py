@@ -437,11 +437,17 @@ def test_one_process_each_is_said_to_read_not_to_be(tmp_path: Path) -> None:
     )
 
 
-def test_the_page_of_one_process_each_tells_no_width(tmp_path: Path) -> None:
-    write_run(tmp_path, Story(processes=1))
+@pytest.mark.parametrize(("processes", "words"), [(1, "1 process"), (2, "2 processes")])
+def test_fewer_than_three_processes_give_no_interval_no_verdict_and_no_width(tmp_path: Path, processes: int, words: str) -> None:  # fmt: skip
+    write_run(tmp_path, Story(processes=processes))
     run = run_folder.read(tmp_path)
-    said = " ".join(run_facts.quality(run, facts_of(run))["sentences"])
-    assert "12 rows measured in 1 process each: no intervals." in said
+    of_intervals = ["speedup_ci_low", "speedup_ci_high", "precision", "verdict"]
+    assert run.pairs[of_intervals].isna().all().all()
+    assert run.measurements[["time_ci_low_s", "time_ci_high_s"]].isna().all().all()
+    facts = facts_of(run)
+    assert not any(math.isfinite(t.mean.half_width) for t in facts.ways)
+    said = " ".join(run_facts.quality(run, facts)["sentences"])
+    assert f"12 rows measured in {words} each: no intervals." in said
     assert "inf" not in said
 
 

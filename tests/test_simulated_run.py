@@ -111,7 +111,7 @@ def test_a_device_bound_block_costs_its_kernels_and_first_calls_are_warmed_away(
 
 SWEEPS = """
 name: sweeps
-timing: {processes_min: 2, processes_max: 2, seconds: 0.01, warmup_seconds: 0.01, timeout_seconds: 15}
+timing: {processes_min: 3, processes_max: 3, seconds: 0.01, warmup_seconds: 0.01, timeout_seconds: 15}
 experiments:
   depth:
     blocks: [standard, separable]

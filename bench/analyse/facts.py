@@ -26,12 +26,11 @@ from bench.analyse.stats import estimators
 from bench.analyse.stats.estimators import CONFIDENCE, log_interval
 from bench.spec.columns import FAILED, MEASURED, PREDICTED, SPEEDUP, WITH_NUMBERS
 from bench.spec.devices.device_names import in_words, is_predicted
-from bench.spec.interval import LEAST_PROCESSES, Interval
+from bench.spec.interval import LEAST_FOR_INTERVAL, LEAST_PROCESSES, Interval
 
 UNMEASURABLE = ("skipped", "unsupported")
 FEWER_MACS = 1.01  # a MAC ratio above this leads one to expect a speed-up
 FEWEST_CHANNELS = 3  # of a sweep that says from how many channels on a block wins
-FEWEST_PROCESSES = 3  # for an interval, and for any trust
 NO_LIMIT = Limit(UNKNOWN, "")
 _SHAPE = ("kernel", "height", "width", "stride", "padding", "dilation", "block")
 
@@ -139,7 +138,7 @@ class Trust:
     @property
     def grade(self) -> Literal["good", "fair", "poor"]:
         """poor: most rows noisy, or one process each; fair: a quarter noisy, half less precise than asked, or few processes."""
-        if self.mostly_noisy or self.processes[1] < FEWEST_PROCESSES:
+        if self.mostly_noisy or self.processes[1] < LEAST_FOR_INTERVAL:
             return "poor"
         doubtful = 4 * self.noisy > self.measured or 2 * self.imprecise > self.measured
         return "fair" if doubtful or self.processes[0] < LEAST_PROCESSES else "good"

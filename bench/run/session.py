@@ -253,7 +253,9 @@ class Session:
         if trial.predicted:
             return f"predicted {', '.join(values)}"
         if len(trial.arms) > 1:
-            widths = (f"±{percent(i.half_width)}" if i.n > 1 else "one process, no interval" for i in intervals)
+            widths = (
+                f"±{percent(i.half_width)}" if math.isfinite(i.half_width) else "no interval yet" for i in intervals
+            )
             missed = ("" if i.half_width <= timing.precision else " !" for i in intervals)
             values = [f"{v} {w}{m}" for v, w, m in zip(values, widths, missed, strict=True)]
         return f"{', '.join(values)}, {plural(self.progress.processes(trial), 'process', 'processes')}"

@@ -42,7 +42,7 @@ def _c(files: str, name: str, dtype: str, meaning: str, unit: str = "", empty: s
 
 # Columns that are empty in the same rows.
 _timed = partial(_c, empty="nothing was timed")
-_spread = partial(_c, empty="fewer than two processes timed it")
+_spread = partial(_c, empty="fewer than three processes timed it")
 _of_block = partial(_c, empty="it is a whole network")
 _cost = partial(_c, empty="its costs are not known")
 _device_time = partial(_c, empty="nothing was timed; on cpu and mps")

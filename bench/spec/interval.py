@@ -20,11 +20,12 @@ EQUIVALENCE_MARGIN = 0.03
 LEAST_ROUNDS = 3  # clean rounds from which on a process is read by them alone
 LEAST_GAP = 0.03  # ln: between two groups of processes
 LEAST_PROCESSES = 6  # fewer can't tell a group from a wide spread
+LEAST_FOR_INTERVAL = 3  # processes: of two, Student's factor is 12.7, and the interval says nothing
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean of `n` independent values with a two-sided confidence interval; infinite where n is 1."""
+    """A mean of `n` independent values with a two-sided confidence interval; infinite where they are too few for one."""
 
     mean: float
     half_width: float
@@ -48,10 +49,12 @@ def process_interval(values: Sequence[float], confidence: float = 0.95) -> Inter
 
     Student's, widened where the processes are lopsided: at 95 % it reaches both ends of the sign test's interval of the
     median at 70 %, and at another confidence it scales as Student's does. In symmetric worlds it holds the mean as well.
-    docs/METHOD.md has its coverage.
+    docs/METHOD.md has its coverage. Infinite for fewer than LEAST_FOR_INTERVAL processes.
     """
     student = t_interval(values, confidence)
     n, rank = len(values), _sign_rank(len(values))
+    if n < LEAST_FOR_INTERVAL:
+        return replace(student, half_width=math.inf)
     if not rank:
         return student
     ordered = sorted(values)

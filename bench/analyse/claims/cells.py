@@ -25,7 +25,7 @@ from bench.analyse.sweeps.designed import Sweep
 from bench.spec.columns import PREDICTED, SPEEDUP, TIME, WITH_NUMBERS
 from bench.spec.devices.device_names import is_predicted
 from bench.spec.errors import UserError
-from bench.spec.interval import Interval
+from bench.spec.interval import LEAST_FOR_INTERVAL, Interval
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ WORKLOAD = "block baseline c_in c_out height width kernel stride padding dilatio
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A pair: ln(speedup) with its interval at CONFIDENCE over processes, infinite where one process measured it.
+    """A pair: ln(speedup) with its interval at CONFIDENCE over processes, infinite of fewer than three.
 
     Of a predicted pair the interval is the model's error.
     """
@@ -156,12 +156,12 @@ def _id(row: Record) -> tuple[str, ...]:
 
 
 def _rescaled(row: dict[str, Any], columns: tuple[str, str, str], confidence: float) -> dict[str, Any]:
-    """The row with its interval at CONFIDENCE; without one where it has none or one process measured it."""
+    """The row with its interval at CONFIDENCE; without one where it has none or fewer than three measured it."""
     if row["status"] == PREDICTED:
         return row
     mean, low, high = columns
     value, ends, n = row[mean], (row[low], row[high]), row["processes"]
-    if value is None or None in ends or n is None or n < 2 or not min(value, *ends) > 0:
+    if value is None or None in ends or n is None or n < LEAST_FOR_INTERVAL or not min(value, *ends) > 0:
         return {**row, low: None, high: None}
     if confidence == CONFIDENCE:
         return row

@@ -14,7 +14,7 @@ from bench.analyse.runs.rows import grouped
 from bench.analyse.stats.estimators import joint_mean, widened
 from bench.spec.format import percent, plural
 
-NO_INTERVAL = "one process measured each row, so there is no interval"
+NO_INTERVAL = "fewer than three processes measured each row, so there is no interval"
 
 
 def about(contest: str) -> str:
@@ -59,7 +59,7 @@ def notes(cells: Sequence[Cell], between: Mapping[Any, RunEffect], *more: str) -
     measured = plural(len(cells), "measurement")
     lines = (
         f"{noisy} of {measured} noisy" if noisy else "",
-        f"{alone} of {measured} by one process, without a say" if alone else "",
+        f"{alone} of {measured} by fewer than three processes, without a say" if alone else "",
         f"{taken_together(len(runs_of(cells)))}; {differ}" if several else "",
     )
     return tuple(filter(None, (*lines, *more)))

@@ -27,7 +27,7 @@ Verdict = Literal["SLOWER", "FASTER", "AMBIGUOUS", "CONFOUNDED", "NOT MEASURED",
 VERDICTS: tuple[Verdict, ...] = ("SLOWER", "FASTER", "AMBIGUOUS", "CONFOUNDED", "NOT MEASURED", "SAME")
 CHANGED: tuple[Verdict, ...] = ("SLOWER", "FASTER")
 JUDGED: tuple[Verdict, ...] = ("SLOWER", "FASTER", "AMBIGUOUS", "SAME")
-Doubt = Literal["one process", "correction", "fastest samples", "interval"]
+Doubt = Literal["no interval", "correction", "fastest samples", "interval"]
 Correction = Literal["benjamini-hochberg", "holm"]
 Quantity = Literal["speedup", "time"]
 BETTER: dict[Quantity, Literal["above 1", "below 1"]] = {"speedup": "above 1", "time": "below 1"}
@@ -71,7 +71,7 @@ class Match:
 
     @property
     def ends(self) -> tuple[float, float] | None:
-        """The interval of the ratio; None from a single process."""
+        """The interval of the ratio; None of fewer than three processes."""
         return None if self.log is None else ends_of(self.log)
 
 
@@ -89,7 +89,7 @@ class MeanRatio:
 
     @property
     def ends(self) -> tuple[float, float] | None:
-        """The interval of the ratio; None if a row is of a single process."""
+        """The interval of the ratio; None if a row has none."""
         return ends_of(self.log)
 
     @property
@@ -164,7 +164,7 @@ class QuantityComparison:
             return None
         alpha = 1 - self.confidence + 1e-12
         if m.ends is None:
-            return "one process"
+            return "no interval"
         if m.p <= alpha:
             return "correction"
         return "fastest samples" if beyond(m.log, m.edge, self.confidence) <= alpha else "interval"

@@ -31,7 +31,7 @@ _FAULTS = next(bit for bit, word in FLAGS.items() if word == "faults")
 
 
 def is_precise(half_width: float, timing: Timing) -> bool:
-    """Whether an interval of ln(speedup) is as narrow as the config asks; infinite where one process measured."""
+    """Whether an interval of ln(speedup) is as narrow as the config asks; infinite where there is none."""
     return half_width <= timing.precision
 
 
@@ -41,7 +41,7 @@ def is_noisy(row: Mapping[str, Any]) -> bool:
 
 
 def is_less_precise(row: Mapping[str, Any]) -> bool:
-    """Whether a measured row's interval is wider than the config asks, or its one process gives none."""
+    """Whether a measured row's interval is wider than the config asks, or there is none."""
     return row["status"] != PREDICTED and not row["precision_reached"]
 
 
@@ -102,8 +102,8 @@ def doubts(
     """Why a speedup is noisy, a reason each; empty where it is not.
 
     All in ln: the paired interval, the speedups by other estimators, the speedup with the spoiled samples, and the
-    half-width asked for. In `unclean` of the processes too few clean rounds remain to leave the others out. One process
-    has no interval, which makes no row noisy.
+    half-width asked for. In `unclean` of the processes too few clean rounds remain to leave the others out. To
+    have no interval makes no row noisy.
     """
     notes = []
     if unclean:
@@ -137,7 +137,7 @@ RowVerdict = Literal["faster", "slower", "same", "undecided"]
 
 
 def row_verdict(interval: Interval, band: float) -> RowVerdict | None:
-    """The verdict on an interval of ln(speedup); None for one process, which gives no interval.
+    """The verdict on an interval of ln(speedup); None where there is none.
 
     same: the whole interval lies within ±EQUIVALENCE_MARGIN or, if that is wider, the noise band of `bench aa`. faster,
     slower: the interval excludes 0, and its mean lies beyond the band. undecided: none of them.

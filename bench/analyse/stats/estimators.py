@@ -112,10 +112,10 @@ def joint_mean(
     cells is seen: deviations are summed within each process before they are squared (a cluster-robust variance, Liang
     and Zeger 1986, Biometrika 73:13). Where all cells have the same processes this is Student's interval of the
     processes' own means. Degrees of freedom: the fewest among the cells. `mean_of` where fewer than two processes
-    measured all cells.
+    measured all cells, or one has no interval.
     """
     shared = set.intersection(*(set(cell) for cell in cells)) if cells else set()
-    if len(shared) < 2:
+    if len(shared) < 2 or not _all_known(intervals):
         return mean_of(intervals, confidence)
     total: dict[Hashable, float] = {}
     for cell, interval in zip(cells, intervals, strict=True):

@@ -10,6 +10,7 @@ from bench.analyse.sweeps.kinds import unswept as no_sweep
 from bench.spec.columns import MEASURED
 from bench.spec.devices.device_names import is_cpu, is_predicted
 from bench.spec.format import listed, plural
+from bench.spec.interval import LEAST_FOR_INTERVAL
 
 PAIRED = "speedup: paired within rounds"
 BARS = "bars: {level:g} % interval over processes"
@@ -32,9 +33,13 @@ def footer(run: Run, rows: Sequence[Record], how: str = PAIRED, bars: str = BARS
         torch = _each(r.environment.get("torch") for r in runs)
         counts = sorted({int(r["processes"]) for r in measured if r["status"] in MEASURED})
         spent = " to ".join(dict.fromkeys(str(n) for n in (*counts[:1], *counts[-1:])))
-        alone = "1 process a cell" + (", so no interval" if bars else "")
-        processes = alone if counts == [1] else f"{spent} processes a cell" if counts else ""
-        level = "" if counts == [1] else bars.format(level=run.timing.confidence * 100)
+        few = not counts or counts[-1] < LEAST_FOR_INTERVAL
+        processes = (
+            f"{spent} process{'es' * (spent != '1')} a cell" + ", so no interval" * (few and bool(bars))
+            if counts
+            else ""
+        )
+        level = "" if counts and few else bars.format(level=run.timing.confidence * 100)
         lines.append([*_of(measured), f"torch {torch}" if torch else "", processes, how, level])
     if predicted:
         lines.append(["Predicted by a model, not measured", *_of(predicted), _ERROR if bars else ""])

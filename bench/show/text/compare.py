@@ -37,7 +37,7 @@ TRUST = "A change point is an end of a stretch of runs whose mean over all rows 
 HISTORY_HEAD = ("started (UTC)", "run", "torch", "mean", "")
 _CORRECTIONS: dict[Correction, str] = {"benjamini-hochberg": "Benjamini-Hochberg's", "holm": "Holm's"}
 _DOUBTS: dict[Doubt, str] = {
-    "one process": "one process, so no interval",
+    "no interval": "fewer than three processes, so no interval",
     "correction": "beyond the margin by itself, not after the correction",
     "fastest samples": "the medians moved, the fastest samples did not",
     "interval": "the interval reaches over the margin",
