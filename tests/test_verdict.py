@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from bench import cli
 from bench.analyse.claims.answers import ANSWERS, Effect
-from bench.analyse.claims.claims import CLAIMS
+from bench.analyse.claims.claims import CLAIMS, TEXTS
 from bench.analyse.claims.judge import Verdicts, judge
 from bench.analyse.runs import run_folder
 from bench.analyse.runs.rows import USUAL
@@ -99,6 +99,41 @@ def test_json_holds_what_programs_need_and_null_where_there_is_no_number(capsys:
     assert confirmed["effect"]["low"] < confirmed["effect"]["value"] < confirmed["effect"]["high"] < 3
     assert len(str(confirmed["effect"]["value"])) > 10  # all digits
     assert next(c for c in told["claims"] if c["id"] == "gpu_no_gain")["verdicts"][0]["effect"] is None
+
+
+def test_one_claim_at_one_batch_is_all_that_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = ROOT / "results" / "reference" / "h100-16-cores-speed-thinking"
+    asked = ("--claim", "faster", "--claim", "gpu_no_gain", "--batch", 16)
+    _, out, _ = run_verb(capsys, folder, *asked)
+    assert re.findall(r"^([a-z_]+): ", out, re.MULTILINE) == ["faster", "gpu_no_gain"]
+    assert set(re.findall(r"batch \d+", out)) == {"batch 16"}
+    assert "Not measured" not in out
+    _, every, _ = run_verb(capsys, folder, *asked, "--all")
+    assert len(every.splitlines()) > 2 * len(out.splitlines())
+    assert set(re.findall(r"batch \d+", every)) == {"batch 16"}
+    _, out, _ = run_verb(capsys, folder, *asked, "--json")
+    claims = json.loads(out)["claims"]
+    assert [c["id"] for c in claims] == ["faster", "gpu_no_gain"]
+    assert {v["place"]["batch"] for c in claims for v in c["verdicts"]} == {16}
+    _, out, _ = run_verb(capsys, folder, "--claim", "cpu_3x")
+    assert out.startswith("Not measured: cpu_3x (no CPU pair")
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [(("--claim", "cpu_4x"), CLAIMS[-1].id), (("--batch", 3), "There are answers at 1, 4, 8, 16, 32, 64 and 256."), (("--claim", "below_9x", "--batch", 1), "Leave it out.")],
+)  # fmt: skip
+def test_a_claim_or_batch_without_an_answer_is_a_mistake_in_one_line(option: tuple[object, ...], says: str, capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+    status, out, err = run_verb(capsys, REFERENCE.with_name("h100-16-cores-speed-thinking"), *option)
+    assert (status, out) == (2, "")
+    assert err.count("\n") == 1
+    assert says in err
+
+
+def test_the_texts_are_named_with_their_addresses(capsys: pytest.CaptureFixture[str]) -> None:
+    document = (ROOT / "docs" / "CLAIMS.md").read_text()
+    _, every, _ = run_verb(capsys, REFERENCE, "--all")
+    assert all(url in document and url in every for _, url in TEXTS)
 
 
 def test_a_run_given_twice_is_a_mistake_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

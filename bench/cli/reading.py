@@ -102,19 +102,24 @@ def verdict(
     every: Annotated[
         bool, typer.Option("--all", help="Every way to run the blocks, with the reasons of each verdict.")
     ] = False,
+    claim: Annotated[list[str] | None, option("ID", "Only this claim, such as cpu_3x; may be repeated.")] = None,
+    batch: Annotated[int | None, option("N", "Only the answers at this batch.")] = None,
     json_: Json = False,
 ) -> None:
-    """Judge the claims of the texts by one or several runs: where each holds, where it fails, and what stays open."""
+    """Judge the claims of the texts (docs/CLAIMS.md names them): where each holds, where it fails, what stays open."""
+    from bench.analyse.claims.claims import BY_ID
     from bench.analyse.claims.judge import judge
     from bench.analyse.runs.noise_floor import is_aa
     from bench.analyse.runs.run_folder import read
     from bench.show.text import claims as words
 
+    for name in claim or ():
+        one_of("--claim", name, tuple(BY_ID))
     runs = [read(folder) for folder in folders]
     if all(is_aa(run) for run in runs):
         rule = "an A/A test compares blocks with themselves and bears on no claim"
         raise UserError(str(folders[0]), rule, "Give a run of make bench or make reproduce.")
-    found = judge(runs)
+    found = judge(runs).only(claim or (), batch)
     say_either(json_, found.to_dict, lambda: words.print_verdicts(found, every=every))
 
 

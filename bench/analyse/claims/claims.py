@@ -52,10 +52,14 @@ _RULES = {
 }
 
 
+_DATA = yaml.safe_load((files("bench.analyse.claims") / "claims.yaml").read_text(encoding="utf-8"))
+TEXTS: tuple[tuple[str, str], ...] = tuple(_DATA["texts"].items())
+"""The texts that make the claims: what each is, and its address."""
+
+
 def _read() -> tuple[Claim, ...]:
     """The claims of claims.yaml."""
-    data = yaml.safe_load((files("bench.analyse.claims") / "claims.yaml").read_text(encoding="utf-8"))
-    words = {**data["words"], "BELOW": f"{BELOW:g}", "SPEEDUP": f"{SPEEDUP:g}"}
+    words = {**_DATA["words"], "BELOW": f"{BELOW:g}", "SPEEDUP": f"{SPEEDUP:g}"}
     return tuple(
         Claim(
             id=name,
@@ -65,7 +69,7 @@ def _read() -> tuple[Claim, ...]:
             margin=EQUIVALENCE_MARGIN if one.get("margin") else None,
             judge=_RULES[name],
         )
-        for name, one in data["claims"].items()
+        for name, one in _DATA["claims"].items()
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,8 @@ from bench.analyse.runs.run_folder import Run
 from bench.analyse.stats.estimators import CONFIDENCE
 from bench.spec.columns import SCHEMA_VERSION
 from bench.spec.devices.device_names import is_predicted
-from bench.spec.format import p_words
+from bench.spec.errors import UserError
+from bench.spec.format import listed, p_words
 from bench.spec.interval import EQUIVALENCE_MARGIN
 
 
@@ -33,6 +34,15 @@ class Verdicts:
     def of(self, claim: str) -> tuple[Verdict, ...]:
         return tuple(v for v in self.verdicts if v.claim == claim)
 
+    def only(self, claims: Collection[str] = (), batch: int | None = None) -> Verdicts:
+        """The verdicts on these claims (none named: all), at this batch if one is given. UserError where none is left."""
+        kept = [v for v in self.verdicts if (not claims or v.claim in claims) and batch in (None, v.condition.batch)]
+        if not kept:
+            batches = sorted({v.condition.batch for v in self.only(claims).verdicts if v.condition.batch is not None})
+            remedy = f"There are answers at {listed([f'{n}' for n in batches])}." if batches else "Leave it out."
+            raise UserError("--batch", "no claim that was asked for has an answer at it", remedy, batch)
+        return replace(self, verdicts=tuple(kept))
+
     def first(self, claim: str) -> tuple[Verdict, ...]:
         """The confirmatory verdicts on a claim; where none was measured, also the predicted ones that would confirm."""
         confirmed = [v for v in self.of(claim) if v.confirmatory]
@@ -46,7 +56,7 @@ class Verdicts:
             "runs": [{"run_id": r.run_id, "folder": r.folder.name, "devices": _devices(r)} for r in self.runs],
             "confidence": CONFIDENCE,
             "margin": EQUIVALENCE_MARGIN,
-            "claims": [{**c.to_dict(), "verdicts": [v.to_dict() for v in self.of(c.id)]} for c in CLAIMS],
+            "claims": [c.to_dict() | {"verdicts": [v.to_dict() for v in vs]} for c in CLAIMS if (vs := self.of(c.id))],
         }
 
 

@@ -15,7 +15,7 @@ from itertools import groupby
 from typing import TextIO
 
 from bench.analyse.claims.answers import Channels, Effect, Verdict
-from bench.analyse.claims.claims import CLAIMS
+from bench.analyse.claims.claims import CLAIMS, TEXTS
 from bench.analyse.claims.judge import Verdicts
 from bench.analyse.runs.condition import Condition
 from bench.analyse.runs.rows import grouped
@@ -40,8 +40,8 @@ def print_verdicts(judged: Verdicts, file: TextIO | None = None, every: bool = F
     several = judged.runs if len(judged.runs) > 1 else ()
     by_run = {run.run_id: letter for letter, run in zip(letters(len(several)), several, strict=True)}
     lines = [f"{by_run[run.run_id]}  {named(run)}" for run in several]
-    absent = [c for c in CLAIMS if judged.of(c.id)[0].answer == "NOT MEASURED"]
-    unmeasured = [f"{c.id} ({c.to_measure})" if every else c.id for c in absent]
+    absent = [c for c in CLAIMS if [v.answer for v in judged.of(c.id)][:1] == ["NOT MEASURED"]]
+    unmeasured = [f"{c.id} ({c.to_measure})" if every or len(absent) == 1 else c.id for c in absent]
     left = 0
     for heading, predicted in ((), False), (("", PREDICTED), True):
         told = [v for v in judged.verdicts if v.predicted is predicted and v.answer != "NOT MEASURED"]
@@ -57,8 +57,9 @@ def print_verdicts(judged: Verdicts, file: TextIO | None = None, every: bool = F
                 said = f"{label}: {_by_batch(some)}"
                 lines += _wrap(said, width, initial_indent="  ", subsequent_indent="    ")
                 lines += [line for v in some if every for line in _reasons(v, width)]
-    lines += ["", *_wrap(f"Not measured: {'; '.join(unmeasured)}", width)] if unmeasured else []
+    lines += [*[""] * bool(lines), *_wrap(f"Not measured: {'; '.join(unmeasured)}", width)] if unmeasured else []
     lines += _wrap(KEY, width)
+    lines += [line for name, url in TEXTS if every for line in _wrap(f"From {name}: {url}", width, subsequent_indent="    ")]  # fmt: skip
     lines += [f"{plural(left, 'more way')}, and the reasons: --all"] if left else []
     print_lines(console_on(file), lines)
 
