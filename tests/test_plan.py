@@ -26,6 +26,7 @@ from bench.spec.plan.durations import (
     sized,
     speeds,
     timeout_seconds,
+    unlimited_seconds,
     visit_seconds,
 )
 from bench.spec.plan.plan import Plan, Surroundings, make, shape_words
@@ -69,6 +70,33 @@ def test_the_depth_sweeps_of_the_speed_thinking_config_hold_what_they_say(reques
                     assert len({c.layers for c in costs}) == len(depths) == 4
                     assert all(len({getattr(c, what) for c in costs}) == 1 for what in held)
         assert all(t.skip or t.shape.depth == 16 for t in plan.trials if t.experiment.startswith("macs_"))
+
+
+@pytest.mark.parametrize(("name", "compiles"), [("default", False), ("speed_thinking", True)])
+def test_every_way_that_a_device_runs_a_block_meets_every_number_of_channels(name: str, compiles: bool, request: pytest.FixtureRequest) -> None:  # fmt: skip
+    checked, _ = load(request.config.rootpath / "configs" / f"{name}.yaml")
+    ways = {
+        "cpu": {(1, "eager", 1), (2, "eager", 1), (1, "eager", 16), (2, "eager", 16)},
+        "cuda:0": {("", "eager", 1), ("", "eager", 64), ("", "graph", 1), ("", "graph", 16), *([("", "compile", 1)] * compiles)},
+    }  # fmt: skip
+    for device, wanted in ways.items():
+        plan = sized(make(checked, [device], 2))
+        cells: dict[Any, set[int]] = {}
+        for t in plan.active:
+            if t.shape.c_in and (t.shape.kernel, t.shape.height, t.shape.depth) == (3, 28, 1):
+                way = (t.surroundings.threads if device == "cpu" else "", t.mode, t.shape.batch)
+                cells.setdefault(way, set()).add(t.shape.c_in)
+        assert all(cells[way] == {16, 32, 64, 128, 256} for way in wanted)
+        if compiles:
+            assert {len(swept) for swept in cells.values()} == {1, 5}, "a row of the map is whole, or no row"
+        wider = {t.shape.c_in for t in plan.active if t.shape.kernel == 5 and t.shape.batch == 1}
+        assert wider == {16, 32, 64, 128, 256}
+
+
+def test_the_minutes_suffice_for_six_processes_on_a_card(request: pytest.FixtureRequest) -> None:
+    checked, _ = load(request.config.rootpath / "configs" / "speed_thinking.yaml")
+    plan = sized(make(checked, ["cuda:0"], 16))
+    assert unlimited_seconds(plan, 6) < 1.1 * plan.limit_s, "with fewer than six no answer is in capitals"
 
 
 def test_trials_too_slow_for_the_speed_told_are_skipped_and_speed_scales_with_threads():
