@@ -28,6 +28,7 @@ from bench.show.pages import compare as compare_page
 from bench.show.pages import report
 from bench.show.plots import (
     claims_forest,
+    costs,
     crossover,
     depth,
     memory,
@@ -53,6 +54,7 @@ PICTURES: dict[str, Callable[[Run], Figure | None]] = {
     "throughput": roofline.throughput,
     "memory": memory.memory,
     "devices": speedup.devices,
+    "costs": costs.picture,
     "depth": depth.picture,
     "crossover": crossover.picture,
     "networks": networks.picture,

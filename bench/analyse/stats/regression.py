@@ -143,3 +143,19 @@ def _standard(values: Floats) -> Floats:
 def _correlations(x: Mapping[str, Floats]) -> Floats:
     columns = np.column_stack([_standard(v) for v in x.values()])
     return np.asarray(columns.T @ columns, dtype=np.float64)
+
+
+def two_costs(one: Floats, other: Floats, times: Floats) -> tuple[Floats, Floats]:
+    """Seconds for each unit of two counts, neither below 0: time = a x one + b x other, by least squares of relative errors.
+
+    `times` of the points, or a row of them for each resample; then the costs are those of each row. Of
+    counts that are multiples of each other only the first has a cost.
+    """
+    x, y = one / times, other / times
+    along = (x * y).sum(axis=-1) / (x * x).sum(axis=-1)
+    beside = y - along[..., None] * x  # what of y is no multiple of x, so that no digits cancel
+    apart = (beside * beside).sum(axis=-1)
+    known = apart > 1e-24 * (y * y).sum(axis=-1)  # not so where one point is all that counts
+    b = np.where(known, np.maximum(beside.sum(axis=-1), 0.0) / np.where(known, apart, 1.0), 0.0)
+    a = x.sum(axis=-1) / (x * x).sum(axis=-1) - b * along
+    return np.maximum(a, 0.0), np.where(a < 0, y.sum(axis=-1) / (y * y).sum(axis=-1), b)

@@ -26,12 +26,12 @@ import numpy as np
 from bench.analyse.runs.condition import Condition
 from bench.analyse.runs.rows import Record, grouped
 from bench.analyse.stats.estimators import Floats, log_interval
+from bench.analyse.sweeps.costs import BASELINE, BLOCK, single_blocks
 from bench.analyse.sweeps.designed import Estimate, Sweep, unit_cost
-from bench.spec.columns import MEASURED, SPEEDUP
+from bench.spec.columns import SPEEDUP
 from bench.spec.format import digits
 from bench.spec.interval import Interval
 
-BASELINE, BLOCK = "standard", "separable"
 FEWEST_CHANNELS = 3  # of a row; with fewer a crossing means nothing
 Kind = Literal["crosses", "below", "above", "stops", "several"]
 
@@ -222,19 +222,17 @@ def _growth(sweep: Sweep) -> float:
 def _predicted(standard: Sweep, separable: Sweep, kernel: int, pixels: int) -> Estimate:
     """The channels of equal times from the costs by the two sweeps, which are drawn independently."""
     one, other = unit_cost(standard), unit_cost(separable, seed=2)
-    macs = [float(np.mean([p.macs for p in s.points])) for s in (standard, separable)]
-    a, b, d = one.each, one.constant.per(macs[0]), other.constant.per(macs[1])
-    (value,) = solved(np.array([a.value]), np.array([b.value]), np.array([d.value]), kernel, pixels)
-    if a.draws is None or b.draws is None or d.draws is None:
-        return Estimate.of(float(value), None)
-    return Estimate.of(float(value), solved(a.draws, b.draws, d.draws, kernel, pixels))
+    held = [float(np.mean([p.macs for p in s.points])) for s in (standard, separable)]
+
+    def channels(layer_s: Floats, standard_s: Floats, separable_s: Floats) -> Floats:
+        return solved(layer_s, standard_s / held[0], separable_s / held[1], kernel, pixels)
+
+    return Estimate.by(channels, one.each, one.constant, other.constant)
 
 
 def _rows(pairs: Iterable[Record]) -> dict[tuple[Condition, str, int, int, int], list[Record]]:
     """Measured pairs of the two blocks that differ in their channels alone, one block deep."""
-    fixed = {"baseline": BASELINE, "block": BLOCK, "depth": 1, "stride": 1, "dilation": 1, "padding": "same"}
-    rows = [r for r in pairs if r["status"] in MEASURED and r["speedup"] is not None]
-    rows = [r for r in rows if r["c_in"] == r["c_out"] and all(r[name] == value for name, value in fixed.items())]
+    rows = single_blocks(pairs)
     groups = grouped(rows, lambda r: (Condition.of(r, r["run_id"]), r["experiment"], r["kernel"], r["height"], r["width"]))  # fmt: skip
     return {k: rows for k, rows in groups.items() if len({r["c_in"] for r in rows}) == len(rows) >= FEWEST_CHANNELS}
 

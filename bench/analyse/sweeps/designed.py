@@ -8,7 +8,7 @@ rows' counts, not by an experiment's name, so any run may have them.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -18,6 +18,7 @@ from bench.analyse.runs.condition import FIELDS, Condition
 from bench.analyse.runs.row_quality import is_noisy
 from bench.analyse.runs.rows import Record, grouped
 from bench.analyse.stats.estimators import CONFIDENCE, Floats, log_interval, slope, standard_error
+from bench.analyse.stats.regression import two_costs
 from bench.spec.columns import TIME, WITH_NUMBERS
 from bench.spec.format import listed, plural
 from bench.spec.interval import Interval
@@ -25,7 +26,7 @@ from bench.spec.interval import Interval
 FEWEST_POINTS = 3
 LEAST_GROWTH = 4.0  # largest / smallest of the count that grows
 MOST_DRIFT = 1.3  # largest / smallest of the MACs that are held: whole channels do not divide evenly
-RESAMPLES = 1000
+RESAMPLES = 10_000
 SEED = 1
 
 Grows = Literal["layers", "macs"]
@@ -62,6 +63,10 @@ class Sweep:
         """The count that grows, point by point."""
         return np.array([getattr(p, self.grows) for p in self.points], dtype=np.float64)
 
+    def times(self) -> Floats:
+        """Seconds of each point."""
+        return np.array([math.exp(p.log_time.mean) for p in self.points])
+
     @property
     def drift(self) -> float:
         """Largest / smallest of the count that is held."""
@@ -91,12 +96,8 @@ class Sweep:
 
         By least squares of relative errors, neither below 0, through the points' times or others in their place.
         """
-        from scipy.optimize import nnls
-
-        x = self.counts()
-        t = np.exp([p.log_time.mean for p in self.points]) if times is None else times
-        solution, _ = nnls(np.column_stack([x / t, 1 / t]), np.ones_like(t))
-        return float(solution[0]), float(solution[1])
+        each, constant = two_costs(self.counts(), np.ones(len(self.points)), self.times() if times is None else times)
+        return float(each), float(constant)
 
 
 def find(records: Iterable[Record]) -> tuple[Sweep, ...]:
@@ -153,9 +154,12 @@ class Estimate:
         low, high = np.quantile(draws, [tail, 1 - tail], method="nearest")  # no mean of a number and infinity
         return cls(value, float(low), float(high), draws)
 
-    def per(self, count: float) -> Estimate:
-        """The share of each of so many."""
-        return Estimate.of(self.value / count, None if self.draws is None else self.draws / count)
+    @classmethod
+    def by(cls, function: Callable[..., Floats], *others: Estimate) -> Estimate:
+        """A function of other estimates, of their values and draw by draw."""
+        draws = [e.draws for e in others]
+        value = float(function(*(np.float64(e.value) for e in others)))
+        return cls.of(value, None if any(d is None for d in draws) else function(*draws))
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +177,9 @@ def unit_cost(sweep: Sweep, seed: int = SEED) -> UnitCost:
     of freedom. They show how well the points are known, not how straight the line is.
     """
     times = drawn(sweep, seed, RESAMPLES)
-    draws = (None, None) if times is None else np.array([sweep.line(row) for row in times]).T
-    each, constant = map(Estimate.of, sweep.line(), draws)
-    return UnitCost(each, constant)
+    ones = np.ones(len(sweep.points))
+    draws = (None, None) if times is None else two_costs(sweep.counts(), ones, times)
+    return UnitCost(*map(Estimate.of, sweep.line(), draws))
 
 
 def drawn(sweep: Sweep, seed: int, resamples: int) -> Floats | None:
@@ -186,4 +190,5 @@ def drawn(sweep: Sweep, seed: int, resamples: int) -> Floats | None:
     rng = np.random.default_rng(seed)
     errors = [standard_error(i) for i in known]
     ts = np.column_stack([rng.standard_t(i.n - 1, resamples) for i in known])
-    return np.asarray(np.exp(np.array([i.mean for i in known]) + ts * np.array(errors)), dtype=np.float64)
+    moved = np.clip(ts * np.array(errors), -50, 50)  # a factor of e^50 is far enough, and no number overflows
+    return np.asarray(np.exp(np.array([i.mean for i in known]) + moved), dtype=np.float64)

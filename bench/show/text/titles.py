@@ -18,6 +18,7 @@ from bench.analyse.drivers.limits import UNKNOWN
 from bench.analyse.facts import FEWER_MACS
 from bench.analyse.runs.row_quality import is_noisy
 from bench.analyse.runs.rows import Record
+from bench.analyse.sweeps.costs import Way
 from bench.analyse.sweeps.crossover import Crossover
 from bench.analyse.sweeps.designed import Sweep
 from bench.analyse.sweeps.kinds import SettingSweep
@@ -181,6 +182,14 @@ def depth(sweeps: Sequence[Sweep]) -> str:
     rows = [{"device": s.condition.device, "block": s.block} for s in some]
     take = verb(rows, "take", 2)
     return _titled("{layers} the layers at fixed MACs {take} {block} {longer} the time on {device}", rows, layers=layers, take=take, longer=longer)  # fmt: skip
+
+
+def costs(ways: Sequence[Way]) -> str:
+    """What share of both blocks' times the layers take by their costs, at one shape."""
+    standard = _span([w.standard_layers.value for w in ways], percent)
+    separable = _span([w.separable_layers.value / w.separable_time.value for w in ways], percent)
+    rows = [{"device": w.condition.device} for w in ways]
+    return _titled("layers take {one} of standard's time and {other} of separable's on {device}", rows, one=standard, other=separable)  # fmt: skip
 
 
 def crossover(crossovers: Sequence[Crossover]) -> str:
