@@ -66,24 +66,35 @@ def stacked(sweeps: Iterable[Sweep]) -> list[Sweep]:
     return [s for s in sweeps if s.grows == "layers" or (s.points[0].depth or 1) > 1]
 
 
+def fitted(sweeps: Iterable[Sweep]) -> dict[tuple[Condition, int | None], list[Sweep]]:
+    """By measured condition and kernel what is fitted, where there are sweeps of layers of both blocks."""
+    groups = grouped((s for s in stacked(sweeps) if not s.condition.predicted), lambda s: (s.condition, s.kernel))
+    return {key: some for key, some in groups.items() if {BASELINE, BLOCK} <= {s.block for s in some if s.grows == "layers"}}  # fmt: skip
+
+
+def both_blocks(sweeps: Sequence[Sweep]) -> tuple[LayerMacCosts, LayerMacCosts]:
+    """The costs of the standard and of the separable block by these sweeps of both, which are drawn independently."""
+    one, other = ([s for s in sweeps if s.block == name] for name in (BASELINE, BLOCK))
+    return LayerMacCosts.of(one), LayerMacCosts.of(other, SEED + len(one))
+
+
 def ways(sweeps: Iterable[Sweep], pairs: Iterable[Record]) -> tuple[Shape, list[Way]] | None:
     """The shape that was measured in most conditions with sweeps of layers of both blocks, and each of these conditions.
 
     None where there is no such condition or shape.
     """
-    groups = grouped((s for s in stacked(sweeps) if not s.condition.predicted), lambda s: (s.condition, s.kernel))
-    fitted = {key: some for key, some in groups.items() if {BASELINE, BLOCK} <= {s.block for s in some if s.grows == "layers"}}  # fmt: skip
+    fits = fitted(sweeps)
     shapes: dict[Shape, dict[Condition, list[Record]]] = {}
     for r in single_blocks(pairs):
         key = condition, kernel = Condition.of(r, r["run_id"]), r["kernel"]
-        if key in fitted and r["experiment"] not in {s.experiment for s in fitted[key]}:
+        if key in fits and r["experiment"] not in {s.experiment for s in fits[key]}:
             shape = r["c_in"], kernel, r["height"], r["width"]
             shapes.setdefault(shape, {}).setdefault(condition, []).append(r)
     if not shapes:
         return None
     shape = max(shapes, key=lambda s: (len(shapes[s]), sum(map(len, shapes[s].values())), s))
-    here = sorted((c for c, kernel in fitted if kernel == shape[1]), key=Condition.order)
-    return shape, [_way(c, fitted[c, shape[1]], shape, shapes[shape].get(c, [])) for c in here]
+    here = sorted((c for c, kernel in fits if kernel == shape[1]), key=Condition.order)
+    return shape, [_way(c, fits[c, shape[1]], shape, shapes[shape].get(c, [])) for c in here]
 
 
 def single_blocks(pairs: Iterable[Record]) -> list[Record]:
@@ -94,7 +105,7 @@ def single_blocks(pairs: Iterable[Record]) -> list[Record]:
 
 
 def _way(condition: Condition, sweeps: Sequence[Sweep], shape: Shape, rows: Sequence[Record]) -> Way:
-    one, other = (LayerMacCosts.of([s for s in sweeps if s.block == name], seed) for name, seed in ((BASELINE, SEED), (BLOCK, SEED + len(sweeps))))  # fmt: skip
+    one, other = both_blocks(sweeps)
     channels, kernel, height, width = shape
     pixels = height * width * (condition.batch or 1)
     standard, separable = channels**2 * kernel**2 * pixels, channels * (kernel**2 + channels) * pixels  # MACs

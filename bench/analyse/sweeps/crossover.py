@@ -1,21 +1,18 @@
 """From how many channels on separable is faster: predicted from the costs of a layer and a MAC, and measured.
 
-The model of one condition: time = a x layers + b x MACs, with a b for each block and a shared a. A layer is a
-convolution with the batch norm and ReLU that follow it, in the depth sweep as in the channel sweep, so a has the same
-unit in both. a is the slope of the line through the *standard* block's depth sweep; b is the constant of that line, and
-of the line of the separable block in the same experiment, over the MACs that were held. With c channels in and out, P
+The costs are those of bench.analyse.sweeps.costs: time = a x layers + b x MACs, by condition and block. A layer is a
+convolution with the batch norm and ReLU that follow it, in a stack as in the channel sweep. With c channels in and out, P
 output pixels of the whole batch and kernel k, standard has 1 layer and c^2 k^2 P MACs, and separable 2 layers and c
-(k^2 + c) P, so that equal times mean (b_standard k^2 - b_separable) P c^2 - b_separable k^2 P c - a = 0.
+(k^2 + c) P, so that equal times mean (b_standard k^2 - b_separable) P c^2 - b_separable k^2 P c - (2 a_separable -
+a_standard) = 0.
 
-Limits: b is of the depth sweep's kernel, channels and maps and is used for all others, and the cost of a layer's
-activations is part of b or, where they grow with depth, of a. So sweeps that hold activations are preferred. The
-interval shows how well the times are known, not whether the model is right: the comparison with the measured crossing
-shows that.
+Limits: b is of the stacks' kernel, channels and maps and is used for all others, and the cost of a layer's activations is
+part of a and b. The interval shows how well the times are known, not whether the model is right: the comparison with the
+measured crossing shows that.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -26,8 +23,8 @@ import numpy as np
 from bench.analyse.runs.condition import Condition
 from bench.analyse.runs.rows import Record, grouped
 from bench.analyse.stats.estimators import Floats, log_interval
-from bench.analyse.sweeps.costs import BASELINE, BLOCK, single_blocks
-from bench.analyse.sweeps.designed import Estimate, Sweep, unit_cost
+from bench.analyse.sweeps.costs import LayerMacCosts, both_blocks, fitted, single_blocks
+from bench.analyse.sweeps.designed import Estimate, Sweep
 from bench.spec.columns import SPEEDUP
 from bench.spec.format import digits
 from bench.spec.interval import Interval
@@ -69,7 +66,6 @@ class Crossover:
 
     condition: Condition
     experiment: str
-    source: str  # the experiment with the depth sweeps
     kernel: int
     height: int
     width: int
@@ -95,7 +91,7 @@ class Crossover:
             return None
         if f.channels is not None:
             return max(p / f.channels, f.channels / p) if p > 0 else math.inf
-        return max(1.0, p / f.least if f.kind == "below" else f.most / p)
+        return max(1.0, p / f.least if f.kind == "below" else f.most / p if p else math.inf)
 
     @property
     def measured_range(self) -> tuple[float, float]:
@@ -109,25 +105,29 @@ class Crossover:
 
 
 def crossovers(sweeps: Iterable[Sweep], pairs: Iterable[Record]) -> tuple[Crossover, ...]:
-    """Each row of channels whose condition has depth sweeps of both blocks, with both crossings."""
-    sources = _sources(sweeps)
+    """Each row of channels whose condition has sweeps of layers of both blocks, with both crossings."""
+    fits = fitted(sweeps)
+    first = {key[0]: key for key in reversed(fits)}
     compared = []
     for (condition, experiment, kernel, height, width), rows in _rows(pairs).items():
-        if condition in sources:
-            standard, separable = sources[condition]
+        if condition in first:
+            standard, separable = both_blocks(fits.get((condition, kernel)) or fits[first[condition]])
             predicted = _predicted(standard, separable, kernel, height * width * (condition.batch or 1))
-            measured = measured_crossing(rows)
-            compared.append(Crossover(condition, experiment, standard.experiment, kernel, height, width, predicted, measured))  # fmt: skip
+            compared.append(Crossover(condition, experiment, kernel, height, width, predicted, measured_crossing(rows)))
     return tuple(compared)
 
 
-def solved(layer_s: Floats, standard_s: Floats, separable_s: Floats, kernel: int, pixels: int) -> Floats:
-    """The channels at which both take equal time, from seconds per layer and MAC; inf if separable is never faster."""
+def solved(layers_s: Floats, standard_s: Floats, separable_s: Floats, kernel: int, pixels: int) -> Floats:
+    """The channels from which on separable takes less time; inf if it is never faster, 0 if it always is.
+
+    From the seconds by which its layers cost more than standard's, and the seconds of each block's MAC.
+    """
     squared = kernel**2
     lead = (standard_s * squared - separable_s) * pixels
     linear = separable_s * squared * pixels
+    under = linear**2 + 4 * lead * layers_s
     with np.errstate(divide="ignore", invalid="ignore"):
-        root = (linear + np.sqrt(linear**2 + 4 * lead * layer_s)) / (2 * lead)
+        root = np.where(under < 0, 0.0, (linear + np.sqrt(under)) / (2 * lead))
     return np.where(lead > 0, root, math.inf)
 
 
@@ -205,29 +205,13 @@ def _whole(channels: float) -> str:
     return digits(channels, 2) if channels < 1 else f"{channels:.0f}"
 
 
-def _sources(sweeps: Iterable[Sweep]) -> dict[Condition, tuple[Sweep, Sweep]]:
-    """For each condition the depth sweeps of both blocks, of the experiment and kernel that hold activations best."""
-    deep = [s for s in sweeps if s.grows == "layers" and not s.condition.predicted]
-    standard, separable = ([s for s in deep if s.block == name] for name in (BASELINE, BLOCK))
-    alike = (pair for pair in itertools.product(standard, separable) if len({(s.experiment, s.kernel, s.condition) for s in pair}) == 1)  # fmt: skip
-    by_condition = grouped(alike, lambda pair: pair[0].condition)
-    return {condition: min(some, key=lambda pair: _growth(pair[0])) for condition, some in by_condition.items()}
+def _predicted(standard: LayerMacCosts, separable: LayerMacCosts, kernel: int, pixels: int) -> Estimate:
+    """The channels of equal times by both blocks' costs."""
 
+    def channels(a: Floats, b: Floats, c: Floats, d: Floats) -> Floats:
+        return solved(2 * c - a, b, d, kernel, pixels)
 
-def _growth(sweep: Sweep) -> float:
-    every = [p.activations for p in sweep.points]
-    return max(every) / min(every)
-
-
-def _predicted(standard: Sweep, separable: Sweep, kernel: int, pixels: int) -> Estimate:
-    """The channels of equal times from the costs by the two sweeps, which are drawn independently."""
-    one, other = unit_cost(standard), unit_cost(separable, seed=2)
-    held = [float(np.mean([p.macs for p in s.points])) for s in (standard, separable)]
-
-    def channels(layer_s: Floats, standard_s: Floats, separable_s: Floats) -> Floats:
-        return solved(layer_s, standard_s / held[0], separable_s / held[1], kernel, pixels)
-
-    return Estimate.by(channels, one.each, one.constant, other.constant)
+    return Estimate.by(channels, standard.layer_s, standard.mac_s, separable.layer_s, separable.mac_s)
 
 
 def _rows(pairs: Iterable[Record]) -> dict[tuple[Condition, str, int, int, int], list[Record]]:

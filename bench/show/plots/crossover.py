@@ -21,7 +21,7 @@ from bench.show.text.ways import short_labels
 
 _PREDICTED, _MEASURED = style.Look(style.VIOLET[0], "s", "-"), style.Look(style.INK, "o", "-")
 _MARKS = (
-    "predicted: time = a x layers + b x MACs, a and b from the straight lines through the sweeps of depth at fixed MACs"
+    "predicted: time = a x layers + b x MACs, a and b of each block by relative least squares over its sweeps of stacks"
     " · its bar: 95 % interval over resamples of those times, not of the model"
     " · measured: speedup 1 by lines through ln speedup over ln channels · its bar: where the ends of the 95 % intervals cross"
 )
