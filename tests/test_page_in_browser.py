@@ -162,22 +162,9 @@ def test_the_index_shows_its_last_column_beside_long_names(window: browser.Tab, 
 
 def test_text_can_be_selected_in_the_pictures_too(tab: browser.Tab) -> None:
     select = "(e => { const s = getSelection(); s.removeAllRanges(); s.selectAllChildren(e); return s.toString(); })"
-    assert "Is it faster here?" in tab.ask(f"{select}(document.querySelector('h1'))")
+    assert "separable is faster" in tab.ask(f"{select}(document.querySelector('h1'))")
     assert tab.ask("getComputedStyle(document.body).userSelect") != "none"
-    assert "channels in and out" in tab.ask(f"{select}(document.querySelector('#speedup svg'))")
-
-
-def test_words_in_pictures_lie_where_they_are_drawn(tab: browser.Tab) -> None:
-    off = tab.ask(
-        """Math.max(...Array.from(document.querySelectorAll('.picture text')).map(t => {
-          const drawn = Array.from(t.parentNode.querySelectorAll('use')).map(u => u.getBoundingClientRect()).filter(b => b.width);
-          const over = t.getBoundingClientRect();
-          if (!drawn.length) return 0;
-          return Math.max(Math.abs(over.left - Math.min(...drawn.map(b => b.left))),
-            Math.abs(over.right - Math.max(...drawn.map(b => b.right))));
-        }))"""
-    )
-    assert off < 20  # pixels, of letters up to 17 high
+    assert "channels in and out" in tab.ask(f"{select}(document.querySelector('#where svg'))")
 
 
 def test_names_are_unique_and_all_that_is_referred_to_is_there(page: browser.Tab) -> None:
@@ -216,11 +203,15 @@ def test_words_stand_out_in_both_themes(tab: browser.Tab, scheme: str) -> None:
     tab.media(prefers_color_scheme=scheme)
     paper = tab.ask("getComputedStyle(document.body).backgroundColor")
     assert (luminance(paper) < 0.05) is (scheme == "dark")
-    for what in (".lede", ".run", ".where", "#verdicts .answer", "a[href='#claims']", "#pairs th", ".yes", ".partly"):  # fmt: skip
+    for what in ("h1", ".run", ".where", ".card .value", "#verdicts .answer", "a[href='#claims']", "#pairs th", ".yes", ".partly"):  # fmt: skip
         ink = tab.ask(f"getComputedStyle(document.querySelector({what!r})).color")
         low, high = sorted((luminance(ink), luminance(paper)))
         assert (high + 0.05) / (low + 0.05) >= 4.5, (what, ink, paper)
-    assert tab.ask("getComputedStyle(document.querySelector('.picture')).backgroundColor") == "rgb(255, 255, 255)"
+    around = tab.ask("getComputedStyle(document.querySelector('.picture')).backgroundColor")
+    assert (luminance(around) < 0.05) is (scheme == "dark"), "pictures follow the page"
+    assert ("invert" in tab.ask("getComputedStyle(document.querySelector('.picture svg')).filter")) is (
+        scheme == "dark"
+    )
 
 
 def test_the_first_key_leads_past_the_head(tab: browser.Tab) -> None:
@@ -231,14 +222,77 @@ def test_the_first_key_leads_past_the_head(tab: browser.Tab) -> None:
     assert tab.ask("document.activeElement.id") == "main"
 
 
-def test_the_question_and_all_verdicts_stand_on_the_first_screen(tab: browser.Tab) -> None:
-    assert tab.ask("document.getElementById('verdicts').getBoundingClientRect().bottom") <= 800
+@pytest.fixture(scope="module")
+def card(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The page of the H100's largest run."""
+    folder = tmp_path_factory.mktemp("card") / "run"
+    shutil.copytree(ROOT / "results" / "reference" / "h100-16-cores-speed-thinking", folder)
+    return write_views(folder).page.as_uri()
 
 
-def test_paper_gets_all_rows_and_no_tools(tab: browser.Tab) -> None:
+def test_the_finding_its_numbers_and_the_first_picture_stand_above_the_fold(
+    window: browser.Tab, report: str, card: str
+) -> None:
+    for address, first in ((card, ".opening .picture svg"), (report, ".cards")):
+        opened(window, address)
+        window.size(1280, 720)
+        assert window.ask("document.querySelector('h1').textContent").find("separable is faster") >= 0
+        assert window.ask("document.querySelectorAll('.card').length") in (1, 2, 3, 4)
+        top = window.ask(f"document.querySelector('{first}').getBoundingClientRect().top")
+        assert top < 400, "half of the picture and more is above the fold"
+
+
+def test_the_largest_page_is_short_and_light(window: browser.Tab, card: str) -> None:
+    opened(window, card)
+    window.size(1280, 720)
+    window.ask(
+        "(() => { const s = document.createElement('style'); s.textContent = 'section { content-visibility: visible !important; }'; document.head.append(s); })()"
+    )
+    assert window.ask("document.documentElement.scrollHeight") <= 10 * 720
+    assert window.ask("document.querySelectorAll('*').length") < 15_000
+    assert Path(card.removeprefix("file://")).stat().st_size < 1_200_000
+
+
+def test_a_phone_has_one_panel_a_row_and_targets_that_a_finger_hits(page: browser.Tab) -> None:
+    page.size(360, 780)
+    tops = page.ask(
+        "Array.from(document.querySelectorAll('.opening > div, .card')).map(e => e.getBoundingClientRect().left)"
+    )
+    assert len(set(tops)) <= 1 or not tops
+    small = page.ask(
+        "Array.from(document.querySelectorAll('summary, nav a, #verdicts a, button')).filter(e => e.getClientRects().length && e.getBoundingClientRect().height < 23.5).map(e => e.textContent)"
+    )
+    assert small == []
+
+
+def test_all_rows_begin_with_the_answer_and_raw_columns_come_on_demand(tab: browser.Tab) -> None:
+    heads = tab.ask(f"{HEADS}.filter(h => h.getClientRects().length).map(h => h.textContent)")
+    assert heads[:5] == ["block", "verdict", "speedup", "low", "high"]
+    tab.ask("document.getElementById('more').click()")
+    every = tab.ask(f"{HEADS}.filter(h => h.getClientRects().length).length")
+    assert every > len(heads)
+    tab.ask("document.querySelector('.rows').scrollLeft = 300")
+    assert tab.ask("document.querySelector('#pairs tbody td').getBoundingClientRect().left") >= 0, (
+        "the block stays in sight"
+    )
+
+
+def test_paper_gets_no_tools_and_no_table_of_all_rows(tab: browser.Tab) -> None:
     tab.media("print")
-    assert tab.ask("getComputedStyle(document.getElementById('tools')).display") == "none"
-    assert tab.ask("(b => b.scrollHeight <= b.clientHeight + 2)(document.querySelector('.rows'))")
+    for what in ("#tools", ".bar", ".rows"):
+        assert tab.ask(f"getComputedStyle(document.querySelector('{what}')).display") == "none"
+
+
+def test_no_heading_stands_alone_at_a_papers_foot(window: browser.Tab, card: str) -> None:
+    opened(window, card)
+    window.media("print")
+    window.size(718, 1047)  # A4 less its margins, at 96 to the inch
+    assert window.ask(
+        "Array.from(document.querySelectorAll('h1, h2, h3')).every(h => getComputedStyle(h).breakAfter === 'avoid' || h.closest('.card, .top'))"
+    )
+    assert window.ask(
+        "Array.from(document.querySelectorAll('figure')).every(f => getComputedStyle(f).breakInside === 'avoid')"
+    )
 
 
 def test_without_scripts_it_is_a_plain_page(tab: browser.Tab, report: str) -> None:

@@ -16,7 +16,6 @@ from bench.show.export import compare as compare_export
 from bench.show.pages import machine, rows_table
 from bench.show.pages.frame import MOST_BYTES, download, inlined, render
 from bench.show.pages.rows_table import Cell, Column, ratio_cell
-from bench.show.pages.svg import Letters
 from bench.show.plots.compare import NAMES
 from bench.show.text import compare as words
 from bench.show.text import run_facts
@@ -46,10 +45,10 @@ _ALWAYS = ("block", "c_in", "kernel", "answer", "a", "b", "ratio", "low", "high"
 
 def text(comparisons: Sequence[Comparison], pictures: Sequence[Iterable[Path]], command: str) -> str:
     """The page, with the SVG files among the `pictures` of each comparison, and `command` as its maker."""
-    letters, several = Letters(), len(comparisons) > 1
+    several = len(comparisons) > 1
     compared: list[dict[str, Any]] = []
     for i, (c, files) in enumerate(zip(comparisons, pictures, strict=True), 1):
-        drawn = inlined(files, letters, f"{i}-" if several else "")
+        drawn = inlined(files, f"{i}-" if several else "")
         shown = {q: [drawn[name] for name in names if name in drawn] for q, names in NAMES.items()}
         compared.append({"name": f"B{i}" if several else "B", "comparison": c, "pictures": shown})
     runs = [("A", comparisons[0].a), *((one["name"], one["comparison"].b) for one in compared)]
@@ -71,9 +70,9 @@ def text(comparisons: Sequence[Comparison], pictures: Sequence[Iterable[Path]], 
         "command": command,
     }  # fmt: skip
     rows = download("compare.csv", compare_export.as_csv(comparisons).encode())
-    page = render(_TEMPLATE, letters, **content, downloads=())
+    page = render(_TEMPLATE, **content, downloads=())
     too_large = len(page) + len(rows.address) > MOST_BYTES
-    return page if too_large else render(_TEMPLATE, letters, **content, downloads=(rows,))
+    return page if too_large else render(_TEMPLATE, **content, downloads=(rows,))
 
 
 def _answers(columns: Sequence[QuantityComparison]) -> list[tuple[str, str, list[int]]]:
@@ -144,11 +143,9 @@ def _value(row: Record | None, quantity: Quantity) -> Cell:
 
 def history_text(history: History, pictures: tuple[Path, ...], command: str) -> str:
     """The page, with the SVG file among the `pictures`, and `command` as its maker."""
-    letters = Letters()
-    drawn = inlined(pictures, letters)
+    drawn = inlined(pictures)
     return render(
         "history.html.j2",
-        letters,
         words=words,
         history=history,
         margin=percent(history.margin),

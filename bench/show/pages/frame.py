@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from bench.analyse.facts import facts_of
 from bench.analyse.runs.run_folder import Run
-from bench.show.pages.svg import Inlined, Letters, inline
+from bench.show.pages.svg import Inlined, inline
 from bench.show.text.run_facts import only_predicted
 from bench.spec.columns import FILES
 from bench.spec.format import times
@@ -25,18 +25,17 @@ MOST_BYTES = 3_000_000  # a page can be mailed
 _TABLES = ("p", "m", "r", "o", "s")  # in the order in which they may travel with the page
 
 
-def render(template: str, letters: Letters, **told: Any) -> str:
-    """A page: a template that extends base.html.j2, with the letters of its pictures."""
+def render(template: str, **told: Any) -> str:
+    """A page: a template that extends base.html.j2."""
     templates = files("bench.show.pages") / "templates"
     style, script = ((templates / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    held = Markup(letters.svg()) if letters.outlines else ""
-    return _environment().get_template(template).render(style=Markup(style), script=Markup(script), digest=digest, letters=held, **told)  # fmt: skip
+    return _environment().get_template(template).render(style=Markup(style), script=Markup(script), digest=digest, **told)  # fmt: skip
 
 
-def inlined(pictures: Iterable[Path], letters: Letters, prefix: str = "") -> dict[str, Inlined]:
+def inlined(pictures: Iterable[Path], prefix: str = "") -> dict[str, Inlined]:
     """The SVG files among `pictures`, each by its name; `prefix` tells pictures of one name apart within a page."""
-    drawn = ((p.stem, inline(p.read_text(encoding="utf-8"), f"{prefix}{p.stem}", letters)) for p in pictures if p.suffix == ".svg")  # fmt: skip
+    drawn = ((p.stem, inline(p.read_text(encoding="utf-8"), f"{prefix}{p.stem}")) for p in pictures if p.suffix == ".svg")  # fmt: skip
     return {name: one for name, one in drawn if one}
 
 

@@ -16,7 +16,6 @@ from bench.analyse.runs import noise_floor
 from bench.analyse.runs.run_folder import Run, read_tables, write_text
 from bench.show.pages import report
 from bench.show.pages.frame import render
-from bench.show.pages.svg import Letters
 from bench.show.text import run_facts
 from bench.spec.columns import FILES
 from bench.spec.errors import UserError
@@ -35,7 +34,7 @@ def write(root: Path) -> Path:
     entries.sort(key=lambda e: (e["when"], e["name"]), reverse=True)
     pages = [(p.stem, quote(p.name)) for p in sorted(root.glob("*.html")) if _is_of_several(p)]
     path = root / NAME
-    write_text(path, render("index.html.j2", Letters(), entries=entries, pages=pages))
+    write_text(path, render("index.html.j2", entries=entries, pages=pages))
     return path
 
 

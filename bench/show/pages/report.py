@@ -15,39 +15,36 @@ from bench.analyse.runs.merged import Together
 from bench.analyse.runs.noise_floor import Noise
 from bench.analyse.runs.run_folder import Run
 from bench.show.pages import machine, rows_table
-from bench.show.pages.frame import MOST_BYTES, downloads, inlined, render
-from bench.show.pages.svg import Inlined, Letters
-from bench.show.text import claims, layer_costs, multi_run, published, run_facts, terminal
+from bench.show.pages.frame import downloads, inlined, render
+from bench.show.pages.svg import Inlined
+from bench.show.text import captions, claims, layer_costs, multi_run, published, run_facts, terminal
 from bench.spec.model.model_parameters import without_model
 
 NAME = "report.html"
 TITLE_OF_SEVERAL = "Where is separable faster?"
+MOST_BYTES = 1_150_000  # of a run's page
 SPARE = 20_000  # of a page's letters, for what is added once the size is known
 
 
 class Topic(NamedTuple):
-    """A section of pictures: its heading, how to read them, and their names."""
+    """A section of pictures: its heading, how to read them, their names, and those that are folded away."""
 
     id: str
+    short: str  # in the navigation
     heading: str
     words: str
     pictures: tuple[str, ...]
+    folded: tuple[str, ...] = ()
 
 
+LEAD = "ways"  # the picture beside the claims
 ABOVE = (
-    Topic("speedup", "Speedup", "Time of the standard block / time of the separable one, against channels, per kernel: above 1x the separable one is faster.", ("devices", "speedup")),
-    Topic("map", "Where it wins", "The same cells as a map: blue is faster, orange slower, white even; hatched is not known.", ("map",)),
-    Topic("delivery", "Promise against delivery", "The promise is the ratio of multiplications; what arrives is the speedup. On the upper line the whole promise would arrive.", ("delivery",)),
-    Topic("depth", "Layers or MACs", "From standard to separable both change at once. Here one grows while the other is held, so that time shows which of them it follows.", ("depth", "crossover")),
-    Topic("networks", "Networks", "Whole networks against the first of them: the ratio of multiplications, and the speedup that arrives.", ("networks",)),
-    Topic("doses", "What else moves the answer", "The speedup at one shape as threads, batch, precision, layout and so on vary.", ("doses",)),
-    Topic("drivers", "What explains time", "An additive model of time in operators, multiplications and activations, and time against each of them. Association, not cause. What limits a group is told by its rows' submission, then by their roofs, then by this model; verdicts on the same rows say the same.", ("drivers",)),
-    Topic("roofline", "How near to what the device can do", "FLOP/s that blocks reach, under the roofs that were measured beside them; and against channels.", ("roofline", "throughput")),
-    Topic("parts", "Where the time goes", "Each block or network walked layer by layer: depthwise and pointwise layers, norm and activation, and the gaps between, as shares of its baseline's time. On a card layers are timed by its own clock, and the gaps are mostly waiting for the host.", ("parts", "network_parts")),
+    Topic("noise", "Noise", "How much noise reads as a difference", "Every cell compares a block with itself: its interval should hold 1x.", ("aa",)),
+    Topic("why", "Why", "Why: what a layer and a MAC cost", "A separable block has twice the layers and a fraction of the MACs. Each way to run it has a price for both.", ("costs",), ("depth", "plane", "crossover")),
+    Topic("where", "Where", "Where it wins", "Speedup: time of standard / time of separable. Blue: separable is faster; orange: slower; hatched: undecided.", ("map",), ("speedup", "delivery")),
+    Topic("networks", "Networks", "Whole networks", "Each network against its baseline: the ratio of MACs, and the speedup that arrives.", ("networks",), ("network_parts",)),
+    Topic("limits", "Limits", "What limits the time", "FLOP/s under the roofs that were measured beside them. Below: models of time (association, not cause), time layer by layer, single settings, memory.", ("roofline",), ("drivers", "parts", "doses", "memory")),
 )  # fmt: skip
-THROUGHPUT = Topic("throughput", "What the blocks reach", "FLOP/s that blocks reach, against channels; no roof was measured beside them.", ("throughput",))  # fmt: skip
-MEMORY = Topic("memory", "Memory", "The most that one evaluation held beyond input and weights, against what must live at once.", ("memory",))  # fmt: skip
-FOREST = Topic("claims", "The claims", "Every verdict with its effect.", ("claims",))  # fmt: skip
 
 
 def text(run: Run, found: Verdicts, noise: Noise | None, pictures: Iterable[Path]) -> str:
@@ -84,8 +81,7 @@ def _filled(
     **more: Any,
 ) -> str:
     """A page of one run, or of several: `members` by letter, as one run `whole`, their `letters` by run_id; `more` is for the template."""
-    outlines = Letters()
-    drawn = inlined(pictures, outlines)
+    drawn = inlined(pictures)
     content = more | {
         "facts": facts_of(whole),
         "run_facts": run_facts,
@@ -98,9 +94,11 @@ def _filled(
         "words": claims,
         "names": letters,
         "published": published,
-        "above": _sections((THROUGHPUT if t.id == "roofline" and "roofline" not in drawn else t for t in ABOVE), drawn),
-        "memory": _sections((MEMORY,), drawn),
-        "forest": _sections((FOREST,), drawn),
+        "above": _sections(ABOVE, drawn),
+        "lead": drawn.get(LEAD),
+        "unswept": captions.unswept(whole),
+        "unmeasured": [c.id for c in CLAIMS if found.of(c.id)[0].answer == "NOT MEASURED"],
+        "forest": drawn.get("claims"),
         "layer_costs": layer_costs.layer_costs(whole),
         "layers_of_host": layer_costs.layers_of_host(whole),
         "evidence": evidence,
@@ -111,12 +109,15 @@ def _filled(
         ],
         "table": rows_table.table(whole),
     }  # fmt: skip
-    body = render(template, outlines, **content, downloads=(), left_out=())
+    body = render(template, **content, downloads=(), left_out=())
     fits, left = downloads(members, MOST_BYTES - SPARE - len(body.encode()))
-    return render(template, outlines, **content, downloads=fits, left_out=left)
+    return render(template, **content, downloads=fits, left_out=left)
 
 
 def _sections(topics: Iterable[Topic], drawn: Mapping[str, Inlined]) -> list[dict[str, Any]]:
     """The topics that have pictures among those `drawn`, with them."""
-    every = [{"topic": t, "pictures": [drawn[name] for name in t.pictures if name in drawn]} for t in topics]
+    every: list[dict[str, Any]] = []
+    for t in topics:
+        shown, folded = ([drawn[name] for name in names if name in drawn] for names in (t.pictures, t.folded))
+        every.append({"topic": t, "pictures": shown or folded[:1], "folded": folded if shown else folded[1:]})
     return [section for section in every if section["pictures"]]

@@ -14,13 +14,22 @@ from bench.spec.format import in_seconds, percent, share, times
 
 SHAPE = "experiment block c_in c_out kernel height width batch depth stride padding dilation groups".split()
 WAY = "device threads dtype mode layout pass allocator waiting cudnn_benchmark baseline".split()
-TOLD = 5  # of the ways to run a block, these stand before the answer: without them rows look alike
 _ECHOES = {"c_out": "c_in", "width": "height", "groups": "c_in"}  # said already where all rows have the same in both
 _WHOLE = {"c_in": ("c_out", "channels"), "height": ("width", "size")}  # what one is called without the other
 _ANSWER = "verdict speedup speedup_ci_low speedup_ci_high".split()
 _FOUND = "device_speedup mac_ratio delivered_share layer_ratio".split()
 _TIMES = ("baseline_time_s", "block_time_s")
 _TRUST = "status precision processes rounds flagged_share quality_notes status_detail".split()
+_RAW = {
+    "device_speedup",
+    "layer_ratio",
+    "baseline",
+    "experiment",
+    "allocator",
+    "waiting",
+    "cudnn_benchmark",
+    *_TRUST[1:],
+}  # columns
 _ALWAYS = {"block", "c_in", "kernel", "status", "verdict", "speedup", "speedup_ci_low", "speedup_ci_high", "mac_ratio", *_TIMES}  # fmt: skip
 FILTERS = ("run_id", "experiment", "block", "device", "status", "verdict")  # where their values differ
 _OWN = {  # columns that no file has
@@ -29,7 +38,7 @@ _OWN = {  # columns that no file has
 }
 _HEADS = {
     "run_id": "run", "c_in": "in", "c_out": "out", "speedup_ci_low": "low", "speedup_ci_high": "high", "precision": "± (ln)",
-    "device_speedup": "on the device", "mac_ratio": "promised", "delivered_share": "delivered", "layer_ratio": "layers", "flagged_share": "flagged",
+    "device_speedup": "on the device", "mac_ratio": "MAC ratio", "delivered_share": "achieved", "layer_ratio": "layers", "flagged_share": "flagged",
     "baseline_time_s": "baseline", "block_time_s": "time", "quality_notes": "notes", "status_detail": "detail",
     "cudnn_benchmark": "cuDNN's search",
 }  # fmt: skip
@@ -43,6 +52,7 @@ class Column:
     head: str
     tip: str
     number: bool
+    raw: bool = False  # shown on demand
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +90,7 @@ def table(run: Run) -> Table:
         both = (arms.get((r["trial_id"], r[name])) for name in ("baseline", "block"))
         rows.append({**r, **dict(zip(_TIMES, both, strict=True))})
     whose = ("run_id",) if len({r["run_id"] for r in rows}) > 1 else ()
-    wanted = [*whose, *SHAPE, *WAY[:TOLD], *_ANSWER, *WAY[TOLD:], *_FOUND, *_TIMES, *_TRUST]
-    if whose and len({(r["run_id"], r["device"]) for r in rows}) == len({r["run_id"] for r in rows}):
-        wanted.remove("device")  # the run says it already
-        wanted.insert(wanted.index(_ANSWER[-1]) + 1, "device")
+    wanted = [*whose, "block", *_ANSWER, *(n for n in SHAPE if n != "block"), *WAY, *_FOUND, *_TIMES, *_TRUST]
     return made(rows, wanted, _ALWAYS)
 
 
@@ -123,7 +130,7 @@ def _column(name: str, head: str = "") -> Column:
     unit, meaning = (known.unit, known.meaning) if known else _OWN[name]
     number = name in _OWN or (known is not None and known.dtype in ("Int64", "Float64"))
     shown = unit and name not in _WORDS
-    return Column(name, head or _HEADS.get(name, name.replace("_", " ")), f"{name}: {meaning}{f' ({unit})' if shown else ''}", number)  # fmt: skip
+    return Column(name, head or _HEADS.get(name, name.replace("_", " ")), f"{name}: {meaning}{f' ({unit})' if shown else ''}", number, name in _RAW)  # fmt: skip
 
 
 def ratio_cell(value: float | None) -> Cell:

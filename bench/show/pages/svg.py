@@ -1,13 +1,13 @@
-"""Pictures inside a page: an SVG file of ours as a piece of HTML, smaller, with names of its own and words that can be selected.
+"""Pictures inside a page: an SVG file of ours as a piece of HTML, smaller, with names of its own and its words as text.
 
-matplotlib draws letters as outlines, so that a picture looks alike everywhere. In a page the outlines, which all pictures
-share, stand once; and over each word lies the same word as transparent text, to be found, selected and copied.
+matplotlib draws letters as outlines, so that a picture looks alike everywhere. In a page each word is text of the same
+length instead: smaller, and to be found, selected and copied.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import unescape
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
@@ -15,9 +15,7 @@ from xml.etree.ElementTree import Element
 from bench.show.plots.style import HEADING
 
 _SVG, _XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
-_GLYPH = re.compile(r"(DejaVuSans(?:-[A-Za-z]+)?)-([0-9a-f]+)")
 _NUMBER = re.compile(r"-?\d+\.\d{3,}")
-_FAMILY = {"DejaVuSans": "l", "DejaVuSans-Bold": "b", "DejaVuSans-Oblique": "o"}
 _LETTER = 62.0  # width of a letter, where outlines are 100 high
 _POINT = 4 / 3  # pixels
 
@@ -33,22 +31,8 @@ class Inlined:
     svg: str
 
 
-@dataclass(slots=True)
-class Letters:
-    """The outlines of all letters that the pictures of one page use, by name: path and scale."""
-
-    outlines: dict[str, tuple[str, str]] = field(default_factory=dict)
-
-    def svg(self) -> str:
-        """An element without size that holds them."""
-        letters = sorted(self.outlines.items())
-        paths = "".join(f'<path id="{name}" d="{d}" transform="{scale}"/>' for name, (d, scale) in letters)
-        hidden = 'class="letters" width="0" height="0" aria-hidden="true" focusable="false"'
-        return f"<svg {hidden}><defs>{paths}</defs></svg>"
-
-
-def inline(text: str, name: str, letters: Letters) -> Inlined | None:
-    """The picture `name` from the text of its file; None where that is empty. Its letters go to `letters`."""
+def inline(text: str, name: str) -> Inlined | None:
+    """The picture `name` from the text of its file; None where that is empty."""
     if not text.strip():
         return None
     root = ElementTree.fromstring(text, ElementTree.XMLParser(target=ElementTree.TreeBuilder(insert_comments=True)))
@@ -61,7 +45,6 @@ def inline(text: str, name: str, letters: Letters) -> Inlined | None:
             defs.remove(odd)
     heading = _heading(root)
     _spell(root)
-    _take_letters(root, letters)
     _rename(root, name)
     box = root.attrib["viewBox"]
     width = round(float(box.split()[2]) * _POINT)
@@ -81,7 +64,7 @@ def _heading(root: Element) -> int:
 
 
 def _spell(element: Element) -> None:
-    """Put each word, which matplotlib leaves as a comment before its outlines, over them; and leave out line breaks."""
+    """Put each word, which matplotlib leaves as a comment before its outlines, in their place; and leave out line breaks."""
     kept: list[Element] = []
     word = ""
     for child in element:
@@ -95,8 +78,9 @@ def _spell(element: Element) -> None:
             moved = re.match(r"translate\(([-\d.]+)", uses[-1].get("transform", ""))
             length = (float(moved[1]) if moved else 0.0) + _LETTER
             written = Element("text", {"transform": "scale(1 -1)", "textLength": f"{length:.0f}", "lengthAdjust": "spacingAndGlyphs"})  # fmt: skip
+            written.attrib |= {"class": "bold"} if "Bold" in _reference(uses[-1]) else {}
             written.text = unescape(word.strip())  # matplotlib writes comments as if entities had a meaning there
-            child.append(written)
+            child[:] = [written]
         word = ""
         kept.append(child)
     element[:] = kept
@@ -104,22 +88,8 @@ def _spell(element: Element) -> None:
         element.text = None
 
 
-def _take_letters(root: Element, letters: Letters) -> None:
-    for parent in list(root.iter()):
-        for defs in [e for e in parent if e.tag == f"{_SVG}defs"]:
-            for path in list(defs):
-                outline = " ".join(path.get("d", "").split()), path.get("transform", "")
-                short = _brief(path.get("id", ""))
-                if short and letters.outlines.setdefault(short, outline) == outline:
-                    defs.remove(path)
-            if not len(defs):
-                parent.remove(defs)
-
-
-def _brief(name: str) -> str:
-    """`l38` for DejaVuSans-38; nothing for what is no letter."""
-    found = _GLYPH.fullmatch(name)
-    return f"{_FAMILY[found[1]]}{found[2]}" if found and found[1] in _FAMILY else ""
+def _reference(use: Element) -> str:
+    return use.get(f"{_XLINK}href", "")
 
 
 def _rename(root: Element, name: str) -> None:
@@ -137,22 +107,14 @@ def _rename(root: Element, name: str) -> None:
             if key == "id":
                 value = f"{name}-{value}"
             elif key == "href":
-                value = f"#{name}-{value[1:]}" if value[1:] in used else f"#{_brief(value[1:]) or value[1:]}"
+                value = f"#{name}-{value[1:]}"
             else:
                 value = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", value)
             if key in ("d", "x", "y", "transform", "points"):
                 value = _NUMBER.sub(_short, " ".join(value.split()))
             told[key] = value.replace(": ", ":").replace("; ", ";") if key == "style" else value
         e.attrib.clear()
-        e.attrib.update(_shorter(told) if e.tag == "use" else told)
-
-
-def _shorter(letter: dict[str, str]) -> dict[str, str]:
-    """A letter's place as an x, which is half as long as the same as a transform."""
-    moved = re.fullmatch(r"translate\(([-\d.]+)(?: 0)?\)", letter.get("transform", ""))
-    if moved is None or "x" in letter:
-        return letter
-    return {"href": letter["href"], "x": f"{float(moved[1]):.1f}".removesuffix(".0")}
+        e.attrib.update(told)
 
 
 def _short(number: re.Match[str]) -> str:

@@ -8,7 +8,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.analyse.facts import FEWER_MACS
-from bench.analyse.runs.row_quality import is_noisy
 from bench.analyse.runs.rows import Record, grouped, records_of
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.runs.way_grid import way_grids, way_order
@@ -76,7 +75,7 @@ def _bar(axis: Axes, row: Record, y: float) -> None:
         mew=1.4,
         zorder=4,
     )
-    words = times(row["speedup"], row["precision"] or 0.05) + (" ~" if is_noisy(row) else "")
+    words = times(row["speedup"], row["precision"] or 0.05)
     axis.annotate(
         words,
         (1, y),

@@ -14,7 +14,7 @@ from functools import partial
 from itertools import groupby
 from typing import TextIO
 
-from bench.analyse.claims.answers import Channels, Effect, Verdict
+from bench.analyse.claims.answers import ANSWERS, Channels, Effect, Verdict
 from bench.analyse.claims.claims import CLAIMS, TEXTS
 from bench.analyse.claims.judge import Verdicts
 from bench.analyse.runs.condition import Condition
@@ -126,6 +126,22 @@ def reading(v: Verdict) -> str:
         for old, new in (("HOLDS NOWHERE", "SLOWER"), (" EVERYWHERE", ""), ("HOLDS", "FASTER"), ("FAILS", "SLOWER"), ("HOLD", "BE FASTER"), ("FAIL", "BE SLOWER")):  # fmt: skip
             word = word.replace(old, new)
     return word.lower() if v.weak or word == "UNDECIDED" else word
+
+
+PLAIN = {"yes": "True", "no": "Not true", "partly": "Depends", "same": "The same", "open": "Undecided"}
+
+
+def plain(v: Verdict) -> str:
+    """For a reader of the page: `True`, `Depends: holds from 87 channels [83, 91]`, `Reads true`; `Would be true` of a model's."""
+    leaning = ANSWERS[v.leaning] if v.weak and v.leaning else v.side
+    word = PLAIN.get(leaning, "Not measured")
+    start = "Would be " if v.predicted else "Reads " if v.weak and v.leaning else ""
+    where = (
+        f": {said(v.leaning if v.weak and v.leaning else v.answer, v.channels).lower()}"
+        if leaning == "partly" and v.channels
+        else ""
+    )
+    return (start + word.lower() if start else word) + where
 
 
 def answer(v: Verdict) -> str:

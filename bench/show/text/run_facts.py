@@ -26,6 +26,7 @@ from bench.spec.model.model_parameters import WORSE, disagreements
 MOST_REASONS = 2  # why rows were skipped that a line gives; pairs.csv has them all
 _LEANS = ("faster", "slower", "mixed")
 _LIMITS = {OVERHEAD: "by overhead", COMPUTE: "by compute", BANDWIDTH: "by bandwidth", MIXED: "by several costs"}
+MOST_CARDS = 4
 MOST_SAID = 4  # places or blocks of one outcome that a sentence names
 _MODES = {"eager": "in eager mode", "graph": "in a graph", "compile": "compiled"}
 MOST_COUNTED = 24  # reasons in the page's table of them
@@ -53,8 +54,13 @@ def finding(facts: RunFacts) -> str:
 
     `Separable is faster on the CPU with 1 thread (9 of 10 cells, 3.0x), slower on the GPU in eager mode (9 of 10, 0.64x).`
     """
+    return " ".join(sentences(facts))
+
+
+def sentences(facts: RunFacts) -> list[str]:
+    """The finding, sentence by sentence; the first is a page's heading."""
     told = grouped((p for p in facts.places if p.cells), lambda p: (p.network, p.predicted))
-    return " ".join(_sentence(told[kind]) for kind in sorted(told)) or "Nothing was measured."
+    return [_sentence(told[kind]) for kind in sorted(told)] or ["Nothing was measured."]
 
 
 def because(facts: RunFacts) -> str:
@@ -75,7 +81,37 @@ def trust(facts: RunFacts) -> str:
     fewest, most = t.processes
     each = plural(most, "process", "processes") if fewest == most else f"{fewest} to {most} processes"
     width = f"median ±{percent(t.median_half_width)}" if math.isfinite(t.median_half_width) else "no intervals"
-    return f"Trust: {t.grade} ({t.noisy} of {plural(t.measured, 'row')} noisy, {each} a row, {width})."
+    try_ = ": read this as a try, not as a measurement" if t.grade == "poor" else ""
+    return f"Trust: {t.grade} ({t.noisy} of {plural(t.measured, 'row')} noisy, {each} a row, {width}){try_}."
+
+
+def cards(facts: RunFacts) -> list[dict[str, str]]:
+    """Up to MOST_CARDS places with their number, for the top of a page: blocks first, then the networks with most fewer MACs."""
+    told = [p for p in facts.places if p.cells]
+    devices = device_words([p.way for p in told])
+    one = len({p.way.device for p in told}) == 1
+    blocks = sorted((p for p in told if not p.network), key=lambda p: -p.cells)
+    networks = sorted((p for p in told if p.network), key=lambda p: -(p.mac_ratio if p.achieved else 0))
+    room = MOST_CARDS - min(len(networks), 1)
+    several = len({p.block for p in blocks}) > 1
+    cards = []
+    for p in [t for t in told if t in blocks[:room] or t in networks[: MOST_CARDS - len(blocks[:room])]]:
+        where = _where(p.way, devices, one and not p.network) or f"on {_the(devices[str(p.way.device)])}"
+        ends = "" if not math.isfinite(p.mean.half_width) else f"[{interval(p.mean).partition(' [')[2]}"
+        cards.append({
+            "lean": p.lean,
+            "head": capital(f"{p.block} {where}" if p.network or several else where.removeprefix("with ")) if "_" not in p.block else f"{p.block} {where}",
+            "value": times(math.exp(p.mean.mean), p.mean.half_width, (1.0,)),
+            "words": ", ".join(filter(None, (ends, f"{'predicted ' if p.predicted else ''}{_votes(p)} of {plural(p.cells, 'cell')}", achieved(p).removeprefix(", ")))),
+        })  # fmt: skip
+    return cards
+
+
+def _votes(p: Tally) -> str:
+    if p.without_interval == p.cells:
+        return f"reads faster in {p.read_faster}"
+    counts = ((p.faster, "faster"), (p.slower, "slower"), (p.undecided + p.same, "neither"))
+    return f"{listed([f'{word} in {n}' for n, word in counts if n])}"
 
 
 def answer(facts: RunFacts) -> list[str]:
@@ -283,12 +319,6 @@ def measured(facts: RunFacts) -> str:
     kinds = (("noisy", ("noisy",)), ("skipped", UNMEASURABLE), ("failed", FAILED), ("predicted", (PREDICTED,)))
     rest = [f"{n} {word}" for word, some in kinds if (n := sum(counts.get(s, 0) for s in some))]
     return ", ".join([f"{sum(counts.get(s, 0) for s in MEASURED)} of {facts.trust.planned}", *rest])
-
-
-def noisy(facts: RunFacts) -> str:
-    """`6 of 6 measured rows are noisy` where half of them or more are; nothing otherwise."""
-    t = facts.trust
-    return f"{t.noisy} of {t.measured} measured rows noisy" if t.mostly_noisy else ""
 
 
 def made_on(run: Run) -> str:

@@ -54,6 +54,14 @@
     filter();
     words.focus();
   });
+  const more = document.getElementById("more");
+  if (more) {
+    more.hidden = !document.querySelector("#tools + style").textContent.includes("nth-child");
+    table.classList.add("brief");
+    more.addEventListener("click", () => {
+      more.setAttribute("aria-pressed", String(!table.classList.toggle("brief")));
+    });
+  }
   tools.hidden = false;
   filter();
 })();
