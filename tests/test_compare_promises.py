@@ -161,7 +161,9 @@ def test_another_torch_is_named_before_any_row(bench: Bench, tmp_path: Path, cap
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit):
         cli.main(["compare", str(a), str(b)])
-    assert capsys.readouterr().out.splitlines()[2] == "differs: torch: 2.13.0 in A, 2.14.0 in B"
+    told = capsys.readouterr().out
+    assert told.index("differs: torch: 2.13.0 in A, 2.14.0 in B\n") < told.index("c16-k")
+    assert len(told.splitlines()) < 40
 
 
 @pytest.mark.parametrize("field", ["dtype", "layout", "batch", "allocator"])

@@ -150,7 +150,7 @@ def test_a_measured_run_against_a_predicted_one_is_confounded_and_opens_no_gate(
     with pytest.raises(UserError, match="no row can be compared \\(one run is predicted and the other measured\\)"):
         gate(found)
     out = StringIO()
-    compare.print_comparison(found[0], out)
+    compare.print_comparison(found[0], out, every=True)
     assert "CONFOUNDED: device cuda:0 in A, predicted a100 in B" in out.getvalue()
 
 

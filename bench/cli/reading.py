@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -136,6 +137,7 @@ def compare(
     history: Annotated[
         bool, typer.Option("--history", help="Treat the runs as a time series of one machine and report change points.")
     ] = False,
+    every: Annotated[bool, typer.Option("--all", help="Print more rows, and every difference of the runs.")] = False,
     json_: Json = False,
 ) -> None:
     """Compare runs with the first one, row by row: slower, faster, the same or ambiguous.
@@ -170,7 +172,11 @@ def compare(
         gated = gate(compared, "changed" if fail_on == "changed" else "slower", "time" if by == "times" else "speedup")
     if csv is not None:
         write_text(csv, compare_export.as_csv(compared))
-    say_either(json_, lambda: compare_export.to_dict(compared, gated), lambda: [*map(words.print_comparison, compared)])
+    say_either(
+        json_,
+        lambda: compare_export.to_dict(compared, gated),
+        lambda: [*map(partial(words.print_comparison, every=every), compared)],
+    )
     if html is not None or not json_:
         from bench.show import write
 
@@ -208,8 +214,7 @@ def _history(folders: list[Path], margin: str, by: str, out: Path | None, html: 
 
 
 def _say_written(views: ComparisonViews) -> None:
-    drawn = [f"picture: {path}" for path in views.pictures if path.suffix == ".png"]
-    say("\n".join([*(drawn or ["no picture: no row was measured in both"]), f"page: {views.page}"]))
+    say("\n".join([*([] if views.pictures else ["no picture: no row was measured in both"]), f"page: {views.page}"]))
 
 
 def drivers(

@@ -11,12 +11,14 @@ from bench.analyse.compare.change_points import ENOUGH_RUNS, Change, History
 from bench.analyse.compare.ci_gate import Gate
 from bench.analyse.compare.facts import Comparison, Correction, Doubt, Match, MeanRatio, Quantity, QuantityComparison
 from bench.analyse.runs.rows import Record
+from bench.show.text import terminal
 from bench.show.text.terminal import cell, console_on, named, print_lines, print_table
 from bench.spec.columns import MEASURED
 from bench.spec.devices.device_names import in_words
 from bench.spec.format import in_seconds, interval, listed, percent, plural, spanned, times
 
 MOST_ROWS: dict[Quantity, int] = {"speedup": 30, "time": 12}
+FEW_ROWS: dict[Quantity, int] = {"speedup": 6, "time": 4}  # unless all are asked for
 MOST_NAMED = 3
 MOST_BLOCKS = 8
 MOST_DIFFERENCES = 4  # below a picture
@@ -44,20 +46,62 @@ _DOUBTS: dict[Doubt, str] = {
 }
 
 
-def print_comparison(c: Comparison, file: TextIO | None = None) -> None:
-    """Print what differs between the runs, then of each quantity the rows, the largest change first, and the facts."""
-    console = console_on(file)
-    differences = (f"differs: {d.name}: {d.a} in A, {d.b} in B" for d in c.differences)
-    print_lines(console, [f"A  {named(c.a)}", f"B  {named(c.b)}", *differences])
+def print_comparison(c: Comparison, file: TextIO | None = None, every: bool = False) -> None:
+    """Print the answer, what differs between the runs, and the rows that changed most; with `every` all there is to say."""
+    console, width = console_on(file), terminal.WIDTH if every else terminal.width()
+    runs = [f"{name}  {named(run) if every else run.folder}" for name, run in (("A", c.a), ("B", c.b))]
+    told = [*runs, *(f"{'. '.join(headlines(q))}." for q in c.quantities), *([] if c.times else [not_timed(c)])]
+    differences = c.differences if every else c.differences[:MOST_DIFFERENCES]
+    more = len(c.differences) - len(differences)
+    told += [f"differs: {d.name}: {d.a} in A, {d.b} in B" for d in differences] + [
+        f"{more} more differences: --all"
+    ] * (more > 0)
+    print_lines(console, terminal.wrapped(told, width))
     for compared in c.quantities:
-        rows, most = compared.ranked, MOST_ROWS[compared.quantity]
-        print_lines(console, [HEADINGS[compared.quantity]])
+        rows, most = compared.ranked, (MOST_ROWS if every else FEW_ROWS)[compared.quantity]
+        header, *lines = table(compared, rows[:most]) if every else _narrow(compared, rows[:most], width)
         if rows:
-            header, *lines = table(compared, rows[:most])
-            print_table(console, header, lines, 2)
-        more = f"{len(rows) - most} more rows, changed by less or not at all: see --csv or --json"
-        print_lines(console, [*([more] if len(rows) > most else []), *headlines(compared), *details(compared)])
-    print_lines(console, [*([not_timed(c)] if c.times is None else []), legend(c), *notes(c)])
+            print_lines(
+                console,
+                [
+                    "",
+                    HEADINGS[compared.quantity]
+                    if every
+                    else f"{_QUANTITIES[compared.quantity]}, B / A {ABOVE[compared.quantity]}",
+                ],
+            )
+            print_table(console, header, lines, 2 if every else 1)
+        left = f"{len(rows) - most} more rows, changed by less or not at all: {'--csv or --json' if every else '--all'}"
+        print_lines(
+            console,
+            terminal.wrapped(
+                [left] * (len(rows) > most) + [d for d in details(compared) if every or not d.startswith("B / A")],
+                width,
+            ),
+        )
+    brief = [
+        *([SAME_RUN] if c.same_run else map(run_to_run, c.quantities)),
+        f"Margin {_percent(c.margin)}; AMBIGUOUS: the interval reaches over it; correction: {_CORRECTIONS[c.correction]}.",
+    ]
+    print_lines(console, ["", *terminal.wrapped([legend(c), *notes(c)] if every else brief, width)])
+
+
+def _narrow(compared: QuantityComparison, matches: Sequence[Match], width: int) -> list[tuple[str, ...]]:
+    """The table without half-widths and without what all trials' names share; without A and B where those do not fit."""
+    names = [str(m.a["trial_id"]).split("-") for m in matches]
+    shared = 0
+    while (
+        len(names) > 1
+        and len({tuple(n[-shared - 1 :]) for n in names}) == 1
+        and all(len(n) > shared + 1 for n in names)
+    ):
+        shared += 1
+    lines: list[tuple[str, ...]] = [("", "A", "B", "B / A", "verdict")]
+    for m, name in zip(matches, names, strict=True):
+        a, b = (terminal.brief_cell(r) if compared.quantity == "speedup" else _time(r) for r in (m.a, m.b))
+        label = " ".join(["-".join(name[: len(name) - shared]), str(m.a["block"])])
+        lines.append((label, a, b, "" if m.ratio is None else _span(m.ratio, m.ends), m.verdict))
+    return lines if terminal.wide_as(lines) <= width else [(line[0], *line[3:]) for line in lines]
 
 
 def table(compared: QuantityComparison, matches: Sequence[Match]) -> list[tuple[str, ...]]:

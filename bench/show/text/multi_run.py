@@ -24,7 +24,7 @@ def show(joined: Together, file: TextIO | None = None) -> None:
     alarms = [f"{h['letter']}: {h[name]}" for h in heads for name in ("unfinished", "predicted") if h[name]]
     facts = facts_of(joined.whole)
     told = [*run_facts.question(facts), *run_facts.answer(facts)]
-    terminal.print_lines(console, [*alarms, "", *report.wrapped(told, terminal.width())])
+    terminal.print_lines(console, [*alarms, "", *terminal.wrapped(told, terminal.width())])
     report.tables(console, facts, records_of(joined.whole.pairs))
     terminal.print_lines(console, ["", MORE])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -32,18 +31,11 @@ def show(run: Run, page: Path, file: TextIO | None = None, wide: bool = False) -
     console, width = terminal.console_on(file), terminal.WIDTH if wide else terminal.width()
     alarms = filter(None, [terminal.incomplete(run), run_facts.predicted(facts)])
     heads = [*run_facts.question(facts), run_facts.made_on(run), *alarms, *run_facts.answer(facts)]
-    terminal.print_lines(console, wrapped(heads, width))
+    terminal.print_lines(console, terminal.wrapped(heads, width))
     tables(console, facts, records_of(run.pairs), wide)
     more = run_facts.lines(facts) if wide else run_facts.brief_trust(facts)
     every = "" if wide else f"\n      bench report {run.folder} --wide"
-    terminal.print_lines(console, ["", *wrapped(more, width), f"page  {page}", f"next  bench verdict {run.folder}{every}"])  # fmt: skip
-
-
-def wrapped(texts: Sequence[str], width: int) -> list[str]:
-    """Sentences in lines of at most `width` letters, of which the second and later ones stand back."""
-    return [
-        line for text in texts for line in textwrap.wrap(text, width, subsequent_indent="  ", break_on_hyphens=False)
-    ]
+    terminal.print_lines(console, ["", *terminal.wrapped(more, width), f"page  {page}", f"next  bench verdict {run.folder}{every}"])  # fmt: skip
 
 
 def tables(console: Console, facts: RunFacts, pairs: Sequence[Record], wide: bool = False) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
@@ -135,6 +136,13 @@ def explained(cells: Iterable[str]) -> list[str]:
 def width(pipe: int = 100) -> int:
     """The terminal's columns, at least 80; of a pipe 100."""
     return max(80, shutil.get_terminal_size((pipe, 24)).columns)
+
+
+def wrapped(texts: Sequence[str], width: int) -> list[str]:
+    """Sentences in lines of at most `width` letters, of which the second and later ones stand back."""
+    return [
+        line for text in texts for line in textwrap.wrap(text, width, subsequent_indent="  ", break_on_hyphens=False)
+    ]
 
 
 def wide_as(rows: Sequence[Sequence[str]]) -> int:
