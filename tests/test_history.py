@@ -180,7 +180,7 @@ def test_the_verb_prints_it(runs: list[run_folder.Run], tmp_path: Path, monkeypa
 
     status, out, err = bench()
     assert (status, err) == (0, "")
-    assert "picture: results/history/history.png" in out
+    assert "page: results/history/" in out
     assert json.loads(bench("--json")[1])["changes"][0]["run_id"] == "day 7"
     assert bench("--fail-on", "slower")[0] == 2
 

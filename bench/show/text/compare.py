@@ -81,7 +81,7 @@ def print_comparison(c: Comparison, file: TextIO | None = None, every: bool = Fa
         )
     brief = [
         *([SAME_RUN] if c.same_run else map(run_to_run, c.quantities)),
-        f"Margin {_percent(c.margin)}; AMBIGUOUS: the interval reaches over it; correction: {_CORRECTIONS[c.correction]}.",
+        f"Margin {_percent(c.margin)}, after {_CORRECTIONS[c.correction]} correction. AMBIGUOUS: the interval reaches over it.",
     ]
     print_lines(console, ["", *terminal.wrapped([legend(c), *notes(c)] if every else brief, width)])
 
