@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 
 from bench.analyse.runs import run_folder
 from bench.analyse.runs.rows import Record, records_of
-from bench.analyse.sweeps.kinds import setting_sweeps, sweep_of_shapes
-from bench.show.plots import crossover, depth, memory, settings, speedup, speedup_map
+from bench.analyse.sweeps.kinds import sweep_of_shapes
+from bench.show.plots import crossover, depth, memory, speedup, speedup_map
 from bench.show.plots import networks as networks_picture
 from tests import designed
 from tests.test_plots import row, texts, ticks, title
@@ -30,13 +30,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> run_folder.Run:
 @pytest.fixture(scope="module")
 def networks(run: run_folder.Run) -> Figure:
     made = networks_picture.picture(run)
-    assert made is not None
-    return made
-
-
-@pytest.fixture(scope="module")
-def dosed(run: run_folder.Run) -> Figure:
-    made = settings.picture(run)
     assert made is not None
     return made
 
@@ -63,21 +56,6 @@ def apart(figure: Figure) -> bool:
 
 def pair(**fields: object) -> Record:
     return row(status="ok", speedup=2.0, mac_ratio=8.0, cudnn_benchmark="on", **fields)
-
-
-def test_a_dose_varies_one_or_two_settings_at_one_shape():
-    def found(*rows: Record) -> list[tuple[str, ...]]:
-        return [d.factors for d in setting_sweeps(rows)]
-
-    assert found(*(pair(batch=b) for b in (1, 2, 4))) == [("batch",)]
-    assert found(*(pair(dtype=d, layout=w) for d in ("fp32", "bf16", "fp16") for w in ("a", "b"))) == [("dtype", "layout")]  # fmt: skip
-    assert found(*(pair(threads=t, layout=w) for w in ("a", "b", "c") for t in (1, 2))) == [("threads", "layout")]
-    assert found(*(pair(threads=t, layout=w, batch=b) for w in "ab" for t in (1, 2) for b in (1, 2))) == []
-    assert found(pair(batch=1), pair(batch=2, c_in=32, c_out=32)) == []
-    assert found(pair(batch=1), pair(batch=2, kernel=None)) == []
-    assert found(pair()) == []
-    assert found(pair(batch=1), pair(batch=1, height=28), pair(batch=2)) == []  # the same twice
-    assert found(pair(batch=1), {**pair(batch=2), "status": "oom", "speedup": None}) == []
 
 
 def test_a_sweep_of_shapes_is_known_among_other_experiments():
@@ -149,54 +127,11 @@ def test_names_of_networks_stand_apart(networks: Figure):
     assert apart(networks)
 
 
-# ---------------------------------------------------------------- doses
-
-
-def test_each_dose_has_a_panel_with_its_span(dosed: Figure, run: run_folder.Run):
-    found = {d.experiment: d for d in setting_sweeps(records_of(run.pairs))}
-    assert list(found) == ["dose_threads", "dose_batch", "dose_dtype_layout", "dose_allocator", "dose_mode", "passes"]
-    assert [n.split(":")[0] for n in names(dosed)] == [
-        "threads", "batch", "dtype and layout", "allocator", "mode", "pass",
-    ]  # fmt: skip
-    for axis, dose in zip(dosed.axes, found.values(), strict=False):
-        speeds = sorted(float(r["speedup"]) for r in dose.rows)
-        assert sorted(y for _, y in markers(axis)) == speeds
-        span = axis.get_title(loc="left").split(": ")[1].replace("x", "").split(" to ")
-        assert [float(span[0]), float(span[-1])] == pytest.approx([speeds[0], speeds[-1]], rel=0.03)
-
-
-def test_doses_stand_by_size_or_by_word(dosed: Figure):
-    threads, batch, both, allocator = dosed.axes[:4]
-    assert ticks(threads, "x") == ["1", "2"]
-    assert ticks(batch, "x") == ["1", "2", "4", "8", "16", "32"]
-    assert ticks(both, "x") == ["fp32", "bf16"]
-    assert [t.get_text() for t in both.texts] in (["contiguous", "channels_last"], ["channels_last", "contiguous"])
-    assert ticks(allocator, "x") == ["retain", "default"]
-    assert allocator.get_xlabel() == "allocator"
-
-
-def test_the_promise_and_1x_are_drawn_and_named(dosed: Figure, run: run_folder.Run):
-    (ratio,) = {round(r["mac_ratio"], 6) for d in setting_sweeps(records_of(run.pairs)) for r in d.rows}
-    for axis in [a for a in dosed.axes if a.axison]:
-        level = [line.get_ydata()[0] for line in axis.lines if list(line.get_xdata()) == [0, 1] and len({*line.get_ydata()}) == 1]  # fmt: skip
-        assert sorted(level) == pytest.approx([1.0, ratio])
-        low, high = axis.get_ylim()
-        assert low < 1 < ratio < high
-    assert "expected: ratio of MACs" in texts(dosed)
-
-
-def test_the_title_names_the_dose_that_moves_most(dosed: Figure):
-    # the truth has it that another allocator costs separable 30 % of its time on MACs
-    assert title(dosed).startswith("Allocator moves the speedup of separable most: 1.6")
-    assert apart(dosed)
-
-
-def test_a_run_without_networks_or_doses_has_no_such_picture(run: run_folder.Run):
+def test_a_run_without_networks_has_no_such_picture(run: run_folder.Run):
     from dataclasses import replace
 
     alone = replace(run, pairs=run.pairs[run.pairs["experiment"] == "channels_by_kernel"])
     assert networks_picture.picture(alone) is None
-    assert settings.picture(alone) is None
 
 
 def test_the_baselines_name_stays_in_its_panel_where_no_network_has_more_macs(networks: Figure, run: run_folder.Run):
@@ -215,7 +150,7 @@ def test_the_baselines_name_stays_in_its_panel_where_no_network_has_more_macs(ne
 # ---------------------------------------------------------------- one process, and a model, beside each other
 
 Make = Callable[[run_folder.Run], Figure | None]
-TITLED: list[Make] = [speedup.speedup, speedup.delivery, speedup_map.picture, networks_picture.picture, settings.picture]  # fmt: skip
+TITLED: list[Make] = [speedup.speedup, speedup.delivery, speedup_map.picture, networks_picture.picture]  # fmt: skip
 
 
 def foretold(run: run_folder.Run) -> run_folder.Run:

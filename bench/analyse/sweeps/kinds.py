@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from bench.analyse.runs.rows import Record, grouped
 from bench.spec.columns import FAILED, WITH_NUMBERS
@@ -18,37 +17,6 @@ NUMBERS = ("batch", "threads")  # settings with a numeric axis
 MOST_FACTORS = 2
 _FIXED = ("c_in", "c_out", "height", "width", "kernel", "stride", "padding", "dilation", "depth")
 _SHAPES = ("c_in", "c_out", "kernel")
-
-
-@dataclass(frozen=True, slots=True)
-class SettingSweep:
-    """The rows of one block at one shape on one device in which `factors` vary, the one with most values first."""
-
-    experiment: str
-    device: str
-    block: str
-    baseline: str
-    factors: tuple[str, ...]
-    rows: tuple[Record, ...]
-
-
-def setting_sweeps(pairs: Sequence[Record]) -> tuple[SettingSweep, ...]:
-    """The sweeps of settings in pairs.csv, of rows with a measured or predicted speedup.
-
-    One or two settings vary, each combination of values occurs once, and the shape is held.
-    """
-    blocks = (r for r in pairs if r["kernel"] is not None)
-    groups = grouped(blocks, lambda r: (r["experiment"], r["device"], r["block"], r["baseline"]))
-    sweeps = []
-    for key, rows in groups.items():
-        factors = _varying(rows, SETTINGS)
-        known = [r for r in rows if r["status"] in WITH_NUMBERS and r["speedup"] is not None]
-        if _varying(rows, _FIXED) or not 1 <= len(factors) <= MOST_FACTORS or len(known) < 2:
-            continue
-        if len({tuple(r[f] for f in factors) for r in rows}) == len(rows):
-            factors.sort(key=lambda f: (f not in NUMBERS, -len({r[f] for r in rows})))
-            sweeps.append(SettingSweep(*key, tuple(factors), tuple(known)))
-    return tuple(sweeps)
 
 
 def sweep_of_shapes(rows: Sequence[Record]) -> list[Record]:

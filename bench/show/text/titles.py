@@ -21,8 +21,6 @@ from bench.analyse.runs.rows import Record
 from bench.analyse.sweeps.costs import Way
 from bench.analyse.sweeps.crossover import Crossover
 from bench.analyse.sweeps.designed import Sweep
-from bench.analyse.sweeps.kinds import SettingSweep
-from bench.show.text.ways import SETTINGS
 from bench.spec.devices.device_names import in_words, is_predicted
 from bench.spec.format import capital, digits, listed, percent, plural, rough, share, times
 
@@ -140,16 +138,6 @@ def networks(rows: Sequence[Record]) -> str:
     """The speedups of the network with the highest ratio of MACs."""
     lead = max(measured(rows), key=lambda r: (r["mac_ratio"], r["block"]))
     return speedup([r for r in measured(rows) if (r["block"], r["baseline"]) == (lead["block"], lead["baseline"])])
-
-
-def settings(sweeps: Sequence[SettingSweep]) -> str:
-    """Which setting moves the speedup most, and from where to where."""
-    some = [s for s in sweeps if not is_predicted(s.device)] or sweeps
-    pairs = [(sorted(r["speedup"] for r in s.rows), s) for s in some]
-    speeds, lead = max(pairs, key=lambda pair: pair[0][-1] / pair[0][0])
-    names, moves = listed([SETTINGS.get(f, f) for f in lead.factors]), verb(lead.rows, "move", len(lead.factors))
-    span = _span(speeds, _beside_1)
-    return _titled("{names} {moves} the speedup of {block} most: {span} on {device}", lead.rows, names=names, moves=moves, span=span)  # fmt: skip
 
 
 def roofline(rows: Sequence[Record]) -> str:
