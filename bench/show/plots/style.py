@@ -18,6 +18,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
@@ -183,10 +184,12 @@ def save(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
     """
     png, svg = folder / f"{name}.png", folder / f"{name}.svg"
     with mpl.rc_context(_STYLE):
-        write_whole(png, lambda f: figure.savefig(f, format="png", dpi=DPI, metadata={"Software": None}))
+        # Each canvas prints by itself: savefig would draw every picture once more, to lay it out.
+        write_whole(png, lambda f: FigureCanvasAgg(figure).print_png(f, metadata={"Software": None}))  # type: ignore[no-untyped-call]
         drawn = StringIO()
         title = " ".join(figure.get_suptitle().split()) or None
-        figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None, "Title": title})
+        FigureCanvasSVG(figure).print_svg(drawn, metadata={"Date": None, "Creator": None, "Title": title})  # type: ignore[no-untyped-call]
+        figure.dpi = DPI
     footer = " ".join(t.get_text() for t in figure.texts if t.get_gid() == FOOTER).replace("\u00a0", " ")
     text = _described(_numbered(drawn.getvalue()), " ".join(footer.split()))
     write_text(svg, text)
