@@ -33,7 +33,7 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     shutil.copytree(ROOT / REFERENCE, copy)
     told = subprocess.run(
         [sys.executable, "-m", "bench", "report", str(copy)], capture_output=True, text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100"}, check=True,
     )  # fmt: skip
     return copy, told.stdout
 
@@ -43,6 +43,12 @@ def test_the_report_in_the_findings_is_the_report_of_the_committed_run(reported:
     assert told.replace(str(copy), REFERENCE).strip() == SHOWN[1].strip()
     for table in ("measurements.csv", "pairs.csv"):
         assert (copy / table).read_bytes() == (ROOT / REFERENCE / table).read_bytes()
+
+
+def test_the_answer_in_the_readme_is_the_start_of_that_report():
+    (block,) = re.findall(rf"```console\n\$ bench report {REFERENCE}\n(.*?)\.\.\.\n```", README, re.DOTALL)
+    assert SHOWN[1].startswith(block)
+    assert block.splitlines()[-1].startswith("Trust: ")
 
 
 def verdicts(*folders: str) -> str:

@@ -185,7 +185,12 @@ def save(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
     png, svg = folder / f"{name}.png", folder / f"{name}.svg"
     with mpl.rc_context(_STYLE):
         # Each canvas prints by itself: savefig would draw every picture once more, to lay it out.
-        write_whole(png, lambda f: FigureCanvasAgg(figure).print_png(f, metadata={"Software": None}))  # type: ignore[no-untyped-call]
+        write_whole(
+            png,
+            lambda f: FigureCanvasAgg(figure).print_png(
+                f, metadata={"Software": None}, pil_kwargs={"compress_level": 1}
+            ),
+        )  # type: ignore[no-untyped-call]
         drawn = StringIO()
         title = " ".join(figure.get_suptitle().split()) or None
         FigureCanvasSVG(figure).print_svg(drawn, metadata={"Date": None, "Creator": None, "Title": title})  # type: ignore[no-untyped-call]

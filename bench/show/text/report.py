@@ -45,11 +45,12 @@ def tables(console: Console, facts: RunFacts, pairs: Sequence[Record], wide: boo
     shown = told if wide else _fullest([t for t in told if not t.network and is_plain(t.way)] or told)
     networks = [] if wide else [t for t in facts.places if t.network and t.cells]
     rest = [t for t in told if t not in shown and not (t.network and networks)]
-    _print_ways(console, shown, networks, labels, wide)
+    marks = _print_ways(console, shown, networks, labels, wide)
     terminal.print_lines(console, [_rest(rest)] if rest else [])
     grids = [g for g in way_grids(pairs) if len(g.channels) >= LEAST_CHANNELS]
     if grids:
-        _print_channels(console, grids, {t.way for t in shown}, labels, wide)
+        marks += _print_channels(console, grids, {t.way for t in shown}, labels, wide)
+        terminal.print_lines(console, terminal.explained(marks))
     else:
         others = [r for r in pairs if r["kernel"] is not None] or pairs
         laid = terminal.grid(others, most_columns=100 if wide else 3)
@@ -67,8 +68,8 @@ def _fullest(ways: Sequence[Tally]) -> list[Tally]:
 
 def _print_ways(
     console: Console, shown: Sequence[Tally], networks: Sequence[Tally], labels: Labels, wide: bool
-) -> None:
-    """A line for each way with its counts; of networks one for each, over all batches and sizes."""
+) -> list[str]:
+    """A line for each way with its counts; of networks one for each, over all batches and sizes. Returns the header."""
     every, places = (*shown, *networks), way_labels([t.way for t in networks])
     several = len({t.block for t in shown}) > 1
     counted = {head: name for head, name in _COUNTS.items() if any(getattr(t, name) for t in every)}
@@ -81,10 +82,11 @@ def _print_ways(
         counts += [str(sum(t.failed.values()) or "-")] if failed else []
         limit = "" if t.limit.word == UNKNOWN else t.limit.word.removesuffix("-bound")
         lines.append((name, *counts, interval(t.mean), limit, "" if t.achieved is None else share(t.achieved)))
-    header = ("", *counted, *["failed"] * failed, "mean speedup", "limited by", "of the MACs")
+    header = ("", *counted, *["failed"] * failed, "mean speedup", "limited by", "of MAC ratio")
     fits = len(header) - (not wide and terminal.wide_as([header, *lines]) > terminal.width())
     terminal.print_lines(console, [""])
     terminal.print_table(console, header[:fits], [line[:fits] for line in lines], 1)
+    return list(counted)
 
 
 def _rest(rest: Sequence[Tally]) -> str:
@@ -97,8 +99,8 @@ def _rest(rest: Sequence[Tally]) -> str:
 
 def _print_channels(
     console: Console, grids: Sequence[WayGrid], ways: set[Condition], labels: Labels, wide: bool
-) -> None:
-    """The speedups: ways down, channels across, kernel by kernel; channels that do not fit are left out."""
+) -> list[str]:
+    """The speedups: ways down, channels across, kernel by kernel; channels that do not fit are left out. Returns the cells."""
     cells: list[str] = []
     for grid in grids:
         rows = {w: cells for w, cells in grid.rows.items() if w in ways}
@@ -115,7 +117,7 @@ def _print_channels(
         shape = f"{grid.kernel} x {grid.kernel}, {grid.first['height']} px"
         terminal.print_lines(console, ["", f"Speedup by channels ({shape}{more})"])
         terminal.print_table(console, header, lines, 1)
-    terminal.print_lines(console, terminal.explained(cells))
+    return cells
 
 
 def _channels(at: Channels) -> str:
