@@ -185,15 +185,12 @@ def save(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
     png, svg = folder / f"{name}.png", folder / f"{name}.svg"
     with mpl.rc_context(_STYLE):
         # Each canvas prints by itself: savefig would draw every picture once more, to lay it out.
-        write_whole(
-            png,
-            lambda f: FigureCanvasAgg(figure).print_png(
-                f, metadata={"Software": None}, pil_kwargs={"compress_level": 1}
-            ),
-        )  # type: ignore[no-untyped-call]
+        png_options = {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": 1}}
+        write_whole(png, lambda f: FigureCanvasAgg(figure).print_png(f, **png_options))  # type: ignore[no-untyped-call]
         drawn = StringIO()
         title = " ".join(figure.get_suptitle().split()) or None
-        FigureCanvasSVG(figure).print_svg(drawn, metadata={"Date": None, "Creator": None, "Title": title})  # type: ignore[no-untyped-call]
+        svg_options = {"Date": None, "Creator": None, "Title": title}
+        FigureCanvasSVG(figure).print_svg(drawn, metadata=svg_options)  # type: ignore[no-untyped-call]
         figure.dpi = DPI
     footer = " ".join(t.get_text() for t in figure.texts if t.get_gid() == FOOTER).replace("\u00a0", " ")
     text = _described(_numbered(drawn.getvalue()), " ".join(footer.split()))
