@@ -20,7 +20,7 @@ from bench.analyse.runs.condition import Condition
 from bench.analyse.runs.rows import grouped
 from bench.analyse.stats import estimators
 from bench.analyse.stats.estimators import mean_of
-from bench.analyse.sweeps.designed import Sweep
+from bench.analyse.sweeps.designed import Sweep, surest
 from bench.spec.format import cost_in_seconds, digits, listed, plural, plus_minus
 from bench.spec.interval import Interval
 
@@ -57,7 +57,7 @@ def _on_all(rows: Rows, claim: str, kind: str) -> list[Verdict]:
 
 def _of_block(claim: str, condition: Condition, sweeps: Sequence[Sweep], limit: Limit) -> Verdict:
     grown = {grows: [s for s in sweeps if s.grows == grows] for grows in COUNTS}
-    known = {grows: [s for s in some if s.elasticity().n > 1] or some for grows, some in grown.items()}
+    known = {grows: surest(sweeps, grows) for grows in COUNTS}
     slopes = {grows: [s.elasticity() for s in some] for grows, some in known.items()}
     means = {grows: mean_of(some) for grows, some in slopes.items() if some}
     effect = _effect(means)

@@ -113,6 +113,12 @@ def find(records: Iterable[Record]) -> tuple[Sweep, ...]:
     return tuple(s for s in sweeps if s is not None)
 
 
+def surest(sweeps: Iterable[Sweep], grows: str) -> list[Sweep]:
+    """Those of the sweeps in which this count grows; only those with an interval, if there are any."""
+    grown = [s for s in sweeps if s.grows == grows]
+    return [s for s in grown if s.elasticity().n > 1] or grown
+
+
 def _grouped(rows: Sequence[Record], *more: str) -> list[list[Record]]:
     names = ("experiment", "block", "kernel", "run_id", *FIELDS, *more)
     blocks = (r for r in rows if r["kernel"] is not None)  # networks differ in all counts at once

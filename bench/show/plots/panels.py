@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter
+from matplotlib.transforms import Bbox
 
 from bench.analyse.runs.row_quality import LESS_PRECISE, is_less_precise, is_noisy
 from bench.analyse.runs.rows import Record, grouped, log_by_process
@@ -169,6 +170,25 @@ def spread(at: Sequence[float], least: float, low: float = -math.inf, high: floa
     for i in reversed(range(len(moved))):
         moved[i] = min(moved[i], high if i == len(moved) - 1 else moved[i + 1] - least)
     return moved
+
+
+def place(axis: Axes, words: Sequence[tuple[str, float, float, str]], points: Sequence[tuple[float, float]], sides: Sequence[int] = (1, -1)) -> None:  # fmt: skip
+    """Words beside places (text, x, y, colour), as near as they stand free of all `points`; once the panels have their sizes."""
+    figure = axis.get_figure(root=True)
+    renderer, unit = figure.canvas.get_renderer(), figure.dpi / 72  # type: ignore[union-attr]
+    taken = [Bbox.from_bounds(x - 4 * unit, y - 4 * unit, 8 * unit, 8 * unit) for x, y in axis.transData.transform(points)]  # fmt: skip
+    tries = [(side * 8, up) for step in range(0, 150, 5) for up in dict.fromkeys((step, -step)) for side in sides]
+    for text, x, y, colour in words:
+        note = style.note(axis, text, (x, y), (0, 0), colour, va="center", zorder=6, bbox=style.BACKED)
+        for by, up in tries:
+            note.set(position=(by, up), ha="left" if by > 0 else "right")
+            box = note.get_window_extent(renderer)
+            inside = all(axis.bbox.contains(*corner) for corner in box.corners())
+            if inside and not any(box.overlaps(other) for other in taken):
+                taken.append(box)
+                break
+        if note.get_position()[1]:
+            style.note(axis, "", (x, y), note.get_position(), colour, arrowprops={"arrowstyle": "-", "lw": 0.6, "color": colour})  # fmt: skip
 
 
 def series_handles(facets: Facets, lines: bool = True, rows: Sequence[Record] = ()) -> list[Artist]:

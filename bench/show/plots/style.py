@@ -24,7 +24,7 @@ from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.path import Path as Outline
-from matplotlib.text import Text
+from matplotlib.text import Annotation, Text
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from bench.analyse.runs.run_folder import write_text, write_whole
@@ -118,10 +118,12 @@ def interval(axis: Axes, at: float, ends: Sequence[float], colour: str, width: f
     axis.plot([at] * 2, ends, color=colour, lw=width, zorder=above, solid_capstyle="butt", label=_INTERVAL)
 
 
-def note(axis: Axes, text: str, at: tuple[float, float], offset: tuple[float, float], colour: str, **more: Any) -> None:
+def note(
+    axis: Axes, text: str, at: tuple[float, float], offset: tuple[float, float], colour: str, **more: Any
+) -> Annotation:
     """Small words at a point of the axis, moved by `offset` in points."""
     look = {"textcoords": "offset points", "fontsize": 7.5, "color": WORDS.get(colour, colour), "zorder": 5}
-    axis.annotate(text, at, offset, **{**look, **more})
+    return axis.annotate(text, at, offset, **{**look, **more})
 
 
 def predicted_handle(predicted: bool) -> list[Artist]:
@@ -153,7 +155,7 @@ def frame(figure: Figure, title: str, footer: str, handles: Sequence[Artist], *m
     with mpl.rc_context(_STYLE):
         heading = _heading(figure, title, width - 2 * _MARGIN)
         heading.set_gid(f"{HEADING}{_inches(figure, heading)[1] * 72 + 72 * _MARGIN:.0f}")
-        foot = figure.text(0, 0, "\n".join(_wrapped(t, width - 2 * _MARGIN, 7.5 * 0.53) for t in (" ".join(filter(None, more)), footer) if t), fontsize=7.5, color=FAINT, ha="left", va="bottom", linespacing=1.4)  # fmt: skip
+        foot = figure.text(0, 0, "\n".join(_wrapped(t, width - 2 * _MARGIN, 7.5 * 0.56) for t in (" ".join(filter(None, more)), footer) if t), fontsize=7.5, color=FAINT, ha="left", va="bottom", linespacing=1.4)  # fmt: skip
         foot.set_in_layout(False)
         foot.set_gid(FOOTER)
         legend = _legend(figure, handles, width - 2 * _MARGIN)
@@ -322,7 +324,9 @@ def _wrapped(text: str, width: float, letter_points: float) -> str:
     """Text in lines that fit into `width` inches, at this mean width of a letter. Items between dots stay whole."""
     most = max(20, int(width * 72 / letter_points))
     if " · " in text:
-        text = "\u00a0· ".join(item.replace(" ", "\u00a0") for item in text.split(" · "))
+        text = "\u00a0· ".join(
+            item.replace(" ", "\u00a0") if len(item) < most - 2 else item for item in text.split(" · ")
+        )
     whole = text.replace(" %", "\u00a0%")  # a number keeps its sign
     lines = [line for part in whole.split("\n") for line in textwrap.wrap(part, most, break_on_hyphens=False)]
     return "\n".join(lines).replace("\u00a0%", " %")

@@ -172,6 +172,13 @@ def depth(sweeps: Sequence[Sweep]) -> str:
     return _titled("{layers} the layers at fixed MACs {take} {block} {longer} the time on {device}", rows, layers=layers, take=take, longer=longer)  # fmt: skip
 
 
+def plane(sides: Sequence[Sequence[tuple[float, float]]], devices: Iterable[str | None]) -> str:
+    """At how many points of each panel, smallest batches first, time is more elastic on layers than on MACs."""
+    of = [f"{sum(y > x for x, y in side)} of {len(side)}" for side in sides]
+    where = f" with the smallest batch and {of[1]} with the largest" if len(of) > 1 else ""
+    return _titled("layers lead at {of} points{where} on {device}", [{"device": d} for d in devices], of=of[0], where=where)  # fmt: skip
+
+
 def costs(ways: Sequence[Way]) -> str:
     """What share of both blocks' times the layers take by their costs, at one shape."""
     standard = _span([w.standard_layers.value for w in ways], percent)
