@@ -16,7 +16,7 @@ from bench.analyse.runs.rows import records_of
 from bench.analyse.sweeps.costs import Way, ways
 from bench.analyse.sweeps.designed import find
 from bench.show.plots import costs, style
-from bench.spec.format import times
+from bench.spec.format import in_seconds, times
 from tests import designed
 from tests.test_plots import texts, title
 
@@ -101,8 +101,14 @@ def test_the_title_says_what_share_the_layers_take(figure: Figure, run: run_fold
     assert [float(v) for v in found.groups()[:2]] == pytest.approx([standard[0], standard[-1]], abs=0.5)
 
 
-def test_devices_have_headings_and_no_words_overlap(figure: Figure):
-    assert {"cpu", "cuda:0", "1 thread, batch 1", "graph, batch 16"} <= {*words(figure.axes[0])}
+def test_each_way_is_named_with_its_unit_costs_and_no_words_overlap(figure: Figure, run: run_folder.Run):
+    assert {"CPU, 1 thread, channels_last, batch 1", "GPU, graph, channels_last, batch 16"} <= {*words(figure.axes[0])}
+    said = [t.get_text() for t in figure.axes[0].get_yticklabels()]
+    for w in explained(run).values():
+        assert (
+            f"separable: {in_seconds(w.separable.layer_s.value, 2)} a layer, {in_seconds(1e9 * w.separable.mac_s.value, 2)} a GMAC"
+            in said
+        )
     assert overlaps(figure) == []
 
 

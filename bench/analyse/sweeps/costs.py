@@ -43,12 +43,14 @@ class LayerMacCosts:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One condition: by its costs the times of one shape's parts over that of the standard block, and what was measured.
+    """One condition: both blocks' costs, by them the times of one shape's parts over standard's, and what was measured.
 
     `measured`: the row of pairs.csv with this shape, from an experiment that was not fitted; the most precise of several.
     """
 
     condition: Condition
+    standard: LayerMacCosts
+    separable: LayerMacCosts
     standard_layers: Estimate
     separable_layers: Estimate
     separable_time: Estimate
@@ -112,6 +114,8 @@ def _way(condition: Condition, sweeps: Sequence[Sweep], shape: Shape, rows: Sequ
     every = one.layer_s, one.mac_s, other.layer_s, other.mac_s
     return Way(
         condition,
+        one,
+        other,
         Estimate.by(lambda a, b, _, __: a / (a + b * standard), *every),
         Estimate.by(lambda a, b, c, _: 2 * c / (a + b * standard), *every),
         Estimate.by(lambda a, b, c, d: (2 * c + d * separable) / (a + b * standard), *every),

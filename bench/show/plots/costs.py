@@ -20,9 +20,8 @@ from bench.analyse.sweeps.costs import BASELINE, BLOCK, Way
 from bench.analyse.sweeps.designed import Estimate, find
 from bench.show.plots import panels, style
 from bench.show.text import captions, titles
-from bench.show.text.ways import short_labels
-from bench.spec.devices.device_names import in_words
-from bench.spec.format import times
+from bench.show.text.ways import way_labels
+from bench.spec.format import in_seconds, times
 
 MOST_WAYS = 16
 _TALL, _APART = 0.32, 0.36  # of a bar, and from one block's to the other's; 1 from one way to the next
@@ -40,23 +39,20 @@ def picture(run: Run) -> Figure | None:
     shown = every[:MOST_WAYS]
     ys = [0.0]
     for one, other in pairwise(w.condition for w in shown):
-        ys.append(ys[-1] + (1.8 if one.device != other.device else 1.35 if one.mode != other.mode else 1))
+        ys.append(ys[-1] + (1 if (one.device, one.mode) == (other.device, other.mode) else 1.35))
     figure, (axis,) = style.panels(1)
-    figure.set_size_inches(8.4, 0.46 * (ys[-1] + 1) + 0.7)
-    words = short_labels([w.condition for w in shown])
-    first = {in_words(w.condition.device): y for y, w in reversed([*zip(ys, shown, strict=True)])}
-    bold: dict[str, Any] = {"fontsize": 9, "fontweight": "bold", "va": "center"}
-    for device, y in first.items() if len(first) > 1 else ():
-        style.note(axis, device, (0, y - 0.5), (0, 0), style.INK, **bold)
+    words = way_labels([w.condition for w in shown])
+    figure.set_size_inches(7.8 + 0.075 * max(map(len, words.values())), 0.46 * (ys[-1] + 1) + 0.7)
     for y, way in zip(ys, shown, strict=True):
-        word = words[way.condition].removeprefix(f"{in_words(way.condition.device)}, ")
-        style.note(axis, word, (0, y + _APART / 2), (-58, 0), style.INK, ha="right", **bold)
+        style.note(axis, words[way.condition], (0, y + _APART / 2), (-168, 0), style.INK, ha="right", va="center", fontsize=9, fontweight="bold")  # fmt: skip
         _bar(axis, y, way.standard_layers, Estimate(1.0, None, None))
         _bar(axis, y + _APART, way.separable_layers, way.separable_time)
         _measured(axis, y + _APART, way)
     most = max(1.0, *(w.separable_time.value for w in shown), *(1 / w.measured["speedup"] for w in shown if w.measured))
-    axis.set(xlim=(0, min(axis.get_xlim()[1], 2 * most)), ylim=(ys[-1] + 0.7, -0.85 if len(first) > 1 else -0.3))
-    axis.set_yticks([y + k * _APART for y in ys for k in (0, 1)], [BASELINE, BLOCK] * len(shown), fontsize=7.5)
+    axis.set(xlim=(0, min(axis.get_xlim()[1], 2 * most)), ylim=(ys[-1] + 0.7, -0.3))
+    named = [(y, BASELINE, w.standard) for y, w in zip(ys, shown, strict=True)]
+    named += [(y + _APART, BLOCK, w.separable) for y, w in zip(ys, shown, strict=True)]
+    axis.set_yticks([y for y, *_ in named], [f"{block}: {in_seconds(cost.layer_s.value, 2)} a layer, {in_seconds(1e9 * cost.mac_s.value, 2)} a GMAC" for _, block, cost in named], fontsize=7.5)  # fmt: skip
     axis.tick_params(axis="y", length=0)
     axis.grid(False, axis="y")
     axis.axvline(1, color=style.INK, lw=1, zorder=4)
