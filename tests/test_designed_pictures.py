@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from bench.analyse.runs import run_folder
 from bench.analyse.runs.rows import Record, records_of
 from bench.analyse.sweeps.kinds import sweep_of_shapes
-from bench.show.plots import crossover, depth, memory, speedup, speedup_map
+from bench.show.plots import crossover, memory, speedup, speedup_map
 from bench.show.plots import networks as networks_picture
 from tests import designed
 from tests.test_plots import row, texts, ticks, title
@@ -181,7 +181,7 @@ def test_a_title_of_one_process_beside_a_model_is_about_the_process(once: run_fo
     assert not re.search(r"\bis\b", said), said
 
 
-@pytest.mark.parametrize("make", [*TITLED, depth.picture])
+@pytest.mark.parametrize("make", TITLED)
 def test_the_small_print_of_one_process_says_that_there_is_no_interval(once: run_folder.Run, make: Make):
     figure = make(once)
     assert not re.search(r"\b(is|are)\b", title(figure)), title(figure)

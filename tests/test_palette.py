@@ -24,7 +24,7 @@ from bench.show.write import PICTURES
 from tests import designed
 
 MEANT = {*style.WORDS, *style.WORDS.values()}
-OWN_PAPER = {"map", "depth"}  # squares have colours of their own, and letters that suit them
+OWN_PAPER = {"map"}  # squares have colours of their own, and letters that suit them
 CSS = (Path(style.__file__).parents[1] / "pages" / "templates" / "report.css").read_text(encoding="utf-8")
 
 

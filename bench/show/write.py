@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -151,7 +150,6 @@ def write_together(joined: Together, path: Path) -> tuple[Path, ...]:
     into, whole = path.with_suffix(""), joined.whole
     drawn = draw(whole, into, {"devices": speedup.devices})
     makers = {name: make for name, make in PICTURES.items() if name != "devices" and not (drawn and name == "speedup")}
-    makers["depth"] = partial(depth.picture, devices_alike=True)
     makers["claims"] = lambda run: claims_forest.picture(run, found, joined.letters())
     drawn += draw(whole, into, makers)
     write_text(path, report.text_of_several(joined, found, drawn))

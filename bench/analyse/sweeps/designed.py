@@ -168,28 +168,11 @@ class Estimate:
         return cls.of(value, None if any(d is None for d in draws) else function(*draws))
 
 
-@dataclass(frozen=True, slots=True)
-class UnitCost:
-    """Seconds for each unit of the growing count, and seconds at a count of 0."""
-
-    each: Estimate
-    constant: Estimate
-
-
-def unit_cost(sweep: Sweep, seed: int = SEED) -> UnitCost:
-    """The costs by the sweep's line. The same sweep and seed give the same draws.
-
-    The intervals come from drawing each point's time again within its interval: Student's t with the processes' degrees
-    of freedom. They show how well the points are known, not how straight the line is.
-    """
-    times = drawn(sweep, seed, RESAMPLES)
-    ones = np.ones(len(sweep.points))
-    draws = (None, None) if times is None else two_costs(sweep.counts(), ones, times)
-    return UnitCost(*map(Estimate.of, sweep.line(), draws))
-
-
 def drawn(sweep: Sweep, seed: int, resamples: int) -> Floats | None:
-    """Times of the points drawn anew, a row for each resample; None where a point has no interval."""
+    """Times of the points drawn anew, a row for each resample; None where a point has no interval.
+
+    Each is drawn within its interval: Student's t with the processes' degrees of freedom.
+    """
     known = [p.log_time for p in sweep.points]
     if any(i.n < 2 or not math.isfinite(i.half_width) for i in known):
         return None

@@ -17,8 +17,9 @@ from bench.analyse.claims.published import Published
 from bench.analyse.facts import facts_of
 from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
+from bench.analyse.sweeps.costs import LayerMacCosts
 from bench.analyse.sweeps.crossover import crossovers, sentences
-from bench.analyse.sweeps.designed import Sweep, find, unit_cost
+from bench.analyse.sweeps.designed import Sweep, find
 from bench.show.export.report import template
 from bench.show.text import claims, run_facts
 from bench.show.text.layer_costs import layers_of_host
@@ -64,11 +65,12 @@ def text(run: Run, found: Verdicts, pictures: Iterable[Path]) -> str:
 
 def _sweep(sweep: Sweep) -> Row:
     """A designed sweep: where, what grew by how much, the elasticity of time on it, and the time of one more."""
-    slope, cost = sweep.elasticity(), unit_cost(sweep).each
+    slope, costs = sweep.elasticity(), LayerMacCosts.of([sweep])
     ends = f" [{slope.low:+.2f}, {slope.high:+.2f}]" if math.isfinite(slope.half_width) else ""
     first, last = sweep.counts()[[0, -1]]
     of_layers = sweep.grows == "layers"
     word, unit, size = ("layers", "layer", 1.0) if of_layers else ("MACs", "GMAC", 1e9)
+    cost = costs.layer_s if of_layers else costs.mac_s
     spread = f" [{cost_in_seconds(cost.low * size)}, {cost_in_seconds(cost.high * size)}]" if cost.low is not None and cost.high is not None else ""  # fmt: skip
     fixed = f"MACs within {sweep.drift:.2f}x" if of_layers and sweep.drift > 1.01 else "MACs fixed" if of_layers else "layers fixed"  # fmt: skip
     grew = f"{last / first:,.0f}x {word}, {fixed} ({sweep.experiment}, k = {sweep.kernel})"

@@ -1,18 +1,19 @@
-"""What layers cost: of their own, from the sweeps of layers at fixed MACs, and in blocks that were walked layer by layer."""
+"""What layers cost: by the sweeps of stacks, and in blocks that were walked layer by layer."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from bench.analyse.claims.bottleneck import of_the_host
-from bench.analyse.runs.rows import Record, records_of
+from bench.analyse.runs.rows import Record, grouped, records_of
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.sweeps.designed import Sweep, find, unit_cost
+from bench.analyse.sweeps.costs import LayerMacCosts, stacked
+from bench.analyse.sweeps.designed import Estimate, find
 from bench.analyse.sweeps.kinds import sweep_of_shapes
 from bench.show.text import titles
-from bench.show.text.ways import describe, short_labels
+from bench.show.text.ways import way_labels
 from bench.spec.columns import MEASURED
-from bench.spec.format import in_seconds, plural, share
+from bench.spec.format import in_seconds
 
 
 def layers_of_host(run: Run) -> str:
@@ -24,30 +25,23 @@ def layers_of_host(run: Run) -> str:
 
 
 def layer_costs(run: Run) -> list[dict[str, str]]:
-    """Of each sweep of layers at fixed MACs what a layer costs of its own.
+    """What a layer and a billion MACs cost in each way of running each block that has sweeps of layers at fixed MACs.
 
-    `where`, `block` and `sweep`; the time of `each` layer, and what `part` of all that makes, shallowest to deepest stack.
+    `where`, `block`, and the times of `layer` and `gmac`, with their intervals.
     """
-    sweeps = [s for s in find(records_of(run.measurements)) if s.grows == "layers"]
-    places = list(dict.fromkeys(s.condition for s in sweeps))
-    where = short_labels(places) if len(places) > 1 else {p: p.label for p in places}
-    kernels = len({s.kernel for s in sweeps}) > 1
-    return [_cost(s, where[s.condition], f", kernel {s.kernel}" if kernels else "") for s in sweeps]
+    groups = grouped(stacked(find(records_of(run.measurements))), lambda s: (s.condition, s.kernel, s.block))
+    fits = {key: LayerMacCosts.of(some) for key, some in groups.items() if any(s.grows == "layers" for s in some)}
+    where = way_labels([condition for condition, *_ in fits])
+    kernels = len({kernel for _, kernel, _ in fits}) > 1
+    return [
+        {"where": where[condition] + (f", kernel {kernel}" if kernels else ""), "block": block, "layer": _time(cost.layer_s, 1), "gmac": _time(cost.mac_s, 1e9)}
+        for (condition, kernel, block), cost in fits.items()
+    ]  # fmt: skip
 
 
-def _cost(sweep: Sweep, where: str, kernel: str) -> dict[str, str]:
-    line = unit_cost(sweep)
-    each, rest, counts = line.each, line.constant.value, sweep.counts()
-    low_high = f" [{in_seconds(each.low, 3)}, {in_seconds(each.high, 3)}]" if each.low is not None and each.high is not None else ""  # fmt: skip
-
-    def part(layers: float) -> str:
-        own = each.value * layers
-        return f"{share(own / (own + rest))} ({plural(round(layers), 'layer')})"
-
-    known = all(each.value * c + rest > 0 for c in counts)
-    words = f"{part(float(counts[0]))} to {part(float(counts[-1]))}" if known else ""
-    own = f"{in_seconds(each.value, 3)}{low_high}"
-    return {"where": where, "block": sweep.block, "sweep": describe(sweep) + kernel, "each": own, "part": words}
+def _time(each: Estimate, size: float) -> str:
+    value, *ends = [in_seconds(v * size, 3) for v in (each.value, each.low, each.high) if v is not None]
+    return value + (f" [{', '.join(ends)}]" if ends else "")
 
 
 def print_time_breakdown(run: Run) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from bench.analyse.runs.condition import Condition
 from bench.analyse.runs.rows import USUAL as USUAL_VALUES
 from bench.analyse.runs.rows import Record
-from bench.analyse.sweeps.designed import Sweep
 from bench.spec.devices.device_names import in_words, is_cpu, is_predicted
 from bench.spec.format import plural
 
@@ -106,18 +105,3 @@ def _varying(rows: Sequence[Record], fields: Sequence[str]) -> dict[str, list[st
 def word_or_nothing(row: Record, field: str) -> str:
     """A field of a row in words; nothing where a network has no such thing."""
     return "" if field in row and row[field] is None else word_of(row, field)
-
-
-def describe(sweep: Sweep) -> str:
-    """What a sweep does, by what it does it with: `deeper, on fewer channels`."""
-    if sweep.grows == "macs":
-        depth = sweep.points[0].depth or 1
-        return f"{depth} block{'s' if depth != 1 else ''}, wider" if _varies(sweep, "c_in") else sweep.experiment
-    narrower, smaller = _varies(sweep, "c_in"), _varies(sweep, "height")
-    if narrower == smaller:
-        return sweep.experiment
-    return "deeper, on fewer channels" if narrower else "deeper, on a smaller map"
-
-
-def _varies(sweep: Sweep, name: str) -> bool:
-    return len({getattr(p, name) for p in sweep.points}) > 1
