@@ -21,7 +21,6 @@ from bench.analyse.sweeps.crossover import (
     crossovers,
     measured_crossing,
     measured_words,
-    sentences,
     solved,
 )
 from bench.analyse.sweeps.designed import Estimate, find
@@ -215,16 +214,6 @@ def test_prediction_and_finding_agree_where_their_ranges_meet(found: tuple[Cross
     assert crossover(found, 5, 4, 6, 1.5, 2.0, 3.0).off == 1
     assert crossover(found, 16, 14, 18, 1.5, 2.0, 3.0).off == 2
     assert crossover(found, math.inf, 90, math.inf, *rising).off == math.inf
-
-
-def test_sentences_give_both(found: tuple[Crossover, ...]):
-    one = crossover(found, 21.2, 15.1, 30.3, 0.25, 0.5, 2.0, 4.0)
-    never = crossover(found, math.inf, 90, math.inf, 0.3, 0.5, 0.8)
-    first, second, third = sentences([one, never])
-    place = "cpu, 2 threads, channels_last, kernel 3"
-    assert first == f"{place}: predicted 21 [15, 30] channels, found 23 [16, 32], between 16 and 32"
-    assert second.startswith(f"{place}: predicted that separable never wins, found above 32")
-    assert third == "Prediction and finding overlap in 2 of 2 rows"
 
 
 # ---------------------------------------------------------------- the picture

@@ -26,7 +26,7 @@ DRAWN_AGAIN = [folder for folder in RUNS if any(key.startswith(f"{folder.name}/"
 # README.md and docs/FINDINGS.md point at two of these documents, which show pictures of their own.
 DOCUMENTS = (
     *sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")),
-    *(gallery.REFERENCE / run / "reproduction.md" for run in ("h100-16-cores-speed-thinking", "xeon-2-cores-speed-thinking")),
+    *gallery.REFERENCE.glob("*-speed-thinking/reproduction*.md"),
 )  # fmt: skip
 
 

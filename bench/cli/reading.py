@@ -76,6 +76,7 @@ def _views(folders: list[Path], quiet: bool, alone: bool, wide: bool) -> list[Ru
     from dataclasses import replace
 
     from bench.show import write
+    from bench.show.export import reproduction
     from bench.show.text import drivers as words
     from bench.show.text import layer_costs, second_opinion
     from bench.show.text import report as run_words
@@ -95,6 +96,8 @@ def _views(folders: list[Path], quiet: bool, alone: bool, wide: bool) -> list[Ru
                     words.print_brief(views.drivers)
         if alone and views.noise is not None:
             say("\n".join(views.noise.sentences()))
+        for one in reproduction.untested(views.run, views.verdicts) if alone else ():
+            say(reproduction.not_tested(one))
     return written
 
 

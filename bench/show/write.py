@@ -19,9 +19,7 @@ from bench.analyse.drivers.explain import Drivers, explain
 from bench.analyse.runs import noise_floor
 from bench.analyse.runs.merged import Together
 from bench.analyse.runs.noise_floor import Noise
-from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run, read, write_tables, write_text
-from bench.analyse.sweeps import designed
 from bench.show.export import reproduction
 from bench.show.pages import compare as compare_page
 from bench.show.pages import report
@@ -89,7 +87,7 @@ class ComparisonViews:
 def write_views(folder: Path) -> Views:
     """Write the tables (measurements.csv and so on), verdict.json, plots/ and report.html of a results folder from its journal.
 
-    A complete A/A run gets its aa.json too, and one that can tell layers from MACs its reproduction.md. UserError where the folder is no run. Pictures without data (nothing measured) are not made.
+    A complete A/A run gets its aa.json too, and one that can tell layers from MACs its reproduction.md in two languages. UserError where the folder is no run. Pictures without data (nothing measured) are not made.
     """
     run = read(folder, samples=True)
     noise = noise_floor.judge(run) if noise_floor.is_aa(run) and (folder / "DONE").exists() else None
@@ -100,8 +98,8 @@ def write_views(folder: Path) -> Views:
     into = folder / "plots"
     pictures = draw(run, into, PICTURES)
     pictures += claims_forest.draw(run, verdicts, into) + drivers_picture.draw(drivers, into)
-    if any(sweep.grows == "layers" for sweep in designed.find(records_of(run.measurements))):
-        write_text(folder / "reproduction.md", reproduction.text(run, verdicts, pictures))
+    for name, text in reproduction.texts(run, verdicts, pictures).items():
+        write_text(folder / name, text)
     write_text(folder / report.NAME, report.text(run, verdicts, noise, pictures))
     return Views(run, noise, drivers, verdicts, tables, pictures, folder / report.NAME)
 

@@ -114,6 +114,7 @@ class Verdict:
     on_claimed_device: bool = True  # False: the claim is about the other kind of device
     would_confirm: bool = False  # a predicted answer that would be confirmatory if its rows were measured
     cells: Count = field(default_factory=lambda: Count(0))
+    doubled: Mapping[str, Interval] = field(default_factory=dict)  # ln of time, for twice the layers or macs
     channels: Channels | None = None
     leaning: Answer | None = None
     weak: str = ""

@@ -45,6 +45,18 @@ class Published:
     source: str
     how: str
 
+    @property
+    def circumstances(self) -> str:
+        """`V100, fp32, eager, inference, batch 32`, as far as they were published."""
+        batch = self.batch and f"batch {self.batch}"
+        return ", ".join(filter(None, (self.device, self.dtype, self.mode, self.pass_, batch)))
+
+    @property
+    def cited(self) -> tuple[str, list[str]]:
+        """The source in words, and its addresses."""
+        words, *rest = self.source.split(", http")
+        return words, ["http" + part.split(",")[0].split(" ")[0].rstrip(";") for part in rest]
+
 
 COLUMNS = tuple(name.rstrip("_") for name in Published.__slots__)
 

@@ -9,6 +9,7 @@ can't turn an answer round.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -61,6 +62,7 @@ def _of_block(claim: str, condition: Condition, sweeps: Sequence[Sweep], limit: 
     slopes = {grows: [s.elasticity() for s in some] for grows, some in known.items()}
     means = {grows: mean_of(some) for grows, some in slopes.items() if some}
     effect = _effect(means)
+    doubled = {grows: replace(e, mean=e.mean * math.log(2), half_width=e.half_width * math.log(2)) for grows, e in means.items()}  # fmt: skip
     ruling, depends = Ruling("UNDECIDED", None), ""
     if all(slopes.values()) and any(e.n > 1 for some in slopes.values() for e in some):
         pairs = [(m, s, estimators.difference(s.elasticity(), m.elasticity())) for m in known["macs"] for s in known["layers"]]  # fmt: skip
@@ -76,7 +78,7 @@ def _of_block(claim: str, condition: Condition, sweeps: Sequence[Sweep], limit: 
     return Verdict(
         claim=claim, condition=condition, runs=tuple(sorted({s.run_id for s in sweeps})), about=sweeps[0].block,
         answer=ruling.answer, why=f"{each}elasticity of time {', '.join(told)}{far}", bottleneck=limit.word,
-        effect=effect, p=ruling.p, cells=_count(grown, min((e.n for some in slopes.values() for e in some), default=0)),
+        effect=effect, doubled=doubled, p=ruling.p, cells=_count(grown, min((e.n for some in slopes.values() for e in some), default=0)),
         notes=tuple(filter(None, (*lacking, depends, *_notes(sweeps), limit.note))),
     )  # fmt: skip
 

@@ -164,18 +164,6 @@ def crossing(points: Iterable[tuple[int, Interval]], line: float = 0.0) -> Cross
     return Crossing("crosses" if rises else "stops", least, most, at, before, after, low, high)
 
 
-def sentences(crossovers: Sequence[Crossover]) -> list[str]:
-    """A sentence for each row of channels, and one on how often the predicted and the measured range overlap.
-
-    Such as `cpu, 1 thread, kernel 3: predicted 21 [15, 30] channels, found 24 [22, 26], between 16 and 32`.
-    """
-    lines = [f"{c.condition.label}, kernel {c.kernel}: predicted {predicted_words(c.predicted)}, {measured_words(c.measured)}" for c in crossovers]  # fmt: skip
-    judged = [c for c in crossovers if c.agrees is not None]
-    if judged:
-        lines.append(f"Prediction and finding overlap in {sum(bool(c.agrees) for c in judged)} of {len(judged)} rows")
-    return lines
-
-
 def predicted_words(e: Estimate) -> str:
     """`21 [15, 30] channels`, or that separable never wins."""
     return "that separable never wins" if math.isinf(e.value) else f"{_ranged(e.value, e.low, e.high)} channels"

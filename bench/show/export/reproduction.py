@@ -1,104 +1,120 @@
-"""reproduction.md: the section on speed, sentence by sentence, with what this run and what others measured of each."""
+"""reproduction.md and reproduction.zh-CN.md: one template filled with a run's facts on each sentence of the section on speed."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from bench.analyse.claims import published
-from bench.analyse.claims.claims import BY_ID
+from bench.analyse.claims.answers import ANSWERS, Verdict
+from bench.analyse.claims.cell_tests import LEAST_CELLS, LEAST_PROCESSES
+from bench.analyse.claims.claims import TEXTS
 from bench.analyse.claims.judge import Verdicts
-from bench.analyse.claims.published import Published
 from bench.analyse.facts import facts_of
-from bench.analyse.runs.rows import records_of
+from bench.analyse.runs.rows import USUAL, Record, grouped, records_of
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.sweeps.costs import LayerMacCosts
-from bench.analyse.sweeps.crossover import crossovers, sentences
-from bench.analyse.sweeps.designed import Sweep, find
+from bench.analyse.sweeps.designed import FEWEST_POINTS
 from bench.show.export.report import template
 from bench.show.text import claims, run_facts
-from bench.show.text.layer_costs import layers_of_host
-from bench.show.text.published import circumstances, source
-from bench.spec.devices.device_names import is_cpu, is_predicted
-from bench.spec.format import cost_in_seconds, times
+from bench.spec.columns import MEASURED
+from bench.spec.devices.device_names import in_words, is_cpu, is_predicted
+from bench.spec.format import interval, percent
 
-MOST_PUBLISHED = 6  # rows under one sentence; docs/EVIDENCE.md has them all
-Row = tuple[str, ...]
-
-_USUAL: dict[str, Any] = {"pictures": (), "note": "", "device": "", "sweeps": False}
-_FILE = files("bench.show.export") / "templates" / "sentences.yaml"
-SENTENCES = [_USUAL | sentence for sentence in yaml.safe_load(_FILE.read_text(encoding="utf-8"))]
+NAMES = {"en": "reproduction.md", "zh": "reproduction.zh-CN.md"}
+_KEYS = {"yes": "right", "no": "wrong", "same": "wrong", "partly": "depends", "open": "undecided"}
+_DATA = yaml.safe_load((files("bench.show.export") / "templates" / "reproduction.yaml").read_text(encoding="utf-8"))
+SENTENCES: list[dict[str, Any]] = _DATA["sentences"]
+WORDS: Mapping[str, Mapping[str, Any]] = _DATA["words"]
 
 
-def text(run: Run, found: Verdicts, pictures: Iterable[Path]) -> str:
-    """The document. Pictures are linked from `plots/` beside it, where they were drawn."""
-    drawn = {p.stem for p in pictures if p.suffix == ".png"}
-    facts, sweeps = facts_of(run), find(records_of(run.measurements))
-    kinds = {"cpu" if is_cpu(d) else "gpu" for d in run.measurements["device"].dropna()}
-    measured = {"CPU" if is_cpu(d) else "GPU" for d in run.measurements["device"].dropna() if not is_predicted(d)}
-    fitting = [one for one in SENTENCES if one["device"] in ("", *kinds)]
-    missing = [kind for kind in ("GPU", "CPU") if kind not in measured]
-    host = layers_of_host(run)
-    return template("reproduction.md.j2").render(
-        made_on=run_facts.made_on(run),
-        trust=run_facts.trust_lines(facts),
-        predicted=run_facts.predicted(facts),
-        missing=missing[0] if missing else "",
-        found=found,
-        claims=BY_ID,
-        words=claims,
-        sentences=SENTENCES,
-        sweeps={kind: [_sweep(s) for s in sweeps if s.condition.kind == kind] for kind in ("cpu", "gpu")},
-        more={"cpu": [*_crossings(run)], "gpu": [f"{host}."] if host else []},
-        above={name: one for one in reversed(fitting) for name in one["pictures"] if name in drawn},  # the first wins
-        published=lambda one: [*_published([row for name in one["claims"] for row in published.about(name)])],
-        alternatives=lambda one: dict.fromkeys(a for name in one["claims"] for a in BY_ID[name].alternatives),
-        ambers=run.environment.get("ambers") or (),
-        command=run.environment.get("command") or "bench run",
-    )
+def texts(run: Run, found: Verdicts, pictures: Iterable[Path]) -> dict[str, str]:
+    """The documents by their files' names, with links to `plots/`; none for a run planned neither for layers nor the section."""
+    if not _stacks(run) and (run.plan is None or run.plan.name != "speed_thinking"):
+        return {}
+    drawn, lost = {p.stem for p in pictures if p.suffix == ".png"}, untested(run, found)
+    measured = {"CPU" if is_cpu(d) else "GPU" for d in run.pairs["device"].dropna() if not is_predicted(d)}
+    sections = []
+    for sentence in SENTENCES:
+        rows = _rows(sentence["claims"], found)
+        picture = next((name for name in sentence["pictures"] if rows and name in drawn), "")
+        drawn.discard(picture)
+        mine = [one for one in lost if one["claim"] in sentence["claims"]]
+        sections.append(sentence | {"rows": rows, "picture": picture, "lost": mine, **_together(rows)})
+    facts = {
+        "run": run, "facts": facts_of(run), "made_on": run_facts.made_on(run), "sections": sections, "text": TEXTS[0][1],
+        "missing": sorted({"GPU", "CPU"} - measured, reverse=True), "usual": USUAL, "key": _key, "interval": interval,
+        "effect": claims.effect, "not_tested": not_tested, "in_words": in_words, "percent": percent,
+    }  # fmt: skip
+    page = template("reproduction.md.j2")
+    filled = {name: page.render(facts, w=WORDS[language], language=language) for language, name in NAMES.items()}
+    return {name: re.sub(r"\n{3,}", "\n\n", text) for name, text in filled.items()}
 
 
-def _sweep(sweep: Sweep) -> Row:
-    """A designed sweep: where, what grew by how much, the elasticity of time on it, and the time of one more."""
-    slope, costs = sweep.elasticity(), LayerMacCosts.of([sweep])
-    ends = f" [{slope.low:+.2f}, {slope.high:+.2f}]" if math.isfinite(slope.half_width) else ""
-    first, last = sweep.counts()[[0, -1]]
-    of_layers = sweep.grows == "layers"
-    word, unit, size = ("layers", "layer", 1.0) if of_layers else ("MACs", "GMAC", 1e9)
-    cost = costs.layer_s if of_layers else costs.mac_s
-    spread = f" [{cost_in_seconds(cost.low * size)}, {cost_in_seconds(cost.high * size)}]" if cost.low is not None and cost.high is not None else ""  # fmt: skip
-    fixed = f"MACs within {sweep.drift:.2f}x" if of_layers and sweep.drift > 1.01 else "MACs fixed" if of_layers else "layers fixed"  # fmt: skip
-    grew = f"{last / first:,.0f}x {word}, {fixed} ({sweep.experiment}, k = {sweep.kernel})"
-    return (sweep.condition.label, sweep.block, grew, f"{slope.mean:+.2f}{ends}", f"{cost_in_seconds(cost.value * size)}{spread} a {unit}")  # fmt: skip
+def untested(run: Run, found: Verdicts) -> list[dict[str, Any]]:
+    """For each device that lost its sweeps of layers, or measured them in too few processes: the `claim`, `why` and the `command`."""
+    lacking = []
+    for device, rows in _stacks(run).items():
+        claim = "cpu_led_by_compute" if is_cpu(device) else "gpu_led_by_layers"
+        judged = [v for v in found.of(claim) if v.confirmatory and v.condition.device == device and len(v.doubled) > 1]
+        processes = min((v.cells.processes or 1 for v in judged), default=LEAST_PROCESSES)
+        lost, few = sum(r["status"] not in MEASURED for r in rows), processes < LEAST_PROCESSES
+        if (lost or few) and not is_predicted(device) and all(v.p is None or v.weak for v in judged):
+            one = {"device": device, "claim": claim, "why": "few" if few else "lost", "lost": lost, "rows": len(rows)}
+            lacking.append(one | {"processes": processes, "least": LEAST_PROCESSES, "command": _command(run, device, processes if few else 0)})  # fmt: skip
+    return lacking
 
 
-def _crossings(run: Run) -> Iterator[str]:
-    """Where separable should start to win by what layers and MACs cost, and where it does."""
-    lines = sentences(crossovers(find(records_of(run.measurements)), records_of(run.pairs)))
-    if lines:
-        yield "If layers and MACs were all that costs, the depth sweep would say at how many channels the separable block starts to win:"
-        yield "\n".join(f"- {line}" for line in lines)
+def not_tested(one: Mapping[str, Any], words: Mapping[str, Any] = WORDS["en"]) -> str:
+    """`The reason was not tested on cuda:0: ...`, with what to run."""
+    return str(words["untested"].format(**{**one, "why": words[one["why"]].format(**one)}))
 
 
-def _published(rows: Sequence[Published]) -> Iterator[str]:
-    """The rows that differ most in device and comparison first, as far as there is room."""
-    chosen = sorted(range(len(rows)), key=lambda i: (_seen(rows, i, "device"), _seen(rows, i, "comparison"), i))[:MOST_PUBLISHED]  # fmt: skip
-    for row in (rows[i] for i in sorted(chosen)):
-        where = circumstances(row)
-        numbers = [f"speedup {times(row.speedup, 0.01)}" if row.speedup else "", f"MAC ratio {times(row.mac_ratio, 0.01)}" if row.mac_ratio else ""]  # fmt: skip
-        figures = ", ".join(filter(None, numbers))
-        words, addresses = source(row)
-        cited = f"[{words}]({addresses[0]})" if addresses else words
-        yield f"{row.comparison}{f' ({where})' if where else ''}{f': {figures}' if figures else ''}. {row.reading} ({cited})"  # fmt: skip
-    if len(rows) > MOST_PUBLISHED:
-        yield f"{len(rows) - MOST_PUBLISHED} more, with the arithmetic of each, in `docs/EVIDENCE.md`"
+def _stacks(run: Run) -> dict[str, list[Record]]:
+    """By device the rows of stacks of blocks, measured or not, if they have the depths for a sweep of layers."""
+    stacks = grouped((r for r in records_of(run.pairs) if (r["depth"] or 1) > 1), lambda r: str(r["device"]))
+    return {d: rows for d, rows in stacks.items() if len({r["depth"] for r in rows}) >= FEWEST_POINTS - 1}
 
 
-def _seen(rows: Sequence[Published], at: int, field: str) -> int:
-    """How many rows before this one have the same value."""
-    return sum(getattr(row, field) == getattr(rows[at], field) for row in rows[:at])
+def _command(run: Run, device: str, few: int) -> str:
+    """The same run with the minutes that more than these few processes need, or if 0 with more patience for slow trials too."""
+    if run.from_journal and not (run.folder / "DONE").exists():
+        return f"bench run --resume {shlex.quote(str(run.folder))}"
+    more = LEAST_PROCESSES * 1.1 / few if few else 3
+    given = {"minutes": run.timing.minutes, "visit_seconds": None if few else run.timing.visit_seconds}
+    options = [f" --set {name}={math.ceil(value * more)}" for name, value in given.items() if value]
+    ours = run.plan is not None and run.plan.name == "speed_thinking"
+    config = "configs/speed_thinking.yaml" if ours else f"{run.folder.name}/config.yaml"
+    return f"bench run {config} --device {device}{''.join(options)}"
+
+
+def _rows(names: Sequence[str], found: Verdicts) -> list[Verdict]:
+    """The verdicts on a sentence's claims, those of usual settings and with enough to tell if any; what confirms comes first."""
+    about = [v for name in names for v in found.of(name) if v.on_claimed_device and v.answer != "NOT MEASURED"]
+    every = [v for v in about if len(v.doubled) != 1]  # one kind of sweep does not tell layers from MACs
+    usual = [v for v in every if replace(v.condition, mode=USUAL["mode"]).usual] or every
+    telling = [v for v in usual if v.confirmatory or v.cells.n >= LEAST_CELLS] or usual
+    return sorted(telling, key=lambda v: (v.predicted, not v.confirmatory, v.about == "standard", v.condition.batch))
+
+
+def _together(rows: Sequence[Verdict]) -> dict[str, Any]:
+    """What measured rows say together: the `answer`, what each `reads`, and the reasons why none is an answer (`weak`)."""
+    measured = [v for v in rows if not v.predicted]
+    decided = {_key(v) for v in measured} - {"undecided"}
+    chosen = {_key(v) for v in [v for v in measured if v.confirmatory] or measured} - {"undecided"}
+    answer = "undecided" if not chosen else "depends" if len(decided) > 1 else chosen.pop()
+    weak = [] if decided else list(dict.fromkeys(v.weak for v in measured if v.weak))
+    return {"answer": answer if measured else "unmeasured", "weak": weak, "reads": [_key(v, bool(weak)) for v in measured]}  # fmt: skip
+
+
+def _key(v: Verdict, reads: bool = False) -> str:
+    """What an answer says, or how its rows read; counted bytes, which no test decides, depend on the shape if some save."""
+    if v.weak:
+        return _KEYS[ANSWERS[v.leaning or v.answer] if reads else v.side]
+    return "depends" if v.p is None and 0 < (v.cells.surely or 0) < v.cells.n else _KEYS[v.side]

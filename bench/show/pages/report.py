@@ -17,7 +17,7 @@ from bench.analyse.runs.run_folder import Run
 from bench.show.pages import machine, rows_table
 from bench.show.pages.frame import downloads, inlined, render
 from bench.show.pages.svg import Inlined
-from bench.show.text import captions, claims, layer_costs, multi_run, published, run_facts, terminal
+from bench.show.text import captions, claims, layer_costs, multi_run, run_facts, terminal
 from bench.spec.model.model_parameters import without_model
 
 NAME = "report.html"
@@ -93,7 +93,6 @@ def _filled(
         "claims": CLAIMS,
         "words": claims,
         "names": letters,
-        "published": published,
         "above": _sections(ABOVE, drawn),
         "lead": drawn.get(LEAD),
         "unswept": captions.unswept(whole),
