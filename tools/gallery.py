@@ -8,6 +8,7 @@ shows, the picture's own title. Everything else in that file is written by hand.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ import tempfile
 from base64 import b64decode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from io import BytesIO
 from pathlib import Path
 from xml.etree import ElementTree
@@ -40,6 +42,7 @@ SCREENS = {  # page, width, height, theme
     "page-phone": (KEPT_PAGE, 360, 720, "light"),
     "page-compare": (_COMPARISON_PAGE, 1280, 720, "light"),
 }
+TERMINAL = "terminal"
 _RUNS = re.compile(r"(<!-- runs -->\n).*?(<!-- end -->)", re.DOTALL)
 _PICTURE = re.compile(r"^!\[(.*)\]\(([^()\s]+)\)$", re.MULTILINE)
 
@@ -126,11 +129,42 @@ def photograph(chromium: str) -> None:
                 tab.size(width, height)
                 tab.media(prefers_color_scheme=theme)
                 tab.open(page.as_uri())
-                shot = Image.open(BytesIO(b64decode(tab.call("Page.captureScreenshot")["data"]))).convert("RGB")
-                few = shot.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-                few.save(PICTURES / f"{name}.png", optimize=True)
+                _save(_shot(tab), name)
+            page, lines = _terminal(Path(profile))
+            tab.size(712, 18 * lines + 30)
+            tab.open(page.as_uri())
+            _save(_shot(tab), TERMINAL)
         finally:
             tab.close()
+
+
+def _shot(tab: browser.Tab) -> Image.Image:
+    return Image.open(BytesIO(b64decode(tab.call("Page.captureScreenshot")["data"]))).convert("RGB")
+
+
+def _save(shot: Image.Image, name: str) -> None:
+    few = shot.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    few.save(PICTURES / f"{name}.png", optimize=True)
+
+
+def _terminal(folder: Path) -> tuple[Path, int]:
+    """A page that looks like a terminal of 80 columns after `bench report`, and its lines."""
+    command = ["bench", "report", str(KEPT_PAGE.parent.relative_to(ROOT))]
+    told = subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "80"},
+    )
+    text = f"$ {' '.join(command)}\n{told.stdout}"
+    page = folder / "terminal.html"
+    look = "margin: 12px 16px; background: #15181b; color: #e8e8e6; font: 14px/18px 'DejaVu Sans Mono', monospace"
+    page.write_text(
+        f'<body style="{look}"><pre style="font: inherit; margin: 0">{escape(text)}</pre></body>', encoding="utf-8"
+    )
+    return page, len(text.splitlines())
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from bench.analyse.drivers.additive_model import BANDWIDTH, COMPUTE, MIXED, OVER
 from bench.analyse.drivers.limits import UNKNOWN
 from bench.analyse.facts import UNMEASURABLE, RunFacts, Tally, Trust, facts_of
 from bench.analyse.runs.condition import Condition
+from bench.analyse.runs.merged import short
 from bench.analyse.runs.rows import grouped, records_of
 from bench.analyse.runs.run_folder import Run
 from bench.show.text.ways import device_words, way_labels
@@ -322,10 +323,10 @@ def measured(facts: RunFacts) -> str:
 
 
 def made_on(run: Run) -> str:
-    """`Intel(R) Xeon(R) Processor (cpu), torch 2.13.0, 2026-11-22`; no torch where it ran nothing."""
+    """`Xeon (cpu), H100 80GB HBM3 (cuda:0), torch 2.13.0, 2026-11-22`; no torch where it ran nothing."""
     rows = records_of(run.pairs)
     names = dict.fromkeys((str(r["device_name"] or ""), str(r["device"])) for r in rows)
-    words = [f"{name} ({device})" if name else device for name, device in names]
+    words = [f"{short(name)} ({device})" if name else device for name, device in names]
     torch = None if only_predicted(facts_of(run)) else run.environment.get("torch")
     return ", ".join(filter(None, [*words, f"torch {torch}" if torch else "", str(run.environment.get("started_utc") or "")[:10]]))  # fmt: skip
 

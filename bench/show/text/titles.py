@@ -125,10 +125,11 @@ def speedup_map(rows: Sequence[Record]) -> str:
 def ways(rows: Sequence[Record]) -> str:
     """How far the way of running one block at one shape moves its speedup."""
     rows = measured(rows)
+    shape = f"{rows[0]['c_in']} channels, {rows[0]['kernel']} x {rows[0]['kernel']}, {plural(len(rows), 'way')}"
     return _titled(
-        "one shape, {ways}: {block} {is_} {span} as fast",
+        "{shape}: {block} {is_} {span} as fast",
         rows,
-        ways=plural(len(rows), "way"),
+        shape=shape,
         is_=verb(rows),
         span=_span([r["speedup"] for r in rows], _beside_1),
     )
