@@ -57,7 +57,7 @@ def test_markdown_has_a_table_of_speedups_and_one_of_verdicts() -> None:
     assert verdicts[0] == ["claim", "answer", "effect", "where", "p", "cells"]
     assert [row[1] for row in verdicts[2:]] == [answer(v) for v in judge([run]).verdicts if v.confirmatory]
     assert all(len(row) == len(table[0]) for table in (speedups, verdicts) for row in table)
-    assert "**On cpu separable is faster in 28 and slower in 2 of 30 cells.**" in told
+    assert "**On the CPU with 1 thread separable is faster (28 of 30 cells, 3.7x).**" in told
 
 
 def test_markdown_keeps_names_that_are_markup(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_the_index_lists_every_run_with_its_page(tmp_path: Path) -> None:
     assert [a["href"] for a in told.all("a") if a["href"] != "#main"] == ["new/report.html"]
     assert told.text.index(" new ") < told.text.index("reference/old one")  # the newest first
     assert "2026-03-01 08:30" in row(told, "new")
-    assert "On cpu separable is faster in 4 and slower in 0 of 4 cells" in row(told, "new")
+    assert "On the CPU with 1 thread separable is faster (4 of 4 cells, 4.7x)." in row(told, "new")
     assert "4 of 4 synthetic 2.13.0 complete" in row(told, "new")
     judged = judge([run_folder.read(root / "new")]).verdicts
     exact = [v for v in judged if v.bottleneck == "exact"]
