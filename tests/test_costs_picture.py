@@ -11,12 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from bench.analyse.claims.judge import judge
 from bench.analyse.runs import run_folder
 from bench.analyse.runs.rows import records_of
 from bench.analyse.sweeps.costs import Way, ways
 from bench.analyse.sweeps.designed import find
 from bench.show.plots import costs, style
-from bench.spec.format import in_seconds, times
+from bench.spec.format import cost_in_seconds, in_seconds, times
 from tests import designed
 from tests.test_plots import texts, title
 
@@ -125,3 +126,14 @@ def test_of_one_process_there_is_no_interval_and_no_verdict(tmp_path: Path):
 
 def test_a_run_without_sweeps_of_layers_has_no_such_picture(tmp_path: Path):
     assert costs.picture(designed.run(tmp_path, only=("channels", "dose_batch"))) is None
+
+
+def test_the_claims_name_the_same_cost_of_a_layer(run: run_folder.Run):
+    told = {(v.about, v.condition.device, v.condition.threads, v.condition.mode, v.condition.batch): v.why for v in judge([run]).of("gpu_led_by_layers")}  # fmt: skip
+    for w in explained(run).values():
+        for block, cost in (("standard", w.standard), ("separable", w.separable)):
+            c = w.condition
+            assert (
+                f"a layer costs {cost_in_seconds(cost.layer_s.value)} of its own"
+                in told[block, c.device, c.threads, c.mode, c.batch]
+            )

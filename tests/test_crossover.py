@@ -226,7 +226,9 @@ def test_the_title_counts_the_rows_that_overlap(figure: Figure, found: tuple[Cro
 
 
 def test_each_place_has_a_panel_and_each_kernel_both_its_words(figure: Figure, found: tuple[Crossover, ...]):
-    assert [a.get_title(loc="left") for a in figure.axes] == ["cpu, 2 threads", "cpu, 1 thread", "cuda:0"]
+    assert [a.get_title(loc="left") for a in figure.axes] == [
+        f"{way}, channels_last" for way in ("CPU, 2 threads", "CPU, 1 thread", "GPU, eager")
+    ]
     card = figure.axes[2]
     said = [t.get_text() for t in card.texts if t.get_text()]
     for c in [c for c in found if c.condition.device != "cpu"]:

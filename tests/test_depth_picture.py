@@ -134,20 +134,11 @@ def test_a_model_s_lines_are_violet(run: run_folder.Run):
     foretold = run.measurements.assign(device="sim:h100", status="predicted")
     figure = depth.picture(dataclasses.replace(run, measurements=foretold[run.measurements["device"] == "cuda:0"]))
     assert figure is not None
-    assert {colour for colour, _ in drawn_lines(figure.axes[0])} == {style.VIOLET[0]}
+    assert {colour for colour, _ in drawn_lines(figure.axes[0])} == {*style.VIOLET[:2]}
     assert "predicted h100" in title(figure)
 
 
-# ---------------------------------------------------------------- what the straight lines imply
-
-
-def test_a_point_drawn_far_too_fast_leaves_a_line(sweeps: tuple[Sweep, ...]):
-    s = sweeps[0]
-    times = np.exp([p.log_time.mean for p in s.points])
-    times[1] = 1e-12
-    each, constant = s.line(times)
-    assert each * s.counts()[1] + constant == pytest.approx(1e-12)
-    assert min(each, constant) >= 0
+# ---------------------------------------------------------------- what the sweeps imply
 
 
 def test_drawn_times_give_the_points_own_intervals_back(sweeps: tuple[Sweep, ...]):

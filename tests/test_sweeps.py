@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.analyse.sweeps import designed
+from bench.analyse.sweeps.costs import unit_costs
 
 USUAL = {
     "status": "ok", "experiment": "e", "block": "standard", "kernel": 3, "run_id": "r", "device": "cpu", "device_name": "c",
@@ -41,7 +42,7 @@ def test_a_sweep_is_known_by_what_grows_and_what_is_held():
     assert (macs.grows, macs.drift, [p.c_in for p in macs.points]) == ("macs", 1, [8, 32, 128])
     assert layers.elasticity().mean == pytest.approx(1)
     assert macs.elasticity().mean == pytest.approx(1)
-    assert layers.line() == pytest.approx((1e-5, 0), abs=1e-12)
+    assert unit_costs([layers]) == pytest.approx((1e-5, 0), abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -80,9 +81,9 @@ def test_each_place_batch_block_and_kernel_is_a_sweep_of_its_own():
 
 
 @given(st.floats(1e-6, 1e-3), st.floats(1e-6, 1e-1), st.floats(0.1, 10))
-def test_the_line_is_found_whatever_the_scale(each: float, constant: float, scale: float):
+def test_the_costs_are_found_whatever_the_scale(each: float, constant: float, scale: float):
     (found,) = designed.find(deep(lambda n: scale * (each * n + constant)))
-    assert found.line() == pytest.approx((scale * each, scale * constant), rel=1e-6, abs=1e-12)
+    assert unit_costs([found]) == pytest.approx((scale * each, scale * constant / USUAL["macs"]), rel=1e-6, abs=1e-18)
     plain = designed.find(deep(lambda n: each * n + constant))[0].elasticity()
     assert found.elasticity().mean == pytest.approx(plain.mean)
     assert found.elasticity().half_width == pytest.approx(plain.half_width)

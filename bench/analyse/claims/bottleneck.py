@@ -12,6 +12,7 @@ from bench.analyse.drivers.limits import Limit
 from bench.analyse.drivers.observations import of_records
 from bench.analyse.runs.condition import Condition
 from bench.analyse.runs.rows import Record
+from bench.analyse.sweeps.costs import stacked, unit_costs
 from bench.analyse.sweeps.designed import Sweep
 from bench.spec.devices.device_names import in_words, is_predicted
 from bench.spec.format import cost_in_seconds, plural, share, times
@@ -25,14 +26,14 @@ def bottleneck_of(rows: Rows, condition: Condition) -> Limit:
 
 
 def layer_cost(arm: Record, sweeps: Sequence[Sweep]) -> float | None:
-    """Seconds that one more layer costs, from the sweeps of layers at fixed MACs; None where there is none.
+    """Seconds that one more layer costs, by the stacks of the arm's block and kernel; None without sweeps of layers.
 
-    From sweeps of the arm's block and kernel if there are any, else from all.
+    The mean over all sweeps of layers where none is of that block and kernel.
     """
     growing = [s for s in sweeps if s.grows == "layers"]
-    near = [s for s in growing if (s.block, s.kernel) == (arm["block"], arm["kernel"])]
-    costs = [s.line()[0] for s in near or growing]
-    return math.fsum(costs) / len(costs) if costs else None
+    near = [s for s in stacked(sweeps) if (s.block, s.kernel) == (arm["block"], arm["kernel"])]
+    fits = [near] if any(s in growing for s in near) else [[s] for s in growing]
+    return math.fsum(float(unit_costs(some)[0]) for some in fits) / len(fits) if fits else None
 
 
 def gain_explained(rows: Rows, condition: Condition, cells: Sequence[Cell], lines: Sequence[float]) -> str:

@@ -21,6 +21,7 @@ from bench.analyse.runs.condition import Condition
 from bench.analyse.runs.rows import grouped
 from bench.analyse.stats import estimators
 from bench.analyse.stats.estimators import mean_of
+from bench.analyse.sweeps.costs import stacked, unit_costs
 from bench.analyse.sweeps.designed import Sweep, surest
 from bench.spec.format import cost_in_seconds, digits, listed, plural, plus_minus
 from bench.spec.interval import Interval
@@ -70,8 +71,11 @@ def _of_block(claim: str, condition: Condition, sweeps: Sequence[Sweep], limit: 
         by_macs, by_layers = (max(side(d, 0) for d in tests) for side in (above, below))
         ruling = ruled(by_macs, by_layers) if claim == COMPUTE else ruled(by_layers, by_macs)
         depends = _depends(pairs) if ruling.answer == "UNDECIDED" else ""
-    cost = [s.line()[0] for s in grown["layers"]]
-    each = f"a layer costs {cost_in_seconds(sum(cost) / len(cost))} of its own; " if cost else ""
+    each = (
+        f"a layer costs {cost_in_seconds(float(unit_costs(stacked(sweeps))[0]))} of its own; "
+        if grown["layers"]
+        else ""
+    )
     told = [f"on {what} at fixed {held} {_mean(slopes[grows])}" for grows, what, held in (("layers", "layers", "MACs"), ("macs", "MACs", "layers")) if slopes[grows]]  # fmt: skip
     far = f"; {NEITHER}" if len(means) == len(COUNTS) and max(e.mean for e in means.values()) < CLOSELY else ""
     lacking = [f"No sweep of this block grows {what} alone" for grows, what in COUNTS.items() if not slopes[grows]]

@@ -14,6 +14,7 @@ import numpy as np
 
 from bench.analyse.runs.condition import Condition
 from bench.analyse.runs.rows import Record, grouped
+from bench.analyse.stats.estimators import Floats
 from bench.analyse.stats.regression import two_costs
 from bench.analyse.sweeps.designed import RESAMPLES, SEED, Estimate, Sweep, drawn
 from bench.spec.columns import MEASURED
@@ -32,13 +33,17 @@ class LayerMacCosts:
     @classmethod
     def of(cls, sweeps: Sequence[Sweep], seed: int = SEED) -> LayerMacCosts:
         """The costs through the points of all these sweeps. The same sweeps and seed give the same draws."""
-        points = [p for s in sweeps for p in s.points]
-        layers, macs = (np.array([getattr(p, name) for p in points], dtype=np.float64) for name in ("layers", "macs"))
         times = [drawn(s, seed + i, RESAMPLES) for i, s in enumerate(sweeps)]
         known = [t for t in times if t is not None]
-        draws = two_costs(layers, macs, np.hstack(known)) if len(known) == len(times) else (None, None)
-        values = two_costs(layers, macs, np.hstack([s.times() for s in sweeps]))
-        return cls(*(Estimate.of(float(v), d) for v, d in zip(values, draws, strict=True)))
+        draws = unit_costs(sweeps, np.hstack(known)) if len(known) == len(times) else (None, None)
+        return cls(*(Estimate.of(float(v), d) for v, d in zip(unit_costs(sweeps), draws, strict=True)))
+
+
+def unit_costs(sweeps: Sequence[Sweep], times: Floats | None = None) -> tuple[Floats, Floats]:
+    """Seconds for each layer and for each MAC, through the points of all these sweeps, or other times in their place."""
+    points = [p for s in sweeps for p in s.points]
+    layers, macs = (np.array([getattr(p, name) for p in points], dtype=np.float64) for name in ("layers", "macs"))
+    return two_costs(layers, macs, np.exp([p.log_time.mean for p in points]) if times is None else times)
 
 
 @dataclass(frozen=True, slots=True)

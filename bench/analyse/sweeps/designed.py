@@ -1,4 +1,4 @@
-"""Which rows form a designed sweep: layers grow at fixed MACs, or MACs at fixed layers; its elasticity and its line.
+"""Which rows form a designed sweep: layers grow at fixed MACs, or MACs at fixed layers; its elasticity, and its times drawn anew.
 
 From a standard block to a separable one MACs and layers change together, so a comparison of the two can't show which
 one matters. Two kinds of sweep can: layers grow at fixed MACs, or MACs grow at fixed layers. They are recognised by the
@@ -18,7 +18,6 @@ from bench.analyse.runs.condition import FIELDS, Condition
 from bench.analyse.runs.row_quality import is_noisy
 from bench.analyse.runs.rows import Record, grouped
 from bench.analyse.stats.estimators import CONFIDENCE, Floats, log_interval, slope, standard_error
-from bench.analyse.stats.regression import two_costs
 from bench.spec.columns import TIME, WITH_NUMBERS
 from bench.spec.format import listed, plural
 from bench.spec.interval import Interval
@@ -63,10 +62,6 @@ class Sweep:
         """The count that grows, point by point."""
         return np.array([getattr(p, self.grows) for p in self.points], dtype=np.float64)
 
-    def times(self) -> Floats:
-        """Seconds of each point."""
-        return np.array([math.exp(p.log_time.mean) for p in self.points])
-
     @property
     def drift(self) -> float:
         """Largest / smallest of the count that is held."""
@@ -90,14 +85,6 @@ class Sweep:
         well the points are known, not how straight the line is. Half-width inf where a point has no interval.
         """
         return slope(np.log(self.counts()), [p.log_time for p in self.points])
-
-    def line(self, times: Floats | None = None) -> tuple[float, float]:
-        """Seconds for each unit of the growing count, and at a count of 0: time = seconds_each x count + constant.
-
-        By least squares of relative errors, neither below 0, through the points' times or others in their place.
-        """
-        each, constant = two_costs(self.counts(), np.ones(len(self.points)), self.times() if times is None else times)
-        return float(each), float(constant)
 
 
 def find(records: Iterable[Record]) -> tuple[Sweep, ...]:

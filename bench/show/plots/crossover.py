@@ -17,7 +17,7 @@ from bench.analyse.sweeps.crossover import Crossover, crossovers, measured_words
 from bench.analyse.sweeps.designed import find
 from bench.show.plots import panels, style
 from bench.show.text import captions, titles
-from bench.show.text.ways import short_labels
+from bench.show.text.ways import way_labels
 
 _PREDICTED, _MEASURED = style.Look(style.VIOLET[0], "s", "-"), style.Look(style.INK, "o", "-")
 _MARKS = (
@@ -33,7 +33,7 @@ def picture(run: Run) -> Figure | None:
     crossings = crossovers(find(records_of(run.measurements)), pairs)
     if not crossings:
         return None
-    words = short_labels(list(dict.fromkeys(c.condition for c in crossings)))
+    words = way_labels(list(dict.fromkeys(c.condition for c in crossings)))
     keys = list(dict.fromkeys(map(_key, crossings)))
     shown = keys[: panels.MOST_GROUPS]
     figure, axes = style.panels(len(shown), share_y="none")

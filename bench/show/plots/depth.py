@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -46,12 +47,13 @@ def picture(run: Run) -> Figure | None:
     for axis, some in zip(axes, by_grows.values(), strict=True):
         _panel(axis, some, looks)
     panels.label_outer(axes, "time, times that of the first point", alike=False)
-    handles: list[Artist] = [style.proxy(block, seen.colour, seen.marker, "-") for block, seen in looks.items()]
+    seen = {s.block + ", predicted" * s.condition.predicted: _look(s, looks) for s in shown}
+    handles: list[Artist] = [style.proxy(word, look.colour, look.marker, look.line) for word, look in seen.items()]
     handles += [style.proxy(f"slope {slope:g}", style.FAINT, line=dashes) for slope, dashes in _RAYS]
     handles += [style.proxy("hollow: noisy", style.FAINT, "o", hollow=True)] * any(
         p.noisy for s in shown for p in s.points
     )
-    handles += style.predicted_handle(any(w.predicted for w in ways))
+    handles += style.predicted_handle(all(w.predicted for w in ways))
     left = captions.not_drawn(len(sweeps) - len(shown), "sweep", "measurements.csv")
     title = titles.depth([s for s in by_grows["layers"] if s.block == next(iter(looks))])
     style.frame(
@@ -66,7 +68,7 @@ def picture(run: Run) -> Figure | None:
         start, end = axis.get_xlim()
         axis.set_xlim(start, end * (end / start) ** (wide / (inches - wide)))
         ends = sorted(((*_points(s)[-1], s) for s in some), key=lambda e: -e[1])
-        panels.place(axis, [(words[s.condition], x, y, looks[s.block].colour) for x, y, s in ends], [p for s in some for p in _points(s)], (1,))  # fmt: skip
+        panels.place(axis, [(words[s.condition], x, y, _look(s, looks).colour) for x, y, s in ends], [p for s in some for p in _points(s)], (1,))  # fmt: skip
     return figure
 
 
@@ -88,18 +90,27 @@ def _points(sweep: Sweep) -> list[tuple[float, float]]:
     return [(c / counts[0], math.exp(p.log_time.mean - first)) for c, p in zip(counts, sweep.points, strict=True)]
 
 
+def _look(sweep: Sweep, looks: Mapping[str, style.Look]) -> style.Look:
+    return (
+        style.look([*looks].index(sweep.block), True)
+        if sweep.condition.predicted
+        else replace(looks[sweep.block], line="-")
+    )
+
+
 def _panel(axis: Axes, sweeps: Sequence[Sweep], looks: Mapping[str, style.Look]) -> None:
     most = max(_points(s)[-1][0] for s in sweeps)
     for slope, dashes in _RAYS:
         axis.plot([1, most], [1, most**slope], color=style.FAINT, lw=1.2, ls=dashes, zorder=1.5)
     for s in sweeps:
-        seen, foreseen = looks[s.block], s.condition.predicted
-        colour = style.VIOLET[0] if foreseen else seen.colour
-        axis.plot(*zip(*_points(s), strict=True), color=colour, ls=style.PREDICTED_LINE if foreseen else "-", lw=1.3, zorder=3)  # fmt: skip
+        look = _look(s, looks)
+        axis.plot(*zip(*_points(s), strict=True), color=look.colour, ls=look.line, lw=1.3, zorder=3)
         for (x, y), p in zip(_points(s), s.points, strict=True):
-            axis.plot([x], [y], marker=seen.marker, ms=5, color=colour, mfc="white" if p.noisy else colour, mew=1.2, zorder=4)  # fmt: skip
+            axis.plot([x], [y], marker=look.marker, ms=5, color=look.colour, mfc="white" if p.noisy else look.colour, mew=1.2, zorder=4)  # fmt: skip
     style.log_axis(axis.xaxis, 1 / 1.2, most * 1.2, [4.0**e for e in range(6) if 4**e <= most], _times)
     axis.spines["bottom"].set_bounds(1 / 1.2, most * 1.2)
+    if all(s.condition.predicted for s in sweeps):
+        style.mark_predicted(axis)
     noun, name = _NAMES[sweeps[0].grows]
     axis.set_xlabel(f"{noun}, times those of the first point")
     style.name_panel(axis, name)

@@ -14,15 +14,9 @@ FIELDS = "experiment device block pass dtype mode size batch stride depth dilati
 """What may differ between rows, in the order in which it is named."""
 SETTINGS = {"cudnn_benchmark": "cuDNN's search", "waiting": "OpenMP's waiting"}
 """What a setting is called, where its column's name is not the word."""
-_OF_CONDITIONS = "device threads layout dtype mode pass allocator waiting batch".split()
-_WAYS = [*_OF_CONDITIONS[1:], "cudnn_benchmark"]
+_WAYS = "threads layout dtype mode pass allocator waiting batch cudnn_benchmark".split()
 _WIDER = ("batch", "size", "layout", "dtype")  # that distinguish the ways of two devices
 USUAL = {"inference", "fp32", "eager", "batch 1", "stride 1", "depth 1", "dilation 1", "padding same", "allocator retain", "waiting default"}  # fmt: skip
-
-
-def short_labels(conditions: Sequence[Condition]) -> dict[Condition, str]:
-    """Each condition by the fields in which those of its device differ, such as `cuda:0, graph, batch 16`."""
-    return dict(zip(conditions, words_of([c.fields() for c in conditions], _OF_CONDITIONS), strict=True))
 
 
 def way_labels(ways: Sequence[Condition]) -> dict[Condition, str]:
