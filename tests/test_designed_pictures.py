@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from bench.analyse.runs import run_folder
 from bench.analyse.runs.rows import Record, records_of
 from bench.analyse.sweeps.kinds import sweep_of_shapes
-from bench.show.plots import crossover, memory, speedup, speedup_map
+from bench.show.plots import memory, speedup, speedup_map
 from bench.show.plots import networks as networks_picture
 from tests import designed
 from tests.test_plots import row, texts, ticks, title
@@ -205,8 +205,3 @@ def test_the_small_print_of_both_has_a_line_each(once: run_folder.Run, make: Mak
     assert "1 process a cell" in measured
     assert "the model's error" not in measured
     assert "process" not in predicted.split("\n")[0]
-
-
-def test_where_nothing_has_an_interval_none_is_said_to_overlap(once: run_folder.Run):
-    said = title(crossover.picture(once))
-    assert re.fullmatch(r"The predicted crossover is within 2x of the measured one in \d of \d rows on cpu", said)

@@ -37,7 +37,7 @@ def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Figure]:
     compared = compare(run, other)
     made |= {make.__name__: make(compared) for make in (compare_pictures.picture, compare_pictures.ratios, compare_pictures.spread)}  # fmt: skip
     drawn = {name: figure for name, figure in made.items() if figure is not None}
-    assert drawn.keys() >= {"speedup", "memory", "networks", "ways", "crossover", "claims", "drivers", "ratios"}  # fmt: skip
+    assert drawn.keys() >= {"speedup", "memory", "networks", "ways", "costs", "claims", "drivers", "ratios"}  # fmt: skip
     return drawn
 
 

@@ -26,7 +26,6 @@ from bench.show.pages import report
 from bench.show.plots import (
     claims_forest,
     costs,
-    crossover,
     depth,
     memory,
     networks,
@@ -54,7 +53,6 @@ PICTURES: dict[str, Callable[[Run], Figure | None]] = {
     "costs": costs.picture,
     "depth": depth.picture,
     "plane": plane.picture,
-    "crossover": crossover.picture,
     "networks": networks.picture,
     "roofline": roofline.roofline,
     "parts": time_breakdown.picture,

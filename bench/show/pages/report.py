@@ -40,7 +40,7 @@ class Topic(NamedTuple):
 LEAD = "ways"  # the picture beside the claims
 ABOVE = (
     Topic("noise", "Noise", "How much noise reads as a difference", "Every cell compares a block with itself: its interval should hold 1x.", ("aa",)),
-    Topic("why", "Why", "Why: what a layer and a MAC cost", "A separable block has twice the layers and a fraction of the MACs. Each way to run it has a price for both.", ("costs",), ("depth", "plane", "crossover")),
+    Topic("why", "Why", "Why: what a layer and a MAC cost", "A separable block has twice the layers and a fraction of the MACs. Each way to run it has a price for both.", ("costs",), ("depth", "plane")),
     Topic("where", "Where", "Where it wins", "Speedup: time of standard / time of separable. Blue: separable is faster; orange: slower; hatched: undecided.", ("map",), ("speedup", "delivery")),
     Topic("networks", "Networks", "Whole networks", "Each network against its baseline: the ratio of MACs, and the speedup that arrives.", ("networks",), ("network_parts",)),
     Topic("limits", "Limits", "What limits the time", "FLOP/s under the roofs that were measured beside them. Below: models of time (association, not cause), time layer by layer, memory.", ("roofline",), ("drivers", "parts", "memory")),

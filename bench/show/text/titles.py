@@ -19,13 +19,11 @@ from bench.analyse.facts import FEWER_MACS
 from bench.analyse.runs.row_quality import is_noisy
 from bench.analyse.runs.rows import Record
 from bench.analyse.sweeps.costs import Way
-from bench.analyse.sweeps.crossover import Crossover
 from bench.analyse.sweeps.designed import Sweep
 from bench.spec.devices.device_names import in_words, is_predicted
 from bench.spec.format import capital, digits, listed, percent, plural, rough, share, times
 
 MOST = 90
-NEAR = 2.0  # the factor up to which two crossovers without intervals count as the same
 PARTS = {
     "conv": "k x k convolution", "depthwise": "depthwise", "pointwise": "pointwise", "norm_act": "norm and activation",
     "other": "other", "gaps": "gaps",
@@ -186,15 +184,6 @@ def costs(ways: Sequence[Way]) -> str:
     separable = _span([w.separable_layers.value / w.separable_time.value for w in ways], percent)
     rows = [{"device": w.condition.device} for w in ways]
     return _titled("layers take {one} of standard's time and {other} of separable's on {device}", rows, one=standard, other=separable)  # fmt: skip
-
-
-def crossover(crossovers: Sequence[Crossover]) -> str:
-    """In how many rows the predicted and the measured crossover overlap, or where nothing has an interval lie near each other."""
-    known = any(c.agrees is not None for c in crossovers)
-    same = sum(bool(c.agrees) if known else c.off is not None and c.off <= NEAR for c in crossovers)
-    agrees = "overlaps" if known else f"is within {NEAR:g}x of"
-    rows, of = [{"device": c.condition.device} for c in crossovers], f"{same} of {plural(len(crossovers), 'row')}"
-    return _titled("the predicted crossover {agrees} the measured one in {of} on {device}", rows, agrees=agrees, of=of)
 
 
 def claims(judged: Verdicts) -> str:
