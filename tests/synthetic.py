@@ -75,6 +75,7 @@ class Story:
     wide: Mapping[int, float] = field(default_factory=dict)  # trial -> process_sd of its own
     parts: Callable[[Trial, Arm], Mapping[str, float]] | None = None  # shares of an arm's time
     unwalked: frozenset[int] = frozenset()  # processes that did not walk
+    off: Mapping[int, Mapping[str, float]] = field(default_factory=dict)  # process -> what its walks read instead
     seed: int = 1
     run_id: str = "synthetic-cpu-20260101T000000Z"
     sessions: int = 1
@@ -189,7 +190,7 @@ def _visit(trial: Trial, i: int, replicate: int, story: Story, rng: np.random.Ge
             }
         )
         if story.parts is not None and replicate not in story.unwalked:
-            shares = {"whole": 1.0, **story.parts(trial, arm)}
+            shares = {"whole": 1.0, **story.off.get(replicate, story.parts(trial, arm))}
             arms[-1]["parts_ns"] = {part: share * true_s * 1e9 for part, share in shares.items()}
         warm_up[arm.arm_id] = [round(true_s * 3e9, 1), round(true_s * 1.5e9, 1), round(true_s * 1e9, 1)]
         counters[arm.arm_id] = {"run_queue_wait_ns": 1000, "involuntary_switches": 1, "minor_faults": 2}

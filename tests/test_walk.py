@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from bench.analyse.runs.run_folder import read
+from bench.analyse.runs.run_folder import read, write_tables
 from bench.measure import layer_timing
 from bench.measure.device.devices import Cpu
 from bench.measure.layer_timing import Walk, part_of, parts_ns
@@ -126,6 +126,15 @@ def test_events_that_take_as_long_each_are_taken_off_every_layer(own: list[float
     assert slower["depthwise"] == pytest.approx(own[0] + event, abs=0.2), "what a walk saves is no layer's"
 
 
+def test_events_that_took_longer_than_a_layer_leave_it_below_0() -> None:
+    """So that a reader sees it: at 0 the walk would look right."""
+    told, _ = card(1e7, 0.0)
+    told.steps = lambda calls, times: [[0.0] * (len(calls) - 6) + [0.0] + [2000.0] * 5] * times
+    with torch.inference_mode():
+        found = parts_ns(told, evaluation(trial()), 1, own_ns=4000.0)
+    assert found == {"whole": 1e7, "depthwise": -1000.0, "pointwise": 1000.0, "norm_act": 4000.0}
+
+
 def test_a_neighbour_that_takes_the_core_now_and_then_changes_no_share() -> None:
     """Of each ten readings of the clock one has lost 5 ms to somebody else."""
     now = [0]
@@ -180,6 +189,51 @@ def test_without_a_walk_in_every_process_the_columns_are_empty_and_nothing_is_dr
     run = read(tmp_path)
     assert run.measurements[COLUMNS].isna().all().all()
     assert time_breakdown.picture(run) is None
+
+
+LONGER = {"conv": 1.2, "norm_act": 0.1}
+BELOW_0 = {"conv": 0.8, "norm_act": -0.2}
+NO_CALL = {"whole": 0.0, "conv": 0.8}
+LEFT_OUT = "layer times of {} of 5 processes left out: longer than the call or below 0"
+
+
+@pytest.mark.parametrize("read_as", [LONGER, BELOW_0, NO_CALL])
+def test_a_walk_that_cannot_be_is_left_out_and_every_row_says_so(tmp_path: Path, read_as: dict[str, float]) -> None:
+    write_run(tmp_path, Story(parts=shares, off={2: read_as}))
+    run = read(tmp_path)
+    mine = run.measurements[run.measurements["block"] == "separable"].iloc[0]
+    told = [mine[column] / mine["time_median_s"] for column in COLUMNS]
+    assert told == pytest.approx([0.0, 0.5, 0.2, 0.25, 0.0, 0.05]), "by the other four processes"
+    for table in (run.measurements, run.pairs):
+        assert {LEFT_OUT.format(1) in notes.split("; ") for notes in table["quality_notes"]} == {True}
+
+
+@pytest.mark.parametrize("read_as", [LONGER, BELOW_0, NO_CALL])
+def test_where_most_walks_cannot_be_the_cells_are_empty_and_nothing_is_drawn(
+    tmp_path: Path, read_as: dict[str, float]
+) -> None:
+    write_run(tmp_path, Story(parts=shares, off={1: read_as, 3: read_as, 5: read_as}))
+    run = read(tmp_path)
+    assert run.measurements[COLUMNS].isna().all().all()
+    assert LEFT_OUT.format(3) in run.pairs["quality_notes"][0]
+    assert time_breakdown.picture(run) is None
+
+
+def test_a_walk_a_little_longer_than_the_call_has_no_gaps(tmp_path: Path) -> None:
+    write_run(tmp_path, Story(parts=lambda *_: {"conv": 0.83, "norm_act": 0.2}))
+    rows = read(tmp_path).measurements
+    assert (rows["time_in_gaps_s"] == 0).all()
+    assert rows[COLUMNS].sum(axis=1).to_numpy() == pytest.approx(rows["time_median_s"].to_numpy())
+    assert (rows["time_in_conv_s"] / rows["time_median_s"]).to_numpy() == pytest.approx(0.83 / 1.03)
+    assert "left out" not in str(list(rows["quality_notes"]))
+
+
+def test_gaps_below_0_in_tables_of_older_versions_are_not_drawn(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", Story(parts=shares))
+    run = read(tmp_path / "run")
+    run.measurements["time_in_gaps_s"] -= 0.1 * run.measurements["time_median_s"]
+    write_tables(run, tmp_path / "tables")
+    assert time_breakdown.picture(read(tmp_path / "tables")) is None
 
 
 def test_the_title_tells_what_takes_most_of_the_time(tmp_path: Path) -> None:

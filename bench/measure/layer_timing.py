@@ -85,7 +85,7 @@ def parts_ns(
     On a CPU the whole call is timed beside each walk, so that other programs affect both alike. On a card it is the
     time per evaluation of a sample of `evaluations`, by the host's clock; the parts are the card's times. Events
     between steps take time too: the time of the steps beyond the call alone, `own_ns`, is subtracted from them in equal
-    parts.
+    parts, which may leave a Part below 0.
 
     None for a call that is no plain row of modules (training, a graph's replay, compiled code), with too many steps, or
     on a device that can't time steps.
@@ -117,5 +117,5 @@ def parts_ns(
     timed = [(part, min(ns)) for (part, _), *ns in zip(walk.steps, *walks, strict=True) if part is not None]
     beyond = 0.0 if own_ns is None else max(0.0, sum(ns for _, ns in timed) - own_ns) / len(timed)
     for part, ns in timed:
-        parts[part] = parts.get(part, 0.0) + max(0.0, ns - beyond)
+        parts[part] = parts.get(part, 0.0) + ns - beyond
     return {part: round(ns, 1) for part, ns in parts.items()}

@@ -48,7 +48,7 @@ _cost = partial(_c, empty="its costs are not known")
 _device_time = partial(_c, empty="nothing was timed; on cpu and mps")
 _part = partial(
     _c,
-    empty="nothing was timed; not an eager inference; a user's block, one of over 256 steps; a card whose queue can't be held back",
+    empty="nothing was timed; not an eager inference; a user's block, one of over 256 steps; a card whose queue can't be held back; most walks were left out (quality_notes)",
 )
 _card = partial(_c, empty="nothing was timed; no NVIDIA GPU, or NVML can't read it")
 _roofed = partial(_c, empty="nothing was timed; no roof was measured for it; a user's block")
@@ -121,7 +121,7 @@ COLUMNS: tuple[Column, ...] = (
     _part("m", "time_in_pointwise_s", "float", "the same in 1 x 1 convolutions", "s"),
     _part("m", "time_in_norm_act_s", "float", "the same in batch norm and activations", "s"),
     _part("m", "time_in_other_s", "float", "the same in pooling, linear layers, additions", "s"),
-    _part("m", "time_in_gaps_s", "float", "the same between the layers, on a card mostly waiting for the host; below 0 where a walk takes longer than a call", "s"),
+    _part("m", "time_in_gaps_s", "float", "the same between the layers, on a card mostly waiting for the host; 0 where a walk takes up to 5 % longer than a call", "s"),
     _c("m", "compile_time_s", "float", "time of an arm's first call in mode compile, in the inspection; the run starts without cache", "s", empty="in another mode; it was not inspected"),
     _c("m", "launches", "int", "kernels that one evaluation starts, by the profiler", empty="it was not inspected; on cpu and mps; the profiler saw none"),
     _c("m", "launches_graph", "int", "the same by the kernel nodes of a captured graph", empty="it was not inspected; on anything but CUDA with its Python bindings"),
@@ -151,7 +151,7 @@ COLUMNS: tuple[Column, ...] = (
     # quality
     _timed("mp", "precision_reached", "bool", "whether the interval is as narrow as asked"),
     _timed("mp", "flagged_share", "float", "share of samples that the counters flag as disturbed"),
-    _c("mp", "quality_notes", "str", "waiting, preemption, page faults, steal, estimators that differ, processes in two groups", empty="there is nothing to note"),
+    _c("mp", "quality_notes", "str", "waiting, preemption, page faults, steal, estimators that differ, processes in two groups, red checks, layer times left out", empty="there is nothing to note"),
     _timed("m", "run_queue_wait_share", "float", "time that threads waited for a core / time measured"),
     _timed("m", "involuntary_switches", "int", "how often a thread lost its core within a sample"),
     _card("m", "card_clock_hz", "float", "the card's multiprocessor clock after the rounds (median; by NVML)", "Hz"),

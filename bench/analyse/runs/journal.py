@@ -35,7 +35,7 @@ class Samples:
     device_cold_s: Floats | None = None
     device_proven: bool | None = None
     enqueue_s: Floats | None = None
-    shares: Mapping[Part, float] | None = None  # of an evaluation's time, by part of the block
+    shares: Mapping[Part, float] | None = None  # of an evaluation's time, by part of the block; empty if left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +155,7 @@ def read_journal(path: Path, trials: Mapping[str, Trial]) -> Journal:
 
 INSPECTED = ("memory_peak_bytes", "memory_requested_bytes", "memory_reserved_bytes", "launches", "launches_graph")
 """What an inspection counts of an arm, by the columns of measurements.csv."""
+WALK_OFF = 0.05  # share of a call by which the layers may take longer than it, or one of them be below 0, by chance
 _RESTORE = "Restore the journal from a copy, or delete this line and resume the run."
 
 
@@ -262,11 +263,13 @@ def _samples(arm: dict[str, Any], warm_up: list[float], counters: Mapping[str, i
 
 
 def _shares(parts_ns: Mapping[str, float] | None) -> dict[Part, float] | None:
-    """Each part's share of the whole; None where the parts were not timed."""
+    """Each part's share of the whole; None where the parts were not timed, empty where they are off by over WALK_OFF."""
     if not parts_ns:
         return None
     whole = float(parts_ns["whole"])
-    return {part: float(parts_ns.get(part, 0.0)) / whole for part in PARTS}
+    shares = {part: float(parts_ns.get(part, 0.0)) / whole if whole > 0 else -1.0 for part in PARTS}
+    sound = min(shares.values()) >= -WALK_OFF and sum(shares.values()) <= 1 + WALK_OFF
+    return {part: max(0.0, share) for part, share in shares.items()} if sound else {}
 
 
 def _opinion(arm: dict[str, Any], trial: Trial) -> SecondOpinion:

@@ -70,6 +70,8 @@ def _process_notes(results: TrialResults, context: RunContext, measured: bool) -
     done, least = len(results.visits), context.timing.processes_min
     unsettled = sum(not v.settled for v in results.visits)
     notes = [f"warm-up ended on its bound in {unsettled} of {done} processes"] if unsettled else []
+    if left := sum(any(arm.shares == {} for arm in v.arms.values()) for v in results.visits):
+        notes.append(f"layer times of {left} of {done} processes left out: longer than the call or below 0")
     if measured and results.settled is None and done < least:
         notes.append(f"only {done} of at least {least} processes yet: {context.resume}")
     return notes
@@ -203,12 +205,14 @@ def device_columns(samples: Sequence[Samples]) -> Row:
 
 
 def part_columns(samples: Sequence[Samples], time_s: float) -> Row:
-    """Where an evaluation's time goes: the parts' median shares over processes, of `time_s`; the rest is gaps."""
-    shares = [t.shares for t in samples if t.shares is not None]
-    if len(shares) < len(samples):
+    """Where `time_s` goes: the parts' median shares over sound walks, and the gaps. Empty unless at least half are sound."""
+    shares = [t.shares for t in samples if t.shares]
+    if any(t.shares is None for t in samples) or 2 * len(shares) < len(samples):
         return {}
-    spent = {part: float(np.median([of[part] for of in shares])) * time_s for part in PARTS}
-    return {**{f"time_in_{part}_s": s for part, s in spent.items()}, "time_in_gaps_s": time_s - sum(spent.values())}
+    middle = {part: float(np.median([of[part] for of in shares])) for part in PARTS}
+    whole = sum(middle.values())
+    spent = {f"time_in_{part}_s": share * time_s / max(1.0, whole) for part, share in middle.items()}
+    return {**spent, "time_in_gaps_s": max(0.0, time_s - sum(spent.values())) if whole < 1 else 0.0}
 
 
 def device_speedup(base: Sequence[Samples], other: Sequence[Samples]) -> float | None:

@@ -107,7 +107,7 @@ def _stack(axis: Axes, rows: Sequence[Record], places: Sequence[float], base: di
     """A bar for each row, from 0 on in the order of PARTS, with a ~ at its end if the row is noisy."""
     feet = [0.0] * len(rows)
     for part, seen in _LOOKS.items():
-        heights = [max(0.0, r[f"time_in_{part}_s"]) / base[r["trial_id"]] for r in rows]
+        heights = [r[f"time_in_{part}_s"] / base[r["trial_id"]] for r in rows]
         (axis.bar if upright else axis.barh)(places, heights, width, feet, zorder=2, **seen)
         feet = [foot + height for foot, height in zip(feet, heights, strict=True)]
     for at, end in ((at, end) for at, end, r in zip(places, feet, rows, strict=True) if is_noisy(r)):
@@ -119,7 +119,7 @@ def _framed(figure: Figure, run: Run, rows: Sequence[Record], handles: Sequence[
     clock = "" if all(is_cpu(r["device"]) for r in rows) else ", a card's layers by its own clock"
     how = f"the least of walks layer by layer and of calls beside them{clock}, medians over processes"
     calm = f", {len(noisy)} of {len(every)} left out as noisy" if 0 < len(noisy) < len(every) else ""
-    marks = f"gaps: the rest of the call (below 0 not drawn) · title: medians over cells{calm}"
+    marks = f"gaps: the rest of the call · title: medians over cells{calm}"
     parts = [Patch(**_LOOKS[p], label=PARTS[p]) for p in PARTS if any(r[f"time_in_{p}_s"] > 0 for r in rows)]
     sign = [Patch(alpha=0, label="~  noisy")] if noisy else []
     title = titles.time_breakdown(rows)

@@ -62,6 +62,7 @@ def walked_networks(run: Run) -> list[Record]:
 
 
 def _with_baselines(every: Sequence[Record]) -> list[Record]:
-    rows = [r for r in every if r["status"] in MEASURED and r["time_in_gaps_s"] is not None]
+    walks = [r for r in every if r["status"] in MEASURED and r["time_in_gaps_s"] is not None]
+    rows = [r for r in walks if r["time_in_gaps_s"] >= 0]  # below 0 in older tables
     known = {r["trial_id"] for r in rows if r["block"] == r["baseline"]}
     return [r for r in rows if r["trial_id"] in known]
