@@ -24,7 +24,6 @@ from bench.spec.plan.durations import (
     opinions_seconds,
     plan_seconds,
     sized,
-    speeds,
     timeout_seconds,
     unlimited_seconds,
     visit_seconds,
@@ -99,34 +98,40 @@ def test_the_minutes_suffice_for_six_processes_on_a_card(request: pytest.Fixture
     assert unlimited_seconds(plan, 6) < 1.1 * plan.limit_s, "with fewer than six no answer is in capitals"
 
 
+def probed(flop_per_s: float | None, device: str = "cpu", threads: int = 1, detail: str = "a convolution at so much"):
+    return {device: {"conv_flop_per_s": flop_per_s, "threads": threads, "conv_detail": detail}}
+
+
 def test_trials_too_slow_for_the_speed_told_are_skipped_and_speed_scales_with_threads():
     made = make(
         config(timing={"visit_seconds": 2, "rounds_min": 3}, channels=[64, 128, 256], threads=[1, 2]), ["cpu"], 2
     )
     # 25 evaluations of both blocks: 1.63 G, 6.5 G and 25.8 G FLOP, at 0.4 of the speed
     kept = lambda plan: {(t.shape.c_in, t.surroundings.threads) for t in plan.active}  # noqa: E731
-    assert kept(sized(made, {"cpu": 5e8})) == set()
-    assert kept(sized(made, {"cpu": 1.1e9})) == {(64, 2)}
-    assert kept(sized(made, {"cpu": 2.2e9})) == {(64, 1), (64, 2)}
-    assert kept(sized(made, {"cpu": 4.4e9})) == {(64, 1), (64, 2), (128, 2)}
-    assert kept(sized(made, {"cpu": 1e12})) == kept(made)
-    assert kept(sized(made, {"cuda:0": 1.0})) == kept(sized(made)) == kept(made)  # by the guess
-    assert {t.skip for t in sized(made, {"cpu": 5e8}).trials} == {
-        "its fewest rounds would take over visit_seconds, 2 s, by the measured speed"
+    assert kept(sized(made, probed(5e8))) == set()
+    assert kept(sized(made, probed(1.1e9))) == {(64, 2)}
+    assert kept(sized(made, probed(2.2e9))) == {(64, 1), (64, 2)}
+    assert kept(sized(made, probed(4.4e9))) == {(64, 1), (64, 2), (128, 2)}
+    assert kept(sized(made, probed(1e12))) == kept(made)
+    assert kept(sized(made, probed(1.0, "cuda:0"))) == kept(sized(made)) == kept(made)  # by the guess
+    assert {t.skip for t in sized(made, probed(5e8)).trials} == {
+        "its fewest rounds would take over visit_seconds, 2 s, by the measured speed, a convolution at so much"
     }
     unlimited = make(config(channels=[64, 128]), ["cpu"], 2)
-    assert sized(unlimited, {"cpu": 1.0}) is unlimited
+    assert sized(unlimited, probed(1.0)) is unlimited
 
 
 def test_a_cards_speed_is_all_of_it_and_a_cpus_that_of_one_thread():
     """An H100 was once taken for a sixteenth of itself, as its host has sixteen cores."""
-    facts = {
-        "cpu": {"conv_flop_per_s": 1.6e12, "threads": 16},
-        "cuda:0": {"conv_flop_per_s": 1.3e14, "threads": 16},
-        "xpu:0": {"conv_flop_per_s": None, "threads": 16},
-        "mps": {"threads": 8},
-    }
-    assert speeds(facts) == {"cpu": 1e11, "cuda:0": 1.3e14}
+    told = config(timing={"visit_seconds": 2, "rounds_min": 3}, channels=[64, 128, 256])
+
+    def kept(device: str, flop_per_s: float | None, threads: int) -> set[int]:
+        made = make(told, [device], 16)
+        return {t.shape.c_in for t in sized(made, probed(flop_per_s, device, threads)).active}
+
+    assert kept("cpu", 16 * 2.2e9, 16) == kept("cpu", 2.2e9, 1) == {64}
+    assert kept("cuda:0", 2.2e9, 16) == {64}
+    assert kept("cuda:0", None, 16) == {64, 128, 256}
 
 
 def test_ids_are_unique_and_say_what_departs_from_the_usual():

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from torch import Tensor
 
 from bench.measure import peaks
 from bench.measure.device.devices import Cpu
+from bench.measure.disturbance import Counters
 from bench.measure.peaks import Load, Roofs
 from bench.spec.config.timing import Timing
 from tests.test_worker import serve, trials
@@ -185,3 +188,56 @@ def test_a_cache_that_is_not_told_is_assumed_and_said(small: None, monkeypatch: 
 
 def test_this_machine_has_room():
     assert peaks.room(Cpu()) > 64 << 20
+
+
+# ---------------------------------------------------------------- the speed for the plan
+
+
+class Watched:
+    """Counters that tell of a probe's waiting and of ticks stolen in it, probe by probe."""
+
+    def __init__(self, *probes: tuple[int, int]) -> None:
+        self.probes, self.reads, self.looks = probes, 0, 0
+
+    def refresh(self) -> None:
+        pass
+
+    def read(self) -> Counters:
+        self.reads += 1
+        return Counters(run_queue_wait_ns=sum(wait for wait, _ in self.probes[: self.reads // 2]))
+
+    def machine(self) -> tuple[int, int, int]:
+        self.looks += 1
+        return (sum(ticks for _, ticks in self.probes[: self.looks // 2]), 0, 0)
+
+
+SECOND = 10**9
+
+
+@pytest.mark.parametrize(
+    ("probes", "rates", "speed", "detail"),
+    [
+        ([(0, 0)], [9e9], 9e9, "a dense convolution at 9 GFLOP/s"),
+        ([(SECOND, 0), (0, 0)], [1e9, 9e9], 9e9, "a dense convolution at 9 GFLOP/s"),
+        ([(0, 3), (0, 0)], [9e9, 8e9], 9e9, "a dense convolution at 9 GFLOP/s"),
+        ([(SECOND, 0), (SECOND, 1)], [1e9, 2e9], 2e9, "a dense convolution at 2 GFLOP/s (both probes disturbed: wait, steal)"),
+    ],
+)  # fmt: skip
+def test_a_disturbed_probe_of_the_speed_is_made_once_more_and_the_faster_one_counts(
+    monkeypatch: pytest.MonkeyPatch, probes, rates, speed, detail
+):
+    pauses: list[float] = []
+    monkeypatch.setattr(peaks.time, "sleep", pauses.append)
+    told = iter(rates)
+    monkeypatch.setattr(peaks, "_convs", lambda *_: iter([Load("conv", partial(int, 1e9), next(told))]))
+    device = SimpleNamespace(torch_device=torch.device("cpu"), time=lambda call, n: n * call())
+    assert peaks.conv_speed(device, Watched(*probes)) == {"conv_flop_per_s": speed, "conv_detail": detail}  # type: ignore[arg-type]
+    assert len(pauses) == len(rates) - 1
+    assert next(told, None) is None
+
+
+def test_a_worker_tells_the_speed_only_where_a_plan_asks_for_it(warm):
+    (asked,) = serve("probe", trials(), visit_seconds=1)
+    assert asked["facts"]["conv_flop_per_s"] > 1e8
+    assert asked["facts"]["conv_detail"].startswith("a dense convolution at ")
+    assert "conv_flop_per_s" not in serve("probe", trials())[0]["facts"]

@@ -154,7 +154,9 @@ def test_what_the_measured_speed_makes_too_slow_is_skipped_with_the_reason(confi
     fake(speed=1e9)  # c64-k5 is 84 MMACs in both blocks, of which a visit makes 28: 4.7 GFLOP at 0.4 GFLOP/s
     folder = start(config, tmp_path / "run", visit_seconds=10).folder
     skipped = {t.trial_id.split("/")[1].split("-28px")[0]: t.skip for t in read(folder).plan.trials if t.skip}
-    assert skipped == {"c64-k5": "its fewest rounds would take over visit_seconds, 10 s, by the measured speed"}
+    assert skipped == {
+        "c64-k5": "its fewest rounds would take over visit_seconds, 10 s, by the measured speed, a convolution at so much"
+    }
     assert len(visits(folder)) == 5 * 3
     with pytest.raises(UserError, match="every trial is skipped: its fewest rounds"):
         start(config, tmp_path / "none", visit_seconds=0.001)

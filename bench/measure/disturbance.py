@@ -41,6 +41,12 @@ class Counters(NamedTuple):
         return bits | (FAULTS if self.minor_faults * FAULT_SECONDS * 1e9 > FLAGGED * sample_ns else 0)
 
 
+def flags_of_machine(before: tuple[int, int, int], after: tuple[int, int, int]) -> int:
+    """The bits of FLAGS for steal and throttling between two readings of `Watch.machine`."""
+    slowed = after[1] > before[1] or before[2] | after[2]
+    return (STEAL if after[0] > before[0] else 0) | (THROTTLED if slowed else 0)
+
+
 class Watch:
     """Reads the counters of this process's threads, the machine's stolen time and the container's throttling."""
 
@@ -95,6 +101,14 @@ class Watch:
         self._threads, self._stat, self._quota = {}, None, None
 
 
+def file_text(path: Path) -> str:
+    """A file's text, empty where it can't be read."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
 def _open(path: str | Path | None) -> int | None:
     if path is None:
         return None
@@ -106,11 +120,7 @@ def _open(path: str | Path | None) -> int | None:
 
 def _cgroup_stat() -> Path | None:
     """cpu.stat of this process's control group: version 2, or the cpu controller of version 1."""
-    try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return None
-    for line in lines:
+    for line in file_text(Path("/proc/self/cgroup")).splitlines():
         number, controllers, path = line.split(":", 2)
         if number == "0" and not controllers:
             return Path("/sys/fs/cgroup") / path.lstrip("/") / "cpu.stat"

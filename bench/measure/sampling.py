@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from bench.measure.device.devices import Device, DeviceTimes
-from bench.measure.disturbance import STEAL, THROTTLED, Counters, Watch
+from bench.measure.disturbance import Counters, Watch, flags_of_machine
 from bench.spec.config.timing import Timing
 from bench.spec.interval import round_log_ratios, sound, t_interval
 
@@ -104,7 +104,9 @@ def sample(timers: Sequence[Timer], timing: Timing, seed: int, clock: Callable[[
             arms[i].flags.append(seen.flags(wall))
             arms[i].counted = arms[i].counted.plus(seen)
         if watch:
-            _flag_round(arms, machine, watch.machine())
+            bits = flags_of_machine(machine, watch.machine())
+            for arm in arms:
+                arm.flags[-2:] = [flags | bits for flags in arm.flags[-2:]]
         clean += all(sound(arm.flags[-2], arm.flags[-1]) for arm in arms)
         elapsed_s = (clock() - sampling) / 1e9
         stop = why_stop(timing, len(orders), clean, elapsed_s, lambda: half_width(arms, timing.confidence))
@@ -195,13 +197,3 @@ def steady(series: Sequence[float]) -> bool:
 def _evaluations(series: Sequence[float], timing: Timing) -> int:
     """Evaluations that fill a sample; at least two, or half of a long arm's evaluations would be unmeasured ones."""
     return max(2, math.ceil(timing.sample_seconds * 1e9 / min(series)))
-
-
-def _flag_round(arms: Sequence[ArmSamples], before: tuple[int, int, int], after: tuple[int, int, int]) -> None:
-    """Flag all samples of a round for steal and throttling, which are known per round only."""
-    slowed = after[1] > before[1] or before[2] | after[2]
-    bits = (STEAL if after[0] > before[0] else 0) | (THROTTLED if slowed else 0)
-    if bits:
-        for arm in arms:
-            arm.flags[-2] |= bits
-            arm.flags[-1] |= bits

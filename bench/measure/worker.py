@@ -72,7 +72,7 @@ def main(opened: Callable[[str], Device] = device_list.open_device) -> None:
         facts |= {"devices": device_list.devices(), "cards": device_list.cards(), "threading": device_list.threading()}
         card = _card(device)
         if job["timing"]["visit_seconds"] is not None:
-            facts["conv_flop_per_s"] = peaks.conv_speed(device)
+            facts |= peaks.conv_speed(device, Watch(card.throttling if card else None))
         facts["warnings"] = [*selfcheck.warnings(device), *([card.lack] if card is not None and card.lack else [])]
     answer({"type": "ready", "pid": os.getpid(), "facts": facts})
     if job["kind"] != "probe":

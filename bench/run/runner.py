@@ -24,7 +24,7 @@ from bench.spec.config.config import load
 from bench.spec.devices.device_names import is_predicted, slug
 from bench.spec.errors import UserError
 from bench.spec.plan import aa
-from bench.spec.plan.durations import sized, speeds
+from bench.spec.plan.durations import sized
 from bench.spec.plan.plan import Plan, make, not_all_skipped
 
 RESULTS = Path("results")
@@ -55,7 +55,7 @@ def measure(
         raise UserError(f"--out {folder}", "it exists and is not empty", remedy)
     checks = [] if all(map(is_predicted, devices)) else environment.ambers(folder)
     facts = _probe(plan)
-    plan = sized(plan, speeds(facts))
+    plan = sized(plan, facts)
     not_all_skipped(plan)
     warnings = [f"{device}: {line}" for device, probed in facts.items() for line in probed.get("warnings", ())]
     ambers = [*(check.line for check in checks), *warnings]

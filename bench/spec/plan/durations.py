@@ -117,35 +117,28 @@ def guessed_flop_per_s(place: Surroundings) -> float:
     return GUESSED_FLOP_PER_S * place.threads if place.device == "cpu" else CARD_FLOP_PER_S
 
 
-def sized(plan: Plan, flop_per_s: Mapping[str, float] | None = None) -> Plan:
+def sized(plan: Plan, facts: Mapping[str, Mapping[str, Any]] | None = None) -> Plan:
     """The plan, with trials skipped whose fewest rounds would take over `timing.visit_seconds`, if that is set.
 
-    `flop_per_s`: speed of a dense fp32 convolution on each device, on a CPU with one thread; a guess for other devices.
+    `facts`: the answers of probes, by device, with the speed of a dense fp32 convolution; a guess for other devices.
     Other dtypes count as fp32. Predicted trials are never skipped.
     """
     if plan.timing.visit_seconds is None:
         return plan
-    return replace(plan, trials=tuple(_judged(t, plan.timing, flop_per_s or {}) for t in plan.trials))
+    known = facts or {}
+    return replace(
+        plan, trials=tuple(_judged(t, plan.timing, known.get(t.surroundings.device, {})) for t in plan.trials)
+    )
 
 
-def speeds(facts: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
-    """FLOP/s of a dense convolution on each device that was probed; of a CPU on one thread."""
-    return {
-        device: probed["conv_flop_per_s"] / (probed["threads"] if device == "cpu" else 1)
-        for device, probed in facts.items()
-        if probed.get("conv_flop_per_s")
-    }
-
-
-def _judged(trial: Trial, timing: Timing, flop_per_s: Mapping[str, float]) -> Trial:
-    limit = timing.visit_seconds
+def _judged(trial: Trial, timing: Timing, probed: Mapping[str, Any]) -> Trial:
+    limit, place, speed = timing.visit_seconds, trial.surroundings, guessed_flop_per_s(trial.surroundings)
     if trial.skip is not None or limit is None or trial.predicted:
         return trial
-    place = trial.surroundings
-    threads = place.threads if place.device == "cpu" else 1
-    measured = place.device in flop_per_s
-    speed = REACHED * flop_per_s[place.device] * threads if measured else guessed_flop_per_s(place)
+    measured = probed.get("conv_flop_per_s")
+    if measured:
+        speed = REACHED * measured * (place.threads / probed["threads"] if place.device == "cpu" else 1)
     if fewest_calls(timing) * flop_of(trial) <= limit * speed:
         return trial
-    how = "by the measured speed" if measured else GUESSED
+    how = f"by the measured speed, {probed['conv_detail']}" if measured else GUESSED
     return replace(trial, skip=f"its fewest rounds would take over visit_seconds, {limit:g} s, {how}")
