@@ -11,17 +11,23 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bench.analyse.runs.run_folder import read
 from bench.run import launch, runner, session
 from bench.run.journal import Journal
+from bench.run.stopping import forecast
 from bench.spec.config.config import load
 from bench.spec.errors import UserError
 from bench.spec.plan.plan import Surroundings, make
+from tests import fake_worker
 
 ROOT = Path(__file__).parents[1]
 CONFIG = """
@@ -133,6 +139,68 @@ def test_no_process_begins_that_would_end_after_the_minutes_and_the_first_always
     with pytest.raises(UserError, match="complete"):
         runner.resume(outcome.folder, said.append)
     assert len(visits(start(config, tmp_path / "enough", minutes=60).folder)) == 18
+
+
+START_S, VISIT_S = 20.0, 4.0  # a plan expects 3 and 0.95 s
+
+
+@pytest.fixture
+def slow_clock(monkeypatch: pytest.MonkeyPatch):
+    """Workers whose starts and visits take START_S and VISIT_S by a clock that nothing else moves."""
+    now = [0.0]
+
+    class Clocked:
+        process = SimpleNamespace(pid=1)
+
+        def __init__(self, surroundings: Surroundings, job: dict, *_: object) -> None:
+            self.job = job
+
+        def answers(self, *_: float) -> Iterator[dict]:
+            timed = self.job["kind"] == "time"
+            now[0] += START_S if timed else 0.0
+            for trial in self.job["trials"]:
+                yield {"type": "begin", "trial_id": trial["trial_id"]}
+                now[0] += VISIT_S if timed else 0.0
+                told = fake_worker.visit(trial, self.job["replicate"]) if timed else {"status": "ok", "arms": []}
+                yield told | {"type": "visit" if timed else "inspect", "trial_id": trial["trial_id"]}
+
+        def end(self) -> int:
+            return 0
+
+    monkeypatch.setattr(session, "Worker", Clocked)
+    monkeypatch.setattr(session, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(session, "duration", lambda seconds: f"{seconds} s")
+    return now
+
+
+@pytest.mark.parametrize("threads", ["1", "[1, 2]"])
+def test_the_time_left_is_right_from_the_first_visit_on_where_all_takes_longer_than_planned(
+    config: Path, tmp_path: Path, fake, slow_clock: list[float], monkeypatch: pytest.MonkeyPatch, threads: str
+):
+    fake()
+    config.write_text(CONFIG.replace("threads: 1", f"threads: {threads}"))
+    monkeypatch.setattr(runner, "usable_cores", lambda: 2)
+    told: list[tuple[float, float]] = []
+
+    def tell(line: str) -> None:
+        if m := re.search(r"about (\d+) s left", line):
+            told.append((slow_clock[0], float(m[1])))
+
+    runner.run(config, ["cpu"], tmp_path / "run", [], ["bench"], tell)
+    (_, first), *later = told
+    assert first < 0.4 * slow_clock[0], "the plan knows no better"
+    begun = [(now, left) for now, left in later if now > 0]
+    assert len(begun) > 6
+    for now, left in begun:
+        assert left == pytest.approx(slow_clock[0] - now, abs=1)
+
+
+@given(st.lists(st.tuples(st.floats(0.01, 1e3), st.floats(0.01, 1e3)), min_size=1), st.lists(st.floats(0.01, 1e3)))
+def test_more_of_the_same_never_takes_less_than_what_was_seen(done: list[tuple[float, float]], planned: list[float]):
+    told = forecast(done, planned)
+    assert told >= 0.999 * len(planned) * sum(took for took, _ in done) / len(done)
+    assert told >= 0.999 * sum(planned) * sum(took for took, _ in done) / sum(thought for _, thought in done)
+    assert forecast([], planned) == sum(planned)
 
 
 def test_the_minutes_of_earlier_sessions_count(config: Path, tmp_path: Path, fake):

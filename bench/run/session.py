@@ -17,11 +17,11 @@ from typing import Any
 from bench.run import predict
 from bench.run.journal import Journal
 from bench.run.launch import START_TIMEOUT_S, Silent, Worker, how_it_ended, job, no_answer
-from bench.run.stopping import Progress
+from bench.run.stopping import Progress, Steps
 from bench.spec.devices.device_names import is_predicted
 from bench.spec.errors import UserError
 from bench.spec.format import digits, duration, in_seconds, percent, plural
-from bench.spec.plan.durations import ROOF_PROCESSES, opinions_seconds, timeout_seconds
+from bench.spec.plan.durations import ROOF_PROCESSES, opinions_seconds, start_seconds, timeout_seconds, visit_seconds
 from bench.spec.plan.plan import Plan, Surroundings, Trial
 
 Tell = Callable[[str], None]
@@ -62,7 +62,9 @@ class Session:
         self.begun = time.monotonic()
         self.timed_before = self.progress.timed_s
         self.compiled: Path | None = None  # torch.compile's cache for this session's workers
-        self.visit_walls: list[float] = []
+        self.visits: Steps = []
+        self.starts: Steps = []  # of workers that time trials
+        self.mark = self.begun  # when the latest of both ended
 
     def to_the_end(self) -> Outcome:
         """Inspect, replicate until all is settled, get second opinions. Interrupted after Ctrl-C, which is recorded."""
@@ -79,6 +81,7 @@ class Session:
     def _measure(self) -> None:
         try:
             self._inspect()
+            self.mark = time.monotonic()
             for replicate in range(1, self.plan.timing.processes_max + 1):
                 if self._out_of_time(replicate):
                     break
@@ -140,21 +143,17 @@ class Session:
         coin = random.Random(f"{self.plan.timing.seed}/{replicate}")
         places = list(self.plan.surroundings())
         coin.shuffle(places)
-        for surroundings in places:
-            todo = [
-                t
-                for t in self._unsettled()
-                if t.surroundings == surroundings and self.progress.processes(t) < replicate
-            ]
+        for place in places:
+            todo = [t for t in self._unsettled() if t.surroundings == place and self.progress.processes(t) < replicate]
             if not todo:
                 continue
             coin.shuffle(todo)
-            predicted = is_predicted(surroundings.device)
-            most = self.plan.timing_of(surroundings.device).processes_max
+            predicted = is_predicted(place.device)
+            most = self.plan.timing_of(place.device).processes_max
             how = "by the model" if predicted else f"process {replicate} of at most {most}"
-            self.tell(f"{how}, {surroundings.label}: {plural(len(todo), 'trial')}, {self._left()}")
+            self.tell(f"{how}, {place.label}: {plural(len(todo), 'trial')}, {self._left()}")
             if not predicted:
-                self._serve("time", surroundings, todo, replicate)
+                self._serve("time", place, todo, replicate)
                 continue
             for trial in todo:
                 traced = self.progress.traced.get(trial.trial_id, {})
@@ -188,13 +187,14 @@ class Session:
             current: Trial | None = None
             served = len(todo)
             hung = False
-            status = 0
             try:
                 for message in worker.answers(START_TIMEOUT_S, longest):
                     if message["type"] == "refused":
                         raise UserError(message["place"], message["rule"], message["remedy"])
                     if message["type"] == "begin":
                         current = next(t for t in todo if t.trial_id == message["trial_id"])
+                        if kind == "time" and len(todo) == served:
+                            self._step(self.starts, start_seconds(surroundings))
                     elif message["type"] == "roof":
                         self.journal.append(message | {"surroundings": surroundings.label})
                     elif message["type"] == RECORDS[kind] and current is not None:
@@ -226,8 +226,13 @@ class Session:
             self.tell(f"  {what}{trial.trial_id}: {record['status']}: {record['status_detail']}")
         if kind == "time":
             if not trial.predicted:
-                self.visit_walls.append(record.get("wall_s", 0.0))
+                self._step(self.visits, visit_seconds(trial, self.plan.timing))
             self._settle(trial)
+
+    def _step(self, done: Steps, planned_s: float) -> None:
+        now = time.monotonic()
+        done.append((now - self.mark, planned_s))
+        self.mark = now
 
     def _settle(self, trial: Trial, otherwise: str | None = None) -> None:
         """Record and report a trial that needs no further process, or gets none for the reason `otherwise`."""
@@ -261,9 +266,8 @@ class Session:
         return f"{', '.join(values)}, {plural(self.progress.processes(trial), 'process', 'processes')}"
 
     def _left(self) -> str:
-        visit_s = sum(self.visit_walls) / len(self.visit_walls) if self.visit_walls else None
         limit = self.plan.limit_s - self._spent()
-        seconds = self.progress.seconds_left(self.plan, visit_s, limit, self.replicate)
+        seconds = self.progress.seconds_left(self.plan, self.visits, self.starts, limit, self.replicate)
         return f"about {duration(round(seconds + opinions_seconds(self._unasked())))} left"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,18 @@ from bench.run.predict import Traced
 from bench.spec.config.timing import Timing
 from bench.spec.interval import EQUIVALENCE_MARGIN, Interval, fewest, paired_log_ratio, process_interval, two_groups
 from bench.spec.plan.durations import PREDICTED_SECONDS, start_seconds, visit_seconds
-from bench.spec.plan.plan import Plan, Surroundings, Trial
+from bench.spec.plan.plan import Plan, Trial
+
+Steps = list[tuple[float, float]]
+"""Seconds that each of some steps took, and those planned for it."""
+
+
+def forecast(done: Steps, planned: Sequence[float]) -> float:
+    """Seconds of more steps: as planned, times measured / planned of those done, and at least the mean of those each."""
+    if not done:
+        return sum(planned)
+    took, thought = map(sum, zip(*done, strict=True))
+    return max(sum(planned) * took / thought, len(planned) * took / len(done))
 
 
 @dataclass
@@ -59,35 +71,27 @@ class Progress:
             return "processes"
         return "precision" if n >= timing.processes_min and n >= self._needed(trial, timing) else None
 
-    def seconds_left(self, plan: Plan, visit_s: float | None, limit_s: float = math.inf, replicate: int = 1) -> float:
+    def seconds_left(self, plan: Plan, visits: Steps, starts: Steps, limit_s: float, replicate: int) -> float:
         """Estimated seconds until each trial is settled, from three processes on by the width of its interval.
 
-        `visit_s`: seconds of a visit so far; the plan's estimate if None. After `limit_s` more seconds no process
-        begins, except those up to number `replicate` of each trial.
+        `visits`, `starts`: those so far. After `limit_s` more no process begins, except those of number `replicate`.
         """
-        seconds = due = 0.0
-        starts: dict[Surroundings, int] = {}
-        begun: set[Surroundings] = set()
-        for trial in plan.active:
-            if trial.trial_id in self.settled:
-                continue
-            if trial.predicted:
-                seconds += PREDICTED_SECONDS
-                due += PREDICTED_SECONDS
-                continue
-            timing = plan.timing
+
+        def last(trial: Trial) -> int:
             n = self.processes(trial)
-            need = timing.processes_min
-            if n >= 3:
-                need = max(need, self._needed(trial, timing))
-            visit = visit_s or visit_seconds(trial, timing)
-            seconds += max(1, need - n) * visit
-            starts[trial.surroundings] = max(starts.get(trial.surroundings, 0), need - n)
-            if n < replicate:
-                due += visit
-                begun.add(trial.surroundings)
-        seconds += sum(start_seconds(place) * n for place, n in starts.items())
-        return max(due + sum(map(start_seconds, begun)), min(seconds, limit_s))
+            return max(n + 1, plan.timing.processes_min, self._needed(trial, plan.timing) if n >= 3 else 0)
+
+        left = [t for t in plan.active if t.trial_id not in self.settled]
+        todo = [(t, visit_seconds(t, plan.timing), last(t)) for t in left if not t.predicted]
+        begun = {t.surroundings for t in plan.active if self.processes(t) >= replicate}
+
+        def process(number: int) -> float:
+            some = [(t.surroundings, s) for t, s, most in todo if self.processes(t) < number <= most]
+            places = {place for place, _ in some} - (begun if number == replicate else set())
+            return forecast(visits, [s for _, s in some]) + forecast(starts, list(map(start_seconds, places)))
+
+        every = sum(map(process, range(1, 1 + max((most for *_, most in todo), default=0))))
+        return PREDICTED_SECONDS * (len(left) - len(todo)) + max(process(replicate), min(every, limit_s))
 
     def _columns(self, trial: Trial) -> list[list[float]]:
         """The values of all processes, one list for each arm after the first."""
