@@ -7,6 +7,7 @@ CONFIG ?= configs/default.yaml
 SET ?=
 OUT ?=
 RESUME ?=
+ANYWAY ?=
 A ?=
 B ?=
 MARGIN ?=
@@ -16,7 +17,7 @@ PAGE ?=
 PYTHON ?=
 
 # Refuse a mistyped variable: make would ignore it and measure something else. Variables of other targets are allowed.
-KNOWN := DEVICE CONFIG SET OUT RESUME A B MARGIN BY FAIL_ON PAGE PYTHON PYTHONPATH VENV SHELL MAKEFLAGS MFLAGS MAKE PIP_%
+KNOWN := DEVICE CONFIG SET OUT RESUME ANYWAY A B MARGIN BY FAIL_ON PAGE PYTHON PYTHONPATH VENV SHELL MAKEFLAGS MFLAGS MAKE PIP_%
 GIVEN := $(foreach v,$(.VARIABLES),$(if $(findstring command line,$(origin $v)),$v))
 STRANGE := $(filter-out $(KNOWN),$(GIVEN))
 $(if $(STRANGE),$(error There is no variable $(STRANGE): see make help))
@@ -40,6 +41,7 @@ endif
 
 BENCH := $(PY) -m bench
 WHERE := $(if $(OUT), --out '$(OUT)')
+DESPITE := $(if $(filter-out 0 no,$(ANYWAY)), --anyway)
 # A list may be written as in YAML, kernel=[3, 5]: its blanks are removed to make it one word.
 COMMA := ,
 BLANK := $(subst ,, )
@@ -61,6 +63,7 @@ help: ## list targets and variables
 	@echo '  SET         axes to override: SET="channels=32,64 kernel=3"'
 	@echo '  OUT         the results folder to write or to show (default: a new one; results/latest)'
 	@echo '  RESUME      the results folder of a run to continue: make bench RESUME=results/...'
+	@echo '  ANYWAY      1: measure although a check of the doctor is red; every row is marked'
 	@echo '  A, B        the runs to compare: make compare A=results/... B=results/...'
 	@echo '  MARGIN      for make compare: the smallest change that matters (default: 5%)'
 	@echo '  FAIL_ON     for make compare: fail if a row is slower, or changed (bench: status 1; make: 2)'
@@ -71,24 +74,24 @@ help: ## list targets and variables
 setup: $(READY) ## make .venv and install what measuring needs (other targets do this when needed)
 
 bench: $(READY) ## the main job: measure CONFIG on DEVICE, then tables, plots and a page
-	$(BENCH) run $(if $(RESUME),--resume '$(RESUME)','$(CONFIG)' --device '$(DEVICE)')$(WHERE)$(SETS)
+	$(BENCH) run $(if $(RESUME),--resume '$(RESUME)','$(CONFIG)' --device '$(DEVICE)')$(WHERE)$(SETS)$(DESPITE)
 
 smoke: $(READY) ## the main job in a minute: three shapes, wide intervals
-	$(BENCH) run configs/smoke.yaml --device '$(DEVICE)'$(WHERE)$(SETS)
+	$(BENCH) run configs/smoke.yaml --device '$(DEVICE)'$(WHERE)$(SETS)$(DESPITE)
 
 reproduce: $(READY) ## the section on speed: measured and judged sentence by sentence (under 20 minutes a device)
-	$(BENCH) run configs/speed_thinking.yaml --device '$(DEVICE)'$(WHERE)$(SETS)
+	$(BENCH) run configs/speed_thinking.yaml --device '$(DEVICE)'$(WHERE)$(SETS)$(DESPITE)
 
 verdict: $(READY) ## a run's verdict on each claim (OUT=results/...)
 	$(BENCH) verdict $(SHOWN)
 
 aa: $(READY) ## A/A test: blocks against themselves, for this machine's noise (about eight minutes)
-	$(BENCH) aa --device '$(DEVICE)'$(WHERE)$(SETS)
+	$(BENCH) aa --device '$(DEVICE)'$(WHERE)$(SETS)$(DESPITE)
 
 study: $(READY) ## repeat the study of docs/METHOD.md on this machine (under 20 minutes on two cores)
 	mkdir -p '$(STUDY)'
 	$(PY) tools/study/collect.py '$(STUDY)/samples.jsonl.gz'
-	$(BENCH) aa --pairs 60 --out '$(STUDY)/aa'
+	$(BENCH) aa --pairs 60 --out '$(STUDY)/aa'$(DESPITE)
 	$(PY) tools/study/judge.py '$(STUDY)/samples.jsonl.gz' '$(STUDY)/aa'
 
 plots: $(READY) ## write a run's tables, plots, page and summary again, from its journal (OUT=results/...)
@@ -107,7 +110,7 @@ test: $(READY_DEV) ## the whole test suite; it measures no speed
 	$(PY) -m pytest -n 2 --dist loadfile
 
 test-bench: $(READY_DEV) ## second opinions: our timer against torch's and pytest-benchmark's, about a minute
-	$(BENCH) run configs/card.yaml --device '$(DEVICE)'$(WHERE) --set second_opinions=1$(SETS)
+	$(BENCH) run configs/card.yaml --device '$(DEVICE)'$(WHERE) --set second_opinions=1$(SETS)$(DESPITE)
 
 test-gpu: $(READY_TEST) ## self-checks on a CUDA GPU: clocks, events, graphs, memory, launches, precision
 	$(PY) -m pytest tests/gpu --device '$(or $(filter-out cpu,$(DEVICE)),cuda:0)'

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import cli
+from bench.analyse.runs.run_folder import read
 from bench.measure.device import device_list
 from bench.run import checks, doctor, environment, launch, machine, runner
 from bench.run.checks import Check
@@ -47,7 +48,8 @@ CASES = [
     ("threads", {"/sys/fs/cgroup/cpu.max": "max 100000"}, {}, "green", "4 of 4"),
     ("threads", {"/sys/fs/cgroup/cpu.max": "200000 100000"}, {"usable": 2}, "green", "grants 2 cores"),
     ("threads", {"/sys/fs/cgroup/cpu.max": "250000 100000"}, {"usable": 2}, "amber", "grants 2.5 cores"),
-    ("threads", {"/sys/fs/cgroup/cpu.max": "50000 100000"}, {"usable": 1}, "red", "grants 0.5 cores"),
+    ("threads", {"/sys/fs/cgroup/cpu.max": "50000 100000"}, {"usable": 1}, "amber", "grants 0.5 cores"),
+    ("threads", {"/sys/fs/cgroup/cpu.max": "30000 100000"}, {"usable": 1}, "red", "grants 0.3 cores"),
     ("core_kinds", {}, {}, "grey", "not reported"),
     ("core_kinds", {f"{CPU}/cpu{i}/cpu_capacity": "1024" for i in range(4)}, {}, "green", "alike"),
     ("core_kinds", {f"{CPU}/cpu{i}/cpu_capacity": str(512 << i % 2) for i in range(4)}, {}, "amber", "fast and slow"),
@@ -95,7 +97,7 @@ CASES = [
     ("hypervisor", {VENDOR: "Microsoft Corporation", PRODUCT: "Virtual Machine"}, {}, "amber", "(Microsoft"),
     ("memory", {}, {}, "green", "12 GiB of 16 GiB"),
     ("memory", {}, {"available_bytes": int(1.5 * GIB)}, "amber", "1.5 GiB"),
-    ("memory", {}, {"available_bytes": GIB // 2}, "red", "0.5 GiB"),
+    ("memory", {}, {"available_bytes": GIB // 4}, "red", "0.25 GiB"),
     ("swap", {}, {}, "green", "none"),
     ("swap", {}, {"swap_bytes": GIB // 4}, "green", "0.25 GiB"),
     ("swap", {}, {"swap_bytes": 3 * GIB}, "amber", "3 GiB"),
@@ -141,6 +143,12 @@ def test_no_check_goes_without_its_cases():
     for check in checks.CHECKS:
         states = {state for name, *_, state, _ in CASES if name == check.__name__}
         assert {"green", "amber"} <= states, check.__name__
+
+
+def test_the_faq_lists_what_stops_a_run():
+    stops = {getattr(checks, name)(fake(f, **facts)).name for name, f, facts, state, _ in CASES if state == "red"}
+    table = (ROOT / "docs/FAQ.md").read_text().partition("| check | red if |")[2].partition("\n\n")[0]
+    assert set(re.findall(r"^\| ([a-z ]+) \|", table, re.MULTILINE)) == stops
 
 
 @given(st.dictionaries(st.sampled_from(sorted({f for _, files, *_ in CASES for f in files})), st.text(max_size=40)))
@@ -384,9 +392,24 @@ def test_one_line_tells_a_run_what_is_amiss():
     assert found[0].line == "load: busy: x"
 
 
-def test_a_runs_ambers_are_the_doctors(monkeypatch, tmp_path: Path):
-    monkeypatch.setattr(environment, "look", lambda results: fake(plugged=False, results=results))
-    assert [c.name for c in environment.ambers(tmp_path)] == ["power", "counters"]
+def test_a_burst_of_load_is_no_red_and_what_lasts_is(monkeypatch, tmp_path: Path):
+    """A red machine is watched again, for longer; a calm one is not."""
+    told: list[float] = []
+
+    def looks(*busy: float) -> None:
+        told.clear()
+        monkeypatch.setattr(
+            environment, "look", lambda results, s=0.5: fake(busy=busy[len(told)], cpus={told.append(s), 1})
+        )
+
+    looks(1.9, 0.1)
+    assert checks.load(environment.watched(tmp_path)).state == "green"
+    assert told[1] > 4 * told[0]
+    looks(1.9, 1.8)
+    assert checks.load(environment.watched(tmp_path)).state == "red"
+    looks(0.5)
+    assert checks.load(environment.watched(tmp_path)).state == "amber"
+    assert len(told) == 1
 
 
 def test_a_run_tells_its_ambers_in_one_line_and_keeps_them_with_their_remedies(bench, monkeypatch, tmp_path: Path):
@@ -401,6 +424,91 @@ def test_a_run_tells_its_ambers_in_one_line_and_keeps_them_with_their_remedies(b
     kept = json.loads((folder / "environment.json").read_text())["ambers"]
     assert kept[0] == "power: running on battery: plug in"
     assert len(kept) == 2
+
+
+STOLEN = "red: steal: the hypervisor took 40.0 % of the cores' time: wait, or use a machine or an instance with"
+CONFIG = """
+name: t
+timing: {processes_min: 3, processes_max: 3}
+experiments: {a: {blocks: [standard, separable], axes: {channels: 8, threads: 1}}}
+"""
+
+
+@pytest.fixture
+def measuring(capsys, monkeypatch, tmp_path, sketched):
+    """A verb that measures with the fake worker, on a machine that is red twice over or quiet: status and stderr."""
+    monkeypatch.setattr(launch, "WORKER", "tests.fake_worker")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "c.yaml").write_text(CONFIG)
+
+    def run(*words: str, red: bool = True) -> tuple[int, list[str]]:
+        spoilt = fake({"/sys/fs/cgroup/cpu.max": "30000 100000"}, stolen=0.4, usable=1)
+        monkeypatch.setattr(environment, "look", lambda *_: spoilt if red else fake())
+        with pytest.raises(SystemExit) as left:
+            cli.main(list(words))
+        return int(left.value.code or 0), capsys.readouterr().err.splitlines()
+
+    return run
+
+
+def interrupted(folder: Path, visits: int) -> None:
+    """The same run, as a kill after so many visits leaves it."""
+    (folder / "DONE").unlink()
+    kept: list[str] = []
+    for line in (folder / "journal.jsonl").read_text().splitlines():
+        kept += [line] if sum('"type":"visit"' in one for one in kept) < visits else []
+    (folder / "journal.jsonl").write_text("\n".join(kept) + "\n")
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(p): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("words", [("run", "c.yaml"), ("run", "c.yaml", "--out", "o"), ("aa", "--pairs", "2")])
+def test_a_red_check_stops_what_measures_before_anything_is_written(measuring, tmp_path: Path, words: tuple[str, ...]):
+    status, err = measuring(*words)
+    assert status == 2
+    assert [line.split(":")[:2] for line in err[:-1]] == [["red", " threads"], ["red", " steal"]]
+    assert err[1].startswith(STOLEN)
+    assert err[2] == (
+        "bench: this machine: it is not fit to measure now, so nothing was measured. "
+        "Mend that, or measure with --anyway (make: ANYWAY=1), which marks every row."
+    )
+    assert files(tmp_path).keys() == {str(tmp_path / "c.yaml")}
+
+
+def test_anyway_measures_and_marks_every_row_in_the_tables_and_on_the_page(measuring, tmp_path: Path):
+    status, err = measuring("run", "c.yaml", "--out", "o", "--anyway")
+    assert status == 0
+    assert err[0].startswith("! 2 reds, ")
+    run = read(tmp_path / "o")
+    for table in (run.measurements, run.pairs):
+        for notes in table["quality_notes"]:
+            assert "run despite red in 3 of 3 processes: threads (at most 1, " in notes
+            assert "steal (the hypervisor took 40.0 % of the cores' time)" in notes
+            assert next(n for n in notes.split("; ") if n.startswith("run despite red")).endswith("time)"), "one note"
+    assert "run despite red" in (tmp_path / "o" / "report.html").read_text()
+
+
+def test_a_run_that_nothing_spoils_is_not_marked(measuring, tmp_path: Path):
+    assert measuring("run", "c.yaml", "--out", "o", red=False)[0] == 0
+    assert "despite" not in (tmp_path / "o" / "pairs.csv").read_text()
+
+
+def test_resuming_follows_the_same_rule_and_marks_the_processes_that_it_adds(measuring, tmp_path: Path):
+    measuring("run", "c.yaml", "--out", "o", red=False)
+    interrupted(tmp_path / "o", visits=1)
+    before = files(tmp_path / "o")
+    status, err = measuring("run", "--resume", "o")
+    assert (status, err[1][: len(STOLEN)]) == (2, STOLEN)
+    assert files(tmp_path / "o") == before
+    assert measuring("run", "--resume", "o", "--anyway")[0] == 0
+    assert read(tmp_path / "o").pairs["quality_notes"][0].startswith("run despite red in 2 of 3 processes: threads (")
+
+
+def test_a_prediction_asks_nothing_of_this_machine(measuring):
+    assert measuring("run", "c.yaml", "--device", "sim:h100")[0] == 0
 
 
 def test_variables_that_change_what_is_measured_are_recorded():
@@ -418,7 +526,7 @@ def bench(capsys, monkeypatch, tmp_path):
 
     def run(*words: str, machine: Machine | None = None) -> tuple[int, str]:
         if machine is not None:
-            monkeypatch.setattr(doctor, "look", lambda results: machine)
+            monkeypatch.setattr(environment, "look", lambda *_: machine)
         with pytest.raises(SystemExit) as left:
             cli.main(["doctor", *words])
         return int(left.value.code or 0), capsys.readouterr().out

@@ -130,6 +130,13 @@ def test_variables_reach_the_bench_line():
     )
     resumed = make("-n", "bench", "PYTHON=py", "RESUME=results/x").stdout.splitlines()[-1]
     assert resumed == "py -m bench run --resume 'results/x'"
+    assert make("-n", "bench", "PYTHON=py", "RESUME=x", "ANYWAY=1").stdout.endswith(" --resume 'x' --anyway\n")
+    assert "--anyway" not in make("-n", "bench", "PYTHON=py", "ANYWAY=0").stdout
+
+
+@pytest.mark.parametrize("target", ["bench", "smoke", "reproduce", "aa", "test-bench"])
+def test_every_target_that_measures_can_do_so_on_a_red_machine(target):
+    assert make("-n", target, "PYTHON=py", "ANYWAY=1").stdout.endswith(" --anyway\n")
 
 
 @pytest.mark.parametrize(

@@ -483,7 +483,9 @@ def bench(*words: str, shown: bool = True, **env: str) -> subprocess.Popen[str]:
     code = f"""
 import signal
 from bench.cli import main
-from bench.run import launch
+from bench.run import environment, launch
+from tests import conftest
+environment.look = conftest.calm
 signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may ignore it, as nohup and & do
 launch.WORKER = "tests.fake_worker"
 {NO_PICTURES if shown else ""}

@@ -21,6 +21,8 @@ from bench.spec.errors import UserError
 if TYPE_CHECKING:
     from bench.run.session import Outcome
 
+Anyway = Annotated[bool, typer.Option("--anyway", help="Measure despite red checks of bench doctor and mark each row.")]
+
 
 def run(
     config: Annotated[Path | None, argument("[CONFIG]", "A YAML file; none with --resume.")] = None,
@@ -29,6 +31,7 @@ def run(
     set_: Set = None,
     resume: Annotated[Path | None, option("DIR", "Continue the run in this folder.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and measure nothing.")] = False,
+    anyway: Anyway = False,
 ) -> None:
     """Measure a config: samples, tables, plots, verdicts and a page in a results folder."""
     from bench.run import runner
@@ -37,14 +40,14 @@ def run(
     if resume is not None:
         if config is not None or out is not None or set_ or dry_run or device is not None:
             raise UserError(f"--resume {resume}", "a run continues as it was planned", "Give --resume alone.")
-        measure = partial(runner.resume, resume, runner.stderr_line)
+        measure = partial(runner.resume, resume, runner.stderr_line, anyway)
     elif config is None:
         raise UserError("CONFIG", "it is missing", "Name a YAML file, as bench run configs/default.yaml.")
     elif dry_run:
         plan(config, device, set_)
         return
     else:
-        measure = partial(runner.run, config, devices(device), out, set_ or (), command, runner.stderr_line)
+        measure = partial(runner.run, config, devices(device), out, set_ or (), command, runner.stderr_line, anyway)
     outcome = _measured(measure, lambda folder: report([folder]))
     runner.stderr_line("writing tables, plots and the page")
     report([outcome.folder])
@@ -73,6 +76,7 @@ def aa(
     out: Annotated[Path | None, option("DIR", "The results folder; default: a new one.")] = None,
     set_: Set = None,
     json_: Json = False,
+    anyway: Anyway = False,
 ) -> None:
     """Measure blocks against themselves: this machine's false-positive rate, noise band and smallest effect."""
     import json
@@ -91,7 +95,7 @@ def aa(
         raise UserError(f"--device {name}", "a prediction has no noise to test", "Name a device of this machine.")
     planned, data = drawn_plan(name, usable_cores(), pairs, set_ or ())
     command = ["bench", *sys.argv[1:]]
-    measure = partial(runner.measure, planned, data, [name], out, command, runner.stderr_line)
+    measure = partial(runner.measure, planned, data, [name], out, command, runner.stderr_line, anyway)
     views = write.write_views(_measured(measure, lambda _: None).folder)
     index.refresh([views.run.folder])
     if views.noise is None:

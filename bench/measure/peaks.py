@@ -95,8 +95,7 @@ def measure(device: Device, dtype: str) -> Roofs:
 def conv_speed(device: Device, watch: Watch, first: float = 0.0) -> dict[str, Any]:
     """`conv_flop_per_s` of a dense fp32 convolution, for the plan, in a fraction of a second; None if it can't be run.
 
-    A disturbed probe is followed by a second one, and the faster one counts, as disturbances make none faster.
-    `conv_detail`: the speed in words, and by what the second one was disturbed too. `first`: the first one's speed.
+    A disturbed probe is followed by a second one, given the speed of the `first`; the faster counts. `conv_detail`: words.
     """
     set_switches("fp32", cudnn_benchmark=True)
     counted, machine, begun = watch.read(), watch.machine(), time.perf_counter_ns()

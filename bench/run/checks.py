@@ -1,7 +1,7 @@
 """Check what would spoil the numbers on this machine: load, clocks, memory, variables; a function and limits for each.
 
 green: fine. amber: the numbers are less reliable. red: no or useless numbers. grey: unknown, or not asked for.
-`bench doctor` prints all checks, `bench run` the amber and red ones.
+`bench doctor` prints all checks, `bench run` the amber and red ones; a red one stops it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ State = Literal["grey", "green", "amber", "red"]
 
 BUSY_CORES = 0.25  # used by other programs, above which a check is amber
 LEAST_FREE_CORES = 0.5
+LEAST_QUOTA = 0.5  # cores: with 0.5 most samples are clean, with 0.3 three of four are disturbed
 PRESSURE = 5.0  # %: share of the last ten seconds in which something waited for a core
 STOLEN, MUCH_STOLEN = 0.01, 0.1  # share of the cores' time: amber, red
-MEMORY_AMBER, MEMORY_RED = 2 << 30, 1 << 30  # bytes; torch and its heap need about 0.5 GiB
+MEMORY_AMBER, MEMORY_RED = 2 << 30, 1 << 29  # bytes; torch and its heap need about 0.5 GiB
 SWAPPED = 0.05  # of all memory
 DISK_AMBER, DISK_RED = 1 << 30, 100 << 20
 COARSE_NS = 1000  # a clock step above which short samples lose digits
@@ -87,10 +88,9 @@ def threads(m: Machine) -> Check:
     whole = "give the container whole cores (--cpuset-cpus, or --cpus with a whole number)"
     if granted is None or (granted >= 1 and granted == int(granted)):
         return Check("threads", "green", seen)
-    if granted < 1:
-        return Check("threads", "red", seen, f"even one thread is throttled: {whole}")
-    more = f"more than {plural(int(granted), 'thread')} would be throttled within samples: {whole}"
-    return Check("threads", "amber", seen, more)
+    which = f"more than {plural(int(granted), 'thread')} would be" if granted >= 1 else "even one thread is"
+    remedy = f"{which} throttled within samples: {whole}"
+    return _judged("threads", seen, remedy, amber=True, red=granted < LEAST_QUOTA)
 
 
 def core_kinds(m: Machine) -> Check:
@@ -139,9 +139,8 @@ def turbo(m: Machine) -> Check:
 
 def battery(m: Machine) -> Check:
     """A battery, which limits the clock."""
-    if m.plugged is False:
-        return Check("power", "amber", "running on battery", "plug in")
-    return Check("power", "green", "on the mains" if m.plugged else "no battery seen")
+    seen = {None: "no battery seen", True: "on the mains", False: "running on battery"}[m.plugged]
+    return _judged("power", seen, "plug in", amber=m.plugged is False)
 
 
 def load(m: Machine) -> Check:
@@ -149,11 +148,9 @@ def load(m: Machine) -> Check:
     if m.busy is None:
         return _unknown("load")
     seen = f"other programs use {m.busy:.1f} of {len(m.cpus)} logical cores"
-    if len(m.cpus) - m.busy < LEAST_FREE_CORES:
-        return Check("load", "red", seen, "close them, or wait: no core is free")
-    if m.busy > BUSY_CORES:
-        return Check("load", "amber", seen, "close them, or expect wider intervals")
-    return Check("load", "green", seen)
+    full = len(m.cpus) - m.busy < LEAST_FREE_CORES
+    remedy = "close them, or wait: no core is free" if full else "close them, or expect wider intervals"
+    return _judged("load", seen, remedy, amber=m.busy > BUSY_CORES, red=full)
 
 
 def pressure(m: Machine) -> Check:
@@ -181,20 +178,16 @@ def hypervisor(m: Machine) -> Check:
     kind, vendor, product = (m.read(f) for f in ("/sys/hypervisor/type", f"{DMI}/sys_vendor", f"{DMI}/product_name"))
     guest = any("hypervisor" in line for line in flags) or bool(kind) or vendor in GUEST_VENDORS
     guest |= product in GUEST_PRODUCTS or (vendor == "Amazon EC2" and not product.endswith(".metal"))
-    if not guest:
-        return Check("hypervisor", "green", "none seen")
-    name = kind or vendor
-    return Check("hypervisor", "amber", f"a virtual machine{f' ({name})' if name else ''}: other guests can't be seen", "repeat the run and compare, or use a dedicated machine")  # fmt: skip
+    name = f" ({kind or vendor})" if kind or vendor else ""
+    seen = f"a virtual machine{name}: other guests can't be seen" if guest else "none seen"
+    return _judged("hypervisor", seen, "repeat the run and compare, or use a dedicated machine", amber=guest)
 
 
 def memory(m: Machine) -> Check:
     """Memory available without swapping, within the control group's limit."""
     seen = f"{in_bytes(m.available_bytes, 'GiB')} of {in_bytes(m.memory_bytes, 'GiB')} available"
-    if m.available_bytes < MEMORY_RED:
-        return Check("memory", "red", seen, "close other programs, or raise the container's limit")
-    if m.available_bytes < MEMORY_AMBER:
-        return Check("memory", "amber", seen, "large shapes will run out of memory: close other programs")
-    return Check("memory", "green", seen)
+    remedy = "large shapes will run out of memory: close other programs, or raise the container's limit"
+    return _judged("memory", seen, remedy, amber=m.available_bytes < MEMORY_AMBER, red=m.available_bytes < MEMORY_RED)
 
 
 def swap(m: Machine) -> Check:
@@ -210,9 +203,8 @@ def huge_pages(m: Machine) -> Check:
     mode = chosen(m.read(path))
     if mode is None:
         return _unknown("huge pages")
-    if mode == "always":
-        return Check("huge pages", "amber", "always: which buffers have them differs between processes", f"echo madvise | sudo tee {path}")  # fmt: skip
-    return Check("huge pages", "green", mode)
+    seen = f"{mode}: which buffers have them differs between processes" if mode == "always" else mode
+    return _judged("huge pages", seen, f"echo madvise | sudo tee {path}", amber=mode == "always")
 
 
 def allocator(m: Machine) -> Check:
@@ -231,11 +223,9 @@ def variables(m: Machine) -> Check:
     out, passed = not_passed_on(m.environ), passed_on(m.environ)
     seen = [f"not passed on to workers: {' '.join(out)}"] if out else []
     seen += [f"passed on, and changes what is measured: {' '.join(passed)}"] if passed else []
-    if not seen:
-        return Check("variables", "green", "none that affect times")
     advice = ["the run sets those itself or uses the defaults: use the axes threads, allocator, waiting"] if out else []
     advice += [f"unset {' '.join(passed)}"] if passed else []
-    return Check("variables", "amber", "; ".join(seen), "; ".join(advice))
+    return _judged("variables", "; ".join(seen) or "none that affect times", "; ".join(advice), amber=bool(seen))
 
 
 def clock(m: Machine) -> Check:

@@ -11,9 +11,9 @@ from typing import Any
 
 from bench.run import predict
 from bench.run.checks import Check, local, worst
-from bench.run.environment import cpu_model
+from bench.run.environment import cpu_model, watched
 from bench.run.launch import DOCTOR_TIMEOUT_S, probe
-from bench.run.machine import Machine, look
+from bench.run.machine import Machine
 from bench.spec.config.timing import Timing
 from bench.spec.devices.device_names import in_words, is_predicted
 from bench.spec.errors import UserError
@@ -33,7 +33,7 @@ def examine(devices: Sequence[str], results: Path) -> list[Check]:
 
     The machine is watched before a worker starts, so that the load is that of other programs.
     """
-    machine = look(results)
+    machine = watched(results)
 
     def ask(device: str) -> Facts:
         if is_predicted(device):

@@ -12,9 +12,11 @@ from typing import Any
 import psutil
 
 import bench
-from bench.run.checks import Check, chosen, local
-from bench.run.machine import file_text, look, quota, usable_cores
+from bench.run.checks import chosen, local, worst
+from bench.run.machine import Machine, file_text, look, quota, usable_cores
 from bench.spec.plan.aa import LEAST_PAIRS
+
+LONGER_S = 4.0  # of watching the load again where the first look is red
 
 
 def host() -> dict[str, Any]:
@@ -36,9 +38,10 @@ def host() -> dict[str, Any]:
     }
 
 
-def ambers(results: Path) -> list[Check]:
-    """The amber and red checks of this machine right now; `results`: the folder to write. Takes half a second."""
-    return [check for check in local(look(results)) if check.state in ("amber", "red")]
+def watched(results: Path) -> Machine:
+    """This machine right now; if that is red over LONGER_S, as a burst of load ends before the first trial begins."""
+    machine = look(results)
+    return look(results, LONGER_S) if worst(local(machine)) == "red" else machine
 
 
 def noise_bands(results: Path, device: str, name: str, torch: str) -> list[dict[str, Any]]:

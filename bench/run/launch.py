@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.run.machine import file_text
 from bench.spec.config.timing import Timing
 from bench.spec.devices.device_names import is_predicted
 from bench.spec.errors import UserError
@@ -190,11 +191,7 @@ def probe(
 
 def last_line(log: Path) -> str:
     """The last line of a worker's log, or nothing."""
-    try:
-        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    except OSError:
-        return ""
-    lines = [line for line in lines if line.strip() and not line.startswith("USDT:")]
+    lines = [s for s in file_text(str(log)).splitlines() if s.strip() and not s.startswith("USDT:")]
     return lines[-1][:200] if lines else ""
 
 
@@ -206,11 +203,8 @@ def no_answer(seconds: float) -> str:
 def how_it_ended(status: int, log: Path) -> str:
     """A worker's end in words: its signal, or its exit status with the last line of its log."""
     if status < 0:
-        try:
-            name = signal.Signals(-status).name
-        except ValueError:
-            name = "an unknown signal"
-        return f"killed by signal {-status} ({name})"
+        names = {number.value: number.name for number in signal.Signals}
+        return f"killed by signal {-status} ({names.get(-status, 'an unknown signal')})"
     line = last_line(log)
     return f"exit status {status}" + (f": {line}" if line else "")
 

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from bench.run import environment, predict
-from bench.run.checks import summary
+from bench.run.checks import local, summary
 from bench.run.journal import Journal
 from bench.run.launch import START_TIMEOUT_S, probe, recorded, worker_environment
 from bench.run.machine import usable_cores
@@ -31,34 +31,35 @@ RESULTS = Path("results")
 
 
 def run(
-    config_path: Path, devices: Sequence[str], out: Path | None, overrides: Iterable[str], command: Sequence[str], tell: Tell
+    config_path: Path, devices: Sequence[str], out: Path | None, overrides: Iterable[str], command: Sequence[str],
+    tell: Tell, anyway: bool = False,
 ) -> Outcome:  # fmt: skip
     """Measure a config on the devices in a new folder (`out`, or one named by config, devices and time).
 
-    UserError, with nothing written, for a wrong config or a device that can't be used.
+    UserError, with nothing written, for a wrong config, a device that can't be used, or a red check unless `anyway`.
     """
     config, data = load(config_path, overrides)
     plan = make(config, devices, usable_cores())
     not_all_skipped(plan)
-    return measure(plan, data, devices, out, command, tell)
+    return measure(plan, data, devices, out, command, tell, anyway)
 
 
 def measure(
-    plan: Plan, data: dict[str, Any], devices: Sequence[str], out: Path | None, command: Sequence[str], tell: Tell
-) -> Outcome:
-    """Measure a plan in a new folder; `data`: its config, which the folder keeps."""
+    plan: Plan, data: dict[str, Any], devices: Sequence[str], out: Path | None, command: Sequence[str],
+    tell: Tell, anyway: bool = False,
+) -> Outcome:  # fmt: skip
+    """Measure a plan in a new folder; `data`: its config, which the folder keeps; `anyway`: in spite of red checks."""
     started = datetime.now(UTC)
     stem = f"{plan.name}-{'+'.join(slug(d) for d in devices)}-{started:%Y%m%dT%H%M%SZ}"
     folder = out or RESULTS / stem
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         remedy = f"Name a new folder, or continue it: bench run --resume {shlex.quote(str(folder))}"
         raise UserError(f"--out {folder}", "it exists and is not empty", remedy)
-    checks = [] if all(map(is_predicted, devices)) else environment.ambers(folder)
+    ambers, reds = _checked(devices, folder, tell, anyway)
     facts = _probe(plan)
     plan = sized(plan, facts)
     not_all_skipped(plan)
     warnings = [f"{device}: {line}" for device, probed in facts.items() for line in probed.get("warnings", ())]
-    ambers = [*(check.line for check in checks), *warnings]
     try:
         (folder / "logs").mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -67,18 +68,18 @@ def measure(
     (folder / "config.yaml").write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), encoding="utf-8")
     _write_json(folder / "plan.json", plan.to_dict())
     made = {"run_id": run_id, "started_utc": started.isoformat(timespec="seconds"), "command": shlex.join(command)}
-    _write_json(folder / "environment.json", made | _environment(plan, facts, ambers, folder.parent))
+    _write_json(folder / "environment.json", made | _environment(plan, facts, [*ambers, *warnings], folder.parent))
     if out is None and plan.name != aa.NAME:
         _point_latest(folder)
     journal = Journal(folder / "journal.jsonl")
     journal.append({"type": "run", "run_id": run_id, "schema_version": SCHEMA_VERSION, "utc": utc()})
-    for line in [*([summary(checks)] if checks else []), *warnings]:
+    for line in warnings:
         tell(f"! {line}")
-    return Session(folder, plan, journal, tell).to_the_end()
+    return Session(folder, plan, journal, tell, reds).to_the_end()
 
 
-def resume(folder: Path, tell: Tell) -> Outcome:
-    """Continue an interrupted run in its folder. UserError if it is no run, is complete, or the machine has changed."""
+def resume(folder: Path, tell: Tell, anyway: bool = False) -> Outcome:
+    """Continue a run in its folder. UserError if it is no run, is complete, began elsewhere, or is refused as in `run`."""
     place = f"--resume {folder}"
     try:
         plan = Plan.from_dict(json.loads((folder / "plan.json").read_text(encoding="utf-8")))
@@ -88,6 +89,7 @@ def resume(folder: Path, tell: Tell) -> Outcome:
         raise UserError(place, "this is not the folder of a run", remedy) from None
     if (folder / "DONE").exists():
         raise UserError(place, "this run is complete", f"Read it with bench report {shlex.quote(str(folder))}.")
+    _, reds = _checked([s.device for s in plan.surroundings()], folder, tell, anyway)
     facts = _probe(plan)
     now = {"cpu_model": environment.host()["cpu_model"]} | {d: _made_with(f) for d, f in facts.items()}
     before = {"cpu_model": then["host"]["cpu_model"]} | {d: _made_with(f) for d, f in then["devices"].items()}
@@ -99,7 +101,22 @@ def resume(folder: Path, tell: Tell) -> Outcome:
     (folder / "logs").mkdir(exist_ok=True)
     journal = Journal(folder / "journal.jsonl")
     journal.append({"type": "resume", "utc": utc()})
-    return Session(folder, plan, journal, tell).to_the_end()
+    return Session(folder, plan, journal, tell, reds).to_the_end()
+
+
+def _checked(devices: Sequence[str], folder: Path, tell: Tell, anyway: bool) -> tuple[list[str], list[str]]:
+    """A line for each amber or red check, and the red ones in short. UserError for a red one, unless `anyway`."""
+    machine = None if all(map(is_predicted, devices)) else environment.watched(folder)
+    checks = [check for check in (local(machine) if machine else ()) if check.state in ("amber", "red")]
+    reds = [check for check in checks if check.state == "red"]
+    if reds and not anyway:
+        for check in reds:
+            tell(f"red: {check.line}")
+        remedy = "Mend that, or measure with --anyway (make: ANYWAY=1), which marks every row"
+        raise UserError("this machine", "it is not fit to measure now, so nothing was measured", remedy)
+    if checks:
+        tell(f"! {summary(checks)}")
+    return [check.line for check in checks], [f"{c.name} ({c.seen.replace(';', ',')})" for c in reds]
 
 
 def _made_with(facts: dict[str, Any]) -> Any:

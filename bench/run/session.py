@@ -8,7 +8,7 @@ import random
 import shlex
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,10 +48,10 @@ class Outcome:
 
 
 class Session:
-    """One session of measuring, from the state of the journal until every trial is settled."""
+    """Measure from the state of the journal on until every trial is settled; `reds`: the red checks that did not stop it."""
 
-    def __init__(self, folder: Path, plan: Plan, journal: Journal, tell: Tell) -> None:
-        self.folder, self.plan, self.journal, self.tell = folder, plan, journal, tell
+    def __init__(self, folder: Path, plan: Plan, journal: Journal, tell: Tell, reds: Sequence[str] = ()) -> None:
+        self.folder, self.plan, self.journal, self.tell, self.reds = folder, plan, journal, tell, list(reds)
         self.progress = Progress()
         self.before_s = 0.0  # of earlier sessions
         for record in journal.records():
@@ -220,7 +220,7 @@ class Session:
 
     def _finish(self, kind: str, trial: Trial, record: dict[str, Any], replicate: int) -> None:
         """Append a trial's record to the journal, report a failure, and settle the trial if it needs no more."""
-        self._record(record | ({"replicate": replicate} if kind == "time" else {}))
+        self._record(record | ({"replicate": replicate, "reds": self.reds} if kind == "time" else {}))
         if record["status"] != "ok":
             what = "second opinions on " if kind == "opinion" else ""
             self.tell(f"  {what}{trial.trial_id}: {record['status']}: {record['status_detail']}")

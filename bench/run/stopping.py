@@ -13,8 +13,7 @@ from bench.spec.interval import EQUIVALENCE_MARGIN, Interval, fewest, paired_log
 from bench.spec.plan.durations import PREDICTED_SECONDS, start_seconds, visit_seconds
 from bench.spec.plan.plan import Plan, Trial
 
-Steps = list[tuple[float, float]]
-"""Seconds that each of some steps took, and those planned for it."""
+Steps = list[tuple[float, float]]  # of each step the seconds that it took, and those planned for it
 
 
 def forecast(done: Steps, planned: Sequence[float]) -> float:

@@ -66,10 +66,12 @@ def rows_of(trial: Trial, results: TrialResults, context: RunContext) -> tuple[l
 
 
 def _process_notes(results: TrialResults, context: RunContext, measured: bool) -> list[str]:
-    """In how many processes the warm-up was cut short, and whether processes are still missing."""
+    """In how many processes the machine was red or the warm-up was cut short, and whether processes are still missing."""
     done, least = len(results.visits), context.timing.processes_min
     unsettled = sum(not v.settled for v in results.visits)
     notes = [f"warm-up ended on its bound in {unsettled} of {done} processes"] if unsettled else []
+    if red := [v.reds for v in results.visits if v.reds]:
+        notes.append(f"run despite red in {len(red)} of {done} processes: {', '.join(dict.fromkeys(sum(red, ())))}")
     if left := sum(any(arm.shares == {} for arm in v.arms.values()) for v in results.visits):
         notes.append(f"layer times of {left} of {done} processes left out: longer than the call or below 0")
     if measured and results.settled is None and done < least:
