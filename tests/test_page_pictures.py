@@ -107,10 +107,12 @@ def test_the_ways_are_bars_from_1x_on_the_side_of_their_verdict(tmp_path: Path) 
 
     run = made(tmp_path, Story(speedup=truth), kernels=(3,), threads=(1, 2))
     figure = ways.picture(run)
-    assert title(figure) == "64 channels, 3 x 3, 2 ways: separable is 0.50x to 3.0x as fast"
+    assert title(figure) == "64 channels, 3 x 3, 2 ways: separable is 0.50x to 3.0x as fast on cpu"
     assert figure is not None
     axis = figure.axes[0]
-    bars = {round(float(line.get_ydata()[0])): line.get_color() for line in axis.lines if line.get_linewidth() == 6}  # type: ignore[index]
+    bars = {
+        round(float(line.get_ydata()[0])): line.get_color() for line in axis.lines if line.get_linewidth() == ways.BAR
+    }  # type: ignore[index]
     named = {round(float(y)): t.get_text() for y, t in zip(axis.get_yticks(), axis.get_yticklabels(), strict=True)}
     assert {named[y]: colour for y, colour in bars.items()} == {"1 thread": style.FASTER, "2 threads": style.SLOWER}
     assert any("expected by MACs" in w for w in words(figure))

@@ -143,19 +143,21 @@ def test_the_journal_marks_what_the_model_made_up(foretold: tuple[Path, str]):
 
 def test_the_terminal_says_predicted_and_would_be_and_counts_nothing_as_measured(foretold: tuple[Path, str]):
     told = foretold[1]
-    head, note, *_ = told.splitlines()
-    assert head.startswith("Predicted speedup: ")
-    assert note.startswith("Nothing was measured in the columns called predicted")
-    tables = [line for line in told.splitlines() if re.match(r"(kernel|block) ", line)]
-    assert tables
-    assert all("predicted h100" in line for line in tables)
-    means = [line for line in told.splitlines() if "mean speedup" in line]
-    assert means
-    assert all(line.startswith("predicted ") and "; predicted mean speedup " in line for line in means)
+    head, *_ = told.splitlines()
+    assert head.startswith("Would separable be faster than standard?")
+    assert "Nothing here was measured: " in " ".join(told.split())
+    assert re.search(r"Separable would be (faster|slower|mixed) on predicted ", told)
+    assert "\nPredicted speedup by channels" in told
+    assert "\nSpeedup by channels" not in told
+    ways = [
+        line
+        for line in told.splitlines()
+        if re.search(r"  [\d.]+x \[", line) and not line.startswith(("mobilenet", "resnet", "vgg"))
+    ]
+    assert ways
+    assert all("predicted " in line for line in ways)
     assert "rows measured" not in told
     assert "nothing measured" not in told
-    (idle,) = [line for line in told.splitlines() if ": nothing predicted; " in line]
-    assert idle.endswith(f"rows skipped: {COMPILES_NOTHING}; predicted server_cpu has no graphs to replay")
     assert "went into samples" not in told
     (count,) = re.findall(r"(\d+) rows predicted, not measured", told)
     assert int(count) > 20
@@ -207,7 +209,7 @@ def test_page_and_document_open_with_it(foretold: tuple[Path, str]):
     assert alarm is not None
     assert re.match(r"Nothing here was measured: \d+ rows of predicted .* are predicted by a model", alarm[1])
     model = json.loads((foretold[0] / "environment.json").read_text())["devices"]["sim:h100"]["prediction"]["model"]
-    assert model not in page[page.index("<body") : page.index('<nav aria-label="Contents"')]
+    assert model not in page[page.index("<body") : page.index('id="claims"')]
     assert f"{model}, named by the hash of its parameters." in page
     assert f"<dd>predicted NVIDIA H100 SXM5 80 GB ({model})</dd>" in page
     assert "status-predicted" in page
@@ -225,14 +227,15 @@ def test_page_and_document_open_with_it(foretold: tuple[Path, str]):
 
 def test_the_first_screen_answers_what_was_not_measured_as_a_prediction(foretold: tuple[Path, str]):
     page = (foretold[0] / "report.html").read_text()
-    first = page[page.index('id="verdicts"') : page.index('<nav aria-label="Contents"')]
+    first = page[page.index('id="verdicts"') : page.index('id="where"')]
     section = (foretold[0] / "reproduction.md").read_text()
     claims = json.loads((foretold[0] / "verdict.json").read_text())["claims"]
     for claim in (c for c in claims if c["id"] in ("cpu_3x", "gpu_no_gain", "gpu_led_by_layers", "device_by_block")):
         group = re.findall(rf"<tbody>(?:(?!</tbody>).)*{re.escape(claim['statement'])}.*?</tbody>", first, re.DOTALL)
         assert len(group) == 1, claim["id"]
-        assert group[0].index("NOT MEASURED") < group[0].index('class="answer would-be">WOULD BE ')
-    assert "WOULD BE is what a model predicts" in first
+        assert 'class="answer would-be">Would be ' in group[0]
+        assert re.search(r"Not measured here: .*" + re.escape(claim["statement"][1:].rstrip(".")), first)
+    assert "“Would be”: a model's word" in first
     for part in (part for part in section.split("\n## ")[1:] if "cpu" in part or "h100" in part):
         assert part.split(". ")[1].startswith("Not measured: "), "no prediction looks like a measured answer"
         assert {row.split("|")[2].startswith(" by a model: ") for row in part.splitlines() if row.startswith("| predicted")} == {True}  # fmt: skip
@@ -243,13 +246,13 @@ def test_the_first_screen_answers_what_was_not_measured_as_a_prediction(foretold
 def test_what_only_a_measurement_has_is_not_told_of_a_prediction(foretold: tuple[Path, str]):
     folder, _ = foretold
     page = (folder / "report.html").read_text()
-    assert "torch" not in re.findall(r'<p class="run">(.*?)</p>', page)[0]
+    assert "torch" not in re.findall(r'<span class="what">(.*?)</span>', page)[0]
     assert "roofs that were measured" not in page
     for picture in (folder / "plots").glob("*.svg"):
         assert "minimum time" not in picture.read_text(), picture.name
         assert "torch 2" not in picture.read_text(), picture.name
     about = page[page.index('id="machine"') : page.index('id="rows"')]
-    assert "No block ran on it or on what was predicted." in about
+    assert "No block ran on it or on the predicted device." in about
     assert "Math Kernel Library" not in about, "the host's libraries are none of the card's"
     assert "OMP_NUM_THREADS" not in about
     assert "would make this page too large" not in page
@@ -319,9 +322,9 @@ def test_a_measured_half_stays_measured_beside_a_predicted_one(workers: None, tm
     samples = pd.read_csv(tmp_path / "run" / "samples.csv")
     assert len(samples)
     assert not samples["trial_id"].str.contains("sim").any()
-    assert "2 rows measured" in said
-    assert "2 rows predicted, not measured" in said
-    assert "Nothing was measured in the columns called predicted" in said
+    assert "of 2 rows noisy" in said
+    assert re.search(r"2 rows of predicted NVIDIA A100 .* are predicted\s+by a model", said)
+    assert "Nothing here was measured" not in said
     assert bench("report", str(tmp_path / "run"), "--format", "md") == 0
     said = capsys.readouterr().out
     assert re.search(r"\n\*\*2 rows of predicted NVIDIA A100 SXM4 40 GB \(.*\) are predicted by a model\.", said)

@@ -18,6 +18,7 @@ from bench.spec.format import times
 
 MOST_WAYS = 18
 LEAST_WAYS = 2
+BAR = 3.0  # points
 _SHADES = {"faster": "#E6F0F7", "slower": "#FBEBDD"}
 
 
@@ -35,7 +36,7 @@ def picture(run: Run) -> Figure | None:
     low, high = style.limits(
         [r["speedup"] for r in rows],
         panels.interval_ends(rows),
-        [1.0, *(r["mac_ratio"] for r in rows if r["mac_ratio"])],
+        [0.6, 1.0, *(r["mac_ratio"] for r in rows if r["mac_ratio"])],
     )
     y, ticks = 0.0, {}
     for device, ways in grouped(shown, lambda w: str(w.device)).items():
@@ -62,9 +63,9 @@ def _bar(axis: Axes, row: Record, y: float) -> None:
     """A bar from 1x to the speedup, its interval, and the number at the right: blue faster, orange slower, grey neither."""
     colour = {"faster": style.FASTER, "slower": style.SLOWER}.get(str(row["verdict"]), style.FAINT)
     colour = style.VIOLET[1] if panels.predicted([row]) else colour
-    axis.plot([1, row["speedup"]], [y, y], color=colour, lw=6, alpha=0.4, solid_capstyle="butt", zorder=2)
+    axis.plot([1, row["speedup"]], [y, y], color=colour, lw=BAR, solid_capstyle="butt", zorder=2)
     if row["speedup_ci_low"] is not None:
-        axis.plot([row["speedup_ci_low"], row["speedup_ci_high"]], [y, y], color=colour, lw=1.6, zorder=3)
+        axis.plot([row["speedup_ci_low"], row["speedup_ci_high"]], [y, y], color=style.INK, lw=1.2, zorder=3)
     axis.plot(
         [row["speedup"]],
         [y],

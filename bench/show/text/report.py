@@ -81,7 +81,9 @@ def _print_ways(
         counts = [str(getattr(t, n) or "-") for n in counted.values()]
         counts += [str(sum(t.failed.values()) or "-")] if failed else []
         limit = "" if t.limit.word == UNKNOWN else t.limit.word.removesuffix("-bound")
-        lines.append((name, *counts, interval(t.mean), limit, "" if t.achieved is None else share(t.achieved)))
+        lines.append(
+            (name, *counts, interval(t.mean) if t.cells else "", limit, "" if t.achieved is None else share(t.achieved))
+        )
     header = ("", *counted, *["failed"] * failed, "mean speedup", "limited by", "of MAC ratio")
     fits = len(header) - (not wide and terminal.wide_as([header, *lines]) > terminal.width())
     terminal.print_lines(console, [""])
@@ -114,8 +116,9 @@ def _print_channels(
         cells += [cell for line in lines for cell in line[1:]]
         left = len(channels) + 1 - len(kept)
         more = f"; {plural(left, 'more number')} of channels: --wide" if left else ""
+        what = "Predicted speedup" if all(w.predicted for w in rows) else "Speedup"
         shape = f"{grid.kernel} x {grid.kernel}, {grid.first['height']} px"
-        terminal.print_lines(console, ["", f"Speedup by channels ({shape}{more})"])
+        terminal.print_lines(console, ["", f"{what} by channels ({shape}{more})"])
         terminal.print_table(console, header, lines, 1)
     return cells
 

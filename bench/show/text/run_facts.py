@@ -47,7 +47,8 @@ def question(facts: RunFacts) -> list[str]:
     fewer = (
         f" It does {times(math.exp(sum(logs) / len(logs)))} fewer multiplications (mean of the shapes)." if logs else ""
     )
-    return [f"Is {told[0].block} faster than {told[0].baseline}?{fewer}"]
+    verb = "Would {} be" if all(t.predicted for t in told) else "Is {}"
+    return [f"{verb.format(told[0].block)} faster than {told[0].baseline}?{fewer}"]
 
 
 def finding(facts: RunFacts) -> str:

@@ -125,7 +125,7 @@ def ways(rows: Sequence[Record]) -> str:
     rows = measured(rows)
     shape = f"{rows[0]['c_in']} channels, {rows[0]['kernel']} x {rows[0]['kernel']}, {plural(len(rows), 'way')}"
     return _titled(
-        "{shape}: {block} {is_} {span} as fast",
+        "{shape}: {block} {is_} {span} as fast on {device}",
         rows,
         shape=shape,
         is_=verb(rows),

@@ -29,7 +29,8 @@ def way_labels(ways: Sequence[Condition]) -> dict[Condition, str]:
     labels = {}
     for w in ways:
         words = _way_words(w, batches[str(w.device)] != {1})
-        labels[w] = ", ".join(words if words and len(devices) == 1 else [devices[str(w.device)], *words])
+        alone = len(devices) == 1 and not is_predicted(w.device)
+        labels[w] = ", ".join(words if words and alone else [devices[str(w.device)], *words])
     return labels
 
 
