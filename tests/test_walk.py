@@ -282,11 +282,11 @@ def test_bars_stand_as_high_as_the_speedup_says(tmp_path: Path) -> None:
     assert heights == pytest.approx(wanted)
 
 
-def test_the_page_has_its_section_only_where_blocks_were_walked(tmp_path: Path) -> None:
+def test_the_page_has_the_picture_only_where_blocks_were_walked(tmp_path: Path) -> None:
     for name, parts in (("walked", shares), ("plain", None)):
         write_run(tmp_path / name, Story(parts=parts), config())
         page = write_views(tmp_path / name).page.read_text(encoding="utf-8")
-        assert ('id="parts"' in page) is (name == "walked")
+        assert ("of its time in depthwise" in page) is (name == "walked")
 
 
 def test_networks_are_drawn_as_bars_as_long_as_their_time_over_the_baselines(tmp_path: Path) -> None:
