@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import subprocess
+import sys
 import time
 import tomllib
 from collections import namedtuple
@@ -218,13 +220,25 @@ def test_use_and_steal_are_read_on_the_cores_that_workers_may_use(monkeypatch: p
         linux(100.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
         linux(*[0.0] * 9),  # no tick has passed
         namedtuple("mac", "user nice system idle")(30.0, 0.0, 20.0, 50.0),
+        linux(40.0, 0.0, 0.0, 5.0, 0.0, 0.0, 0.0, 5.0, 0.0),  # of half a second psutil gives half the shares
     ]
     monkeypatch.setattr(machine.psutil, "cpu_times_percent", lambda seconds, percpu: told)
     assert machine.load({0, 1}, 0.5) == (pytest.approx(0.4), pytest.approx(0.1))
     assert machine.load({2}, 0.5) == (pytest.approx(1.0), 0.0)
     assert machine.load({4}, 0.5) == (pytest.approx(0.5), None)
+    assert machine.load({5}, 0.5) == (pytest.approx(0.8), pytest.approx(0.1))
     assert machine.load({3}, 0.5) == (None, None)
     assert machine.load({9}, 0.5) == (None, None)
+
+
+def test_a_core_that_works_all_the_time_is_busy_however_short_the_look():
+    one = min(machine._cpus())
+    code = f"import os\nif hasattr(os, 'sched_setaffinity'): os.sched_setaffinity(0, [{one}])\nprint(flush=True)\nwhile True: pass"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as busy:
+        busy.stdout.readline()
+        used, stolen = machine.load({one}, 0.5)
+        busy.kill()
+    assert used is None or used + (stolen or 0.0) > 0.8
 
 
 def test_a_look_at_this_machine_finds_it(tmp_path: Path):

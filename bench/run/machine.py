@@ -15,7 +15,7 @@ import psutil
 
 Reader = Callable[[str], str]
 SAMPLE_S = 0.5  # of watching the load: fifty ticks of each core's clock
-BUSY = ("user", "nice", "system", "irq", "softirq")
+BUSY, IDLE = ("user", "nice", "system", "irq", "softirq"), ("idle", "iowait", "steal")
 """psutil's words for the time in which a core works; guests' time is part of user."""
 
 
@@ -119,11 +119,12 @@ def memory_room(read: Reader) -> int | None:
 def load(cpus: Collection[int], sample_s: float) -> tuple[float | None, float | None]:
     """(load in cores, stolen share of the time) on these CPUs over so many seconds; None where it is not reported."""
     each = [times for cpu, times in enumerate(psutil.cpu_times_percent(sample_s, percpu=True)) if cpu in cpus]
-    if not any(map(sum, each)):
+    used, idle = (sum(getattr(times, name, 0.0) for times in each for name in names) for names in (BUSY, IDLE))
+    whole = (used + idle) / len(each) if each else 0.0  # not 100 in a short sample: psutil takes it for a second
+    if not whole:
         return None, None
-    used = sum(getattr(times, name, 0.0) for times in each for name in BUSY)
     stolen = [times.steal for times in each if hasattr(times, "steal")]
-    return used / 100, sum(stolen) / 100 / len(stolen) if stolen else None
+    return used / whole, sum(stolen) / whole / len(stolen) if stolen else None
 
 
 def number(text: str) -> float | None:
