@@ -77,7 +77,6 @@ def _views(folders: list[Path], quiet: bool, alone: bool, wide: bool) -> list[Ru
 
     from bench.show import write
     from bench.show.export import reproduction
-    from bench.show.text import drivers as words
     from bench.show.text import layer_costs, second_opinion
     from bench.show.text import report as run_words
 
@@ -93,7 +92,6 @@ def _views(folders: list[Path], quiet: bool, alone: bool, wide: bool) -> list[Ru
                 if wide:
                     second_opinion.print_second_opinions(views.run)
                     layer_costs.print_time_breakdown(views.run)
-                    words.print_brief(views.drivers)
         if alone and views.noise is not None:
             say("\n".join(views.noise.sentences()))
         for one in reproduction.untested(views.run, views.verdicts) if alone else ():

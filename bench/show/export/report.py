@@ -23,7 +23,6 @@ from bench.show.text.claims import answer, cells, named_effect, p, where
 from bench.spec.columns import SCHEMA_VERSION
 
 FORMATS = ("md", "csv", "json", "html")
-_ALL = 1_000_000  # rows and columns: a file has room for them
 _MARKUP = re.compile(r"[\\`*<>|~#]|(?<!\w)_|_(?!\w)|(?<=\])\(")  # an underscore within a word is none
 
 
@@ -43,7 +42,7 @@ def as_markdown(runs: Sequence[Run]) -> str:
         runs=runs,
         found=None if all(noise_floor.is_aa(run) for run in runs) else judge(runs),
         facts_of=facts_of,
-        grid=lambda run: terminal.grid(records_of(run.pairs), _ALL, _ALL),
+        pair_table=lambda run: terminal.pair_table(records_of(run.pairs)),
         run_facts=run_facts,
         terminal=terminal,
         verdicts=verdicts,

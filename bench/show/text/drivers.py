@@ -17,10 +17,8 @@ from bench.spec.interval import Interval
 
 MOST_TABLED = 12  # groups in the table; --json has all
 MOST_WIDE = 1.0  # half-width of an elasticity that is printed
-MOST_BRIEF = 8  # groups in the report's section
 HEAD = ("count", "elasticity", "of R2", "alone", "rank", "VIF", "cost", "of a row's time", "of all time")
 NOTE = "elasticity: % more time for 1 % more of the count, the others equal (-: the interval is too wide to tell); of R2: Shapley shares; alone: R2 of that count by itself; rank: Spearman"
-BRIEF = "What limits each setting, by submission, roofs or an additive model of time (association, not cause; tables: bench drivers):"
 _PER = {
     "macs": ("GMAC", 1e9),
     "activations": ("M elements", 1e6),
@@ -47,31 +45,6 @@ def print_explanation(drivers: Drivers, file: TextIO | None = None) -> None:
     for g in (g for g in drivers.groups if g.regression or not several):
         print_lines(console, [_named(g, drivers), *(f"  {warning}" for warning in g.warnings())])
     print_lines(console, _not_fitted(drivers) if several else [])
-
-
-def brief(drivers: Drivers) -> Iterator[str]:
-    """For the report: up to two lines for each fitted group, and the warnings that all share; nothing without a fit."""
-    fitted = [(g, g.regression) for g in drivers.groups if g.regression]
-    if not fitted:
-        return
-    yield BRIEF
-    common = [w for w in fitted[0][0].warnings() if all(w in g.warnings() for g, _ in fitted)]
-    for g, fit in fitted[:MOST_BRIEF]:
-        yield _named(g, drivers)
-        known = {name: e for name, e in fit.elasticities.items() if _telling(e)}
-        slopes = ", ".join(f"{COUNT_WORDS[name]} {plus_minus(e)}" for name, e in known.items())
-        told = [f"elasticities: {slopes}, R2 {two(fit.r2)}"] if slopes else []
-        details = [*told, *(w for w in g.warnings() if w not in common)]
-        yield from [f"  {'; '.join(details)}"] if details else []
-    yield from common
-    if len(fitted) > MOST_BRIEF:
-        yield f"{len(fitted) - MOST_BRIEF} more groups in bench drivers"
-
-
-def print_brief(drivers: Drivers, file: TextIO | None = None) -> None:
-    """Print the report's section after an empty line; nothing without a fit."""
-    lines = list(brief(drivers))
-    print_lines(console_on(file), ["", *lines] if lines else [])
 
 
 def label(group: Group, groups: Sequence[Group]) -> str:

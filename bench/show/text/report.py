@@ -53,10 +53,12 @@ def tables(console: Console, facts: RunFacts, pairs: Sequence[Record], wide: boo
         terminal.print_lines(console, terminal.explained(marks))
     else:
         others = [r for r in pairs if r["kernel"] is not None] or pairs
-        laid = terminal.grid(others, most_columns=100 if wide else 3)
+        header, *lines = terminal.pair_table(others)
+        most = len(lines) if wide else terminal.MOST_ROWS
         terminal.print_lines(console, [""])
-        terminal.print_table(console, laid.header, laid.rows, laid.keys)
-        terminal.print_lines(console, terminal.notes([laid]))
+        terminal.print_table(console, header, lines[:most], len(header) - 1)
+        more = [f"{len(lines) - most} more rows: --wide"] if len(lines) > most else []
+        terminal.print_lines(console, [*more, *terminal.explained([line[-1] for line in lines[:most]] + marks)])
 
 
 def _fullest(ways: Sequence[Tally]) -> list[Tally]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from bench.analyse.runs.row_quality import LESS_PRECISE, is_less_precise, is_noisy
-from bench.analyse.runs.rows import SERIES, Record, place_label
+from bench.analyse.runs.rows import Record
 from bench.analyse.runs.run_folder import Run
+from bench.analyse.runs.way_grid import way_of
+from bench.show.text.ways import way_labels
 from bench.spec.columns import FAILED, PREDICTED, WITH_NUMBERS
-from bench.spec.devices.device_names import is_predicted
 from bench.spec.format import digits, percent, times
 from bench.spec.interval import EQUIVALENCE_MARGIN
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 MOST_ROWS = 30
-MOST_COLUMNS = 6
 WIDTH = 400  # characters of a line before a number would be cut
 MARKS = {
     "~": "noisy: see quality_notes in pairs.csv",
@@ -31,46 +30,19 @@ MARKS = {
     "!": LESS_PRECISE,
 }
 STATES = {"green": "green", "amber": "yellow", "red": "bold red", "grey": "dim"}  # of checks, in colours
-_SHAPE = ("experiment", "block", "kernel", "channels", "size", "batch", "stride", "padding", "dilation", "depth")
+_SHAPE = ("experiment", "block", "kernel", "channels", "size", "stride", "padding", "dilation", "depth")
 _ALWAYS = ("kernel", "channels")
 
 
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """A table as text: shapes down, ways to run them across. `rows_left`, `columns_left`: how many have no room."""
-
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    keys: int  # leading columns that name a row
-    rows_left: int
-    columns_left: int
-
-
-def grid(pairs: Sequence[Record], most_rows: int = MOST_ROWS, most_columns: int = MOST_COLUMNS) -> Grid:
-    """Lay pairs out: a row per shape and block, a column per device, threads, layout and whatever else varies.
-
-    A cell is `3.1x ±4 %` with its marks, `3.1x` where one process has no interval, `3.1x [2, 5]` where it is predicted, a
-    failure's name, or - if skipped.
-    """
-    rows = _not_skipped(pairs)
-    usual = [f for f in SERIES if len({r[f] for r in rows}) <= 1]
-    named = len(usual) == len(SERIES) or any(is_predicted(r["device"]) for r in rows)
-    usual = [f for f in usual if f != "device"] if named else usual
+def pair_table(pairs: Sequence[Record]) -> list[tuple[str, ...]]:
+    """A line for each pair that was not skipped, the header first: what differs among their shapes, the way, the speedup."""
+    rows = [r for r in pairs if r["status"] != "skipped"] or list(pairs)
     always = _ALWAYS if any(r["kernel"] is not None for r in rows) else ("block",)
     names = [f for f in _SHAPE if f in always or len({w for r in rows if (w := _shape(r, f))}) > 1]
-    varied = [f for f in SERIES if f not in usual]
-
-    def column(r: Record) -> str:
-        return place_label(r, usual) or ", ".join(str(r[f]) for f in varied)  # what is usual goes unsaid in a label
-
-    columns = list(dict.fromkeys(column(r) for r in rows))
-    cells: dict[tuple[str, ...], dict[str, str]] = {}
-    for r in sorted(rows, key=_order(rows)):
-        cells.setdefault(tuple(_shape(r, f) for f in names), {})[column(r)] = cell(r)
-    shown = columns[:most_columns]
-    lines = [(*key, *(held.get(c, "") for c in shown)) for key, held in cells.items()]
-    left = max(0, len(lines) - most_rows), len(columns) - len(shown)
-    return Grid((*names, *shown), tuple(lines[:most_rows]), len(names), *left)
+    ways = [way_of(r) for r in rows]
+    labels = way_labels(ways)
+    lines = [(*(_shape(r, f) for f in names), labels[w], cell(r)) for r, w in zip(rows, ways, strict=True)]
+    return [(*names, "way", "speedup"), *lines]
 
 
 def named(run: Run) -> str:
@@ -117,14 +89,6 @@ def incomplete(run: Run) -> str:
     if not missing and run.opinions is not None:
         return "INCOMPLETE: second opinions are still due; bench run --resume goes on"
     return f"INCOMPLETE: {missing} of {len(run.pairs)} rows have fewer processes than asked; bench run --resume goes on"
-
-
-def notes(tables: Sequence[Grid]) -> list[str]:
-    """What the tables' marks mean, if they have them, and what they had no room for."""
-    lines = explained([text for laid in tables for row in laid.rows for text in row[laid.keys :]])
-    counts = ((sum(t.rows_left for t in tables), "rows"), (sum(t.columns_left for t in tables), "columns"))
-    left = [f"{count} more {what}" for count, what in counts if count]
-    return [*lines, f"{' and '.join(left)} in pairs.csv"] if left else lines
 
 
 def explained(cells: Iterable[str]) -> list[str]:
@@ -232,15 +196,3 @@ def _shape(row: Record, field: str) -> str:
     if field == "size":
         return str(row["height"]) if row["height"] == row["width"] else f"{row['height']}x{row['width']}"
     return str(row[field])
-
-
-def _order(rows: Sequence[Record]) -> Callable[[Record], tuple[int, ...]]:
-    """Experiments and blocks as they come, everything else by its number."""
-    first = {name: list(dict.fromkeys(r[name] for r in rows)) for name in ("experiment", "block", "padding")}
-    numbers = ("kernel", "c_in", "c_out", "height", "width", "batch", "stride", "dilation", "depth")
-    return lambda r: (*(first[n].index(r[n]) for n in first), *(int(r[n] or 0) for n in numbers))
-
-
-def _not_skipped(pairs: Sequence[Record]) -> list[Record]:
-    """The rows without those that were skipped, unless all were: columns of nothing but - only take room."""
-    return [r for r in pairs if r["status"] != "skipped"] or list(pairs)
