@@ -13,8 +13,6 @@ from bench.spec.devices.device_names import in_words, is_cpu
 Record = Mapping[str, Any]
 T = TypeVar("T")
 K = TypeVar("K")
-SERIES = ("device", "threads", "layout", "dtype", "mode", "pass", "allocator", "waiting")
-"""How a block is run, apart from its shape: a series of a plot, a column of the table, a line of the summary."""
 
 USUAL: Mapping[str, Any] = {
     "dtype": "fp32",

@@ -1,8 +1,4 @@
-"""Which experiments are sweeps of shapes, and which vary one or two settings: by their rows, not by their names.
-
-A sweep of shapes varies channels or kernels; a sweep of settings varies one or two settings at one shape; networks have
-no shape.
-"""
+"""Which experiments are sweeps of shapes, which vary channels or kernels: by their rows, not by their names."""
 
 from __future__ import annotations
 
@@ -13,8 +9,6 @@ from bench.analyse.runs.rows import Record, grouped
 from bench.spec.columns import FAILED, WITH_NUMBERS
 
 SETTINGS = ("threads", "batch", "dtype", "layout", "allocator", "waiting", "mode", "cudnn_benchmark", "pass")
-NUMBERS = ("batch", "threads")  # settings with a numeric axis
-MOST_FACTORS = 2
 _FIXED = ("c_in", "c_out", "height", "width", "kernel", "stride", "padding", "dilation", "depth")
 _SHAPES = ("c_in", "c_out", "kernel")
 

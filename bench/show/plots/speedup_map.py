@@ -55,24 +55,14 @@ def picture(run: Run) -> Figure | None:
         return None
     shown, left = _shown(grids)
     labels = way_labels([w for ways in shown for w in ways])
-    channels = sorted(
-        {at for g, ways in zip(grids, shown, strict=True) for w in ways for at in g.rows[w]},
-        key=lambda c: (c[0] * c[1], c),
-    )
+    held = {at for g, ways in zip(grids, shown, strict=True) for w in ways for at in g.rows[w]}
+    channels = sorted(held, key=lambda c: (c[0] * c[1], c))
     with mpl.rc_context({"hatch.linewidth": 0.6}):
         figure, (axis,) = style.panels(1)
         y, places, drawn = 0.0, {}, []
         for grid, ways in zip(grids, shown, strict=True):
-            axis.text(
-                -0.62,
-                y,
-                f"{grid.kernel} x {grid.kernel}, {grid.first['height']} px",
-                ha="right",
-                va="center",
-                fontsize=9,
-                weight="bold",
-                color=style.INK,
-            )
+            shape = f"{grid.kernel} x {grid.kernel}, {grid.first['height']} px"
+            axis.text(-0.62, y, shape, ha="right", va="center", fontsize=9, weight="bold", color=style.INK)
             for way in ways:
                 y += 1
                 places[y] = labels[way]
@@ -82,9 +72,10 @@ def picture(run: Run) -> Figure | None:
                         _draw_square(axis, _square(cells[at]), x, y)
                         drawn.append(cells[at])
                     else:
-                        axis.add_patch(
-                            Rectangle((x - 0.44, y - 0.4), 0.88, 0.8, fill=False, lw=0.8, ls=":", edgecolor=style.FAINT)
+                        gap = Rectangle(
+                            (x - 0.44, y - 0.4), 0.88, 0.8, fill=False, lw=0.8, ls=":", edgecolor=style.FAINT
                         )
+                        axis.add_patch(gap)
             y += 1.25
         figure.set_size_inches(max(7.0, 2.6 + 0.85 * len(channels)), 0.32 * y + 0.7)
         axis.grid(False)

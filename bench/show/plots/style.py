@@ -33,7 +33,7 @@ from bench.spec.format import digits
 HEADING = "heading"  # what a picture names its drawn title, followed by how many points that takes
 FASTER, SLOWER = "#0072B2", "#D55E00"  # Okabe and Ito's blue and vermillion: no series is blue or orange
 WORDS = {FASTER: "#00609A", SLOWER: "#A84300"}  # the same for letters, which need more contrast
-INK, FAINT, GRID, REST = "#222222", "#5F5F5F", "#E4E4E4", "#D9D9D9"
+INK, FAINT, GRID = "#222222", "#5F5F5F", "#E4E4E4"
 GREEN, MAGENTA, OLIVE, WINE, MOSS = "#00704F", "#A6347A", "#767000", "#7A1F3D", "#4A7A00"
 COLOURS = (FAINT, GREEN, MAGENTA, OLIVE, WINE, MOSS, INK)  # of blocks: standard is grey and separable green
 LAYERS, MACS, ACTIVATIONS = (WINE, "D"), (OLIVE, "p"), (MAGENTA, "h")  # what time is spent on; layers are the darkest

@@ -33,11 +33,8 @@ def picture(run: Run) -> Figure | None:
     rows = list(shown.values())
     labels, devices = way_labels(list(shown)), device_words(list(shown))
     figure, (axis,) = style.panels(1)
-    low, high = style.limits(
-        [r["speedup"] for r in rows],
-        panels.interval_ends(rows),
-        [0.6, 1.0, *(r["mac_ratio"] for r in rows if r["mac_ratio"])],
-    )
+    always = [0.6, 1.0, *(r["mac_ratio"] for r in rows if r["mac_ratio"])]
+    low, high = style.limits([r["speedup"] for r in rows], panels.interval_ends(rows), always)
     y, ticks = 0.0, {}
     for device, ways in grouped(shown, lambda w: str(w.device)).items():
         if len(devices) > 1:
@@ -66,34 +63,14 @@ def _bar(axis: Axes, row: Record, y: float) -> None:
     axis.plot([1, row["speedup"]], [y, y], color=colour, lw=BAR, solid_capstyle="butt", zorder=2)
     if row["speedup_ci_low"] is not None:
         axis.plot([row["speedup_ci_low"], row["speedup_ci_high"]], [y, y], color=style.INK, lw=1.2, zorder=3)
-    axis.plot(
-        [row["speedup"]],
-        [y],
-        marker="o",
-        ms=6,
-        color=colour,
-        mfc="white" if panels.doubtful(row) else colour,
-        mew=1.4,
-        zorder=4,
-    )
-    words = times(row["speedup"], row["precision"] or 0.05)
-    axis.annotate(
-        words,
-        (1, y),
-        (4, 0),
-        xycoords=("axes fraction", "data"),
-        textcoords="offset points",
-        va="center",
-        fontsize=9,
-        fontweight="bold",
-        color=style.WORDS.get(colour, style.INK),
-        annotation_clip=False,
-    )
+    fill = "white" if panels.doubtful(row) else colour
+    axis.plot([row["speedup"]], [y], marker="o", ms=6, color=colour, mfc=fill, mew=1.4, zorder=4)
+    words, look = times(row["speedup"], row["precision"] or 0.05), {"fontsize": 9, "fontweight": "bold", "va": "center"}
+    ink = style.WORDS.get(colour, style.INK)
+    style.note(axis, words, (1, y), (4, 0), ink, xycoords=("axes fraction", "data"), annotation_clip=False, **look)
 
 
-def _dress(
-    axis: Axes, rows: Sequence[Record], ticks: dict[float, str], bottom: float, bounds: tuple[float, float]
-) -> None:
+def _dress(axis: Axes, rows: Sequence[Record], ticks: dict[float, str], bottom: float, bounds: tuple[float, float]) -> None:  # fmt: skip
     """The two sides of 1x, what fewer MACs lead one to expect, and the names of the ways."""
     low, high = bounds
     axis.axvspan(low, 1, color=_SHADES["slower"], lw=0, zorder=0)
@@ -110,12 +87,5 @@ def _dress(
     ratios = {round(r["mac_ratio"], 2): r["mac_ratio"] for r in rows if r["mac_ratio"] and r["mac_ratio"] > FEWER_MACS}
     for ratio in ratios.values():
         axis.axvline(ratio, color=style.INK, lw=1.2, ls=(0, (5, 3)), zorder=1)
-        axis.text(
-            ratio / 1.03,
-            -0.95,
-            f"expected by MACs: {times(ratio)}",
-            ha="right",
-            va="center",
-            fontsize=8,
-            color=style.INK,
-        )
+        expected = f"expected by MACs: {times(ratio)}"
+        axis.text(ratio / 1.03, -0.95, expected, ha="right", va="center", fontsize=8, color=style.INK)

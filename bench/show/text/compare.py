@@ -53,48 +53,29 @@ def print_comparison(c: Comparison, file: TextIO | None = None, every: bool = Fa
     told = [*runs, *(f"{'. '.join(headlines(q))}." for q in c.quantities), *([] if c.times else [not_timed(c)])]
     differences = c.differences if every else c.differences[:MOST_DIFFERENCES]
     more = len(c.differences) - len(differences)
-    told += [f"differs: {d.name}: {d.a} in A, {d.b} in B" for d in differences] + [
-        f"{more} more differences: --all"
-    ] * (more > 0)
+    told += [f"differs: {d.name}: {d.a} in A, {d.b} in B" for d in differences]
+    told += [f"{more} more differences: --all"] if more else []
     print_lines(console, terminal.wrapped(told, width))
     for compared in c.quantities:
         rows, most = compared.ranked, (MOST_ROWS if every else FEW_ROWS)[compared.quantity]
         header, *lines = table(compared, rows[:most]) if every else _narrow(compared, rows[:most], width)
         if rows:
-            print_lines(
-                console,
-                [
-                    "",
-                    HEADINGS[compared.quantity]
-                    if every
-                    else f"{_QUANTITIES[compared.quantity]}, B / A {ABOVE[compared.quantity]}",
-                ],
-            )
+            brief_head = f"{_QUANTITIES[compared.quantity]}, B / A {ABOVE[compared.quantity]}"
+            print_lines(console, ["", HEADINGS[compared.quantity] if every else brief_head])
             print_table(console, header, lines, 2 if every else 1)
         left = f"{len(rows) - most} more rows, changed by less or not at all: {'--csv or --json' if every else '--all'}"
-        print_lines(
-            console,
-            terminal.wrapped(
-                [left] * (len(rows) > most) + [d for d in details(compared) if every or not d.startswith("B / A")],
-                width,
-            ),
-        )
-    brief = [
-        *([SAME_RUN] if c.same_run else map(run_to_run, c.quantities)),
-        f"Margin {_percent(c.margin)}, after {_CORRECTIONS[c.correction]} correction. AMBIGUOUS: the interval reaches over it.",
-    ]
-    print_lines(console, ["", *terminal.wrapped([legend(c), *notes(c)] if every else brief, width)])
+        rest = [d for d in details(compared) if every or not d.startswith("B / A")]
+        print_lines(console, terminal.wrapped([*([left] if len(rows) > most else []), *rest], width))
+    rule = f"Margin {_percent(c.margin)}, after {_CORRECTIONS[c.correction]} correction. AMBIGUOUS: the interval reaches over it."
+    brief = [SAME_RUN] if c.same_run else [run_to_run(q) for q in c.quantities]
+    print_lines(console, ["", *terminal.wrapped([legend(c), *notes(c)] if every else [*brief, rule], width)])
 
 
 def _narrow(compared: QuantityComparison, matches: Sequence[Match], width: int) -> list[tuple[str, ...]]:
     """The table without half-widths and without what all trials' names share; without A and B where those do not fit."""
     names = [str(m.a["trial_id"]).split("-") for m in matches]
     shared = 0
-    while (
-        len(names) > 1
-        and len({tuple(n[-shared - 1 :]) for n in names}) == 1
-        and all(len(n) > shared + 1 for n in names)
-    ):
+    while len({tuple(n[-shared - 1 :]) for n in names}) == 1 and len(names) > 1 and min(map(len, names)) > shared + 1:
         shared += 1
     lines: list[tuple[str, ...]] = [("", "A", "B", "B / A", "verdict")]
     for m, name in zip(matches, names, strict=True):

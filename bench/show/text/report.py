@@ -68,9 +68,7 @@ def _fullest(ways: Sequence[Tally]) -> list[Tally]:
     return [t for t in ways if t in in_turn]
 
 
-def _print_ways(
-    console: Console, shown: Sequence[Tally], networks: Sequence[Tally], labels: Labels, wide: bool
-) -> list[str]:
+def _print_ways(console: Console, shown: Sequence[Tally], networks: Sequence[Tally], labels: Labels, wide: bool) -> list[str]:  # fmt: skip
     """A line for each way with its counts; of networks one for each, over all batches and sizes. Returns the header."""
     every, places = (*shown, *networks), way_labels([t.way for t in networks])
     several = len({t.block for t in shown}) > 1
@@ -83,9 +81,8 @@ def _print_ways(
         counts = [str(getattr(t, n) or "-") for n in counted.values()]
         counts += [str(sum(t.failed.values()) or "-")] if failed else []
         limit = "" if t.limit.word == UNKNOWN else t.limit.word.removesuffix("-bound")
-        lines.append(
-            (name, *counts, interval(t.mean) if t.cells else "", limit, "" if t.achieved is None else share(t.achieved))
-        )
+        part = "" if t.achieved is None else share(t.achieved)
+        lines.append((name, *counts, interval(t.mean) if t.cells else "", limit, part))
     header = ("", *counted, *["failed"] * failed, "mean speedup", "limited by", "of MAC ratio")
     fits = len(header) - (not wide and terminal.wide_as([header, *lines]) > terminal.width())
     terminal.print_lines(console, [""])
@@ -95,15 +92,12 @@ def _print_ways(
 
 def _rest(rest: Sequence[Tally]) -> str:
     """The ways that have no line, by their counts: every row is in the table or in here."""
-    counts = [
-        f"{n} {name.replace('_', ' ')}" for name in _COUNTS.values() if (n := sum(getattr(t, name) for t in rest))
-    ]
+    sums = {name.replace("_", " "): sum(getattr(t, name) for t in rest) for name in _COUNTS.values()}
+    counts = [f"{n} {name}" for name, n in sums.items() if n]
     return f"{plural(len(rest), 'more way')}: {listed(counts)} of {plural(sum(t.cells for t in rest), 'cell')} (--wide)"
 
 
-def _print_channels(
-    console: Console, grids: Sequence[WayGrid], ways: set[Condition], labels: Labels, wide: bool
-) -> list[str]:
+def _print_channels(console: Console, grids: Sequence[WayGrid], ways: set[Condition], labels: Labels, wide: bool) -> list[str]:  # fmt: skip
     """The speedups: ways down, channels across, kernel by kernel; channels that do not fit are left out. Returns the cells."""
     cells: list[str] = []
     for grid in grids:

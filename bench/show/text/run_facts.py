@@ -44,9 +44,7 @@ def question(facts: RunFacts) -> list[str]:
     if len({(t.block, t.baseline) for t in told}) != 1:
         return []
     logs = [math.log(t.mac_ratio) for t in told if t.achieved is not None]
-    fewer = (
-        f" It does {times(math.exp(sum(logs) / len(logs)))} fewer multiplications (mean of the shapes)." if logs else ""
-    )
+    fewer = f" It does {times(math.exp(sum(logs) / len(logs)))} fewer multiplications (mean of the shapes)." if logs else ""  # fmt: skip
     verb = "Would {} be" if all(t.predicted for t in told) else "Is {}"
     return [f"{verb.format(told[0].block)} faster than {told[0].baseline}?{fewer}"]
 
@@ -183,11 +181,7 @@ def _way(t: Tally, label: str) -> str:
     verdicts = ((t.faster, "faster"), (t.slower, "slower"), (t.same, "the same"), (t.undecided, "undecided"))
     counts = [f"{n} {word}" for n, word in verdicts if n]
     counts += [f"{t.without_interval} without an interval"] if counts and t.without_interval else []
-    cells = (
-        f"{listed(counts)} {cells}"
-        if counts
-        else f"{t.read_faster} {cells} read faster, by too few processes for an interval"
-    )
+    cells = f"{listed(counts)} {cells}" if counts else f"{t.read_faster} {cells} read faster, by too few processes for an interval"  # fmt: skip
     mean = "predicted mean speedup" if t.predicted else "mean speedup"
     parts = [f"{cells}; {mean} {interval(t.mean)}{achieved(t)}"] if t.cells else []
     parts += [wins(t)] if t.wins else []
@@ -229,10 +223,8 @@ def brief_trust(facts: RunFacts) -> list[str]:
     if not t.measured:
         return trust_lines(facts)
     band = f"±{percent(t.noise_band)}" if t.noise_band is not None else "unknown until bench aa has run here"
-    parts = [
-        f"{t.undecided} undecided, {t.imprecise} less precise than the asked ±{percent(t.precision)}",
-        _unmeasured(t).rstrip("."),
-    ]
+    doubtful = f"{t.undecided} undecided, {t.imprecise} less precise than the asked ±{percent(t.precision)}"
+    parts = [doubtful, _unmeasured(t).rstrip(".")]
     return [f"{'; '.join(filter(None, parts))}; noise band {band}."]
 
 
