@@ -27,7 +27,7 @@ from bench.analyse.compare.facts import CHANGED, Comparison, Match, beyond
 from bench.analyse.runs import run_folder
 from bench.show.export.compare import as_csv, to_dict
 from bench.show.plots.compare import draw, picture, ratios, spread
-from bench.show.text.compare import answer, mean, print_comparison
+from bench.show.text.compare import answer, mean, print_comparison, unswept
 from bench.spec.errors import UserError
 from bench.spec.interval import Interval
 from bench.spec.plan.plan import Arm, Trial
@@ -457,8 +457,7 @@ def test_doses_and_networks_stand_in_the_spread_alone_and_are_named(tmp_path: Pa
     assert sides is not None
     assert every is not None
     assert len([line for line in sides.axes[0].lines if line.get_marker() == "o" and len(line.get_xdata()) == 1]) == 4
-    words = " ".join(text.get_text() for text in sides.texts)
-    assert "Not drawn here, as no sweep of channels or kernels: dose." in words.replace("\n", " ")
+    assert unswept(found) == ["Pictures over channels leave out dose: the picture of all rows has them."]
     assert len([line for line in every.axes[0].lines if line.get_marker() == "D"]) == 5
 
 

@@ -17,7 +17,7 @@ from bench.measure import modules, worker
 from bench.measure.device import devices
 from bench.run import launch
 from bench.show.plots import compare as compare_picture
-from bench.show.plots import networks, roofline, speedup
+from bench.show.plots import delivery, networks, speedup
 from bench.show.text import report as text
 from bench.show.write import write_views
 from bench.spec.blocks.layers import FIXED_IN_NETWORKS
@@ -180,8 +180,8 @@ def test_every_view_of_a_run_with_networks_is_made(run: run_folder.Run, sketched
     text.show(run, run.folder / "report.html", out)
     assert re.search(r"^mobilenet_v1\(width.*x \[", out.getvalue(), re.MULTILINE)
     views = write_views(run.folder)
-    assert {p.name for p in views.pictures} >= {"speedup.png", "delivery.png", "throughput.png", "memory.png"}
-    figure = speedup.speedup(run)
+    assert {p.name for p in views.pictures} >= {"speedup.png", "delivery.png", "roofline.png", "memory.png"}
+    figure = speedup.picture(run)
     assert figure is not None
     assert not any("mobilenet" in axis.get_title() for axis in figure.axes)  # drawn against channels and kernels
 
@@ -189,10 +189,12 @@ def test_every_view_of_a_run_with_networks_is_made(run: run_folder.Run, sketched
 def test_a_run_of_networks_alone_is_shown_by_what_they_promise_and_deliver(tmp_path: Path):
     write_run(tmp_path, Story(processes=6), data(nets=(MOBILENETS, {"size": 32})))
     run = run_folder.read(tmp_path)
-    assert speedup.speedup(run) is None
-    assert roofline.throughput(run) is None
-    assert speedup.delivery(run) is None
-    assert networks.picture(run) is not None
+    assert speedup.picture(run) is None
+    blocks = set(run.pairs["block"])
+    for drawn in (delivery.picture, networks.picture):
+        figure = drawn(run)
+        assert figure is not None
+        assert {t.get_text() for t in figure.axes[0].get_yticklabels() if t.get_fontweight() == "bold"} == blocks
     out = io.StringIO()
     text.show(run, run.folder / "report.html", out)
     assert "Networks" in out.getvalue() or "mobilenet_v1" in out.getvalue()

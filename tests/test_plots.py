@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -14,12 +15,13 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.path import Path as Outline
+from matplotlib.text import Annotation, Text
 
 from bench.analyse.runs import run_folder
 from bench.analyse.runs.rows import records_of
 from bench.show import write
-from bench.show.plots import memory, roofline, speedup, style
-from bench.show.plots.panels import MOST_GROUPS, Channels, lay_out
+from bench.show.plots import delivery, memory, roofline, speedup, style, ways
+from bench.show.plots.panels import Channels
 from bench.show.text import report, terminal
 from tests.synthetic import Story, config, half_the_promise, realistic, write_run
 
@@ -64,34 +66,49 @@ def hollow(axis: Axes) -> int:
 
 def test_the_speedup_title_states_the_finding(calm: run_folder.Run) -> None:
     least, most = calm.pairs["speedup"].min(), calm.pairs["speedup"].max()
-    assert title(speedup.speedup(calm)) == f"Separable is {least:.2g}x to {most:.2g}x as fast as standard on cpu"
+    assert title(speedup.picture(calm)) == f"Separable is {least:.2g}x to {most:.2g}x as fast as standard on cpu"
 
 
 def test_there_is_a_panel_per_kernel_and_a_series_per_threads_and_layout(calm: run_folder.Run) -> None:
-    figure = speedup.speedup(calm)
+    figure = speedup.picture(calm)
     assert figure is not None
     assert [a.get_title(loc="left") for a in figure.axes] == ["kernel 3 x 3", "kernel 5 x 5"]
-    words = texts(figure)
-    for series in ("1 thread, contiguous", "2 threads, contiguous", "1 thread, channels_last", "2 threads, channels_last"):  # fmt: skip
-        assert series in words
+    for axis in figure.axes:
+        assert {t.get_text() for t in axis.texts} == {"1 thread", "2 threads", "1 thread, channels_last", "2 threads, channels_last"}  # fmt: skip
+
+
+def test_a_lines_name_stands_where_it_ends_and_over_no_other(calm: run_folder.Run) -> None:
+    figure = speedup.picture(calm)
+    assert figure is not None
+    figure.draw_without_rendering()
+    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    for axis in figure.axes:
+        names = [t for t in axis.texts if isinstance(t, Annotation)]
+        boxes = sorted((Text.get_window_extent(t, renderer) for t in names), key=lambda box: box.y0)
+        assert all(below.y1 <= above.y0 + 1 for below, above in pairwise(boxes))
+        assert all(axis.bbox.x1 < box.x0 and box.x1 <= figure.bbox.x1 for box in boxes)
+        by_tip = sorted(names, key=lambda t: float(t.xy[1]))
+        assert by_tip == sorted(names, key=lambda t: Text.get_window_extent(t, renderer).y0)
+        ends = {round(float(line.get_ydata()[-1]), 6) for line in axis.lines if np.size(line.get_xdata()) == 3}
+        assert {round(float(t.xy[1]), 6) for t in names} == ends
 
 
 def test_ticks_are_channel_numbers_and_ratios(calm: run_folder.Run) -> None:
-    figure = speedup.speedup(calm)
+    figure = speedup.picture(calm)
     assert figure is not None
     assert ticks(figure.axes[0], "x") == ["16", "64", "256"]
     assert set(ticks(figure.axes[0], "y")) >= {"1x", "2x", "4x", "8x"}
 
 
 def test_the_footer_says_how_it_was_measured(calm: run_folder.Run) -> None:
-    footer = texts(speedup.speedup(calm))
+    footer = texts(speedup.picture(calm))
     for fact in ("Imaginary CPU @ 2.00GHz", "torch 2.13.0", "5 processes a cell", "95 % interval", "paired within rounds", "2026-01-01", calm.run_id):  # fmt: skip
         assert fact in footer
 
 
 def test_rows_that_missed_the_precision_are_hollow_and_failed_ones_crossed(tmp_path: Path) -> None:
     run = made(tmp_path, Story(wide={0: 0.09}, once=frozenset({1}), fails={2: (1, "oom", "no memory")}))
-    figure = speedup.speedup(run)
+    figure = speedup.picture(run)
     assert figure is not None
     assert sum(hollow(a) for a in figure.axes) == 2
     crosses = [line for a in figure.axes for line in a.lines if line.get_marker() == "x"]
@@ -102,16 +119,16 @@ def test_rows_that_missed_the_precision_are_hollow_and_failed_ones_crossed(tmp_p
 
 def test_processes_in_two_groups_are_drawn_one_by_one(calm: run_folder.Run) -> None:
     each = ["1:2.0 2:2.01 3:1.99 4:2.0 5:2.41 6:2.4", *calm.pairs["speedup_by_process"][1:]]
-    figure = speedup.speedup(replace(calm, pairs=calm.pairs.assign(speedup_by_process=each)))
+    figure = speedup.picture(replace(calm, pairs=calm.pairs.assign(speedup_by_process=each)))
     assert figure is not None
-    (ticks,) = [line for a in figure.axes for line in a.lines if line.get_marker() == "_"]
+    (ticks,) = [line for a in figure.axes for line in a.lines if line.get_marker() == "."]
     assert sorted(ticks.get_ydata()) == pytest.approx([1.99, 2.0, 2.0, 2.01, 2.4, 2.41])
     assert "single processes, in two groups" in texts(figure)
-    assert "single processes" not in texts(speedup.speedup(calm))
+    assert "single processes" not in texts(speedup.picture(calm))
 
 
 def test_a_calm_run_needs_no_words_for_marks_that_it_lacks(calm: run_folder.Run) -> None:
-    words = texts(speedup.speedup(calm))
+    words = texts(speedup.picture(calm))
     assert "hollow" not in words
     assert "failed" not in words
 
@@ -120,13 +137,37 @@ def test_the_delivery_title_gives_the_share_and_its_spread(tmp_path: Path) -> No
     def truth(trial, arm):  # type: ignore[no-untyped-def]
         return half_the_promise(trial, arm) * (0.5 if trial.shape.kernel == 3 else 1.5)
 
-    said = title(speedup.delivery(made(tmp_path, Story(speedup=truth, sample_scale=0.005))))
+    said = title(delivery.picture(made(tmp_path, Story(speedup=truth, sample_scale=0.005))))
     assert said == "Separable achieves 25 % to 75 % of the MAC ratio on cpu"
 
 
-def test_throughput_and_memory_say_what_they_found(calm: run_folder.Run) -> None:
-    # half of the promise arrives, so a multiplication takes twice as long
-    assert re.fullmatch(r"A MAC takes (1\.9x to 2x|2x|2x to 2\.1x) as long in separable as in standard on cpu", title(roofline.throughput(calm)))  # fmt: skip
+def test_what_arrives_above_100_percent_is_pointed_out_in_words(tmp_path: Path, calm: run_folder.Run) -> None:
+    def truth(trial, arm):  # type: ignore[no-untyped-def]
+        return half_the_promise(trial, arm) * (2.4 if trial.shape.c_in == 16 else 1)
+
+    figure = delivery.picture(made(tmp_path, Story(speedup=truth, sample_scale=0.005)))
+    assert figure is not None
+    (axis,) = figure.axes
+    beside = [t.get_text() for t in axis.texts]
+    assert len([w for w in beside if w.endswith("2 of 6 above 100 %")]) == len(axis.get_yticks()) == 4
+    assert "above 100 %: " in texts(figure)
+    assert "above" not in texts(delivery.picture(calm))
+
+
+def test_each_way_has_a_row_with_a_dot_for_each_of_its_cells(calm: run_folder.Run) -> None:
+    figure = delivery.picture(calm)
+    assert figure is not None
+    (axis,) = figure.axes
+    dots = [line for line in axis.lines if line.get_marker() == style.DEVICES[0]]
+    shares = sorted(calm.pairs["speedup"] / calm.pairs["mac_ratio"])
+    assert sorted(float(line.get_xdata()[0]) for line in dots) == pytest.approx(shares)
+    rows = {float(y): t.get_text() for y, t in zip(axis.get_yticks(), axis.get_yticklabels(), strict=True)}
+    assert sorted(rows.values()) == ["1 thread", "1 thread, channels_last", "2 threads", "2 threads, channels_last"]
+    assert {float(line.get_ydata()[0]) for line in dots} == rows.keys()
+
+
+def test_roofline_and_memory_say_what_they_found(calm: run_folder.Run) -> None:
+    assert re.fullmatch(r"Separable reaches \S+ to \S+ GFLOP/s on cpu", title(roofline.picture(calm)))
     assert title(memory.memory(calm)) == "Measured peak memory is 1x to 1.3x the theory's on cpu"
 
 
@@ -135,25 +176,46 @@ def test_several_devices_are_named_in_title_and_panels(tmp_path: Path) -> None:
         return 2.0 if trial.surroundings.device == "cpu" else 0.5
 
     run = made(tmp_path, Story(speedup=truth), SMALL, ("cpu", "cuda:0"))
-    figure = speedup.speedup(run)
+    figure = speedup.picture(run)
     assert title(figure) == "Separable is 0.5x to 2x as fast as standard on cpu and cuda:0"
     assert figure is not None
-    assert [a.get_title(loc="left") for a in figure.axes][::2] == ["cpu, kernel 3 x 3", "cuda:0, kernel 3 x 3"]
+    assert [a.get_title(loc="left") for a in figure.axes] == ["kernel 3 x 3", "kernel 5 x 5"]
+    for axis in figure.axes:
+        looks = {(line.get_marker(), line.get_color()) for line in axis.lines if np.size(line.get_xdata()) == 1}
+        assert looks == {("o", style.GREEN), ("s", style.GREEN)}
+        assert {"CPU, 1 thread", "GPU, eager"} <= {t.get_text() for t in axis.texts}
     assert "Imaginary GPU" in texts(figure)
 
 
 def test_a_card_is_not_said_to_run_on_the_hosts_threads(tmp_path: Path) -> None:
     run = made(tmp_path, data=config({"channels": [16, 64], "kernel": [3], "threads": [1]}), devices=("cuda:0",))
-    assert "thread" not in texts(speedup.speedup(run))
+    assert "thread" not in texts(speedup.picture(run))
 
 
-def test_several_blocks_get_panels_of_their_own(tmp_path: Path) -> None:
+def test_several_blocks_get_lines_of_their_own_colours(tmp_path: Path) -> None:
     data = config({"channels": [16, 64], "kernel": [3], "threads": [1]}, blocks=["standard", "separable", "depthwise"])
-    figure = speedup.speedup(made(tmp_path, data=data))
+    figure = speedup.picture(made(tmp_path, data=data))
     assert figure is not None
     assert re.fullmatch(r"Separable and depthwise are [\d.]+x to [\d.]+x as fast as standard on cpu", title(figure))
-    names = [a.get_title(loc="left") for a in figure.axes if a.get_title(loc="left")]
-    assert names == ["separable against standard, kernel 3 x 3", "depthwise against standard, kernel 3 x 3"]
+    (axis,) = figure.axes
+    named = {t.get_text(): t.get_color() for t in axis.texts}
+    assert named == {"separable, 1 thread": style.GREEN, "depthwise, 1 thread": style.MAGENTA}
+
+
+def test_layers_that_are_no_sweep_of_channels_get_a_row_each(tmp_path: Path) -> None:
+    axes = {"channels": ["16->32", "32->64", 64], "size": [28, 14, 7], "kernel": 3, "threads": [1, 2]}
+    layers = {"blocks": ["standard", "separable"], "axes": axes, "together": ["channels", "size"]}
+    run = made(tmp_path, data=config(experiments={"layers": layers}))
+    figure = speedup.picture(run)
+    assert title(figure).startswith("Separable is ")
+    assert figure is not None
+    (axis,) = figure.axes
+    rows = [t.get_text() for t in axis.get_yticklabels()]
+    names = ["16→32 channels, 3 x 3, 28 px", "32→64 channels, 3 x 3, 14 px", "64 channels, 3 x 3, 7 px"]
+    assert rows == ["1 thread", *names, "2 threads", *names]
+    at = {float(line.get_ydata()[0]): float(line.get_xdata()[0]) for line in axis.lines if line.get_marker() == "o"}
+    told = run.pairs.sort_values(["threads", "height"], ascending=[True, False])["speedup"]
+    assert [at[y] for y in sorted(at)] == pytest.approx(told.tolist())
 
 
 @pytest.mark.parametrize(
@@ -166,11 +228,11 @@ def test_several_blocks_get_panels_of_their_own(tmp_path: Path) -> None:
 )
 def test_small_uneven_and_fine_sweeps_are_drawn(tmp_path: Path, axes: dict[str, Any]) -> None:
     run = made(tmp_path, Story(processes=2), config(axes))
-    for make in (speedup.speedup, speedup.delivery, roofline.throughput, memory.memory):
+    for make in (speedup.picture, delivery.picture, roofline.picture, memory.memory):
         figure = make(run)
         assert figure is not None
         assert 1 <= len(ticks(figure.axes[0], "x")) <= 16
-        assert 1 <= len(ticks(figure.axes[0], "y")) <= 12
+        assert make in (speedup.picture, delivery.picture) or 1 <= len(ticks(figure.axes[0], "y")) <= 12
 
 
 def test_each_picture_is_a_png_and_an_svg(tmp_path: Path) -> None:
@@ -187,9 +249,10 @@ def test_each_picture_is_a_png_and_an_svg(tmp_path: Path) -> None:
 
 def test_channels_that_change_are_named_in_and_out(tmp_path: Path) -> None:
     run = made(tmp_path, data=config({"channels": ["16->32", 32, "32->64"], "kernel": [3], "threads": [1]}))
-    figure = speedup.speedup(run)
+    figure = speedup.picture(run)
     assert figure is not None
-    assert ticks(figure.axes[0], "x") == ["16→32", "32", "32→64"]
+    names = [t.get_text() for t in figure.axes[0].get_yticklabels()]
+    assert names == ["1 thread", "16→32 channels, 3 x 3", "32 channels, 3 x 3", "32→64 channels, 3 x 3"]
 
 
 def test_a_run_in_which_nothing_was_measured_draws_nothing(tmp_path: Path) -> None:
@@ -199,7 +262,7 @@ def test_a_run_in_which_nothing_was_measured_draws_nothing(tmp_path: Path) -> No
 
 def test_an_interval_without_bounds_does_not_flatten_the_picture(tmp_path: Path) -> None:
     run = made(tmp_path, Story(processes=3, wide={0: 3.0}))
-    figure = speedup.speedup(run)
+    figure = speedup.picture(run)
     assert figure is not None
     low, high = figure.axes[0].get_ylim()
     points = run.pairs["speedup"]
@@ -217,18 +280,21 @@ def arrows(figure: Figure | None) -> list[tuple[float, float, str]]:
 def test_an_interval_beyond_the_axis_ends_in_an_arrow_and_the_legend_says_so(
     tmp_path: Path, calm: run_folder.Run
 ) -> None:
-    run = made(tmp_path / "wide", Story(processes=3, wide={0: 3.0}))
-    wide = run.pairs.loc[run.pairs["speedup_ci_high"].idxmax()]
-    for picture in (speedup.speedup(run), speedup.delivery(run)):
+    story = Story(processes=3, wide={0: 3.0})
+    one_shape = config({"channels": [16], "kernel": [3], "threads": [1, 2]})
+    for run, make in ((made(tmp_path / "a", story), speedup.picture), (made(tmp_path / "b", story, one_shape), ways.picture)):  # fmt: skip
+        wide = run.pairs.loc[run.pairs["speedup_ci_high"].idxmax()]
+        picture = make(run)
         assert picture is not None
-        low, high = picture.axes[0].get_ylim()
+        axis, across = picture.axes[0], make is ways.picture
+        low, high = axis.get_xlim() if across else axis.get_ylim()
         assert wide["speedup_ci_low"] < low
         assert wide["speedup_ci_high"] > high
-        assert sorted(y for _, y, _ in arrows(picture)) == [low, high]
+        assert sorted(x if across else y for x, y, _ in arrows(picture)) == [low, high]
         assert style.CUT in texts(picture)
-    for picture in (speedup.speedup(calm), speedup.delivery(calm)):
-        assert not arrows(picture)
-        assert style.CUT not in texts(picture)
+    for calm_one in (speedup.picture(calm), ways.picture(calm)):
+        assert not arrows(calm_one)
+        assert style.CUT not in texts(calm_one)
 
 
 def test_the_same_run_makes_the_same_file(calm: run_folder.Run, tmp_path: Path) -> None:
@@ -239,7 +305,7 @@ def test_the_same_run_makes_the_same_file(calm: run_folder.Run, tmp_path: Path) 
 
 def test_words_stay_inside_the_figure_and_apart_from_the_panels(tmp_path: Path) -> None:
     run = made(tmp_path, Story(speedup=realistic, wide={0: 0.1}, fails={3: (1, "oom", "no memory")}))
-    for make in (speedup.speedup, speedup.delivery):
+    for make in (speedup.picture, delivery.picture, ways.picture):
         figure = make(run)
         assert figure is not None
         figure.draw_without_rendering()
@@ -267,29 +333,6 @@ def row(**fields: object) -> dict[str, object]:
         "depth": 1, "kernel": 3, "c_in": 16, "c_out": 16,
     }  # fmt: skip
     return {**usual, **fields}
-
-
-def test_what_does_not_vary_goes_unsaid() -> None:
-    laid = lay_out([row(threads=1), row(threads=2)])
-    assert (laid.groups, laid.series) == (("",), ("1 thread", "2 threads"))
-    assert lay_out([row()]).series == ("1 thread, contiguous",)
-
-
-def test_what_is_usual_goes_unsaid_beside_what_is_not() -> None:
-    laid = lay_out([row(), row(stride=2)])
-    assert laid.series == ("1 thread, contiguous", "stride 2")
-
-
-def test_a_crowded_panel_is_split() -> None:
-    rows = [row(threads=t, batch=b) for t in (1, 2) for b in (1, 2, 4, 8)]
-    laid = lay_out(rows)
-    assert laid.groups == ("batch 1", "batch 2", "batch 4", "batch 8")
-    assert laid.series == ("1 thread", "2 threads")
-
-
-def test_what_finds_no_room_is_counted() -> None:
-    laid = lay_out([row(experiment=f"e{i}") for i in range(MOST_GROUPS + 3)])
-    assert (len(laid.groups), laid.left_out) == (MOST_GROUPS, 3)
 
 
 def test_series_stand_side_by_side_at_their_channels() -> None:

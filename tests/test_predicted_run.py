@@ -192,7 +192,7 @@ def test_verdicts_read_would_be_and_confirm_nothing(foretold: tuple[Path, str], 
 
 def test_every_picture_is_hatched_and_has_the_word_in_its_title(foretold: tuple[Path, str]):
     pictures = sorted((foretold[0] / "plots").glob("*.svg"))
-    assert {"speedup", "map", "delivery", "throughput", "depth", "networks", "ways", "claims"} <= {
+    assert {"speedup", "map", "delivery", "roofline", "depth", "networks", "ways", "claims"} <= {
         p.stem for p in pictures
     }
     for picture in pictures:

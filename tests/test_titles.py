@@ -23,9 +23,8 @@ from bench.analyse.runs.run_folder import Run
 from bench.show.plots import claims_forest
 from bench.show.text import titles
 from bench.show.write import PICTURES
-from bench.spec.plan.plan import Arm, Trial
 from tests import designed
-from tests.synthetic import Story, config, half_the_promise, realistic, write_run
+from tests.synthetic import Story, config, realistic, write_run
 
 FIVE = ["standard", "separable", "depthwise", "inverted_bottleneck", "pointwise", "spatially_separable"]
 NUMBER = re.compile(r"(under |[<>]|)(\d[\d.]*)(x| %)")
@@ -139,7 +138,7 @@ def rows(draw: st.DrawFn) -> list[dict[str, Any]]:
         speedup, ratio = draw(RATIO), draw(st.floats(0.2, 20))
         made.append({
             "device": draw(st.sampled_from(devices)), "block": draw(st.sampled_from(blocks)), "baseline": draw(st.sampled_from(("standard", "mobilenet_v1_standard"))),
-            "speedup": speedup, "speedup_ci_low": None if bare else speedup / 1.2, "mac_ratio": ratio, "trial_id": str(i),
+            "speedup": speedup, "speedup_ci_low": None if bare else speedup / 1.2, "mac_ratio": ratio, "trial_id": str(i), "kernel": 3,
             "verdict": None if bare else draw(st.sampled_from(("faster", "slower", "same", "undecided"))), "attainable_share": draw(st.floats(1e-6, 1.2)),
             "memory_peak_bytes": 1000 * draw(RATIO), "memory_theory_bytes": 1000.0,
         })  # fmt: skip
@@ -169,23 +168,22 @@ def test_shares_range_over_the_measured_rows(every: list[dict[str, Any]]):
         speaks_of(title.split(" of the MAC ratio")[0], [r["speedup"] / r["mac_ratio"] for r in fewer])
     reached = titles.roofline(every)
     assert is_one_short_sentence(reached)
-    speaks_of(reached.split(" of its ")[0].split(" of their ")[0], [r["attainable_share"] for r in every])
+    speaks_of(reached.split(" of its ")[0].split(" of their ")[0], [r["attainable_share"] for r in told(every)])
+    bare = titles.roofline([{**r, "attainable_share": None, "achieved_flop_per_s": 1e9 * r["speedup"]} for r in every])
+    assert is_one_short_sentence(bare)
+    assert " GFLOP/s" in bare
 
 
 @given(rows())
-def test_cells_networks_memory_and_devices_are_counted_over_the_measured_rows(every: list[dict[str, Any]]):
+def test_cells_networks_and_memory_are_counted_over_the_measured_rows(every: list[dict[str, Any]]):
     some = told(every)
-    said = [titles.speedup_map(every), titles.networks(every), titles.memory(every), titles.devices(every)]
+    said = [titles.speedup_map(every), titles.networks(every), titles.memory(every)]
     assert all(map(is_one_short_sentence, said)), said
     won = sum(r["speedup"] > 1 if r["verdict"] is None else r["verdict"] == "faster" for r in some)
     assert f" faster in {won} of {len(some)} cell" in said[0]
     lead = max(some, key=lambda r: (r["mac_ratio"], r["block"]))
     speaks_of(said[1].split(" as fast as ")[0], [r["speedup"] for r in some if (r["block"], r["baseline"]) == (lead["block"], lead["baseline"])])  # fmt: skip
     speaks_of(said[2].split(" the theory")[0], [r["memory_peak_bytes"] / 1000 for r in every])
-    means = [math.exp(sum(math.log(r["speedup"]) for r in mine) / len(mine)) for d in dict.fromkeys(r["device"] for r in some) if (mine := [r for r in some if r["device"] == d])]  # fmt: skip
-    found = sorted(value for _, value in numbers(said[3].split(": ", 1)[1]))
-    assert found[0] == pytest.approx(min(means), rel=0.051, abs=6e-4)
-    assert found[-1] == pytest.approx(max(means), rel=0.051, abs=6e-4)
 
 
 def test_names_give_way_to_numbers_where_they_are_many_or_long():
@@ -199,25 +197,7 @@ def test_names_give_way_to_numbers_where_they_are_many_or_long():
         titles.speedup([{**row, "device": "sim:h100"}]) == "Separable would be 2x as fast as standard on predicted h100"
     )
     assert titles.speedup([{**row, "block": "a" * 90}]) == "1 block is 2x as fast as the baseline on 1 device"
-    assert titles.devices([row, {**row, "device": "cuda:0", "speedup": 0.64}]) == "Mean speedup of separable: 2.0x on cpu, 0.64x on cuda:0"  # fmt: skip
-    assert titles.devices([{**row, "device": f"cuda:{i} (a card of a long name)"} for i in range(3)]) == "Mean speedup of separable: 2x on 3 devices"  # fmt: skip
     assert titles.networks([{**row, "block": "mobilenet_v1"}]) == "mobilenet_v1 is 2x as fast as standard on cpu"
-
-
-@pytest.mark.parametrize("share", [1.0, 0.25])
-def test_a_mac_is_compared_within_its_trial(tmp_path: Path, share: float):
-    def truth(trial: Trial, arm: Arm) -> float:
-        return half_the_promise(trial, arm) * 2 * (share if trial.shape.c_in == 16 else 0.5)
-
-    arms = records_of(made(tmp_path, Story(speedup=truth), config({"channels": [16, 64], "threads": 1})).measurements)
-    title = titles.throughput(arms)
-    assert title.startswith("A MAC takes ")
-    assert title.endswith(" as long in separable as in standard on cpu")
-    speaks_of(title.split(" as long")[0], [1 / share, 2.0]) if share < 1 else None
-    alone = titles.throughput([r for r in arms if r["block"] == "standard"])
-    assert re.fullmatch(r"Standard reaches \S+ to \S+ GFLOP/s on cpu", alone)
-    predicted = titles.throughput([{**r, "device": "sim:t4"} for r in arms])
-    assert re.fullmatch(r"A MAC would take .* as long in separable as in standard on predicted t4", predicted)
 
 
 def test_what_is_far_below_its_roof_is_not_nothing():

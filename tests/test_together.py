@@ -16,16 +16,15 @@ from bench import cli
 from bench.analyse.claims import judge as verdict
 from bench.analyse.claims.cells import Rows, gather
 from bench.analyse.claims.judge import judge
-from bench.analyse.facts import facts_of
 from bench.analyse.runs import run_folder
 from bench.analyse.runs.merged import short, together
 from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
 from bench.show.pages import machine, report, rows_table
-from bench.show.plots import depth, plane, roofline, time_breakdown
+from bench.show.plots import depth, plane, time_breakdown
 from bench.show.plots import speedup as plots
+from bench.show.text import captions
 from bench.show.text import multi_run as terminal_of_several
-from bench.show.text import run_facts
 from bench.spec.errors import UserError
 from tests.synthetic import Story, config, write_run
 from tests.test_page import HOSTILE, Parsed
@@ -107,19 +106,19 @@ def test_a_run_that_is_no_sweep_beside_one_is_named_with_the_reason(runs: list[R
     write_run(tmp_path, Story(run_id="lone"), config(experiments={"sweep": one}), environment={"torch": "2.9.1"})
     two = [run_folder.read(tmp_path), runs[0]]
     joined = together(two)
-    said = "run A's 1 row and run B's 3 rows"  # B's are stacks
-    for figure in (plots.speedup(joined.whole), roofline.throughput(joined.whole)):
-        small = small_print(figure)
-        assert f"Not drawn here, as no sweep of channels or kernels over one block: {said}." in small
-        assert "run run-laptop" in small
-        assert not re.search(r"lone|2\.9\.1", small)
+    said = "leave out what sweeps neither channels nor kernels: sweep (run A) and stacks (run B)."
+    assert Parsed(text(two)).text.count(said) == 1
+    small = small_print(plots.picture(joined.whole))
+    assert "run run-laptop" in small
+    assert not re.search(r"lone|2\.9\.1|leave out", small)
 
 
 def test_where_all_rows_are_of_sweeps_nothing_is_said_to_be_left_out(tmp_path: Path) -> None:
     joined, out = together([made(tmp_path / name, "cpu", 2.0, devices=CPU, torch=f"2.{name}") for name in "ab"]), StringIO()  # fmt: skip
     terminal_of_several.show(joined, out)
-    small = small_print(plots.devices(joined.whole))
+    small = small_print(plots.picture(joined.whole))
     assert "Not " not in out.getvalue() + small
+    assert captions.unswept(joined.whole) == ""
     assert "torch 2.a and 2.b" in small
     assert "run run-a and run-b" in small
 
@@ -172,43 +171,28 @@ def test_blocks_against_themselves_stand_beside_nothing(runs: list[Run], tmp_pat
 # ---------------------------------------------------------------- pictures
 
 
-def test_all_devices_share_the_axes_and_each_has_its_colour(runs: list[Run]) -> None:
-    figure = plots.devices(together(runs).whole)
-    assert title(figure) == "Mean speedup of separable: 3.0x on cpu (Xeon), 0.50x on cuda:0 (H100 80GB HBM3)"
+def test_all_devices_share_the_axes_and_each_has_its_marker(runs: list[Run]) -> None:
+    figure = plots.picture(together(runs).whole)
+    assert title(figure) == "Separable is 0.5x to 3x as fast as standard on cpu (Xeon) and cuda:0 (H100 80GB HBM3)"
     assert figure is not None
     assert [a.get_title(loc="left") for a in figure.axes] == ["kernel 3 x 3", "kernel 5 x 5"]
     assert len({a.get_ylim() for a in figure.axes}) == 1
     for axis in figure.axes:
-        drawn = [line for line in axis.lines if len(line.get_xdata()) == 3]  # type: ignore[arg-type]
-        assert len(drawn) == 3  # one thread, two threads and the card
-        assert len({line.get_color() for line in drawn}) == 2
-        assert len({(line.get_color(), line.get_linestyle()) for line in drawn}) == 3
-    legend = [t.get_text() for g in figure.legends for t in g.get_texts()]
-    assert legend[:3] == ["cpu (Xeon), 1 thread", "cpu (Xeon), 2 threads", "cuda:0 (H100 80GB HBM3)"]
+        drawn = [line for line in axis.lines if len(line.get_xdata()) > 2]  # type: ignore[arg-type]
+        dashes = [str(line._dash_pattern) for line in drawn]  # type: ignore[attr-defined]
+        assert len(drawn) == 3
+        assert len(set(dashes)) == 2, "one thread and two; the card has its marker"
+        assert {line.get_marker() for line in axis.lines if len(line.get_xdata()) == 1} == {"o", "s"}  # type: ignore[arg-type]
+        assert {t.get_text() for t in axis.texts} == {"CPU, 1 thread", "CPU, 2 threads", "GPU, eager"}
 
 
-def test_a_run_of_two_devices_has_that_picture_of_its_own(tmp_path: Path) -> None:
-    story = Story(speedup=lambda t, a: 3.0 if t.surroundings.device == "cpu" else 0.5)
-    write_run(tmp_path, story, config(experiments={"sweep": SWEEP}), ("cpu", "cuda:0"))
-    run = run_folder.read(tmp_path)
-    said = [title(plots.devices(run)), title(plots.speedup(run)), run_facts.finding(facts_of(run))]
-    assert said[0] == "Mean speedup of separable: 3.0x on cpu, 0.50x on cuda:0"
-    assert said[2].startswith("Separable is faster on the CPU with 1 thread (6 of 6 cells")
-    assert len(set(said)) == 3, "a headline and two pictures each say their own"
-
-
-def test_one_device_has_nothing_beside_it(runs: list[Run]) -> None:
-    assert plots.devices(runs[0]) is None
-
-
-def test_what_was_run_in_few_cells_is_left_out_and_counted(tmp_path: Path, runs: list[Run]) -> None:
-    few = {"blocks": PAIR, "axes": {"channels": [64, 256], "kernel": 3, "threads": 1, "pass": "training"}}
-    write_run(tmp_path, Story(run_id="odd"), config(experiments={"sweep": SWEEP, "few": few}), ("cuda:0",), environment={"devices": CARD})  # fmt: skip
-    figure = plots.devices(together([runs[0], run_folder.read(tmp_path)]).whole)
+def test_ways_that_find_no_room_are_counted(tmp_path: Path) -> None:
+    axes = {"channels": [16, 64], "kernel": 3, "threads": 1, "batch": list(range(1, 14))}
+    write_run(tmp_path, Story(), config(experiments={"sweep": {"blocks": PAIR, "axes": axes}}))
+    figure = plots.picture(run_folder.read(tmp_path))
     assert figure is not None
-    words = " ".join(t.get_text() for t in figure.texts).replace("\u00a0", " ")
-    assert "1 more way to run separable, with fewer cells, is not drawn: see pairs.csv." in words
-    assert "others" not in title(figure)  # the title counts what is drawn
+    assert len(figure.axes[0].texts) == plots.MOST_LINES
+    assert f"{13 - plots.MOST_LINES} more ways are not drawn: see pairs.csv." in small_print(figure)
 
 
 def test_sweeps_of_all_devices_share_their_panels(runs: list[Run]) -> None:
@@ -305,8 +289,8 @@ def test_two_runs_get_their_own_pages_and_one_of_both(runs: list[Run], tmp_path:
     page = Path("results/report-laptop-card.html")
     assert capsys.readouterr().out.splitlines()[-1].endswith(f"pictures in {page.with_suffix('')} and the page of 2 runs {page}")  # fmt: skip
     assert Parsed(page.read_text(encoding="utf-8")).all("table")
-    assert (page.with_suffix("") / "devices.svg").is_file()
-    assert not (page.with_suffix("") / "speedup.svg").exists()  # devices.svg shows the same, and more
+    assert (page.with_suffix("") / "map.svg").is_file()
+    assert (page.with_suffix("") / "speedup.svg").is_file()
     assert all((folder / "report.html").is_file() for folder in folders)
     assert page.name in Path("results/index.html").read_text(encoding="utf-8")
     Path("elsewhere").mkdir()

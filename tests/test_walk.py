@@ -301,7 +301,7 @@ def test_networks_are_drawn_as_bars_as_long_as_their_time_over_the_baselines(tmp
     run = read(tmp_path)
     figure = time_breakdown.of_networks(run)
     assert figure is not None
-    assert [axis.get_title(loc="left") for axis in figure.axes] == ["batch 1", "batch 4"]
+    assert [axis.get_title(loc="left") for axis in figure.axes] == ["1 thread, batch 1", "1 thread, batch 4"]
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["mobilenet_v1_standard", "mobilenet_v1"]
     assert len({axis.get_xlim() for axis in figure.axes}) == 1
     for axis in figure.axes:

@@ -24,8 +24,10 @@ from bench.show.export import reproduction
 from bench.show.pages import compare as compare_page
 from bench.show.pages import report
 from bench.show.plots import (
+    aa,
     claims_forest,
     costs,
+    delivery,
     depth,
     memory,
     networks,
@@ -45,16 +47,14 @@ RESULTS = Path("results")
 PICTURES: dict[str, Callable[[Run], Figure | None]] = {
     "ways": ways.picture,
     "map": speedup_map.picture,
-    "speedup": speedup.speedup,
-    "delivery": speedup.delivery,
-    "throughput": roofline.throughput,
+    "speedup": speedup.picture,
+    "delivery": delivery.picture,
     "memory": memory.memory,
-    "devices": speedup.devices,
     "costs": costs.picture,
     "depth": depth.picture,
     "plane": plane.picture,
     "networks": networks.picture,
-    "roofline": roofline.roofline,
+    "roofline": roofline.picture,
     "parts": time_breakdown.picture,
     "network_parts": time_breakdown.of_networks,
 }
@@ -94,8 +94,11 @@ def write_views(folder: Path) -> Views:
     tables, verdicts = write_numbers(run, folder)
     drivers = explain(observations.of_run(run))
     into = folder / "plots"
-    pictures = draw(run, into, PICTURES)
-    pictures += claims_forest.draw(run, verdicts, into) + drivers_picture.draw(drivers, into)
+    if noise_floor.is_aa(run):
+        pictures = draw(run, into, {"aa": aa.picture})
+    else:
+        pictures = draw(run, into, PICTURES)
+        pictures += claims_forest.draw(run, verdicts, into) + drivers_picture.draw(drivers, into)
     for name, text in reproduction.texts(run, verdicts, pictures).items():
         write_text(folder / name, text)
     write_text(folder / report.NAME, report.text(run, verdicts, noise, pictures))
@@ -144,10 +147,9 @@ def write_together(joined: Together, path: Path) -> tuple[Path, ...]:
     """Write one page of several runs to `path`, and its pictures into the folder beside it that is named like it."""
     found = judge([m.run for m in joined.members])
     into, whole = path.with_suffix(""), joined.whole
-    drawn = draw(whole, into, {"devices": speedup.devices})
-    makers = {name: make for name, make in PICTURES.items() if name != "devices" and not (drawn and name == "speedup")}
+    makers = dict(PICTURES)
     makers["claims"] = lambda run: claims_forest.picture(run, found, joined.letters())
-    drawn += draw(whole, into, makers)
+    drawn = draw(whole, into, makers)
     write_text(path, report.text_of_several(joined, found, drawn))
     return (path, *drawn)
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 from bench.analyse.runs.rows import Record, grouped
-from bench.spec.columns import FAILED, WITH_NUMBERS
 
 SETTINGS = ("threads", "batch", "dtype", "layout", "allocator", "waiting", "mode", "cudnn_benchmark", "pass")
 _FIXED = ("c_in", "c_out", "height", "width", "kernel", "stride", "padding", "dilation", "depth")
@@ -25,12 +23,6 @@ def sweep_of_shapes(rows: Sequence[Record]) -> list[Record]:
         return blocks
     kept = [r for r in blocks if (r["device"], r["experiment"]) in sweeping]
     return [r for r in kept if r["depth"] == 1] or kept
-
-
-def unswept(rows: Sequence[Record]) -> dict[str, int]:
-    """By run_id, how many rows with a speedup or a failure sweep_of_shapes leaves out; none where it keeps no row."""
-    kept = {id(r) for r in sweep_of_shapes(rows) or rows}
-    return Counter(str(r["run_id"]) for r in rows if id(r) not in kept and r["status"] in (*WITH_NUMBERS, *FAILED))
 
 
 def _sweeps(rows: Sequence[Record]) -> bool:

@@ -43,7 +43,7 @@ ABOVE = (
     Topic("why", "Why", "Why: what a layer and a MAC cost", "A separable block has twice the layers and a fraction of the MACs. Each way to run it has a price for both.", ("costs",), ("depth", "plane")),
     Topic("where", "Where", "Where it wins", "Speedup: time of standard / time of separable. Blue: separable is faster; orange: slower; hatched: undecided.", ("map",), ("speedup", "delivery")),
     Topic("networks", "Networks", "Whole networks", "Each network against its baseline: the ratio of MACs, and the speedup that arrives.", ("networks",), ("network_parts",)),
-    Topic("limits", "Limits", "What limits the time", "FLOP/s under the roofs that were measured beside them. Below: models of time (association, not cause), time layer by layer, memory.", ("roofline",), ("drivers", "parts", "memory")),
+    Topic("limits", "Limits", "What limits the time", "FLOP/s that the blocks reach, under the roofs of the device where those were measured. Below: models of time (association, not cause), time layer by layer, memory.", ("roofline",), ("drivers", "parts", "memory")),
 )  # fmt: skip
 
 

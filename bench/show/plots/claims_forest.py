@@ -16,7 +16,6 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from bench.analyse.claims.answers import Effect, Side, Verdict
 from bench.analyse.claims.claims import BY_ID
 from bench.analyse.claims.judge import Verdicts
-from bench.analyse.runs import noise_floor
 from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
 from bench.show.plots import panels, style
@@ -49,8 +48,8 @@ class _Row:
 
 
 def draw(run: Run, judged: Verdicts, folder: Path) -> tuple[Path, ...]:
-    """Write claims.png and claims.svg into `folder`; nothing for an A/A run, or where no claim has an effect."""
-    figure = None if noise_floor.is_aa(run) else picture(run, judged)
+    """Write claims.png and claims.svg into `folder`; nothing where no claim has an effect."""
+    figure = picture(run, judged)
     return () if figure is None else style.save(figure, folder, "claims")
 
 

@@ -21,8 +21,10 @@ from bench.analyse.compare.facts import CHANGED, VALUES, Comparison, Match, Quan
 from bench.analyse.runs.rows import Record, grouped
 from bench.analyse.sweeps.kinds import sweep_of_shapes
 from bench.show.plots import panels, style
+from bench.show.text import captions
 from bench.show.text import compare as words
-from bench.spec.format import digits, in_seconds, listed
+from bench.show.text.ways import line_labels
+from bench.spec.format import digits, in_seconds
 
 NAMES: dict[Quantity, tuple[str, str, str]] = {
     "speedup": ("compare", "ratio", "spread"),
@@ -37,6 +39,7 @@ _MARKS: dict[Verdict, tuple[str, str]] = {
 }
 _RING: dict[str, Any] = {"ls": "", "marker": "o", "ms": 12, "mfc": "none", "mec": style.INK, "mew": 1.2}
 _MOST_LABELS = 12  # of runs below a history
+MOST_LINES = 8  # in a panel
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +54,16 @@ class _Series:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """The judged sweeps of shapes of a comparison, laid out: without networks, settings and confounded rows."""
+    """The judged sweeps of shapes of a comparison: without networks, settings and confounded rows."""
 
     compared: QuantityComparison
-    matches: tuple[Match, ...]
-    facets: panels.Facets
+    lines: tuple[tuple[Match, str], ...]  # with the words of the line that a match is on
     channels: panels.Channels
-    others: tuple[str, ...]  # experiments that are no sweep of shapes
+    left: str  # what finds no room
+
+    @property
+    def matches(self) -> list[Match]:
+        return [m for m, _ in self.lines]
 
     @property
     def ring(self) -> bool:
@@ -65,23 +71,24 @@ class _Layout:
         return 0 < sum(m.verdict in CHANGED for m in self.matches) <= len(self.matches) / 3
 
     @property
+    def names(self) -> list[str]:
+        """The words of the lines, in the order of their looks."""
+        return list(dict.fromkeys(words for _, words in self.lines))
+
+    @property
     def places(self) -> list[tuple[str, int]]:
-        """The panels: group and kernel."""
-        groups = grouped(self.matches, self.group)
-        return [(group, k) for group, some in groups.items() for k in sorted({int(m.a["kernel"]) for m in some})]
+        """The panels: block and kernel."""
+        blocks = list(dict.fromkeys(str(m.a["block"]) for m in self.matches))
+        return sorted(
+            {(str(m.a["block"]), int(m.a["kernel"])) for m in self.matches}, key=lambda p: (blocks.index(p[0]), p[1])
+        )
 
-    def group(self, m: Match) -> str:
-        """The name of a match's panel; of times with the block first, as each block has a panel."""
-        name = self.facets.group(m.a)
-        return name if self.compared.quantity == "speedup" else ", ".join(filter(None, (str(m.a["block"]), name)))
-
-    def series(self, group: str, kernel: int) -> Iterator[_Series]:
-        here = (m for m in self.matches if m.a["kernel"] == kernel and self.group(m) == group)
-        held = grouped(here, lambda m: self.facets.line(m.a))
-        present = [s for s in self.facets.series if s in held]
-        for i, s in enumerate(present):
-            mine = sorted(held[s], key=lambda m: self.channels.at(m.a))
-            yield _Series(mine, style.way(self.facets.series.index(s)), i, len(present))
+    def series(self, block: str, kernel: int) -> Iterator[_Series]:
+        here = [(m, w) for m, w in self.lines if (m.a["block"], m.a["kernel"]) == (block, kernel)]
+        held = grouped(here, lambda line: line[1])
+        for i, (name, mine) in enumerate(held.items()):
+            ordered = sorted((m for m, _ in mine), key=lambda m: self.channels.at(m.a))
+            yield _Series(ordered, style.way(self.names.index(name)), i, len(held))
 
 
 def draw(c: Comparison, folder: Path) -> tuple[Path, ...]:
@@ -97,7 +104,7 @@ def draw(c: Comparison, folder: Path) -> tuple[Path, ...]:
 
 def picture(c: Comparison, compared: QuantityComparison | None = None) -> Figure | None:
     """Both runs on the same axes, A hollow and B filled, a panel per kernel; changed cells are ringed if they are few."""
-    laid = _lay_out(c, compared or c.speedups)
+    laid = _lay_out(compared or c.speedups)
     if laid is None:
         return None
     speedups = laid.compared.quantity == "speedup"
@@ -118,13 +125,13 @@ def picture(c: Comparison, compared: QuantityComparison | None = None) -> Figure
     handles += [style.proxy("1x: equally fast", style.FAINT, line="-")] if speedups else []
     figure, handles = _panels(laid, _draw_sides, scale, label, handles, lines=True)
     footer = words.footer(c, "interval over processes")
-    style.frame(figure, words.answer(laid.compared), footer, handles, _left_out(laid))
+    style.frame(figure, words.answer(laid.compared), footer, handles, laid.left)
     return figure
 
 
 def ratios(c: Comparison, compared: QuantityComparison | None = None) -> Figure | None:
     """B / A against channels, with its interval and the margin."""
-    laid = _lay_out(c, compared or c.speedups)
+    laid = _lay_out(compared or c.speedups)
     if laid is None:
         return None
 
@@ -133,7 +140,7 @@ def ratios(c: Comparison, compared: QuantityComparison | None = None) -> Figure 
 
     handles: list[Artist] = [_margin(laid.compared), style.proxy("hollow: AMBIGUOUS", style.FAINT, "o", hollow=True)]
     figure, handles = _panels(laid, _draw_ratios, scale, _label(laid.compared), handles, lines=False)
-    style.frame(figure, words.mean(laid.compared), words.footer(c, words.interval_words([c])), handles, _left_out(laid))
+    style.frame(figure, words.mean(laid.compared), words.footer(c, words.interval_words([c])), handles, laid.left)
     return figure
 
 
@@ -205,45 +212,37 @@ def _round_ticks(low: float, high: float) -> list[float]:
     return [1 + i * step for i in range(math.ceil((low - 1) / step), math.floor((high - 1) / step) + 1)]
 
 
-def _lay_out(c: Comparison, compared: QuantityComparison) -> _Layout | None:
-    rows = sweep_of_shapes([m.a for m in compared.judged])
-    if not rows:
+def _lay_out(compared: QuantityComparison) -> _Layout | None:
+    swept = {id(r) for r in sweep_of_shapes([m.a for m in compared.judged])}
+    matches = [m for m in compared.judged if id(m.a) in swept]
+    if not matches:
         return None
-    hidden = [*(["device"] if c.across else []), *(["block"] if compared.quantity == "time" else [])]
-    facets = panels.lay_out(rows, ignore=hidden)
-    swept, experiments = {id(r) for r in rows}, {r["experiment"] for r in rows}
-    matches = tuple(m for m in compared.judged if id(m.a) in swept and facets.group(m.a) in facets.groups)
-    others = dict.fromkeys(str(m.a["experiment"]) for m in compared.judged if m.a["experiment"] not in experiments)
-    return _Layout(compared, matches, facets, panels.Channels.of(rows), tuple(others))
+    lines = list(zip(matches, line_labels([m.a for m in matches]), strict=True))
+    names = list(dict.fromkeys(w for _, w in lines))
+    kept = tuple((m, w) for m, w in lines if w in names[:MOST_LINES])
+    left = (
+        captions.not_drawn(len(names) - MOST_LINES, "way", "the picture of all rows") if len(names) > MOST_LINES else ""
+    )
+    return _Layout(compared, kept, panels.Channels.of([m.a for m, _ in kept]), left)
 
 
 def _panels(
     laid: _Layout, draw_one: Callable[[Axes, _Series, _Layout], None], scale: Callable[[Axes], None], label: str,
     handles: Sequence[Artist], lines: bool,
 ) -> tuple[Figure, list[Artist]]:  # fmt: skip
-    places = laid.places
+    places, several = laid.places, len({block for block, _ in laid.places}) > 1
     figure, axes = style.panels(len(places), panels.columns(places))
-    for axis, (group, kernel) in zip(axes, places, strict=True):
-        for one in laid.series(group, kernel):
+    for axis, (block, kernel) in zip(axes, places, strict=True):
+        for one in laid.series(block, kernel):
             draw_one(axis, one, laid)
         panels.channel_axis(axis, laid.channels)
         scale(axis)
-        style.name_panel(axis, panels.panel_name(group, kernel))
+        style.name_panel(axis, panels.panel_name(block if several else "", kernel))
     panels.label_outer(axes, label)
-    looks = [(words, style.way(i)) for i, words in enumerate(laid.facets.series)]
-    named = (
-        [style.proxy(words, k.colour, k.marker, k.line if lines else "") for words, k in looks]
-        if len(looks) > 1
-        else []
-    )
+    looks = [(words, style.way(i)) for i, words in enumerate(laid.names)]
+    named = [style.proxy(w, k.colour, k.marker, k.line if lines else "") for w, k in looks] if len(looks) > 1 else []
     changed = f"changed by more than {words.margins(laid.compared.least_edge, laid.compared.edge)}"
     return figure, [*named, *handles, *([Line2D([], [], **_RING, label=changed)] if laid.ring else [])]
-
-
-def _left_out(laid: _Layout) -> str:
-    left = [f"{laid.facets.left_out} more groups of panels are not drawn."] if laid.facets.left_out else []
-    left += [f"Not drawn here, as no sweep of channels or kernels: {listed(list(laid.others))}."] if laid.others else []
-    return " ".join(left)
 
 
 def _scale_ratios(axis: Axes, matches: Sequence[Match], edge: float) -> None:

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.text import Annotation
 from matplotlib.ticker import FixedLocator, FuncFormatter
 from matplotlib.transforms import Bbox
 
 from bench.analyse.runs.row_quality import LESS_PRECISE, is_less_precise, is_noisy
-from bench.analyse.runs.rows import Record, grouped, log_by_process
+from bench.analyse.runs.rows import Record, log_by_process
 from bench.analyse.runs.run_folder import Run
 from bench.show.plots import style
 from bench.show.text import captions
-from bench.show.text.ways import FIELDS, USUAL, word_or_nothing
 from bench.spec.columns import SPEEDUP, WITH_NUMBERS
 from bench.spec.devices.device_names import is_predicted
 from bench.spec.format import percent
 from bench.spec.interval import two_groups
 
 MOST_PANELS = 12  # of pictures whose panels stand for themselves
-MOST_SERIES = 6  # in one panel, before a field moves to panels of its own
 MOST_GROUPS = 8  # of panels; what is beyond is named in the footer
-_ALWAYS_APART = ("experiment", "device", "block")
-_NEVER_APART = ("threads", "layout")
+_PARTED = "_parted"  # the label of single processes' marks; it is in no legend
 
 
 def measured(row: Record) -> bool:
@@ -42,10 +42,21 @@ def predicted(rows: Sequence[Record]) -> bool:
 
 
 def block_looks(run: Run, rows: Sequence[Record]) -> dict[str, style.Look]:
-    """The looks of the rows' blocks, the same in all pictures of a run: standard is grey, separable green."""
+    """The looks of the rows' blocks, the same in all pictures of a run: standard is grey, separable green; violet if all are predicted."""
     every = dict.fromkeys(["standard", "separable", *run.measurements["block"].astype(str)])
-    shown = {r["block"] for r in rows}
-    return {block: style.look(i) for i, block in enumerate(every) if block in shown}
+    shown, foretold = {r["block"] for r in rows}, all(predicted([r]) for r in rows)
+    return {block: style.look(i, foretold) for i, block in enumerate(every) if block in shown}
+
+
+def device_markers(run: Run) -> dict[str, str]:
+    """The marker of each of the run's devices, the same in all its pictures."""
+    return dict(zip(dict.fromkeys(run.pairs["device"].astype(str)), itertools.cycle(style.DEVICES), strict=False))
+
+
+def baselines(rows: Sequence[Record]) -> str:
+    """The rows' baseline by its name, if they have one."""
+    names = list(dict.fromkeys(str(r["baseline"]) for r in rows))
+    return names[0] if len(names) == 1 else "the baseline"
 
 
 def mark(axis: Axes, rows: Sequence[Record]) -> None:
@@ -83,15 +94,17 @@ def draw_line(axis: Axes, rows: Sequence[Record], channels: Channels, seen: styl
             bar(axis, r, x, seen)
 
 
-def bar(axis: Axes, row: Record, x: float, seen: style.Look, thin: bool = False, hollow: bool | None = None, of: tuple[str, str, str] = SPEEDUP) -> None:  # fmt: skip
+def bar(axis: Axes, row: Record, at: float, seen: style.Look, thin: bool = False, hollow: bool | None = None, of: tuple[str, str, str] = SPEEDUP, across: bool = False) -> None:  # fmt: skip
     """One cell: its marker, hollow where it is less precise than asked or noisy, and its interval; `of` are the row's columns."""
     value, low, high = (row[name] for name in of)
     fill = "white" if (doubtful(row) if hollow is None else hollow) else seen.colour
     if low is not None:
-        style.interval(axis, x, (low, high), seen.colour, 0.7 if thin else 1.2)
-    axis.plot([x], [value], marker=seen.marker, ms=5.5, color=seen.colour, mfc=fill, mew=1.3, zorder=4)
+        style.interval(axis, at, (low, high), seen.colour, 0.7 if thin else 1.2, across=across)
+    axis.plot(
+        *style.turned([at], [value], across), marker=seen.marker, ms=5.5, color=seen.colour, mfc=fill, mew=1.3, zorder=4
+    )
     if of == SPEEDUP and (each := parted(row)):
-        axis.plot([x] * len(each), each, ls="", marker="_", ms=9, mew=1.1, color=seen.colour, zorder=3)
+        axis.plot(*style.turned([at] * len(each), each, across), ls="", marker=".", ms=4, color=seen.colour, zorder=3, label=_PARTED)  # fmt: skip
 
 
 def parted(row: Record) -> list[float]:
@@ -115,11 +128,13 @@ def speedup_limits(rows: Sequence[Record], room: float = 1.25) -> tuple[float, f
     return style.limits([r["speedup"] for r in rows], interval_ends(rows), always=[1.0], room=room)
 
 
-def shade_band(axis: Axes, rows: Sequence[Record]) -> None:
+def shade_band(axis: Axes, rows: Sequence[Record], across: bool = False) -> None:
     """The noise band of the A/A test round 1x, where the rows have one (the widest, if they have several)."""
     band = max((r["noise_band"] for r in rows if r["noise_band"] is not None), default=None)
     if band is not None:
-        axis.axhspan(math.exp(-band), math.exp(band), color=style.FAINT, alpha=0.25, lw=0, zorder=0)
+        (axis.axvspan if across else axis.axhspan)(
+            math.exp(-band), math.exp(band), color=style.FAINT, alpha=0.25, lw=0, zorder=0
+        )
 
 
 def band_handle(rows: Sequence[Record]) -> list[Artist]:
@@ -162,6 +177,31 @@ def label_outer(axes: Sequence[Axes], text: str, alike: bool = True) -> None:
             axis.set_xlabel("")
 
 
+def name_ends(axis: Axes, ends: Sequence[tuple[tuple[float, float], str, str]]) -> list[Annotation]:
+    """Name lines right of the axis, by where each ends, its words and its colour; spread_ends moves the names apart."""
+    line: dict[str, Any] = {"arrowstyle": "-", "lw": 0.6, "shrinkA": 1, "shrinkB": 4, "relpos": (0, 0.5)}
+    beside: dict[str, Any] = {
+        "textcoords": axis.get_yaxis_transform(),
+        "va": "center",
+        "fontsize": 8,
+        "annotation_clip": False,
+    }
+    return [
+        axis.annotate(text, at, (1.02, at[1]), color=colour, arrowprops={**line, "color": colour}, **beside)
+        for at, text, colour in ends
+    ]
+
+
+def spread_ends(axis: Axes, names: Sequence[Annotation]) -> None:
+    """Move the names as little up or down as it takes to part them; to be called once the panel has its size."""
+    ordered = sorted(names, key=lambda name: name.xy[1])
+    points = 72 / axis.figure.dpi
+    heights = [float(axis.transData.transform(name.xy)[1]) * points for name in ordered]
+    low, high = (float(y) * points for y in axis.bbox.intervaly)
+    for name, y in zip(ordered, spread(heights, 11, low, high), strict=True):
+        name.xyann = (1.02, float(axis.transData.inverted().transform((0, y / points))[1]))
+
+
 def spread(at: Sequence[float], least: float, low: float = -math.inf, high: float = math.inf) -> list[float]:
     """Rising heights moved apart to `least` between neighbours and into low to high, as little as it takes."""
     moved = list(at)
@@ -191,22 +231,6 @@ def place(axis: Axes, words: Sequence[tuple[str, float, float, str]], points: Se
             style.note(axis, "", (x, y), note.get_position(), colour, arrowprops={"arrowstyle": "-", "lw": 0.6, "color": colour})  # fmt: skip
 
 
-def series_handles(facets: Facets, lines: bool = True, rows: Sequence[Record] = ()) -> list[Artist]:
-    """A legend entry for each series, apart where `rows` are measured and predicted ones."""
-    handles: list[Artist] = []
-    for i, word, p in kinds(facets, rows):
-        k = style.look(i, p)
-        handles.append(style.proxy(word, k.colour, k.marker, k.line if lines else ""))
-    return handles
-
-
-def kinds(facets: Facets, rows: Sequence[Record]) -> list[tuple[int, str, bool]]:
-    """Each series with its place and whether it is predicted: twice where it is both."""
-    here = {(facets.line(r), is_predicted(r["device"])) for r in rows} or {(s, False) for s in facets.series}
-    every = [(i, s, p) for i, s in enumerate(facets.series) for p in (False, True) if (s, p) in here]
-    return [(i, s if not p or "predicted" in s else f"{s}, predicted", p) for i, s, p in every]
-
-
 def even_handle(colour: str = style.FAINT) -> Artist:
     """The legend entry for the line at 1x."""
     return style.proxy("1x: equally fast", colour, line="-")
@@ -221,70 +245,11 @@ def frame(
     """
     doubts = [style.proxy(f"hollow: noisy, or {LESS_PRECISE}", style.FAINT, "o", hollow=True)]
     handles = [*handles, *(doubts if hollow and any(map(doubtful, rows)) else [])]
-    handles += [style.proxy("single processes, in two groups", style.FAINT, "_")] if hollow and any(map(parted, rows)) else []  # fmt: skip
+    if any(line.get_label() == _PARTED for axis in figure.axes for line in axis.lines):
+        handles.append(style.proxy("single processes, in two groups", style.FAINT, "."))
     handles += style.predicted_handle(predicted(rows))
     style.frame(figure, title, captions.footer(run, rows, **caption), handles, *left)
     return figure
-
-
-@dataclass(frozen=True, slots=True)
-class Facets:
-    """Rows laid out. `groups` are panels' words (one empty word where nothing varies), `series` are the lines' words."""
-
-    apart: tuple[str, ...]
-    within: tuple[str, ...]
-    groups: tuple[str, ...]
-    series: tuple[str, ...]
-    left_out: int
-
-    def group(self, row: Record) -> str:
-        """The words of the panel that a row belongs to."""
-        return _words(row, self.apart)
-
-    def shown(self, rows: Sequence[Record]) -> list[Record]:
-        """The rows of the groups that are drawn."""
-        return [r for r in rows if self.group(r) in self.groups]
-
-    def places(self, rows: Sequence[Record]) -> list[tuple[str, int]]:
-        """Each group with each of its rows' kernels."""
-        return [(g, k) for g in self.groups for k in sorted({int(r["kernel"]) for r in rows if self.group(r) == g})]
-
-    def line(self, row: Record) -> str:
-        """The words of the row's series; what is usual goes unsaid beside what is not."""
-        words = (word_or_nothing(row, f) for f in self.within)
-        return ", ".join(w for w in words if w and w not in USUAL) or _words(row, _NEVER_APART)
-
-
-def lay_out(rows: Sequence[Record], ignore: Sequence[str] = ()) -> Facets:
-    """Decide what varies between panels and what within one; fields in `ignore` are shown some other way.
-
-    Experiment, device and block always get panels of their own. Further fields follow only while a panel would hold
-    more than MOST_SERIES series; threads and layout never do.
-    """
-    varying = [f for f in FIELDS if f not in ignore and len({w for r in rows if (w := word_or_nothing(r, f))}) > 1]
-    apart = [f for f in varying if f in _ALWAYS_APART]
-    within = [f for f in varying if f not in apart]
-    for field in [f for f in within if f not in _NEVER_APART]:
-        if _fullest(rows, apart, within) <= MOST_SERIES:
-            break
-        if len({_words(r, [*apart, field]) for r in rows}) <= MOST_GROUPS:
-            apart.append(field)
-            within.remove(field)
-    within.sort(key=lambda f: f not in _NEVER_APART)
-    every = list(dict.fromkeys(_words(r, apart) for r in rows))
-    groups = every[:MOST_GROUPS]
-    laid = Facets(tuple(apart), tuple(within), tuple(groups), (), len(every) - len(groups))
-    series = tuple(dict.fromkeys(laid.line(r) for r in laid.shown(rows)))
-    return Facets(laid.apart, laid.within, laid.groups, series, laid.left_out)
-
-
-def _words(row: Record, fields: Sequence[str]) -> str:
-    return ", ".join(w for f in fields if (w := word_or_nothing(row, f)))
-
-
-def _fullest(rows: Sequence[Record], apart: Sequence[str], within: Sequence[str]) -> int:
-    held = grouped(rows, lambda r: _words(r, apart)).values()
-    return max((len({_words(r, within) for r in some}) for some in held), default=0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,10 @@
-"""FLOP/s that blocks reach: under the roofs that were measured of the device beside them, and against channels."""
+"""FLOP/s that blocks reach, under the roofs of the device where they were measured beside them."""
 
 from __future__ import annotations
 
 import cmath
 import math
 from collections.abc import Mapping, Sequence
-from itertools import cycle
 from typing import Any
 
 from matplotlib.artist import Artist
@@ -15,84 +14,53 @@ from matplotlib.figure import Figure
 from bench.analyse.runs.roofline import RATES, TOLERANCE, WINOGRAD, Key
 from bench.analyse.runs.rows import Record, records_of
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.sweeps.kinds import sweep_of_shapes
 from bench.show.plots import panels, style
 from bench.show.text import captions, titles
-from bench.spec.columns import MEASURED, WITH_NUMBERS
+from bench.spec.columns import WITH_NUMBERS
 from bench.spec.format import digits
 
 _GIGA = 1e9
-_MOST_POINTS, _LEAST_POINTS = 9.0, 4.0  # the size of a marker
+_MOST_POINTS, _LEAST_POINTS = 9.0, 5.0  # the size of a marker
 _CLOSE = 13.0  # points: two flat roofs less apart share their words
 _FASTER = 1.1  # times the matrix product's: a convolution's roof that needs a word
 _ROOM = 0.55  # of the panel's width may lie left of a word
 _ROOFS = "roofs: the fastest matrix product, 3x3 convolution, copy, triad or read"
 
 
-def roofline(run: Run) -> Figure | None:
-    """Achieved GFLOP/s against FLOP per byte, a panel for each device, number of threads and dtype; None without roofs."""
-    roofs = {_key(r): r for r in records_of(run.roofs)} if run.roofs is not None else {}
-    measured = records_of(run.measurements)
-    rows = [r for r in measured if r["status"] in MEASURED and r["attainable_share"] is not None and _key(r) in roofs]
-    rows = [r for r in rows if r["flops"]]  # what multiplies nothing has no place on either axis
+def picture(run: Run) -> Figure | None:
+    """Achieved GFLOP/s against FLOP per byte, a panel for each device, number of threads and dtype; with roofs where they were measured."""
+    every = records_of(run.roofs) if run.roofs is not None else []
+    roofs = {_key(r): r for r in every if any(r[name] is not None for name in RATES[:2])}
+    rows = [r for r in records_of(run.measurements) if r["status"] in WITH_NUMBERS and r["intensity_flop_per_byte"]]
+    rows = [r for r in rows if r["achieved_flop_per_s"]]  # what multiplies nothing has no place on either axis
     if not rows:
         return None
-    keys = [key for key in roofs if any(_key(r) == key for r in rows)]
+    keys = list(dict.fromkeys(map(_key, rows)))
+    keys.sort(key=lambda key: key not in roofs)
     shown = keys[: panels.MOST_GROUPS]
-    looks = panels.block_looks(run, rows)
+    drawn = [r for r in rows if _key(r) in shown]
     figure, axes = style.panels(len(shown), square=True)
-    across, upright = _limits(rows, [roofs[k] for k in shown])
+    across, upright = _limits(drawn, [roofs[k] for k in shown if k in roofs])
+    sizes = _sizes(rows)
     for axis, key in zip(axes, shown, strict=True):
         style.log_axis(axis.xaxis, *across, style.decade_ticks(*across), _tick)
         style.log_axis(axis.yaxis, *upright, style.decade_ticks(*upright), _tick)
-        _points(axis, [r for r in rows if _key(r) == key], looks, _sizes(rows))
+        here = [r for r in rows if _key(r) == key]
+        _points(axis, here, panels.block_looks(run, here), sizes)
+        panels.mark(axis, here)
         axis.set_xlabel("FLOP per byte that must move")
         style.name_panel(axis, _words(key, keys))
     panels.label_outer(axes, "achieved GFLOP/s")
-    drawn = [r for r in rows if _key(r) in shown]
-    marks = " · ".join(filter(None, (captions.FLOP, _ROOFS, _counted(shown, roofs))))
-    left = captions.not_drawn(len(keys) - len(shown), "panel", "roofs.csv")
-    title, handles = titles.roofline(drawn), _handles(drawn, looks)
-    panels.frame(figure, run, drawn, title, handles, left, how="minimum time", bars="", marks=marks)
-    for axis, key in zip(axes, shown, strict=True):  # once the panels have their sizes, which the slopes' words follow
+    bounded = [key for key in shown if key in roofs]
+    marks = " · ".join(filter(None, (captions.FLOP, _ROOFS * bool(bounded), _counted(bounded, roofs))))
+    left = captions.not_drawn(len(keys) - len(shown), "panel", "measurements.csv")
+    handles = _handles(drawn, panels.block_looks(run, drawn), sizes)
+    panels.frame(figure, run, drawn, titles.roofline(drawn), handles, left, how="minimum time", bars="", marks=marks)
+    for axis, key in zip(
+        axes, bounded, strict=False
+    ):  # those with roofs come first; their panels have their sizes, which words follow
         _roofs(axis, roofs[key], across)
     return figure
-
-
-def throughput(run: Run) -> Figure | None:
-    """Achieved GFLOP/s of each block against channels, a panel per kernel; None where no block was measured."""
-    swept = sweep_of_shapes(records_of(run.measurements))
-    every = [r for r in swept if r["status"] in WITH_NUMBERS and r["achieved_flop_per_s"]]
-    if not every:
-        return None
-    facets = panels.lay_out(every, ignore=("block",))
-    rows = facets.shown(every)
-    kinds = list(zip(dict.fromkeys(r["block"] for r in rows), cycle(style.MARKERS), cycle(style.LINES)))
-    places = facets.places(rows)
-    figure, axes = style.panels(len(places), panels.columns(places))
-    channels = panels.Channels.of(rows)
-    bounds = style.limits([r["achieved_flop_per_s"] / _GIGA for r in rows])
-    for axis, (group, kernel) in zip(axes, places, strict=True):
-        here = sorted((r for r in rows if facets.group(r) == group and r["kernel"] == kernel), key=channels.at)
-        present = [s for s in facets.series if any(facets.line(r) == s for r in here)]
-        for i, line in enumerate(present):
-            colour = style.look(facets.series.index(line), panels.predicted(here)).colour
-            for block, marker, dashes in kinds:
-                mine = [r for r in here if facets.line(r) == line and r["block"] == block]
-                xs = [channels.beside(r, i, len(present)) for r in mine]
-                ys = [r["achieved_flop_per_s"] / _GIGA for r in mine]
-                axis.plot(xs, ys, color=colour, marker=marker, ls=dashes, ms=5, lw=1.4)
-        panels.mark(axis, here)
-        panels.channel_axis(axis, channels)
-        style.log_axis(axis.yaxis, *bounds, style.decade_ticks(*bounds), lambda v: f"{v:g}")
-        style.name_panel(axis, panels.panel_name(group, kernel))
-    panels.label_outer(axes, "achieved GFLOP/s")
-    handles: list[Artist] = [style.proxy(block, style.FAINT, marker, dashes) for block, marker, dashes in kinds]
-    if len(facets.series) > 1:
-        handles += [style.proxy(s, style.look(i, p).colour, line="-") for i, s, p in panels.kinds(facets, rows)]
-    left = captions.left_out(run, every, facets.left_out)
-    caption = {"how": "minimum time", "bars": "", "marks": captions.FLOP}
-    return panels.frame(figure, run, rows, titles.throughput(rows), handles, left, hollow=False, **caption)
 
 
 def _key(row: Record) -> Key:
@@ -126,9 +94,9 @@ def _limits(rows: Sequence[Record], roofs: Sequence[Record]) -> tuple[tuple[floa
     peaks = [_peak(r) for r in roofs]
     ridges = [_peak(r) / r["cache_bytes_per_s"] for r in roofs if r["cache_bytes_per_s"]]
     intensities = [r["intensity_flop_per_byte"] for r in rows]
-    across = min(*intensities, *(ridge / 5 for ridge in ridges)) / 1.4, max(*intensities, *ridges) * 1.8
+    across = min([*intensities, *(ridge / 5 for ridge in ridges)]) / 1.4, max([*intensities, *ridges]) * 1.8
     reached = [r["achieved_flop_per_s"] for r in rows]
-    return across, (min(*reached, *(p / 20 for p in peaks)) / _GIGA / 1.5, max(*reached, *peaks) / _GIGA * 1.8)
+    return across, (min([*reached, *(p / 20 for p in peaks)]) / _GIGA / 1.5, max([*reached, *peaks]) / _GIGA * 1.8)
 
 
 def _peak(roof: Record) -> float:
@@ -152,10 +120,10 @@ def _points(axis: Axes, rows: Sequence[Record], looks: Mapping[str, style.Look],
         seen = looks[r["block"]]
         at, reached = [r["intensity_flop_per_byte"]], [r["achieved_flop_per_s"] / _GIGA]
         axis.plot(
-            at, reached, marker=seen.marker, ms=sizes[_channels(r)], color=seen.colour, mew=1.1, ls="",
+            at, reached, marker=seen.marker, ms=sizes[_channels(r)], color=seen.colour, mew=1.1 if panels.doubtful(r) else 0.4, ls="",
             mfc="white" if panels.doubtful(r) else seen.colour, mec=seen.colour if panels.doubtful(r) else "white", zorder=3,
         )  # fmt: skip
-        if r["attainable_share"] > TOLERANCE:
+        if _above(r):
             axis.plot(at, reached, marker="x", ms=5, mew=1.4, color=style.INK, ls="", zorder=4)
 
 
@@ -209,14 +177,17 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else digits(value, 3)
 
 
-def _handles(rows: Sequence[Record], looks: Mapping[str, style.Look]) -> list[Artist]:
+def _above(row: Record) -> bool:
+    return row["attainable_share"] is not None and row["attainable_share"] > TOLERANCE
+
+
+def _handles(rows: Sequence[Record], looks: Mapping[str, style.Look], sizes: Mapping[float, float]) -> list[Artist]:
     handles: list[Artist] = [style.proxy(block, seen.colour, seen.marker) for block, seen in looks.items()]
-    sizes = _sizes(rows)
     if len(sizes) > 1:
         for channels in (min(sizes), max(sizes)):
             mark = style.proxy(f"{channels:.0f} channels", style.FAINT, "o")
             mark.set_markersize(sizes[channels])
             handles.append(mark)
-    if any(r["attainable_share"] > TOLERANCE for r in rows):
+    if any(map(_above, rows)):
         handles.append(style.proxy("above its roof: see quality_notes", style.INK, "x"))
     return handles

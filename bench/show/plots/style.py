@@ -32,6 +32,7 @@ from bench.spec.format import digits
 
 HEADING = "heading"  # what a picture names its drawn title, followed by how many points that takes
 FASTER, SLOWER = "#0072B2", "#D55E00"  # Okabe and Ito's blue and vermillion: no series is blue or orange
+FASTER_SIDE, SLOWER_SIDE = "#E6F0F7", "#FBEBDD"  # of 1x, behind the data
 WORDS = {FASTER: "#00609A", SLOWER: "#A84300"}  # the same for letters, which need more contrast
 INK, FAINT, GRID = "#222222", "#5F5F5F", "#E4E4E4"
 GREEN, MAGENTA, OLIVE, WINE, MOSS = "#00704F", "#A6347A", "#767000", "#7A1F3D", "#4A7A00"
@@ -48,10 +49,11 @@ FOOTER = "footer"  # the name of the words below the panels, in an SVG file too
 CUT = "arrow: the interval goes on beyond the axis"
 _INTERVAL = "_interval"  # the label of a line that `frame` is to mark where an axis cuts it; it is in no legend
 _UP, _DOWN = (Outline([(0, -2 * s), (0, 0), (-0.6, -s), (0, 0), (0.6, -s)]) for s in (1, -1))  # the tip at its point
+_RIGHT, _LEFT = (Outline(np.asarray(tip.vertices)[:, ::-1]) for tip in (_UP, _DOWN))
 _MARGIN = 0.12  # inches
 _TITLE = (13.0, 10.5)  # points, at most and at least
 _BOUND = "\u00a0"
-_HATCHED: dict[str, Any] = {"facecolor": "white", "edgecolor": "#E3D6EE", "hatch": "///", "linewidth": 0}
+HATCHED: dict[str, Any] = {"facecolor": "white", "edgecolor": "#E3D6EE", "hatch": "///", "linewidth": 0}
 _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "bench",  # the same data make the same file
     "svg.fonttype": "path",
@@ -75,6 +77,15 @@ def look(index: int, predicted: bool = False) -> Look:
     colours = VIOLET if predicted else COLOURS
     line = PREDICTED_LINE if predicted else LINES[(index + turn) % len(LINES)]
     return Look(colours[index % len(colours)], MARKERS[index % len(MARKERS)], line)
+
+
+def of_way(block: Look, marker: str, index: int, predicted: bool) -> Look:
+    """The look of a block on a device, in the way of this place: in the block's colour, the fifth and further ones darker."""
+    turn, place = divmod(index, len(LINES))
+    if predicted:
+        return Look(VIOLET[index % len(VIOLET)], marker, PREDICTED_LINE)
+    red, green, blue = ((1 - 0.4 * turn / (turn + 1)) * c for c in mpl.colors.to_rgb(block.colour))
+    return Look(str(mpl.colors.to_hex((red, green, blue))).upper(), marker, LINES[place])
 
 
 def way(index: int) -> Look:
@@ -110,12 +121,19 @@ def panels(count: int, columns: int = 0, share_y: Literal["all", "none"] = "all"
 
 def mark_predicted(axis: Axes) -> None:
     """Hatch a panel whose numbers are a model's, so that none looks like a measurement."""
-    axis.patch.set(**_HATCHED)
+    axis.patch.set(**HATCHED)
 
 
-def interval(axis: Axes, at: float, ends: Sequence[float], colour: str, width: float = 1.2, above: float = 3) -> None:  # fmt: skip
-    """The upright line of an interval; `frame` puts an arrow where the axis ends before it does."""
-    axis.plot([at] * 2, ends, color=colour, lw=width, zorder=above, solid_capstyle="butt", label=_INTERVAL)
+def interval(axis: Axes, at: float, ends: Sequence[float], colour: str, width: float = 1.2, above: float = 3, across: bool = False) -> None:  # fmt: skip
+    """The line of an interval, upright or across; `frame` puts an arrow where the axis ends before it does."""
+    axis.plot(
+        *turned([at] * 2, ends, across), color=colour, lw=width, zorder=above, solid_capstyle="butt", label=_INTERVAL
+    )
+
+
+def turned(at: Sequence[float], values: Sequence[float], across: bool) -> tuple[Sequence[float], Sequence[float]]:
+    """x and y of values that stand upright, or lie across."""
+    return (values, at) if across else (at, values)
 
 
 def note(
@@ -129,7 +147,7 @@ def note(
 def predicted_handle(predicted: bool) -> list[Artist]:
     """The legend entry for that, where there is any."""
     words = "violet and hatched: predicted, nothing was measured"
-    return [Patch(**_HATCHED, label=words)] if predicted else []
+    return [Patch(**HATCHED, label=words)] if predicted else []
 
 
 def name_panel(axis: Axes, text: str) -> None:
@@ -204,12 +222,15 @@ def _mark_cut(figure: Figure) -> list[Artist]:
     """An arrow at the edge of a panel for each interval that goes on beyond it; the legend entry, where there is one."""
     cut = False
     for axis in figure.axes:
-        low, high = axis.get_ylim()
         for line in [line for line in axis.lines if line.get_label() == _INTERVAL]:
-            at, ends = float(np.asarray(line.get_xdata())[0]), np.asarray(line.get_ydata(), dtype=float)
-            for edge, marker, beyond in ((low, _DOWN, ends.min() < low), (high, _UP, ends.max() > high)):
+            x, y = (np.asarray(data, dtype=float) for data in line.get_data())
+            across = bool(y[0] == y[1] and x[0] != x[1])
+            (at, _), ends = (y, x) if across else (x, y)
+            low, high = axis.get_xlim() if across else axis.get_ylim()
+            below, above = (_LEFT, _RIGHT) if across else (_DOWN, _UP)
+            for edge, marker, beyond in ((low, below, ends.min() < low), (high, above, ends.max() > high)):
                 if beyond:
-                    axis.plot([at], [edge], marker=marker, ms=14, mew=1.3, mfc="none", mec=line.get_color(), ls="", clip_on=False, zorder=5)  # fmt: skip
+                    axis.plot(*turned([at], [edge], across), marker=marker, ms=14, mew=1.3, mfc="none", mec=line.get_color(), ls="", clip_on=False, zorder=5)  # fmt: skip
                     cut = True
     return [proxy(CUT, FAINT, Outline(_UP.vertices + np.array([0, 1])))] if cut else []
 

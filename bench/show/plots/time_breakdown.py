@@ -11,15 +11,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from bench.analyse.runs.row_quality import is_noisy
-from bench.analyse.runs.rows import Record, records_of
+from bench.analyse.runs.rows import Record, grouped, records_of
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.sweeps.kinds import sweep_of_shapes
 from bench.show.plots import panels, style
-from bench.show.plots.networks import APART
 from bench.show.text import captions, titles
 from bench.show.text.layer_costs import walked, walked_networks
 from bench.show.text.titles import PARTS
-from bench.show.text.ways import words_of
+from bench.show.text.ways import line_labels
 from bench.spec.columns import MEASURED
 from bench.spec.devices.device_names import in_words, is_cpu
 from bench.spec.format import listed
@@ -38,18 +37,14 @@ def picture(run: Run) -> Figure | None:
     if not rows:
         return None
     base = {r["trial_id"]: float(r["time_median_s"]) for r in rows if r["block"] == r["baseline"]}
-    facets = panels.lay_out(rows, ignore=("block",))
-    alone = in_words(rows[0]["device"]) if run.members and "device" not in facets.apart else ""
-    lines = [(line, facets.places([r for r in rows if facets.line(r) == line])) for line in facets.series]
-    cells = [(g, line, kernel) for line, some in lines for g, kernel in some]
-    every = [cell for group in facets.groups for cell in cells if cell[0] == group]
-    places = every[: panels.MOST_PANELS]
+    alone = in_words(rows[0]["device"]) if run.members and len({r["device"] for r in rows}) == 1 else ""
+    every = grouped(zip(line_labels(rows), rows, strict=True), lambda line: (line[0], int(line[1]["kernel"])))
+    places = list(every)[: panels.MOST_PANELS]
     blocks = list(dict.fromkeys(str(r["block"]) for r in sorted(rows, key=lambda r: r["block"] != r["baseline"])))
     channels = panels.Channels.of(rows)
-    columns = panels.columns([(f"{group} {line}", kernel) for group, line, kernel in places])
-    figure, axes = style.panels(len(places), columns)
-    for axis, (group, line, kernel) in zip(axes, places, strict=True):
-        here = [r for r in rows if facets.group(r) == group and facets.line(r) == line and r["kernel"] == kernel]
+    figure, axes = style.panels(len(places), panels.columns(places))
+    for axis, place in zip(axes, places, strict=True):
+        here = [r for _, r in every[place]]
         width = _WIDTH * channels.step / len(blocks)
         for i, block in enumerate(blocks):
             mine = [r for r in here if r["block"] == block]
@@ -57,14 +52,10 @@ def picture(run: Run) -> Figure | None:
         axis.axhline(1, color=style.FAINT, lw=1.0, zorder=1)
         panels.channel_axis(axis, channels)
         axis.grid(visible=False, axis="x")
-        style.name_panel(axis, panels.panel_name(", ".join(filter(None, (alone, group, line))), kernel))
-    panels.label_outer(axes, f"time / time of {_baselines(rows)}")
-    drawn = [r for r in facets.shown(rows) if (facets.group(r), facets.line(r), r["kernel"]) in places]
-    left = (
-        captions.not_drawn(len(every) - len(places), "panel", "measurements.csv"),
-        captions.left_out(run, rows, facets.left_out, "measurements.csv"),
-        _unwalked(run, rows),
-    )
+        style.name_panel(axis, panels.panel_name(", ".join(filter(None, (alone, place[0]))), place[1]))
+    panels.label_outer(axes, f"time / time of {panels.baselines(rows)}")
+    drawn = [r for place in places for _, r in every[place]]
+    left = captions.not_drawn(len(every) - len(places), "panel", "measurements.csv"), _unwalked(run, rows)
     return _framed(figure, run, drawn, [Patch(alpha=0, label=f"from left to right: {', '.join(blocks)}")], *left)
 
 
@@ -74,7 +65,7 @@ def of_networks(run: Run) -> Figure | None:
     if not rows:
         return None
     base = {r["trial_id"]: float(r["time_median_s"]) for r in rows if r["block"] == r["baseline"]}
-    words = words_of(rows, APART)
+    words = line_labels(rows)
     groups = list(dict.fromkeys(words))
     shown = groups[: panels.MOST_GROUPS]
     networks = list(dict.fromkeys(str(r["block"]) for r in sorted(rows, key=lambda r: r["block"] != r["baseline"])))
@@ -86,7 +77,7 @@ def of_networks(run: Run) -> Figure | None:
         axis.grid(visible=False, axis="y")
         axis.set_yticks(range(len(networks)), networks)
         axis.set_ylim(len(networks) - 0.5, -0.5)
-        axis.set_xlabel(f"time / time of {_baselines(rows)}")
+        axis.set_xlabel(f"time / time of {panels.baselines(rows)}")
         style.name_panel(axis, group)
     longest = max(axis.dataLim.x1 for axis in axes)
     for axis in axes:
@@ -124,8 +115,3 @@ def _framed(figure: Figure, run: Run, rows: Sequence[Record], handles: Sequence[
     sign = [Patch(alpha=0, label="~  noisy")] if noisy else []
     title = titles.time_breakdown(rows)
     return panels.frame(figure, run, rows, title, [*parts, *handles, *sign], *left, hollow=False, how=how, bars="", marks=marks)  # fmt: skip
-
-
-def _baselines(rows: Sequence[Record]) -> str:
-    names = list(dict.fromkeys(str(r["baseline"]) for r in rows))
-    return names[0] if len(names) == 1 else "the baseline"

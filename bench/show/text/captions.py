@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from bench.analyse.runs.rows import Record, records_of
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.sweeps.kinds import unswept as no_sweep
-from bench.spec.columns import MEASURED
+from bench.analyse.sweeps.kinds import sweep_of_shapes
+from bench.spec.columns import MEASURED, WITH_NUMBERS
 from bench.spec.devices.device_names import is_cpu, is_predicted
 from bench.spec.format import listed, plural
 from bench.spec.interval import LEAST_FOR_INTERVAL
@@ -16,7 +16,6 @@ PAIRED = "speedup: paired within rounds"
 BARS = "bars: {level:g} % interval over processes"
 FLOP = "FLOP = 2 x MAC, convolutions only"
 _ERROR = "bars: the model's error, 95 % of data that it was not fitted to lie within it"
-_NO_SWEEP = "Not drawn here, as no sweep of channels or kernels over one block: {}."
 
 
 def footer(run: Run, rows: Sequence[Record], how: str = PAIRED, bars: str = BARS, marks: str = "") -> str:
@@ -33,13 +32,10 @@ def footer(run: Run, rows: Sequence[Record], how: str = PAIRED, bars: str = BARS
         torch = _each(r.environment.get("torch") for r in runs)
         counts = sorted({int(r["processes"]) for r in measured if r["status"] in MEASURED})
         spent = " to ".join(dict.fromkeys(str(n) for n in (*counts[:1], *counts[-1:])))
-        few = not counts or counts[-1] < LEAST_FOR_INTERVAL
-        processes = (
-            f"{spent} process{'es' * (spent != '1')} a cell" + ", so no interval" * (few and bool(bars))
-            if counts
-            else ""
-        )
-        level = "" if counts and few else bars.format(level=run.timing.confidence * 100)
+        few = bool(counts) and counts[-1] < LEAST_FOR_INTERVAL
+        processes = f"{spent} process{'es' * (spent != '1')} a cell" if counts else ""
+        processes += ", so no interval" if few and bars else ""
+        level = "" if few else bars.format(level=run.timing.confidence * 100)
         lines.append([*_of(measured), f"torch {torch}" if torch else "", processes, how, level])
     if predicted:
         lines.append(["Predicted by a model, not measured", *_of(predicted), _ERROR if bars else ""])
@@ -49,28 +45,24 @@ def footer(run: Run, rows: Sequence[Record], how: str = PAIRED, bars: str = BARS
     return "\n".join(" · ".join(filter(None, line)) for line in lines)
 
 
-def not_drawn(count: int, noun: str, table: str = "pairs.csv", of: str = "") -> str:
+def not_drawn(count: int, noun: str, table: str = "pairs.csv") -> str:
     """What a picture has no room for, `2 more places are not drawn: see pairs.csv.`; nothing of none."""
     verb = "is" if count == 1 else "are"
-    return f"{plural(count, f'more {noun}')}{of} {verb} not drawn: see {table}." if count else ""
+    return f"{plural(count, f'more {noun}')} {verb} not drawn: see {table}." if count > 0 else ""
 
 
 def unswept(run: Run) -> str:
-    """Whose rows a picture of sweeps leaves out; nothing where it is of one run, or they are all of sweeps."""
-    left = no_sweep(records_of(run.pairs)) if run.members else {}
-    return _NO_SWEEP.format(of_runs(left)) if left else ""
-
-
-def left_out(run: Run, rows: Sequence[Record], groups: int, table: str = "pairs.csv") -> str:
-    """How many `groups` a picture of sweeps has no room for, and the experiments, or of several runs the rows, that it leaves to others."""
-    others = [e for e in dict.fromkeys(run.pairs["experiment"]) if e not in {r["experiment"] for r in rows}]
-    elsewhere = unswept(run) if run.members else _NO_SWEEP.format(listed(others)) if others else ""
-    return " ".join(filter(None, (not_drawn(groups, "group", table), elsewhere)))
-
-
-def of_runs(counts: Mapping[str, int]) -> str:
-    """`run A's 12 rows and run B's 1 row`, of how many of each run's rows are meant."""
-    return listed([f"run {letter}'s {plural(n, 'row')}" for letter, n in counts.items()])
+    """Whose rows no picture over channels holds, once for a page; nothing where all are swept over channels or kernels."""
+    known = [r for r in records_of(run.pairs) if r["status"] in WITH_NUMBERS]
+    swept, every = ({(r["run_id"], r["experiment"]): None for r in rows} for rows in (sweep_of_shapes(known), known))
+    others = [
+        f"{name} (run {letter})" if run.members else name for letter, name in every if (letter, name) not in swept
+    ]
+    return (
+        f"Pictures over channels leave out what sweeps neither channels nor kernels: {listed(others)}. Other pictures and the table of all rows have it."
+        if others
+        else ""
+    )
 
 
 def _of(rows: Sequence[Record]) -> list[str]:

@@ -11,6 +11,7 @@ from bench.analyse.compare.change_points import ENOUGH_RUNS, Change, History
 from bench.analyse.compare.ci_gate import Gate
 from bench.analyse.compare.facts import Comparison, Correction, Doubt, Match, MeanRatio, Quantity, QuantityComparison
 from bench.analyse.runs.rows import Record
+from bench.analyse.sweeps.kinds import sweep_of_shapes
 from bench.show.text import terminal
 from bench.show.text.terminal import cell, console_on, named, print_lines, print_table
 from bench.spec.columns import MEASURED
@@ -181,6 +182,14 @@ def notes(c: Comparison) -> list[str]:
     effect = "They widen the intervals of B / A, and the margin where it is narrower."
     noise = f"at most {listed(bands)}. {effect}" if bands else "none for these rows."
     return [f"Noise bands (bench aa): {noise}", *filter(None, map(run_to_run, c.quantities)), DRIFT]
+
+
+def unswept(c: Comparison) -> list[str]:
+    """Which experiments the pictures over channels leave out, if any."""
+    rows = [m.a for m in c.speedups.judged]
+    swept = {r["experiment"] for r in sweep_of_shapes(rows)}
+    others = list(dict.fromkeys(str(r["experiment"]) for r in rows if r["experiment"] not in swept))
+    return [f"Pictures over channels leave out {listed(others)}: the picture of all rows has them."] if others else []
 
 
 def run_to_run(compared: QuantityComparison) -> str:

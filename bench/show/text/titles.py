@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from statistics import fmean, median
+from statistics import median
 
 from bench.analyse.claims.answers import Side
 from bench.analyse.claims.judge import Verdicts
@@ -16,6 +16,7 @@ from bench.analyse.drivers.additive_model import HALF, MIXED
 from bench.analyse.drivers.explain import COUNT_WORDS, Group
 from bench.analyse.drivers.limits import UNKNOWN
 from bench.analyse.facts import FEWER_MACS
+from bench.analyse.runs.noise_floor import Noise
 from bench.analyse.runs.row_quality import is_noisy
 from bench.analyse.runs.rows import Record
 from bench.analyse.sweeps.costs import Way
@@ -66,41 +67,15 @@ def speedup(rows: Sequence[Record]) -> str:
     return _titled("{block} {is_} {span} as fast as {baseline} on {device}", rows, is_=verb(rows), span=span)
 
 
-def devices(rows: Sequence[Record]) -> str:
-    """The geometric mean of one block's speedups on each device."""
-    rows = measured(rows)
-    logs: dict[str, list[float]] = {}
-    for r in rows:
-        logs.setdefault(in_words(r["device"]), []).append(math.log(r["speedup"]))
-    means = {device: math.exp(fmean(some)) for device, some in logs.items()}
-    each = ", ".join(f"{_beside_1(mean)} on {device}" for device, mean in means.items())
-    title = f"Mean speedup of {rows[0]['block']}: {each}"
-    if len(title) <= MOST:
-        return title
-    return _titled("mean speedup of {block}: {span} on {device}", rows, span=_span(means.values(), rough))
-
-
 def delivery(rows: Sequence[Record]) -> str:
     """What share of the ratio of MACs those blocks achieve that have fewer MACs than their baseline."""
     fewer = [r for r in measured(rows) if r["mac_ratio"] > FEWER_MACS]
+    fewer = [r for r in fewer if r["kernel"] is not None] or fewer  # blocks before networks
     if not fewer:
         return "No block has fewer MACs than its baseline"
     span = _span([r["speedup"] / r["mac_ratio"] for r in fewer], _small)
     achieves = verb(fewer, "achieve")
     return _titled("{block} {achieves} {span} of the MAC ratio on {device}", fewer, achieves=achieves, span=span)
-
-
-def throughput(rows: Sequence[Record]) -> str:
-    """How many times longer a MAC takes than in the same trial's baseline; of rows without it what they reach."""
-    rows = measured(rows)
-    rates = {(r["trial_id"], r["block"]): float(r["achieved_flop_per_s"]) for r in rows}
-    beside = [r for r in rows if r["block"] != r["baseline"] and (r["trial_id"], r["baseline"]) in rates]
-    if not beside:
-        span = _span([rate / 1e9 for rate in rates.values()], lambda v: digits(v, 3))
-        return _titled("{block} {reaches} {span} GFLOP/s on {device}", rows, reaches=verb(rows, "reach"), span=span)
-    span = _span([rates[r["trial_id"], r["baseline"]] / r["achieved_flop_per_s"] for r in beside], rough)
-    takes = verb(beside, "take", 1)
-    return _titled("a MAC {takes} {span} as long in {block} as in {baseline} on {device}", beside, takes=takes, span=span)  # fmt: skip
 
 
 def memory(rows: Sequence[Record]) -> str:
@@ -139,12 +114,21 @@ def networks(rows: Sequence[Record]) -> str:
     return speedup([r for r in measured(rows) if (r["block"], r["baseline"]) == (lead["block"], lead["baseline"])])
 
 
+def noise(noise: Noise) -> str:
+    """How far apart a block and itself read."""
+    return f"Against itself a block reads within ±{percent(noise.noise_band)} in 95 % of {plural(noise.pairs, 'pair')}"
+
+
 def roofline(rows: Sequence[Record]) -> str:
-    """What share of their roofs the compared blocks reach."""
-    rows = [r for r in rows if r["block"] != r["baseline"]] or rows
-    span = _span([r["attainable_share"] for r in rows], _small)
-    reaches, its = verb(rows, "reach"), "its" if len({r["block"] for r in rows}) == 1 else "their"
-    return _titled("{block} {reaches} {span} of {its} roof on {device}", rows, reaches=reaches, span=span, its=its)
+    """What share of their roofs the compared blocks reach; without any roof, how many GFLOP/s."""
+    rows = [r for r in measured(rows) if r["block"] != r["baseline"]] or measured(rows)
+    roofed = [r for r in rows if r["attainable_share"] is not None]
+    if not roofed:
+        span = _span([r["achieved_flop_per_s"] / 1e9 for r in rows], lambda v: digits(v, 3))
+        return _titled("{block} {reaches} {span} GFLOP/s on {device}", rows, reaches=verb(rows, "reach"), span=span)
+    span = _span([r["attainable_share"] for r in roofed], _small)
+    reaches, its = verb(roofed, "reach"), "its" if len({r["block"] for r in roofed}) == 1 else "their"
+    return _titled("{block} {reaches} {span} of {its} roof on {device}", roofed, reaches=reaches, span=span, its=its)
 
 
 def time_breakdown(rows: Sequence[Record]) -> str:

@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.analyse.runs.condition import Condition
-from bench.analyse.runs.rows import USUAL as USUAL_VALUES
-from bench.analyse.runs.rows import Record
-from bench.spec.devices.device_names import in_words, is_cpu, is_predicted
+from bench.analyse.runs.rows import USUAL, Record
+from bench.analyse.runs.way_grid import way_of
+from bench.spec.devices.device_names import in_words, is_predicted
 from bench.spec.format import plural
 
-FIELDS = "experiment device block pass dtype mode size batch stride depth dilation padding allocator waiting threads layout".split()
-"""What may differ between rows, in the order in which it is named."""
 SETTINGS = {"cudnn_benchmark": "cuDNN's search", "waiting": "OpenMP's waiting"}
 """What a setting is called, where its column's name is not the word."""
-_WAYS = "threads layout dtype mode pass allocator waiting batch cudnn_benchmark".split()
-_WIDER = ("batch", "size", "layout", "dtype")  # that distinguish the ways of two devices
-USUAL = {"inference", "fp32", "eager", "batch 1", "stride 1", "depth 1", "dilation 1", "padding same", "allocator retain", "waiting default"}  # fmt: skip
+_SHAPE = ("stride", "dilation", "padding", "depth")
 
 
 def way_labels(ways: Sequence[Condition]) -> dict[Condition, str]:
@@ -45,58 +41,32 @@ def _way_words(way: Condition, batch: bool) -> list[str]:
     fields = way.fields()
     words = [plural(way.threads, "thread")] if way.kind == "cpu" and way.threads is not None else []
     words += [str(way.mode)] if way.mode not in ((None, "eager") if way.kind == "cpu" else (None,)) else []
-    odd = [f for f, usual in USUAL_VALUES.items() if f != "mode" and fields[f] not in (usual, None)]
+    odd = [f for f, usual in USUAL.items() if f != "mode" and fields[f] not in (usual, None)]
     words += [str(fields[f]) if f in ("dtype", "layout", "pass") else f"{SETTINGS.get(f, f)} {fields[f]}" for f in odd]
     return words + ([f"batch {way.batch}"] if batch and way.batch is not None else [])
 
 
-def words_of(rows: Sequence[Record], fields: Sequence[str]) -> list[str]:
-    """For each row its words for those of the fields that vary among the rows of its device; devices if there are several."""
-    varying = _varying(rows, fields)
-    first = ["device"] if len(varying) > 1 else []
-    return [", ".join(word_of(r, f) for f in [*first, *varying[str(r["device"])]]) for r in rows]
+def line_labels(rows: Sequence[Record]) -> list[str]:
+    """The words of each row's line over channels: how it was run, and what else of its shape differs between the rows."""
+    ways = [way_of(r) for r in rows]
+    labels = way_labels(ways)
+    return [", ".join([labels[way], *more]) for way, more in zip(ways, _differing(rows), strict=True)]
 
 
-def word_of(row: Record, field: str) -> str:
-    """A field of a row in words: `2 threads`, `56 px`, `cudnn_benchmark on`."""
-    match field:
-        case "experiment" | "pass" | "dtype" | "mode" | "layout":
-            return str(row[field])
-        case "device":
-            return in_words(row["device"])
-        case "block":
-            return f"{row['block']} against {row['baseline']}"
-        case "size":
-            return f"{row['height']} px" if row["height"] == row["width"] else f"{row['height']} x {row['width']} px"
-        case "threads" if not is_cpu(row["device"]):
-            return in_words(row["device"]).split(":")[0]  # threads do not shape a GPU's time
-        case "threads":
-            return plural(row["threads"], "thread")
-    return f"{field} {row[field]}"
+def layer_words(rows: Sequence[Record]) -> list[str]:
+    """Each row's layer: `64→128 channels, 3 x 3, 56 px, stride 2`, the latter where the rows differ in them."""
+    channels = [f"{r['c_in']}" if r["c_in"] == r["c_out"] else f"{r['c_in']}→{r['c_out']}" for r in rows]
+    first = [f"{c} channels, {r['kernel']} x {r['kernel']}" for c, r in zip(channels, rows, strict=True)]
+    return [", ".join([layer, *more]) for layer, more in zip(first, _differing(rows), strict=True)]
 
 
-def named_ways(rows: Sequence[Record]) -> list[tuple[str, str]]:
-    """Each row's device, and how it ran as far as the rows of that device differ, or devices in their size and batch.
-
-    What is usual goes unsaid beside what is not.
-    """
-    by_device, wider = _varying(rows, _WAYS), [f for f in _WIDER if len({word_of(r, f) for r in rows}) > 1]
-    named = []
-    for r in rows:
-        words = [word_of(r, f) for f in by_device[str(r["device"])]]
-        words = [w for w in words if w not in USUAL] or words
-        named.append((str(r["device"]), ", ".join(dict.fromkeys([*words, *(word_of(r, f) for f in wider)]))))
-    return named
+def _differing(rows: Sequence[Record]) -> list[list[str]]:
+    """Of each row the words of its size, stride and so on, where the rows differ in them."""
+    words = [{f: f"{f} {r[f]}" for f in _SHAPE} | {"size": size_word(r)} for r in rows]
+    varying = [f for f in ("size", *_SHAPE) if len({w[f] for w in words}) > 1]
+    return [[w[f] for f in varying] for w in words]
 
 
-def _varying(rows: Sequence[Record], fields: Sequence[str]) -> dict[str, list[str]]:
-    """By device those fields whose words vary among its rows."""
-    by_device: dict[str, list[Record]] = {}
-    for r in rows:
-        by_device.setdefault(str(r["device"]), []).append(r)
-    return {d: [f for f in fields if len({word_of(r, f) for r in mine}) > 1] for d, mine in by_device.items()}
-
-
-def word_or_nothing(row: Record, field: str) -> str:
-    """A field of a row in words; nothing where a network has no such thing."""
-    return "" if field in row and row[field] is None else word_of(row, field)
+def size_word(row: Record) -> str:
+    """`56 px`, `56 x 48 px`."""
+    return f"{row['height']} px" if row["height"] == row["width"] else f"{row['height']} x {row['width']} px"

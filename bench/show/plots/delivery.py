@@ -1,0 +1,76 @@
+"""How much of what fewer multiplications lead one to expect arrives: the speedup as a share of the MAC ratio, cell by cell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from bench.analyse.facts import FEWER_MACS
+from bench.analyse.runs.rows import Record, grouped, records_of
+from bench.analyse.runs.run_folder import Run
+from bench.analyse.runs.way_grid import way_of, way_order
+from bench.show.plots import dots, panels, style
+from bench.show.text import titles
+from bench.show.text.ways import way_labels
+from bench.spec.format import share
+
+_MOST_ROWS = 48
+_BEYOND = "above 100 %: more than fewer MACs explain, such as a slow kernel of the baseline"
+
+
+def picture(run: Run) -> Figure | None:
+    """A row for each block and way, a dot for each of its cells; None where no measured block has fewer MACs."""
+    rows = [r for r in records_of(run.pairs) if panels.measured(r) and (r["mac_ratio"] or 0) > FEWER_MACS]
+    if not rows:
+        return None
+    labels = way_labels([way_of(r) for r in rows])
+    ordered = sorted(rows, key=lambda r: way_order(way_of(r)))
+    cases = {
+        block: [(labels[way], cells) for way, cells in grouped(some, way_of).items()]
+        for block, some in grouped(ordered, lambda r: str(r["block"])).items()
+    }
+    figure, axis, places, left = dots.lay_out(cases if len(cases) > 1 else {"": cases[rows[0]["block"]]}, _MOST_ROWS)
+    drawn = [r for _, cells in places for r in cells]
+    looks, markers = panels.block_looks(run, drawn), panels.device_markers(run)
+    low, high = style.limits(_shares(drawn), always=[1.0])
+    style.log_axis(axis.xaxis, low, high, style.few_ticks(low, high), share)
+    axis.axvline(1, color=style.INK, lw=1.2, zorder=1)
+    style.note(axis, "100 %", (1, -0.9), (-5, 0), style.INK, ha="right", va="center")
+    axis.set_xlabel("achieved: speedup / MAC ratio")
+    for y, cells in places:
+        seen = style.Look(
+            style.VIOLET[0] if panels.predicted(cells) else looks[cells[0]["block"]].colour,
+            markers[str(cells[0]["device"])],
+            "-",
+        )
+        for r, value in zip(cells, _shares(cells), strict=True):
+            axis.plot([value], [y], marker=seen.marker, ms=5.5, color=seen.colour, mfc="white" if panels.doubtful(r) else seen.colour, zorder=3)  # fmt: skip
+        middle = math.exp(math.fsum(map(math.log, _shares(cells))) / len(cells))
+        axis.plot(
+            [middle] * (len(cells) > 1),
+            [y] * (len(cells) > 1),
+            marker="|",
+            ms=14,
+            mew=1.6,
+            color=style.INK,
+            ls="",
+            zorder=4,
+        )
+        above = sum(value > 1 for value in _shares(cells))
+        dots.write_beside(
+            axis,
+            y,
+            share(middle) + (f", {above} of {len(cells)} above 100 %" if above else ""),
+            style.INK,
+            "bold" if above else "normal",
+        )
+    panels.mark(axis, drawn if all(panels.predicted([r]) for r in drawn) else ())
+    handles = [style.proxy("a cell", style.FAINT, "o"), style.proxy("geometric mean", style.INK, "|")]
+    marks = _BEYOND if any(value > 1 for value in _shares(drawn)) else ""
+    return panels.frame(figure, run, drawn, titles.delivery(drawn), handles, left, bars="", marks=marks)
+
+
+def _shares(rows: Sequence[Record]) -> list[float]:
+    return [r["speedup"] / r["mac_ratio"] for r in rows]
