@@ -25,6 +25,7 @@ from bench.show.text import captions, report, run_facts
 from bench.show.write import write_views
 from bench.spec.columns import FILES, SCHEMA_VERSION, columns_of
 from bench.spec.errors import UserError
+from bench.spec.files import write_whole
 from bench.spec.format import duration, interval, percent, times
 from bench.spec.interval import Interval
 from tests.synthetic import Story, config, half_the_promise, realistic, write_run
@@ -365,7 +366,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        run_folder.write_whole(path, fail)
+        write_whole(path, fail)
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["pairs.csv"]  # noqa: PTH208
 

@@ -411,9 +411,81 @@ def test_two_runs_never_share_a_folder(config: Path, tmp_path: Path, fake):
     held.close()
 
 
+@pytest.mark.parametrize(
+    ("busy", "why"), [(False, "it exists and is not empty"), (True, "another run is writing there")]
+)
+def test_of_two_runs_that_found_one_folder_empty_the_second_writes_nothing(
+    config: Path, tmp_path: Path, fake, monkeypatch: pytest.MonkeyPatch, busy: bool, why: str
+):
+    fake()
+    out, probe, left, held = tmp_path / "run", runner.probe, {}, []
+
+    def overtaken(*given: object, **named: object) -> dict:
+        """While this run probes, another one, of another config, takes the folder: it is `busy` there, or at its end."""
+        monkeypatch.setattr(runner, "probe", probe)
+        start(config, out, processes_max=4)
+        left.update({path: path.read_bytes() for path in out.rglob("*") if path.is_file()})
+        held.extend([Journal(out / "journal.jsonl")] if busy else [])
+        return probe(*given, **named)
+
+    monkeypatch.setattr(runner, "probe", overtaken)
+    with pytest.raises(UserError, match=why):
+        start(config, out)
+    for journal in held:
+        journal.close()
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == left
+    assert read(out).timing.processes_max == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "words"),
+    [
+        ("plan.json", '"c_out": 16', '"c_out": 17', ""),
+        ("environment.json", '"torch": "fake"', '"torch": "faster"', ""),
+        ("config.yaml", "kernel:\n      - 3", "kernel:\n      - 1", ": - - 3; + - 1"),
+    ],
+)
+def test_a_file_edited_since_the_run_began_is_refused_by_name(config, tmp_path, fake, name: str, old, new, words: str):
+    fake()
+    folder = start(config, tmp_path / "run").folder
+    (folder / "DONE").unlink()
+    before = (folder / "journal.jsonl").read_bytes()
+    text = (folder / name).read_text()
+    assert old in text
+    (folder / name).write_text(text.replace(old, new))
+    for reader in (lambda: runner.resume(folder, lambda _: None), lambda: read(folder)):
+        with pytest.raises(UserError, match=f"{name}: it was edited since the run began{re.escape(words)}"):
+            reader()
+    assert (folder / "journal.jsonl").read_bytes() == before
+    (folder / name).write_text(text)
+    runner.resume(folder, lambda _: None)
+
+
+def test_a_run_killed_before_its_first_record_begins_on_resume(config: Path, tmp_path: Path, fake):
+    fake()
+    folder = start(config, tmp_path / "run").folder
+    began = records(folder, "run")
+    (folder / "DONE").unlink()
+    (folder / "journal.jsonl").write_text("")
+    runner.resume(folder, lambda _: None)
+    (again,) = records(folder, "run")
+    assert (again["run_id"], again["sha256"]) == (began[0]["run_id"], began[0]["sha256"])
+    assert len(read(folder).pairs) == 6
+
+
+def test_plan_environment_and_config_appear_whole_or_not_at_all(
+    config, tmp_path, fake, monkeypatch: pytest.MonkeyPatch
+):
+    fake()
+    monkeypatch.setattr(os, "fdopen", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(OSError, match="No space left"):
+        start(config, tmp_path / "run")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["journal.jsonl"]
+
+
 def test_the_journal_names_the_line_that_is_broken(tmp_path: Path):
     path = tmp_path / "journal.jsonl"
-    path.write_text('{"type":"run"}\nrubbish\n{"type":"end"}\n')
+    path.write_text('{"type":"run","run_id":"a","schema_version":1}\nrubbish\n{"type":"end"}\n')
     journal = Journal(path)
     with pytest.raises(UserError, match=r"journal\.jsonl:2"):
         journal.records()

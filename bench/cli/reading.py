@@ -148,9 +148,10 @@ def compare(
     """
     from bench.analyse.compare.ci_gate import gate
     from bench.analyse.compare.compare import compare_all
-    from bench.analyse.runs.run_folder import read, write_text
+    from bench.analyse.runs.run_folder import read
     from bench.show.export import compare as compare_export
     from bench.show.text import compare as words
+    from bench.spec.files import write_text
 
     share = share_of("--margin", margin)
     one_of("--by", by, ("speedups", "times"))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.spec.errors import UserError
+from bench.spec.files import refuse_edited
 
 try:
     import fcntl
@@ -31,7 +32,12 @@ class Journal:
                 self._file.close()
                 rule, remedy = "another run is writing there", "Wait for it, or name another folder with --out."
                 raise UserError(str(path.parent), rule, remedy) from None
-        self._cut_torn_end()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _cut_torn_end(self) -> None:
         """Drop a last line without its newline, which a kill while writing leaves behind."""
@@ -49,17 +55,19 @@ class Journal:
         os.fsync(self._file.fileno())
 
     def records(self) -> list[dict[str, Any]]:
-        """All records so far. UserError, with the line's number, for one that is not JSON."""
+        """All records so far, after which a torn end is cut. UserError, with the line's number, for one that is not JSON."""
         self._file.seek(0)
-        lines = self._file.read().decode("utf-8", "replace").splitlines()
-        self._file.seek(0, os.SEEK_END)
-        records = []
+        *lines, _ = self._file.read().decode("utf-8", "replace").split("\n")
+        records: list[dict[str, Any]] = []
         for number, line in enumerate(lines, 1):
             try:
                 records.append(json.loads(line))
-            except ValueError:
+                if records[-1].get("type") == "run":
+                    refuse_edited(self.path.parent, records[-1])
+            except (AttributeError, ValueError):
                 place, remedy = f"{self.path}:{number}", "Restore the file, or start a new run."
                 raise UserError(place, "this line is not a record", remedy) from None
+        self._cut_torn_end()
         return records
 
     def close(self) -> None:

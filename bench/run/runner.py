@@ -23,6 +23,7 @@ from bench.spec.columns import SCHEMA_VERSION
 from bench.spec.config.config import load
 from bench.spec.devices.device_names import is_predicted, slug
 from bench.spec.errors import UserError
+from bench.spec.files import CONFIG, ENVIRONMENT, PLAN, kept, write_text
 from bench.spec.plan import aa
 from bench.spec.plan.durations import sized
 from bench.spec.plan.plan import Plan, make, not_all_skipped
@@ -52,43 +53,54 @@ def measure(
     started = datetime.now(UTC)
     stem = f"{plan.name}-{'+'.join(slug(d) for d in devices)}-{started:%Y%m%dT%H%M%SZ}"
     folder = out or RESULTS / stem
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        remedy = f"Name a new folder, or continue it: bench run --resume {shlex.quote(str(folder))}"
-        raise UserError(f"--out {folder}", "it exists and is not empty", remedy)
+    _refuse_used(folder)
     ambers, reds = _checked(devices, folder, tell, anyway)
     facts = _probe(plan)
     plan = sized(plan, facts)
     not_all_skipped(plan)
     warnings = [f"{device}: {line}" for device, probed in facts.items() for line in probed.get("warnings", ())]
     try:
-        (folder / "logs").mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"--out {folder}", f"it can't be made: {error.strerror}", "Name a folder that can be written.") from None  # fmt: skip
     run_id = folder.name if out is None else stem
-    (folder / "config.yaml").write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    _write_json(folder / "plan.json", plan.to_dict())
     made = {"run_id": run_id, "started_utc": started.isoformat(timespec="seconds"), "command": shlex.join(command)}
-    _write_json(folder / "environment.json", made | _environment(plan, facts, [*ambers, *warnings], folder.parent))
-    if out is None and plan.name != aa.NAME:
-        _point_latest(folder)
-    journal = Journal(folder / "journal.jsonl")
-    journal.append({"type": "run", "run_id": run_id, "schema_version": SCHEMA_VERSION, "utc": utc()})
-    for line in warnings:
-        tell(f"! {line}")
-    return Session(folder, plan, journal, tell, reds).to_the_end()
+    made |= _environment(plan, facts, [*ambers, *warnings], folder.parent)
+    with Journal(folder / "journal.jsonl") as journal:
+        _refuse_used(folder, "journal.jsonl")  # by a run that began while this one probed
+        write_text(folder / CONFIG, yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
+        _write_json(folder / PLAN, plan.to_dict())
+        _write_json(folder / ENVIRONMENT, made)
+        if out is None and plan.name != aa.NAME:
+            _point_latest(folder)
+        journal.append(_begun(folder, run_id))
+        for line in warnings:
+            tell(f"! {line}")
+        return Session(folder, plan, journal, tell, reds).to_the_end()
 
 
 def resume(folder: Path, tell: Tell, anyway: bool = False) -> Outcome:
     """Continue a run in its folder. UserError if it is no run, is complete, began elsewhere, or is refused as in `run`."""
     place = f"--resume {folder}"
+    if not all((folder / name).is_file() for name in (PLAN, ENVIRONMENT, "journal.jsonl")):
+        raise UserError(
+            place, "this is not the folder of a run", f"Name one with {PLAN}, {ENVIRONMENT} and journal.jsonl."
+        )
+    if (folder / "DONE").exists():
+        raise UserError(place, "this run is complete", f"Read it with bench report {shlex.quote(str(folder))}.")
+    with Journal(folder / "journal.jsonl") as journal:
+        return _continued(folder, journal, place, tell, anyway)
+
+
+def _continued(folder: Path, journal: Journal, place: str, tell: Tell, anyway: bool) -> Outcome:
+    """Continue the run whose journal is open, as `resume` says."""
+    past = journal.records()
     try:
-        plan = Plan.from_dict(json.loads((folder / "plan.json").read_text(encoding="utf-8")))
-        then = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+        plan = Plan.from_dict(json.loads((folder / PLAN).read_text(encoding="utf-8")))
+        then = json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, TypeError):
         remedy = "Name one with plan.json and journal.jsonl."
         raise UserError(place, "this is not the folder of a run", remedy) from None
-    if (folder / "DONE").exists():
-        raise UserError(place, "this run is complete", f"Read it with bench report {shlex.quote(str(folder))}.")
     _, reds = _checked([s.device for s in plan.surroundings()], folder, tell, anyway)
     facts = _probe(plan)
     now = {"cpu_model": environment.host()["cpu_model"]} | {d: _made_with(f) for d, f in facts.items()}
@@ -98,10 +110,21 @@ def resume(folder: Path, tell: Tell, anyway: bool = False) -> Outcome:
             how = "predicted by" if is_predicted(what) else f"measured with {what if what == 'cpu_model' else f'torch on {what}'}"  # fmt: skip
             rule = f"it was {how} {value}, here it is {now.get(what)}"
             raise UserError(place, rule, "Continue it there, or start a new run here.")
-    (folder / "logs").mkdir(exist_ok=True)
-    journal = Journal(folder / "journal.jsonl")
-    journal.append({"type": "resume", "utc": utc()})
-    return Session(folder, plan, journal, tell, reds).to_the_end()
+    # A kill before the first record leaves files that were written whole.
+    journal.append({"type": "resume", "utc": utc()} if past else _begun(folder, str(then["run_id"])))
+    return Session(folder, plan, journal, tell, reds, past).to_the_end()
+
+
+def _refuse_used(folder: Path, *but: str) -> None:
+    """UserError for a file, and for a folder that holds something `but` these names."""
+    if folder.exists() and (not folder.is_dir() or {path.name for path in folder.iterdir()} - {*but}):
+        remedy = f"Name a new folder, or continue it: bench run --resume {shlex.quote(str(folder))}"
+        raise UserError(f"--out {folder}", "it exists and is not empty", remedy)
+
+
+def _begun(folder: Path, run_id: str) -> dict[str, Any]:
+    """The journal's first record, with what its folder's files are."""
+    return {"type": "run", "run_id": run_id, "schema_version": SCHEMA_VERSION, "utc": utc(), **kept(folder)}
 
 
 def _checked(devices: Sequence[str], folder: Path, tell: Tell, anyway: bool) -> tuple[list[str], list[str]]:
@@ -155,7 +178,7 @@ def _environment(plan: Plan, facts: dict[str, dict[str, Any]], ambers: list[str]
 
 
 def _write_json(path: Path, data: dict[str, Any]) -> None:
-    path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(data, indent=1) + "\n")
 
 
 def _point_latest(folder: Path) -> None:

@@ -48,13 +48,17 @@ class Outcome:
 
 
 class Session:
-    """Measure from the state of the journal on until every trial is settled; `reds`: the red checks that did not stop it."""
+    """Measure from the journal's `past` records on until every trial is settled; `reds`: the red checks that did not stop it."""
 
-    def __init__(self, folder: Path, plan: Plan, journal: Journal, tell: Tell, reds: Sequence[str] = ()) -> None:
+    def __init__(
+        self, folder: Path, plan: Plan, journal: Journal, tell: Tell, reds: Sequence[str] = (),
+        past: Sequence[dict[str, Any]] = (),
+    ) -> None:  # fmt: skip
+        (folder / "logs").mkdir(exist_ok=True)
         self.folder, self.plan, self.journal, self.tell, self.reds = folder, plan, journal, tell, list(reds)
         self.progress = Progress()
         self.before_s = 0.0  # of earlier sessions
-        for record in journal.records():
+        for record in past:
             self.progress.note(record)
             self.before_s += record["wall_s"] if record["type"] in ("end", "interrupt") else 0.0
         self.a_process_s = 0.0  # of a trial, with its share of the worker's start
@@ -97,7 +101,6 @@ class Session:
         wall = time.monotonic() - self.begun
         timed = self.progress.timed_s - self.timed_before
         self.journal.append({"type": kind, "utc": utc(), "wall_s": round(wall, 3), "timed_s": round(timed, 3)})
-        self.journal.close()
 
     def _record(self, record: dict[str, Any]) -> None:
         self.journal.append(record)

@@ -19,7 +19,7 @@ from bench.analyse.drivers.explain import Drivers, explain
 from bench.analyse.runs import noise_floor
 from bench.analyse.runs.merged import Together
 from bench.analyse.runs.noise_floor import Noise
-from bench.analyse.runs.run_folder import Run, read, write_tables, write_text
+from bench.analyse.runs.run_folder import Run, read, write_tables
 from bench.show.export import reproduction
 from bench.show.pages import compare as compare_page
 from bench.show.pages import report
@@ -42,6 +42,7 @@ from bench.show.plots import (
 from bench.show.plots import compare as compare_pictures
 from bench.show.plots import drivers as drivers_picture
 from bench.spec.errors import UserError
+from bench.spec.files import write_text
 
 RESULTS = Path("results")
 PICTURES: dict[str, Callable[[Run], Figure | None]] = {

@@ -19,6 +19,7 @@ from bench.analyse.runs.roofline import Roof
 from bench.analyse.stats.estimators import Floats, Ints
 from bench.spec.columns import COUNTED, PARTS, SCHEMA_VERSION, STATUSES, TOOLS, Part
 from bench.spec.errors import UserError
+from bench.spec.files import refuse_edited
 from bench.spec.plan.plan import Trial
 
 
@@ -144,9 +145,9 @@ def read_journal(path: Path, trials: Mapping[str, Trial]) -> Journal:
         place = f"{path}:{number}"
         try:
             record = json.loads(line)
-            _add(journal, record, trials)
+            _add(journal, record, trials, path.parent)
         except UserError as error:
-            raise UserError(place, error.rule, error.remedy, error.value) from None
+            raise UserError(error.place or place, error.rule, error.remedy, error.value) from None
         except json.JSONDecodeError as error:
             raise UserError(place, f"this line is no JSON record ({error.msg})", _RESTORE) from None
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -168,11 +169,12 @@ def _whole_lines(path: Path) -> list[str]:
     return text.split("\n")[:-1]
 
 
-def _add(journal: Journal, record: dict[str, Any], trials: Mapping[str, Trial]) -> None:
+def _add(journal: Journal, record: dict[str, Any], trials: Mapping[str, Trial], folder: Path) -> None:
     match record["type"]:
         case "run":
             if int(record["schema_version"]) > SCHEMA_VERSION:
                 raise UserError("", f"the newest schema that this program reads is {SCHEMA_VERSION}", "Use a newer bench.", record["schema_version"])  # fmt: skip
+            refuse_edited(folder, record)
             journal.run_id = str(record["run_id"])
         case "resume":
             journal.begun += 1

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import ascii_uppercase
-from typing import IO, Any, Literal, cast
+from typing import Any, Literal, cast
 
 import pandas as pd
 
@@ -21,6 +19,7 @@ from bench.analyse.runs.second_opinion_rows import opinion_rows
 from bench.spec.columns import FILES, FLAGS, KEYS, SCHEMA_VERSION, Column, columns_of
 from bench.spec.config.timing import Timing
 from bench.spec.errors import UserError
+from bench.spec.files import write_whole
 from bench.spec.model.model_parameters import Prediction
 from bench.spec.plan.plan import Arm, Plan, Trial
 
@@ -98,26 +97,6 @@ def write_tables(run: Run, folder: Path | None = None) -> tuple[Path, ...]:
             write_whole(path, lambda f, frame=frame: frame.to_csv(f, index=False, lineterminator="\n"))  # type: ignore[misc]
             written.append(path)
     return tuple(written)
-
-
-def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Let `write` fill a new file beside `path`, then rename it, so that no reader ever finds a half-written file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    new = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            write(file)
-        new.chmod(0o644)
-        new.replace(path)
-    except BaseException:
-        new.unlink(missing_ok=True)
-        raise
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text, whole or not at all."""
-    write_whole(path, lambda file: file.write(text.encode()))
 
 
 def frame(rows: Sequence[Row], file: File) -> pd.DataFrame:

@@ -13,12 +13,13 @@ from urllib.parse import quote
 from bench.analyse.claims.answers import ANSWERS, PREDICTED_ANSWERS
 from bench.analyse.facts import facts_of
 from bench.analyse.runs import noise_floor
-from bench.analyse.runs.run_folder import Run, read_tables, write_text
+from bench.analyse.runs.run_folder import Run, read_tables
 from bench.show.pages import report
 from bench.show.pages.frame import render
 from bench.show.text import run_facts
 from bench.spec.columns import FILES
 from bench.spec.errors import UserError
+from bench.spec.files import write_text
 
 NAME = "index.html"
 ROOT = "results"  # a folder of this name has an index that is kept up to date

@@ -27,7 +27,7 @@ from matplotlib.path import Path as Outline
 from matplotlib.text import Annotation, Text
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from bench.analyse.runs.run_folder import write_text, write_whole
+from bench.spec.files import write_text, write_whole
 from bench.spec.format import digits
 
 HEADING = "heading"  # what a picture names its drawn title, followed by how many points that takes

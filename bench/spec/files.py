@@ -1,0 +1,60 @@
+"""The files of a results folder: written whole or not at all, and refused if they were edited since the run began."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from bench.spec.errors import UserError
+
+PLAN, ENVIRONMENT, CONFIG = "plan.json", "environment.json", "config.yaml"
+
+
+def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Let `write` fill a new file beside `path`, then rename it, so that no reader ever finds a half-written file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    new = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            write(file)
+        new.chmod(0o644)
+        new.replace(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text, whole or not at all."""
+    write_whole(path, lambda file: file.write(text.encode()))
+
+
+def kept(folder: Path) -> dict[str, Any]:
+    """For the journal's `run` record: the SHA-256 of plan, environment and config as the run begins, and the config."""
+    contents = {name: (folder / name).read_bytes() for name in (PLAN, ENVIRONMENT, CONFIG)}
+    return {"sha256": {name: _hash(content) for name, content in contents.items()}, "config": contents[CONFIG].decode()}
+
+
+def refuse_edited(folder: Path, begun: Mapping[str, Any]) -> None:
+    """UserError for a file of the folder that is not what the `run` record `begun` keeps; older records keep nothing."""
+    for name, known in begun.get("sha256", {}).items():
+        path = folder / name
+        content = path.read_bytes() if path.is_file() else None
+        if content is None or _hash(content) == known:
+            continue
+        then, now = (text.splitlines() for text in (begun.get("config", ""), content.decode(errors="replace")))
+        changed = (
+            [" ".join(line.split()) for line in difflib.ndiff(then, now) if line[:1] in "+-"] if name == CONFIG else []
+        )
+        rule = f"it was edited since the run began{': ' if changed else ''}{'; '.join(changed)[:300]}"
+        raise UserError(str(path), rule, "Restore it from a copy, or start a new run.")
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
