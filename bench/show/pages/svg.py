@@ -77,19 +77,18 @@ def _spell(element: Element) -> None:
         if word.strip() and uses:
             moved = re.match(r"translate\(([-\d.]+)", uses[-1].get("transform", ""))
             length = (float(moved[1]) if moved else 0.0) + _LETTER
-            written = Element("text", {"transform": "scale(1 -1)", "textLength": f"{length:.0f}", "lengthAdjust": "spacingAndGlyphs"})  # fmt: skip
-            written.attrib |= {"class": "bold"} if "Bold" in _reference(uses[-1]) else {}
-            written.text = unescape(word.strip())  # matplotlib writes comments as if entities had a meaning there
-            child[:] = [written]
+            bold = "Bold" in uses[-1].get(f"{_XLINK}href", "")
+            child.tag, child[:] = "text", []
+            child.text = unescape(word[1:-1])  # matplotlib writes comments as if entities had a meaning there
+            child.attrib["transform"] = f"{child.get('transform', '')} scale(1 -1)"
+            child.attrib |= {"textLength": f"{length:.0f}", "lengthAdjust": "spacingAndGlyphs"} | (
+                {"class": "bold"} if bold else {}
+            )
         word = ""
         kept.append(child)
     element[:] = kept
     if element.text is not None and not element.text.strip():
         element.text = None
-
-
-def _reference(use: Element) -> str:
-    return use.get(f"{_XLINK}href", "")
 
 
 def _rename(root: Element, name: str) -> None:
@@ -115,6 +114,8 @@ def _rename(root: Element, name: str) -> None:
             told[key] = value.replace(": ", ":").replace("; ", ";") if key == "style" else value
         e.attrib.clear()
         e.attrib.update(told)
+    for e in reversed(list(root.iter())):  # a group without a look or place of its own
+        e[:] = [inner for child in e for inner in (child if child.tag == "g" and not child.attrib else [child])]
 
 
 def _short(number: re.Match[str]) -> str:
