@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -72,3 +75,113 @@ def nothing(c_in: int, c_out: int) -> int:
 
 
 NUMBER = 3
+
+
+class _As(nn.Module):
+    """A module made of a function and the modules that it uses."""
+
+    def __init__(self, run: Callable[[nn.ModuleDict, Tensor], Any], **parts: nn.Module) -> None:
+        super().__init__()
+        self.parts = nn.ModuleDict(parts)
+        self.run = run
+
+    def forward(self, x: Tensor) -> Any:
+        return self.run(self.parts, x)
+
+
+def same_word(c_in: int, c_out: int, kernel: int, padding: str = "same") -> nn.Module:
+    """The word that the factory gets is handed on."""
+    depthwise = nn.Conv2d(c_in, c_in, kernel, 1, padding, groups=c_in, bias=False)
+    return nn.Sequential(depthwise, nn.Conv2d(c_in, c_out, 1, bias=False))
+
+
+def by_keyword(c_in: int, c_out: int, kernel: int) -> nn.Module:
+    conv = nn.Conv2d(c_in, c_out, kernel, padding=kernel // 2, bias=False)
+    return _As(lambda parts, x: parts["conv"](input=x), conv=conv)
+
+
+def unbatched(c_in: int, c_out: int, kernel: int) -> nn.Module:
+    """A convolution that is called without the batch dimension."""
+    conv = nn.Conv2d(c_in, c_out, kernel, padding=kernel // 2, bias=False)
+    return _As(lambda parts, x: torch.stack([parts["conv"](item) for item in x]), conv=conv)
+
+
+def lazy(c_out: int, kernel: int = 3) -> nn.Module:
+    return nn.LazyConv2d(c_out, kernel, padding=kernel // 2)
+
+
+def one_and_three(c_in: int, c_out: int) -> nn.Module:
+    """Convolutions of one and of three dimensions."""
+    return _As(
+        lambda parts, x: parts["cube"](parts["line"](x.flatten(2)).reshape(x.shape).unsqueeze(2)).squeeze(2),
+        line=nn.Conv1d(c_in, c_in, 5, padding=2, groups=c_in),
+        cube=nn.Conv3d(c_in, c_out, (1, 3, 3), padding=(0, 1, 1)),
+    )
+
+
+def attention(c_in: int, c_out: int) -> nn.Module:
+    """Attention over pixels, which torch runs as one operator."""
+
+    def run(parts: nn.ModuleDict, x: Tensor) -> Tensor:
+        t = x.flatten(2).transpose(1, 2)
+        y: Tensor = parts["mha"](t, t, t, need_weights=False)[0]
+        return y.transpose(1, 2).reshape(x.shape)
+
+    return _As(run, mha=nn.MultiheadAttention(c_in, 2, batch_first=True))
+
+
+def recurrent(c_in: int, c_out: int) -> nn.Module:
+    """An LSTM over pixels, which oneDNN runs as one operator."""
+    return _As(
+        lambda parts, x: parts["rnn"](x.flatten(2).transpose(1, 2))[0], rnn=nn.LSTM(c_in, c_out, batch_first=True)
+    )
+
+
+def fused_attention(c_in: int, c_out: int) -> nn.Module:
+    def run(parts: nn.ModuleDict, x: Tensor) -> Tensor:
+        t = x.flatten(2).unflatten(1, (2, -1)).transpose(2, 3).contiguous()
+        y: Tensor = parts["out"](nn.functional.scaled_dot_product_attention(t, t, t).transpose(2, 3).reshape(x.shape))
+        return y
+
+    return _As(run, out=nn.Conv2d(c_in, c_out, 1, bias=False))
+
+
+@torch.library.custom_op("own_blocks::depthwise", mutates_args=())
+def depthwise(x: Tensor, w: Tensor) -> Tensor:
+    return nn.functional.conv2d(x, w, padding=w.shape[-1] // 2, groups=x.shape[1])
+
+
+class OwnOperator(nn.Module):
+    def __init__(self, c_in: int, c_out: int, kernel: int = 3) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(c_in, 1, kernel, kernel))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return depthwise(x, self.weight)
+
+
+class Vector(nn.Module):
+    """The product of a matrix and a vector, of which torch has no count."""
+
+    def __init__(self, c_in: int, c_out: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(c_in))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[0].flatten(1).T.mv(self.weight)
+
+
+def pair(c_in: int, c_out: int) -> nn.Module:
+    return _As(lambda parts, x: (x, x))
+
+
+def mapping(c_in: int, c_out: int) -> nn.Module:
+    return _As(lambda parts, x: {"out": x})
+
+
+class Failing(nn.Module):
+    def __init__(self, c_in: int, c_out: int) -> None:
+        super().__init__()
+
+    def forward(self, x: Tensor) -> Tensor:
+        raise ValueError("bad \ud800 \x1b[31m")

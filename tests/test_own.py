@@ -12,7 +12,7 @@ from hypothesis import given, settings
 
 from bench.analyse.runs import run_folder
 from bench.analyse.runs.rows import records_of
-from bench.measure import worker
+from bench.measure import trial_records, worker
 from bench.measure.device import devices
 from bench.measure.modules import build_module
 from bench.measure.user_blocks import NotABlock, build_user_block, count
@@ -153,6 +153,89 @@ def test_what_no_module_stands_for_is_counted_too():
     seen = count(build_user_block(own(FULL), shape), torch.randn(1, 4, 9, 9), False)
     theory = cost(build(BlockChoice("standard", norm=False), shape), 9, 9)
     assert seen == {name: getattr(theory, name) for name in COUNTED}
+
+
+def inspected(name: str, **axes: Any) -> dict[str, Any]:
+    """The record of an inspection of a block in own_blocks, beside a pointwise convolution, from a worker's loop."""
+    plan = planned(["pointwise", {"import": f"tests.own_blocks:{name}", "name": "mine"}], **axes)
+    records: list[dict[str, Any]] = []
+    job = json.loads(json.dumps(launch.job("inspect", plan.trials[0].surroundings, Timing(), plan.trials)))
+    worker._serve(devices.Cpu(), job, records.append)
+    return records[-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "axes", "counted"),
+    [
+        ("same_word", {"channels": "8->16"}, {"macs": 20_000, "params": 200, "layers": 2}),
+        ("same_word", {"channels": "8->16", "kernel": 4}, {"macs": 25_600, "params": 256, "layers": 2}),
+        ("by_keyword", {"channels": 8}, {"macs": 57_600, "params": 576, "layers": 1}),
+        ("unbatched", {"channels": 8}, {"macs": 57_600, "params": 576, "layers": 1}),
+        ("unbatched", {"channels": 8, "batch": 2}, {"macs": 115_200, "params": 576, "layers": 2}),
+        ("lazy", {"channels": "8->16"}, {"macs": 115_200, "params": 1_168, "layers": 1}),
+        ("one_and_three", {"channels": "8->16"}, {"macs": 119_200, "params": 1_216, "layers": 2, "activations": 2_400}),
+        ("one_and_three", {"channels": "8->16", "layout": "channels_last"}, {"macs": 119_200, "layers": 2}),
+    ],
+)
+def test_a_convolution_is_counted_and_its_library_named_however_it_is_called(name, axes, counted):
+    record = inspected(name, size=10, **axes)
+    assert record["status"] == "ok", record
+    mine = record["arms"][1]
+    assert {key: mine["counted"][key] for key in counted} == counted
+    assert len(mine["backends"]) == mine["counted"]["layers"]
+
+
+@pytest.mark.parametrize(
+    ("name", "axes", "macs"),
+    [
+        ("attention", {"channels": 16}, 24_576),
+        ("attention", {"channels": 16, "batch": 2}, 49_152),
+        ("attention", {"channels": 16, "pass": "training"}, 73_728),
+        ("fused_attention", {"channels": 16}, 12_288),
+        ("recurrent", {"channels": 8}, 8_192),
+    ],
+)
+def test_what_torch_runs_as_one_operator_is_counted_by_its_parts(name, axes, macs):
+    assert inspected(name, size=4, **axes)["arms"][1]["counted"]["macs"] == macs
+
+
+@pytest.mark.parametrize(
+    ("name", "operator", "params"), [("OwnOperator", "own_blocks::depthwise", 72), ("Vector", "aten::mv", 8)]
+)
+def test_an_operator_without_a_count_leaves_the_costs_unknown_and_names_itself(tmp_path: Path, name, operator, params):
+    record = inspected(name, channels=8, size=10)
+    assert record["arms"][1]["counted"].keys() == {"params", "ops", "unknown"}
+    plan = planned(["pointwise", {"import": f"tests.own_blocks:{name}", "name": "mine"}], channels=8, size=10)
+    (tmp_path / "plan.json").write_text(json.dumps(plan.to_dict()))
+    begin = {"type": "run", "run_id": "own", "schema_version": 1}
+    (tmp_path / "journal.jsonl").write_text(json.dumps(begin) + "\n" + json.dumps(record) + "\n")
+    run = run_folder.read(tmp_path)
+    row = records_of(run.measurements)[1]
+    assert (row["params"], row["macs"], row["layers"], row["flops"]) == (params, None, None, None)
+    assert row["cost_source"] == f"unknown: no formula for {operator}"
+    assert records_of(run.pairs)[0]["mac_ratio"] is None
+
+
+@pytest.mark.parametrize("what", ["inference", "training"])
+@pytest.mark.parametrize(("name", "kind"), [("pair", "tuple"), ("mapping", "dict")])
+def test_a_block_that_gives_no_tensor_is_named(name, kind, what):
+    record = inspected(name, channels=8, size=4, **{"pass": what})
+    assert record["status_detail"] == f"NotABlock: mine gives a {kind}, where forward must return one tensor"
+
+
+@pytest.mark.parametrize("fact", ["backends", "count", "memory_peak", "launches"])
+def test_a_fact_that_fails_costs_no_row(fact: str, monkeypatch: pytest.MonkeyPatch):
+    def fail(*_: object) -> None:
+        raise RuntimeError("no such fact")
+
+    for place in (trial_records.Evaluation, trial_records, devices.Cpu):
+        if hasattr(place, fact):
+            monkeypatch.setattr(place, fact, fail)
+    record = inspected("thin", channels=8, size=4)
+    assert record["status"] == "ok", record
+    empty = {"backends": [], "count": None, "memory_peak": None, "launches": None}[fact]
+    column = {"count": "counted", "memory_peak": "memory_peak_bytes"}.get(fact, fact)
+    assert record["arms"][1][column] == empty
 
 
 # ---------------------------------------------------------------- a run

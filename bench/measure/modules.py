@@ -16,8 +16,9 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from bench.measure.user_blocks import build_user_block
+from bench.measure.user_blocks import build_user_block, one_tensor
 from bench.spec.blocks.layers import Block, Layer
 from bench.spec.plan.plan import Arm, Trial
 
@@ -164,18 +165,19 @@ class Evaluation:
         with torch.device(str(device) if device.type == "cuda" else "cpu"):
             module = (build_user_block(arm.choice, shape) if users else build_module(trial.block(arm))).to(dtype)
             x = torch.randn(sizes)
-        self.module = cast(nn.Sequential, module.to(device, memory_format=layout)).train(self.training)  # type: ignore[call-overload]
+        self.module = cast(nn.Sequential, placed(module, device, dtype, layout)).train(self.training)
         self.input = x.to(device, dtype).contiguous(memory_format=layout)
         self.call: Callable[[Tensor], Tensor] = self.module
         self.first_call_ns: int | None = None
         self.replay: Callable[[], object] | None = None
         self.captured: Tensor | None = None
         self.gradient: Tensor | None = None
-        if self.training:
-            self.input.requires_grad_(True)
+        if self.training or users:
             with torch.no_grad():
-                y = self.module(self.input)
-            self.gradient = torch.randn_like(y)
+                y = one_tensor(arm.choice.label, self.module(self.input))
+            if self.training:
+                self.input.requires_grad_(True)
+                self.gradient = torch.randn_like(y)
 
     def compile(self, time: Callable[[Callable[[], object], int], int]) -> None:
         """Make calls run compiled code; `time`, a device's, times the call that compiles.
@@ -210,21 +212,25 @@ class Evaluation:
 
     def backends(self) -> list[str]:
         """The library that runs each convolution, by torch's names (Mkldnn, Slow2d, Cudnn, ...)."""
-        names: list[str] = []
+        with torch.inference_mode(False), torch.set_grad_enabled(self.training), _Libraries() as seen:
+            self.module(self.input.detach().clone().requires_grad_(self.training))
+        return list(seen.names)
 
-        def note(conv: nn.Module, inputs: tuple[Tensor, ...], _: Tensor) -> None:
-            c = cast(nn.Conv2d, conv)
-            across = isinstance(conv, nn.ConvTranspose2d)
-            chosen = torch._C._select_conv_backend(
-                inputs[0], c.weight, c.bias, c.stride, c.padding, c.dilation, across, c.output_padding, c.groups
-            )
-            names.append(str(chosen).rpartition(".")[2])
 
-        convolutions = (m for m in self.module.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d))
-        hooks = [m.register_forward_hook(note) for m in convolutions]
-        try:
-            self.module(self.input)
-        finally:
-            for hook in hooks:
-                hook.remove()
-        return names
+class _Libraries(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Records the library that torch chooses for each convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.overloadpacket.__name__ in ("convolution", "_convolution"):
+            self.names.append(str(torch._C._select_conv_backend(*args[:9])).rpartition(".")[2])
+        return func(*args, **(kwargs or {}))
+
+
+def placed(module: nn.Module, device: torch.device | str, dtype: torch.dtype, layout: torch.memory_format) -> nn.Module:
+    """The module on a device, in a dtype; `layout` is that of its tensors of four dimensions: no others have it."""
+    module.to(device, dtype)._apply(lambda t: t.to(memory_format=layout) if t.dim() == 4 else t)  # type: ignore[no-untyped-call]
+    return module

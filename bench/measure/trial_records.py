@@ -6,10 +6,10 @@ import contextlib
 import gc
 import random
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -22,6 +22,8 @@ from bench.measure.modules import Evaluation
 from bench.measure.user_blocks import count
 from bench.spec.config.timing import Timing
 from bench.spec.plan.plan import Arm, Trial
+
+_T = TypeVar("_T")
 
 
 class NotFinite(Exception):
@@ -57,23 +59,24 @@ def inspect(trial: Trial, device: Device) -> dict[str, Any]:
             output = check_output(trial, arm, evaluation)
             # a graph holds its memory from its capture on, so a replay allocates none
             held = trial.mode == "graph"
-            peak = Peak(None) if held else device.memory_peak(evaluation, evaluation.clear)
+            peak = None if held else _fact(partial(device.memory_peak, evaluation, evaluation.clear))
+            peak = peak or Peak(None)
             arms.append(
                 {
                     "arm_id": arm.arm_id,
                     "memory_peak_bytes": peak.allocated,
                     "memory_requested_bytes": peak.requested,
                     "memory_reserved_bytes": peak.reserved,
-                    "backends": evaluation.backends(),
+                    "backends": _fact(evaluation.backends) or [],
                     "compile_ns": evaluation.first_call_ns,
                     "output_shape": list(output),
                     "params": sum(p.numel() for p in evaluation.module.parameters()),
                 }
             )
             if arm.choice.factory is not None:  # the costs of a user's block, counted as it runs
-                arms[-1]["counted"] = count(evaluation.module, evaluation.input, trial.pass_ == "training")
+                arms[-1]["counted"] = _fact(partial(count, evaluation.module, evaluation.input, evaluation.training))
         for facts, evaluation in zip(arms, evaluations, strict=True):
-            counts = Launches() if device.spoilt else device.launches(evaluation.launched)
+            counts = (None if device.spoilt else _fact(partial(device.launches, evaluation.launched))) or Launches()
             facts |= {"launches": counts.profiler, "launches_graph": counts.graph}
     return {"status": "ok", "arms": arms}
 
@@ -141,15 +144,21 @@ def visit(trial: Trial, device: Device, job: dict[str, Any], watch: Watch | None
 def _parts(
     device: Device, evaluation: Evaluation, arm: Arm, evaluations: int, side: sampling.DeviceSide | None
 ) -> dict[str, float] | None:
-    """The parts of an arm's time. A walk that fails leaves only its columns empty, unless the device is lost."""
+    """The parts of an arm's time; None for a user's block."""
     if arm.choice.factory is not None:
         return None
+    warm = side.warm if side else None
+    least = min(warm.ns) if warm and warm.proven else None
+    return _fact(partial(layer_timing.parts_ns, device, evaluation, evaluations, least))
+
+
+def _fact(look: Callable[[], _T]) -> _T | None:
+    """What `look` gives; None where it fails, as the row has its times without, unless the device is lost."""
     try:
-        warm = side.warm if side else None
-        return layer_timing.parts_ns(device, evaluation, evaluations, min(warm.ns) if warm and warm.proven else None)
+        return look()
     except torch.AcceleratorError:
         raise
-    except Exception:  # noqa: BLE001 (the arm's samples are there already)
+    except Exception:  # noqa: BLE001
         traceback.print_exc()
         return None
 

@@ -5,6 +5,8 @@ Its layers are unknown, so its costs have no formula: one forward pass is watche
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
@@ -13,18 +15,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from bench.spec.blocks.blocks import BlockChoice, Shape
 from bench.spec.blocks.costs import PASSES_TRAINING
 from bench.spec.errors import first_line
 
 _DEFAULTS = {"stride": 1, "padding": "same", "dilation": 1}
-_PRODUCTS = ("addmm", "mm", "bmm", "baddbmm")
+_NO_PRODUCTS = (  # parts of the names of operators that take several tensors and multiply no matrices
+    *("norm", "cat", "stack", "copy", "scatter", "index", "prelu", "grid_sampler", "lstm_cell", "gru_cell"),
+)
 NO_WORK = ("empty", "empty_like", "empty_strided", "new_empty", "detach", "_unsafe_view")
 
 
 class NotABlock(Exception):
-    """A factory that can't be imported, or whose result is not a module."""
+    """A factory that can't be imported or whose result is no module, or a module that gives no tensor."""
 
 
 def build_user_block(choice: BlockChoice, shape: Shape) -> nn.Sequential:
@@ -35,18 +40,22 @@ def build_user_block(choice: BlockChoice, shape: Shape) -> nn.Sequential:
     width. NotImplementedError if it has no parameter for a value that is not the default.
     """
     factory = factory_of(choice.factory or "")
+    copies: list[nn.Module] = []
     if choice.network:
         sizes: dict[str, object] = {name: getattr(shape, name) for name in ("c_in", "c_out", "height", "width")}
-        return nn.Sequential(_made(factory, choice, sizes, {}))
-    copies: list[nn.Module] = []
-    for i in range(shape.depth):
+        copies.append(_made(factory, choice, sizes, {}))
+    for i in range(0 if choice.network else shape.depth):
         c_in, stride = (shape.c_in, shape.stride) if i == 0 else (shape.c_out, 1)
         sizes = {
             "c_in": c_in, "c_out": shape.c_out, "kernel": shape.kernel, "stride": stride, "padding": shape.padding,
             "dilation": shape.dilation,
         }  # fmt: skip
         copies.append(_made(factory, choice, sizes, {**_DEFAULTS, "c_out": c_in, "kernel": shape.kernel}))
-    return nn.Sequential(*copies)
+    module = nn.Sequential(*copies)
+    if any(map(nn.parameter.is_lazy, (*module.parameters(), *module.buffers()))):
+        with torch.no_grad():  # a lazy module has weights from its first call on
+            module.eval()(torch.zeros(1, shape.c_in, shape.height, shape.width))
+    return module
 
 
 def factory_of(path: str) -> Callable[..., object]:
@@ -79,48 +88,71 @@ def _made(
     return module
 
 
-def count(module: nn.Module, x: Tensor, training: bool) -> dict[str, int]:
+def one_tensor(label: str, output: object) -> Tensor:
+    """The output of a block. NotABlock if it is no tensor."""
+    if not isinstance(output, Tensor):
+        raise NotABlock(f"{label} gives a {type(output).__name__}, where forward must return one tensor")
+    return output
+
+
+def count(module: nn.Module, x: Tensor, training: bool) -> dict[str, int | str]:
     """The costs of one evaluation on `x`, by the names in bench.spec.columns.COUNTED, from a forward pass.
 
-    MACs by torch.utils.flop_counter; bytes of convolutions and matrix products only.
+    MACs by torch's formulas; bytes of convolutions and matrix products only. What a fused operator does is counted
+    on torch's meta device, which runs its parts. If one remains without a formula, only parameters and operators are
+    known, and `unknown` names it.
     """
-    from torch.utils.flop_counter import FlopCounterMode  # no other trial needs it
-
     with torch.inference_mode(False), torch.no_grad():
-        copy = x.detach().clone()
-        with FlopCounterMode(display=False) as flops:
-            module(copy)
+        given = x.detach().clone()
         with _Operators() as seen:
-            module(copy)
+            module(given)
+        ops = seen.ops
+        if seen.unknown is not None:
+            with contextlib.suppress(Exception), _Operators() as parts:
+                copy.deepcopy(module).to("meta")(torch.empty_like(x, device="meta"))
+                seen = parts
+    known: dict[str, int | str] = {"params": sum(p.numel() for p in module.parameters()), "ops": ops}
+    if seen.unknown is not None:
+        return known | {"unknown": seen.unknown}
     passes = PASSES_TRAINING if training else 1
-    return {
-        "params": sum(p.numel() for p in module.parameters()),
-        "macs": passes * flops.get_total_flops() // 2,
-        "bytes_min": passes * seen.moved,
-        "layers": seen.layers,
-        "ops": seen.ops,
-        "activations": seen.activations,
-    }
+    macs, moved = passes * seen.flops // 2, passes * seen.moved
+    return known | {"macs": macs, "bytes_min": moved, "layers": seen.layers, "activations": seen.activations}
 
 
 class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the operators that compute, and the convolutions among them with their outputs."""
+    """Counts the operators that compute, and the products and convolutions among them with their outputs."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.ops = self.layers = self.activations = self.moved = 0
+        self.ops = self.layers = self.activations = self.moved = self.flops = 0
+        self.unknown: str | None = None  # the first operator that may multiply matrices by no known formula
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        from torch.utils.flop_counter import flop_registry  # no other trial needs it
+
         output = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__
-        if not is_view(func) and name not in NO_WORK:
-            self.ops += 1
-        if name == "convolution" or name in _PRODUCTS:
+        if is_view(func) or name in NO_WORK:
+            return output
+        self.ops += 1
+        if func.overloadpacket in flop_registry:
+            self.flops += flop_registry[func.overloadpacket](*args, **(kwargs or {}), out_val=output)
             self.moved += sum(t.numel() * t.element_size() for t in (*args, output) if isinstance(t, Tensor))
-        if name == "convolution":
-            self.layers += 1
-            self.activations += output.numel()
+            if "convolution" in name:
+                self.layers += 1
+                self.activations += output.numel()
+        elif _may_multiply(func, name, (args, kwargs)):
+            self.unknown = self.unknown or func._schema.name
         return output
+
+
+def _may_multiply(operator: Any, name: str, arguments: Any) -> bool:
+    """Whether an operator without a formula may multiply matrices: one of another library, or of several tensors."""
+    if operator.namespace != "aten" or name.startswith(("_fft", "linalg", "_linalg")):
+        return True
+    numbers = sum(isinstance(t, Tensor) and t.is_floating_point() for t in tree_leaves(arguments))
+    fine = torch.Tag.pointwise in operator.tags or any(part in name for part in _NO_PRODUCTS)
+    return numbers > 1 and not fine
 
 
 def is_view(operator: Any) -> bool:

@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.measure.device.devices import CaptureFailed
-from bench.measure.modules import DTYPES, FORMATS
-from bench.measure.user_blocks import NO_WORK, build_user_block, count, is_view
+from bench.measure.modules import DTYPES, FORMATS, placed
+from bench.measure.user_blocks import NO_WORK, build_user_block, count, is_view, one_tensor
 from bench.spec.blocks import kernels
 from bench.spec.blocks.kernels import Family, Kernel
 from bench.spec.blocks.liveness import Step
@@ -44,19 +44,19 @@ def inspect(trial: Trial) -> dict[str, Any]:
 def _traced(trial: Trial, arm: Arm) -> dict[str, Any]:
     shape, training = trial.shape, trial.pass_ == "training"
     dtype, layout = DTYPES[trial.dtype], FORMATS[trial.layout]
-    module = build_user_block(arm.choice, shape).to("meta", dtype, memory_format=layout).train(training)  # type: ignore[call-overload]
+    module = placed(build_user_block(arm.choice, shape), "meta", dtype, layout).train(training)
     x = torch.empty((shape.batch, shape.c_in, shape.height, shape.width), dtype=dtype, device="meta")
     x = x.contiguous(memory_format=layout)
     with _Operators(trial):
         counted = count(module, x, training)
     operators = _Operators(trial)
     with operators, torch.set_grad_enabled(training):
-        y = module(x.requires_grad_(training))
+        y = one_tensor(arm.choice.label, module(x.requires_grad_(training)))
     run = tuple(operators.kernels)
     if training:
         gradient = torch.empty_like(y)
         with operators:
-            y.backward(gradient)
+            y.backward(gradient)  # type: ignore[no-untyped-call]
     if operators.waited and trial.mode == "graph":
         raise CaptureFailed("it can't be captured as a graph: it waits for a value")
     call = call_seconds(device_of(trial.surroundings), run, cast(Mode, trial.mode), training=training)

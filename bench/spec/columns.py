@@ -99,7 +99,7 @@ COLUMNS: tuple[Column, ...] = (
     _cost("m", "activations", "int", "output elements of all convolutions of one forward pass"),
     _cost("m", "layers", "int", "convolutions in the block"),
     _cost("m", "ops", "int", "operator calls that the block makes in one forward pass"),
-    _cost("m", "cost_source", "str", "source of params to ops: formula, or counted by hooks while a user's block ran"),
+    _cost("m", "cost_source", "str", "source of params to ops: formula, or counted by hooks while a user's block ran; or the operator that can't be counted"),
     _cost("m", "intensity_flop_per_byte", "float", "flops / bytes_min", "FLOP/byte"),
     # time
     _timed("mo", "time_median_s", "float", "median over samples in each process, geometric mean over processes", "s"),

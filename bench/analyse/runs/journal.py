@@ -72,6 +72,7 @@ class Inspection:
     launches_graph: int | None = None
     compile_s: float | None = None
     counted: Mapping[str, int] | None = None  # costs of a block that has no formula
+    unknown: str | None = None  # the operator for which there is no count, so that `counted` is not whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +226,8 @@ def _inspection(arm: dict[str, Any]) -> Inspection:
         **{name: None if arm.get(name) is None else int(arm[name]) for name in INSPECTED},
         backends=tuple(arm["backends"]),
         compile_s=None if compile_ns is None else float(compile_ns) / 1e9,
-        counted=None if costs is None else {name: int(costs[name]) for name in COUNTED},
+        counted=None if costs is None else {n: int(costs[n]) for n in COUNTED if "unknown" not in costs or n in costs},
+        unknown=None if costs is None or "unknown" not in costs else str(costs["unknown"]),
     )
 
 

@@ -305,8 +305,8 @@ Row = dict[str, object]
 def cost_of(trial: Trial, arm: Arm, results: TrialResults) -> Cost | None:
     """The arm's cost by formula, or of a user's own block as the inspection counted it; None where there is neither."""
     if arm.choice.factory is not None:
-        counted = results.inspection(arm.arm_id).counted
-        return None if counted is None else Cost.counted(counted)
+        seen = results.inspection(arm.arm_id)
+        return None if seen.counted is None or seen.unknown else Cost.counted(seen.counted)
     try:
         return trial.cost(arm)
     except UserError:
@@ -321,10 +321,10 @@ def _groups(trial: Trial, arm: Arm) -> int | None:
 
 
 def theory_columns(trial: Trial, arm: Arm, results: TrialResults) -> Row:
-    """An arm's costs by the columns of measurements.csv; nothing for a user's own block that no inspection counted."""
-    theory = cost_of(trial, arm, results)
+    """An arm's costs by the columns of measurements.csv; of a user's block those that an inspection counted."""
+    theory, seen = cost_of(trial, arm, results), results.inspection(arm.arm_id)
     if theory is None:
-        return {}
+        return {**(seen.counted or {}), "cost_source": seen.unknown and f"unknown: no formula for {seen.unknown}"}
     return {
         "groups": _groups(trial, arm),
         **{name: getattr(theory, name) for name in _OF_COST},
