@@ -91,7 +91,7 @@ def test_blue_and_orange_mean_faster_and_slower_alone(figures: dict[str, Figure]
 
 def test_a_block_keeps_its_look_in_all_pictures_of_a_run(figures: dict[str, Figure]) -> None:
     seen: dict[str, set[tuple[object, ...]]] = {}
-    for legend in [legend for name in ("memory", "roofline") if name in figures for legend in figures[name].legends]:
+    for legend in [legend for name in ("memory", "roofline") for legend in figures[name].legends]:
         assert isinstance(legend, Legend)
         for handle, text in zip(legend.legend_handles, legend.get_texts(), strict=True):
             if isinstance(handle, Line2D):

@@ -323,7 +323,7 @@ def test_a_measured_half_stays_measured_beside_a_predicted_one(workers: None, tm
     assert len(samples)
     assert not samples["trial_id"].str.contains("sim").any()
     assert "of 2 rows noisy" in said
-    assert re.search(r"2 rows of predicted NVIDIA A100 .* are predicted\s+by a model", said)
+    assert re.search(r"2 rows of predicted NVIDIA A100 .* are\s+predicted\s+by a\s+model", said, re.DOTALL)
     assert "Nothing here was measured" not in said
     assert bench("report", str(tmp_path / "run"), "--format", "md") == 0
     said = capsys.readouterr().out

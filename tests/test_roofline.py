@@ -240,7 +240,7 @@ def test_the_picture_says_what_bounds_and_how_far_from_it_blocks_are(tmp_path: P
     assert figure is not None
     m = run.measurements
     least, most = (percent(end(m[m["block"] == "separable"]["attainable_share"])) for end in (min, max))
-    assert title(figure) == f"Separable reaches {least} to {most} of its roof on cpu"
+    assert title(figure) == f"Separable reaches {least} to {most} of the roof on cpu"
     assert [a.get_title(loc="left") for a in figure.axes] == ["1 thread", "2 threads"]
     assert {"matmul 200, conv 180 GFLOP/s", "cache 80 GB/s", "memory 10 GB/s"} <= set(words(figure))
     assert {"standard", "separable", "16 channels", "256 channels"} <= set(words(figure))
@@ -275,7 +275,7 @@ def test_several_devices_and_dtypes_get_panels_of_their_own(tmp_path: Path):
     assert figure is not None
     names = [a.get_title(loc="left") for a in figure.axes if a.get_title(loc="left")]
     assert sorted(names) == ["cpu, bf16", "cpu, fp32", "cuda:0, bf16", "cuda:0, fp32"]
-    assert re.fullmatch(r"Separable reaches \S+ % to \S+ % of its roof on cpu and cuda:0", title(figure))
+    assert re.fullmatch(r"Separable reaches \S+ % to \S+ % of the roof on cpu and cuda:0", title(figure))
 
 
 def test_words_stay_inside_their_panels(tmp_path: Path):

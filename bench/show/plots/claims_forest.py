@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.artist import Artist
@@ -16,35 +15,24 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from bench.analyse.claims.answers import Effect, Side, Verdict
 from bench.analyse.claims.claims import BY_ID
 from bench.analyse.claims.judge import Verdicts
-from bench.analyse.runs.rows import records_of
+from bench.analyse.runs.rows import grouped, records_of
 from bench.analyse.runs.run_folder import Run
-from bench.show.plots import panels, style
+from bench.show.plots import dots, panels, style
 from bench.show.text import captions, titles
 from bench.show.text.claims import answer, effect, where
 
-MOST_PREDICTED = 48
+MOST_ROWS = 96
 LOOKS: dict[Side, tuple[str, str, bool, str]] = {  # colour, marker, hollow, and in the legend
     "yes": (style.INK, "o", False, "holds"),
     "no": (style.WINE, "X", False, "fails"),
     "same": (style.INK, "D", False, "equivalent"),
     "partly": (style.INK, "^", False, "holds in part of the cells"),
     "open": (style.FAINT, "o", True, "undecided"),
-    "unmeasured": (style.FAINT, "", False, "not measured"),
 }
 _MARKS = (
     "lines: 95 % interval of the effect · dotted: its range over cells, which is no interval · upright ticks: what the claim is held against"
     " · the effect describes: cells are tested one by one, corrected for their number"
 )
-_LINE = 0.215  # inches from one row to the next
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """A line of the plot: a heading, or a verdict under one."""
-
-    text: str
-    verdict: Verdict | None = None
-    part: bool = False  # a heading over claims
 
 
 def draw(run: Run, judged: Verdicts, folder: Path) -> tuple[Path, ...]:
@@ -54,61 +42,38 @@ def draw(run: Run, judged: Verdicts, folder: Path) -> tuple[Path, ...]:
 
 
 def picture(run: Run, judged: Verdicts, letters: Mapping[str, str] | None = None) -> Figure | None:
-    """Ratios on the left, elasticities (if there are any) on the right, on rows of their own for each verdict.
+    """Ratios on the left, elasticities (if there are any) on the right, a row for each verdict under its claim.
 
-    `run` is measured in the footer's words; `letters` by run_id where there are several.
+    `run` is measured in the footer's words; `letters` by run_id where there are several. Claims that nothing measured
+    have no row.
     """
-    if not any(v.effect is not None and v.effect.value is not None for v in judged.verdicts):
+    told = [v for v in judged.verdicts if v.confirmatory and v.answer != "NOT MEASURED"]
+    shown = told + [v for v in judged.verdicts if v.predicted and v.effect is not None]
+    if not any(v.effect is not None and v.effect.value is not None for v in shown):
         return None
-    rows, left = _rows(judged, letters)
-    shown = [r.verdict for r in rows if r.verdict is not None]
+    cases = grouped(((where(v, letters), v) for v in shown), lambda case: _heading(case[1]))
     slopes = any(_is_slope(v.effect) for v in shown)
-    figure, axes = style.panels(1 + slopes, 1 + slopes, "none")
-    if slopes:
-        axes[0].get_gridspec().set_width_ratios([1.9, 1])  # type: ignore[union-attr]
-    longest = max(len(_words(v)) for v in shown)
-    figure.set_size_inches((9.5 if slopes else 8.5) + 0.085 * longest, _LINE * len(rows) + 0.7)
-    heights = {id(row): len(rows) - 1 - i for i, row in enumerate(rows)}
+    figure, axes, places, left = dots.lay_out(cases, MOST_ROWS, 1 + slopes)
+    axes[0].get_gridspec().set_width_ratios([1.9, 1][: 1 + slopes])  # type: ignore[union-attr]
+    figure.set_figwidth((9.5 if slopes else 8.5) + 0.085 * max(len(_words(v)) for v in shown))
     _ratio_scale(axes[0], shown)
     if slopes:
         _slope_scale(axes[1], shown)
     for axis in axes:
-        axis.set_ylim(-0.7, len(rows) - 0.4)
-        axis.grid(False, axis="y")
-        axis.spines["left"].set_visible(False)
-        axis.tick_params(axis="y", length=0)
-        ys = [heights[id(r)] for r in rows if r.verdict is not None]
-        axis.hlines(ys, 0, 1, transform=axis.get_yaxis_transform(), colors=style.GRID, lw=0.6, zorder=0)
-        for row in rows:
-            if row.part and heights[id(row)] < len(rows) - 1:
-                axis.axhline(heights[id(row)] + 0.62, color=style.FAINT, lw=0.8)
-    for row in rows:
-        if row.verdict is not None:
-            _verdict(axes, row.verdict, heights[id(row)])
-    axes[0].set_yticks([heights[id(r)] for r in rows], [r.text for r in rows], fontsize=8)
-    for label, row in zip(axes[0].get_yticklabels(), rows, strict=True):
-        label.set_fontweight("bold" if row.part else "normal")
-        label.set_color(style.FAINT if row.text.startswith(" ") else style.INK)
-    _align_left(figure, axes[0])
+        axis.hlines(
+            [y for y, _ in places], 0, 1, transform=axis.get_yaxis_transform(), colors=style.GRID, lw=0.6, zorder=0
+        )
+        axis.grid(True, axis="x")
+    for y, v in places:
+        _verdict(axes, v, y)
     measured = [r for r in records_of(run.pairs) if panels.measured(r)]
     footer = captions.footer(run, measured, how="", bars="", marks=_MARKS)
     style.frame(figure, titles.claims(judged), footer, _handles(shown), left)
     return figure
 
 
-def _rows(judged: Verdicts, letters: Mapping[str, str] | None) -> tuple[list[_Row], str]:
-    """All rows from the top, and what finds no room."""
-    would = [v for v in judged.verdicts if v.predicted and v.effect is not None]
-    rows: list[_Row] = []
-    parts = (("", [v for v in judged.verdicts if v.confirmatory]), ("Predicted, not measured", would[:MOST_PREDICTED]))
-    for heading, some in parts:
-        rows += [_Row(heading, part=True)] if some and heading else []
-        for claim in dict.fromkeys(v.claim for v in some):
-            mine = [v for v in some if v.claim == claim]
-            alone = mine[0] if mine[0].answer == "NOT MEASURED" else None
-            rows.append(_Row(BY_ID[claim].statement, alone))
-            rows += [_Row(f"    {where(v, letters)}", v) for v in mine if v is not alone]
-    return rows, captions.not_drawn(len(would[MOST_PREDICTED:]), "predicted answer", "verdict.json")
+def _heading(v: Verdict) -> str:
+    return BY_ID[v.claim].statement + " Predicted, not measured:" * v.predicted
 
 
 def _is_slope(e: Effect | None) -> bool:
@@ -137,7 +102,7 @@ def _slope_scale(axis: Axes, shown: Sequence[Verdict]) -> None:
     axis.xaxis.set_minor_locator(NullLocator())
     axis.xaxis.set_major_formatter(lambda v, _: f"{v:g}")
     axis.axvline(0, color=style.FAINT, lw=1.2, zorder=1)
-    axis.set(xlabel="as an elasticity", yticks=[])
+    axis.set_xlabel("as an elasticity")
 
 
 def _verdict(axes: Sequence[Axes], v: Verdict, y: float) -> None:
@@ -154,24 +119,13 @@ def _verdict(axes: Sequence[Axes], v: Verdict, y: float) -> None:
         if not _is_slope(e):
             axis.plot(e.lines, [y] * len(e.lines), ls="", marker="|", ms=11, mew=1.4, color=style.INK, zorder=2)
         axis.plot([e.value], [y], marker=marker, ms=6, color=colour, mfc="white" if hollow else colour, mew=1.3, zorder=4)  # fmt: skip
-    words = _words(v)
-    weight = "bold" if v.side in ("yes", "no", "same", "partly") and not v.predicted else "normal"
-    axes[-1].annotate(words, (1, y), (6, 0), xycoords=("axes fraction", "data"), textcoords="offset points", va="center", fontsize=7.5, color=colour, fontweight=weight, annotation_clip=False)  # fmt: skip
+    sure = v.side in ("yes", "no", "same", "partly") and not v.predicted
+    dots.write_beside(axes[-1], y, _words(v), colour, "bold" if sure else "normal")
 
 
 def _words(v: Verdict) -> str:
     """The answer, and the effect of one that has no channels."""
     return answer(v) if v.channels else f"{answer(v)}  {effect(v.effect)}".rstrip()
-
-
-def _align_left(figure: Figure, axis: Axes) -> None:
-    """The rows' words, which matplotlib ends at the axis, begin below each other instead."""
-    labels = axis.get_yticklabels()
-    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
-    widest = max(label.get_window_extent(renderer).width for label in labels) * 72 / figure.dpi
-    axis.tick_params(axis="y", pad=widest + 4)
-    for label in labels:
-        label.set_horizontalalignment("left")
 
 
 def _handles(shown: Sequence[Verdict]) -> list[Artist]:

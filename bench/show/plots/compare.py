@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,41 +54,19 @@ class _Series:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """The judged sweeps of shapes of a comparison: without networks, settings and confounded rows."""
+    """The judged sweeps of shapes of a comparison, by block and kernel: without networks, settings and confounded rows."""
 
     compared: QuantityComparison
-    lines: tuple[tuple[Match, str], ...]  # with the words of the line that a match is on
+    matches: list[Match]
+    names: list[str]  # of the lines, in the order of their looks
+    places: dict[tuple[str, int], list[_Series]]
     channels: panels.Channels
     left: str  # what finds no room
-
-    @property
-    def matches(self) -> list[Match]:
-        return [m for m, _ in self.lines]
 
     @property
     def ring(self) -> bool:
         """Whether to ring changed cells: if most changed, rings would single out nothing."""
         return 0 < sum(m.verdict in CHANGED for m in self.matches) <= len(self.matches) / 3
-
-    @property
-    def names(self) -> list[str]:
-        """The words of the lines, in the order of their looks."""
-        return list(dict.fromkeys(words for _, words in self.lines))
-
-    @property
-    def places(self) -> list[tuple[str, int]]:
-        """The panels: block and kernel."""
-        blocks = list(dict.fromkeys(str(m.a["block"]) for m in self.matches))
-        return sorted(
-            {(str(m.a["block"]), int(m.a["kernel"])) for m in self.matches}, key=lambda p: (blocks.index(p[0]), p[1])
-        )
-
-    def series(self, block: str, kernel: int) -> Iterator[_Series]:
-        here = [(m, w) for m, w in self.lines if (m.a["block"], m.a["kernel"]) == (block, kernel)]
-        held = grouped(here, lambda line: line[1])
-        for i, (name, mine) in enumerate(held.items()):
-            ordered = sorted((m for m, _ in mine), key=lambda m: self.channels.at(m.a))
-            yield _Series(ordered, style.way(self.names.index(name)), i, len(held))
 
 
 def draw(c: Comparison, folder: Path) -> tuple[Path, ...]:
@@ -217,23 +195,27 @@ def _lay_out(compared: QuantityComparison) -> _Layout | None:
     matches = [m for m in compared.judged if id(m.a) in swept]
     if not matches:
         return None
-    lines = list(zip(matches, line_labels([m.a for m in matches]), strict=True))
-    names = list(dict.fromkeys(w for _, w in lines))
-    kept = tuple((m, w) for m, w in lines if w in names[:MOST_LINES])
-    left = (
-        captions.not_drawn(len(names) - MOST_LINES, "way", "the picture of all rows") if len(names) > MOST_LINES else ""
-    )
-    return _Layout(compared, kept, panels.Channels.of([m.a for m, _ in kept]), left)
+    every = dict(zip(map(id, matches), line_labels([m.a for m in matches]), strict=True))
+    names = list(dict.fromkeys(every.values()))
+    kept = [m for m in matches if names.index(every[id(m)]) < MOST_LINES]
+    channels, blocks = panels.Channels.of([m.a for m in kept]), list(dict.fromkeys(m.a["block"] for m in kept))
+    kept.sort(key=lambda m: (blocks.index(m.a["block"]), m.a["kernel"], channels.at(m.a)))
+    places = {}
+    for place, some in grouped(kept, lambda m: (str(m.a["block"]), int(m.a["kernel"]))).items():
+        lines = sorted(grouped(some, lambda m: names.index(every[id(m)])).items())
+        places[place] = [_Series(mine, style.way(at), i, len(lines)) for i, (at, mine) in enumerate(lines)]
+    left = captions.not_drawn(len(names) - MOST_LINES, "way", "the picture of all rows")
+    return _Layout(compared, kept, names[:MOST_LINES], places, channels, left)
 
 
 def _panels(
     laid: _Layout, draw_one: Callable[[Axes, _Series, _Layout], None], scale: Callable[[Axes], None], label: str,
     handles: Sequence[Artist], lines: bool,
 ) -> tuple[Figure, list[Artist]]:  # fmt: skip
-    places, several = laid.places, len({block for block, _ in laid.places}) > 1
-    figure, axes = style.panels(len(places), panels.columns(places))
-    for axis, (block, kernel) in zip(axes, places, strict=True):
-        for one in laid.series(block, kernel):
+    several = len({block for block, _ in laid.places}) > 1
+    figure, axes = style.panels(len(laid.places), panels.columns(list(laid.places)))
+    for axis, ((block, kernel), lines_here) in zip(axes, laid.places.items(), strict=True):
+        for one in lines_here:
             draw_one(axis, one, laid)
         panels.channel_axis(axis, laid.channels)
         scale(axis)

@@ -16,7 +16,6 @@ from bench.show.text import titles
 from bench.show.text.ways import way_labels
 from bench.spec.format import share
 
-_MOST_ROWS = 48
 _BEYOND = "above 100 %: more than fewer MACs explain, such as a slow kernel of the baseline"
 
 
@@ -27,11 +26,9 @@ def picture(run: Run) -> Figure | None:
         return None
     labels = way_labels([way_of(r) for r in rows])
     ordered = sorted(rows, key=lambda r: way_order(way_of(r)))
-    cases = {
-        block: [(labels[way], cells) for way, cells in grouped(some, way_of).items()]
-        for block, some in grouped(ordered, lambda r: str(r["block"])).items()
-    }
-    figure, axis, places, left = dots.lay_out(cases if len(cases) > 1 else {"": cases[rows[0]["block"]]}, _MOST_ROWS)
+    blocks = grouped(ordered, lambda r: str(r["block"]))
+    cases = {b if len(blocks) > 1 else "": [(labels[w], cells) for w, cells in grouped(some, way_of).items()] for b, some in blocks.items()}  # fmt: skip
+    figure, (axis,), places, left = dots.lay_out(cases)
     drawn = [r for _, cells in places for r in cells]
     looks, markers = panels.block_looks(run, drawn), panels.device_markers(run)
     low, high = style.limits(_shares(drawn), always=[1.0])
@@ -40,33 +37,17 @@ def picture(run: Run) -> Figure | None:
     style.note(axis, "100 %", (1, -0.9), (-5, 0), style.INK, ha="right", va="center")
     axis.set_xlabel("achieved: speedup / MAC ratio")
     for y, cells in places:
-        seen = style.Look(
-            style.VIOLET[0] if panels.predicted(cells) else looks[cells[0]["block"]].colour,
-            markers[str(cells[0]["device"])],
-            "-",
-        )
-        for r, value in zip(cells, _shares(cells), strict=True):
-            axis.plot([value], [y], marker=seen.marker, ms=5.5, color=seen.colour, mfc="white" if panels.doubtful(r) else seen.colour, zorder=3)  # fmt: skip
-        middle = math.exp(math.fsum(map(math.log, _shares(cells))) / len(cells))
-        axis.plot(
-            [middle] * (len(cells) > 1),
-            [y] * (len(cells) > 1),
-            marker="|",
-            ms=14,
-            mew=1.6,
-            color=style.INK,
-            ls="",
-            zorder=4,
-        )
-        above = sum(value > 1 for value in _shares(cells))
-        dots.write_beside(
-            axis,
-            y,
-            share(middle) + (f", {above} of {len(cells)} above 100 %" if above else ""),
-            style.INK,
-            "bold" if above else "normal",
-        )
-    panels.mark(axis, drawn if all(panels.predicted([r]) for r in drawn) else ())
+        marker, shares = markers[str(cells[0]["device"])], _shares(cells)
+        colour = style.VIOLET[0] if panels.predicted(cells) else looks[cells[0]["block"]].colour
+        for r, value in zip(cells, shares, strict=True):
+            axis.plot([value], [y], marker=marker, ms=5.5, color=colour, mfc="white" if panels.doubtful(r) else colour, zorder=3)  # fmt: skip
+        middle, above = math.exp(math.fsum(map(math.log, shares)) / len(shares)), sum(value > 1 for value in shares)
+        if len(cells) > 1:
+            axis.plot([middle], [y], marker="|", ms=14, mew=1.6, color=style.INK, ls="", zorder=4)
+        words = f", {above} of {len(cells)} above 100 %" if above else ""
+        dots.write_beside(axis, y, share(middle) + words, style.INK, "bold" if above else "normal")
+    if all(panels.predicted([r]) for r in drawn):
+        style.mark_predicted(axis)
     handles = [style.proxy("a cell", style.FAINT, "o"), style.proxy("geometric mean", style.INK, "|")]
     marks = _BEYOND if any(value > 1 for value in _shares(drawn)) else ""
     return panels.frame(figure, run, drawn, titles.delivery(drawn), handles, left, bars="", marks=marks)

@@ -24,10 +24,10 @@ T = TypeVar("T")
 Cases = Mapping[str, Sequence[tuple[str, T]]]  # by heading, each row's words and what it shows
 
 
-def lay_out(cases: Cases[T], most: int) -> tuple[Figure, Axes, list[tuple[float, T]], str]:
-    """An axis with `most` rows under their headings, the heights of what they show, and what finds no room. An empty heading takes none."""
+def lay_out(cases: Cases[T], most: int = MOST_ROWS, across: int = 1) -> tuple[Figure, list[Axes], list[tuple[float, T]], str]:  # fmt: skip
+    """Axes side by side with `most` rows under their headings, the heights of what they show, and what finds no room. An empty heading takes none."""
     every = [(heading, words, row) for heading, some in cases.items() for words, row in some]
-    figure, (axis,) = style.panels(1, 1)
+    figure, axes = style.panels(across, across)
     at, labels, places = 0.0, {}, []
     for heading, some in grouped(every[:most], lambda case: case[0]).items():
         if heading:
@@ -38,20 +38,21 @@ def lay_out(cases: Cases[T], most: int) -> tuple[Figure, Axes, list[tuple[float,
             places.append((at, row))
             at += 1
         at += 0.4
-    axis.set(ylim=(at - 0.8, -1.4))
-    axis.grid(False)
-    axis.set_yticks(list(labels), list(labels.values()), fontsize=8.5)
-    axis.tick_params(axis="y", length=0)
+    for axis in axes:
+        axis.set(ylim=(at - 0.8, -1.4))
+        axis.grid(False)
+        axis.set_yticks(list(labels), list(labels.values()), fontsize=8.5)
+        axis.tick_params(axis="y", length=0)
     named = {y for y, _ in places}
-    for y, label in zip(labels, axis.get_yticklabels(), strict=True):
+    for y, label in zip(labels, axes[0].get_yticklabels(), strict=True):
         label.set_fontweight("normal" if y in named else "bold")
     figure.set_size_inches(7.6, _INCHES * at + 0.9)
-    return figure, axis, places, captions.not_drawn(len(every) - len(places), "row")
+    return figure, axes, places, captions.not_drawn(len(every) - len(places), "row")
 
 
 def picture(run: Run, cases: Cases[Record], title: str, marks: str = "", most: int = MOST_ROWS) -> Figure:
     """All cases on one axis. `marks` goes into the footer."""
-    figure, axis, places, left = lay_out(cases, most)
+    figure, (axis,), places, left = lay_out(cases, most)
     rows, markers = [row for _, row in places], panels.device_markers(run)
     for y, row in places:
         _dot(axis, row, y, markers[str(row["device"])])
@@ -64,9 +65,8 @@ def picture(run: Run, cases: Cases[Record], title: str, marks: str = "", most: i
     panels.shade_band(axis, rows, across=True)
     for word, colour, side, x in _SIDES:
         style.note(axis, word, (1, -0.9), (x, 0), colour, ha=side, va="center", fontweight="bold", fontsize=9)
-    axis.set_xlabel(
-        f"speedup: time of {panels.baselines(rows)} / time of the {'block' if rows[0]['kernel'] else 'network'}"
-    )
+    kind = "block" if rows[0]["kernel"] else "network"
+    axis.set_xlabel(f"speedup: time of {panels.baselines(rows)} / time of the {kind}")
     return panels.frame(figure, run, rows, title, _handles(rows), left, marks=marks)
 
 

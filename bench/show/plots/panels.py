@@ -59,12 +59,6 @@ def baselines(rows: Sequence[Record]) -> str:
     return names[0] if len(names) == 1 else "the baseline"
 
 
-def mark(axis: Axes, rows: Sequence[Record]) -> None:
-    """Hatch a panel of predicted rows."""
-    if predicted(rows):
-        style.mark_predicted(axis)
-
-
 def columns(places: Sequence[tuple[str, int]]) -> int:
     """Panels side by side: a group's kernels where those are as many in all groups; else 0, for style.panels to choose."""
     groups = [sum(g == name for g, _ in places) for name in dict.fromkeys(g for g, _ in places)]
@@ -76,33 +70,13 @@ def panel_name(group: str, kernel: int) -> str:
     return ", ".join(filter(None, (group, f"kernel {kernel} x {kernel}")))
 
 
-def draw_line(axis: Axes, rows: Sequence[Record], channels: Channels, seen: style.Look, index: int, count: int) -> None:
-    """One series of speedups: a line with a marker and an interval at each cell, broken where a cell failed."""
-    rows = sorted(rows, key=channels.at)
-    xs = [channels.beside(r, index, count) for r in rows]
-    ys = [r["speedup"] if measured(r) else math.nan for r in rows]
-    axis.plot(xs, ys, color=seen.colour, ls=seen.line, lw=1.4, zorder=2)
-    if predicted(rows):
-        known = [(x, r) for x, r in zip(xs, rows, strict=True) if measured(r) and r["speedup_ci_low"] is not None]
-        low, high = ([r[end] for _, r in known] for end in ("speedup_ci_low", "speedup_ci_high"))
-        at = [x for x, _ in known]
-        axis.fill_between(
-            at, low, high, facecolor="none", edgecolor=seen.colour, hatch="\\\\\\", alpha=0.18, lw=0, zorder=1
-        )
-    for x, r in zip(xs, rows, strict=True):
-        if measured(r):
-            bar(axis, r, x, seen)
-
-
 def bar(axis: Axes, row: Record, at: float, seen: style.Look, thin: bool = False, hollow: bool | None = None, of: tuple[str, str, str] = SPEEDUP, across: bool = False) -> None:  # fmt: skip
     """One cell: its marker, hollow where it is less precise than asked or noisy, and its interval; `of` are the row's columns."""
     value, low, high = (row[name] for name in of)
     fill = "white" if (doubtful(row) if hollow is None else hollow) else seen.colour
     if low is not None:
         style.interval(axis, at, (low, high), seen.colour, 0.7 if thin else 1.2, across=across)
-    axis.plot(
-        *style.turned([at], [value], across), marker=seen.marker, ms=5.5, color=seen.colour, mfc=fill, mew=1.3, zorder=4
-    )
+    axis.plot(*style.turned([at], [value], across), marker=seen.marker, ms=5.5, color=seen.colour, mfc=fill, mew=1.3, zorder=4)  # fmt: skip
     if of == SPEEDUP and (each := parted(row)):
         axis.plot(*style.turned([at] * len(each), each, across), ls="", marker=".", ms=4, color=seen.colour, zorder=3, label=_PARTED)  # fmt: skip
 
@@ -123,18 +97,12 @@ def interval_ends(rows: Sequence[Record]) -> list[float]:
     return [r[c] for r in rows for c in ("speedup_ci_low", "speedup_ci_high") if r[c] is not None]
 
 
-def speedup_limits(rows: Sequence[Record], room: float = 1.25) -> tuple[float, float]:
-    """Limits of a speedup axis, 1 always among them."""
-    return style.limits([r["speedup"] for r in rows], interval_ends(rows), always=[1.0], room=room)
-
-
 def shade_band(axis: Axes, rows: Sequence[Record], across: bool = False) -> None:
     """The noise band of the A/A test round 1x, where the rows have one (the widest, if they have several)."""
     band = max((r["noise_band"] for r in rows if r["noise_band"] is not None), default=None)
     if band is not None:
-        (axis.axvspan if across else axis.axhspan)(
-            math.exp(-band), math.exp(band), color=style.FAINT, alpha=0.25, lw=0, zorder=0
-        )
+        span = axis.axvspan if across else axis.axhspan
+        span(math.exp(-band), math.exp(band), color=style.FAINT, alpha=0.25, lw=0, zorder=0)
 
 
 def band_handle(rows: Sequence[Record]) -> list[Artist]:
@@ -142,14 +110,6 @@ def band_handle(rows: Sequence[Record]) -> list[Artist]:
     bands = [r["noise_band"] for r in rows if r["noise_band"] is not None]
     words = f"shaded: this machine's noise, ±{percent(max(bands))}" if bands else ""
     return [Patch(color=style.FAINT, alpha=0.25, lw=0, label=words)] if bands else []
-
-
-def finish_speedup(axis: Axes, channels: Channels, bounds: tuple[float, float], name: str) -> None:
-    """Scales, the line at 1 and the heading of a panel of speedups."""
-    axis.axhline(1, color=style.FAINT, lw=1.2, zorder=1)
-    channel_axis(axis, channels)
-    style.ratio_axis(axis.yaxis, *bounds)
-    style.name_panel(axis, name)
 
 
 def channel_axis(axis: Axes, channels: Channels) -> None:
@@ -180,16 +140,11 @@ def label_outer(axes: Sequence[Axes], text: str, alike: bool = True) -> None:
 def name_ends(axis: Axes, ends: Sequence[tuple[tuple[float, float], str, str]]) -> list[Annotation]:
     """Name lines right of the axis, by where each ends, its words and its colour; spread_ends moves the names apart."""
     line: dict[str, Any] = {"arrowstyle": "-", "lw": 0.6, "shrinkA": 1, "shrinkB": 4, "relpos": (0, 0.5)}
-    beside: dict[str, Any] = {
-        "textcoords": axis.get_yaxis_transform(),
-        "va": "center",
-        "fontsize": 8,
-        "annotation_clip": False,
-    }
+    beside: dict[str, Any] = {"va": "center", "fontsize": 8, "annotation_clip": False}
     return [
-        axis.annotate(text, at, (1.02, at[1]), color=colour, arrowprops={**line, "color": colour}, **beside)
+        axis.annotate(text, at, (1.02, at[1]), textcoords=axis.get_yaxis_transform(), color=colour, arrowprops={**line, "color": colour}, **beside)
         for at, text, colour in ends
-    ]
+    ]  # fmt: skip
 
 
 def spread_ends(axis: Axes, names: Sequence[Annotation]) -> None:
@@ -229,11 +184,6 @@ def place(axis: Axes, words: Sequence[tuple[str, float, float, str]], points: Se
                 break
         if note.get_position()[1]:
             style.note(axis, "", (x, y), note.get_position(), colour, arrowprops={"arrowstyle": "-", "lw": 0.6, "color": colour})  # fmt: skip
-
-
-def even_handle(colour: str = style.FAINT) -> Artist:
-    """The legend entry for the line at 1x."""
-    return style.proxy("1x: equally fast", colour, line="-")
 
 
 def frame(

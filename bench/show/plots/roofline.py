@@ -47,7 +47,8 @@ def picture(run: Run) -> Figure | None:
         style.log_axis(axis.yaxis, *upright, style.decade_ticks(*upright), _tick)
         here = [r for r in rows if _key(r) == key]
         _points(axis, here, panels.block_looks(run, here), sizes)
-        panels.mark(axis, here)
+        if panels.predicted(here):
+            style.mark_predicted(axis)
         axis.set_xlabel("FLOP per byte that must move")
         style.name_panel(axis, _words(key, keys))
     panels.label_outer(axes, "achieved GFLOP/s")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.analyse.runs.condition import Condition
@@ -33,9 +34,8 @@ class Line:
 
 def picture(run: Run) -> Figure | None:
     """A panel for each kernel, with a named line for each way and block; rows of dots without a sweep of channels."""
-    every = [
-        r for r in records_of(run.pairs) if r["kernel"] is not None and (panels.measured(r) or r["status"] in FAILED)
-    ]
+    blocks = [r for r in records_of(run.pairs) if r["kernel"] is not None]
+    every = [r for r in blocks if panels.measured(r) or r["status"] in FAILED]
     found = _lines(every)
     if not found:
         rows = [r for r in every if panels.measured(r)]
@@ -49,41 +49,47 @@ def picture(run: Run) -> Figure | None:
     figure.set_size_inches(wide + 0.9 * min(len(by_kernel), 3), tall)  # for the lines' names
     channels = panels.Channels.of([r for line in lines for r in line.cells])
     failed = [r for line in lines for r in line.cells if not panels.measured(r)]
-    bounds = panels.speedup_limits(rows, room=1.5 if failed else 1.25)
-    looks, markers, labels = (
-        panels.block_looks(run, rows),
-        panels.device_markers(run),
-        way_labels([way for _, way in kept]),
-    )
-    several = len({line.block for line in lines}) > 1
+    bounds = style.limits([r["speedup"] for r in rows], panels.interval_ends(rows), [1.0], 1.5 if failed else 1.25)
+    looks, markers = panels.block_looks(run, rows), panels.device_markers(run)
+    labels, several = way_labels([way for _, way in kept]), len({line.block for line in lines}) > 1
     ends = []
     for axis, (kernel, here) in zip(axes, by_kernel.items(), strict=True):
         tips = []
         for i, line in enumerate(here):
             alike = [way for block, way in kept if (block, way.device) == (line.block, line.way.device)]
-            seen = style.of_way(
-                looks[line.block], markers[str(line.way.device)], alike.index(line.way), line.way.predicted
-            )
-            panels.draw_line(axis, line.cells, channels, seen, i, len(here))
-            last = [r for r in line.cells if panels.measured(r)][-1]
-            words = f"{line.block}, {labels[line.way]}" if several else labels[line.way]
-            tips.append(((channels.beside(last, i, len(here)), float(last["speedup"])), words, seen.colour))
+            marker, place = markers[str(line.way.device)], alike.index(line.way)
+            seen = style.of_way(looks[line.block], marker, place, line.way.predicted)
+            tip = _draw(axis, line, [channels.beside(r, i, len(here)) for r in line.cells], seen)
+            tips.append((tip, f"{line.block}, {labels[line.way]}" if several else labels[line.way], seen.colour))
         crosses = [channels.at(r) for line in here for r in line.cells if not panels.measured(r)]
-        axis.plot(
-            crosses, [0.04] * len(crosses), "x", color=style.FAINT, ms=6, mew=1.6, transform=axis.get_xaxis_transform()
-        )
+        low = axis.get_xaxis_transform()
+        axis.plot(crosses, [0.04] * len(crosses), "x", color=style.FAINT, ms=6, mew=1.6, transform=low)
         panels.shade_band(axis, rows)
-        panels.finish_speedup(axis, channels, bounds, panels.panel_name("", kernel))
+        axis.axhline(1, color=style.FAINT, lw=1.2, zorder=1)
+        panels.channel_axis(axis, channels)
+        style.ratio_axis(axis.yaxis, *bounds)
+        style.name_panel(axis, panels.panel_name("", kernel))
         ends.append(panels.name_ends(axis, tips))
     panels.label_outer(axes, "speedup (above 1x: faster)")
-    handles: list[Artist] = [panels.even_handle(), *panels.band_handle(rows)]
-    handles += [style.proxy("failed", style.FAINT, "x")] if failed else []
-    panels.frame(
-        figure, run, rows, titles.speedup(rows), handles, captions.not_drawn(len(_ways(found)) - len(kept), "way")
-    )
+    handles = panels.band_handle(rows) + ([style.proxy("failed", style.FAINT, "x")] if failed else [])
+    left = captions.not_drawn(len(_ways(found)) - len(kept), "way")
+    panels.frame(figure, run, rows, titles.speedup(rows), handles, left)
     for axis, names in zip(axes, ends, strict=True):
         panels.spread_ends(axis, names)
     return figure
+
+
+def _draw(axis: Axes, line: Line, xs: Sequence[float], seen: style.Look) -> tuple[float, float]:
+    """A line with a marker and an interval at each cell, broken where a cell failed; returns its last point."""
+    known = [(x, r) for x, r in zip(xs, line.cells, strict=True) if panels.measured(r)]
+    ys = [r["speedup"] if panels.measured(r) else math.nan for r in line.cells]
+    axis.plot(xs, ys, color=seen.colour, ls=seen.line, lw=1.4, zorder=2)
+    if line.way.predicted:
+        low, high = ([r[end] for _, r in known] for end in ("speedup_ci_low", "speedup_ci_high"))
+        axis.fill_between([x for x, _ in known], low, high, facecolor="none", edgecolor=seen.colour, hatch="\\\\\\", alpha=0.18, lw=0, zorder=1)  # fmt: skip
+    for x, r in known:
+        panels.bar(axis, r, x, seen)
+    return known[-1][0], float(known[-1][1]["speedup"])
 
 
 def _lines(rows: Sequence[Record]) -> list[Line]:

@@ -60,11 +60,15 @@ def verb(rows: Sequence[Record], plain: str = "be", subjects: int | None = None)
     return {"be": "is", "reach": "reaches"}.get(plain, f"{plain}s")
 
 
+def sentence(rows: Sequence[Record], finding: str, plain: str = "be", first: str = "") -> str:
+    """The template of most titles: the rows' blocks, the verb, what was found, and where."""
+    return _titled(f"{first}{{block}} {verb(rows, plain)} {finding} on {{device}}", rows)
+
+
 def speedup(rows: Sequence[Record]) -> str:
     """From which to which speedup the rows range."""
     rows = measured(rows)
-    span = _span([r["speedup"] for r in rows], rough)
-    return _titled("{block} {is_} {span} as fast as {baseline} on {device}", rows, is_=verb(rows), span=span)
+    return sentence(rows, f"{_span([r['speedup'] for r in rows], rough)} as fast as {{baseline}}")
 
 
 def delivery(rows: Sequence[Record]) -> str:
@@ -73,9 +77,9 @@ def delivery(rows: Sequence[Record]) -> str:
     fewer = [r for r in fewer if r["kernel"] is not None] or fewer  # blocks before networks
     if not fewer:
         return "No block has fewer MACs than its baseline"
-    span = _span([r["speedup"] / r["mac_ratio"] for r in fewer], _small)
-    achieves = verb(fewer, "achieve")
-    return _titled("{block} {achieves} {span} of the MAC ratio on {device}", fewer, achieves=achieves, span=span)
+    return sentence(
+        fewer, f"{_span([r['speedup'] / r['mac_ratio'] for r in fewer], _small)} of the MAC ratio", "achieve"
+    )
 
 
 def memory(rows: Sequence[Record]) -> str:
@@ -91,21 +95,14 @@ def speedup_map(rows: Sequence[Record]) -> str:
     rows = measured(rows)
     bare = all(r["speedup_ci_low"] is None for r in rows)
     won = sum(r["speedup"] > 1 if bare else r["verdict"] == "faster" for r in rows)
-    cells = f"{won} of {plural(len(rows), 'cell')}"
-    return _titled("{block} {is_} faster in {cells} on {device}", rows, is_=verb(rows), cells=cells)
+    return sentence(rows, f"faster in {won} of {plural(len(rows), 'cell')}")
 
 
 def ways(rows: Sequence[Record]) -> str:
     """How far the way of running one block at one shape moves its speedup."""
     rows = measured(rows)
-    shape = f"{rows[0]['c_in']} channels, {rows[0]['kernel']} x {rows[0]['kernel']}, {plural(len(rows), 'way')}"
-    return _titled(
-        "{shape}: {block} {is_} {span} as fast on {device}",
-        rows,
-        shape=shape,
-        is_=verb(rows),
-        span=_span([r["speedup"] for r in rows], _beside_1),
-    )
+    shape = f"{rows[0]['c_in']} channels, {rows[0]['kernel']} x {rows[0]['kernel']}, {plural(len(rows), 'way')}: "
+    return sentence(rows, f"{_span([r['speedup'] for r in rows], _beside_1)} as fast", first=shape)
 
 
 def networks(rows: Sequence[Record]) -> str:
@@ -124,11 +121,8 @@ def roofline(rows: Sequence[Record]) -> str:
     rows = [r for r in measured(rows) if r["block"] != r["baseline"]] or measured(rows)
     roofed = [r for r in rows if r["attainable_share"] is not None]
     if not roofed:
-        span = _span([r["achieved_flop_per_s"] / 1e9 for r in rows], lambda v: digits(v, 3))
-        return _titled("{block} {reaches} {span} GFLOP/s on {device}", rows, reaches=verb(rows, "reach"), span=span)
-    span = _span([r["attainable_share"] for r in roofed], _small)
-    reaches, its = verb(roofed, "reach"), "its" if len({r["block"] for r in roofed}) == 1 else "their"
-    return _titled("{block} {reaches} {span} of {its} roof on {device}", roofed, reaches=reaches, span=span, its=its)
+        return sentence(rows, f"{_span([r['achieved_flop_per_s'] / 1e9 for r in rows], lambda v: digits(v, 3))} GFLOP/s", "reach")  # fmt: skip
+    return sentence(roofed, f"{_span([r['attainable_share'] for r in roofed], _small)} of the roof", "reach")
 
 
 def time_breakdown(rows: Sequence[Record]) -> str:
