@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
+import pandas as pd
 
 from bench.analyse.drivers import additive_model
 from bench.analyse.drivers.additive_model import CONSTANT, HIGH_VIF, RESAMPLES, Additive, Share
@@ -194,7 +194,7 @@ def _explain(rows: Sequence[Observation], asked: Sequence[str]) -> Group:
             del logs[name]
         fit = regress(logs, np.asarray(np.log(usable.time_s), dtype=np.float64), CONFIDENCE)
     ranked = fit is not None and _varies(usable.time_s)  # equal times have no ranks
-    ranks = {c: float(stats.spearmanr(v, usable.time_s).statistic) if ranked else math.nan for c, v in logs.items()}
+    ranks = {c: _spearman(v, usable.time_s) if ranked else math.nan for c, v in logs.items()}
     model = _additive_model(usable, RESAMPLES)
     spent = None if isinstance(model, str) else model
     return Group(
@@ -258,3 +258,8 @@ def _additive(model: Additive) -> dict[str, Any]:
 
 def _plain(value: float) -> float | None:
     return value if math.isfinite(value) else None
+
+
+def _spearman(one: Floats, other: Floats) -> float:
+    """The rank correlation, by pandas, which starts faster than scipy.stats."""
+    return float(pd.DataFrame({"one": one, "other": other}).corr(method="spearman").to_numpy()[0, 1])

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special, stats
+from scipy import special
 
 from bench.spec.columns import PREDICTED
 from bench.spec.interval import Interval, paired_log_ratio, process_interval, t_interval, t_quantile
@@ -227,7 +227,9 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     ValueError for a number that is no p-value.
     """
     p = _checked(p_values)
-    return [float(value) for value in stats.false_discovery_control(p)] if len(p) else []
+    order = np.argsort(p)[::-1]
+    ranked = p[order] * len(p) / np.arange(len(p), 0, -1)
+    return [float(v) for v in np.minimum.accumulate(ranked).clip(max=1)[np.argsort(order)]]
 
 
 def _checked(p_values: Sequence[float]) -> Floats:
