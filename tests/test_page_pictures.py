@@ -117,6 +117,17 @@ def test_the_ways_are_bars_from_1x_on_the_side_of_their_verdict(tmp_path: Path) 
     assert any("expected" in t.get_text() for legend in figure.legends for t in legend.get_texts())
 
 
+def test_each_device_has_some_of_the_ways_that_find_room(tmp_path: Path) -> None:
+    axes = {"channels": [16], "kernel": 3, "threads": 1, "batch": list(range(1, 16))}
+    write_run(tmp_path, Story(speedup=grid), config(axes), ("cpu", "cuda:0"))
+    figure = ways.picture(run_folder.read(tmp_path))
+    assert figure is not None
+    labels = figure.axes[0].get_yticklabels()
+    assert [t.get_text() for t in labels if t.get_fontweight() == "bold"] == ["CPU", "GPU"]
+    assert len(labels) == ways.MOST_WAYS + 2
+    assert f"{30 - ways.MOST_WAYS} more rows are not drawn" in " ".join(t.get_text() for t in figure.texts)
+
+
 def test_one_way_alone_has_no_picture_of_ways(tmp_path: Path) -> None:
     assert ways.picture(made(tmp_path, Story(speedup=grid))) is None
 

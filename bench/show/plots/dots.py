@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.analyse.runs.rows import Record, grouped
+from bench.analyse.runs.rows import Record
 from bench.analyse.runs.run_folder import Run
 from bench.show.plots import panels, style
 from bench.show.text import captions
@@ -25,15 +25,19 @@ Cases = Mapping[str, Sequence[tuple[str, T]]]  # by heading, each row's words an
 
 
 def lay_out(cases: Cases[T], most: int = MOST_ROWS, across: int = 1) -> tuple[Figure, list[Axes], list[tuple[float, T]], str]:  # fmt: skip
-    """Axes side by side with `most` rows under their headings, the heights of what they show, and what finds no room. An empty heading takes none."""
-    every = [(heading, words, row) for heading, some in cases.items() for words, row in some]
+    """Axes side by side with `most` rows, the first of each heading in turn; the heights of what they show, and what finds no room.
+
+    An empty heading takes no room.
+    """
+    longest = max(map(len, cases.values()))
+    kept = [(heading, i) for i in range(longest) for heading, some in cases.items() if i < len(some)][:most]
     figure, axes = style.panels(across, across)
     at, labels, places = 0.0, {}, []
-    for heading, some in grouped(every[:most], lambda case: case[0]).items():
+    for heading, some in cases.items():
         if heading:
             labels[at] = heading
             at += 1
-        for _, words, row in some:
+        for words, row in [case for i, case in enumerate(some) if (heading, i) in kept]:
             labels[at] = words
             places.append((at, row))
             at += 1
@@ -47,11 +51,11 @@ def lay_out(cases: Cases[T], most: int = MOST_ROWS, across: int = 1) -> tuple[Fi
     for y, label in zip(labels, axes[0].get_yticklabels(), strict=True):
         label.set_fontweight("normal" if y in named else "bold")
     figure.set_size_inches(7.6, _INCHES * at + 0.9)
-    return figure, axes, places, captions.not_drawn(len(every) - len(places), "row")
+    return figure, axes, places, captions.not_drawn(sum(map(len, cases.values())) - len(places), "row")
 
 
-def picture(run: Run, cases: Cases[Record], title: str, marks: str = "", most: int = MOST_ROWS) -> Figure:
-    """All cases on one axis. `marks` goes into the footer."""
+def picture(run: Run, cases: Cases[Record], title: Callable[[list[Record]], str], marks: str = "", most: int = MOST_ROWS) -> Figure:  # fmt: skip
+    """The cases on one axis, under the `title` of those that find room. `marks` goes into the footer."""
     figure, (axis,), places, left = lay_out(cases, most)
     rows, markers = [row for _, row in places], panels.device_markers(run)
     for y, row in places:
@@ -67,7 +71,7 @@ def picture(run: Run, cases: Cases[Record], title: str, marks: str = "", most: i
         style.note(axis, word, (1, -0.9), (x, 0), colour, ha=side, va="center", fontweight="bold", fontsize=9)
     kind = "block" if rows[0]["kernel"] else "network"
     axis.set_xlabel(f"speedup: time of {panels.baselines(rows)} / time of the {kind}")
-    return panels.frame(figure, run, rows, title, _handles(rows), left, marks=marks)
+    return panels.frame(figure, run, rows, title(rows), _handles(rows), left, marks=marks)
 
 
 def _dot(axis: Axes, row: Record, y: float, marker: str) -> None:

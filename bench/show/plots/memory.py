@@ -24,7 +24,7 @@ def memory(run: Run) -> Figure | None:
     values = [float(r[c]) for r in rows for c in ("memory_peak_bytes", "memory_theory_bytes")]
     bounds = style.limits(values, room=1.6)
     powers = range(math.ceil(math.log2(bounds[0])), math.floor(math.log2(bounds[1])) + 1)
-    ticks = [2.0**e for e in powers][:: max(1, math.ceil(len(powers) / 8))]
+    ticks = [2.0**e for e in powers][:: max(1, math.ceil(len(powers) / 6))]
     for axis, device in zip(axes, devices, strict=True):
         axis.plot(bounds, bounds, color=style.FAINT, lw=1.2, zorder=1)
         for block, seen in looks.items():

@@ -21,4 +21,4 @@ def picture(run: Run) -> Figure | None:
     ).values()
     most = {r["block"]: -r["mac_ratio"] for r in sorted(rows, key=lambda r: r["mac_ratio"])}
     once = sorted((some[0] for some in alike), key=lambda case: most[case[1]["block"]])
-    return dots.picture(run, grouped(once, lambda case: str(case[1]["block"])), titles.networks(rows))
+    return dots.picture(run, grouped(once, lambda case: str(case[1]["block"])), titles.networks)

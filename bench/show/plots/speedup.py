@@ -39,7 +39,7 @@ def picture(run: Run) -> Figure | None:
     found = _lines(every)
     if not found:
         rows = [r for r in every if panels.measured(r)]
-        return dots.picture(run, _layers(rows), titles.speedup(rows)) if rows else None
+        return dots.picture(run, _layers(rows), titles.speedup) if rows else None
     kept = _kept(found)
     lines = [line for line in found if (line.block, line.way) in kept]
     rows = [r for line in lines for r in line.cells if panels.measured(r)]

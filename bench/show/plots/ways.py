@@ -27,4 +27,4 @@ def picture(run: Run) -> Figure | None:
     by_device = {d: [(words.removeprefix(f"{d}, "), r) for _, words, r in some] for d, some in grouped(cases, lambda c: c[0]).items()}  # fmt: skip
     (c_in, c_out), first = grid.fullest, grid.first
     shape = f"{c_in if c_in == c_out else f'{c_in} to {c_out}'} channels, {grid.kernel} x {grid.kernel}, {first['height']} px"
-    return dots.picture(run, by_device, titles.ways(list(known.values())[:MOST_WAYS]), f"one shape: {shape}", MOST_WAYS)
+    return dots.picture(run, by_device, titles.ways, f"one shape: {shape}", MOST_WAYS)
