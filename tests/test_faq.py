@@ -40,7 +40,7 @@ def bench(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("block", CONSOLES, ids=lambda block: block.splitlines()[0].removeprefix("$ "))
-def test_a_command_prints_what_is_shown_under_it(block: str, bench: Bench, sketched: None, tmp_path: Path):
+def test_a_command_prints_what_is_shown_under_it(block: str, bench: Bench, sketched: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # fmt: skip
     command, *shown = block.splitlines()
     program, words = next((p, command.removeprefix(p).split()) for p in PROGRAMS if command.startswith(p))
     if words[0] == "compare":
@@ -48,6 +48,7 @@ def test_a_command_prints_what_is_shown_under_it(block: str, bench: Bench, sketc
     if words[0] == "report":
         shutil.copytree(ROOT / words[1], tmp_path / "run")
         words[1] = str(tmp_path / "run")
+    monkeypatch.setenv("COLUMNS", "100")  # as a pipe has it
     status, told = bench(*words, main=PROGRAMS[program])
     assert status == 0
     printed = iter([line.strip() for line in told.splitlines()])
