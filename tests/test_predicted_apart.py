@@ -324,7 +324,12 @@ def test_on_one_page_of_several_runs_a_predicted_device_keeps_its_word_and_its_c
     assert foretold
     assert foretold <= {*style.VIOLET}
     assert not {colour for words, colour in colours.items() if words.startswith(("CPU", "GPU"))} & {*style.VIOLET}
-    lines = [line for axis in figure.axes for line in axis.lines if len(line.get_xdata()) > 2]  # type: ignore[arg-type]
+    lines = [
+        line
+        for axis in figure.axes
+        for line in axis.lines
+        if len(line.get_xdata()) > 2 and line.get_linestyle() != "None"
+    ]  # type: ignore[arg-type]
     dashes = [{str(line._dash_pattern) for line in lines if (line.get_color() in style.VIOLET) is p} for p in (True, False)]  # type: ignore[attr-defined]  # fmt: skip
     assert len(dashes[0]) == 1, "in greyscale one pattern says predicted"
     assert not dashes[0] & dashes[1]
