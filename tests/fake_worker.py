@@ -42,7 +42,7 @@ def main() -> None:
             time.sleep(1.5 if fake.get("roof") == "slow" else 0)
             say(roof(job, dtype))
     for trial in job["trials"]:
-        say({"type": "begin", "trial_id": trial["trial_id"]})
+        say({"type": "begin", "trial_id": trial["trial_id"], "log_at": os.fstat(2).st_size})
         what = next((v for k, v in fake.items() if k in trial["trial_id"]), "ok") if job["kind"] == "time" else "ok"
         what = fake.get("opinion", "ok") if job["kind"] == "opinion" else what
         if what.startswith("once:"):

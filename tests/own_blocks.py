@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -179,9 +182,50 @@ def mapping(c_in: int, c_out: int) -> nn.Module:
     return _As(lambda parts, x: {"out": x})
 
 
-class Failing(nn.Module):
-    def __init__(self, c_in: int, c_out: int) -> None:
+class Misbehaving(nn.Module):
+    """A block that does something else as it is built."""
+
+    def __init__(self, does: Callable[[], object]) -> None:
         super().__init__()
+        does()
 
     def forward(self, x: Tensor) -> Tensor:
-        raise ValueError("bad \ud800 \x1b[31m")
+        return x
+
+
+def _fail() -> None:
+    raise ValueError("bad \ud800 \x1b[31m")
+
+
+def _leave_children() -> None:
+    """Two processes that sleep for a minute, of which one is in a session of its own."""
+    for new in (False, True):
+        pid = os.fork()
+        if pid == 0:
+            if new:
+                os.setsid()
+            time.sleep(60)
+            os._exit(0)
+        with open(os.environ["OWN_BLOCKS_CHILDREN"], "a") as file:
+            file.write(f"{pid}\n")
+    print("words of its own")
+
+
+def failing(c_in: int, c_out: int) -> nn.Module:
+    return Misbehaving(_fail)
+
+
+def forking(c_in: int, c_out: int) -> nn.Module:
+    return Misbehaving(_leave_children)
+
+
+def exiting(c_in: int, c_out: int) -> nn.Module:
+    return Misbehaving(lambda: os._exit(3))
+
+
+def killed(c_in: int, c_out: int) -> nn.Module:
+    return Misbehaving(lambda: os.kill(os.getpid(), signal.SIGSEGV))
+
+
+def normalising(c_in: int, c_out: int) -> nn.Module:
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(c_in))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from hypothesis import given, settings
@@ -236,6 +238,37 @@ def test_a_fact_that_fails_costs_no_row(fact: str, monkeypatch: pytest.MonkeyPat
     empty = {"backends": [], "count": None, "memory_peak": None, "launches": None}[fact]
     column = {"count": "counted", "memory_peak": "memory_peak_bytes"}.get(fact, fact)
     assert record["arms"][1][column] == empty
+
+
+def test_batch_norm_that_is_trained_on_one_value_is_a_skip_and_no_crash():
+    record = inspected("normalising", channels=8, size=4, **{"pass": "training"})
+    assert (record["status"], "Expected more than 1 value" in record["status_detail"]) == ("unsupported", True)
+
+
+def test_blocks_that_fail_exit_or_leave_children_spoil_no_other_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    children = tmp_path / "children"
+    monkeypatch.setenv("OWN_BLOCKS_CHILDREN", str(children))
+    names = ("forking", "killed", "failing", "exiting")
+    each = {n: data([{"import": f"tests.own_blocks:{n}"}], channels=4, size=4)["experiments"]["a"] for n in names}
+    timing = {"seconds": 0.01, "warmup_seconds": 0.01, "processes_min": 1, "processes_max": 1}
+    (tmp_path / "c.yaml").write_text(json.dumps({"name": "t", "timing": timing, "experiments": each}))
+    begun = time.monotonic()
+    runner.run(tmp_path / "c.yaml", ["cpu"], tmp_path / "run", (), ["bench"], lambda _: None)
+    assert time.monotonic() - begun < 60, "nobody waited for a child"
+    pids = [int(pid) for pid in children.read_text().split()]
+    assert len(pids) == 4, "two in the inspection, two in the process that timed it"
+    left = [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
+    for _ in range(100):  # a killed process ends a moment later
+        left = [p for p in left if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+        time.sleep(0.1 if left else 0)
+    assert not left
+    write_views(tmp_path / "run")
+    rows = {row["experiment"]: row for row in records_of(run_folder.read(tmp_path / "run").measurements)}
+    assert rows["forking"]["status"] in ("ok", "noisy")
+    assert rows["killed"]["status"] == rows["failing"]["status"] == rows["exiting"]["status"] == "crash"
+    assert rows["killed"]["status_detail"].startswith("killed by signal 11 (SIGSEGV) in the inspection")
+    assert rows["failing"]["status_detail"].startswith(r"ValueError: bad \ud800 \x1b[31m in the inspection")
+    assert rows["exiting"]["status_detail"].startswith("exit status 3 in the inspection"), "and no other trial's words"
 
 
 # ---------------------------------------------------------------- a run

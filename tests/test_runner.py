@@ -151,6 +151,7 @@ def slow_clock(monkeypatch: pytest.MonkeyPatch):
 
     class Clocked:
         process = SimpleNamespace(pid=1)
+        log_at = 0
 
         def __init__(self, surroundings: Surroundings, job: dict, *_: object) -> None:
             self.job = job
@@ -159,7 +160,7 @@ def slow_clock(monkeypatch: pytest.MonkeyPatch):
             timed = self.job["kind"] == "time"
             now[0] += START_S if timed else 0.0
             for trial in self.job["trials"]:
-                yield {"type": "begin", "trial_id": trial["trial_id"]}
+                yield {"type": "begin", "trial_id": trial["trial_id"], "log_at": 0}
                 now[0] += VISIT_S if timed else 0.0
                 told = fake_worker.visit(trial, self.job["replicate"]) if timed else {"status": "ok", "arms": []}
                 yield told | {"type": "visit" if timed else "inspect", "trial_id": trial["trial_id"]}

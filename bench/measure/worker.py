@@ -15,8 +15,9 @@ import sys
 import traceback
 from collections.abc import Callable
 from functools import partial
+from io import TextIOWrapper
 from time import perf_counter, perf_counter_ns
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import torch
 
@@ -96,7 +97,7 @@ def _serve(device: Device, job: dict[str, Any], answer: Answer) -> None:
     gc.freeze()  # torch's objects are permanent: without them a collection between trials takes no time
     for data in job["trials"]:
         trial = Trial.from_dict(data)
-        answer({"type": "begin", "trial_id": trial.trial_id})
+        answer({"type": "begin", "trial_id": trial.trial_id, "log_at": os.fstat(2).st_size})
         start = perf_counter()
         work, kind = {
             "inspect": (partial(trial_records.inspect, trial, device), "inspect"),
@@ -140,6 +141,8 @@ def _guarded(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 def _status_of(error: Exception) -> str:
     text = str(error)
+    if text.startswith("Expected more than 1 ") and "when training" in text:  # batch norm or instance norm
+        return "unsupported"
     if "can't allocate memory" in text or "out of memory" in text or "ALLOC_FAILED" in text:
         return "oom"
     lacking = "not supported" in text.lower() or any(words in text for words in ("not implemented for", *NO_COMPILER))
@@ -178,6 +181,7 @@ def _keep_stdout() -> TextIO:
     """A private copy of stdout for the answers; file descriptor 1 becomes stderr, for what libraries print."""
     kept = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    cast(TextIOWrapper, sys.stdout).reconfigure(line_buffering=True)  # so that no line is written in a later trial
     return kept
 
 

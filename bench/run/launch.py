@@ -16,19 +16,22 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.run.machine import file_text
+import psutil
+
 from bench.spec.config.timing import Timing
 from bench.spec.devices.device_names import is_predicted
-from bench.spec.errors import UserError
+from bench.spec.errors import UserError, printable
 from bench.spec.plan.plan import Surroundings, Trial
 
 WORKER = "bench.measure.worker"  # by name: `run` does not import `measure`
 START_TIMEOUT_S = 300.0  # enough for a cold import of torch from a network disk
 DOCTOR_TIMEOUT_S = 120.0  # the same for bench doctor
+_MARK = "BENCH_WORKER"  # a variable by which the processes that a worker started are known, in whatever session
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 _RETAIN = {
     "MALLOC_TRIM_THRESHOLD_": "1000000000",
@@ -105,12 +108,14 @@ class Worker:
         self, surroundings: Surroundings, job: Mapping[str, Any], log: Path, compiled: Path | None = None
     ) -> None:
         self._log = open(log, "ab")  # noqa: SIM115 (closed with the worker)
+        self.log_at = self._log.tell()  # where this worker's lines begin
+        self._mark = str(uuid.uuid4())
         self.process = subprocess.Popen(
             [sys.executable, "-m", WORKER],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            env=worker_environment(surroundings, compiled=compiled),
+            env=worker_environment(surroundings, compiled=compiled) | {_MARK: self._mark},
             preexec_fn=_die_with_parent if _LIBC else None,
             start_new_session=True,  # so that Ctrl-C reaches only the runner, which then ends the worker
         )
@@ -132,8 +137,14 @@ class Worker:
             within = start_s
             until = time.monotonic() + within
             while True:
-                if not selector.select(max(0.0, until - time.monotonic())):
-                    raise Silent
+                ended = self.process.poll() is not None  # a child of its may hold the pipe open
+                left = until - time.monotonic()
+                if not selector.select(0 if ended else max(0.0, min(left, 1.0))):
+                    if ended:
+                        break
+                    if left <= 0:
+                        raise Silent
+                    continue
                 chunk = self._out.read(1 << 16)
                 if chunk == b"":
                     break
@@ -146,11 +157,14 @@ class Worker:
         self.process.wait()
 
     def end(self) -> int:
-        """Kill the worker if it still runs; its exit status (negative: a signal)."""
+        """Kill the worker if it still runs, and all that it started; its exit status (negative: a signal)."""
         if self.process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.kill()
         status = self.process.wait()
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.environ().get(_MARK) == self._mark:
+                    process.kill()
         self._out.close()
         self._log.close()
         return status
@@ -178,8 +192,8 @@ def probe(
         if answers:
             log.unlink()
     if not answers:
-        line = last_line(log)
-        why = no_answer(start_s) if hung else how_it_ended(status, log)
+        line = last_line(log, 0)
+        why = no_answer(start_s) if hung else how_it_ended(status, log, 0)
         why += f": {line}" if line and line not in why else ""
         remedy = f"Its output is in {log}. Does torch start alone? {shlex.quote(sys.executable)} -c 'import torch'"
         raise UserError(f"DEVICE={surroundings.device}", f"a worker can't start: {why}", remedy)
@@ -189,10 +203,11 @@ def probe(
     return facts
 
 
-def last_line(log: Path) -> str:
-    """The last line of a worker's log, or nothing."""
-    lines = [s for s in file_text(str(log)).splitlines() if s.strip() and not s.startswith("USDT:")]
-    return lines[-1][:200] if lines else ""
+def last_line(log: Path, since: int) -> str:
+    """The last line of a worker's log after its first `since` bytes, or nothing."""
+    text = log.read_bytes()[since:].decode("utf-8", "replace") if log.is_file() else ""
+    lines = [s for s in text.splitlines() if s.strip() and not s.startswith("USDT:")]
+    return printable(lines[-1].strip()[:200]) if lines else ""
 
 
 def no_answer(seconds: float) -> str:
@@ -200,12 +215,12 @@ def no_answer(seconds: float) -> str:
     return f"no answer within {seconds:g} s"
 
 
-def how_it_ended(status: int, log: Path) -> str:
-    """A worker's end in words: its signal, or its exit status with the last line of its log."""
+def how_it_ended(status: int, log: Path, since: int) -> str:
+    """A worker's end in words: its signal, or its exit status with the last line of its log after `since` bytes."""
     if status < 0:
         names = {number.value: number.name for number in signal.Signals}
         return f"killed by signal {-status} ({names.get(-status, 'an unknown signal')})"
-    line = last_line(log)
+    line = last_line(log, since)
     return f"exit status {status}" + (f": {line}" if line else "")
 
 

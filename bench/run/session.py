@@ -188,6 +188,7 @@ class Session:
             roofs = False  # if the worker dies of them, the next one measures only trials
             self.journal.append({"type": "start", "utc": utc(), "kind": kind, "replicate": replicate, "pid": worker.process.pid, "surroundings": surroundings.label})  # fmt: skip
             current: Trial | None = None
+            log_at = worker.log_at
             served = len(todo)
             hung = False
             try:
@@ -196,6 +197,7 @@ class Session:
                         raise UserError(message["place"], message["rule"], message["remedy"])
                     if message["type"] == "begin":
                         current = next(t for t in todo if t.trial_id == message["trial_id"])
+                        log_at = message["log_at"]
                         if kind == "time" and len(todo) == served:
                             self._step(self.starts, start_seconds(surroundings))
                     elif message["type"] == "roof":
@@ -208,14 +210,16 @@ class Session:
                 hung = True
             finally:
                 status = worker.end()
-            ended = no_answer(longest) if hung else how_it_ended(status, log)
+            ended = no_answer(longest) if hung else how_it_ended(status, log, log_at)
             if current is not None:
                 record = {"type": RECORDS[kind], "trial_id": current.trial_id, "status": "timeout" if hung else "crash"}
                 self._finish(kind, current, record | {"status_detail": ended}, replicate)
                 todo.remove(current)
             lost = 0 if len(todo) < served else lost + 1
             if lost:
-                self.tell(f"  a worker ended before its first trial: {how_it_ended(status, log)}; starting another")
+                self.tell(
+                    f"  a worker ended before its first trial: {how_it_ended(status, log, worker.log_at)}; starting another"
+                )
             if lost == STARTS_LOST:
                 why = "it does not answer" if hung else ended
                 remedy = f"See {log}; then bench run --resume {shlex.quote(str(self.folder))}"

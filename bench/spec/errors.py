@@ -14,7 +14,7 @@ class UserError(Exception):
         quoted = "" if value is None else f" {_short(value)}:"
         end = "" if remedy.endswith((".", "?", ")")) else "."
         line = " ".join(f"{place}:{quoted} {rule}. {remedy}{end}".split())
-        super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line))
+        super().__init__(printable(line))
         self.place, self.value, self.rule, self.remedy = place, value, rule, remedy
 
 
@@ -35,9 +35,14 @@ def check_bounds(place: str, value: float, bounds: tuple[float, float], whole: b
         raise UserError(place, rule, f"Give a {'whole ' if whole else ''}number from {low:g} to {high:g}.", value)
 
 
+def printable(line: str) -> str:
+    """The line with an escape for each character that moves a cursor, turns the direction or has no encoding."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+
+
 def first_line(error: BaseException, most: int = 300) -> str:
-    """The first line of an error's text, cut after `most` characters; the error's type where it has no text."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:most]
+    """The first line of an error's text, printable, cut after `most` characters; the error's type where it has no text."""
+    return printable((str(error).strip().splitlines() or [type(error).__name__])[0][:most])
 
 
 def typed_line(error: BaseException) -> str:

@@ -18,7 +18,7 @@ from bench.analyse.runs import roofline
 from bench.analyse.runs.roofline import Roof
 from bench.analyse.stats.estimators import Floats, Ints
 from bench.spec.columns import COUNTED, PARTS, SCHEMA_VERSION, STATUSES, TOOLS, Part
-from bench.spec.errors import UserError
+from bench.spec.errors import UserError, printable
 from bench.spec.files import refuse_edited
 from bench.spec.plan.plan import Trial
 
@@ -217,7 +217,7 @@ def _failure(record: dict[str, Any], replicate: int | None) -> Failure | None:
         return None
     if status not in STATUSES:
         raise ValueError(f"no such status: {status}")
-    return Failure(status, record.get("status_detail") or "no detail was given", replicate)
+    return Failure(status, printable(record.get("status_detail") or "no detail was given"), replicate)
 
 
 def _inspection(arm: dict[str, Any]) -> Inspection:
@@ -284,7 +284,7 @@ def _opinion(arm: dict[str, Any], trial: Trial) -> SecondOpinion:
     for name, value in times.items():
         if value is not None and not (np.isfinite(value) and (value > 0 or (value == 0 and name == "time_iqr_s"))):
             raise ValueError(f"{arm['arm_id']} has a {name} that is no time")
-    return SecondOpinion(arm["arm_id"], arm["tool"], **times, detail=arm.get("detail"))
+    return SecondOpinion(arm["arm_id"], arm["tool"], **times, detail=arm.get("detail") and printable(arm["detail"]))
 
 
 def _seconds(ns: list[float] | None) -> Floats | None:
