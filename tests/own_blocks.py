@@ -211,6 +211,33 @@ def _leave_children() -> None:
     print("words of its own")
 
 
+def _unsettle() -> None:
+    """Change settings of the whole process."""
+    torch.set_num_threads(torch.get_num_threads() + 1)
+    torch.set_default_dtype(torch.float64)
+    torch.backends.mkldnn.enabled = False
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+
+def unsettling(c_in: int, c_out: int) -> nn.Module:
+    return Misbehaving(_unsettle)
+
+
+class UnsettlingLater(nn.Conv2d):
+    """Changes settings in each call, and leaves the grad mode changed."""
+
+    def __init__(self, c_in: int, c_out: int) -> None:
+        super().__init__(c_in, c_out, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if torch.backends.mkldnn.enabled:
+            _unsettle()
+            torch.set_default_dtype(torch.float32)
+        return super().forward(x)
+
+
 def failing(c_in: int, c_out: int) -> nn.Module:
     return Misbehaving(_fail)
 

@@ -245,6 +245,29 @@ def test_batch_norm_that_is_trained_on_one_value_is_a_skip_and_no_crash():
     assert (record["status"], "Expected more than 1 value" in record["status_detail"]) == ("unsupported", True)
 
 
+@pytest.mark.parametrize("name", ["unsettling", "UnsettlingLater"])
+def test_settings_that_a_block_changes_are_put_back_and_its_row_says_who_changed_them(tmp_path: Path, name: str):
+    plan = planned([{"import": f"tests.own_blocks:{name}", "name": "mine"}], channels=8, size=[4, 5])
+    before, records = devices.kept(), []
+    timing = Timing(seconds=0.01, warmup_seconds=0.01)
+    job = json.loads(json.dumps(launch.job("time", plan.trials[0].surroundings, timing, plan.trials, 1)))
+    worker._serve(devices.Cpu(), job, records.append)
+    assert devices.kept() == before
+    threads = before["threads"]
+    for record in records[1::2]:  # also of the second trial, which did not begin with what the first one left
+        assert record["status"] == "ok", record
+        assert f"mine changed threads from {threads} to {threads + 1}" in record["changed"]
+        changed = {what.split(" from ")[0].removeprefix("mine changed ") for what in record["changed"]}
+        more = set() if name == "UnsettlingLater" else {"default dtype"}
+        more |= {"cores"} if len(before["cores"]) > 1 else set()
+        assert changed - {"cudnn.benchmark"} == {"threads", "oneDNN", "deterministic algorithms"} | more
+    (tmp_path / "plan.json").write_text(json.dumps(plan.to_dict()))
+    lines = [{"type": "run", "run_id": "own", "schema_version": 1}, *({**r, "replicate": 1} for r in records[1::2])]
+    (tmp_path / "journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for row in records_of(run_folder.read(tmp_path).measurements):
+        assert f"mine changed threads from {threads} to {threads + 1}: put back after it" in row["quality_notes"]
+
+
 def test_blocks_that_fail_exit_or_leave_children_spoil_no_other_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     children = tmp_path / "children"
     monkeypatch.setenv("OWN_BLOCKS_CHILDREN", str(children))

@@ -15,7 +15,7 @@ import torch
 
 from bench.measure import layer_timing, modules, sampling, second_opinions, user_kernels
 from bench.measure.device.counts import Peak
-from bench.measure.device.devices import Device, Launches, set_switches
+from bench.measure.device.devices import Device, Launches, kept, put_back, set_switches
 from bench.measure.device.telemetry import Nvml
 from bench.measure.disturbance import Watch
 from bench.measure.modules import Evaluation
@@ -41,7 +41,9 @@ def _built(trial: Trial, device: Device, seed: int) -> Iterator[list[Evaluation]
     with torch.inference_mode(trial.pass_ == "inference"):
         built: dict[int, Evaluation] = {}
         for i in order:
+            before = kept()
             built[i] = Evaluation(trial, trial.arms[i], device.torch_device, seed + i)
+            built[i].changed = put_back(before)
             if trial.mode == "graph":
                 built[i].capture(device.capture)
             if trial.mode == "compile":
@@ -137,6 +139,9 @@ def visit(trial: Trial, device: Device, job: dict[str, Any], watch: Watch | None
         ],
         "counters": {a.arm_id: s.counted._asdict() for a, s in zip(trial.arms, visit.arms, strict=True)},
         "timed_s": round(visit.timed_s, 6),
+        "changed": [
+            f"{a.choice.label} changed {c}" for a, e in zip(trial.arms, evaluations, strict=True) for c in e.changed
+        ],
         **({"card": [before, card.read()]} if card else {}),
     }
 

@@ -24,7 +24,7 @@ import torch
 from bench.measure import modules, peaks, selfcheck, trial_records
 from bench.measure.device import device_list
 from bench.measure.device.device_list import too_old
-from bench.measure.device.devices import CaptureFailed, Cpu, Device, set_switches
+from bench.measure.device.devices import CaptureFailed, Cpu, Device, kept, put_back, set_switches
 from bench.measure.device.telemetry import Nvml
 from bench.measure.disturbance import Watch
 from bench.measure.user_blocks import NotABlock, factory_of
@@ -93,6 +93,7 @@ def _serve(device: Device, job: dict[str, Any], answer: Answer) -> None:
                 return
     if any(trial["mode"] == "compile" for trial in job["trials"]):
         _load_compiler(device)
+    settings = kept()
     gc.collect()
     gc.freeze()  # torch's objects are permanent: without them a collection between trials takes no time
     for data in job["trials"]:
@@ -105,6 +106,9 @@ def _serve(device: Device, job: dict[str, Any], answer: Answer) -> None:
             "opinion": (partial(trial_records.opinions, trial, device, job["threads"]), "opinion"),
         }[job["kind"]]
         result = _guarded(work)
+        users = " or ".join(arm.choice.label for arm in trial.arms if arm.choice.factory is not None) or "it"
+        if changed := [f"{users} changed {what}" for what in put_back(settings)]:
+            result["changed"] = result.get("changed", []) + changed
         answer({"type": kind, "trial_id": trial.trial_id, **result, "wall_s": round(perf_counter() - start, 6)})
         if device.spoilt or result.get("status_detail", "").startswith("device fault"):
             return  # the device's context is dead, or may still be capturing: only a fresh process can continue

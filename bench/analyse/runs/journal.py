@@ -49,6 +49,7 @@ class Visit:
     settled: bool = True  # whether the warm-up went on until times fell no further
     card: tuple[Mapping[str, Any], ...] = ()  # readings of the accelerator before and after
     reds: tuple[str, ...] = ()  # checks of the machine in spite of which the session began
+    changed: tuple[str, ...] = ()  # settings of the process that a block changed, which were then put back
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +246,15 @@ def _visit(record: dict[str, Any], replicate: int, trial: Trial) -> Visit:
         if not len(one.time_s) == len(one.flags) == 2 * len(orders):
             raise ValueError(f"{arm_id} has {len(one.time_s)} samples in {len(orders)} rounds")
     settled = bool(record["warm_up"].get("settled", True))
-    return Visit(replicate, orders, samples, settled, tuple(record.get("card") or ()), tuple(record.get("reds") or ()))
+    return Visit(
+        replicate,
+        orders,
+        samples,
+        settled,
+        tuple(record.get("card") or ()),
+        tuple(record.get("reds") or ()),
+        tuple(record.get("changed") or ()),
+    )
 
 
 def _samples(arm: dict[str, Any], warm_up: list[float], counters: Mapping[str, int]) -> Samples:

@@ -72,6 +72,7 @@ def _process_notes(results: TrialResults, context: RunContext, measured: bool) -
     notes = [f"warm-up ended on its bound in {unsettled} of {done} processes"] if unsettled else []
     if red := [v.reds for v in results.visits if v.reds]:
         notes.append(f"run despite red in {len(red)} of {done} processes: {', '.join(dict.fromkeys(sum(red, ())))}")
+    notes += [f"{what}: put back after it" for what in dict.fromkeys(w for v in results.visits for w in v.changed)]
     if left := sum(any(arm.shares == {} for arm in v.arms.values()) for v in results.visits):
         notes.append(f"layer times of {left} of {done} processes left out: longer than the call or below 0")
     if measured and results.settled is None and done < least:

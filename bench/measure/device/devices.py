@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise, repeat
 from time import perf_counter_ns
 from typing import Any, Protocol
@@ -118,6 +120,39 @@ class Cpu(Device):
 
     def capture(self, call: Callable[[], Tensor]) -> tuple[Call, Tensor]:
         raise NotImplementedError("a CPU has no graphs")
+
+
+_KEPT: dict[str, tuple[Callable[[], Any], Callable[[Any], object]]] = {
+    "threads": (torch.get_num_threads, torch.set_num_threads),
+    "default dtype": (torch.get_default_dtype, torch.set_default_dtype),
+    "default device": (torch.get_default_device, lambda _: torch.set_default_device(None)),
+    "oneDNN": (torch._C._get_mkldnn_enabled, torch._C._set_mkldnn_enabled),
+    "deterministic algorithms": (torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms),
+    "grad mode": (torch.is_grad_enabled, torch.set_grad_enabled),
+    "anomaly mode": (torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly),
+    "autocast": (partial(torch.is_autocast_enabled, "cpu"), partial(torch.set_autocast_enabled, "cpu")),
+    "cores": (
+        partial(getattr(os, "sched_getaffinity", bool), 0),
+        lambda cores: os.sched_setaffinity(0, cores),
+    ),  # Linux's
+    **{
+        f"cudnn.{name}": (partial(getattr, torch.backends.cudnn, name), partial(setattr, torch.backends.cudnn, name))
+        for name in ("benchmark", "deterministic", "enabled")
+    },
+}
+
+
+def kept() -> dict[str, Any]:
+    """The process's settings that affect times and that a block could leave changed."""
+    return {name: get() for name, (get, _) in _KEPT.items()}
+
+
+def put_back(before: Mapping[str, Any]) -> list[str]:
+    """Set what differs from `before` back, and tell each: `threads from 1 to 2`."""
+    changed = [(name, value, before[name]) for name, value in kept().items() if value != before[name]]
+    for name, _, was in changed:
+        _KEPT[name][1](was)
+    return [f"{name} from {was} to {value}" for name, value, was in changed]
 
 
 def set_switches(dtype: str, cudnn_benchmark: bool) -> dict[str, str]:
