@@ -78,7 +78,7 @@ def test_the_answers_of_the_readme_are_printed_by_the_commands_beside_them():
     ways = {
         ("CPU", "1 thread"): "cpu, 1 thread, contiguous",
         ("CPU", "16 threads"): "cpu, 16 threads, contiguous",
-        ("H100", "op by op"): "cuda:0, contiguous, op by op [A, B]",
+        ("H100", "eager"): "cuda:0, contiguous, eager [A, B]",
         ("H100", "in a CUDA graph"): "cuda:0, contiguous, graph [A, B]",
     }
     for row in rows:

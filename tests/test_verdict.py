@@ -265,7 +265,7 @@ def test_the_h100_says_in_ten_lines_where_it_is_slower_where_faster_and_what_lim
     assert max(map(len, out.splitlines())) <= width
     assert len(out.splitlines()) <= 40
     first = " ".join(" ".join(out.splitlines()[:10]).split())
-    assert "cuda:0, contiguous, op by op: slower at batch 1* to 8" in first
+    assert "cuda:0, contiguous, eager: slower at batch 1* to 8" in first
     assert "undecided at batch 16" in first
     assert "faster at batch 64" in first
     assert "cuda:0, contiguous, graph: faster at batch 1 to 256" in first

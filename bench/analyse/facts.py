@@ -35,7 +35,7 @@ NO_LIMIT = Limit(UNKNOWN, "")
 _SHAPE = ("kernel", "height", "width", "stride", "padding", "dilation", "block")
 
 
-Lean = Literal["faster", "slower", "mixed"]
+Lean = Literal["faster", "slower", "mixed", "undecided"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,8 @@ class Tally:
             faster, slower = self.read_faster, self.cells - self.read_faster
         else:
             faster, slower = self.faster, self.slower
-        return "faster" if 2 * faster > self.cells else "slower" if 2 * slower > self.cells else "mixed"
+        neither: Lean = "mixed" if faster and slower else "undecided"
+        return "faster" if 2 * faster > self.cells else "slower" if 2 * slower > self.cells else neither
 
     @property
     def achieved(self) -> float | None:
@@ -190,10 +191,10 @@ def _place(row: Record) -> Condition:
 
 
 def _limit(rows: Sequence[Record], limits: Mapping[Condition, Limit]) -> Limit:
-    """What limits the ways of most rows."""
-    counts = Counter(limits.get(way_of(r), NO_LIMIT).word for r in rows)
-    word, most = counts.most_common(1)[0]
-    return next(limit for limit in limits.values() if limit.word == word) if 2 * most > len(rows) and word != UNKNOWN else NO_LIMIT  # fmt: skip
+    """What limits the ways of most rows, as the first of these ways has it."""
+    every = [limits.get(way_of(r), NO_LIMIT) for r in rows]
+    (word, of_host), most = Counter((limit.word, limit.of_host) for limit in every).most_common(1)[0]
+    return next(m for m in every if (m.word, m.of_host) == (word, of_host)) if 2 * most > len(rows) else NO_LIMIT
 
 
 def tally(rows: Sequence[Record], way: Condition, limit: Limit, confidence: float = CONFIDENCE) -> Tally:

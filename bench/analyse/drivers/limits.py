@@ -14,6 +14,7 @@ from bench.analyse.drivers.observations import Observation
 from bench.spec.format import capital, share
 
 UNKNOWN = "unknown"
+_SUBMITS = "take longer to submit than to compute"
 ATTAINED = 0.5  # share of the roof from which on the roof is the limit
 
 
@@ -26,6 +27,11 @@ class Limit:
     agreement: float = math.nan
 
     @property
+    def of_host(self) -> bool:
+        """Whether submitting takes the time, as the rows' own times show."""
+        return _SUBMITS in self.why
+
+    @property
     def note(self) -> str:
         """For a verdict's notes."""
         return f"{'Limit unknown' if self.word == UNKNOWN else capital(self.word)}: {self.why}"
@@ -36,7 +42,7 @@ def limit_of(rows: Sequence[Observation], model: Additive | str) -> Limit:
     bounds = [r.bound for r in rows if r.bound]
     launches = bounds.count("launch-bound")
     if launches > additive_model.HALF * len(bounds):
-        return Limit(additive_model.OVERHEAD, f"{launches} of {len(bounds)} rows take longer to submit than to compute")
+        return Limit(additive_model.OVERHEAD, f"{launches} of {len(bounds)} rows {_SUBMITS}")
     shares = [r.attained for r in rows if r.attained is not None and r.roof]
     if shares and (attained := median(shares)) >= ATTAINED:
         roof = Counter(r.roof for r in rows if r.roof).most_common(1)[0][0]

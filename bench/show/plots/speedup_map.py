@@ -24,7 +24,7 @@ from bench.show.plots import panels, style
 from bench.show.text import captions, titles
 from bench.show.text import crossover_map as words
 from bench.show.text.ways import way_labels
-from bench.spec.format import percent, times
+from bench.spec.format import percent, plural, times
 from bench.spec.interval import EQUIVALENCE_MARGIN
 
 EVEN = "#ffffff"
@@ -33,7 +33,7 @@ HATCHES = {"undecided": "////", "same": "..", "failed": "xx"}
 PREDICTED = "\\\\\\"  # over whatever a cell has else, in the colour of what is predicted
 MOST_WAYS = 12
 LEAST_CHANNELS = 2
-_MARKS = "speedup: time of the baseline / time of the block · dotted: not measured"
+_MARKS = "speedup: time of the baseline / time of the block"
 _SIGNS = {"same": " =", "undecided": " ?"}
 _DARK = 0.21  # luminance below which white letters are easier to read than ink
 
@@ -59,7 +59,7 @@ def picture(run: Run) -> Figure | None:
     channels = sorted(held, key=lambda c: (c[0] * c[1], c))
     with mpl.rc_context({"hatch.linewidth": 0.6}):
         figure, (axis,) = style.panels(1)
-        y, places, drawn = 0.0, {}, []
+        y, places, drawn, gaps = 0.0, {}, [], 0
         for grid, ways in zip(grids, shown, strict=True):
             shape = f"{grid.kernel} x {grid.kernel}, {grid.first['height']} px"
             axis.text(-0.62, y, shape, ha="right", va="center", fontsize=9, weight="bold", color=style.INK)
@@ -76,6 +76,7 @@ def picture(run: Run) -> Figure | None:
                             (x - 0.44, y - 0.4), 0.88, 0.8, fill=False, lw=0.8, ls=":", edgecolor=style.FAINT
                         )
                         axis.add_patch(gap)
+                        gaps += 1
             y += 1.25
         figure.set_size_inches(max(7.0, 2.6 + 0.85 * len(channels)), 0.32 * y + 0.7)
         axis.grid(False)
@@ -86,8 +87,16 @@ def picture(run: Run) -> Figure | None:
         for spine in axis.spines.values():
             spine.set_visible(False)
         rows = [r for r in drawn if panels.measured(r)]
-        footer = captions.footer(run, rows, "paired within rounds", bars="", marks=_MARKS)
-        style.frame(figure, titles.speedup_map(rows), footer, _handles(drawn), captions.not_drawn(left, "way"))
+        footer = captions.footer(
+            run, rows, "paired within rounds", bars="", marks=_MARKS + (" · dotted: not measured" if gaps else "")
+        )
+        style.frame(
+            figure,
+            titles.speedup_map(rows),
+            footer,
+            _handles(drawn),
+            f"{plural(left, 'more way')} of another dtype, layout, pass or setting: see pairs.csv." if left else "",
+        )
     return figure
 
 

@@ -20,6 +20,7 @@ from bench.analyse.claims.judge import Verdicts
 from bench.analyse.runs.condition import Condition
 from bench.analyse.runs.rows import grouped
 from bench.show.text.terminal import console_on, named, print_lines
+from bench.spec.devices.device_names import in_words
 from bench.spec.format import apart, capital, letters, listed, marked, p_words, plural, spanned, times
 
 MOST_WAYS = 2  # of a claim, unless all are asked for; of the first claim one more
@@ -69,7 +70,7 @@ def _ways(verdicts: Sequence[Verdict], by_run: Mapping[str, str]) -> list[tuple[
     ways = []
     for (condition, about), some in grouped(verdicts, lambda v: (replace(v.condition, batch=None), v.about)).items():
         whose = _whose(condition, [run for v in some for run in v.runs], by_run)
-        eager = "op by op" if condition.device and condition.kind == "gpu" and condition.mode == "eager" else ""
+        eager = "eager" if condition.device and condition.kind == "gpu" and condition.mode == "eager" else ""
         label = ", ".join(filter(None, (condition.label if condition.device else "", eager, _short(about)))) + whose
         ways.append((label, sorted(some, key=lambda v: v.condition.batch or 0)))
     return ways
@@ -142,6 +143,20 @@ def plain(v: Verdict) -> str:
         else ""
     )
     return (start + word.lower() if start else word) + where
+
+
+def plain_where(v: Verdict, by_run: Mapping[str, str] | None = None) -> str:
+    """`cuda:0, eager, batch 1, mobilenet_v1`: everything that a reader of the page needs beside a plain answer."""
+    c = v.condition
+    if not c.device:
+        return _short(v.about)
+    words = [
+        in_words(c.device),
+        plural(c.threads, "thread") if c.kind == "cpu" and c.threads else "",
+        c.mode or "" if c.kind == "gpu" else "",
+    ]
+    words += [f"batch {c.batch}" if c.batch else "", _short(v.about)]
+    return ", ".join(filter(None, words)) + _whose(c, v.runs, by_run or {})
 
 
 def answer(v: Verdict) -> str:

@@ -25,11 +25,17 @@ from bench.spec.format import capital, duration, interval, listed, percent, plur
 from bench.spec.model.model_parameters import WORSE, disagreements
 
 MOST_REASONS = 2  # why rows were skipped that a line gives; pairs.csv has them all
-_LEANS = ("faster", "slower", "mixed")
-_LIMITS = {OVERHEAD: "by overhead", COMPUTE: "by compute", BANDWIDTH: "by bandwidth", MIXED: "by several costs"}
+_LEANS = ("faster", "slower", "mixed", "undecided")
+_HOST = "by the host's calls"
+_LIMITS = {
+    OVERHEAD: "by overhead of each layer",
+    COMPUTE: "by compute",
+    BANDWIDTH: "by bandwidth",
+    MIXED: "by several costs",
+}
 MOST_CARDS = 4
 MOST_SAID = 4  # places or blocks of one outcome that a sentence names
-_MODES = {"eager": "in eager mode", "graph": "in a graph", "compile": "compiled"}
+_MODES = {"eager": "in eager mode", "graph": "in a CUDA graph", "compile": "compiled"}
 MOST_COUNTED = 24  # reasons in the page's table of them
 
 
@@ -44,7 +50,8 @@ def question(facts: RunFacts) -> list[str]:
     if len({(t.block, t.baseline) for t in told}) != 1:
         return []
     logs = [math.log(t.mac_ratio) for t in told if t.achieved is not None]
-    fewer = f" It does {times(math.exp(sum(logs) / len(logs)))} fewer multiplications (mean of the shapes)." if logs else ""  # fmt: skip
+    kernels = listed([f"{k} x {k}" for k in sorted({w.kernel for t in facts.ways for w in t.wins})])
+    fewer = f" It does {times(math.exp(sum(logs) / len(logs)))} fewer multiplications (geometric mean{f', {kernels}' if kernels else ''})." if logs else ""  # fmt: skip
     verb = "Would {} be" if all(t.predicted for t in told) else "Is {}"
     return [f"{verb.format(told[0].block)} faster than {told[0].baseline}?{fewer}"]
 
@@ -68,7 +75,7 @@ def because(facts: RunFacts) -> str:
     devices = device_words([p.way for p in facts.places])
     one = len({p.way.device for p in facts.places}) == 1
     known = [p for p in facts.places if p.cells and p.limit.word != UNKNOWN and not p.predicted]
-    pairs = {(_LIMITS[p.limit.word], _where(p.way, devices, one)): None for p in known}
+    pairs = {(_HOST if p.limit.of_host else _LIMITS[p.limit.word], _where(p.way, devices, one)): None for p in known}
     by_word = [f"{word} {listed([w for _, w in some])}" for word, some in grouped(pairs, lambda pair: pair[0]).items()]
     return f"Time is limited {'; '.join(by_word)}." if by_word else ""
 
@@ -102,7 +109,7 @@ def cards(facts: RunFacts) -> list[dict[str, str]]:
             "lean": p.lean,
             "head": capital(f"{p.block} {where}" if p.network or several else where.removeprefix("with ")) if "_" not in p.block else f"{p.block} {where}",
             "value": times(math.exp(p.mean.mean), p.mean.half_width, (1.0,)),
-            "words": ", ".join(filter(None, (ends, f"{'predicted ' if p.predicted else ''}{_votes(p)} of {plural(p.cells, 'cell')}", achieved(p).removeprefix(", ")))),
+            "words": ", ".join(filter(None, (ends, f"{'predicted ' if p.predicted else ''}{_votes(p)} of {plural(p.cells, 'cell')}", f"{times(p.mac_ratio)} fewer MACs" if p.achieved is not None else ""))),
         })  # fmt: skip
     return cards
 
@@ -135,7 +142,7 @@ def _sentence(places: Sequence[Tally]) -> str:
     shared = [f"on {_the(devices[str(places[0].way.device)])}"] if one_device else []
     shared += [_where(places[0].way, devices, True)] if len(ways) == 1 else []
     verb = "would be" if foretold else "reads" if bare else "is"
-    many = f"{'networks' if places[0].network else 'blocks'}{': would be' if foretold else ': read' if bare else ':'}"
+    many = f"{'networks against their baselines' if places[0].network else 'blocks'}{': would be' if foretold else ': read' if bare else ':'}"
     first = " ".join(filter(None, (*shared, f"{blocks[0]} {verb}" if len(blocks) == 1 else many)))
     once = ", by too few processes for an interval" if bare and not foretold else ""
     return f"{first if '_' in first.split()[0] else capital(first)} {'; '.join(parts)}{once}."
@@ -144,7 +151,12 @@ def _sentence(places: Sequence[Tally]) -> str:
 def _count(p: Tally) -> str:
     """`26 of 39 cells, 1.3x`; of a place that leans neither way both counts."""
     faster, slower = (p.read_faster, p.cells - p.read_faster) if p.without_interval == p.cells else (p.faster, p.slower)
-    counts = {"faster": f"{faster} of", "slower": f"{slower} of", "mixed": f"{faster} faster, {slower} slower of"}
+    counts = {
+        "faster": f"{faster} of",
+        "slower": f"{slower} of",
+        "mixed": f"{faster} faster, {slower} slower of",
+        "undecided": f"{faster or slower} {'faster' if faster else 'slower'} of",
+    }
     return f"{counts[p.lean]} {plural(p.cells, 'cell')}, {times(math.exp(p.mean.mean), lines=(1.0,))}"
 
 

@@ -21,6 +21,7 @@ from bench.analyse.runs.row_quality import is_noisy
 from bench.analyse.runs.rows import Record
 from bench.analyse.sweeps.costs import Way
 from bench.analyse.sweeps.designed import Sweep
+from bench.show.text.ways import way_labels
 from bench.spec.devices.device_names import in_words, is_predicted
 from bench.spec.format import capital, digits, listed, percent, plural, rough, share, times
 
@@ -157,11 +158,15 @@ def plane(sides: Sequence[Sequence[tuple[float, float]]], devices: Iterable[str 
 
 
 def costs(ways: Sequence[Way]) -> str:
-    """What share of both blocks' times the layers take by their costs, at one shape."""
-    standard = _span([w.standard_layers.value for w in ways], percent)
-    separable = _span([w.separable_layers.value / w.separable_time.value for w in ways], percent)
-    rows = [{"device": w.condition.device} for w in ways]
-    return _titled("layers take {one} of standard's time and {other} of separable's on {device}", rows, one=standard, other=separable)  # fmt: skip
+    """In which way layers take the most of the standard block's time by their costs, and in which the least."""
+    labels = way_labels([w.condition for w in ways])
+    ordered = sorted(ways, key=lambda w: -w.standard_layers.value)
+    most, *least = [(percent(w.standard_layers.value), labels[w.condition]) for w in (ordered[0], *ordered[1:][-1:])]
+    other = f", or {least[0][0]} ({least[0][1]})" if least else ""
+    title = f"Layers take {most[0]} of standard's time ({most[1]}){other}"
+    return (
+        title if len(title) <= MOST else f"Layers take {least[0][0] if least else ''} to {most[0]} of standard's time"
+    )
 
 
 def claims(judged: Verdicts) -> str:
@@ -172,7 +177,7 @@ def claims(judged: Verdicts) -> str:
         verb = "is" if would == 1 else "are"
         return f"{plural(would, 'answer')} {verb} predicted and none is measured" if would else "Nothing was measured"
     counts = Counter(v.side for v in first)
-    return _shares("answer", {word: counts[side] for side, word in SIDES.items() if counts[side]})
+    return _shares("answer to a claim", {word: counts[side] for side, word in SIDES.items() if counts[side]})
 
 
 def drivers(groups: Sequence[Group]) -> str:
@@ -189,7 +194,8 @@ def drivers(groups: Sequence[Group]) -> str:
 def _shares(noun: str, counts: Mapping[str, int]) -> str:
     """`5 groups are mixed`, `Of 5 groups 3 are mixed and 2 unknown`."""
     (word, n), *others = counts.items()
-    of = f"Of {plural(sum(counts.values()), noun)} {n}" if others else plural(n, noun)
+    nouns = noun.replace("answer to a claim", "answers to the claims") if "claim" in noun else ""
+    of = f"Of {plural(sum(counts.values()), noun, nouns)} {n}" if others else plural(n, noun, nouns)
     verb = "is" if n == 1 else "are"
     return f"{of} {listed([f'{verb} {word}', *(f'{m} {other}' for other, m in others)])}"
 
