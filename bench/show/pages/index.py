@@ -83,7 +83,8 @@ def _is_of_several(path: Path) -> bool:
 
 def _finding(run: Run, folder: Path) -> str:
     if not noise_floor.is_aa(run):
-        return run_facts.finding(facts_of(run))
+        facts = facts_of(run)
+        return f"{run_facts.sentences(facts)[0]} {run_facts.trust(facts)}".strip()
     band = _json(folder / "aa.json").get("noise_band")
     return f"Blocks against themselves{f': noise band ±{band * 100:.1f} %' if band is not None else ''}."
 

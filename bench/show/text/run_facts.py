@@ -151,12 +151,8 @@ def _sentence(places: Sequence[Tally]) -> str:
 def _count(p: Tally) -> str:
     """`26 of 39 cells, 1.3x`; of a place that leans neither way both counts."""
     faster, slower = (p.read_faster, p.cells - p.read_faster) if p.without_interval == p.cells else (p.faster, p.slower)
-    counts = {
-        "faster": f"{faster} of",
-        "slower": f"{slower} of",
-        "mixed": f"{faster} faster, {slower} slower of",
-        "undecided": f"{faster or slower} {'faster' if faster else 'slower'} of",
-    }
+    some = f"{faster} faster" if faster else f"{slower} slower" if slower else "none decided"
+    counts = {"faster": f"{faster} of", "slower": f"{slower} of", "mixed": f"{faster} faster, {slower} slower of", "undecided": f"{some} of"}  # fmt: skip
     return f"{counts[p.lean]} {plural(p.cells, 'cell')}, {times(math.exp(p.mean.mean), lines=(1.0,))}"
 
 
