@@ -12,13 +12,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 
+from bench.analyse.compare.compare import compare
 from bench.analyse.runs import run_folder
 from bench.analyse.runs.rows import records_of
 from bench.measure import trial_records, worker
 from bench.measure.device import devices
 from bench.measure.modules import build_module
-from bench.measure.user_blocks import NotABlock, build_user_block, count
+from bench.measure.user_blocks import NotABlock, build_user_block, count, source_of
 from bench.run import launch, runner
+from bench.show.text.compare import reason
 from bench.show.write import write_views
 from bench.spec.blocks.blocks import BlockChoice, Shape, build
 from bench.spec.blocks.costs import cost
@@ -28,6 +30,7 @@ from bench.spec.config.timing import Timing
 from bench.spec.errors import UserError
 from bench.spec.plan import plan_text
 from bench.spec.plan.plan import Plan, make
+from tests import fake_worker
 from tests.shapes import NETWORKS, buildable, network_shape
 
 THIN, FULL, NET = (f"tests.own_blocks:{name}" for name in ("thin", "Functional", "Net"))
@@ -292,6 +295,92 @@ def test_blocks_that_fail_exit_or_leave_children_spoil_no_other_row(tmp_path: Pa
     assert rows["killed"]["status_detail"].startswith("killed by signal 11 (SIGSEGV) in the inspection")
     assert rows["failing"]["status_detail"].startswith(r"ValueError: bad \ud800 \x1b[31m in the inspection")
     assert rows["exiting"]["status_detail"].startswith("exit status 3 in the inspection"), "and no other trial's words"
+
+
+# ---------------------------------------------------------------- a block whose source changes
+
+
+def test_the_hash_of_a_source_covers_what_it_imports_and_no_other_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_package").mkdir()
+    files = {
+        "own_package/__init__.py": "from .block import make",
+        "own_package/block.py": "from torch import nn\nfrom .sizes import K\nimport own_helper\ndef make(c_in, c_out): ...",
+        "own_package/sizes.py": "K = 3",
+        "own_helper.py": "def late():\n    import own_later",
+        "own_later.py": "",
+        "own_unrelated.py": "",
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    for path in ("own_package:make", "own_package.block:make"):
+        first = source_of(path)
+        for name, text in files.items():
+            (tmp_path / name).write_text(text + "\n# another")
+            concerned = name != "own_unrelated.py" and (path == "own_package:make" or name != "own_package/__init__.py")
+            assert (source_of(path) != first) == concerned, (path, name)
+            (tmp_path / name).write_text(text)
+        assert source_of(path) == first
+
+
+CHANGING = """from torch import nn
+
+
+def changing(c_in, c_out, kernel=3):
+    return nn.Conv2d(c_in, c_out, {kernel}, padding={kernel} // 2, bias=False)
+"""
+
+
+def test_a_run_goes_on_with_no_other_source_than_it_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    module = tmp_path / "own_changing.py"
+    module.write_text(CHANGING.format(kernel=3))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    timing = {"seconds": 0.01, "warmup_seconds": 0.01, "processes_min": 2, "processes_max": 2}
+    config = data(["standard", {"import": "own_changing:changing", "name": "mine"}], channels=4, size=4) | {
+        "timing": timing
+    }
+    (tmp_path / "c.yaml").write_text(json.dumps(config))
+
+    def tell(line: str) -> None:
+        if line.startswith("process 2 of"):
+            module.write_text(CHANGING.format(kernel=7))
+
+    with pytest.raises(
+        UserError, match="import own_changing:changing: its source is not that with which this run began"
+    ):
+        runner.run(tmp_path / "c.yaml", ["cpu"], tmp_path / "run", (), ["bench"], tell)
+    with pytest.raises(UserError, match=r"import own_changing:changing: its source .* Put it back, or start a new run"):
+        runner.resume(tmp_path / "run", lambda _: None)
+    module.write_text(CHANGING.format(kernel=3))
+    assert runner.resume(tmp_path / "run", lambda _: None).failed == 0
+    run = run_folder.read(tmp_path / "run")
+    assert records_of(run.pairs)[0]["processes"] == 2
+    assert run.environment["devices"]["cpu"]["imports"].keys() == {"own_changing:changing"}
+
+
+@pytest.mark.parametrize(("other", "verdict"), [("bbb", "CONFOUNDED"), ("aaa", "SAME"), (None, "SAME")])
+def test_a_comparison_names_the_block_whose_source_differs(tmp_path: Path, other: str | None, verdict: str):
+    plan = planned(["standard", {"import": THIN, "name": "mine"}, "separable"], channels=8, size=9)
+    runs = []
+    for name, source in (("a", "aaa"), ("b", other)):
+        folder = tmp_path / name
+        folder.mkdir()
+        lines = [{"type": "run", "run_id": name, "schema_version": 1}]
+        visit = fake_worker.visit(plan.trials[0].to_dict(), 1) | {"type": "visit", "trial_id": plan.trials[0].trial_id}
+        lines += [{**visit, "replicate": replicate} for replicate in (1, 2, 3)]
+        (folder / "plan.json").write_text(json.dumps(plan.to_dict()))
+        (folder / "journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        devices = {"cpu": {"name": "a processor", "imports": {THIN: source} if source else {}}}
+        (folder / "environment.json").write_text(json.dumps({"devices": devices}))
+        runs.append(run_folder.read(folder))
+    compared = compare(*runs)
+    for quantity in (compared.speedups, compared.times):
+        verdicts = {m.a["block"]: m.verdict for m in quantity.matches}
+        assert (verdicts.pop("mine"), set(verdicts.values())) == (verdict, {"SAME"})
+    if verdict == "CONFOUNDED":
+        (mine,) = (m for m in compared.speedups.matches if m.differs)
+        assert reason(compared.speedups, mine) == f"source {THIN} aaa in A, {THIN} bbb in B"
 
 
 # ---------------------------------------------------------------- a run

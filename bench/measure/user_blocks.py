@@ -5,11 +5,15 @@ Its layers are unknown, so its costs have no formula: one forward pass is watche
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import copy
-import importlib
+import hashlib
+import importlib.util
 import inspect
+import sysconfig
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,6 +25,9 @@ from bench.spec.blocks.blocks import BlockChoice, Shape
 from bench.spec.blocks.costs import PASSES_TRAINING
 from bench.spec.errors import first_line
 
+_LIBRARIES = tuple(
+    f"{p}/" for p in (sysconfig.get_path("stdlib"), Path(torch.__file__).parents[1], Path(__file__).parents[1])
+)
 _DEFAULTS = {"stride": 1, "padding": "same", "dilation": 1}
 _NO_PRODUCTS = (  # parts of the names of operators that take several tensors and multiply no matrices
     *("norm", "cat", "stack", "copy", "scatter", "index", "prelu", "grid_sampler", "lstm_cell", "gru_cell"),
@@ -70,6 +77,30 @@ def factory_of(path: str) -> Callable[..., object]:
     if not callable(named):
         raise NotABlock(f"{path} is not callable")
     return named
+
+
+def source_of(path: str) -> str:
+    """A hash of the source of the factory's module and of what it imports, installed libraries left out.
+
+    NotABlock if there is no such factory.
+    """
+    factory_of(path)
+    sources: dict[str, bytes] = {}
+    names = [path.partition(":")[0]]
+    while names:
+        name = names.pop()
+        with contextlib.suppress(ImportError, AttributeError, OSError, SyntaxError, ValueError):
+            spec: Any = importlib.util.find_spec(name)  # AttributeError where a name is no module's
+            if name in sources or (sources and spec.origin.startswith(_LIBRARIES)):
+                continue
+            sources[name] = Path(spec.origin).read_bytes()
+            for node in ast.walk(ast.parse(sources[name])):
+                if isinstance(node, ast.Import):
+                    names += [alias.name for alias in node.names]
+                elif isinstance(node, ast.ImportFrom):
+                    base = importlib.util.resolve_name("." * node.level + (node.module or ""), spec.parent)
+                    names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    return hashlib.sha256(repr(sorted(sources.items())).encode()).hexdigest()[:12]
 
 
 def _made(

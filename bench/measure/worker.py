@@ -27,7 +27,7 @@ from bench.measure.device.device_list import too_old
 from bench.measure.device.devices import CaptureFailed, Cpu, Device, kept, put_back, set_switches
 from bench.measure.device.telemetry import Nvml
 from bench.measure.disturbance import Watch
-from bench.measure.user_blocks import NotABlock, factory_of
+from bench.measure.user_blocks import NotABlock, source_of
 from bench.spec.devices.device_names import is_predicted
 from bench.spec.errors import UserError, first_line
 from bench.spec.plan.plan import Trial
@@ -58,8 +58,15 @@ def main(opened: Callable[[str], Device] = device_list.open_device) -> None:
             raise refused
         predicted = is_predicted(job["device"])  # only a user's blocks need a worker there, and no device
         device = Cpu() if predicted else opened(job["device"])
-        for path in job["imports"]:
-            factory_of(path)
+        sources: dict[str, str] = {}
+        changed: list[str] = []
+        before = kept()
+        for path, expected in job["imports"].items():
+            sources[path] = source_of(path)
+            changed += [f"importing {path} changed {what}: put back after it" for what in put_back(before)]
+            if expected not in (None, sources[path]):
+                rule, remedy = "its source is not that with which this run began", "Put it back, or start a new run"
+                raise UserError(f"import {path}", rule, remedy)
     except UserError as error:
         answer({"type": "refused", "place": error.place, "rule": error.rule, "remedy": error.remedy})
         return
@@ -68,13 +75,17 @@ def main(opened: Callable[[str], Device] = device_list.open_device) -> None:
         answer({"type": "refused", "place": "import", "rule": first_line(error), "remedy": remedy})
         return
     torch.set_num_threads(1 if predicted else job["threads"])
-    facts = _facts(device)
+    facts = _facts(device) | {"imports": sources}
     if job["kind"] == "probe":
         facts |= {"devices": device_list.devices(), "cards": device_list.cards(), "threading": device_list.threading()}
         card = _card(device)
         if job["timing"]["visit_seconds"] is not None:
             facts |= peaks.conv_speed(device, Watch(card.throttling if card else None))
-        facts["warnings"] = [*selfcheck.warnings(device), *([card.lack] if card is not None and card.lack else [])]
+        facts["warnings"] = [
+            *changed,
+            *selfcheck.warnings(device),
+            *([card.lack] if card is not None and card.lack else []),
+        ]
     answer({"type": "ready", "pid": os.getpid(), "facts": facts})
     if job["kind"] != "probe":
         _serve(device, job, answer)

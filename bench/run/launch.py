@@ -171,11 +171,15 @@ class Worker:
 
 
 def probe(
-    surroundings: Surroundings, timing: Timing, start_s: float, imports: Sequence[str] = (), kind: str = "probe"
+    surroundings: Surroundings,
+    timing: Timing,
+    start_s: float,
+    imports: Mapping[str, str | None] | None = None,
+    kind: str = "probe",
 ) -> dict[str, Any]:
     """The facts that a worker on this device answers to a job of this kind, without trials, within `start_s`.
 
-    UserError where the device can't be used, no worker can start, or one of `imports` can't be imported.
+    UserError where the device can't be used, no worker can start, or one of `imports` can't be imported or has changed.
     """
     handle, name = tempfile.mkstemp(prefix="bench-probe-", suffix=".log")
     os.close(handle)
@@ -231,11 +235,11 @@ def job(
     trials: Sequence[Trial] = (),
     replicate: int = 0,
     roofs: bool = False,
-    imports: Sequence[str] = (),
+    imports: Mapping[str, str | None] | None = None,
 ) -> dict[str, Any]:
     """A worker's job, which it reads on stdin: `probe`, or `inspect`, `time` or `opinion` these trials, in this order.
 
-    `roofs`: measure the device's roofs first; `imports`: factories that must be importable.
+    `roofs`: measure the device's roofs first; `imports`: the hash of each factory's source, None where it may be any.
     """
     return {
         "kind": kind,
@@ -243,7 +247,7 @@ def job(
         "threads": surroundings.threads,
         "replicate": replicate,
         "roofs": roofs,
-        "imports": list(imports),
+        "imports": dict(imports or {}),
         "timing": timing.model_dump(),
         "trials": [t.to_dict() for t in trials],
     }

@@ -6,7 +6,7 @@ import contextlib
 import json
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,7 @@ def measure(
         journal.append(_begun(folder, run_id))
         for line in warnings:
             tell(f"! {line}")
-        return Session(folder, plan, journal, tell, reds).to_the_end()
+        return Session(folder, plan, journal, tell, reds, sources=_sources(facts)).to_the_end()
 
 
 def resume(folder: Path, tell: Tell, anyway: bool = False) -> Outcome:
@@ -102,7 +102,7 @@ def _continued(folder: Path, journal: Journal, place: str, tell: Tell, anyway: b
         remedy = "Name one with plan.json and journal.jsonl."
         raise UserError(place, "this is not the folder of a run", remedy) from None
     _, reds = _checked([s.device for s in plan.surroundings()], folder, tell, anyway)
-    facts = _probe(plan)
+    facts = _probe(plan, _sources(then["devices"]))
     now = {"cpu_model": environment.host()["cpu_model"]} | {d: _made_with(f) for d, f in facts.items()}
     before = {"cpu_model": then["host"]["cpu_model"]} | {d: _made_with(f) for d, f in then["devices"].items()}
     for what, value in before.items():
@@ -112,7 +112,7 @@ def _continued(folder: Path, journal: Journal, place: str, tell: Tell, anyway: b
             raise UserError(place, rule, "Continue it there, or start a new run here.")
     # A kill before the first record leaves files that were written whole.
     journal.append({"type": "resume", "utc": utc()} if past else _begun(folder, str(then["run_id"])))
-    return Session(folder, plan, journal, tell, reds, past).to_the_end()
+    return Session(folder, plan, journal, tell, reds, past, _sources(facts)).to_the_end()
 
 
 def _refuse_used(folder: Path, *but: str) -> None:
@@ -147,17 +147,28 @@ def _made_with(facts: dict[str, Any]) -> Any:
     return facts["prediction"]["model"] if facts.get("prediction") else facts.get("torch")
 
 
-def _probe(plan: Plan) -> dict[str, dict[str, Any]]:
-    """The facts of each device, from a worker or the model. UserError for a device or import that can't be used."""
+def _sources(devices: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """The hashes of the sources of users' blocks, by their import paths, in the facts of devices."""
+    return {path: source for facts in devices.values() for path, source in (facts.get("imports") or {}).items()}
+
+
+def _probe(plan: Plan, sources: Mapping[str, str] | None = None) -> dict[str, dict[str, Any]]:
+    """The facts of each device, from a worker or the model.
+
+    UserError for a device or import that can't be used, and for one whose source is not that in `sources`.
+    """
     places = {s.device: s for s in plan.surroundings()}
     choices = [arm.choice for trial in plan.active if not trial.formula for arm in trial.arms]
-    imports = tuple(dict.fromkeys(choice.factory for choice in choices if choice.factory is not None))
+    imports = {c.factory: (sources or {}).get(c.factory) for c in choices if c.factory is not None}
     # accelerators first, as they fail more often than the CPU
     measured = sorted((d for d in places if not is_predicted(d)), key=lambda d: d == "cpu")
     probed = {d: probe(places[d], plan.timing, START_TIMEOUT_S, imports) for d in measured}
+    facts = {device: predict.facts(device) if is_predicted(device) else probed[device] for device in places}
     if imports and not measured:
-        probe(next(iter(places.values())), plan.timing, START_TIMEOUT_S, imports, kind="inspect")
-    return {device: predict.facts(device) if is_predicted(device) else probed[device] for device in places}
+        first = next(iter(places))
+        seen = probe(places[first], plan.timing, START_TIMEOUT_S, imports, kind="inspect")
+        facts[first] = {**facts[first], "imports": seen["imports"]}
+    return facts
 
 
 def _environment(plan: Plan, facts: dict[str, dict[str, Any]], ambers: list[str], results: Path) -> dict[str, Any]:

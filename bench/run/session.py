@@ -8,7 +8,7 @@ import random
 import shlex
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -52,10 +52,11 @@ class Session:
 
     def __init__(
         self, folder: Path, plan: Plan, journal: Journal, tell: Tell, reds: Sequence[str] = (),
-        past: Sequence[dict[str, Any]] = (),
+        past: Sequence[dict[str, Any]] = (), sources: Mapping[str, str] | None = None,
     ) -> None:  # fmt: skip
         (folder / "logs").mkdir(exist_ok=True)
         self.folder, self.plan, self.journal, self.tell, self.reds = folder, plan, journal, tell, list(reds)
+        self.sources = sources  # hashes of users' blocks, by import path
         self.progress = Progress()
         self.before_s = 0.0  # of earlier sessions
         for record in past:
@@ -184,7 +185,8 @@ class Session:
         roofs = kind == "time" and replicate <= ROOF_PROCESSES
         while todo:
             log = self.folder / "logs" / f"{kind}-{replicate}-{surroundings.slug}.log"
-            worker = Worker(surroundings, job(kind, surroundings, timing, todo, replicate, roofs), log, self.compiled)
+            asked = job(kind, surroundings, timing, todo, replicate, roofs, self.sources)
+            worker = Worker(surroundings, asked, log, self.compiled)
             roofs = False  # if the worker dies of them, the next one measures only trials
             self.journal.append({"type": "start", "utc": utc(), "kind": kind, "replicate": replicate, "pid": worker.process.pid, "surroundings": surroundings.label})  # fmt: skip
             current: Trial | None = None

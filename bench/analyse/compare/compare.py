@@ -86,7 +86,7 @@ def judge(
 
 
 def _draft(a: Run, b: Run, margin: float, correction: Correction) -> Comparison:
-    rows_a, rows_b = _rows(a, "p"), _rows(b, "p")
+    rows_a, rows_b = (_with_sources(run, _rows(run, "p")) for run in (a, b))
     bands = _bands(rows_a), _bands(rows_b)
     matched = match(rows_a, rows_b)
     kinds = list(dict.fromkeys(kind(rows_a[p.a]["device"]) for p in matched.pairs))
@@ -98,7 +98,9 @@ def _draft(a: Run, b: Run, margin: float, correction: Correction) -> Comparison:
     alike = [d for d, why in reasons.items() if why is None]
     times = None
     if alike:
-        arms_a, arms_b = ([r for r in _rows(run, "m") if kind(r["device"]) in alike] for run in (a, b))
+        arms_a, arms_b = (
+            [r for r in _with_sources(run, _rows(run, "m")) if kind(r["device"]) in alike] for run in (a, b)
+        )
         times = side.compared("time", arms_a, arms_b, match(arms_a, arms_b))
     places = [_place(rows_a[p.a]) for p in matched.pairs], [_place(rows_b[p.b]) for p in matched.pairs]
     widest = [max((by[p] for p in met if p in by), default=None) for by, met in zip(bands, places, strict=True)]
@@ -126,6 +128,20 @@ _NUMBERS = {
     "m": ("time_median_s", "time_ci_low_s", "time_ci_high_s", "time_min_s", "processes"),
 }
 _MAY_BE_0 = ("precision", "noise_band", "processes")
+
+
+def _with_sources(run: Run, rows: Sequence[Record]) -> list[Record]:
+    """The rows, each with the import paths and source hashes of its users' blocks; None where the run has no hashes."""
+    devices = (run.environment.get("devices") or {}).values()
+    hashes = {path: source for facts in devices for path, source in (facts.get("imports") or {}).items()}
+    arms = [(t.experiment, arm.choice) for t in (run.plan.trials if run.plan else ()) for arm in t.arms]
+    of = {(name, c.label): f"{c.factory} {hashes[c.factory]}" for name, c in arms if c.factory in hashes}
+
+    def source(row: Record) -> str | None:
+        labels = (row["baseline"], row["block"]) if "speedup" in row else (row["block"],)
+        return ", ".join(of[row["experiment"], label] for label in labels if (row["experiment"], label) in of) or None
+
+    return [{**row, "source": source(row)} for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,15 +179,17 @@ class _Sides:
         confidence = self.a.timing.confidence
         sides = ((a, self.a), (b, self.b))
         left, right = (_log(row, quantity, run.timing.confidence, confidence) for row, run in sides)
+        changed = None not in (a["source"], b["source"]) and a["source"] != b["source"]
+        differs = (*pair.differs, "source") if changed else pair.differs
         if left is None or right is None:
-            return Match(a, b, None, edge, "CONFOUNDED" if pair.differs else "NOT MEASURED", differs=pair.differs)
+            return Match(a, b, None, edge, "CONFOUNDED" if differs else "NOT MEASURED", differs=differs)
         log = estimators.widened(estimators.difference(left, right, confidence), sd, confidence)
         if self.a.run_id == self.b.run_id and log.mean == 0:  # one sample, not two: no chance is involved
             log = Interval(0.0, 0.0, max(2, log.n))
         else:
             log = Interval(log.mean, math.hypot(log.half_width, *known), log.n)
-        if pair.differs:
-            return Match(a, b, log, edge, "CONFOUNDED", differs=pair.differs)
+        if differs:
+            return Match(a, b, log, edge, "CONFOUNDED", differs=differs)
         p = facts.beyond(log, edge, confidence)
         if quantity == "time" and p < 1 and not _minima_agree(a, b, log.mean, edge):
             p = 1.0
