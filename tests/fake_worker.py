@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from string import ascii_uppercase
 
 RATIO = 3.0
 
@@ -113,6 +114,7 @@ def opinions(trial: dict) -> list[dict]:
 def visit(trial: dict, replicate: int) -> dict:
     coin = random.Random(f"{trial['trial_id']}{replicate}")
     arms = []
+    letters = ascii_uppercase[: len(trial["arms"])]
     for i, arm in enumerate(trial["arms"]):
         base = 1e6 / RATIO**i
         samples = [round(base * (1.01 + coin.expovariate(200)), 1) for _ in range(8)]
@@ -131,7 +133,7 @@ def visit(trial: dict, replicate: int) -> dict:
         "stop": "seconds",
         "precision": 0.02,
         "rounds": 4,
-        "orders": ["ABBA", "BAAB", "ABBA", "BAAB"],
+        "orders": [letters + letters[::-1], letters[::-1] + letters] * 2,
         "warm_up": {"settled": True, "samples_ns": {a["arm_id"]: [1e6] for a in arms}, "wall_s": 0.001},
         "arms": arms,
         "counters": {a["arm_id"]: none for a in arms},

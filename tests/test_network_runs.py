@@ -25,6 +25,7 @@ from bench.spec.config.config import check
 from bench.spec.config.timing import Timing
 from bench.spec.plan import plan_text
 from bench.spec.plan.plan import Plan, Trial, make
+from bench.spec.results_folder import checked
 from tests.shapes import ZOO
 from tests.synthetic import Story, write_run
 
@@ -70,7 +71,7 @@ def test_a_plan_of_networks_and_options_survives_being_written_as_json():
         {"name": "dilated", "rate": 4},
     ]
     for plan in (make(check(BOTH, "t"), ["cpu"], 2), planned(blocks)):
-        again = Plan.from_dict(json.loads(json.dumps(plan.to_dict())))
+        again = checked(json.dumps(plan.to_dict()), Plan, "plan.json")
         assert again == plan
         assert [t.cost(a) for t in again.trials for a in t.arms] == [t.cost(a) for t in plan.trials for a in t.arms]
 

@@ -30,6 +30,7 @@ from bench.spec.config.timing import Timing
 from bench.spec.errors import UserError
 from bench.spec.plan import plan_text
 from bench.spec.plan.plan import Plan, make
+from bench.spec.results_folder import checked
 from tests import fake_worker
 from tests.shapes import NETWORKS, buildable, network_shape
 
@@ -55,7 +56,7 @@ def test_a_path_is_a_block_by_its_own_name_or_another():
     plan = planned(["standard", {"import": THIN}, {"import": FULL, "name": "full"}], channels=8)
     assert [a.choice.label for a in plan.trials[0].arms] == ["standard", "thin", "full"]
     assert plan.trials[0].arms[1].choice.factory == THIN
-    assert Plan.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
+    assert checked(json.dumps(plan.to_dict()), Plan, "plan.json") == plan
 
 
 def test_a_plan_shows_no_theory_for_it_and_needs_no_torch_to_say_so():

@@ -29,6 +29,7 @@ from bench.spec.plan.durations import (
     visit_seconds,
 )
 from bench.spec.plan.plan import Plan, Surroundings, make, shape_words
+from bench.spec.results_folder import checked
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -218,7 +219,7 @@ def test_devices_count_towards_the_most_trials():
 def test_a_plan_survives_being_written_as_json():
     plan = planned(channels=[8, "8->16"], padding=["same", "valid"], size=2, threads=[1, 9])
     assert any(t.skip for t in plan.trials)
-    again = Plan.from_dict(json.loads(json.dumps(plan.to_dict())))
+    again = checked(json.dumps(plan.to_dict()), Plan, "plan.json")
     assert again == plan
     assert [t.cost(t.arms[0]) for t in again.active] == [t.cost(t.arms[0]) for t in plan.active]
 

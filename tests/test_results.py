@@ -212,7 +212,7 @@ def test_tables_are_read_by_pandas_alone_and_lose_nothing(eventful: run_folder.R
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.none() | st.floats(1e-300, 1e300), min_size=1), st.text("aé \n,;\"'→", min_size=1, max_size=8))
+@given(st.lists(st.none() | st.floats(1e-30, 1e30), min_size=1), st.text("aé \n,;\"'→", min_size=1, max_size=8))
 def test_any_number_and_text_survives_a_table(tmp_path: Path, numbers: list[float | None], text: str) -> None:
     rows: list[Row] = [{"speedup": n, "block": "b" + text, "run_id": "r", "status": "ok"} for n in numbers]
     frame = run_folder.frame(rows, "p")
@@ -325,7 +325,7 @@ def test_a_folder_that_is_no_run_is_said_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"plan\.json: this is not JSON"):
         run_folder.read(tmp_path)
     (tmp_path / "plan.json").write_text("{}")
-    with pytest.raises(UserError, match=r"this is no plan"):
+    with pytest.raises(UserError, match=r"plan\.json: name: it is missing"):
         run_folder.read(tmp_path)
     (tmp_path / "journal.jsonl").unlink()
     (tmp_path / "plan.json").unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -67,7 +68,7 @@ def test_a_comparison_holds_one_in_twenty_apart_only_with_the_effect_in_its_inte
         folder.mkdir()
         made = replace(run(seed, 0.05, started_utc=f"2026-01-0{seed + 1}T00:00:00Z"), folder=folder)
         run_folder.write_tables(made)
-        (folder / "environment.json").write_text(run_folder.json.dumps(made.environment))
+        (folder / "environment.json").write_text(json.dumps(made.environment))
         runs.append(made)
     *earlier, a, b = runs
     assert {one.run_id for one in earlier_beside(a, b)} == {one.run_id for one in earlier}

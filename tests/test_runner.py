@@ -438,6 +438,35 @@ def test_of_two_runs_that_found_one_folder_empty_the_second_writes_nothing(
     assert read(out).timing.processes_max == 4
 
 
+def test_a_process_whose_visit_stands_twice_counts_once(config: Path, tmp_path: Path, fake):
+    fake()
+    folder = start(config, tmp_path / "run").folder
+    lines = (folder / "journal.jsonl").read_text().splitlines()
+    first = [
+        line for line in lines if json.loads(line).get("replicate", 0) <= 1 and json.loads(line)["type"] != "settled"
+    ]
+    twice = [line for line in first if json.loads(line)["type"] == "visit"][:1] * 2
+    (folder / "journal.jsonl").write_text("\n".join([*first, *twice]) + "\n")
+    (folder / "DONE").unlink()
+    runner.resume(folder, lambda _: None)
+    assert {replicate for _, replicate in visits(folder)} == {1, 2, 3}
+    assert len(visits(folder)) == 18
+    assert (read(folder).pairs["processes"] == 3).all()
+
+
+def test_a_newer_schema_is_refused_before_anything_is_written(config: Path, tmp_path: Path, fake):
+    fake()
+    folder = start(config, tmp_path / "run").folder
+    (folder / "DONE").unlink()
+    journal = folder / "journal.jsonl"
+    newer = journal.read_text().replace('"schema_version":2', '"schema_version":3') + '{"type":"torn'
+    journal.write_text(newer)
+    with pytest.raises(UserError, match=r"journal\.jsonl:1: 3: the newest schema that this program reads is 2"):
+        runner.resume(folder, lambda _: None)
+    assert journal.read_text() == newer
+    assert not (folder / "DONE").exists()
+
+
 @pytest.mark.parametrize(
     ("name", "old", "new", "words"),
     [
@@ -489,7 +518,7 @@ def test_the_journal_names_the_line_that_is_broken(tmp_path: Path):
     path.write_text('{"type":"run","run_id":"a","schema_version":1}\nrubbish\n{"type":"end"}\n')
     journal = Journal(path)
     with pytest.raises(UserError, match=r"journal\.jsonl:2"):
-        journal.records()
+        journal.records({})
     journal.close()
 
 

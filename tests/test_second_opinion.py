@@ -172,6 +172,6 @@ def test_a_record_that_cannot_be_names_its_line(tmp_path, wrong):
         record["arms"][0] |= wrong
         return [record]
 
-    with pytest.raises(UserError, match="this record is not whole") as raised:
+    with pytest.raises(UserError, match="Restore the journal from a copy") as raised:
         a_run(tmp_path, spoilt)
     assert f"journal.jsonl:{len((tmp_path / 'journal.jsonl').read_text().splitlines())}: " in str(raised.value)

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from bench.spec.errors import UserError
-from bench.spec.files import refuse_edited
+from bench.spec.plan.plan import Trial
+from bench.spec.results_folder import read_records
 
 try:
     import fcntl
@@ -50,23 +52,15 @@ class Journal:
 
     def append(self, record: dict[str, Any]) -> None:
         """Write one record and wait until it is on the disk."""
-        self._file.write(json.dumps(record, separators=(",", ":"), allow_nan=False).encode() + b"\n")
+        line = json.dumps(record, separators=(",", ":"), allow_nan=False, ensure_ascii=False) + "\n"
+        self._file.write(line.encode(errors="replace"))
         self._file.flush()
         os.fsync(self._file.fileno())
 
-    def records(self) -> list[dict[str, Any]]:
-        """All records so far, after which a torn end is cut. UserError, with the line's number, for one that is not JSON."""
+    def records(self, trials: Mapping[str, Trial]) -> list[dict[str, Any]]:
+        """All records so far, after which a torn end is cut. UserError, with nothing cut, as of `read_records`."""
         self._file.seek(0)
-        *lines, _ = self._file.read().decode("utf-8", "replace").split("\n")
-        records: list[dict[str, Any]] = []
-        for number, line in enumerate(lines, 1):
-            try:
-                records.append(json.loads(line))
-                if records[-1].get("type") == "run":
-                    refuse_edited(self.path.parent, records[-1])
-            except (AttributeError, ValueError):
-                place, remedy = f"{self.path}:{number}", "Restore the file, or start a new run."
-                raise UserError(place, "this line is not a record", remedy) from None
+        records = list(read_records(self.path, self._file.read(), trials))
         self._cut_torn_end()
         return records
 

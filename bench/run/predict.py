@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from bench.spec.blocks.liveness import Step
+from pydantic import TypeAdapter
+
 from bench.spec.devices.predicted_devices import find_device
 from bench.spec.model.kernel_model import CallTime
 from bench.spec.model.model_parameters import device_name, prediction_of
@@ -27,12 +28,18 @@ def visit(trial: Trial, traced: Traced) -> dict[str, Any]:
     """The trial's record, as a worker would answer: one round, whose samples are the predicted time."""
     head = {"type": "visit", "trial_id": trial.trial_id}
     device = device_of(trial.surroundings)
-    memories = [_memory(traced[a.arm_id]["memory"]) if a.arm_id in traced else memory_of(trial, a) for a in trial.arms]
+    memories = [
+        TypeAdapter(Memory).validate_python(traced[a.arm_id]["memory"]) if a.arm_id in traced else memory_of(trial, a)
+        for a in trial.arms
+    ]
     refused = refused_allocation(memories, device.memory_bytes)
     if refused is not None:
         detail = f"it is predicted that the device could not hold it: {refused}"
         return head | {"status": "oom", "status_detail": detail, "wall_s": 0.0}
-    calls = [CallTime(**traced[a.arm_id]["call"]) if a.arm_id in traced else call_of(trial, a) for a in trial.arms]
+    calls = [
+        TypeAdapter(CallTime).validate_python(traced[a.arm_id]["call"]) if a.arm_id in traced else call_of(trial, a)
+        for a in trial.arms
+    ]
     letters = "".join(chr(ord("A") + i) for i in range(len(calls)))
     return head | {
         "status": "ok",
@@ -54,7 +61,3 @@ def _arm(arm_id: str, call: CallTime, queued: bool) -> dict[str, Any]:
     if queued:
         arm |= {"device_ns": [call.device_s * 1e9], "device_proven": True, "enqueue_ns": [call.host_s * 1e9]}
     return arm
-
-
-def _memory(data: Mapping[str, Any]) -> Memory:
-    return Memory(tuple(data["held"]), data["left"], tuple(Step(*step) for step in data["steps"]))

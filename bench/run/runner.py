@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,10 +22,11 @@ from bench.spec.columns import SCHEMA_VERSION
 from bench.spec.config.config import load
 from bench.spec.devices.device_names import is_predicted, slug
 from bench.spec.errors import UserError
-from bench.spec.files import CONFIG, ENVIRONMENT, PLAN, kept, write_text
+from bench.spec.files import CONFIG, ENVIRONMENT, PLAN, kept, write_json, write_text
 from bench.spec.plan import aa
 from bench.spec.plan.durations import sized
 from bench.spec.plan.plan import Plan, make, not_all_skipped
+from bench.spec.results_folder import read_environment, read_plan
 
 RESULTS = Path("results")
 
@@ -69,8 +69,8 @@ def measure(
     with Journal(folder / "journal.jsonl") as journal:
         _refuse_used(folder, "journal.jsonl")  # by a run that began while this one probed
         write_text(folder / CONFIG, yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
-        _write_json(folder / PLAN, plan.to_dict())
-        _write_json(folder / ENVIRONMENT, made)
+        write_json(folder / PLAN, plan.to_dict())
+        write_json(folder / ENVIRONMENT, made)
         if out is None and plan.name != aa.NAME:
             _point_latest(folder)
         journal.append(_begun(folder, run_id))
@@ -81,38 +81,26 @@ def measure(
 
 def resume(folder: Path, tell: Tell, anyway: bool = False) -> Outcome:
     """Continue a run in its folder. UserError if it is no run, is complete, began elsewhere, or is refused as in `run`."""
-    place = f"--resume {folder}"
-    if not all((folder / name).is_file() for name in (PLAN, ENVIRONMENT, "journal.jsonl")):
-        raise UserError(
-            place, "this is not the folder of a run", f"Name one with {PLAN}, {ENVIRONMENT} and journal.jsonl."
-        )
+    place, plan = f"--resume {folder}", read_plan(folder)
+    if plan is None or not (folder / "journal.jsonl").is_file():
+        raise UserError(place, "this is not the folder of a run", f"Name one with {PLAN} and journal.jsonl.")
     if (folder / "DONE").exists():
         raise UserError(place, "this run is complete", f"Read it with bench report {shlex.quote(str(folder))}.")
     with Journal(folder / "journal.jsonl") as journal:
-        return _continued(folder, journal, place, tell, anyway)
-
-
-def _continued(folder: Path, journal: Journal, place: str, tell: Tell, anyway: bool) -> Outcome:
-    """Continue the run whose journal is open, as `resume` says."""
-    past = journal.records()
-    try:
-        plan = Plan.from_dict(json.loads((folder / PLAN).read_text(encoding="utf-8")))
-        then = json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError, TypeError):
-        remedy = "Name one with plan.json and journal.jsonl."
-        raise UserError(place, "this is not the folder of a run", remedy) from None
-    _, reds = _checked([s.device for s in plan.surroundings()], folder, tell, anyway)
-    facts = _probe(plan, _sources(then["devices"]))
-    now = {"cpu_model": environment.host()["cpu_model"]} | {d: _made_with(f) for d, f in facts.items()}
-    before = {"cpu_model": then["host"]["cpu_model"]} | {d: _made_with(f) for d, f in then["devices"].items()}
-    for what, value in before.items():
-        if now.get(what) != value:
-            how = "predicted by" if is_predicted(what) else f"measured with {what if what == 'cpu_model' else f'torch on {what}'}"  # fmt: skip
-            rule = f"it was {how} {value}, here it is {now.get(what)}"
-            raise UserError(place, rule, "Continue it there, or start a new run here.")
-    # A kill before the first record leaves files that were written whole.
-    journal.append({"type": "resume", "utc": utc()} if past else _begun(folder, str(then["run_id"])))
-    return Session(folder, plan, journal, tell, reds, past, _sources(facts)).to_the_end()
+        past, then = journal.records({trial.trial_id: trial for trial in plan.trials}), read_environment(folder)
+        _, reds = _checked([s.device for s in plan.surroundings()], folder, tell, anyway)
+        facts = _probe(plan, _sources(then.get("devices") or {}))
+        now = {"cpu_model": environment.host()["cpu_model"]} | {d: _made_with(f) for d, f in facts.items()}
+        before = {"cpu_model": (then.get("host") or {}).get("cpu_model")}
+        before |= {device: _made_with(f) for device, f in (then.get("devices") or {}).items()}
+        for what, value in before.items():
+            if now.get(what) != value:
+                how = "predicted by" if is_predicted(what) else f"measured with {what if what == 'cpu_model' else f'torch on {what}'}"  # fmt: skip
+                rule = f"it was {how} {value}, here it is {now.get(what)}"
+                raise UserError(place, rule, "Continue it there, or start a new run here.")
+        # A kill before the first record leaves files that were written whole.
+        journal.append({"type": "resume", "utc": utc()} if past else _begun(folder, then.get("run_id") or folder.name))
+        return Session(folder, plan, journal, tell, reds, past, _sources(facts)).to_the_end()
 
 
 def _refuse_used(folder: Path, *but: str) -> None:
@@ -186,10 +174,6 @@ def _environment(plan: Plan, facts: dict[str, dict[str, Any]], ambers: list[str]
         "ambers": ambers,
         "noise_bands": {device: found for device, found in bands.items() if found},
     }
-
-
-def _write_json(path: Path, data: dict[str, Any]) -> None:
-    write_text(path, json.dumps(data, indent=1) + "\n")
 
 
 def _point_latest(folder: Path) -> None:

@@ -148,7 +148,11 @@ class Session:
         places = list(self.plan.surroundings())
         coin.shuffle(places)
         for place in places:
-            todo = [t for t in self._unsettled() if t.surroundings == place and self.progress.processes(t) < replicate]
+            todo = [
+                t
+                for t in self._unsettled()
+                if t.surroundings == place and replicate not in self.progress.values.get(t.trial_id, ())
+            ]
             if not todo:
                 continue
             coin.shuffle(todo)

@@ -26,9 +26,9 @@ def forecast(done: Steps, planned: Sequence[float]) -> float:
 
 @dataclass
 class Progress:
-    """What the journal says of each trial so far: values of ln(speedup), one list a process, and failures."""
+    """What the journal says of each trial so far: values of ln(speedup), one list a process (by number), and failures."""
 
-    values: dict[str, list[list[float]]] = field(default_factory=dict)
+    values: dict[str, dict[int, list[float]]] = field(default_factory=dict)
     inspected: set[str] = field(default_factory=set)
     traced: dict[str, Traced] = field(default_factory=dict)  # for predicting users' blocks, by trial
     failed: dict[str, str] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class Progress:
             self.timed_s += 0.0 if record.get("predicted") else record["timed_s"]
             first, *others = record["arms"]
             value = [_log_ratio(first, other) for other in others] or [math.log(min(first["samples_ns"]))]
-            self.values.setdefault(trial_id, []).append(value)
+            self.values.setdefault(trial_id, {})[record["replicate"]] = value  # of two of one process the later
 
     def processes(self, trial: Trial) -> int:
         """Processes that have measured the trial."""
@@ -94,7 +94,7 @@ class Progress:
 
     def _columns(self, trial: Trial) -> list[list[float]]:
         """The values of all processes, one list for each arm after the first."""
-        return [list(column) for column in zip(*self.values.get(trial.trial_id, ()), strict=True)]
+        return [list(column) for column in zip(*self.values.get(trial.trial_id, {}).values(), strict=True)]
 
     def _needed(self, trial: Trial, timing: Timing) -> int:
         """The processes after which each interval is as narrow as asked: the most allowed if they form two groups."""

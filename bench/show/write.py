@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -42,7 +40,7 @@ from bench.show.plots import (
 from bench.show.plots import compare as compare_pictures
 from bench.show.plots import drivers as drivers_picture
 from bench.spec.errors import UserError
-from bench.spec.files import write_text
+from bench.spec.files import write_json, write_text
 
 RESULTS = Path("results")
 PICTURES: dict[str, Callable[[Run], Figure | None]] = {
@@ -91,7 +89,7 @@ def write_views(folder: Path) -> Views:
     run = read(folder, samples=True)
     noise = noise_floor.judge(run) if noise_floor.is_aa(run) and (folder / "DONE").exists() else None
     if noise is not None:
-        _write_json(folder / "aa.json", noise.to_dict())
+        write_json(folder / "aa.json", noise.to_dict())
     tables, verdicts = write_numbers(run, folder)
     drivers = explain(observations.of_run(run))
     into = folder / "plots"
@@ -120,7 +118,7 @@ def write_numbers(run: Run, folder: Path) -> tuple[tuple[Path, ...], Verdicts]:
     tables = write_tables(run, folder) if run.from_journal else ()
     verdicts = judge([run])
     if not noise_floor.is_aa(run):
-        _write_json(folder / "verdict.json", verdicts.to_dict())
+        write_json(folder / "verdict.json", verdicts.to_dict())
     return tables, verdicts
 
 
@@ -178,7 +176,3 @@ def write_history(history: History, command: str, folder: Path, html: Path | Non
     page = html or folder / compare_page.HISTORY_NAME
     write_text(page, compare_page.history_text(history, pictures, command))
     return ComparisonViews(pictures, page)
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")

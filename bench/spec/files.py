@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import json
 import os
 import tempfile
 from collections.abc import Callable, Mapping
@@ -35,6 +36,11 @@ def write_text(path: Path, text: str) -> None:
     write_whole(path, lambda file: file.write(text.encode()))
 
 
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Write plain data as JSON, whole or not at all. ValueError for nan, which JSON has not."""
+    write_text(path, json.dumps(data, indent=1, allow_nan=False) + "\n")
+
+
 def kept(folder: Path) -> dict[str, Any]:
     """For the journal's `run` record: the SHA-256 of plan, environment and config as the run begins, and the config."""
     contents = {name: (folder / name).read_bytes() for name in (PLAN, ENVIRONMENT, CONFIG)}
@@ -43,16 +49,15 @@ def kept(folder: Path) -> dict[str, Any]:
 
 def refuse_edited(folder: Path, begun: Mapping[str, Any]) -> None:
     """UserError for a file of the folder that is not what the `run` record `begun` keeps; older records keep nothing."""
-    for name, known in begun.get("sha256", {}).items():
-        path = folder / name
+    known = begun.get("sha256") or {}
+    for path in (folder / name for name in (PLAN, ENVIRONMENT, CONFIG) if name in known):
         content = path.read_bytes() if path.is_file() else None
-        if content is None or _hash(content) == known:
+        if content is None or _hash(content) == known[path.name]:
             continue
-        then, now = (text.splitlines() for text in (begun.get("config", ""), content.decode(errors="replace")))
-        changed = (
-            [" ".join(line.split()) for line in difflib.ndiff(then, now) if line[:1] in "+-"] if name == CONFIG else []
-        )
-        rule = f"it was edited since the run began{': ' if changed else ''}{'; '.join(changed)[:300]}"
+        then, now = (text.splitlines() for text in (begun.get("config") or "", content.decode(errors="replace")))
+        lines = [*difflib.unified_diff(then, now, lineterm="", n=0)][2:] if path.name == CONFIG else []
+        changed = "; ".join(f"{line[0]} {line[1:].strip()}" for line in lines if line[0] in "+-")
+        rule = f"it was edited since the run began{': ' if changed else ''}{changed[:300]}"
         raise UserError(str(path), rule, "Restore it from a copy, or start a new run.")
 
 

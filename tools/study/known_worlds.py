@@ -169,9 +169,9 @@ def settled(rng: Rng, world: str) -> list[float]:
     """The values of one trial, process by process until the run's own rule ends it."""
     values = (FAR + PROCESSES[world](rng, TIMING.processes_max)).tolist()
     progress = Progress()
-    measured = progress.values.setdefault(TRIAL.trial_id, [])
+    measured = progress.values.setdefault(TRIAL.trial_id, {})
     while progress.why_settled(TRIAL, TIMING) is None:
-        measured.append([values[len(measured)]])
+        measured[len(measured)] = [values[len(measured)]]
     return values[: len(measured)]
 
 

@@ -239,5 +239,4 @@ def _shift(before: Floats, after: Floats) -> Interval:
 
 
 def _started(run: Run) -> str:
-    started = run.environment.get("started_utc")
-    return started if isinstance(started, str) else ""
+    return run.environment.get("started_utc") or ""

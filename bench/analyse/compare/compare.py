@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from bench.analyse.compare import facts
 from bench.analyse.compare.environment_diff import differences, other_card, other_machine
@@ -27,7 +26,7 @@ from bench.analyse.runs.noise_floor import earlier_beside, run_effect
 from bench.analyse.runs.rows import Record, grouped, records_of
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.stats import estimators
-from bench.spec.columns import FILES, MEASURED, TIME
+from bench.spec.columns import MEASURED, TIME
 from bench.spec.errors import UserError
 from bench.spec.interval import Interval
 
@@ -68,7 +67,10 @@ def compare_all(
 def readings(run: Run, quantity: Quantity) -> list[tuple[Record, Interval]]:
     """A run's measured rows, each with the interval of ln(speedup), or of ln(median time)."""
     level = run.timing.confidence
-    rows = [(row, _log(row, quantity, level, level)) for row in _rows(run, "p" if quantity == "speedup" else "m")]
+    rows = [
+        (row, _log(row, quantity, level, level))
+        for row in records_of(run.pairs if quantity == "speedup" else run.measurements)
+    ]
     return [(row, log) for row, log in rows if log is not None]
 
 
@@ -86,7 +88,7 @@ def judge(
 
 
 def _draft(a: Run, b: Run, margin: float, correction: Correction) -> Comparison:
-    rows_a, rows_b = (_with_sources(run, _rows(run, "p")) for run in (a, b))
+    rows_a, rows_b = (_with_sources(run, records_of(run.pairs)) for run in (a, b))
     bands = _bands(rows_a), _bands(rows_b)
     matched = match(rows_a, rows_b)
     kinds = list(dict.fromkeys(kind(rows_a[p.a]["device"]) for p in matched.pairs))
@@ -98,9 +100,8 @@ def _draft(a: Run, b: Run, margin: float, correction: Correction) -> Comparison:
     alike = [d for d, why in reasons.items() if why is None]
     times = None
     if alike:
-        arms_a, arms_b = (
-            [r for r in _with_sources(run, _rows(run, "m")) if kind(r["device"]) in alike] for run in (a, b)
-        )
+        every = [_with_sources(run, records_of(run.measurements)) for run in (a, b)]
+        arms_a, arms_b = ([r for r in rows if kind(r["device"]) in alike] for rows in every)
         times = side.compared("time", arms_a, arms_b, match(arms_a, arms_b))
     places = [_place(rows_a[p.a]) for p in matched.pairs], [_place(rows_b[p.b]) for p in matched.pairs]
     widest = [max((by[p] for p in met if p in by), default=None) for by, met in zip(bands, places, strict=True)]
@@ -109,25 +110,6 @@ def _draft(a: Run, b: Run, margin: float, correction: Correction) -> Comparison:
         "; ".join(why for why in reasons.values() if why) if reasons else "no row is in both runs", cards,
         tuple(differences(a, b)),
     )  # fmt: skip
-
-
-def _rows(run: Run, file: Literal["m", "p"]) -> list[Record]:
-    """A table's rows. UserError for an impossible number, which would spoil the mean of all rows."""
-    rows = records_of(run.pairs if file == "p" else run.measurements)
-    for i, row in enumerate(rows, 2):  # line 1 is the header
-        for name in _NUMBERS[file]:
-            value = row[name]
-            number = isinstance(value, int | float) and math.isfinite(value)
-            if value is not None and not (number and (value > 0 or (value == 0 and name in _MAY_BE_0))):
-                raise UserError(f"{run.folder / FILES[file]}:{i}: {name}", "the number is impossible", "Restore the file from a copy.", value)  # fmt: skip
-    return rows
-
-
-_NUMBERS = {
-    "p": ("speedup", "speedup_ci_low", "speedup_ci_high", "precision", "noise_band", "processes"),
-    "m": ("time_median_s", "time_ci_low_s", "time_ci_high_s", "time_min_s", "processes"),
-}
-_MAY_BE_0 = ("precision", "noise_band", "processes")
 
 
 def _with_sources(run: Run, rows: Sequence[Record]) -> list[Record]:

@@ -119,9 +119,8 @@ def _word(fact: Any, path: str = "") -> str:
 
 def _by_kind(run: Run, name: str) -> dict[str, str]:
     """A fact of the devices by their kind, where it is recorded; the different values of several devices with commas."""
-    devices = run.environment.get("devices")
     values: dict[str, list[str]] = {}
-    for device, facts in devices.items() if isinstance(devices, dict) else ():
+    for device, facts in (run.environment.get("devices") or {}).items():
         fact = _dig(facts, name)
         if fact is not None:
             values.setdefault(kind(device), []).append(str(fact))

@@ -33,9 +33,12 @@ class Installation:
     def told(cls, environment: Mapping[str, Any], run_id: str) -> Installation:
         """The same by what environment.json says."""
         host = environment.get("host") or {}
-        model = str(host.get("cpu_model") or "")
-        cores, memory = int(host.get("physical_cores") or 0), int(host.get("memory_bytes") or 0)
-        return cls(model, cores, memory, str(environment.get("torch") or ""), "" if model else run_id)
+        model, cores, memory = (
+            host.get("cpu_model") or "",
+            host.get("physical_cores") or 0,
+            host.get("memory_bytes") or 0,
+        )
+        return cls(model, cores, memory, environment.get("torch") or "", "" if model else run_id)
 
     @property
     def machine(self) -> tuple[Any, ...]:

@@ -1,12 +1,10 @@
 """Read journal.jsonl: samples, inspection, failures and second opinions of each trial; roofs; the sessions' times.
 
-A journal is append-only, so a kill may cut its last line: a line without its newline is left out. Any other line that
-can't be read is an error that names the line, because a record that is silently dropped changes the answer.
+A line that can't be read is an error that names the line, because a record that is silently dropped changes the answer.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,10 +15,10 @@ import numpy as np
 from bench.analyse.runs import roofline
 from bench.analyse.runs.roofline import Roof
 from bench.analyse.stats.estimators import Floats, Ints
-from bench.spec.columns import COUNTED, PARTS, SCHEMA_VERSION, STATUSES, TOOLS, Part
-from bench.spec.errors import UserError, printable
-from bench.spec.files import refuse_edited
+from bench.spec.columns import COUNTED, PARTS, Part
+from bench.spec.errors import printable
 from bench.spec.plan.plan import Trial
+from bench.spec.results_folder import read_records
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,47 +135,22 @@ class Journal:
 
 
 def read_journal(path: Path, trials: Mapping[str, Trial]) -> Journal:
-    """Read journal.jsonl of a run with these trials (by trial_id).
-
-    UserError, with the line's number, for a line that is no whole record, a trial that the plan doesn't hold and a
-    schema newer than this program's.
-    """
+    """Read journal.jsonl of a run with these trials (by trial_id). UserError as of `read_records`."""
     journal = Journal()
-    for number, line in enumerate(_whole_lines(path), 1):
-        place = f"{path}:{number}"
-        try:
-            record = json.loads(line)
-            _add(journal, record, trials, path.parent)
-        except UserError as error:
-            raise UserError(error.place or place, error.rule, error.remedy, error.value) from None
-        except json.JSONDecodeError as error:
-            raise UserError(place, f"this line is no JSON record ({error.msg})", _RESTORE) from None
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise UserError(place, f"this record is not whole ({type(error).__name__}: {error})", _RESTORE) from None
+    for record in read_records(path, path.read_bytes(), trials):
+        _add(journal, record)
     return journal
 
 
 INSPECTED = ("memory_peak_bytes", "memory_requested_bytes", "memory_reserved_bytes", "launches", "launches_graph")
 """What an inspection counts of an arm, by the columns of measurements.csv."""
 WALK_OFF = 0.05  # share of a call by which the layers may take longer than it, or one of them be below 0, by chance
-_RESTORE = "Restore the journal from a copy, or delete this line and resume the run."
 
 
-def _whole_lines(path: Path) -> list[str]:
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise UserError(str(path), f"the journal can't be read: {error.strerror}", "Mend the file.") from None
-    return text.split("\n")[:-1]
-
-
-def _add(journal: Journal, record: dict[str, Any], trials: Mapping[str, Trial], folder: Path) -> None:
+def _add(journal: Journal, record: dict[str, Any]) -> None:
     match record["type"]:
         case "run":
-            if int(record["schema_version"]) > SCHEMA_VERSION:
-                raise UserError("", f"the newest schema that this program reads is {SCHEMA_VERSION}", "Use a newer bench.", record["schema_version"])  # fmt: skip
-            refuse_edited(folder, record)
-            journal.run_id = str(record["run_id"])
+            journal.run_id = record["run_id"]
         case "resume":
             journal.begun += 1
         case "end" | "interrupt":
@@ -185,92 +158,70 @@ def _add(journal: Journal, record: dict[str, Any], trials: Mapping[str, Trial], 
             journal.wall_s += float(record["wall_s"])
             journal.sessions += 1
         case "roof":
-            key = str(record["device"]), int(record["threads"]), str(record["dtype"])
+            key = record["device"], record["threads"], record["dtype"]
             roof = Roof.of(record)
             journal.roofs[key] = roof.highest(journal.roofs[key]) if key in journal.roofs else roof
         case "inspect" | "visit" | "settled" | "opinion":
-            trial = trials.get(record["trial_id"])
-            if trial is None:
-                raise UserError("", "plan.json holds no such trial", "Put the plan back that this journal began with.", record["trial_id"])  # fmt: skip
-            _add_to_trial(journal.trials.setdefault(trial.trial_id, TrialResults()), record, trial)
+            results = journal.trials.setdefault(record["trial_id"], TrialResults())
+            _add_to_trial(results, record)
 
 
-def _add_to_trial(results: TrialResults, record: dict[str, Any], trial: Trial) -> None:
+def _add_to_trial(results: TrialResults, record: dict[str, Any]) -> None:
     match record["type"]:
         case "inspect":
             results.inspection_failure = _failure(record, None)
             if results.inspection_failure is None:
                 results.inspections |= {arm["arm_id"]: _inspection(arm) for arm in record["arms"]}
         case "visit":
-            replicate = int(record["replicate"])
-            results.processes[replicate] = _failure(record, replicate) or _visit(record, replicate, trial)
+            replicate = record["replicate"]
+            results.processes[replicate] = _failure(record, replicate) or _visit(record, replicate)
         case "settled":
-            results.settled = str(record["why"])
+            results.settled = record["why"]
         case "opinion":
             results.opinion_failure = _failure(record, None)
             if results.opinion_failure is None:
-                results.opinions = tuple(_opinion(arm, trial) for arm in record["arms"])
+                results.opinions = tuple(_opinion(arm) for arm in record["arms"])
 
 
 def _failure(record: dict[str, Any], replicate: int | None) -> Failure | None:
-    status = record["status"]
-    if status == "ok":
+    if record["status"] == "ok":
         return None
-    if status not in STATUSES:
-        raise ValueError(f"no such status: {status}")
-    return Failure(status, printable(record.get("status_detail") or "no detail was given"), replicate)
+    return Failure(record["status"], printable(record.get("status_detail") or "no detail was given"), replicate)
 
 
 def _inspection(arm: dict[str, Any]) -> Inspection:
     compile_ns, costs = arm.get("compile_ns"), arm.get("counted")
     return Inspection(
-        **{name: None if arm.get(name) is None else int(arm[name]) for name in INSPECTED},
+        **{name: arm.get(name) for name in INSPECTED},
         backends=tuple(arm["backends"]),
         compile_s=None if compile_ns is None else float(compile_ns) / 1e9,
-        counted=None if costs is None else {n: int(costs[n]) for n in COUNTED if "unknown" not in costs or n in costs},
-        unknown=None if costs is None or "unknown" not in costs else str(costs["unknown"]),
+        counted=None if costs is None else {name: costs[name] for name in COUNTED if name in costs},
+        unknown=(costs or {}).get("unknown"),
     )
 
 
-def _visit(record: dict[str, Any], replicate: int, trial: Trial) -> Visit:
+def _visit(record: dict[str, Any], replicate: int) -> Visit:
     arms = {a["arm_id"]: a for a in record["arms"]}
-    missing = [a.arm_id for a in trial.arms if a.arm_id not in arms]
-    if missing:
-        raise ValueError(f"arm {missing[0]} is missing")
-    orders = tuple(str(order) for order in record["orders"])
     warm_up = record["warm_up"]["samples_ns"]
     counters = record.get("counters") or {}
-    ids = [a.arm_id for a in trial.arms]
-    samples = {i: _samples(arms[i], warm_up.get(i, []), counters.get(i) or {}) for i in ids}
-    for arm_id, one in samples.items():
-        if not len(one.time_s) == len(one.flags) == 2 * len(orders):
-            raise ValueError(f"{arm_id} has {len(one.time_s)} samples in {len(orders)} rounds")
-    settled = bool(record["warm_up"].get("settled", True))
-    return Visit(
-        replicate,
-        orders,
-        samples,
-        settled,
-        tuple(record.get("card") or ()),
-        tuple(record.get("reds") or ()),
-        tuple(record.get("changed") or ()),
+    samples = {i: _samples(arm, warm_up.get(i, []), counters.get(i) or {}) for i, arm in arms.items()}
+    settled, lists = (
+        record["warm_up"].get("settled", True),
+        (tuple(record.get(n) or ()) for n in ("card", "reds", "changed")),
     )
+    return Visit(replicate, tuple(record["orders"]), samples, settled, *lists)
 
 
 def _samples(arm: dict[str, Any], warm_up: list[float], counters: Mapping[str, int]) -> Samples:
-    times = np.asarray(arm["samples_ns"], dtype=np.float64) / 1e9
-    if not (times.size and np.isfinite(times).all() and (times > 0).all()):
-        raise ValueError(f"{arm['arm_id']} has a sample that is no positive time")
-    proven = arm.get("device_proven")
     return Samples(
-        time_s=times,
+        time_s=np.asarray(arm["samples_ns"], dtype=np.float64) / 1e9,
         flags=np.asarray(arm["flags"], dtype=np.int64),
-        evaluations=int(arm["evaluations_per_sample"]),
+        evaluations=arm["evaluations_per_sample"],
         warm_up_s=np.asarray(warm_up, dtype=np.float64) / 1e9,
         counters=counters,
         device_s=_seconds(arm.get("device_ns")),
         device_cold_s=_seconds(arm.get("device_cold_ns")),
-        device_proven=None if proven is None else bool(proven),
+        device_proven=arm.get("device_proven"),
         enqueue_s=_seconds(arm.get("enqueue_ns")),
         shares=_shares(arm.get("parts_ns")),
     )
@@ -280,19 +231,14 @@ def _shares(parts_ns: Mapping[str, float] | None) -> dict[Part, float] | None:
     """Each part's share of the whole; None where the parts were not timed, empty where they are off by over WALK_OFF."""
     if not parts_ns:
         return None
-    whole = float(parts_ns["whole"])
+    whole = float(parts_ns.get("whole", 0.0))
     shares = {part: float(parts_ns.get(part, 0.0)) / whole if whole > 0 else -1.0 for part in PARTS}
     sound = min(shares.values()) >= -WALK_OFF and sum(shares.values()) <= 1 + WALK_OFF
     return {part: max(0.0, share) for part, share in shares.items()} if sound else {}
 
 
-def _opinion(arm: dict[str, Any], trial: Trial) -> SecondOpinion:
-    if arm["arm_id"] not in {a.arm_id for a in trial.arms} or arm["tool"] not in TOOLS:
-        raise ValueError(f"no such arm or tool: {arm['arm_id']}, {arm['tool']}")
+def _opinion(arm: dict[str, Any]) -> SecondOpinion:
     times = {name: arm.get(name) for name in ("time_min_s", "time_median_s", "time_iqr_s")}
-    for name, value in times.items():
-        if value is not None and not (np.isfinite(value) and (value > 0 or (value == 0 and name == "time_iqr_s"))):
-            raise ValueError(f"{arm['arm_id']} has a {name} that is no time")
     return SecondOpinion(arm["arm_id"], arm["tool"], **times, detail=arm.get("detail") and printable(arm["detail"]))
 
 

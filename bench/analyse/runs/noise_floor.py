@@ -16,12 +16,13 @@ import numpy as np
 
 from bench.analyse.runs.condition import Installation
 from bench.analyse.runs.rows import grouped, records_of
-from bench.analyse.runs.run_folder import Run, read_environment, read_tables
+from bench.analyse.runs.run_folder import Run, read_tables
 from bench.analyse.stats.estimators import log_interval, standard_error
 from bench.spec.columns import KEYS, MEASURED, SPEEDUP, TIME
 from bench.spec.errors import UserError
 from bench.spec.format import percent
 from bench.spec.plan.aa import LEAST_PAIRS
+from bench.spec.results_folder import read_environment
 
 POWER = 0.8
 MOST_READ = 16  # folders beside a run that are asked for earlier runs, the latest

@@ -7,7 +7,6 @@ cache's for all bytes, and the memory's for those that the cache can't keep from
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -41,13 +40,9 @@ class Roof:
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Roof:
-        """The roofs of one process, from its record in the journal. ValueError for a rate that is not above 0."""
-        rates = {name: None if record.get(name) is None else float(record[name]) for name in RATES}
-        for name, rate in rates.items():
-            if rate is not None and not (math.isfinite(rate) and rate > 0):
-                raise ValueError(f"{name} is no rate: {rate}")
-        words = {str(k): str(v) for k, v in (record.get("detail") or {}).items()}
-        return cls(**rates, cache_bytes=int(record["cache_bytes"]), words=words, processes=frozenset({int(record["replicate"])}))  # fmt: skip
+        """The roofs of one process, from its record in the journal."""
+        rates = {name: record.get(name) for name in RATES}
+        return cls(**rates, cache_bytes=record["cache_bytes"], words=record.get("detail") or {}, processes=frozenset({record["replicate"]}))  # fmt: skip
 
     def highest(self, other: Roof) -> Roof:
         """Of each roof the higher one, with its word."""

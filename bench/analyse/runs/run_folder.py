@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Any, Literal, cast
 
 import pandas as pd
+from pydantic import TypeAdapter
 
 from bench.analyse.runs import predicted_rows
 from bench.analyse.runs.journal import Journal, Visit, read_journal
 from bench.analyse.runs.measured_rows import Row, RunContext, rows_of
 from bench.analyse.runs.roofline import roof_rows
 from bench.analyse.runs.second_opinion_rows import opinion_rows
-from bench.spec.columns import FILES, FLAGS, KEYS, SCHEMA_VERSION, Column, columns_of
+from bench.spec.columns import FILES, FLAGS, KEYS, SCHEMA_VERSION, SPEEDUP, STATUSES, TIME, Column, columns_of
 from bench.spec.config.timing import Timing
 from bench.spec.errors import UserError
 from bench.spec.files import write_whole
 from bench.spec.model.model_parameters import Prediction
 from bench.spec.plan.plan import Arm, Plan, Trial
+from bench.spec.results_folder import RESTORE, read_environment, read_plan
 
 File = Literal["m", "p", "s", "o", "r"]
 
@@ -62,11 +64,11 @@ def read(folder: Path, samples: bool = False) -> Run:
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(str(folder), "there is no such results folder", "Name a folder that bench run made, such as results/latest.")  # fmt: skip
-    plan = _plan(folder / "plan.json")
+    plan = read_plan(folder)
     environment = read_environment(folder)
     if (folder / "journal.jsonl").is_file():
         if plan is None:
-            raise UserError(str(folder), "plan.json is missing, so the journal can't be read", "Restore it from a copy.")  # fmt: skip
+            raise UserError(str(folder), "plan.json is missing, so the journal can't be read", RESTORE)  # fmt: skip
         return _from_journal(folder, plan, environment, samples)
     if (folder / FILES["m"]).is_file():
         return _from_tables(folder, plan, environment, samples)
@@ -76,11 +78,6 @@ def read(folder: Path, samples: bool = False) -> Run:
 def read_tables(folder: Path) -> Run:
     """Read a run from its tables even if there is a journal, which takes longer. UserError without tables."""
     return _from_tables(folder, None, read_environment(folder), samples=False)
-
-
-def read_environment(folder: Path) -> dict[str, Any]:
-    """What environment.json says; empty where there is none. UserError for one that is no JSON object."""
-    return _json(folder / "environment.json") or {}
 
 
 def write_tables(run: Run, folder: Path | None = None) -> tuple[Path, ...]:
@@ -112,39 +109,19 @@ def _array(values: Any, column: Column) -> Any:
     return pd.array(values, dtype=cast("Any", column.dtype))
 
 
-def _plan(path: Path) -> Plan | None:
-    data = _json(path)
-    if data is None:
-        return None
-    try:
-        return Plan.from_dict(data)
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(str(path), f"this is no plan ({type(error).__name__}: {error})", "Restore it from a copy.") from None  # fmt: skip
-
-
-def _json(path: Path) -> dict[str, Any] | None:
-    if not path.is_file():
-        return None
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(str(path), f"this is not JSON: {error}", "Restore it from a copy.") from None
-    if not isinstance(data, dict):
-        raise UserError(str(path), "this should hold a JSON object", "Restore it from a copy.")
-    return data
-
-
 def _from_journal(folder: Path, plan: Plan, environment: dict[str, Any], samples: bool) -> Run:
     journal = read_journal(folder / "journal.jsonl", {t.trial_id: t for t in plan.trials})
-    run_id = journal.run_id or str(environment.get("run_id") or folder.name)
-    devices = {name: str(facts.get("name") or "") for name, facts in (environment.get("devices") or {}).items()}
+    run_id = journal.run_id or environment.get("run_id") or folder.name
+    seen = environment.get("devices") or {}
+    devices = {name: facts.get("name") or "" for name, facts in seen.items()}
     bands = {
         (device, threads): float(one["noise_band"])
         for device, measured in (environment.get("noise_bands") or {}).items()
         for one in (measured if isinstance(measured, list) else [measured])  # until 2026-11-22 it was one for a device
         for threads in one["threads"]
     }
-    predictions = {d: Prediction(**facts["prediction"]) for d, facts in (environment.get("devices") or {}).items() if facts.get("prediction")}  # fmt: skip
+    forecast = TypeAdapter(Prediction).validate_python
+    predictions = {d: forecast(facts["prediction"]) for d, facts in seen.items() if facts.get("prediction")}
     resume = f"bench run --resume {folder}"
     context = RunContext(run_id, plan.timing, devices, resume, bands, journal.roofs, predictions)
     measurements: list[Row] = []
@@ -234,19 +211,22 @@ def _table(path: Path, file: File) -> pd.DataFrame:
     try:
         data = pd.read_csv(path, dtype="string", keep_default_na=False, na_values=[""])
     except OSError as error:
-        raise UserError(str(path), f"the table can't be read: {error.strerror}", "Restore it from a copy.") from None
+        raise UserError(str(path), f"the table can't be read: {error.strerror}", RESTORE) from None
     except ValueError as error:
-        raise UserError(str(path), f"this is none of our tables: {error}", "Restore it from a copy.") from None
+        raise UserError(str(path), f"this is none of our tables: {error}", RESTORE) from None
     lacking = [k for k in _NEEDED[file] if k not in data]
     if lacking:
-        raise UserError(str(path), "a column that identifies the rows is missing", "Restore the file from a copy.", lacking[0])  # fmt: skip
+        raise UserError(str(path), "a column that identifies the rows is missing", RESTORE, lacking[0])  # fmt: skip
     read: dict[str, Any] = {}
     for c in columns_of(file):
         texts = data[c.name].tolist() if c.name in data else [None] * len(data)
-        try:
-            read[c.name] = _array([None if pd.isna(t) else _PARSERS[c.dtype](t) for t in texts], c)
-        except (KeyError, ValueError) as error:
-            raise UserError(f"{path}: {c.name}", f"a value does not fit its column ({error})", "Restore it from a copy.") from None  # fmt: skip
+        parse, values = _PARSERS.get(c.name) or _PARSERS[c.dtype], []
+        for line, text in enumerate(texts, 2):
+            try:
+                values.append(None if pd.isna(text) else parse(text))
+            except (KeyError, ValueError):
+                raise UserError(f"{path}:{line}: {c.name}", "it does not fit its column", RESTORE, text) from None
+        read[c.name] = _array(values, c)
     table = pd.DataFrame(read)
     newest = max((int(v) for v in table["schema_version"].dropna()), default=0) if file != "s" else 0
     if newest > SCHEMA_VERSION:
@@ -261,9 +241,31 @@ _NEEDED: dict[File, tuple[str, ...]] = {
     "o": ("run_id", "status", "arm_id", "tool"),
     "r": ("run_id", "device", "threads", "dtype"),
 }
+
+
+def _number(text: str, least: float = 0, most: float = 1e30, kind: type[float] = float) -> float:
+    value = kind(text)
+    if not least <= value <= most:
+        raise ValueError
+    return value
+
+
+_above_0 = partial(_number, least=1e-30)
+
+
+def _by_process(text: str) -> str:
+    for replicate, _, speedup in (each.partition(":") for each in text.split()):
+        _number(replicate, kind=int), _above_0(speedup)
+    return text
+
+
 _PARSERS: dict[str, Callable[[str], object]] = {
     "string": str,
-    "Int64": int,
-    "Float64": float,
+    "Int64": partial(_number, most=2**63 - 1, kind=int),
+    "Float64": _number,
     "boolean": {"True": True, "False": False}.__getitem__,
+    "status": {str(s): s for s in STATUSES}.__getitem__,
+    "speedup_by_process": _by_process,
+    **dict.fromkeys((*SPEEDUP, *TIME, "time_min_s", "mac_ratio", "layer_ratio"), _above_0),
 }
+"""By the dtypes of columns, and for some columns by their names."""

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.analyse.runs.run_folder import Run
-from bench.show.text.run_facts import as_object
 from bench.spec.devices.device_names import is_predicted
 from bench.spec.format import digits
 
@@ -23,23 +22,22 @@ Fact = tuple[str, str]
 def machine(run: Run) -> tuple[tuple[Fact, ...], tuple[tuple[str, tuple[Fact, ...]], ...]]:
     """The facts about machine and versions; then, by device, what torch said of itself there."""
     told = run.environment
-    host = as_object(told.get("host"))
+    host = told.get("host") or {}
     facts = [(label, _plain(key, host.get(key))) for key, label in _HOST]
     facts += [(label, _plain(key, told.get(key))) for key, label in _VERSIONS]
     facts.append(("started (UTC)", str(told.get("started_utc") or "")))
     devices = []
-    for name, seen in ((n, as_object(v)) for n, v in as_object(told.get("devices")).items()):
+    for name, seen in (told.get("devices") or {}).items():
         facts.append((f"device {name}", str(seen.get("name") or "unknown")))
         if is_predicted(name):
             continue  # what torch said is of this host
-        more = [(str(k), str(v)) for part in ("switches", "properties") for k, v in as_object(seen.get(part)).items()]
+        more = [(str(k), str(v)) for part in ("switches", "properties") for k, v in (seen.get(part) or {}).items()]
         more += [("instructions", str(seen["cpu_capability"]))] if seen.get("cpu_capability") else []
         more += [("parallel", " ".join(str(line).split())) for line in seen.get("torch_parallel") or ()]
         devices.append((str(name), tuple(more)))
-    for where, variables in as_object(told.get("worker_environment")).items():
+    for where, variables in (told.get("worker_environment") or {}).items():
         if not where.startswith("predicted "):
-            held = tuple((str(k), str(v)) for k, v in as_object(variables).items())
-            devices.append((f"worker's environment: {where}", held))
+            devices.append((f"worker's environment: {where}", tuple(variables.items())))
     return tuple(f for f in facts if f[1]), tuple(d for d in devices if d[1])
 
 

@@ -283,8 +283,8 @@ def _model_lines(run: Run, facts: RunFacts) -> Iterator[str]:
     """Of a run that holds predicted rows: how far off the model was, where it is worse, and where sources disagree."""
     if facts.forecast is None:
         return
-    seen = as_object(run.environment.get("devices"))
-    models = {d: as_object(as_object(seen[d]).get("prediction")) for d in seen if is_predicted(d)}
+    seen = {d: facts for d, facts in (run.environment.get("devices") or {}).items() if is_predicted(d)}
+    models = {d: facts.get("prediction") or {} for d, facts in seen.items()}
     for kind in dict.fromkeys("cpu" if is_cpu(d) else "gpu" for d in models):
         model = next(m for d, m in models.items() if is_cpu(d) == (kind == "cpu"))
         if {"time", "speedup"} <= model.keys():
@@ -297,7 +297,7 @@ def _model_lines(run: Run, facts: RunFacts) -> Iterator[str]:
     if names:
         yield f"docs/PREDICTION_FIT.md has the errors of {listed(list(names))}, named by the hash of its parameters."
     for d in models:
-        yield from disagreements(in_words(d), as_object(as_object(seen[d]).get("disagree")))
+        yield from disagreements(in_words(d), seen[d].get("disagree") or {})
 
 
 def only_predicted(facts: RunFacts) -> bool:
@@ -330,11 +330,6 @@ def made_on(run: Run) -> str:
     words = [f"{short(name)} ({device})" if name else device for name, device in names]
     torch = None if only_predicted(facts_of(run)) else run.environment.get("torch")
     return ", ".join(filter(None, [*words, f"torch {torch}" if torch else "", str(run.environment.get("started_utc") or "")[:10]]))  # fmt: skip
-
-
-def as_object(value: Any) -> dict[str, Any]:
-    """What should be an object of environment.json; an empty one where someone's hand made it something else."""
-    return value if isinstance(value, dict) else {}
 
 
 def _reasons(texts: Any) -> tuple[tuple[str, int], ...]:

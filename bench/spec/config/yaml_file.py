@@ -29,6 +29,7 @@ RULES = {
     "greater_than": "it is not above {gt}",
     "greater_than_equal": "it is below {ge}",
     "int_type": "it is not a whole number",
+    "json_invalid": "this is not JSON: {error}",
     "less_than": "it is not below {lt}",
     "less_than_equal": "it is above {le}",
     "list_type": "it is not a list",
@@ -67,7 +68,7 @@ def first_mistake(error: ValidationError, root: type[BaseModel], place: Place) -
     """The first of pydantic's errors as one line, with the number of further ones at its end."""
     errors = error.errors(include_url=False)
     first = min(errors, key=lambda e: e["type"] != "extra_forbidden")  # `block:` explains why `blocks:` is missing
-    kind, loc, context = first["type"], tuple(p for p in first["loc"] if p != "[key]"), first.get("ctx", {})
+    kind, loc, context = first["type"], tuple(p for p in first["loc"] if not str(p).endswith("]")), first.get("ctx", {})
     context = {k: _bound(v) if isinstance(v, float) else v for k, v in context.items()}
     model, key = _field_at(root, loc)
     rule = RULES[kind].format(**context) if kind in RULES else first["msg"]

@@ -110,7 +110,7 @@ class Trial:
         return _cost(arm.choice, self.shape, self.dtype, self.pass_ == "training")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for plan.json and for a worker; `from_dict` reads it back."""
+        """Plain data for plan.json and for a worker; there `from_dict` reads it back."""
         return asdict(self)
 
     @classmethod
@@ -160,18 +160,13 @@ class Plan:
         return self.timing.model_copy(update=PREDICTED_TIMING) if is_predicted(device) else self.timing
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data; `from_dict` reads it back."""
+        """Plain data for plan.json."""
         return {
             "name": self.name,
             "notes": list(self.notes),
             "timing": self.timing.model_dump(),
             "trials": [t.to_dict() for t in self.trials],
         }
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Plan:
-        trials = tuple(Trial.from_dict(t) for t in data["trials"])
-        return cls(data["name"], trials, Timing.model_validate(data["timing"]), tuple(data["notes"]))
 
 
 @lru_cache(maxsize=16384)
