@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -264,12 +265,21 @@ def test_settings_that_a_block_changes_are_put_back_and_its_row_says_who_changed
         changed = {what.split(" from ")[0].removeprefix("mine changed ") for what in record["changed"]}
         more = set() if name == "UnsettlingLater" else {"default dtype"}
         more |= {"cores"} if len(before["cores"]) > 1 else set()
-        assert changed - {"cudnn.benchmark"} == {"threads", "oneDNN", "deterministic algorithms"} | more
+        assert changed == {"threads", "oneDNN", "deterministic algorithms", "cudnn.benchmark"} | more
     (tmp_path / "plan.json").write_text(json.dumps(plan.to_dict()))
     lines = [{"type": "run", "run_id": "own", "schema_version": 1}, *({**r, "replicate": 1} for r in records[1::2])]
     (tmp_path / "journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     for row in records_of(run_folder.read(tmp_path).measurements):
         assert f"mine changed threads from {threads} to {threads + 1}: put back after it" in row["quality_notes"]
+
+
+def test_the_switches_of_a_trial_are_no_change_by_a_block():
+    plan = planned(["pointwise"], channels=8, size=4)
+    trial = replace(plan.trials[0], cudnn_benchmark="off")
+    records: list[dict[str, Any]] = []
+    timing = Timing(seconds=0.01, warmup_seconds=0.01)
+    worker._serve(devices.Cpu(), launch.job("time", trial.surroundings, timing, [trial], 1), records.append)
+    assert records[-1]["changed"] == []
 
 
 def test_blocks_that_fail_exit_or_leave_children_spoil_no_other_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -294,7 +304,7 @@ def test_blocks_that_fail_exit_or_leave_children_spoil_no_other_row(tmp_path: Pa
     assert rows["forking"]["status"] in ("ok", "noisy")
     assert rows["killed"]["status"] == rows["failing"]["status"] == rows["exiting"]["status"] == "crash"
     assert rows["killed"]["status_detail"].startswith("killed by signal 11 (SIGSEGV) in the inspection")
-    assert rows["failing"]["status_detail"].startswith(r"ValueError: bad \ud800 \x1b[31m in the inspection")
+    assert rows["failing"]["status_detail"].startswith(r"failing: ValueError: bad \ud800 \x1b[31m in the inspection")
     assert rows["exiting"]["status_detail"].startswith("exit status 3 in the inspection"), "and no other trial's words"
 
 

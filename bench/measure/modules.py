@@ -169,7 +169,7 @@ class Evaluation:
         self.input = x.to(device, dtype).contiguous(memory_format=layout)
         self.call: Callable[[Tensor], Tensor] = self.module
         self.first_call_ns: int | None = None
-        self.changed: list[str] = []  # of the process's settings, by its construction
+        self.changed: list[str] = []  # settings of the process that a block of the trial changed
         self.replay: Callable[[], object] | None = None
         self.captured: Tensor | None = None
         self.gradient: Tensor | None = None

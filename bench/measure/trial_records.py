@@ -32,23 +32,37 @@ class NotFinite(Exception):
 
 @contextlib.contextmanager
 def _built(trial: Trial, device: Device, seed: int) -> Iterator[list[Evaluation]]:
-    """The trial's evaluations in the plan's order, built in random order, with its switches and grad mode set."""
+    """The trial's evaluations in the plan's order, built in random order, with its switches and grad mode set.
+
+    What a block changes of the process is put back, and noted in `changed`, which the evaluations share.
+    """
     set_switches(trial.dtype, trial.cudnn_benchmark == "on")
     if trial.mode == "compile":
         modules.start_over()
     order: list[int] = list(range(len(trial.arms)))
     random.Random(seed).shuffle(order)
-    with torch.inference_mode(trial.pass_ == "inference"):
-        built: dict[int, Evaluation] = {}
-        for i in order:
-            before = kept()
-            built[i] = Evaluation(trial, trial.arms[i], device.torch_device, seed + i)
-            built[i].changed = put_back(before)
-            if trial.mode == "graph":
-                built[i].capture(device.capture)
-            if trial.mode == "compile":
-                built[i].compile(device.time)
-        yield [built[i] for i in sorted(built)]
+    at_first, changed = kept(), list[str]()
+    try:
+        with torch.inference_mode(trial.pass_ == "inference"):
+            built: dict[int, Evaluation] = {}
+            for i in order:
+                before, label = kept(), trial.arms[i].choice.label
+                try:
+                    built[i] = Evaluation(trial, trial.arms[i], device.torch_device, seed + i)
+                except Exception as error:
+                    if label not in str(error):
+                        error.add_note(f"{label}: ")
+                    raise
+                changed += [f"{label} changed {what}" for what in put_back(before)]
+                built[i].changed = changed
+                if trial.mode == "graph":
+                    built[i].capture(device.capture)
+                if trial.mode == "compile":
+                    built[i].compile(device.time)
+            yield [built[i] for i in sorted(built)]
+    finally:
+        who = " or ".join(arm.choice.label for arm in trial.arms if arm.choice.factory is not None) or "torch"
+        changed += [f"{who} changed {what}" for what in put_back(at_first)]
 
 
 def inspect(trial: Trial, device: Device) -> dict[str, Any]:
@@ -139,9 +153,7 @@ def visit(trial: Trial, device: Device, job: dict[str, Any], watch: Watch | None
         ],
         "counters": {a.arm_id: s.counted._asdict() for a, s in zip(trial.arms, visit.arms, strict=True)},
         "timed_s": round(visit.timed_s, 6),
-        "changed": [
-            f"{a.choice.label} changed {c}" for a, e in zip(trial.arms, evaluations, strict=True) for c in e.changed
-        ],
+        "changed": evaluations[0].changed,
         **({"card": [before, card.read()]} if card else {}),
     }
 

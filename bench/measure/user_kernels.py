@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from bench.measure.device.devices import CaptureFailed
 from bench.measure.modules import DTYPES, FORMATS, placed
@@ -84,7 +84,7 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
             dtype = args[0].dtype if func._schema.name == "aten::_local_scalar_dense" else torch.bool
             return torch.ones((), dtype=dtype).item()
         output = func(*args, **(kwargs or {}))
-        outputs = list(_tensors([output]))
+        outputs = _tensors(output)
         if is_view(func):
             return output
         self._hold(outputs)
@@ -128,13 +128,9 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._alive -= nbytes
 
 
-def _tensors(arguments: Iterable[Any]) -> Iterator[Tensor]:
+def _tensors(arguments: Any) -> list[Tensor]:
     """The tensors among arguments, including those in lists."""
-    for one in arguments:
-        if isinstance(one, Tensor):
-            yield one
-        elif isinstance(one, (tuple, list)):
-            yield from _tensors(one)
+    return [one for one in tree_leaves(arguments) if isinstance(one, Tensor)]
 
 
 def _bytes(tensor: Tensor) -> int:

@@ -58,9 +58,7 @@ def main(opened: Callable[[str], Device] = device_list.open_device) -> None:
             raise refused
         predicted = is_predicted(job["device"])  # only a user's blocks need a worker there, and no device
         device = Cpu() if predicted else opened(job["device"])
-        sources: dict[str, str] = {}
-        changed: list[str] = []
-        before = kept()
+        sources, changed, before = dict[str, str](), list[str](), kept()
         for path, expected in job["imports"].items():
             sources[path] = source_of(path)
             changed += [f"importing {path} changed {what}: put back after it" for what in put_back(before)]
@@ -81,11 +79,7 @@ def main(opened: Callable[[str], Device] = device_list.open_device) -> None:
         card = _card(device)
         if job["timing"]["visit_seconds"] is not None:
             facts |= peaks.conv_speed(device, Watch(card.throttling if card else None))
-        facts["warnings"] = [
-            *changed,
-            *selfcheck.warnings(device),
-            *([card.lack] if card is not None and card.lack else []),
-        ]
+        facts["warnings"] = [*changed, *selfcheck.warnings(device), *([card.lack] if card and card.lack else [])]
     answer({"type": "ready", "pid": os.getpid(), "facts": facts})
     if job["kind"] != "probe":
         _serve(device, job, answer)
@@ -104,7 +98,6 @@ def _serve(device: Device, job: dict[str, Any], answer: Answer) -> None:
                 return
     if any(trial["mode"] == "compile" for trial in job["trials"]):
         _load_compiler(device)
-    settings = kept()
     gc.collect()
     gc.freeze()  # torch's objects are permanent: without them a collection between trials takes no time
     for data in job["trials"]:
@@ -117,9 +110,6 @@ def _serve(device: Device, job: dict[str, Any], answer: Answer) -> None:
             "opinion": (partial(trial_records.opinions, trial, device, job["threads"]), "opinion"),
         }[job["kind"]]
         result = _guarded(work)
-        users = " or ".join(arm.choice.label for arm in trial.arms if arm.choice.factory is not None) or "it"
-        if changed := [f"{users} changed {what}" for what in put_back(settings)]:
-            result["changed"] = result.get("changed", []) + changed
         answer({"type": kind, "trial_id": trial.trial_id, **result, "wall_s": round(perf_counter() - start, 6)})
         if device.spoilt or result.get("status_detail", "").startswith("device fault"):
             return  # the device's context is dead, or may still be capturing: only a fresh process can continue
@@ -148,7 +138,8 @@ def _guarded(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         failure = ("unsupported", first_line(error))
         traceback.print_exc()
     except Exception as error:  # noqa: BLE001 (anything that a trial raises becomes its status)
-        failure = (_status_of(error), f"{type(error).__name__}: {first_line(error)}")
+        whose = "".join(getattr(error, "__notes__", ()))
+        failure = (_status_of(error), f"{whose}{type(error).__name__}: {first_line(error)}")
         traceback.print_exc()
     gc.collect()
     return {"status": failure[0], "status_detail": failure[1]}

@@ -223,9 +223,7 @@ class Session:
                 todo.remove(current)
             lost = 0 if len(todo) < served else lost + 1
             if lost:
-                self.tell(
-                    f"  a worker ended before its first trial: {how_it_ended(status, log, worker.log_at)}; starting another"
-                )
+                self.tell(f"  a worker ended before its first trial: {ended}; starting another")
             if lost == STARTS_LOST:
                 why = "it does not answer" if hung else ended
                 remedy = f"See {log}; then bench run --resume {shlex.quote(str(self.folder))}"

@@ -118,12 +118,9 @@ def _with_sources(run: Run, rows: Sequence[Record]) -> list[Record]:
     hashes = {path: source for facts in devices for path, source in (facts.get("imports") or {}).items()}
     arms = [(t.experiment, arm.choice) for t in (run.plan.trials if run.plan else ()) for arm in t.arms]
     of = {(name, c.label): f"{c.factory} {hashes[c.factory]}" for name, c in arms if c.factory in hashes}
-
-    def source(row: Record) -> str | None:
-        labels = (row["baseline"], row["block"]) if "speedup" in row else (row["block"],)
-        return ", ".join(of[row["experiment"], label] for label in labels if (row["experiment"], label) in of) or None
-
-    return [{**row, "source": source(row)} for row in rows]
+    both = ("baseline", "block") if "speedup" in (rows[0] if rows else ()) else ("block",)
+    named = [[of.get((row["experiment"], row[name])) for name in both] for row in rows]
+    return [{**row, "source": ", ".join(filter(None, one)) or None} for row, one in zip(rows, named, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)

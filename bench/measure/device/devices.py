@@ -131,10 +131,7 @@ _KEPT: dict[str, tuple[Callable[[], Any], Callable[[Any], object]]] = {
     "grad mode": (torch.is_grad_enabled, torch.set_grad_enabled),
     "anomaly mode": (torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly),
     "autocast": (partial(torch.is_autocast_enabled, "cpu"), partial(torch.set_autocast_enabled, "cpu")),
-    "cores": (
-        partial(getattr(os, "sched_getaffinity", bool), 0),
-        lambda cores: os.sched_setaffinity(0, cores),
-    ),  # Linux's
+    "cores": (partial(getattr(os, "sched_getaffinity", bool), 0), lambda cores: os.sched_setaffinity(0, cores)),
     **{
         f"cudnn.{name}": (partial(getattr, torch.backends.cudnn, name), partial(setattr, torch.backends.cudnn, name))
         for name in ("benchmark", "deterministic", "enabled")
