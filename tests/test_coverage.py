@@ -58,7 +58,8 @@ def settle(rng: np.random.Generator, population: Population) -> tuple[float, flo
     progress = Progress()
     while progress.why_settled(TRIAL, TIMING) is None:
         arms = [{"samples_ns": side.tolist(), "flags": [0] * side.size} for side in population(rng)]
-        progress.note({"type": "visit", "trial_id": TRIAL.trial_id, "status": "ok", "timed_s": 0.0, "arms": arms})
+        visit = {"type": "visit", "trial_id": TRIAL.trial_id, "status": "ok", "timed_s": 0.0, "arms": arms}
+        progress.note(visit | {"replicate": progress.processes(TRIAL) + 1})
     (found,) = progress.intervals(TRIAL, TIMING.confidence)
     return found.mean, found.half_width, found.n
 
@@ -126,7 +127,7 @@ def test_an_interval_is_wider_at_a_higher_confidence(values: list[float]) -> Non
 
 
 def run_of(values: list[float]) -> Progress:
-    return Progress(values={TRIAL.trial_id: [[v] for v in values]})
+    return Progress(values={TRIAL.trial_id: {i: [v] for i, v in enumerate(values, 1)}})
 
 
 def test_a_trial_near_1x_goes_on_until_its_interval_fits_into_the_margin() -> None:

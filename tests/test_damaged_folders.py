@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from bench.analyse.runs.run_folder import read, write_tables
 from bench.cli import main
 from bench.run import environment, launch
+from bench.spec.plan.plan import Surroundings
 from tests.synthetic import Story, config, write_run
 
 HOST = {"cpu_model": environment.cpu_model(), "physical_cores": 2, "memory_bytes": 8 << 30}
@@ -158,6 +159,68 @@ def test_a_sound_folder_is_resumed_and_read(sound: Path, tmp_path: Path):
     for verb in (["run", "--resume"], ["report"], ["verdict"], ["compare", str(sound / "tables")]):
         assert bench(*verb, str(folder)) == 0
     assert (folder / "DONE").exists()
+
+
+@pytest.mark.parametrize("verb", [["report"], ["run", "--resume"]])
+@pytest.mark.parametrize("name", ["plots", "config.yaml", "logs", "journal.jsonl"])
+def test_a_link_that_leaves_the_folder_is_refused(sound: Path, tmp_path: Path, capsys, name: str, verb: list[str]):
+    folder, outside = tmp_path / "results" / "run", tmp_path / "outside"
+    shutil.copytree(sound / "run", folder)
+    outside.mkdir()
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(outside if name in ("plots", "logs") else sound / "run" / "journal.jsonl")
+    assert bench(*verb, str(folder)) == 2
+    assert f"{folder / name}: it is a link that leaves the folder" in capsys.readouterr().err
+    assert not [*outside.iterdir()]
+
+
+def test_a_link_within_the_folder_is_followed(sound: Path, tmp_path: Path):
+    folder = tmp_path / "results" / "run"
+    shutil.copytree(sound / "run", folder)
+    (folder / "journal.jsonl").rename(folder / "kept.jsonl")
+    (folder / "journal.jsonl").symlink_to("kept.jsonl")
+    assert bench("report", str(folder)) == 0
+
+
+@pytest.mark.parametrize("name", ["waiting", "device"])
+def test_no_word_of_a_plan_places_a_file_outside(sound: Path, tmp_path: Path, name: str):
+    folder = tmp_path / "results" / "run"
+    shutil.copytree(sound / "run", folder)
+    plan = json.loads((folder / "plan.json").read_text())
+    for trial in plan["trials"]:
+        trial["surroundings"][name] = "/../../../../X"
+    (folder / "plan.json").write_text(json.dumps(plan))
+    before = {path for path in tmp_path.rglob("*") if folder not in path.parents}
+    assert bench("run", "--resume", str(folder)) in (1, 2)
+    assert {path for path in tmp_path.rglob("*") if folder not in path.parents} == before
+    assert "/" not in Surroundings("/../../../../X", 1, "retain", "default").slug
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("verdict.json", '{"claims": 3}'),
+        ("aa.json", '{"pairs": "many"}'),
+        ("plan.json", None),
+        ("measurements.csv", None),
+        ("environment.json", '{"devices": [1]}'),
+        ("pairs.csv", "\0"),
+    ],
+)
+def test_an_odd_neighbour_is_a_row_of_the_index_and_spoils_no_report(sound: Path, tmp_path: Path, name: str, text):
+    odd, good = (tmp_path / "results" / word for word in ("odd", "good"))
+    shutil.copytree(sound / "tables", odd)
+    shutil.copytree(sound / "run", good)
+    (odd / name).unlink(missing_ok=True)
+    if text is None:
+        (odd / name).symlink_to("/dev/zero")
+    else:
+        (odd / name).write_text(text)
+    for verb in (["report"], ["run", "--resume"], ["compare", str(sound / "tables")]):
+        assert bench(*verb, str(good)) == 0
+    page = (tmp_path / "results" / "index.html").read_text()
+    assert page.count('<th scope="row"') == 2
+    assert ("can&#39;t be read" in page) == (name != "aa.json")  # which is read of an A/A test alone
 
 
 @given(seed=st.integers(0, 1 << 32), verb=st.sampled_from(VERBS), kind=st.sampled_from(["run", "tables"]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import platform
 import subprocess
 from pathlib import Path
@@ -14,7 +13,9 @@ import psutil
 import bench
 from bench.run.checks import chosen, local, worst
 from bench.run.machine import Machine, file_text, look, quota, usable_cores
+from bench.spec.errors import UserError
 from bench.spec.plan.aa import LEAST_PAIRS
+from bench.spec.results_folder import read_noise
 
 LONGER_S = 4.0  # of watching the load again where the first look is red
 
@@ -52,14 +53,17 @@ def noise_bands(results: Path, device: str, name: str, torch: str) -> list[dict[
     latest: dict[tuple[int, ...], dict[str, Any]] = {}
     for path in results.glob("*/aa.json"):
         try:
-            aa = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            aa = read_noise(path.parent)
+        except (OSError, UserError):
             continue
-        if not isinstance(aa, dict) or aa.get("pairs", 0) < LEAST_PAIRS or aa.get("noisy", 0) > aa["pairs"] / 2:
+        if (
+            not aa
+            or aa["pairs"] < LEAST_PAIRS
+            or aa["noisy"] > aa["pairs"] / 2
+            or [aa.get(k) for k in ("device", "device_name", "torch")] != [device, name, torch]
+        ):
             continue
-        if [aa.get(k) for k in ("device", "device_name", "torch")] != [device, name, torch]:
-            continue
-        threads = tuple(aa.get("threads", ()))
+        threads = tuple(aa.get("threads") or ())
         latest[threads] = max(latest.get(threads, aa), aa, key=lambda a: str(a.get("started_utc")))
     return sorted(latest.values(), key=lambda a: str(a.get("started_utc")))
 

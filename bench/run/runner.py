@@ -22,7 +22,7 @@ from bench.spec.columns import SCHEMA_VERSION
 from bench.spec.config.config import load
 from bench.spec.devices.device_names import is_predicted, slug
 from bench.spec.errors import UserError
-from bench.spec.files import CONFIG, ENVIRONMENT, PLAN, kept, write_json, write_text
+from bench.spec.files import CONFIG, ENVIRONMENT, PLAN, kept, refuse_links, write_json, write_text
 from bench.spec.plan import aa
 from bench.spec.plan.durations import sized
 from bench.spec.plan.plan import Plan, make, not_all_skipped
@@ -86,6 +86,7 @@ def resume(folder: Path, tell: Tell, anyway: bool = False) -> Outcome:
         raise UserError(place, "this is not the folder of a run", f"Name one with {PLAN} and journal.jsonl.")
     if (folder / "DONE").exists():
         raise UserError(place, "this run is complete", f"Read it with bench report {shlex.quote(str(folder))}.")
+    refuse_links(folder)
     with Journal(folder / "journal.jsonl") as journal:
         past, then = journal.records({trial.trial_id: trial for trial in plan.trials}), read_environment(folder)
         _, reds = _checked([s.device for s in plan.surroundings()], folder, tell, anyway)

@@ -61,5 +61,15 @@ def refuse_edited(folder: Path, begun: Mapping[str, Any]) -> None:
         raise UserError(str(path), rule, "Restore it from a copy, or start a new run.")
 
 
+def refuse_links(folder: Path) -> None:
+    """UserError for a link in the folder that leaves it: what is read and written is the folder's own."""
+    home = os.path.realpath(folder)
+    for path in folder.iterdir():
+        if path.is_symlink() and not os.path.realpath(path).startswith(home + os.sep):
+            raise UserError(
+                str(path), "it is a link that leaves the folder", "Remove it, or put there what it leads to."
+            )
+
+
 def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()

@@ -55,6 +55,9 @@ _Environment = part({}, {
     "worker_environment": dict[str, dict[str, str]],
     "noise_bands": GenericAlias(dict, (str, _list(_Band) | _Band)),  # until 2026-11-22 it was one for a device
 })  # fmt: skip
+_Noise = part({**_each("pairs noisy", Count), "noise_band": Annotated[float, Field(ge=0, le=10)]}, {**_each("device device_name torch started_utc", str), "threads": list[Count]})  # fmt: skip
+_Verdict = part({"answer": str}, {**_each("confirmatory predicted", bool), "regime": str})
+_Verdicts = part({"claims": _list(part({"verdicts": _list(_Verdict)}, {}))}, {})
 _Inspected = part({"arm_id": str, "backends": list[str]}, {
     **_each("memory_peak_bytes memory_requested_bytes memory_reserved_bytes launches launches_graph", Count),
     "compile_ns": _Time, "counted": part({}, {**dict.fromkeys(COUNTED, Count), "unknown": str}), "call": CallTime, "memory": Memory,
@@ -130,8 +133,21 @@ def read_plan(folder: Path) -> Plan | None:
 
 def read_environment(folder: Path) -> dict[str, Any]:
     """What environment.json says; empty where there is none. UserError for one that no run writes."""
-    path = folder / ENVIRONMENT
-    return dict(checked(path.read_bytes(), _Environment, str(path))) if path.is_file() else {}
+    return _read(folder / ENVIRONMENT, _Environment)
+
+
+def read_noise(folder: Path) -> dict[str, Any]:
+    """What aa.json says, the result of an A/A test; empty where there is none. UserError for one that no test writes."""
+    return _read(folder / "aa.json", _Noise)
+
+
+def read_verdicts(folder: Path) -> dict[str, Any]:
+    """What verdict.json says; empty where there is none. UserError for one that no judge writes."""
+    return _read(folder / "verdict.json", _Verdicts)
+
+
+def _read(path: Path, kind: Any) -> dict[str, Any]:
+    return dict(checked(path.read_bytes(), kind, str(path))) if path.is_file() else {}
 
 
 def read_records(path: Path, content: bytes, trials: Mapping[str, Trial]) -> Iterator[dict[str, Any]]:

@@ -166,7 +166,7 @@ def earlier_beside(run: Run, but: Run) -> list[Run]:
                 run.environment
             )
             beside += [read_tables(folder)] if alike else []
-        except UserError:
+        except (OSError, UserError):
             continue
     return [one for one in beside if not is_aa(one)]
 

@@ -20,7 +20,7 @@ from bench.analyse.runs.second_opinion_rows import opinion_rows
 from bench.spec.columns import FILES, FLAGS, KEYS, SCHEMA_VERSION, SPEEDUP, STATUSES, TIME, Column, columns_of
 from bench.spec.config.timing import Timing
 from bench.spec.errors import UserError
-from bench.spec.files import write_whole
+from bench.spec.files import refuse_links, write_whole
 from bench.spec.model.model_parameters import Prediction
 from bench.spec.plan.plan import Arm, Plan, Trial
 from bench.spec.results_folder import RESTORE, read_environment, read_plan
@@ -64,6 +64,7 @@ def read(folder: Path, samples: bool = False) -> Run:
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(str(folder), "there is no such results folder", "Name a folder that bench run made, such as results/latest.")  # fmt: skip
+    refuse_links(folder)
     plan = read_plan(folder)
     environment = read_environment(folder)
     if (folder / "journal.jsonl").is_file():
@@ -77,6 +78,7 @@ def read(folder: Path, samples: bool = False) -> Run:
 
 def read_tables(folder: Path) -> Run:
     """Read a run from its tables even if there is a journal, which takes longer. UserError without tables."""
+    refuse_links(folder)
     return _from_tables(folder, None, read_environment(folder), samples=False)
 
 

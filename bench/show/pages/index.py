@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,12 +18,12 @@ from bench.show.pages.frame import render
 from bench.show.text import run_facts
 from bench.spec.columns import FILES
 from bench.spec.errors import UserError
-from bench.spec.files import write_text
+from bench.spec.files import refuse_links, write_text
+from bench.spec.results_folder import read_environment, read_noise, read_plan, read_verdicts
 
 NAME = "index.html"
 ROOT = "results"  # a folder of this name has an index that is kept up to date
 _MARKS = ("journal.jsonl", FILES["m"])
-_JSON = "environment.json", "plan.json", "verdict.json"
 
 
 def write(root: Path) -> Path:
@@ -50,23 +49,27 @@ def runs_below(root: Path) -> Iterator[Path]:
 
 def entry(folder: Path, root: Path) -> dict[str, str]:
     """A run's row in the index, from what is known without its journal; `link` is empty where it has no page."""
-    told, plan, verdicts = (_json(folder / name) for name in _JSON)
-    answers, would_be = _verdicts(verdicts)
     name = folder.relative_to(root).as_posix() if folder != root else folder.resolve().name
+    told: dict[str, Any] = {}
+    plan, run, answers, would_be = None, None, "", ""
     try:
-        run = read_tables(folder)
-    except UserError:
-        run = None
+        refuse_links(folder)
+        told, plan = read_environment(folder), read_plan(folder)
+        answers, would_be = _verdicts(read_verdicts(folder))
+        run = read_tables(folder) if all((folder / FILES[file]).is_file() for file in ("m", "p")) else None
+        finding = "no tables yet: bench report writes them" if run is None else _finding(run, folder)
+    except (OSError, UserError) as error:
+        finding = f"can't be read: {error}"
     return {
         "name": name,
         "link": quote((folder.relative_to(root) / report.NAME).as_posix()) if (folder / report.NAME).is_file() else "",
         "when": str(told.get("started_utc") or "")[:16].replace("T", " "),
         "machine": ", ".join(dict.fromkeys(str(d.get("name") or k) for k, d in (told.get("devices") or {}).items())),
         "torch": str(told.get("torch") or ""),
-        "config": str(plan.get("name") or ""),
+        "config": plan.name if plan else "",
         "state": "complete" if (folder / "DONE").exists() or not (folder / _MARKS[0]).exists() else "INCOMPLETE",
         "measured": "" if run is None else run_facts.measured(facts_of(run)),
-        "finding": "no tables yet: bench report writes them" if run is None else _finding(run, folder),
+        "finding": finding,
         "verdicts": answers,
         "would_be": would_be,
     }
@@ -74,6 +77,8 @@ def entry(folder: Path, root: Path) -> dict[str, str]:
 
 def _is_of_several(path: Path) -> bool:
     """Whether a page is one of several runs, by its title."""
+    if not path.is_file():
+        return False
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
             return report.TITLE_OF_SEVERAL in file.read(2000)
@@ -85,7 +90,7 @@ def _finding(run: Run, folder: Path) -> str:
     if not noise_floor.is_aa(run):
         facts = facts_of(run)
         return f"{run_facts.sentences(facts)[0]} {run_facts.trust(facts)}".strip()
-    band = _json(folder / "aa.json").get("noise_band")
+    band = read_noise(folder).get("noise_band")
     return f"Blocks against themselves{f': noise band ±{band * 100:.1f} %' if band is not None else ''}."
 
 
@@ -106,15 +111,6 @@ def _verdicts(told: dict[str, Any]) -> tuple[str, str]:
 def _counts(verdicts: Sequence[dict[str, Any]], answers: Iterable[str]) -> str:
     counts = Counter(str(v.get("answer")) for v in verdicts)
     return ", ".join(f"{counts[a]} {a.lower()}" for a in answers if counts[a])
-
-
-def _json(path: Path) -> dict[str, Any]:
-    """A file's object; an empty one where it can't be read."""
-    try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return told if isinstance(told, dict) else {}
 
 
 def refresh(folders: Sequence[Path]) -> None:

@@ -32,4 +32,4 @@ def in_words(device: object) -> str:
 
 def slug(device: str) -> str:
     """The device in the name of a file or trial: `cuda0`, `sim-h100`."""
-    return re.sub(r"^sim:(?:[^\s#]*#)?", "sim-", device).replace(":", "")
+    return re.sub(r"[^\w.-]", "", re.sub(r"^sim:(?:[^\s#]*#)?", "sim-", device))
