@@ -6,6 +6,7 @@ import doctest
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -396,3 +397,21 @@ def test_a_reader_that_leaves_is_no_error(tmp_path):
         writer.stdout.close()
         assert writer.stderr.read() == b""
     assert writer.returncode == 141
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+@pytest.mark.parametrize("verb", ["report {0}", "verdict {0}", "compare {0} {1} --out {2}", "drivers {0} --out {2}", "plan configs/smoke.yaml --set channels=8->16"])  # fmt: skip
+def test_a_terminal_that_lacks_a_character_gets_a_stand_in(verb: str, encoding: str, tmp_path: Path) -> None:
+    runs = []
+    for name in ("xeon-2-cores", "xeon-2-cores-threads"):
+        runs.append(tmp_path / name)
+        shutil.copytree(
+            ROOT / "results" / "reference" / name, runs[-1], ignore=shutil.ignore_patterns("plots", "*.html", "*.csv")
+        )
+    command = [sys.executable, "-m", "bench", *(word.format(*runs, tmp_path / "out") for word in verb.split())]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONPATH": str(ROOT)}, check=False)  # fmt: skip
+    assert told.returncode == 0, told.stderr.decode(encoding)[-400:]
+    said = told.stdout.decode(encoding)
+    assert "\\x" not in said
+    if encoding == "ascii" and verb.startswith("report"):
+        assert "+-" in said

@@ -14,7 +14,7 @@ import typer
 import bench
 from bench.cli import measuring, predicting, reading
 from bench.cli.options import devices
-from bench.cli.output import say
+from bench.cli.output import say, speak_any_encoding
 from bench.spec.errors import UserError
 
 __all__ = ["app", "call", "devices", "main"]
@@ -61,6 +61,7 @@ def call(app: typer.Typer, name: str, args: list[str] | None = None) -> NoReturn
 
     `name`: the program, with which that line begins. `args`: those of the shell, if None.
     """
+    speak_any_encoding()
     given = sys.argv[1:] if args is None else args
     # The base of all usage errors; some versions of typer have their own click, others use the installed one.
     click_error = cast("type[Exception]", next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import json
 import os
 import shlex
@@ -11,6 +13,22 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import typer
+
+_STAND_INS = {"±": "+-", "→": "->", "÷": "/", "×": "x", "≠": "!=", "…": "...", "–": "-", "“": '"', "”": '"'}
+
+
+def speak_any_encoding() -> None:
+    """Let a terminal that lacks a character print another one in its place: `+-` for ±, a question mark for the rest."""
+    codecs.register_error("stand-ins", _stand_in)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="stand-ins")
+
+
+def _stand_in(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(_STAND_INS.get(c, "?") for c in error.object[error.start : error.end]), error.end
 
 
 def say(text: str) -> None:
