@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -439,3 +442,18 @@ def test_what_was_never_inspected_has_no_theory(tmp_path: Path):
     _, row = records_of(run.measurements)
     assert (row["params"], row["cost_source"], row["status"]) == (None, None, "skipped")
     assert records_of(run.pairs)[0]["mac_ratio"] is None
+
+
+@pytest.mark.parametrize("safe", [{}, {"PYTHONSAFEPATH": "1"}])
+def test_a_file_called_bench_in_the_working_folder_hides_nothing_and_blocks_there_are_found(tmp_path: Path, safe: dict[str, str]):  # fmt: skip
+    (tmp_path / "bench.py").write_text("")
+    (tmp_path / "mine.py").write_text("import torch\n\n\ndef wide(c_in: int, c_out: int) -> torch.nn.Module:\n    return torch.nn.Conv2d(c_in, c_out, 1)\n")  # fmt: skip
+    (tmp_path / "c.yaml").write_text(json.dumps({
+        **data(["standard", {"import": "mine:wide"}], channels=4, size=4),
+        "timing": {"processes_min": 1, "processes_max": 1, "seconds": 0.01, "warmup_seconds": 0.01},
+    }))  # fmt: skip
+    root = str(Path(launch.__file__).parents[2])
+    command = [sys.executable, "-P", "-m", "bench", "run", "c.yaml", "--out", "out", "--anyway"]
+    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": root, **safe}, check=False)  # fmt: skip
+    assert told.returncode == 0, told.stderr[-400:]
+    assert "wide" in (tmp_path / "out" / "pairs.csv").read_text()

@@ -82,7 +82,7 @@ def worker_environment(
     if surroundings.waiting != "default":
         env["OMP_WAIT_POLICY"] = surroundings.waiting
     root = str(Path(__file__).parents[2])
-    env["PYTHONPATH"] = os.pathsep.join([root, *filter(None, [env.get("PYTHONPATH")])])
+    env["PYTHONPATH"] = os.pathsep.join([root, *filter(None, [env.get("PYTHONPATH")]), str(Path.cwd())])
     return env
 
 
@@ -111,7 +111,7 @@ class Worker:
         self.log_at = self._log.tell()  # where this worker's lines begin
         self._mark = str(uuid.uuid4())
         self.process = subprocess.Popen(
-            [sys.executable, "-m", WORKER],
+            [sys.executable, "-P", "-m", WORKER],  # a bench.py in the working folder is not this package
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
