@@ -578,3 +578,13 @@ def test_a_run_of_which_nothing_was_measured_has_no_such_picture(tmp_path: Path,
     write_run(tmp_path, Story(fails=dict.fromkeys(range(12), (1, "oom", "no memory"))))
     views = write_views(tmp_path)
     assert "drivers.png" not in [p.name for p in views.pictures]
+
+
+def test_a_dollar_in_a_name_is_drawn_as_one(tmp_path: Path):
+    rows = in_world(lambda c: 1e-12 * c["macs"] + 1e-5, 0.02, 1, 40)
+    named = tuple(
+        replace(r, labels={**r.labels, "device": ("A$x^$", "B $5 and $6")[i % 2]}) for i, r in enumerate(rows)
+    )
+    png, svg = drivers.draw(explain(Observations("test", named)), tmp_path)
+    assert png.stat().st_size > 0
+    assert "A$x^$" in svg.read_text()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -387,3 +390,23 @@ def test_piped_output_is_plain(calm: run_folder.Run, monkeypatch: pytest.MonkeyP
     out.truncate(0)
     report.show(calm, calm.folder / "report.html", out, wide=True)
     assert "1 thread, channels_last: separable 6 faster of 6 cells; mean speedup" in out.getvalue()
+
+
+def test_a_matplotlibrc_in_the_working_folder_changes_no_picture(tmp_path: Path) -> None:
+    code = (
+        "from pathlib import Path; import sys; from bench.analyse.runs.run_folder import read; from bench.show.plots import speedup_map, style;"
+        "style.save(speedup_map.picture(read(Path(sys.argv[1]))), Path('.'), 'map')"
+    )
+    root = Path(__file__).parents[1]
+    drawn = []
+    for name, text in (
+        ("plain", ""),
+        ("odd", "text.usetex: True\nfont.family: serif\nlines.linewidth: 9\naxes.facecolor: yellow\n"),
+    ):
+        (tmp_path / name).mkdir()
+        if text:
+            (tmp_path / name / "matplotlibrc").write_text(text)
+        command = [sys.executable, "-c", code, str(root / "results" / "reference" / "xeon-2-cores")]
+        subprocess.run(command, cwd=tmp_path / name, env={**os.environ, "PYTHONPATH": str(root)}, check=True)
+        drawn.append([(tmp_path / name / f"map.{kind}").read_bytes() for kind in ("png", "svg")])
+    assert drawn[0] == drawn[1]

@@ -54,6 +54,8 @@ _MARGIN = 0.12  # inches
 _TITLE = (13.0, 10.5)  # points, at most and at least
 _BOUND = "\u00a0"
 HATCHED: dict[str, Any] = {"facecolor": "white", "edgecolor": "#E3D6EE", "hatch": "///", "linewidth": 0}
+mpl.rcdefaults()  # a matplotlibrc of the user's, or of the working folder, changes no picture
+mpl.rcParams["text.parse_math"] = False  # a dollar in a name is one
 _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "bench",  # the same data make the same file
     "svg.fonttype": "path",
