@@ -131,7 +131,7 @@ def damaged(sound: Path, folder: Path, coin: random.Random) -> None:
     for _ in range(coin.choice([1, 1, 1, 3])):
         try:
             text = HOW.get(path.name, damage_table)(text, coin)
-        except (ValueError, TypeError, IndexError):  # it is no JSON any more, or has no place left
+        except (ValueError, TypeError, IndexError, RecursionError):  # it is no JSON any more, or has no place left
             break
     path.write_text(text, errors="surrogatepass" if coin.random() < 0.5 else "replace")
 
