@@ -415,3 +415,26 @@ def test_a_terminal_that_lacks_a_character_gets_a_stand_in(verb: str, encoding: 
     assert "\\x" not in said
     if encoding == "ascii" and verb.startswith("report"):
         assert "+-" in said
+
+
+def test_a_closed_standard_output_is_no_failure(tmp_path: Path) -> None:
+    command = f"{sys.executable} -m bench plan configs/smoke.yaml >&-"
+    told = subprocess.run(["sh", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (told.returncode, told.stderr) == (0, "")
+
+
+def test_a_pipe_that_may_never_end_is_no_config(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "c.yaml")
+    told = subprocess.run([sys.executable, "-m", "bench", "plan", str(tmp_path / "c.yaml")], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)  # fmt: skip
+    assert (told.returncode, told.stderr.count("\n")) == (2, 1)
+    assert "the config is a pipe" in told.stderr
+
+
+def test_merge_keys_that_multiply_are_refused_before_they_do(tmp_path: Path) -> None:
+    lines = ["name: x", "l0: &l0 {k0: 1}"]
+    for i in range(1, 10):
+        lines += [f"l{i}: &l{i}", f"  <<: [{', '.join([f'*l{i - 1}'] * 9)}]", f"  k{i}: 1"]
+    (tmp_path / "bomb.yaml").write_text("\n".join(lines))
+    told = subprocess.run([sys.executable, "-m", "bench", "plan", str(tmp_path / "bomb.yaml")], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)  # fmt: skip
+    assert (told.returncode, told.stderr.count("\n")) == (2, 1)
+    assert "merge keys (<<) make over 10,000 entries of it" in told.stderr

@@ -20,6 +20,9 @@ _STAND_INS = {"±": "+-", "→": "->", "÷": "/", "×": "x", "≠": "!=", "…":
 def speak_any_encoding() -> None:
     """Let a terminal that lacks a character print another one in its place: `+-` for ±, a question mark for the rest."""
     codecs.register_error("stand-ins", _stand_in)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 (to the end)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="stand-ins")

@@ -128,6 +128,7 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 _TAG = "tag:yaml.org,2002:"
+MOST_ENTRIES = 10_000  # of a mapping, with those that it merges
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -151,6 +152,8 @@ def read_yaml(
 
     `kind`, `keys` and `example` name such a file, its keys and an example of it in the remedy.
     """
+    if path.is_fifo() and not str(path).startswith("/dev/"):
+        raise UserError(str(path), f"the {kind} is a pipe, which may never end", f"Name a YAML file, as {example}.")
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
@@ -161,6 +164,10 @@ def read_yaml(
         loader = _Loader(text)
         try:
             node = loader.get_single_node()
+            if _entries(node, {}) > MOST_ENTRIES:
+                raise UserError(
+                    str(path), f"merge keys (<<) make over {MOST_ENTRIES:,} entries of it", "Write the keys out."
+                )
             _walk(node, (), Place(str(path), lines), set())
             data = None if node is None else loader.construct_document(node)
         finally:
@@ -179,6 +186,21 @@ def read_yaml(
         rule = "it is empty" if data is None else "it is not a mapping of keys"
         raise UserError(str(path), rule, f"A {kind} has {keys}, as {example}.", value=data)
     return cast("dict[str, Any]", data), Place(str(path), lines)
+
+
+def _entries(node: yaml.Node | None, known: dict[int, int]) -> int:
+    """The largest number of entries that merging gives a mapping in here, each node counted once."""
+    if node is None or id(node) in known:
+        return known.get(id(node), 0)
+    known[id(node)] = 0
+    if isinstance(node, yaml.SequenceNode):
+        parts = [_entries(item, known) for item in node.value]
+        known[id(node)] = sum(parts)
+    elif isinstance(node, yaml.MappingNode):
+        merged = [_entries(value, known) if key.tag == _TAG + "merge" else 1 for key, value in node.value]
+        inner = [_entries(value, known) for key, value in node.value if key.tag != _TAG + "merge"]
+        known[id(node)] = max([sum(merged), *inner])
+    return known[id(node)]
 
 
 def _walk(node: yaml.Node | None, loc: Loc, place: Place, seen: set[int]) -> None:
