@@ -69,6 +69,7 @@ _Timed = part(
 _Card = part({}, {**_each("sm_clock_hz temperature_c power_w", _Reading), "throttle_reasons": list[str], "processes_on_card": Count})  # fmt: skip
 _Opinion = part({"arm_id": str, "tool": Literal[TOOLS]}, {**_each("time_min_s time_median_s", _Time), "time_iqr_s": _Seconds, "detail": str})  # fmt: skip
 _OK, _ENDED = {"trial_id": str, "status": Literal["ok"]}, part(_each("wall_s timed_s", _Seconds), {})
+_OTHER = part({"type": str}, {})
 _RECORDS: dict[str, type[BaseModel]] = {
     "run": part({"run_id": str, "schema_version": Count}, {"sha256": dict[str, str], "config": str}),
     "end": _ENDED,
@@ -162,7 +163,7 @@ def read_records(path: Path, content: bytes, trials: Mapping[str, Trial]) -> Ite
         kind = str(record.get("type"))
         if kind in ("inspect", "visit", "opinion") and record.get("status") != "ok":
             kind = "failed visit" if kind == "visit" else "failed"
-        checked(line, _RECORDS.get(kind, part({"type": str}, {})), place, remedy)
+        checked(line, _RECORDS.get(kind, _OTHER), place, remedy)
         if kind == "run":
             if record["schema_version"] > SCHEMA_VERSION:
                 raise UserError(place, f"the newest schema that this program reads is {SCHEMA_VERSION}", "Use a newer bench", record["schema_version"])  # fmt: skip

@@ -157,14 +157,15 @@ def _from_journal(folder: Path, plan: Plan, environment: dict[str, Any], samples
 def _samples(trials: Iterable[Trial], journal: Journal, run_id: str) -> pd.DataFrame:
     """Every sample in the order of measuring: the warm-up of a process (round 0), then its rounds."""
     visits = [(trial, visit) for trial in trials for visit in journal.of(trial.trial_id).visits]
-    arms = [
-        pd.DataFrame({"run_id": run_id, "trial_id": trial.trial_id, "visit": i, **_arm_samples(arm, letter, visit)})
-        for i, (trial, visit) in enumerate(visits)
-        for letter, arm in zip(ascii_uppercase, trial.arms, strict=False)
-    ]
-    if not arms:
+    columns: dict[str, list[Any]] = {}
+    for i, (trial, visit) in enumerate(visits):
+        for letter, arm in zip(ascii_uppercase, trial.arms, strict=False):
+            held = {"run_id": run_id, "trial_id": trial.trial_id, "visit": i, **_arm_samples(arm, letter, visit)}
+            for name, value in held.items():
+                columns.setdefault(name, []).extend(value if isinstance(value, list) else [value] * len(held["time_s"]))
+    if not columns:
         return frame([], "s")
-    every = pd.concat(arms).sort_values(["visit", "round", "position"], kind="stable")
+    every = pd.DataFrame(columns).sort_values(["visit", "round", "position"], kind="stable")
     return pd.DataFrame({c.name: _array(every[c.name].tolist(), c) for c in columns_of("s")})
 
 

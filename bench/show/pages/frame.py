@@ -14,11 +14,10 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from bench.analyse.facts import facts_of
 from bench.analyse.runs.run_folder import Run
 from bench.show.pages.svg import Inlined, inline
-from bench.show.text.run_facts import only_predicted
 from bench.spec.columns import FILES
+from bench.spec.devices.device_names import is_predicted
 from bench.spec.format import times
 
 MOST_BYTES = 3_000_000  # a page can be mailed
@@ -63,7 +62,7 @@ def downloads(runs: Mapping[str, Run], room: int) -> tuple[tuple[Download, ...],
     for key, (letter, run) in product(_TABLES, runs.items()):
         path = run.folder / FILES[key]
         name = f"{letter}-{path.name}".removeprefix("-")
-        if not path.is_file() or (key == "s" and only_predicted(facts_of(run))):
+        if not path.is_file() or (key == "s" and all(map(is_predicted, run.pairs["device"].dropna()))):
             continue
         one = download(name, path.read_bytes()) if key != "s" else None
         if one is not None and len(one.address) <= room:

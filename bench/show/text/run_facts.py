@@ -13,7 +13,7 @@ from typing import Any
 
 from bench.analyse.drivers.additive_model import BANDWIDTH, COMPUTE, MIXED, OVERHEAD
 from bench.analyse.drivers.limits import UNKNOWN
-from bench.analyse.facts import UNMEASURABLE, RunFacts, Tally, Trust, facts_of
+from bench.analyse.facts import UNMEASURABLE, RunFacts, Tally, Trust
 from bench.analyse.runs.condition import Condition
 from bench.analyse.runs.merged import short
 from bench.analyse.runs.rows import grouped, records_of
@@ -328,7 +328,7 @@ def made_on(run: Run) -> str:
     rows = records_of(run.pairs)
     names = dict.fromkeys((str(r["device_name"] or ""), str(r["device"])) for r in rows)
     words = [f"{short(name)} ({device})" if name else device for name, device in names]
-    torch = None if only_predicted(facts_of(run)) else run.environment.get("torch")
+    torch = None if all(is_predicted(device) for _, device in names) and rows else run.environment.get("torch")
     return ", ".join(filter(None, [*words, f"torch {torch}" if torch else "", str(run.environment.get("started_utc") or "")[:10]]))  # fmt: skip
 
 
