@@ -269,6 +269,7 @@ _PARSERS: dict[str, Callable[[str], object]] = {
     "boolean": {"True": True, "False": False}.__getitem__,
     "status": {str(s): s for s in STATUSES}.__getitem__,
     "speedup_by_process": _by_process,
+    "time_in_gaps_s": partial(_number, least=-1e30),  # in tables of older versions
     **dict.fromkeys((*SPEEDUP, *TIME, "time_min_s", "mac_ratio", "layer_ratio"), _above_0),
 }
 """By the dtypes of columns, and for some columns by their names."""
