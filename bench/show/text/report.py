@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
-from typing import TextIO
-
-from rich.console import Console
+from typing import TYPE_CHECKING, TextIO
 
 from bench.analyse.drivers.limits import UNKNOWN
 from bench.analyse.facts import RunFacts, Tally, facts_of
@@ -18,6 +16,9 @@ from bench.analyse.runs.way_grid import Channels, WayGrid, is_plain, way_grids
 from bench.show.text import run_facts, terminal
 from bench.show.text.ways import way_labels
 from bench.spec.format import interval, listed, plural, share
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 MOST_WAYS = 12  # in a table, unless it is wide
 LEAST_CHANNELS = 2  # numbers of them for a table of channels
