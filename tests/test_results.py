@@ -515,3 +515,12 @@ def test_a_table_on_a_narrow_terminal_keeps_its_numbers(tmp_path: Path, monkeypa
     assert max(len(line) for line in lines if str(tmp_path) not in line) <= 80
     rows = [line for line in lines if line.strip().startswith(("1 thread", "2 threads"))]
     assert sum(len(re.findall(r" [\d.]+x", line)) for line in rows) >= 12 + 2, "twelve cells and two means"
+
+
+def test_no_name_from_a_file_moves_the_cursor_or_turns_the_line(tmp_path: Path) -> None:
+    odd = "EPYC\x1b[2J\u202eevil\x07"
+    write_run(tmp_path, environment={"devices": {"cpu": {"name": odd}}})
+    told = StringIO()
+    report.show(run_folder.read(tmp_path), tmp_path / "report.html", told, wide=True)
+    assert not {"\x1b", "\u202e", "\x07"} & set(told.getvalue())
+    assert "EPYC\\x1b[2J\\u202eevil\\x07" in told.getvalue()

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import typer
 
+from bench.spec.errors import printable
+
 _STAND_INS = {"±": "+-", "→": "->", "÷": "/", "×": "x", "≠": "!=", "…": "...", "–": "-", "“": '"', "”": '"'}
 
 
@@ -37,7 +39,7 @@ def _stand_in(error: UnicodeError) -> tuple[str, int]:
 def say(text: str) -> None:
     """Print a text without delay."""
     with readers_may_leave():
-        print(text, flush=True)
+        print("\n".join(map(printable, text.split("\n"))), flush=True)
 
 
 def say_json(data: object) -> None:

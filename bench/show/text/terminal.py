@@ -14,6 +14,7 @@ from bench.analyse.runs.run_folder import Run
 from bench.analyse.runs.way_grid import way_of
 from bench.show.text.ways import way_labels
 from bench.spec.columns import FAILED, PREDICTED, WITH_NUMBERS
+from bench.spec.errors import printable
 from bench.spec.format import digits, percent, times
 from bench.spec.interval import EQUIVALENCE_MARGIN
 
@@ -136,9 +137,9 @@ def console_on(file: TextIO | None = None, folds: bool = False) -> Console:
 
 
 def print_lines(console: Console, lines: Iterable[str]) -> None:
-    """Print the lines as they are: no markup, no colours, wrapped by the terminal."""
-    for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    """Print the lines as they are: no markup, no colours, no control characters, wrapped by the terminal."""
+    for line in (part for text in lines for part in text.split("\n")):
+        console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def print_findings(findings: Sequence[tuple[str, str, str, str]], file: TextIO | None = None) -> None:
@@ -160,9 +161,9 @@ def print_table(console: Console, header: Sequence[str], rows: Sequence[Sequence
 
     table = _table(console)
     for i, name in enumerate(header):
-        table.add_column(Text(name), justify="left" if i < keys else "right", no_wrap=True)
+        table.add_column(Text(printable(name)), justify="left" if i < keys else "right", no_wrap=True)
     for row in rows:
-        table.add_row(*(Text(t, style=_style(t) if i >= keys else "") for i, t in enumerate(row)))
+        table.add_row(*(Text(printable(t), style=_style(t) if i >= keys else "") for i, t in enumerate(row)))
     _print(console, table)
 
 
