@@ -131,6 +131,15 @@ def test_a_sweep_says_from_how_many_channels_on_it_wins_and_sizes_stay_apart(tmp
     assert run_facts.wins(tally) == "faster from 64 channels on (3 x 3, 28 px), at all channels measured (3 x 3, 56 px)"
 
 
+def test_sizes_that_are_not_square_are_said_whole_and_stay_apart(tmp_path: Path) -> None:
+    run, out = made(tmp_path, size=["56x48", "56x24"]), StringIO()
+    (tally,) = facts_of(run).ways
+    words = ", ".join(f"at all channels measured (3 x 3, 56 x {width} px)" for width in (48, 24))
+    assert run_facts.wins(tally) == f"faster {words}"
+    report.show(run, tmp_path / "report.html", out)
+    assert re.search(r"Speedup by channels \(3 x 3, 56 x \d\d px\)", out.getvalue())
+
+
 def test_more_than_the_mac_ratio_is_pointed_out(tmp_path: Path) -> None:
     line, *_ = run_facts.way_lines(facts_of(made(tmp_path, lambda t, a: 20.0)))
     assert re.search(r"\d{3} % of the MAC ratio [\d.]+x, more than fewer MACs explain", line)

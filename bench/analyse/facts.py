@@ -47,6 +47,7 @@ class Wins:
 
     kernel: int
     height: int
+    width: int
     channels: int | None
     least: int
     won: int
@@ -235,7 +236,7 @@ def tally(rows: Sequence[Record], way: Condition, limit: Limit, confidence: floa
 def _wins(rows: Sequence[Record]) -> Iterator[Wins]:
     """Of single blocks whose channels alone differ, at FEWEST_CHANNELS numbers of them or more."""
     single = [r for r in rows if r["kernel"] is not None and r["c_in"] == r["c_out"] and r["depth"] == 1]
-    for (kernel, height, *_), some in grouped(single, lambda r: tuple(r[name] for name in _SHAPE)).items():
+    for (kernel, height, width, *_), some in grouped(single, lambda r: tuple(r[name] for name in _SHAPE)).items():
         won: dict[int, bool] = {}
         for r in some:
             won[int(r["c_in"])] = r["verdict"] == "faster" and won.get(int(r["c_in"]), True)
@@ -243,7 +244,7 @@ def _wins(rows: Sequence[Record]) -> Iterator[Wins]:
             continue
         lost = [c for c, faster in won.items() if not faster]
         from_ = min((c for c in won if c > max(lost, default=0)), default=None)
-        yield Wins(int(kernel), int(height), from_, min(won), sum(won.values()))
+        yield Wins(int(kernel), int(height), int(width), from_, min(won), sum(won.values()))
 
 
 def _trust(run: Run, rows: Sequence[Record]) -> Trust:

@@ -60,6 +60,11 @@ def way_grids(pairs: Sequence[Record]) -> tuple[WayGrid, ...]:
     return tuple(best[kernel] for kernel in sorted(best))
 
 
+def sweeps_of_channels(pairs: Sequence[Record]) -> list[WayGrid]:
+    """The grids over several numbers of channels, without which there is no line or map over them."""
+    return [grid for grid in way_grids(pairs) if len(grid.channels) > 1]
+
+
 def _grid(kernel: int, rows: Sequence[Record]) -> WayGrid:
     cells: dict[Condition, dict[Channels, Record]] = {}
     for r in rows:

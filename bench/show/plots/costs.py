@@ -20,7 +20,7 @@ from bench.analyse.sweeps.costs import BASELINE, BLOCK, Way
 from bench.analyse.sweeps.designed import Estimate, find
 from bench.show.plots import panels, style
 from bench.show.text import captions, titles
-from bench.show.text.ways import way_labels
+from bench.show.text.ways import size_word, way_labels
 from bench.spec.format import in_seconds, times
 
 MOST_WAYS = 16
@@ -57,8 +57,7 @@ def picture(run: Run) -> Figure | None:
     axis.grid(False, axis="y")
     axis.axvline(1, color=style.INK, lw=1, zorder=4)
     axis.set_xlabel("time over that of the standard block: left of 1 separable is faster")
-    size = f"{height} px" if height == width else f"{height} x {width} px"
-    style.name_panel(axis, f"One {kernel} x {kernel} convolution, {channels} channels, {size}")
+    style.name_panel(axis, f"One {kernel} x {kernel} convolution, {channels} channels, {size_word(height, width)}")
     rows = [r for r in records_of(run.measurements) if Condition.of(r, r["run_id"]) in words]
     off = [w.off for w in every if w.off]
     apart = f"speedups measured and by costs: {times(median(off), lines=(1.0,))} apart (median), {times(max(off), lines=(1.0,))} (most)"

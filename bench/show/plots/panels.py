@@ -21,6 +21,7 @@ from bench.analyse.runs.rows import Record, log_by_process
 from bench.analyse.runs.run_folder import Run
 from bench.show.plots import style
 from bench.show.text import captions
+from bench.show.text.ways import channels_word
 from bench.spec.columns import SPEEDUP, WITH_NUMBERS
 from bench.spec.devices.device_names import is_predicted
 from bench.spec.format import percent
@@ -217,7 +218,7 @@ class Channels:
             places = {p: math.log2(p[0]) for p in pairs}
         else:
             places = {p: float(n) for n, p in enumerate(pairs)}
-        labels = {places[p]: str(p[0]) if p[0] == p[1] else f"{p[0]}→{p[1]}" for p in pairs}
+        labels = {places[p]: channels_word(*p) for p in pairs}
         gaps = [b - a for a, b in zip(list(labels), list(labels)[1:], strict=False)]
         return cls(places, labels, min(gaps, default=1.0))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,11 +20,11 @@ from bench.analyse.runs.condition import Condition
 from bench.analyse.runs.row_quality import is_noisy
 from bench.analyse.runs.rows import Record, records_of
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.runs.way_grid import WayGrid, is_plain, way_grids
+from bench.analyse.runs.way_grid import WayGrid, is_plain, sweeps_of_channels
 from bench.show.plots import panels, style
 from bench.show.text import captions, titles
 from bench.show.text import crossover_map as words
-from bench.show.text.ways import way_labels
+from bench.show.text.ways import channels_word, way_labels, window_words
 from bench.spec.format import percent, plural, times
 from bench.spec.interval import EQUIVALENCE_MARGIN
 
@@ -32,7 +33,6 @@ FULL = 3.0  # log2 of the speedup that has the full colour: 8x and 1/8x
 HATCHES = {"undecided": "////", "same": "..", "failed": "xx"}
 PREDICTED = "\\\\\\"  # over whatever a cell has else, in the colour of what is predicted
 MOST_WAYS = 12
-LEAST_CHANNELS = 2
 _MARKS = "speedup: time of the baseline / time of the block"
 _SIGNS = {"same": " =", "undecided": " ?"}
 _DARK = 0.21  # luminance below which white letters are easier to read than ink
@@ -50,7 +50,7 @@ class Square:
 
 def picture(run: Run) -> Figure | None:
     """Ways to run the first block down, kernel by kernel, and channels across; None of a run without a sweep of channels."""
-    grids = [g for g in way_grids(records_of(run.pairs)) if len(g.channels) >= LEAST_CHANNELS]
+    grids = sweeps_of_channels(records_of(run.pairs))
     if not grids:
         return None
     shown, left = _shown(grids)
@@ -61,7 +61,7 @@ def picture(run: Run) -> Figure | None:
         figure, (axis,) = style.panels(1)
         y, places, drawn, gaps = 0.0, {}, [], 0
         for grid, ways in zip(grids, shown, strict=True):
-            shape = f"{grid.kernel} x {grid.kernel}, {grid.first['height']} px"
+            shape = window_words(grid.first)
             axis.text(-0.62, y, shape, ha="right", va="center", fontsize=9, weight="bold", color=style.INK)
             for way in ways:
                 y += 1
@@ -81,7 +81,7 @@ def picture(run: Run) -> Figure | None:
         figure.set_size_inches(max(7.0, 2.6 + 0.85 * len(channels)), 0.32 * y + 0.7)
         axis.grid(False)
         axis.set(xlim=(-0.5, len(channels) - 0.5), ylim=(y - 0.75, -0.5), xlabel="channels in and out")
-        axis.set_xticks(range(len(channels)), [str(i) if i == o else f"{i}→{o}" for i, o in channels])
+        axis.set_xticks(range(len(channels)), list(itertools.starmap(channels_word, channels)))
         axis.set_yticks(list(places), list(places.values()))
         axis.tick_params(length=0)
         for spine in axis.spines.values():

@@ -9,7 +9,7 @@ from bench.analyse.runs.run_folder import Run
 from bench.analyse.runs.way_grid import way_grids, way_order
 from bench.show.plots import dots, panels
 from bench.show.text import titles
-from bench.show.text.ways import device_words, way_labels
+from bench.show.text.ways import device_words, way_labels, window_words
 
 MOST_WAYS = 18
 LEAST_WAYS = 2
@@ -25,6 +25,6 @@ def picture(run: Run) -> Figure | None:
     labels, devices = way_labels(list(known)), device_words(list(known))
     cases = [(devices[str(w.device)] if len(devices) > 1 else "", labels[w], r) for w, r in known.items()]
     by_device = {d: [(words.removeprefix(f"{d}, "), r) for _, words, r in some] for d, some in grouped(cases, lambda c: c[0]).items()}  # fmt: skip
-    (c_in, c_out), first = grid.fullest, grid.first
-    shape = f"{c_in if c_in == c_out else f'{c_in} to {c_out}'} channels, {grid.kernel} x {grid.kernel}, {first['height']} px"
+    c_in, c_out = grid.fullest
+    shape = f"{c_in if c_in == c_out else f'{c_in} to {c_out}'} channels, {window_words(grid.first)}"
     return dots.picture(run, by_device, titles.ways, f"one shape: {shape}", MOST_WAYS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import zip_longest
+from itertools import starmap, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -12,16 +12,15 @@ from bench.analyse.facts import RunFacts, Tally, facts_of
 from bench.analyse.runs.condition import Condition
 from bench.analyse.runs.rows import Record, grouped, records_of
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.runs.way_grid import Channels, WayGrid, is_plain, way_grids
+from bench.analyse.runs.way_grid import WayGrid, is_plain, sweeps_of_channels
 from bench.show.text import run_facts, terminal
-from bench.show.text.ways import way_labels
+from bench.show.text.ways import channels_word, way_labels, window_words
 from bench.spec.format import interval, listed, plural, share
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 MOST_WAYS = 12  # in a table, unless it is wide
-LEAST_CHANNELS = 2  # numbers of them for a table of channels
 _COUNTS = {"faster": "faster", "slower": "slower", "=": "same", "?": "undecided", "no interval": "without_interval"}
 Labels = Mapping[Condition, str]
 
@@ -48,7 +47,7 @@ def tables(console: Console, facts: RunFacts, pairs: Sequence[Record], wide: boo
     rest = [t for t in told if t not in shown and not (t.network and networks)]
     marks = _print_ways(console, shown, networks, labels, wide)
     terminal.print_lines(console, [_rest(rest)] if rest else [])
-    grids = [g for g in way_grids(pairs) if len(g.channels) >= LEAST_CHANNELS]
+    grids = sweeps_of_channels(pairs)
     if grids:
         marks += _print_channels(console, grids, {t.way for t in shown}, labels, wide)
         terminal.print_lines(console, terminal.explained(marks))
@@ -105,7 +104,7 @@ def _print_channels(console: Console, grids: Sequence[WayGrid], ways: set[Condit
         rows = {w: cells for w, cells in grid.rows.items() if w in ways}
         channels = [at for at in grid.channels if any(at in cells for cells in rows.values())]
         word = terminal.cell if wide else terminal.brief_cell
-        table = [("", *map(_channels, channels))]
+        table = [("", *starmap(channels_word, channels))]
         table += [(labels[w], *(word(held[at]) if at in held else "" for at in channels)) for w, held in rows.items()]
         kept = terminal.fitting(table, terminal.WIDTH if wide else terminal.width())
         header, *lines = ([line[i] for i in kept] for line in table)
@@ -114,11 +113,6 @@ def _print_channels(console: Console, grids: Sequence[WayGrid], ways: set[Condit
         left = len(channels) + 1 - len(kept)
         more = f"; {plural(left, 'more number')} of channels: --wide" if left else ""
         what = "Predicted speedup" if all(w.predicted for w in rows) else "Speedup"
-        shape = f"{grid.kernel} x {grid.kernel}, {grid.first['height']} px"
-        terminal.print_lines(console, ["", f"{what} by channels ({shape}{more})"])
+        terminal.print_lines(console, ["", f"{what} by channels ({window_words(grid.first)}{more})"])
         terminal.print_table(console, header, lines, 1)
     return cells
-
-
-def _channels(at: Channels) -> str:
-    return str(at[0]) if at[0] == at[1] else f"{at[0]}→{at[1]}"

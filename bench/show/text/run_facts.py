@@ -18,7 +18,7 @@ from bench.analyse.runs.condition import Condition
 from bench.analyse.runs.merged import short
 from bench.analyse.runs.rows import grouped, records_of
 from bench.analyse.runs.run_folder import Run
-from bench.show.text.ways import device_words, way_labels
+from bench.show.text.ways import device_words, size_word, way_labels
 from bench.spec.columns import FAILED, MEASURED, PREDICTED, STATUSES, WITH_NUMBERS
 from bench.spec.devices.device_names import in_words, is_cpu, is_predicted
 from bench.spec.format import capital, duration, interval, listed, percent, plural, share, times
@@ -207,11 +207,11 @@ def achieved(t: Tally) -> str:
 
 def wins(t: Tally) -> str:
     """`faster from 32 channels on (3 x 3), at all measured (5 x 5)`."""
-    sizes, words = {w.height for w in t.wins}, []
+    sizes, words = {(w.height, w.width) for w in t.wins}, []
     for w in t.wins:
         part = "at some channels" if w.won else "at none"
         whole = "at all channels measured" if w.channels == w.least else f"from {w.channels} channels on"
-        shape = f"{w.kernel} x {w.kernel}" + (f", {w.height} px" if len(sizes) > 1 else "")
+        shape = f"{w.kernel} x {w.kernel}" + (f", {size_word(w.height, w.width)}" if len(sizes) > 1 else "")
         words.append(f"{part if w.channels is None else whole} ({shape})")
     return f"faster {', '.join(words)}"
 

@@ -12,7 +12,7 @@ from bench.analyse.runs.row_quality import LESS_PRECISE, is_less_precise, is_noi
 from bench.analyse.runs.rows import Record
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.runs.way_grid import way_of
-from bench.show.text.ways import way_labels
+from bench.show.text.ways import channels_word, way_labels
 from bench.spec.columns import FAILED, PREDICTED, WITH_NUMBERS
 from bench.spec.errors import printable
 from bench.spec.format import digits, percent, times
@@ -193,7 +193,7 @@ def _shape(row: Record, field: str) -> str:
     if row["c_in" if field == "channels" else "height" if field == "size" else field] is None:
         return ""
     if field == "channels":
-        return str(row["c_in"]) if row["c_in"] == row["c_out"] else f"{row['c_in']}→{row['c_out']}"
+        return channels_word(row["c_in"], row["c_out"])
     if field == "size":
         return str(row["height"]) if row["height"] == row["width"] else f"{row['height']}x{row['width']}"
     return str(row[field])

@@ -55,18 +55,27 @@ def line_labels(rows: Sequence[Record]) -> list[str]:
 
 def layer_words(rows: Sequence[Record]) -> list[str]:
     """Each row's layer: `64→128 channels, 3 x 3, 56 px, stride 2`, the latter where the rows differ in them."""
-    channels = [f"{r['c_in']}" if r["c_in"] == r["c_out"] else f"{r['c_in']}→{r['c_out']}" for r in rows]
-    first = [f"{c} channels, {r['kernel']} x {r['kernel']}" for c, r in zip(channels, rows, strict=True)]
+    first = [f"{channels_word(r['c_in'], r['c_out'])} channels, {r['kernel']} x {r['kernel']}" for r in rows]
     return [", ".join([layer, *more]) for layer, more in zip(first, _differing(rows), strict=True)]
 
 
 def _differing(rows: Sequence[Record]) -> list[list[str]]:
     """Of each row the words of its size, stride and so on, where the rows differ in them."""
-    words = [{f: f"{f} {r[f]}" for f in _SHAPE} | {"size": size_word(r)} for r in rows]
+    words = [{f: f"{f} {r[f]}" for f in _SHAPE} | {"size": size_word(r["height"], r["width"])} for r in rows]
     varying = [f for f in ("size", *_SHAPE) if len({w[f] for w in words}) > 1]
     return [[w[f] for f in varying] for w in words]
 
 
-def size_word(row: Record) -> str:
+def channels_word(c_in: int, c_out: int) -> str:
+    """`64`, `64→128`."""
+    return str(c_in) if c_in == c_out else f"{c_in}→{c_out}"
+
+
+def size_word(height: int, width: int) -> str:
     """`56 px`, `56 x 48 px`."""
-    return f"{row['height']} px" if row["height"] == row["width"] else f"{row['height']} x {row['width']} px"
+    return f"{height} px" if height == width else f"{height} x {width} px"
+
+
+def window_words(row: Record) -> str:
+    """What cells of any number of channels have in common: `3 x 3, 56 px`."""
+    return f"{row['kernel']} x {row['kernel']}, {size_word(row['height'], row['width'])}"
