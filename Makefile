@@ -8,6 +8,7 @@ SET ?=
 OUT ?=
 RESUME ?=
 ANYWAY ?=
+TRUST ?=
 A ?=
 B ?=
 MARGIN ?=
@@ -17,7 +18,7 @@ PAGE ?=
 PYTHON ?=
 
 # Refuse a mistyped variable: make would ignore it and measure something else. Variables of other targets are allowed.
-KNOWN := DEVICE CONFIG SET OUT RESUME ANYWAY A B MARGIN BY FAIL_ON PAGE PYTHON PYTHONPATH VENV SHELL MAKEFLAGS MFLAGS MAKE PIP_%
+KNOWN := DEVICE CONFIG SET OUT RESUME ANYWAY TRUST A B MARGIN BY FAIL_ON PAGE PYTHON PYTHONPATH VENV SHELL MAKEFLAGS MFLAGS MAKE PIP_%
 GIVEN := $(foreach v,$(.VARIABLES),$(if $(findstring command line,$(origin $v)),$v))
 STRANGE := $(filter-out $(KNOWN),$(GIVEN))
 $(if $(STRANGE),$(error There is no variable $(STRANGE): see make help))
@@ -42,6 +43,7 @@ endif
 BENCH := $(PY) -m bench
 WHERE := $(if $(OUT), --out '$(OUT)')
 DESPITE := $(if $(filter-out 0 no,$(ANYWAY)), --anyway)
+TRUSTED := $(if $(filter-out 0 no,$(TRUST)), --trust)
 # A list may be written as in YAML, kernel=[3, 5]: its blanks are removed to make it one word.
 COMMA := ,
 BLANK := $(subst ,, )
@@ -63,6 +65,7 @@ help: ## list targets and variables
 	@echo '  SET         axes to override: SET="channels=32,64 kernel=3"'
 	@echo '  OUT         the results folder to write or to show (default: a new one; results/latest)'
 	@echo '  RESUME      the results folder of a run to continue: make bench RESUME=results/...'
+	@echo '  TRUST       1: with RESUME, run the own blocks that its folder names'
 	@echo '  ANYWAY      1: measure although a check of the doctor is red; every row is marked'
 	@echo '  A, B        the runs to compare: make compare A=results/... B=results/...'
 	@echo '  MARGIN      for make compare: the smallest change that matters (default: 5%)'
@@ -74,7 +77,7 @@ help: ## list targets and variables
 setup: $(READY) ## make .venv and install what measuring needs (other targets do this when needed)
 
 bench: $(READY) ## the main job: measure CONFIG on DEVICE, then tables, plots and a page
-	$(BENCH) run $(if $(RESUME),--resume '$(RESUME)','$(CONFIG)' --device '$(DEVICE)')$(WHERE)$(SETS)$(DESPITE)
+	$(BENCH) run $(if $(RESUME),--resume '$(RESUME)'$(TRUSTED),'$(CONFIG)' --device '$(DEVICE)')$(WHERE)$(SETS)$(DESPITE)
 
 smoke: $(READY) ## the main job in a minute: three shapes, wide intervals
 	$(BENCH) run configs/smoke.yaml --device '$(DEVICE)'$(WHERE)$(SETS)$(DESPITE)

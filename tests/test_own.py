@@ -365,9 +365,9 @@ def test_a_run_goes_on_with_no_other_source_than_it_began_with(tmp_path: Path, m
     ):
         runner.run(tmp_path / "c.yaml", ["cpu"], tmp_path / "run", (), ["bench"], tell)
     with pytest.raises(UserError, match=r"import own_changing:changing: its source .* Put it back, or start a new run"):
-        runner.resume(tmp_path / "run", lambda _: None)
+        runner.resume(tmp_path / "run", lambda _: None, trust=True)
     module.write_text(CHANGING.format(kernel=3))
-    assert runner.resume(tmp_path / "run", lambda _: None).failed == 0
+    assert runner.resume(tmp_path / "run", lambda _: None, trust=True).failed == 0
     run = run_folder.read(tmp_path / "run")
     assert records_of(run.pairs)[0]["processes"] == 2
     assert run.environment["devices"]["cpu"]["imports"].keys() == {"own_changing:changing"}

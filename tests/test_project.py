@@ -132,6 +132,8 @@ def test_variables_reach_the_bench_line():
     assert resumed == "py -m bench run --resume 'results/x'"
     assert make("-n", "bench", "PYTHON=py", "RESUME=x", "ANYWAY=1").stdout.endswith(" --resume 'x' --anyway\n")
     assert "--anyway" not in make("-n", "bench", "PYTHON=py", "ANYWAY=0").stdout
+    assert make("-n", "bench", "PYTHON=py", "RESUME=x", "TRUST=1").stdout.endswith(" --resume 'x' --trust\n")
+    assert "--trust" not in make("-n", "bench", "PYTHON=py", "RESUME=x", "TRUST=0").stdout
 
 
 @pytest.mark.parametrize("target", ["bench", "smoke", "reproduce", "aa", "test-bench"])

@@ -32,6 +32,9 @@ def run(
     resume: Annotated[Path | None, option("DIR", "Continue the run in this folder.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and measure nothing.")] = False,
     anyway: Anyway = False,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="With --resume: run the own blocks that its folder names.")
+    ] = False,
 ) -> None:
     """Measure a config: samples, tables, plots, verdicts and a page in a results folder."""
     from bench.run import runner
@@ -40,7 +43,7 @@ def run(
     if resume is not None:
         if config is not None or out is not None or set_ or dry_run or device is not None:
             raise UserError(f"--resume {resume}", "a run continues as it was planned", "Give --resume alone.")
-        measure = partial(runner.resume, resume, runner.stderr_line, anyway)
+        measure = partial(runner.resume, resume, runner.stderr_line, anyway, trust)
     elif config is None:
         raise UserError("CONFIG", "it is missing", "Name a YAML file, as bench run configs/default.yaml.")
     elif dry_run:
@@ -65,7 +68,10 @@ def _measured(measure: Callable[[], Outcome], show: Callable[[Path], None]) -> O
         return measure()
     except Interrupted as interrupted:
         here = shlex.quote(str(interrupted.folder))
-        stderr_line(f"interrupted; to continue: bench run --resume {here} (or make bench RESUME={here})")
+        flag, variable = (" --trust", " TRUST=1") if interrupted.trust else ("", "")
+        stderr_line(
+            f"interrupted; to continue: bench run --resume {here}{flag} (or make bench RESUME={here}{variable})"
+        )
         show(interrupted.folder)
         raise typer.Exit(130) from None
 

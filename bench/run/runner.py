@@ -23,12 +23,14 @@ from bench.spec.config.config import load
 from bench.spec.devices.device_names import is_predicted, slug
 from bench.spec.errors import UserError
 from bench.spec.files import CONFIG, ENVIRONMENT, PLAN, kept, refuse_links, write_json, write_text
+from bench.spec.format import listed
 from bench.spec.plan import aa
 from bench.spec.plan.durations import sized
 from bench.spec.plan.plan import Plan, make, not_all_skipped
 from bench.spec.results_folder import read_environment, read_plan
 
 RESULTS = Path("results")
+MOST_NAMED = 5  # of the imports that a folder names
 
 
 def run(
@@ -79,14 +81,22 @@ def measure(
         return Session(folder, plan, journal, tell, reds, sources=_sources(facts)).to_the_end()
 
 
-def resume(folder: Path, tell: Tell, anyway: bool = False) -> Outcome:
-    """Continue a run in its folder. UserError if it is no run, is complete, began elsewhere, or is refused as in `run`."""
+def resume(folder: Path, tell: Tell, anyway: bool = False, trust: bool = False) -> Outcome:
+    """Continue a run in its folder; `trust`: import and run the users' blocks that it names.
+
+    UserError if it is no run, is complete, began elsewhere, names users' blocks without `trust`, or is refused as in `run`.
+    """
     place, plan = f"--resume {folder}", read_plan(folder)
     if plan is None or not (folder / "journal.jsonl").is_file():
         raise UserError(place, "this is not the folder of a run", f"Name one with {PLAN} and journal.jsonl.")
     if (folder / "DONE").exists():
         raise UserError(place, "this run is complete", f"Read it with bench report {shlex.quote(str(folder))}.")
     refuse_links(folder)
+    if plan.imports and not trust:
+        named = [path[:80] for path in plan.imports[:MOST_NAMED]]
+        more = [f"{len(plan.imports) - MOST_NAMED} more"] if len(plan.imports) > MOST_NAMED else []
+        rule = f"its plan.json would import and run {listed([*named, *more])}"
+        raise UserError(place, rule, "If you trust that code, add --trust (make: TRUST=1)")
     with Journal(folder / "journal.jsonl") as journal:
         past, then = journal.records({trial.trial_id: trial for trial in plan.trials}), read_environment(folder)
         _, reds = _checked([s.device for s in plan.surroundings()], folder, tell, anyway)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import random
-import shlex
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -30,11 +29,11 @@ STARTS_LOST = 3  # workers in a row that end before their first trial, after whi
 
 
 class Interrupted(Exception):
-    """Ctrl-C. The journal of `folder` has what was measured, and `resume` continues from there."""
+    """Ctrl-C. The journal of `folder` has what was measured, and `resume` continues there, with `trust` if it must."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, trust: bool) -> None:
         super().__init__(str(folder))
-        self.folder = folder
+        self.folder, self.trust = folder, trust
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ class Session:
             self._second_opinions()
         except KeyboardInterrupt:
             self._close("interrupt")
-            raise Interrupted(self.folder) from None
+            raise Interrupted(self.folder, bool(self.plan.imports)) from None
 
     def _close(self, kind: str) -> None:
         wall = time.monotonic() - self.begun
@@ -226,7 +225,7 @@ class Session:
                 self.tell(f"  a worker ended before its first trial: {ended}; starting another")
             if lost == STARTS_LOST:
                 why = "it does not answer" if hung else ended
-                remedy = f"See {log}; then bench run --resume {shlex.quote(str(self.folder))}"
+                remedy = f"See {log}; then {self.plan.resume_command(self.folder)}"
                 raise UserError(f"worker for {surroundings.label}", f"it can't start: {why}", remedy)
 
     def _finish(self, kind: str, trial: Trial, record: dict[str, Any], replicate: int) -> None:

@@ -124,8 +124,7 @@ def _from_journal(folder: Path, plan: Plan, environment: dict[str, Any], samples
     }
     forecast = TypeAdapter(Prediction).validate_python
     predictions = {d: forecast(facts["prediction"]) for d, facts in seen.items() if facts.get("prediction")}
-    resume = f"bench run --resume {folder}"
-    context = RunContext(run_id, plan.timing, devices, resume, bands, journal.roofs, predictions)
+    context = RunContext(run_id, plan.timing, devices, plan.resume_command(folder), bands, journal.roofs, predictions)
     measurements: list[Row] = []
     pairs: list[Row] = []
     opinions: list[Row] = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib.resources import files
@@ -84,8 +83,8 @@ def _stacks(run: Run) -> dict[str, list[Record]]:
 
 def _command(run: Run, device: str, few: int) -> str:
     """The same run with the minutes that more than these few processes need, or if 0 with more patience for slow trials too."""
-    if run.from_journal and not (run.folder / "DONE").exists():
-        return f"bench run --resume {shlex.quote(str(run.folder))}"
+    if run.plan is not None and run.from_journal and not (run.folder / "DONE").exists():
+        return run.plan.resume_command(run.folder)
     more = LEAST_PROCESSES * 1.1 / few if few else 3
     given = {"minutes": run.timing.minutes, "visit_seconds": None if few else run.timing.visit_seconds}
     options = [f" --set {name}={math.ceil(value * more)}" for name, value in given.items() if value]

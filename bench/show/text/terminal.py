@@ -86,10 +86,11 @@ def incomplete(run: Run) -> str:
     if run.plan is None or not run.from_journal or (run.folder / "DONE").exists():
         return ""
     told = run.pairs[run.pairs["status"] != PREDICTED]
+    goes_on = f"bench run --resume{' --trust' if run.plan.imports else ''} goes on"
     missing = int(told["processes"].lt(run.timing.processes_min).sum())
     if not missing and run.opinions is not None:
-        return "INCOMPLETE: second opinions are still due; bench run --resume goes on"
-    return f"INCOMPLETE: {missing} of {len(run.pairs)} rows have fewer processes than asked; bench run --resume goes on"
+        return f"INCOMPLETE: second opinions are still due; {goes_on}"
+    return f"INCOMPLETE: {missing} of {len(run.pairs)} rows have fewer processes than asked; {goes_on}"
 
 
 def explained(cells: Iterable[str]) -> list[str]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import itertools
 import math
 import random
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from bench.spec.blocks.blocks import BlockChoice, build
@@ -133,6 +135,16 @@ class Plan:
     def active(self) -> tuple[Trial, ...]:
         """The trials that will be measured."""
         return tuple(t for t in self.trials if t.skip is None)
+
+    @property
+    def imports(self) -> tuple[str, ...]:
+        """The paths of users' blocks, whose code a worker imports and runs."""
+        paths = [arm.choice.factory for trial in self.active for arm in trial.arms]
+        return tuple(dict.fromkeys(path for path in paths if path is not None))
+
+    def resume_command(self, folder: Path) -> str:
+        """What continues this plan's run in its folder, with --trust where it would run users' blocks."""
+        return f"bench run --resume {shlex.quote(str(folder))}{' --trust' if self.imports else ''}"
 
     def surroundings(self) -> tuple[Surroundings, ...]:
         """The environments of workers, in order of first use."""
