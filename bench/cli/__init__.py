@@ -74,6 +74,10 @@ def call(app: typer.Typer, name: str, args: list[str] | None = None) -> NoReturn
     except OSError as error:
         where = error.filename if error.filename is not None else "a file"
         status = _fail(name, f"{where}: it can't be read or written: {error.strerror}. Name a place that can.")
+    except MemoryError:
+        status = _fail(
+            name, "this machine: its memory is too small for that. Give fewer or smaller files, or free some memory."
+        )
     except click_error as error:
         status = _fail(name, _usage(name, error))
     sys.exit(status if isinstance(status, int) else 0)

@@ -105,6 +105,8 @@ def file_of(option: str, path: Path | None) -> Path | None:
     """A file to write, or None. UserError for a folder, and for a file in a folder that does not exist."""
     if path is not None and path.is_dir():
         raise UserError(f"{option} {path}", "it is a folder", "Name a file in it.")
+    if path is not None and path.is_fifo() and not str(path).startswith("/dev/"):
+        raise UserError(f"{option} {path}", "it is a pipe, which may have no reader", "Name a file.")
     if path is not None and not path.parent.is_dir():
         raise UserError(f"{option} {path}", f"there is no folder {path.parent}", "Make it, or name another file.")
     return path

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.spec.errors import UserError
+from bench.spec.files import MOST_OF_JOURNAL, content_of
 from bench.spec.plan.plan import Trial
 from bench.spec.results_folder import read_records
 
@@ -59,8 +60,7 @@ class Journal:
 
     def records(self, trials: Mapping[str, Trial]) -> list[dict[str, Any]]:
         """All records so far, after which a torn end is cut. UserError, with nothing cut, as of `read_records`."""
-        self._file.seek(0)
-        records = list(read_records(self.path, self._file.read(), trials))
+        records = list(read_records(self.path, content_of(self.path, MOST_OF_JOURNAL), trials))
         self._cut_torn_end()
         return records
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import itertools
 import json
 import os
 import tempfile
@@ -14,10 +15,31 @@ from typing import IO, Any
 from bench.spec.errors import UserError
 
 PLAN, ENVIRONMENT, CONFIG = "plan.json", "environment.json", "config.yaml"
+MOST_BYTES = 1 << 28  # of a file that is read whole
+MOST_OF_JOURNAL = 1 << 32
+
+
+def content_of(path: Path, most: int = MOST_BYTES, kind: str = "file") -> bytes:
+    """A file's bytes. UserError for a pipe that no shell has made, and for over `most` bytes; OSError as of open()."""
+    if path.is_fifo() and not str(path).startswith("/dev/"):
+        raise UserError(str(path), f"the {kind} is a pipe, which may never end", "Name a file")
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size  # 0 of a device or a pipe
+        content = b"" if size > most else file.read(size + 1 if size else most + 1)
+    if max(size, len(content)) > most:
+        raise UserError(str(path), f"the {kind} has over {most >> 20:,} MiB", "Name a smaller one")
+    return content
 
 
 def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Let `write` fill a new file beside `path`, then rename it, so that no reader ever finds a half-written file."""
+    """Let `write` fill a new file beside `path`, then rename it, so that no reader ever finds a half-written file.
+
+    A device or a pipe, as /dev/stdout, is written into.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        with path.open("wb") as file:
+            write(file)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     new = Path(name)
@@ -62,9 +84,9 @@ def refuse_edited(folder: Path, begun: Mapping[str, Any]) -> None:
 
 
 def refuse_links(folder: Path) -> None:
-    """UserError for a link in the folder that leaves it: what is read and written is the folder's own."""
+    """UserError for a link in the folder, or in a folder of it, that leaves it: what is read and written is its own."""
     home = os.path.realpath(folder)
-    for path in folder.iterdir():
+    for path in itertools.chain(folder.iterdir(), folder.glob("*/*")):
         if path.is_symlink() and not os.path.realpath(path).startswith(home + os.sep):
             raise UserError(
                 str(path), "it is a link that leaves the folder", "Remove it, or put there what it leads to."

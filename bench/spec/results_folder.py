@@ -17,7 +17,7 @@ from bench.spec.columns import COUNTED, SCHEMA_VERSION, TOOLS, Status
 from bench.spec.config.axes import Axes
 from bench.spec.config.yaml_file import Place, first_mistake
 from bench.spec.errors import UserError
-from bench.spec.files import ENVIRONMENT, PLAN, refuse_edited
+from bench.spec.files import ENVIRONMENT, PLAN, content_of, refuse_edited
 from bench.spec.model.kernel_model import CallTime
 from bench.spec.model.model_parameters import Prediction
 from bench.spec.model.predicted_trial import Memory
@@ -116,7 +116,7 @@ def read_plan(folder: Path) -> Plan | None:
     path = folder / PLAN
     if not path.is_file():
         return None
-    plan: Plan = checked(path.read_bytes(), Plan, str(path))
+    plan: Plan = checked(content_of(path), Plan, str(path))
     for i, trial in enumerate(plan.trials):
         s = trial.shape
         given = {**asdict(trial.surroundings), **asdict(s), **trial.to_dict()}
@@ -148,7 +148,7 @@ def read_verdicts(folder: Path) -> dict[str, Any]:
 
 
 def _read(path: Path, kind: Any) -> dict[str, Any]:
-    return dict(checked(path.read_bytes(), kind, str(path))) if path.is_file() else {}
+    return dict(checked(content_of(path), kind, str(path))) if path.is_file() else {}
 
 
 def read_records(path: Path, content: bytes, trials: Mapping[str, Trial]) -> Iterator[dict[str, Any]]:

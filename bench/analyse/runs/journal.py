@@ -17,6 +17,7 @@ from bench.analyse.runs.roofline import Roof
 from bench.analyse.stats.estimators import Floats, Ints
 from bench.spec.columns import COUNTED, PARTS, Part
 from bench.spec.errors import printable
+from bench.spec.files import MOST_OF_JOURNAL, content_of
 from bench.spec.plan.plan import Trial
 from bench.spec.results_folder import read_records
 
@@ -137,7 +138,7 @@ class Journal:
 def read_journal(path: Path, trials: Mapping[str, Trial]) -> Journal:
     """Read journal.jsonl of a run with these trials (by trial_id). UserError as of `read_records`."""
     journal = Journal()
-    for record in read_records(path, path.read_bytes(), trials):
+    for record in read_records(path, content_of(path, MOST_OF_JOURNAL), trials):
         _add(journal, record)
     return journal
 

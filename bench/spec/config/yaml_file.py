@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from bench.spec.errors import UserError, nearest
+from bench.spec.files import content_of
 from bench.spec.format import plural
 
 Loc = tuple[int | str, ...]
@@ -128,6 +129,7 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 _TAG = "tag:yaml.org,2002:"
+MOST_BYTES = 1 << 20
 MOST_ENTRIES = 10_000  # of a mapping, with those that it merges
 
 
@@ -152,10 +154,8 @@ def read_yaml(
 
     `kind`, `keys` and `example` name such a file, its keys and an example of it in the remedy.
     """
-    if path.is_fifo() and not str(path).startswith("/dev/"):
-        raise UserError(str(path), f"the {kind} is a pipe, which may never end", f"Name a YAML file, as {example}.")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = content_of(path, MOST_BYTES, kind).decode()
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise UserError(str(path), f"the {kind} can't be read: {why}", f"Name a YAML file, as {example}.") from None
