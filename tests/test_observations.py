@@ -43,7 +43,7 @@ def test_a_row_is_its_keys_its_counts_and_its_seconds(tmp_path: Path):
     (row,) = read(written(tmp_path, HEADER, ROW)).rows
     keys = {"source": "a paper", "device": "A100", "device_kind": "gpu", "dtype": "fp32", "layout": "nchw", "mode": "eager", "pass": "forward"}  # fmt: skip
     counts = {"macs": 4e9, "activations": 2e6, "conv_layers": 50.0, "ops": 160.0}
-    assert row == Observation(keys, counts, 0.0125, "net")
+    assert row == Observation(keys, counts, 0.0125, "net", batch="8")
 
 
 def test_what_is_empty_or_has_no_column_is_unknown(tmp_path: Path):

@@ -49,7 +49,7 @@ def test_a_row_is_the_evaluation_of_a_whole_batch(tmp_path: Path):
         "mode": "eager", "pass": "inference",
     }  # fmt: skip
     counts = {"macs": 0.5e9 * 256, "activations": 4e6 * 256, "conv_layers": None, "ops": None}
-    assert found.rows == (Observation(keys, counts, 256 / 2000, "wide_net"),)
+    assert found.rows == (Observation(keys, counts, 256 / 2000, "wide_net", batch="256"),)
     assert (found.not_measured, found.asked, found.notes) == (0, (), ())
 
 

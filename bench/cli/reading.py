@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -240,6 +242,15 @@ def drivers(
 
     with readers_may_leave():
         words.print_explanation(found)
-    usual = table / "plots" if table.is_dir() else Path("results") / f"drivers-{table.stem}"
-    pictures = drivers_picture.draw(found, out or usual)
+    pictures = drivers_picture.draw(found, out or _folder_of(table))
     say("\n".join(f"picture: {path}" for path in pictures[:1]) or "no picture: no group could be fitted")
+
+
+def _folder_of(table: Path) -> Path:
+    """Where the picture of a table goes: a run's plots, results/drivers-FILE, of a table elsewhere with a hash of its place."""
+    if table.is_dir():
+        return table / "plots"
+    place = table.resolve()
+    here = place.parent == Path.cwd().resolve() and place.suffix == ".csv"
+    end = "" if here else f"-{hashlib.sha256(os.fsencode(place)).hexdigest()[:6]}"
+    return Path("results") / f"drivers-{table.stem}{end}"

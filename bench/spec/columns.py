@@ -5,6 +5,7 @@ A column is one line. `files`: m for measurements.csv, p pairs.csv, s samples.cs
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, get_args
@@ -192,6 +193,19 @@ TOOLS = ("torch.utils.benchmark", "pytest-benchmark")
 def columns_of(file: Literal["m", "p", "s", "o", "r"]) -> tuple[Column, ...]:
     """The columns of one file, in their order."""
     return tuple(c for c in COLUMNS if file in c.files)
+
+
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
+
+
+def cell_of(text: str) -> str:
+    """A text as a cell of a CSV file: what a spreadsheet would take for a formula begins with a '."""
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def text_of(cell: str) -> str:
+    """The text that `cell_of` made the cell of."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 KEYS = (

@@ -8,7 +8,8 @@ of them fixed separate their effects; in a table without such sweeps the colline
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +42,8 @@ class Group:
     """The rows that share source, device, dtype, layout, mode and pass: `counts` and `time_s` of the `n` usable rows.
 
     `fewer` rows lack a count that the others have. `left_out`: by count, why the regression has it not. `not_fitted`:
-    why a model is None. `outliers`: the first rows far from the additive model, by name.
+    why a model is None. `outliers`: the first rows far from the additive model, by name. `batches`: the least and most images or items of a
+    row, if rows differ in them.
     """
 
     labels: Mapping[str, str]
@@ -56,6 +58,7 @@ class Group:
     not_fitted: str
     limit: Limit
     outliers: tuple[str, ...]
+    batches: tuple[float, ...]
 
     @property
     def predictors(self) -> tuple[str, ...]:
@@ -69,6 +72,9 @@ class Group:
         sentences = (
             *(f"{COUNT_WORDS[name]}: {why}" for name, why in self.left_out.items()),
             f"{self.fewer} rows lack a count that the others have, and are left out" if self.fewer else "",
+            "rows differ in batch ({:g} to {:g}): times and counts are of whole batches".format(*self.batches)
+            if self.batches
+            else "",
             "one row alone decides an elasticity, so there are no intervals" if alone else "",
             collinear(fit.vif) if fit else "",
             f"outliers (time / model): {', '.join(self.outliers)}" if self.outliers else "",
@@ -82,6 +88,7 @@ class Group:
             **{k: self.labels[k] for k in LABELS},
             "n": self.n,
             "rows_left_out": self.fewer,
+            "batches": list(self.batches),
             "predictors": list(self.predictors),
             "left_out": dict(self.left_out),
             "not_fitted": self.not_fitted or None,
@@ -210,7 +217,14 @@ def _explain(rows: Sequence[Observation], asked: Sequence[str]) -> Group:
         not_fitted=model if isinstance(model, str) else "",
         limit=limit_of(rows, model),
         outliers=_named(usable.names, spent.outliers) if spent else (),
+        batches=_span(r.batch for r in rows),
     )
+
+
+def _span(batches: Iterable[str]) -> tuple[float, ...]:
+    """The least and the most of the cells that are numbers, if they differ."""
+    numbers = {float(text) for text in batches if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,12})?", text)}
+    return (min(numbers), max(numbers)) if len(numbers) > 1 else ()
 
 
 def _named(names: Sequence[str], outliers: Mapping[int, float]) -> tuple[str, ...]:

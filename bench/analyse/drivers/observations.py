@@ -32,7 +32,8 @@ _HELP = "Give a table of observations (docs/DRIVERS.md lists its columns), a res
 class Observation:
     """One row. `labels` by LABELS, empty where unknown; `counts` by COUNTS, None where unknown; seconds.
 
-    Rows of ours may have a column `bound`, a `roof` and the share of it that they `attained`.
+    Rows of ours may have a column `bound`, a `roof` and the share of it that they `attained`. `batch`: its images or items in words, or
+    empty; not of ours, where it is part of the mode.
     """
 
     labels: Mapping[str, str]
@@ -42,6 +43,7 @@ class Observation:
     bound: str = ""
     roof: str = ""
     attained: float | None = None
+    batch: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def of_records(records: Iterable[Mapping[str, Any]]) -> list[Observation]:
 
 
 def _table(path: Path, layers: Path | None) -> Observations:
-    lines = csv_cells.lines(path, _HELP)
+    lines = csv_cells.lines(path, _HELP, {*COUNTS, "time_s", *OUR_TIMES, *_OUR_NAMES.values(), *timm_tables.NUMBERS})
     header = next(lines, (1, {}))[1]
     if "time_s" not in header and timm_tables.recognises(header):
         return _timm(path, header, lines, layers)
@@ -114,7 +116,7 @@ def _timm(path: Path, header: Mapping[str, str], lines: Iterable[tuple[int, dict
     timed = [r for several in by_row for r in several]
     return Observations(
         str(path),
-        tuple(Observation(r.labels, r.counts, r.time_s, r.name) for r in timed),
+        tuple(Observation(r.labels, r.counts, r.time_s, r.name, batch=r.batch) for r in timed),
         not_measured=sum(not several for several in by_row),
         asked=("conv_layers", "ops") if layers else (),
         notes=timm_tables.notes(timed, layers),
@@ -132,7 +134,8 @@ def _without_unmeasured(place: str, rows: list[Observation | None]) -> Observati
 
 def _from_theirs(row: Mapping[str, Any], at: str) -> Observation | None:
     labels = {k: str(row.get(k) or "") for k in LABELS}
-    return Observation(labels, _counts(row, {}, at), _time(row, "time_s", at), str(row.get("network") or ""))
+    name, batch = (str(row.get(k) or "") for k in ("network", "batch"))
+    return Observation(labels, _counts(row, {}, at), _time(row, "time_s", at), name, batch=batch)
 
 
 _OUR_NAMES = {"conv_layers": "layers"}

@@ -20,6 +20,11 @@ PASSES = {"infer_": "inference", "train_": "training", "": ""}
 """The pass by the prefix of a column's name. benchmark.py writes infer_, train_ or both."""
 LAYERS = ("model", "img_size", "n_conv", "n_aten")
 """A table of layers: convolutions and operator calls of one evaluation, by name of the network and image size."""
+NUMBERS = frozenset(
+    f"{prefix}{name}"
+    for prefix in PASSES
+    for name in ("samples_per_sec", "step_time", "batch_size", "img_size", "gmacs", "macts")
+)
 CONTRADICTION = 1.1  # two times of one row that differ by more than this factor contradict each other
 LARGEST_CELL = 1e15  # beyond it a cell holds a slip
 
@@ -37,7 +42,7 @@ Layers = Mapping[tuple[str, int], tuple[float | None, float | None]]
 class Timed:
     """One network's evaluation: `labels` and `counts` by observations.LABELS and COUNTS, seconds of the whole batch.
 
-    `name` is the network's. `contradictory`: the row's two times contradict each other. `layered`: the table of layers has the network.
+    `name` is the network's, `batch` the images of a step. `contradictory`: the row's two times contradict each other. `layered`: the table of layers has the network.
     """
 
     labels: Mapping[str, str]
@@ -46,6 +51,7 @@ class Timed:
     name: str
     contradictory: bool
     layered: bool
+    batch: str
 
 
 def recognises(header: Iterable[str]) -> bool:
@@ -105,12 +111,12 @@ def timed(row: Mapping[str, str], at: str, labels: Mapping[str, str], layers: La
         time_s = batch / speed
         contradictory = step_ms is not None and abs(math.log(step_ms / 1e3 / time_s)) > math.log(CONTRADICTION)
         of_pass = {**labels, "pass": word or labels["pass"]}
-        yield Timed(of_pass, counts, time_s, row["model"], contradictory, network in layers)
+        yield Timed(of_pass, counts, time_s, row["model"], contradictory, network in layers, f"{batch:g}")
 
 
 def read_layers(path: Path) -> Layers:
     """Convolutions and operator calls by network and image size. UserError for a file that is no such table."""
-    lines = csv_cells.lines(path, _LAYERS_HELP)
+    lines = csv_cells.lines(path, _LAYERS_HELP, LAYERS[1:])
     header = next(lines, (1, {}))[1]
     missing = [name for name in LAYERS if name not in header]
     if missing:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import pandas as pd
 
+from bench.spec.columns import cell_of
 from bench.spec.devices.device_names import in_words, is_cpu
 
 Record = Mapping[str, Any]
@@ -26,6 +28,20 @@ USUAL: Mapping[str, Any] = {
 """How a block is run by default; what an older table leaves empty counts as this."""
 
 _LEFT_OUT_IF_USUAL = ("dtype", "mode", "pass", "allocator", "waiting")  # of a label
+
+
+def as_csv(frame: pd.DataFrame) -> str:
+    """A frame as CSV, floats with all their digits, empty where a value is missing; its texts are no formulas (`cell_of`)."""
+    quoting: Literal[0, 2] = csv.QUOTE_MINIMAL
+    for name in frame.columns:
+        column = frame[name]
+        texts = [v for v in column.unique() if isinstance(v, str)] if column.dtype in ("string", "object") else []
+        cells = {text: cell_of(text) for text in texts if cell_of(text) != text}
+        if cells:
+            frame = frame.assign(**{name: column.replace(cells)})
+        if any("\r" in text for text in texts):
+            quoting = csv.QUOTE_NONNUMERIC  # the least would leave it bare, and readers would end the row there
+    return str(frame.to_csv(index=False, lineterminator="\n", quoting=quoting))
 
 
 def records_of(frame: pd.DataFrame) -> list[Record]:

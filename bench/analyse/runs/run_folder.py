@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,11 +17,12 @@ from bench.analyse.runs import predicted_rows
 from bench.analyse.runs.journal import Journal, Visit, read_journal
 from bench.analyse.runs.measured_rows import Row, RunContext, rows_of
 from bench.analyse.runs.roofline import roof_rows
+from bench.analyse.runs.rows import as_csv
 from bench.analyse.runs.second_opinion_rows import opinion_rows
-from bench.spec.columns import FILES, FLAGS, KEYS, SCHEMA_VERSION, SPEEDUP, STATUSES, TIME, Column, columns_of
+from bench.spec.columns import FILES, FLAGS, KEYS, SCHEMA_VERSION, SPEEDUP, STATUSES, TIME, Column, columns_of, text_of
 from bench.spec.config.timing import Timing
 from bench.spec.errors import UserError
-from bench.spec.files import refuse_links, write_whole
+from bench.spec.files import content_of, refuse_links, write_text
 from bench.spec.model.model_parameters import Prediction
 from bench.spec.plan.plan import Arm, Plan, Trial
 from bench.spec.results_folder import RESTORE, read_environment, read_plan
@@ -85,15 +87,15 @@ def read_tables(folder: Path) -> Run:
 def write_tables(run: Run, folder: Path | None = None) -> tuple[Path, ...]:
     """Write measurements.csv, pairs.csv and, if the run has them, samples.csv, opinions.csv and roofs.csv.
 
-    Each is written whole or not at all, by default into the run's folder. UTF-8 with a header, floats with all their digits, empty where not applicable: `pandas.read_csv` with no arguments
-    reads them.
+    Each is written whole or not at all, by default into the run's folder. UTF-8 with a header: `pandas.read_csv` with no arguments reads
+    them.
     """
     frames = {"m": run.measurements, "p": run.pairs, "s": run.samples, "o": run.opinions, "r": run.roofs}
     written = []
     for file, frame in frames.items():
         if frame is not None:
             path = (folder or run.folder) / FILES[file]
-            write_whole(path, lambda f, frame=frame: frame.to_csv(f, index=False, lineterminator="\n"))  # type: ignore[misc]
+            write_text(path, as_csv(frame))
             written.append(path)
     return tuple(written)
 
@@ -211,7 +213,7 @@ def _table(path: Path, file: File) -> pd.DataFrame:
     Python's float() reads the numbers, because it keeps every digit in all versions of pandas.
     """
     try:
-        data = pd.read_csv(path, dtype="string", keep_default_na=False, na_values=[""])
+        data = pd.read_csv(io.BytesIO(content_of(path)), dtype="string", keep_default_na=False, na_values=[""])
     except OSError as error:
         raise UserError(str(path), f"the table can't be read: {error.strerror}", RESTORE) from None
     except ValueError as error:
@@ -262,7 +264,7 @@ def _by_process(text: str) -> str:
 
 
 _PARSERS: dict[str, Callable[[str], object]] = {
-    "string": str,
+    "string": text_of,
     "Int64": partial(_number, most=2**63 - 1, kind=int),
     "Float64": _number,
     "boolean": {"True": True, "False": False}.__getitem__,

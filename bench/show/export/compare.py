@@ -13,6 +13,7 @@ import pandas as pd
 from bench.analyse.compare.change_points import History
 from bench.analyse.compare.ci_gate import Gate
 from bench.analyse.compare.facts import BETTER, VALUES, Comparison, Match, MeanRatio, QuantityComparison
+from bench.analyse.runs import rows
 from bench.analyse.runs.rows import Record
 from bench.spec.columns import KEYS
 
@@ -66,10 +67,10 @@ def history_to_dict(history: History) -> dict[str, Any]:
 
 def as_csv(comparisons: Sequence[Comparison]) -> str:
     """A line per row of all comparisons, rows of one run only at the end of each quantity; empty where there is no number."""
-    rows = [row for c in comparisons for compared in c.quantities for row in _lines(c, compared)]
-    header = dict.fromkeys(name for row in rows for name in row) or ("run_a", "run_b", "verdict")
-    table = pd.DataFrame(rows, columns=[*header], dtype=object)  # so that an int beside nothing stays one
-    return str(table.to_csv(index=False, lineterminator="\n"))
+    lines = [row for c in comparisons for compared in c.quantities for row in _lines(c, compared)]
+    header = dict.fromkeys(name for row in lines for name in row) or ("run_a", "run_b", "verdict")
+    # objects, so that an int beside nothing stays one
+    return rows.as_csv(pd.DataFrame(lines, columns=[*header], dtype=object))
 
 
 def _comparison(c: Comparison) -> dict[str, Any]:

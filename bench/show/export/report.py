@@ -16,7 +16,7 @@ from bench.analyse.claims.claims import BY_ID
 from bench.analyse.claims.judge import Verdicts, judge
 from bench.analyse.facts import facts_of
 from bench.analyse.runs import noise_floor
-from bench.analyse.runs.rows import records_of
+from bench.analyse.runs.rows import as_csv, records_of
 from bench.analyse.runs.run_folder import Run
 from bench.show.text import run_facts, terminal
 from bench.show.text.claims import answer, cells, named_effect, p, where
@@ -51,7 +51,7 @@ def as_markdown(runs: Sequence[Run]) -> str:
 
 def csv(runs: Sequence[Run]) -> str:
     """The rows of pairs.csv of all runs under one header, with all their digits."""
-    return str(pd.concat([run.pairs for run in runs], ignore_index=True).to_csv(index=False, lineterminator="\n"))
+    return as_csv(pd.concat([run.pairs for run in runs], ignore_index=True))
 
 
 def document(runs: Sequence[Run]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 import math
 import re
@@ -17,9 +18,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from bench.spec.columns import text_of
 from bench.spec.devices.device_entries import DISPATCH_S, FLOOR_S, LAUNCH_S, Entry, in_file, in_table
 from bench.spec.devices.device_names import PREDICTED_PREFIX
 from bench.spec.errors import UserError, nearest
+from bench.spec.files import content_of
 from bench.spec.format import plural
 
 ROOFS, CPU = "roofs.csv", "cpu"
@@ -137,9 +140,9 @@ def of_run(folder: Path) -> PredictedDevice:
     """The CPU of a results folder, with the most threads in its roofs.csv. UserError where it has no such roofs."""
     path = folder / ROOFS
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError):
+        read = csv.DictReader(io.StringIO(content_of(path).decode(), newline=""))
+        rows = [{name: text_of(cell or "") for name, cell in row.items() if name} for row in read]
+    except (OSError, UnicodeDecodeError, csv.Error):
         raise UserError(str(path), "this file can't be read", "Name the folder of a run on a CPU.") from None
     threads = [int(_rate(row, "threads")) for row in rows if row.get("device") == CPU and row.get("dtype") == "fp32"]
     cpu = of_roofs(rows, max(threads, default=0))
