@@ -1,17 +1,18 @@
 """What every test may rely on."""
 
+import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-from bench.run import environment, launch, machine
+from bench.run import environment, launch
 from tests import browser, simulated, warm_worker
+from tests.tiny_run import CONFIG, calm
 
 simulated.register()  # torch has to know its devices before the first backward of the process
 
@@ -20,14 +21,24 @@ settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
 
-def calm(results: Path, sample_s: float = 0.0) -> machine.Machine:
-    """This machine, as if no other program ran: no test depends on how busy it is."""
-    return replace(machine.look(results, 0.02), busy=0.0, stolen=0.0)
-
-
 @pytest.fixture(autouse=True)
 def calm_look(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "look", calm)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A config of six trials."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(CONFIG)
+    return path
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Workers are those of tests/fake_worker.py; what they do is set by a call."""
+    monkeypatch.setattr(launch, "WORKER", "tests.fake_worker")
+    return lambda **what: monkeypatch.setenv("BENCH_FAKE", json.dumps(what))
 
 
 @pytest.fixture

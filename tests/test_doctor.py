@@ -87,7 +87,7 @@ CASES = [
     ("steal", {}, {"stolen": 0.004}, "green", "0.4 %"),
     ("steal", {}, {"stolen": 0.03}, "amber", "3.0 %"),
     ("steal", {}, {"stolen": 0.25}, "red", "25.0 %"),
-    ("hypervisor", {}, {}, "green", "none seen"),
+    ("hypervisor", {}, {}, "grey", "not reported"),
     ("hypervisor", {"/proc/cpuinfo": "flags\t: fpu sse\nmodel name\t: hypervisor", VENDOR: "Dell Inc."}, {}, "green", "none seen"),
     ("hypervisor", {"/proc/cpuinfo": "flags\t: fpu hypervisor lahf_lm"}, {}, "amber", "a virtual machine:"),
     ("hypervisor", {"/proc/cpuinfo": "flags\t: hypervisor", VENDOR: "Amazon EC2"}, {}, "amber", "(Amazon EC2)"),

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,43 +27,7 @@ from bench.spec.config.config import load
 from bench.spec.errors import UserError
 from bench.spec.plan.plan import Surroundings, make
 from tests import fake_worker
-
-ROOT = Path(__file__).parents[1]
-CONFIG = """
-name: tiny
-timing: {processes_min: 3, processes_max: 3, timeout_seconds: 3}
-experiments:
-  a:
-    blocks: [standard, separable]
-    axes: {channels: [16, 32, 64], kernel: [3, 5], threads: 1}
-"""
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> Path:
-    path = tmp_path / "tiny.yaml"
-    path.write_text(CONFIG)
-    return path
-
-
-@pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(launch, "WORKER", "tests.fake_worker")
-    return lambda **what: monkeypatch.setenv("BENCH_FAKE", json.dumps(what))
-
-
-def start(config: Path, out: Path, said: list[str] | None = None, **settings: float) -> session.Outcome:
-    overrides = [f"{name}={value}" for name, value in settings.items()]
-    return runner.run(config, ["cpu"], out, overrides, ["bench", "run"], (said if said is not None else []).append)
-
-
-def records(folder: Path, kind: str) -> list[dict]:
-    lines = (folder / "journal.jsonl").read_text().splitlines()
-    return [r for r in map(json.loads, lines) if r["type"] == kind]
-
-
-def visits(folder: Path) -> Counter:
-    return Counter((r["trial_id"], r["replicate"]) for r in records(folder, "visit"))
+from tests.tiny_run import CONFIG, bench, records, start, visits, wait_for
 
 
 def test_every_trial_is_measured_once_in_every_process_in_an_order_of_its_own(config: Path, tmp_path: Path, fake):
@@ -508,7 +471,9 @@ def test_plan_environment_and_config_appear_whole_or_not_at_all(
 ):
     fake()
     monkeypatch.setattr(os, "fdopen", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(
+        UserError, match=r"config\.yaml: it can't be read or written: No space left.* repeat the command"
+    ):
         start(config, tmp_path / "run")
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["journal.jsonl"]
 
@@ -570,42 +535,6 @@ def test_what_workers_do_not_get_is_said(config: Path, tmp_path: Path, fake, mon
     said: list[str] = []
     start(config, tmp_path / "run", said)
     assert any("OMP_PROC_BIND" in line for line in said)
-
-
-NO_PICTURES = """
-from bench.show import write
-from bench.show.plots import drivers
-write.PICTURES.clear()
-drivers.draw = lambda *_: ()
-"""
-
-
-def bench(*words: str, shown: bool = True, **env: str) -> subprocess.Popen[str]:
-    """The command line with fake workers, and without the pictures of a run that comes to be shown."""
-    code = f"""
-import signal
-from bench.cli import main
-from bench.run import environment, launch
-from tests import conftest
-environment.look = conftest.calm
-signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may ignore it, as nohup and & do
-launch.WORKER = "tests.fake_worker"
-{NO_PICTURES if shown else ""}
-main()
-"""
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *words], cwd=ROOT, text=True, env={**os.environ, **env},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-
-
-def wait_for(path: Path, kind: str, count: int) -> None:
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        if path.exists() and path.read_text().count(f'"type":"{kind}"') >= count:
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"{path} never held {count} records of {kind}")
 
 
 def test_kill_nine_of_the_runner_then_resume(config: Path, tmp_path: Path):

@@ -5,6 +5,7 @@ Each verb is a short list of steps; heavy modules are imported inside it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import Annotated, NoReturn, cast
@@ -16,6 +17,7 @@ from bench.cli import measuring, predicting, reading
 from bench.cli.options import devices
 from bench.cli.output import say, speak_any_encoding
 from bench.spec.errors import UserError
+from bench.spec.files import or_advise
 
 __all__ = ["app", "call", "devices", "main"]
 
@@ -66,25 +68,20 @@ def call(app: typer.Typer, name: str, args: list[str] | None = None) -> NoReturn
     # The base of all usage errors; some versions of typer have their own click, others use the installed one.
     click_error = cast("type[Exception]", next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException"))
     try:
-        status = app(args=given or ["--help"], prog_name=name, standalone_mode=False)
+        with or_advise("repeat the command"):
+            status = app(args=given or ["--help"], prog_name=name, standalone_mode=False)
     except UserError as error:
         status = _fail(name, str(error))
     except (KeyboardInterrupt, typer.Abort):
         status = 130
-    except OSError as error:
-        where = error.filename if error.filename is not None else "a file"
-        status = _fail(name, f"{where}: it can't be read or written: {error.strerror}. Name a place that can.")
-    except MemoryError:
-        status = _fail(
-            name, "this machine: its memory is too small for that. Give fewer or smaller files, or free some memory."
-        )
     except click_error as error:
         status = _fail(name, _usage(name, error))
     sys.exit(status if isinstance(status, int) else 0)
 
 
 def _fail(name: str, line: str) -> int:
-    print(f"{name}: {line}", file=sys.stderr)
+    with contextlib.suppress(OSError):
+        print(f"{name}: {line}", file=sys.stderr, flush=True)
     return 2
 
 

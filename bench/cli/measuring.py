@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import signal
 import sys
@@ -17,6 +18,7 @@ from bench.cli.output import readers_may_leave, say
 from bench.cli.reading import report
 from bench.spec.devices.device_names import is_predicted
 from bench.spec.errors import UserError
+from bench.spec.files import or_advise
 
 if TYPE_CHECKING:
     from bench.run.session import Outcome
@@ -53,17 +55,23 @@ def run(
         measure = partial(runner.run, config, devices(device), out, set_ or (), command, runner.stderr_line, anyway)
     outcome = _measured(measure, lambda folder: report([folder]))
     runner.stderr_line("writing tables, plots and the page")
-    report([outcome.folder])
+    with or_advise(f"bench report {shlex.quote(str(outcome.folder))}"):
+        report([outcome.folder])
     if outcome.failed:
         raise typer.Exit(1)
 
 
 def _measured(measure: Callable[[], Outcome], show: Callable[[Path], None]) -> Outcome:
-    """The result of `measure`. After Ctrl-C: print how to continue, show what was measured, exit with status 130."""
+    """The result of `measure`. After Ctrl-C: print how to continue, show what was measured, exit with status 130.
+
+    SIGTERM of a batch system and SIGHUP of a closed terminal do the same, unless the caller ignores them as nohup does.
+    """
     from bench.run.runner import stderr_line
     from bench.run.session import Interrupted
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a batch system can end a run like Ctrl-C
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, _end)
     try:
         return measure()
     except Interrupted as interrupted:
@@ -72,8 +80,14 @@ def _measured(measure: Callable[[], Outcome], show: Callable[[Path], None]) -> O
         stderr_line(
             f"interrupted; to continue: bench run --resume {here}{flag} (or make bench RESUME={here}{variable})"
         )
-        show(interrupted.folder)
+        with contextlib.suppress(typer.Exit):  # of an output that nobody reads any more
+            show(interrupted.folder)
         raise typer.Exit(130) from None
+
+
+def _end(number: int, _: object) -> None:
+    signal.signal(number, signal.SIG_IGN)  # a closing terminal sends its signal more than once
+    raise KeyboardInterrupt
 
 
 def aa(

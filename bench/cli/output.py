@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import io
 import json
 import os
@@ -58,13 +59,21 @@ def say_either(json_: bool, data: Callable[[], object], show: Callable[[], objec
 
 @contextmanager
 def readers_may_leave() -> Iterator[None]:
-    """Exit quietly, with status 141, if the reader of our output has closed it (`bench plan ... | head`)."""
+    """Exit quietly, with status 141, if the reader of our output has left (`bench plan ... | head`, a closed terminal).
+
+    OSError, which names standard output, where it can't be written, as on a full disk.
+    """
     try:
         yield
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
+        if error.filename is not None:
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its exit
-        raise typer.Exit(141) from None  # as a shell reports SIGPIPE
+        if error.errno in (errno.EPIPE, errno.EIO):
+            raise typer.Exit(141) from None  # as a shell reports SIGPIPE
+        error.filename = "standard output"
+        raise
 
 
 def as_typed(verb: str, folders: Sequence[Path], options: Mapping[str, object]) -> str:

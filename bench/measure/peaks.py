@@ -314,7 +314,10 @@ def room(device: Device) -> int:
 
 def _host_room() -> int:
     """The kernel's estimate of available memory, or a control group's limit if that is less (Linux)."""
-    available = psutil.virtual_memory().available
+    try:
+        available = psutil.virtual_memory().available
+    except OSError:  # without /proc
+        available = ASSUMED_ROOM
     paths = {line.rpartition(":")[2].lstrip("/") for line in file_text(Path("/proc/self/cgroup")).splitlines()} | {""}
     files = [group / path / name for path in paths for group, name in _LIMITS]
     return min([available, *(int(text) for text in map(file_text, files) if text.strip().isdigit())])

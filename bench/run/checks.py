@@ -178,6 +178,8 @@ def hypervisor(m: Machine) -> Check:
     kind, vendor, product = (m.read(f) for f in ("/sys/hypervisor/type", f"{DMI}/sys_vendor", f"{DMI}/product_name"))
     guest = any("hypervisor" in line for line in flags) or bool(kind) or vendor in GUEST_VENDORS
     guest |= product in GUEST_PRODUCTS or (vendor == "Amazon EC2" and not product.endswith(".metal"))
+    if not any((guest, vendor, m.read("/proc/cpuinfo"))):
+        return _unknown("hypervisor")
     name = f" ({kind or vendor})" if kind or vendor else ""
     seen = f"a virtual machine{name}: other guests can't be seen" if guest else "none seen"
     return _judged("hypervisor", seen, "repeat the run and compare, or use a dedicated machine", amber=guest)
@@ -185,6 +187,8 @@ def hypervisor(m: Machine) -> Check:
 
 def memory(m: Machine) -> Check:
     """Memory available without swapping, within the control group's limit."""
+    if m.available_bytes is None or m.memory_bytes is None:
+        return _unknown("memory")
     seen = f"{in_bytes(m.available_bytes, 'GiB')} of {in_bytes(m.memory_bytes, 'GiB')} available"
     remedy = "large shapes will run out of memory: close other programs, or raise the container's limit"
     return _judged("memory", seen, remedy, amber=m.available_bytes < MEMORY_AMBER, red=m.available_bytes < MEMORY_RED)
@@ -192,6 +196,8 @@ def memory(m: Machine) -> Check:
 
 def swap(m: Machine) -> Check:
     """Memory that was moved to disk."""
+    if m.swap_bytes is None or m.memory_bytes is None:
+        return _unknown("swap")
     seen = f"{in_bytes(m.swap_bytes, 'GiB')} in use" if m.swap_bytes else "none in use"
     remedy = "a worker's memory may be on disk: close other programs"
     return _judged("swap", seen, remedy, amber=m.swap_bytes > SWAPPED * m.memory_bytes)

@@ -12,7 +12,7 @@ import psutil
 
 import bench
 from bench.run.checks import chosen, local, worst
-from bench.run.machine import Machine, file_text, look, quota, usable_cores
+from bench.run.machine import Machine, file_text, look, quota, reported, usable_cores
 from bench.spec.errors import UserError
 from bench.spec.plan.aa import LEAST_PAIRS
 from bench.spec.results_folder import read_noise
@@ -22,14 +22,14 @@ LONGER_S = 4.0  # of watching the load again where the first look is red
 
 def host() -> dict[str, Any]:
     """The machine, for environment.json."""
-    memory = psutil.virtual_memory()
+    memory = reported(psutil.virtual_memory)
     return {
         "cpu_model": cpu_model(),
         "physical_cores": psutil.cpu_count(logical=False),
         "logical_cores": psutil.cpu_count(),
         "usable_cores": usable_cores(),
         "cpu_quota": quota(file_text),
-        "memory_bytes": memory.total,
+        "memory_bytes": memory and memory.total,
         "os": platform.system(),
         "kernel": platform.release(),
         "machine": platform.machine(),

@@ -5,6 +5,7 @@ Each line is on the disk before the run goes on.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.spec.errors import UserError
-from bench.spec.files import MOST_OF_JOURNAL, content_of
+from bench.spec.files import MOST_OF_JOURNAL, content_of, named
 from bench.spec.plan.plan import Trial
 from bench.spec.results_folder import read_records
 
@@ -27,7 +28,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = open(path, "ab+")  # noqa: SIM115 (held for the whole run)
+        self._file = open(path, "ab+", buffering=0)  # noqa: SIM115 (held for the whole run)
         if fcntl is not None:
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -52,11 +53,19 @@ class Journal:
             os.fsync(self._file.fileno())
 
     def append(self, record: dict[str, Any]) -> None:
-        """Write one record and wait until it is on the disk."""
+        """Write one record and wait until it is on the disk. OSError, with nothing written, where that fails."""
         line = json.dumps(record, separators=(",", ":"), allow_nan=False, ensure_ascii=False) + "\n"
-        self._file.write(line.encode(errors="replace"))
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        left, before = memoryview(line.encode(errors="replace")), os.fstat(self._file.fileno()).st_size
+        with named(self.path):
+            try:
+                while left:
+                    left = left[self._file.write(left) :]
+            except BaseException:
+                self._file.truncate(before)
+                raise
+            os.fsync(self._file.fileno())
+            if not self.path.exists():
+                raise FileNotFoundError(errno.ENOENT, "it was removed or renamed")
 
     def records(self, trials: Mapping[str, Trial]) -> list[dict[str, Any]]:
         """All records so far, after which a torn end is cut. UserError, with nothing cut, as of `read_records`."""

@@ -23,6 +23,7 @@ from typing import Any
 
 import psutil
 
+from bench.run.machine import reported
 from bench.spec.config.timing import Timing
 from bench.spec.devices.device_names import is_predicted
 from bench.spec.errors import UserError, printable
@@ -31,6 +32,7 @@ from bench.spec.plan.plan import Surroundings, Trial
 WORKER = "bench.measure.worker"  # by name: `run` does not import `measure`
 START_TIMEOUT_S = 300.0  # enough for a cold import of torch from a network disk
 DOCTOR_TIMEOUT_S = 120.0  # the same for bench doctor
+PAUSE_S = 5.0  # between two looks at a worker, which are a second apart, above which nobody ran meanwhile
 _MARK = "BENCH_WORKER"  # a variable by which the processes that a worker started are known, in whatever session
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 _RETAIN = {
@@ -129,16 +131,23 @@ class Worker:
         """The worker's answers until it ends.
 
         Silent for one that does not follow within `start_s` (up to the first trial's `begin`) or `trial_s` (after it).
+        Time in which this machine or this program was suspended does not count; it is a message of its own, `pause`.
         """
         held = b""
         os.set_blocking(self._out.fileno(), False)
         with selectors.DefaultSelector() as selector:
             selector.register(self._out, selectors.EVENT_READ)
             within = start_s
-            until = time.monotonic() + within
+            looked = time.monotonic()
+            until = looked + within
             while True:
                 ended = self.process.poll() is not None  # a child of its may hold the pipe open
-                left = until - time.monotonic()
+                now = time.monotonic()
+                gap, looked = now - looked, now
+                if gap > PAUSE_S:
+                    until += gap
+                    yield {"type": "pause", "seconds": round(gap, 3)}
+                left = until - looked
                 if not selector.select(0 if ended else max(0.0, min(left, 1.0))):
                     if ended:
                         break
@@ -153,7 +162,8 @@ class Worker:
                     message = json.loads(line)
                     yield message
                     within = trial_s if message["type"] == "begin" else within
-                    until = time.monotonic() + within
+                    looked = time.monotonic()
+                    until = looked + within
         self.process.wait()
 
     def end(self) -> int:
@@ -161,7 +171,7 @@ class Worker:
         if self.process.poll() is None:
             self.process.kill()
         status = self.process.wait()
-        for process in psutil.process_iter():
+        for process in reported(lambda: list(psutil.process_iter())) or ():
             with contextlib.suppress(psutil.Error):
                 if process.environ().get(_MARK) == self._mark:
                     process.kill()
@@ -188,7 +198,7 @@ def probe(
     answers: list[dict[str, Any]] = []
     hung = False
     try:
-        answers = list(worker.answers(start_s, start_s))
+        answers = [a for a in worker.answers(start_s, start_s) if a["type"] != "pause"]
     except Silent:
         hung = True
     finally:
@@ -223,7 +233,8 @@ def how_it_ended(status: int, log: Path, since: int) -> str:
     """A worker's end in words: its signal, or its exit status with the last line of its log after `since` bytes."""
     if status < 0:
         names = {number.value: number.name for number in signal.Signals}
-        return f"killed by signal {-status} ({names.get(-status, 'an unknown signal')})"
+        likely = ": memory ran out, if nobody killed it" if -status == signal.SIGKILL else ""
+        return f"killed by signal {-status} ({names.get(-status, 'an unknown signal')}{likely})"
     line = last_line(log, since)
     return f"exit status {status}" + (f": {line}" if line else "")
 

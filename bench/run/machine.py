@@ -10,9 +10,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
 
 import psutil
 
+T = TypeVar("T")
 Reader = Callable[[str], str]
 SAMPLE_S = 0.5  # of watching the load: fifty ticks of each core's clock
 BUSY, IDLE = ("user", "nice", "system", "irq", "softirq"), ("idle", "iowait", "steal")
@@ -30,9 +32,9 @@ class Machine:
     usable: int  # physical cores for workers' threads
     busy: float | None  # load of other programs on these CPUs, in cores
     stolen: float | None  # share of their time that the hypervisor gives to others
-    memory_bytes: int
-    available_bytes: int
-    swap_bytes: int  # in use
+    memory_bytes: int | None
+    available_bytes: int | None
+    swap_bytes: int | None  # in use
     plugged: bool | None  # None also without a battery
     libc: str  # such as glibc 2.36; empty for another library
     clock_step_ns: int  # the smallest step of perf_counter that was seen
@@ -45,9 +47,9 @@ def look(results: Path, sample_s: float = SAMPLE_S) -> Machine:
     """This machine's facts, with its load over `sample_s`; `results`: the folder to write."""
     cpus = _cpus()
     busy, stolen = load(cpus, sample_s)
-    memory = psutil.virtual_memory()
-    room = memory_room(file_text)
-    battery = psutil.sensors_battery() if hasattr(psutil, "sensors_battery") else None
+    memory, swap = reported(psutil.virtual_memory), reported(psutil.swap_memory)
+    rooms = [room for room in (memory and memory.available, memory_room(file_text)) if room is not None]
+    battery = reported(psutil.sensors_battery) if hasattr(psutil, "sensors_battery") else None
     there = next((p for p in (results.absolute(), *results.absolute().parents) if p.exists()), Path("/"))
     return Machine(
         read=file_text,
@@ -57,9 +59,9 @@ def look(results: Path, sample_s: float = SAMPLE_S) -> Machine:
         usable=usable_cores(),
         busy=busy,
         stolen=stolen,
-        memory_bytes=memory.total,
-        available_bytes=memory.available if room is None else min(memory.available, room),
-        swap_bytes=psutil.swap_memory().used,
+        memory_bytes=memory and memory.total,
+        available_bytes=min(rooms, default=None),
+        swap_bytes=swap and swap.used,
         plugged=None if battery is None else battery.power_plugged,
         libc=" ".join(platform.libc_ver()).strip(),
         clock_step_ns=_clock_step_ns(),
@@ -67,6 +69,14 @@ def look(results: Path, sample_s: float = SAMPLE_S) -> Machine:
         free_bytes=_free_bytes(there),
         writable=there.is_dir() and os.access(there, os.W_OK | os.X_OK),
     )
+
+
+def reported(ask: Callable[[], T]) -> T | None:
+    """What psutil answers; None where this system does not report it, as without /proc."""
+    try:
+        return ask()
+    except (OSError, LookupError, psutil.Error):
+        return None
 
 
 def file_text(path: str) -> str:
@@ -118,7 +128,8 @@ def memory_room(read: Reader) -> int | None:
 
 def load(cpus: Collection[int], sample_s: float) -> tuple[float | None, float | None]:
     """(load in cores, stolen share of the time) on these CPUs over so many seconds; None where it is not reported."""
-    each = [times for cpu, times in enumerate(psutil.cpu_times_percent(sample_s, percpu=True)) if cpu in cpus]
+    seen: Any = reported(lambda: psutil.cpu_times_percent(sample_s, percpu=True)) or []
+    each = [times for cpu, times in enumerate(seen) if cpu in cpus]
     used, idle = (sum(getattr(times, name, 0.0) for times in each for name in names) for names in (BUSY, IDLE))
     whole = (used + idle) / len(each) if each else 0.0  # not 100 in a short sample: psutil takes it for a second
     if not whole:

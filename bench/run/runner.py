@@ -22,7 +22,7 @@ from bench.spec.columns import SCHEMA_VERSION
 from bench.spec.config.config import load
 from bench.spec.devices.device_names import is_predicted, slug
 from bench.spec.errors import UserError
-from bench.spec.files import CONFIG, ENVIRONMENT, PLAN, kept, refuse_links, write_json, write_text
+from bench.spec.files import CONFIG, ENVIRONMENT, PLAN, kept, or_advise, refuse_links, write_json, write_text
 from bench.spec.format import listed
 from bench.spec.plan import aa
 from bench.spec.plan.durations import sized
@@ -30,6 +30,7 @@ from bench.spec.plan.plan import Plan, make, not_all_skipped
 from bench.spec.results_folder import read_environment, read_plan
 
 RESULTS = Path("results")
+JOURNAL = "journal.jsonl"
 MOST_NAMED = 5  # of the imports that a folder names
 
 
@@ -61,24 +62,25 @@ def measure(
     plan = sized(plan, facts)
     not_all_skipped(plan)
     warnings = [f"{device}: {line}" for device, probed in facts.items() for line in probed.get("warnings", ())]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out {folder}", f"it can't be made: {error.strerror}", "Name a folder that can be written.") from None  # fmt: skip
     run_id = folder.name if out is None else stem
     made = {"run_id": run_id, "started_utc": started.isoformat(timespec="seconds"), "command": shlex.join(command)}
     made |= _environment(plan, facts, [*ambers, *warnings], folder.parent)
-    with Journal(folder / "journal.jsonl") as journal:
-        _refuse_used(folder, "journal.jsonl")  # by a run that began while this one probed
-        write_text(folder / CONFIG, yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
-        write_json(folder / PLAN, plan.to_dict())
-        write_json(folder / ENVIRONMENT, made)
+    with or_advise("repeat the command: nothing is measured yet"):
+        folder.mkdir(parents=True, exist_ok=True)
+        journal = Journal(folder / JOURNAL)
+    with journal:
+        with or_advise("repeat the command: nothing is measured yet"):
+            _refuse_used(folder, JOURNAL)  # by a run that began while this one probed
+            write_text(folder / CONFIG, yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
+            write_json(folder / ENVIRONMENT, made)
+            write_json(folder / PLAN, plan.to_dict())  # last: a folder with a plan is a run
         if out is None and plan.name != aa.NAME:
             _point_latest(folder)
-        journal.append(_begun(folder, run_id))
-        for line in warnings:
-            tell(f"! {line}")
-        return Session(folder, plan, journal, tell, reds, sources=_sources(facts)).to_the_end()
+        with or_advise(plan.resume_command(folder)):
+            journal.append(_begun(folder, run_id))
+            for line in warnings:
+                tell(f"! {line}")
+            return Session(folder, plan, journal, tell, reds, sources=_sources(facts)).to_the_end()
 
 
 def resume(folder: Path, tell: Tell, anyway: bool = False, trust: bool = False) -> Outcome:
@@ -87,8 +89,8 @@ def resume(folder: Path, tell: Tell, anyway: bool = False, trust: bool = False) 
     UserError if it is no run, is complete, began elsewhere, names users' blocks without `trust`, or is refused as in `run`.
     """
     place, plan = f"--resume {folder}", read_plan(folder)
-    if plan is None or not (folder / "journal.jsonl").is_file():
-        raise UserError(place, "this is not the folder of a run", f"Name one with {PLAN} and journal.jsonl.")
+    if plan is None or not (folder / JOURNAL).is_file():
+        raise UserError(place, "this is not the folder of a run", f"Name one with {PLAN} and {JOURNAL}.")
     if (folder / "DONE").exists():
         raise UserError(place, "this run is complete", f"Read it with bench report {shlex.quote(str(folder))}.")
     refuse_links(folder)
@@ -97,7 +99,7 @@ def resume(folder: Path, tell: Tell, anyway: bool = False, trust: bool = False) 
         more = [f"{len(plan.imports) - MOST_NAMED} more"] if len(plan.imports) > MOST_NAMED else []
         rule = f"its plan.json would import and run {listed([*named, *more])}"
         raise UserError(place, rule, "If you trust that code, add --trust (make: TRUST=1)")
-    with Journal(folder / "journal.jsonl") as journal:
+    with or_advise(plan.resume_command(folder)), Journal(folder / JOURNAL) as journal:
         past, then = journal.records({trial.trial_id: trial for trial in plan.trials}), read_environment(folder)
         _, reds = _checked([s.device for s in plan.surroundings()], folder, tell, anyway)
         facts = _probe(plan, _sources(then.get("devices") or {}))
@@ -115,8 +117,11 @@ def resume(folder: Path, tell: Tell, anyway: bool = False, trust: bool = False) 
 
 
 def _refuse_used(folder: Path, *but: str) -> None:
-    """UserError for a file, and for a folder that holds something `but` these names."""
-    if folder.exists() and (not folder.is_dir() or {path.name for path in folder.iterdir()} - {*but}):
+    """UserError for a file, and for a folder that holds something `but` these names, or what a start that failed left."""
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set[str]()
+    if JOURNAL in names and PLAN not in names and not (folder / JOURNAL).stat().st_size:
+        names = {name for name in names if not name.startswith(f".{PLAN}")} - {JOURNAL, CONFIG, ENVIRONMENT}
+    if names - {*but} or (folder.exists() and not folder.is_dir()):
         remedy = f"Name a new folder, or continue it: bench run --resume {shlex.quote(str(folder))}"
         raise UserError(f"--out {folder}", "it exists and is not empty", remedy)
 
@@ -196,5 +201,6 @@ def _point_latest(folder: Path) -> None:
 
 
 def stderr_line(text: str) -> None:
-    """Print one line on stderr at once: the `tell` of the command line."""
-    print(text, file=sys.stderr, flush=True)
+    """Print one line on stderr at once: the `tell` of the command line. A run goes on without a terminal to read it."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)

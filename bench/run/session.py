@@ -19,6 +19,7 @@ from bench.run.launch import START_TIMEOUT_S, Silent, Worker, how_it_ended, job,
 from bench.run.stopping import Progress, Steps
 from bench.spec.devices.device_names import is_predicted
 from bench.spec.errors import UserError
+from bench.spec.files import write_text
 from bench.spec.format import digits, duration, in_seconds, percent, plural
 from bench.spec.plan.durations import ROOF_PROCESSES, opinions_seconds, start_seconds, timeout_seconds, visit_seconds
 from bench.spec.plan.plan import Plan, Surroundings, Trial
@@ -63,7 +64,8 @@ class Session:
             self.before_s += record["wall_s"] if record["type"] in ("end", "interrupt") else 0.0
         self.a_process_s = 0.0  # of a trial, with its share of the worker's start
         self.replicate = 1  # the number of the current processes
-        self.begun = time.monotonic()
+        self.paused_s = 0.0
+        self.begun = self._now()
         self.timed_before = self.progress.timed_s
         self.compiled: Path | None = None  # torch.compile's cache for this session's workers
         self.visits: Steps = []
@@ -78,27 +80,31 @@ class Session:
                 self.compiled = Path(stack.enter_context(cache))
             self._measure()
         self._close("end")
-        (self.folder / "DONE").write_text(utc() + "\n", encoding="utf-8")
+        write_text(self.folder / "DONE", utc() + "\n")
         failed = len(self.progress.failed)
-        return Outcome(self.folder, len(self.plan.active) - failed, failed, time.monotonic() - self.begun)
+        return Outcome(self.folder, len(self.plan.active) - failed, failed, self._now() - self.begun)
 
     def _measure(self) -> None:
         try:
             self._inspect()
-            self.mark = time.monotonic()
+            self.mark = self._now()
             for replicate in range(1, self.plan.timing.processes_max + 1):
                 if self._out_of_time(replicate):
                     break
-                begun, due = time.monotonic(), self._unsettled()
+                begun, due = self._now(), self._unsettled()
                 self._replicate(replicate)
-                self.a_process_s = (time.monotonic() - begun) / max(1, len(due))
+                self.a_process_s = (self._now() - begun) / max(1, len(due))
             self._second_opinions()
         except KeyboardInterrupt:
             self._close("interrupt")
             raise Interrupted(self.folder, bool(self.plan.imports)) from None
 
+    def _now(self) -> float:
+        """Seconds of a clock that stands still while the machine or this program is suspended."""
+        return time.monotonic() - self.paused_s
+
     def _close(self, kind: str) -> None:
-        wall = time.monotonic() - self.begun
+        wall = self._now() - self.begun
         timed = self.progress.timed_s - self.timed_before
         self.journal.append({"type": kind, "utc": utc(), "wall_s": round(wall, 3), "timed_s": round(timed, 3)})
 
@@ -135,7 +141,7 @@ class Session:
         return True
 
     def _spent(self) -> float:
-        return self.before_s + time.monotonic() - self.begun
+        return self.before_s + self._now() - self.begun
 
     def _unsettled(self) -> list[Trial]:
         return [t for t in self.plan.active if t.trial_id not in self.progress.settled]
@@ -205,6 +211,10 @@ class Session:
                         log_at = message["log_at"]
                         if kind == "time" and len(todo) == served:
                             self._step(self.starts, start_seconds(surroundings))
+                    elif message["type"] == "pause":
+                        self.paused_s += message["seconds"]
+                        self.journal.append(message | {"utc": utc()})
+                        self.tell(f"  suspended for {duration(round(message['seconds']))}, which counts nowhere")
                     elif message["type"] == "roof":
                         self.journal.append(message | {"surroundings": surroundings.label})
                     elif message["type"] == RECORDS[kind] and current is not None:
@@ -240,7 +250,7 @@ class Session:
             self._settle(trial)
 
     def _step(self, done: Steps, planned_s: float) -> None:
-        now = time.monotonic()
+        now = self._now()
         done.append((now - self.mark, planned_s))
         self.mark = now
 

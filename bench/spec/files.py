@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import hashlib
 import itertools
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -31,6 +33,41 @@ def content_of(path: Path, most: int = MOST_BYTES, kind: str = "file") -> bytes:
     return content
 
 
+_MENDS = {
+    errno.ENOSPC: "Make room on its disk",
+    errno.EDQUOT: "Make room in your quota",
+    errno.EFBIG: "Raise the limit on the size of files (ulimit -f)",
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "Allow that, or use another folder"),
+    **dict.fromkeys((errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM), "Close other programs"),
+    errno.ENOENT: "Put it back where it was",
+}
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Let an OSError name this file: one of writing to an open file names none."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(path)
+        raise
+
+
+@contextmanager
+def or_advise(then: str) -> Iterator[None]:
+    """Turn a file that can't be read or written, or memory that ran out, into a UserError: what to mend, and `then`."""
+    try:
+        yield
+    except MemoryError:
+        raise UserError("memory", "this program ran out of it", f"Close other programs, then {then}") from None
+    except OSError as error:
+        why, file = error.strerror or str(error), error.filename
+        place, rule = (
+            ("this system", why) if file is None else (os.fsdecode(file), f"it can't be read or written: {why}")
+        )
+        raise UserError(place, rule, f"{_MENDS.get(error.errno or 0, 'Mend that')}, then {then}") from None
+
+
 def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Let `write` fill a new file beside `path`, then rename it, so that no reader ever finds a half-written file.
 
@@ -41,16 +78,17 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
             write(file)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    new = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            write(file)
-        new.chmod(0o644)
-        new.replace(path)
-    except BaseException:
-        new.unlink(missing_ok=True)
-        raise
+    with named(path):
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        new = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                write(file)
+            new.chmod(0o644)
+            new.replace(path)
+        except BaseException:
+            new.unlink(missing_ok=True)
+            raise
 
 
 def write_text(path: Path, text: str) -> None:
