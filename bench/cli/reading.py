@@ -13,6 +13,7 @@ from bench.cli.output import as_typed, readers_may_leave, say, say_either, say_j
 from bench.spec.errors import UserError
 
 if TYPE_CHECKING:
+    from bench.analyse.compare.facts import Quantity
     from bench.analyse.runs.run_folder import Run
     from bench.show.write import ComparisonViews
 
@@ -129,9 +130,14 @@ def compare(
     folders: Annotated[list[Path], argument("A B...", "Results folders; each is compared with the first.")],
     margin: Annotated[str, option("5%", "A change that matters: 5% or 0.05.")] = "5%",
     fail_on: Annotated[
-        str | None, option("WORD", "slower or changed: status 1 if a row is, after Holm's correction.")
+        str | None, option("WORD", "slower or changed: status 1 if the mean or a row is, 3 if that can't be told.")
     ] = None,
-    by: Annotated[str, option("WORD", "What --fail-on or --history looks at: speedups or times.")] = "speedups",
+    least: Annotated[str, option("10%", "A slow-down that --fail-on must have been able to see.")] = "10%",
+    untold: Annotated[str, option("WORD", "Where --fail-on can't tell: fail (status 3) or pass.")] = "fail",
+    by: Annotated[
+        str | None,
+        option("WORD", "speedups or times; default: times for --fail-on on one machine, else speedups."),
+    ] = None,
     out: Annotated[Path | None, option("DIR", "For pictures and page; default: results/compare-A-B.")] = None,
     csv: Annotated[Path | None, option("FILE", "Write every row there too.")] = None,
     html: Annotated[Path | None, option("FILE", "For the page; default: beside the pictures.")] = None,
@@ -143,8 +149,8 @@ def compare(
 ) -> None:
     """Compare runs with the first one, row by row: slower, faster, the same or ambiguous.
 
-    Exit status with --fail-on: 1 if a row is slower or failed only in B, 0 if none, 2 for a usage error or
-    if no row could be compared.
+    Exit status with --fail-on: 1 if all rows together or one of them are slower, or one failed only in B; 3 if a
+    slow-down of --least could have been missed; 0 if not; 2 for a usage error or if no row could be compared.
     """
     from bench.analyse.compare.ci_gate import gate
     from bench.analyse.compare.compare import compare_all
@@ -154,7 +160,10 @@ def compare(
     from bench.spec.files import write_text
 
     share = share_of("--margin", margin)
-    one_of("--by", by, ("speedups", "times"))
+    must_see = share_of("--least", least)
+    one_of("--untold", untold, ("fail", "pass"))
+    if by is not None:
+        one_of("--by", by, ("speedups", "times"))
     file_of("--csv", csv)
     file_of("--html", html)
     if fail_on is not None:
@@ -171,7 +180,8 @@ def compare(
     compared = compare_all(runs, share, "benjamini-hochberg" if fail_on is None else "holm")
     gated = None
     if fail_on is not None:
-        gated = gate(compared, "changed" if fail_on == "changed" else "slower", "time" if by == "times" else "speedup")
+        quantity: Quantity | None = None if by is None else "time" if by == "times" else "speedup"
+        gated = gate(compared, "changed" if fail_on == "changed" else "slower", quantity, must_see)
     if csv is not None:
         write_text(csv, compare_export.as_csv(compared))
     say_either(
@@ -182,7 +192,8 @@ def compare(
     if html is not None or not json_:
         from bench.show import write
 
-        options = {"margin": margin, "fail-on": fail_on, "by": by if by != "speedups" else None, "csv": csv, "out": out, "html": html}  # fmt: skip
+        gates = {} if gated is None else {"least": least, "untold": untold if untold != "fail" else None}
+        options = {"margin": margin, "fail-on": fail_on, **gates, "by": by, "csv": csv, "out": out, "html": html}
         views = write.write_comparisons(compared, as_typed("compare", folders, options), out, html)
         if not json_:
             _say_written(views)
@@ -190,11 +201,13 @@ def compare(
                 say(f"rows: {csv}")
             if gated is not None:
                 say(words.gate(gated))
-    if gated is not None and gated.failing:
-        raise typer.Exit(1)
+    if gated is not None and (gated.answer == "failed" or (gated.answer == "can't tell" and untold == "fail")):
+        raise typer.Exit(1 if gated.answer == "failed" else 3)
 
 
-def _history(folders: list[Path], margin: str, by: str, out: Path | None, html: Path | None, json_: bool) -> None:
+def _history(
+    folders: list[Path], margin: str, by: str | None, out: Path | None, html: Path | None, json_: bool
+) -> None:
     """Print the runs of one machine in time in words or as JSON, and write their picture and page."""
     from bench.analyse.compare import change_points
     from bench.analyse.runs.run_folder import read

@@ -268,7 +268,7 @@ _PARSERS: dict[str, Callable[[str], object]] = {
     "Float64": _number,
     "boolean": {"True": True, "False": False}.__getitem__,
     "status": {str(s): s for s in STATUSES}.__getitem__,
-    "speedup_by_process": _by_process,
+    **dict.fromkeys(("speedup_by_process", "time_by_process"), _by_process),
     "time_in_gaps_s": partial(_number, least=-1e30),  # in tables of older versions
     **dict.fromkeys((*SPEEDUP, *TIME, "time_min_s", "mac_ratio", "layer_ratio"), _above_0),
 }
