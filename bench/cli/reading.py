@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.options import Json, argument, file_of, one_of, option, share_of
+from bench.cli.options import Json, argument, file_of, named_folder, one_of, option, share_of
 from bench.cli.output import as_typed, readers_may_leave, say, say_either, say_json
 from bench.spec.errors import UserError
 
@@ -74,8 +75,6 @@ def report(
 
 def _views(folders: list[Path], quiet: bool, alone: bool, wide: bool) -> list[Run]:
     """Write all views of each run, and tell of them unless `quiet`, in full of one `alone`; the runs without samples."""
-    from dataclasses import replace
-
     from bench.show import write
     from bench.show.export import reproduction
     from bench.show.text import layer_costs, second_opinion
@@ -176,7 +175,7 @@ def compare(
         return
     if len(folders) < 2:
         raise UserError("bench compare", "it takes two results folders or more", "Name another run.", str(*folders))
-    runs = [read(folder) for folder in folders]
+    runs = [replace(read(named_folder(folder)), typed=str(folder)) for folder in folders]
     compared = compare_all(runs, share, "benjamini-hochberg" if fail_on is None else "holm")
     gated = None
     if fail_on is not None:
@@ -215,7 +214,7 @@ def _history(
     from bench.show.text import compare as words
 
     share = share_of("--margin", margin)
-    runs = [read(folder) for folder in folders]
+    runs = [read(named_folder(folder)) for folder in folders]
     history = change_points.history_of(runs, "time" if by == "times" else "speedup", share)
     say_either(json_, lambda: history_to_dict(history), lambda: words.print_history(history))
     if html is not None or not json_:

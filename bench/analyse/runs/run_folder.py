@@ -53,6 +53,12 @@ class Run:
     opinions: pd.DataFrame | None = None
     roofs: pd.DataFrame | None = None
     members: Mapping[str, Run] = field(default_factory=dict)
+    typed: str = ""  # the folder as the user named it
+
+    @property
+    def called(self) -> str:
+        """The folder in what the program prints."""
+        return self.typed or str(self.folder)
 
 
 def read(folder: Path, samples: bool = False) -> Run:

@@ -50,7 +50,7 @@ _DOUBTS: dict[Doubt, str] = {
 def print_comparison(c: Comparison, file: TextIO | None = None, every: bool = False) -> None:
     """Print the answer, what differs between the runs, and the rows that changed most; with `every` all there is to say."""
     console, width = console_on(file), terminal.WIDTH if every else terminal.width()
-    runs = [f"{name}  {named(run) if every else run.folder}" for name, run in (("A", c.a), ("B", c.b))]
+    runs = [f"{name}  {named(run) if every else run.called}" for name, run in (("A", c.a), ("B", c.b))]
     told = [
         headline(c),
         *runs,
