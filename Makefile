@@ -14,11 +14,13 @@ B ?=
 MARGIN ?=
 BY ?=
 FAIL_ON ?=
+LEAST ?=
+UNTOLD ?=
 PAGE ?=
 PYTHON ?=
 
 # Refuse a mistyped variable: make would ignore it and measure something else. Variables of other targets are allowed.
-KNOWN := DEVICE CONFIG SET OUT RESUME ANYWAY TRUST A B MARGIN BY FAIL_ON PAGE PYTHON PYTHONPATH VENV SHELL MAKEFLAGS MFLAGS MAKE PIP_%
+KNOWN := DEVICE CONFIG SET OUT RESUME ANYWAY TRUST A B MARGIN BY FAIL_ON LEAST UNTOLD PAGE PYTHON PYTHONPATH VENV SHELL MAKEFLAGS MFLAGS MAKE PIP_%
 GIVEN := $(foreach v,$(.VARIABLES),$(if $(findstring command line,$(origin $v)),$v))
 STRANGE := $(filter-out $(KNOWN),$(GIVEN))
 $(if $(STRANGE),$(error There is no variable $(STRANGE): see make help))
@@ -50,7 +52,7 @@ BLANK := $(subst ,, )
 WORDS := $(subst [$(BLANK),[,$(subst $(BLANK)],],$(subst $(COMMA)$(BLANK),$(COMMA),$(strip $(SET)))))
 SETS := $(foreach s,$(WORDS), --set '$(s)')
 STUDY := $(or $(OUT),results/study-$(shell date -u +%Y%m%dT%H%M%SZ))
-COMPARED = $(if $(MARGIN), --margin '$(MARGIN)')$(if $(FAIL_ON), --fail-on '$(FAIL_ON)')$(if $(BY), --by '$(BY)')$(if $(PAGE), --html '$(PAGE)')
+COMPARED = $(if $(MARGIN), --margin '$(MARGIN)')$(if $(FAIL_ON), --fail-on '$(FAIL_ON)')$(if $(LEAST), --least '$(LEAST)')$(if $(UNTOLD), --untold '$(UNTOLD)')$(if $(BY), --by '$(BY)')$(if $(PAGE), --html '$(PAGE)')
 SHOWN = '$(or $(OUT),results/latest)'
 
 .DELETE_ON_ERROR:
@@ -69,8 +71,10 @@ help: ## list targets and variables
 	@echo '  ANYWAY      1: measure although a check of the doctor is red; every row is marked'
 	@echo '  A, B        the runs to compare: make compare A=results/... B=results/...'
 	@echo '  MARGIN      for make compare: the smallest change that matters (default: 5%)'
-	@echo '  FAIL_ON     for make compare: fail if a row is slower, or changed (bench: status 1; make: 2)'
-	@echo '  BY          for make compare: FAIL_ON judges speedups or times (default: speedups)'
+	@echo '  FAIL_ON     for make compare: fail if all rows together or one are slower, or changed (make: status 2)'
+	@echo '  LEAST       for make compare: a slow-down that FAIL_ON must have been able to see (default: 10%)'
+	@echo '  UNTOLD      for make compare: pass, if FAIL_ON may pass where it can not tell (default: fail)'
+	@echo '  BY          for make compare: FAIL_ON judges speedups or times (default: times on one machine)'
 	@echo '  PAGE        for make compare: the page to write (default: compare.html beside the pictures)'
 	@echo '  PYTHON      an interpreter that has torch; it is used unchanged and nothing is installed'
 

@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
+from scipy import stats
 
 from bench import cli
 from bench.analyse.compare.ci_gate import Hidden, gate, hidden_in
@@ -215,8 +216,24 @@ def test_the_mean_says_which_way_it_goes_and_leaves_out_what_is_confounded(a: ru
     assert mean(found.speedups).endswith("of A's (geometric mean): 20 % lower")
     assert found.speedups.mean.rows == 20
     assert "% higher" in mean(compare(less, a).speedups)
-    widths = [m.log.half_width for m in found.speedups.matches if m.log]
-    assert found.speedups.mean.log.half_width >= np.mean(widths) > 0  # as if the rows' errors moved as one
+
+
+def test_the_mean_has_students_interval_of_the_processes_own_means(a: run_folder.Run, tmp_path: Path) -> None:
+    """By hand from the journals: each process's mean over the rows of a thread count, then Welch over both runs' places."""
+    one = other(tmp_path / "b", Story(run_id="b", seed=2, process_sd=0.1))
+    found = compare(a, one)
+    for compared, table in ((found.speedups, "pairs"), (found.times, "measurements")):
+        assert compared is not None
+        parts = []
+        for run in (a, one):
+            rows = getattr(run, table)
+            for threads in (1, 2):
+                texts = rows[rows["threads"] == threads][f"{compared.quantity}_by_process"]
+                each = np.array([[math.log(float(w.partition(":")[2])) for w in text.split()] for text in texts])
+                parts.append((each.mean(0).var(ddof=1) / 5 / 4, 4))  # half of the rows: a quarter of the variance
+        total = sum(v for v, _ in parts)
+        freedom = math.floor(total**2 / sum(v**2 / df for v, df in parts))
+        assert compared.mean.log.half_width == pytest.approx(stats.t.ppf(0.975, freedom) * math.sqrt(total), rel=1e-5)
 
 
 def test_the_mean_of_one_row_says_what_the_row_says(a: run_folder.Run) -> None:
@@ -225,7 +242,8 @@ def test_the_mean_of_one_row_says_what_the_row_says(a: run_folder.Run) -> None:
     for half_width, said in ((0.048, "the same within 5 %"), (0.05, "no clear change")):
         log = Interval(0.0, half_width, 7)
         verdict = judge(log, edge, 1.0)
-        row = replace(found.judged[0], log=log, edge=edge, verdict=verdict)
+        older = {**found.judged[0].a, "speedup_by_process": None}
+        row = replace(found.judged[0], a=older, log=log, edge=edge, verdict=verdict)
         assert (verdict == "SAME") == said.startswith("the same")
         assert mean(replace(found, matches=(row,))).endswith(f"of A's (geometric mean): {said}")
 
@@ -241,8 +259,8 @@ def test_times_are_compared_on_one_machine_and_block_by_block(a: run_folder.Run,
     text = _shown(found)
     assert re.search(r"B / A by block: standard 1\.2\d*x \[.*\], separable 1\.2", text)
     assert "Absolute times drift with machine load." in text
-    assert gate([found]).failing == ()
-    assert len(gate([found], quantity="time").failing) == 40
+    assert gate([found], quantity="speedup").answer == "passed"
+    assert len(gate([found]).failing) == 40
 
 
 def test_medians_that_move_alone_are_ambiguous(a: run_folder.Run, tmp_path: Path) -> None:
@@ -479,22 +497,27 @@ def test_fail_on_is_status_1_where_a_row_is_slower_and_0_where_none_is(
 ) -> None:
     b = other(tmp_path / "b", Story(planted, run_id="b", seed=2, processes=8))
     assert bench(a.folder, a.folder, "--fail-on", "changed")[0] == 0
-    assert bench(a.folder, b.folder)[1].splitlines()[1] == f"B  {b.folder}"
+    assert bench(a.folder, b.folder)[1].splitlines()[::2][:2] == [
+        "A torch 2.13.0 -> B torch 2.13.0, same machine",
+        f"B  {b.folder}",
+    ]
     copy = Path(shutil.copytree(b.folder, "copy"))
-    assert bench(a.folder, copy, "--all")[1].splitlines()[1] == "B  copy (b)"
+    assert bench(a.folder, copy, "--all")[1].splitlines()[2] == "B  copy (b)"
     assert "A and B are the same run: nothing can differ.\n" in bench(a.folder, a.folder, "--fail-on", "slower")[1]
-    status, out, _ = bench(a.folder, b.folder, "--fail-on", "slower")
+    status, out, _ = bench(a.folder, b.folder, "--fail-on", "slower", "--by", "speedups")
     assert (status, "Holm's correction" in out) == (1, True)
-    assert (
-        out.splitlines()[-1]
-        == "gate failed: 2 of 20 rows slower by more than 5 %, 0 failed in B; 0 AMBIGUOUS, 0 not measured"
+    last = out.splitlines()[-1]
+    assert last.startswith("gate failed: B's speedups are 0.9")
+    assert last.endswith(". 2 of 20 rows slower by more than 5 %, 0 failed in B; 0 AMBIGUOUS, 0 not measured")
+    last = bench(a.folder, a.folder, "--fail-on", "changed")[1].splitlines()[-1]
+    assert last == (
+        "gate passed: B's times are 1.00x [1.00, 1.00] of A's (40 rows), so 10 % slower or faster would have been seen. "
+        "0 of 40 rows changed by more than 5 %, 0 failed in B; 0 AMBIGUOUS, 0 not measured"
     )
-    last = bench(a.folder, a.folder, "--fail-on", "changed", "--by", "times")[1].splitlines()[-1]
-    assert last == "gate passed: 0 of 40 rows changed by more than 5 %, 0 failed in B; 0 AMBIGUOUS, 0 not measured"
     assert bench(a.folder, b.folder)[0] == 0
     assert bench(b.folder, a.folder, "--fail-on", "slower")[0] == 0
     assert bench(b.folder, a.folder, "--fail-on", "changed", "--json")[0] == 1
-    assert bench(a.folder, b.folder, "--fail-on", "slower", "--margin", "12%")[0] == 0
+    assert bench(a.folder, b.folder, "--fail-on", "slower", "--by", "speedups", "--margin", "12%")[0] == 0
     status, out, _ = bench(a.folder, b.folder, a.folder, "--csv", "x.csv", "--json")
     assert [(c["b"], c["same_run"]) for c in json.loads(out)["comparisons"]] == [("b", False), (a.run_id, True)]
     assert {r["run_b"] for r in csv.DictReader(Path("x.csv").read_text().splitlines())} == {"b", "a"}
@@ -505,7 +528,8 @@ def test_an_open_gate_says_how_large_a_slow_down_it_can_have_missed(
 ) -> None:
     noisy = Story(run_id="b", seed=2, process_sd=0.2, fails={0: (1, "unsupported", "not here")})
     b = other(tmp_path / "b", noisy)
-    told = json.loads(bench(a.folder, b.folder, "--fail-on", "slower", "--json")[1])
+    by = ("--fail-on", "slower", "--by", "speedups", "--least", "50%")
+    told = json.loads(bench(a.folder, b.folder, *by, "--json")[1])
     rows = [r for r in told["comparisons"][0]["speedups"]["rows"] if r["verdict"] == "AMBIGUOUS"]
     sizes = [1 / r["b_over_a_ci_low"] - 1 for r in rows if r["b_over_a_ci_low"] < 1 / 1.05]
     assert len(sizes) > 5
@@ -514,21 +538,29 @@ def test_an_open_gate_says_how_large_a_slow_down_it_can_have_missed(
     assert asked["ambiguous"] == len(rows)
     expected = {"rows": len(sizes), "median": np.median(sizes), "most": max(sizes), "of_any_size": 0}
     assert asked["could_hide"] == pytest.approx(expected)
-    status, out, _ = bench(a.folder, b.folder, "--fail-on", "slower")
+    status, out, _ = bench(a.folder, b.folder, *by)
     median, most = (f"{100 * v:.0f} %" for v in (np.median(sizes), max(sizes)))
     assert status == 0
-    assert out.splitlines()[-1] == (
-        f"gate passed: 0 of 19 rows slower by more than 5 %, 0 failed in B; {len(rows)} AMBIGUOUS, 1 not measured; "
-        f"{len(sizes)} rows may hide a slow-down of up to {most} (median {median})"
+    assert ", so 50 % slower would have been seen. 0 of 19" in out
+    assert (
+        out.splitlines()[-1]
+        .partition(". ")[2]
+        .endswith(
+            f"0 of 19 rows slower by more than 5 %, 0 failed in B; {len(rows)} AMBIGUOUS, 1 not measured; "
+            f"{len(sizes)} rows may hide a slow-down of up to {most} (median {median})"
+        )
     )
     assert json.loads(bench(a.folder, b.folder, "--json")[1])["gate"] is None
 
 
 def test_a_gate_over_rows_of_one_process_says_that_anything_can_have_passed(bench: Any, a: run_folder.Run, tmp_path: Path) -> None:  # fmt: skip
     b = other(tmp_path / "b", Story(run_id="b", processes=1))
-    last = bench(a.folder, b.folder, "--fail-on", "slower")[1].splitlines()[-1]
+    status, out, _ = bench(a.folder, b.folder, "--fail-on", "slower", "--by", "speedups")
+    last = out.splitlines()[-1]
+    assert status == 3
+    assert "no interval, so nothing could have been seen; measure" in last
     assert last.endswith("20 AMBIGUOUS, 0 not measured; 20 rows without an interval may hide any slow-down")
-    assert json.loads(bench(a.folder, b.folder, "--fail-on", "slower", "--json")[1])["gate"]["could_hide"] == {"rows": 20, "median": None, "most": None, "of_any_size": 20}  # fmt: skip
+    assert json.loads(bench(a.folder, b.folder, "--fail-on", "slower", "--by", "speedups", "--json")[1])["gate"]["could_hide"] == {"rows": 20, "median": None, "most": None, "of_any_size": 20}  # fmt: skip
 
 
 @given(st.lists(st.tuples(st.floats(-0.5, 0.5), st.floats(0, 0.5)), min_size=1, max_size=8), st.sampled_from(["slower", "changed"]))  # fmt: skip
@@ -554,6 +586,8 @@ def test_what_a_gate_can_have_missed_is_alike_for_speedups_and_times(logs: list[
         ("{a} {a} --margin=-1%", "bench: --margin: '-1%': it should be a share"),
         ("{a} {a} --fail-on faster", "Write slower or changed."),
         ("{a} {a} --by memory", "Write speedups or times."),
+        ("{a} {a} --fail-on slower --least 0", "bench: --least: '0': it should be a share"),
+        ("{a} {a} --fail-on slower --untold no", "bench: --untold: 'no': it is not one of the known words. Write fail or pass."),
         ("{a} {a} --csv {a}", "it is a folder. Name a file in it."),
         ("{a} {a} --csv resluts/x.csv", "bench: --csv resluts/x.csv: there is no folder resluts. Make it, or name another file."),
         ("{a} {a} --html resluts/x.html", "bench: --html resluts/x.html: there is no folder resluts."),

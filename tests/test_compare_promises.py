@@ -117,8 +117,8 @@ def test_a_planted_slow_down_of_a_tenth_is_found_in_its_rows_and_in_no_others(be
 def test_a_slow_down_of_both_blocks_is_found_in_their_times_alone(bench: Bench, tmp_path: Path) -> None:
     a = made(tmp_path / "a", Story(run_id="a", processes=8))
     b = made(tmp_path / "b", Story(run_id="b", seed=2, processes=8, base_s=lambda t: 1.1 * by_ops_and_flops(t)))
-    assert bench(a, b, "--fail-on", "changed")[0] == 0
-    status, told, _ = bench(a, b, "--fail-on", "slower", "--by", "times")
+    assert bench(a, b, "--fail-on", "changed", "--by", "speedups")[0] == 0
+    status, told, _ = bench(a, b, "--fail-on", "slower")
     (found,) = told["comparisons"]
     assert (status, verdicts(found["times"])) == (1, {"SLOWER": 40})
     assert verdicts(found["speedups"]) == {"SAME": 20}

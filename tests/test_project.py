@@ -164,9 +164,19 @@ def test_variables_of_make_pip_and_other_targets_are_no_mistake():
 
 
 def test_what_is_asked_of_a_comparison_reaches_the_bench_line():
-    given = ("A=one", "B=two", "MARGIN=3%", "FAIL_ON=slower", "BY=times", "PAGE=p.html", "OUT=o")
+    given = (
+        "A=one",
+        "B=two",
+        "MARGIN=3%",
+        "FAIL_ON=slower",
+        "LEAST=8%",
+        "UNTOLD=pass",
+        "BY=times",
+        "PAGE=p.html",
+        "OUT=o",
+    )
     line = make("-n", "compare", "PYTHON=py", *given).stdout.splitlines()[-1]
-    asked = "--margin '3%' --fail-on 'slower' --by 'times' --html 'p.html' --out 'o'"
+    asked = "--margin '3%' --fail-on 'slower' --least '8%' --untold 'pass' --by 'times' --html 'p.html' --out 'o'"
     assert line == f"py -m bench compare 'one' 'two' {asked}"
     assert make("-n", "compare", "PYTHON=py", *given[:2]).stdout.splitlines()[-1] == "py -m bench compare 'one' 'two'"
 

@@ -92,14 +92,16 @@ def test_a_later_run_and_the_other_side_are_no_repeats(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "said"),
+    ("names", "times", "said"),
     [
-        (("xeon-2-cores", "xeon-2-cores-speed-thinking", "xeon-2-cores-threads"), "1.4 % in speedup on the two-core Xeon (17 rows of three runs)"),
-        (("h100-16-cores", "h100-16-cores-speed-thinking", "h100-16-cores-speed-thinking-again"), "1.2 % on the H100 (58 rows of three runs)"),
+        (("xeon-2-cores", "xeon-2-cores-speed-thinking", "xeon-2-cores-threads"), False, "1.4 % in speedup on the two-core Xeon (17 rows of three runs)"),
+        (("xeon-2-cores", "xeon-2-cores-speed-thinking", "xeon-2-cores-threads"), True, "0.0 % on the Xeon (34 rows of three runs)"),
+        (("h100-16-cores", "h100-16-cores-speed-thinking", "h100-16-cores-speed-thinking-again"), False, "1.2 % on the H100 (58 rows of three runs)"),
+        (("h100-16-cores", "h100-16-cores-speed-thinking", "h100-16-cores-speed-thinking-again"), True, "10.2 % on the H100 (113 rows of three runs)"),
     ],
 )  # fmt: skip
-def test_the_page_has_the_effect_of_the_committed_runs(names: tuple[str, ...], said: str) -> None:
-    found = run_effect([run_folder.read_tables(REFERENCE / name) for name in names])
+def test_the_page_has_the_effect_of_the_committed_runs(names: tuple[str, ...], times: bool, said: str) -> None:
+    found = run_effect([run_folder.read_tables(REFERENCE / name) for name in names], times)
     assert found is not None
     assert len(found.runs) == 3
     assert said.startswith(f"{math.expm1(found.sd) * 100:.1f} %")

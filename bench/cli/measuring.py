@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.options import Config, Device, Json, Set, argument, devices, one_of, option, pixels_of
+from bench.cli.options import Config, Device, Json, Set, argument, devices, new_name, one_of, option, pixels_of
 from bench.cli.output import readers_may_leave, say
 from bench.cli.reading import report
 from bench.spec.devices.device_names import is_predicted
@@ -37,11 +37,13 @@ def run(
     trust: Annotated[
         bool, typer.Option("--trust", help="With --resume: run the own blocks that its folder names.")
     ] = False,
+    name: Annotated[str | None, option("NAME", "The folder results/NAME, which bench compare finds by NAME.")] = None,
 ) -> None:
     """Measure a config: samples, tables, plots, verdicts and a page in a results folder."""
     from bench.run import runner
 
     command = ["bench", *sys.argv[1:]]
+    out = out if name is None else new_name(name, out)
     if resume is not None:
         if config is not None or out is not None or set_ or dry_run or device is not None:
             raise UserError(f"--resume {resume}", "a run continues as it was planned", "Give --resume alone.")

@@ -24,6 +24,7 @@ def argument(metavar: str, help_: str) -> Any:
     return typer.Argument(metavar=metavar, help=help_)
 
 
+RESULTS = Path("results")
 Config = Annotated[Path, argument("CONFIG", "A YAML file, such as configs/default.yaml.")]
 _NAMES = "cpu, cuda, cuda:1, xpu, mps, sim:h100 (predicted, not measured); several: cpu,cuda:0, or repeated."
 Device = Annotated[list[str] | None, option("LIST", _NAMES, "--device")]
@@ -99,6 +100,25 @@ def pixels_of(text: str) -> tuple[int, int]:
     if match is None:
         raise UserError("--size", "it is not a size", "Write 28, or 56x48 for height x width.", value=text)
     return int(match[1]), int(match[2] or match[1])
+
+
+def new_name(name: str, out: Path | None) -> Path:
+    """The folder results/NAME. UserError for a name that is taken or no plain word, and beside --out."""
+    folder, place = RESULTS / name, f"--name {name}"
+    if out is not None:
+        raise UserError(place, "it names the folder, as --out does", "Give one of them.")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}", name) or name == "latest":
+        raise UserError(
+            place, "it is no name of a run", "Write letters, digits, and _ . + - behind them, but not latest."
+        )
+    if folder.exists():
+        raise UserError(place, f"{folder} exists", "Choose another name, or remove the folder.")
+    return folder
+
+
+def named_folder(typed: Path) -> Path:
+    """A results folder as it is, or where there is none the run of that name below results/."""
+    return RESULTS / typed if not typed.exists() and (RESULTS / typed).is_dir() else typed
 
 
 def file_of(option: str, path: Path | None) -> Path | None:

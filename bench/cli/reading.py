@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import os
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.options import Json, argument, file_of, one_of, option, share_of
+from bench.cli.options import Json, argument, file_of, named_folder, one_of, option, share_of
 from bench.cli.output import as_typed, readers_may_leave, say, say_either, say_json
 from bench.spec.errors import UserError
 
 if TYPE_CHECKING:
+    from bench.analyse.compare.facts import Quantity
     from bench.analyse.runs.run_folder import Run
     from bench.show.write import ComparisonViews
 
@@ -75,8 +77,6 @@ def report(
 
 def _views(folders: list[Path], quiet: bool, alone: bool, wide: bool) -> list[Run]:
     """Write all views of each run, and tell of them unless `quiet`, in full of one `alone`; the runs without samples."""
-    from dataclasses import replace
-
     from bench.show import write
     from bench.show.export import reproduction
     from bench.show.text import layer_costs, second_opinion
@@ -131,9 +131,14 @@ def compare(
     folders: Annotated[list[Path], argument("A B...", "Results folders; each is compared with the first.")],
     margin: Annotated[str, option("5%", "A change that matters: 5% or 0.05.")] = "5%",
     fail_on: Annotated[
-        str | None, option("WORD", "slower or changed: status 1 if a row is, after Holm's correction.")
+        str | None, option("WORD", "slower or changed: status 1 if the mean or a row is, 3 if that can't be told.")
     ] = None,
-    by: Annotated[str, option("WORD", "What --fail-on or --history looks at: speedups or times.")] = "speedups",
+    least: Annotated[str, option("10%", "A slow-down that --fail-on must have been able to see.")] = "10%",
+    untold: Annotated[str, option("WORD", "Where --fail-on can't tell: fail (status 3) or pass.")] = "fail",
+    by: Annotated[
+        str | None,
+        option("WORD", "speedups or times; default: times for --fail-on on one machine, else speedups."),
+    ] = None,
     out: Annotated[Path | None, option("DIR", "For pictures and page; default: results/compare-A-B.")] = None,
     csv: Annotated[Path | None, option("FILE", "Write every row there too.")] = None,
     html: Annotated[Path | None, option("FILE", "For the page; default: beside the pictures.")] = None,
@@ -145,8 +150,8 @@ def compare(
 ) -> None:
     """Compare runs with the first one, row by row: slower, faster, the same or ambiguous.
 
-    Exit status with --fail-on: 1 if a row is slower or failed only in B, 0 if none, 2 for a usage error or
-    if no row could be compared.
+    Exit status with --fail-on: 1 if all rows together or one of them are slower, or one failed only in B; 3 if a
+    slow-down of --least could have been missed; 0 if not; 2 for a usage error or if no row could be compared.
     """
     from bench.analyse.compare.ci_gate import gate
     from bench.analyse.compare.compare import compare_all
@@ -156,7 +161,10 @@ def compare(
     from bench.spec.files import write_text
 
     share = share_of("--margin", margin)
-    one_of("--by", by, ("speedups", "times"))
+    must_see = share_of("--least", least)
+    one_of("--untold", untold, ("fail", "pass"))
+    if by is not None:
+        one_of("--by", by, ("speedups", "times"))
     file_of("--csv", csv)
     file_of("--html", html)
     if fail_on is not None:
@@ -169,11 +177,12 @@ def compare(
         return
     if len(folders) < 2:
         raise UserError("bench compare", "it takes two results folders or more", "Name another run.", str(*folders))
-    runs = [read(folder) for folder in folders]
+    runs = [replace(read(named_folder(folder)), typed=str(folder)) for folder in folders]
     compared = compare_all(runs, share, "benjamini-hochberg" if fail_on is None else "holm")
     gated = None
     if fail_on is not None:
-        gated = gate(compared, "changed" if fail_on == "changed" else "slower", "time" if by == "times" else "speedup")
+        quantity: Quantity | None = None if by is None else "time" if by == "times" else "speedup"
+        gated = gate(compared, "changed" if fail_on == "changed" else "slower", quantity, must_see)
     if csv is not None:
         write_text(csv, compare_export.as_csv(compared))
     say_either(
@@ -184,7 +193,8 @@ def compare(
     if html is not None or not json_:
         from bench.show import write
 
-        options = {"margin": margin, "fail-on": fail_on, "by": by if by != "speedups" else None, "csv": csv, "out": out, "html": html}  # fmt: skip
+        gates = {} if gated is None else {"least": least, "untold": untold if untold != "fail" else None}
+        options = {"margin": margin, "fail-on": fail_on, **gates, "by": by, "csv": csv, "out": out, "html": html}
         views = write.write_comparisons(compared, as_typed("compare", folders, options), out, html)
         if not json_:
             _say_written(views)
@@ -192,11 +202,13 @@ def compare(
                 say(f"rows: {csv}")
             if gated is not None:
                 say(words.gate(gated))
-    if gated is not None and gated.failing:
-        raise typer.Exit(1)
+    if gated is not None and (gated.answer == "failed" or (gated.answer == "can't tell" and untold == "fail")):
+        raise typer.Exit(1 if gated.answer == "failed" else 3)
 
 
-def _history(folders: list[Path], margin: str, by: str, out: Path | None, html: Path | None, json_: bool) -> None:
+def _history(
+    folders: list[Path], margin: str, by: str | None, out: Path | None, html: Path | None, json_: bool
+) -> None:
     """Print the runs of one machine in time in words or as JSON, and write their picture and page."""
     from bench.analyse.compare import change_points
     from bench.analyse.runs.run_folder import read
@@ -204,7 +216,7 @@ def _history(folders: list[Path], margin: str, by: str, out: Path | None, html: 
     from bench.show.text import compare as words
 
     share = share_of("--margin", margin)
-    runs = [read(folder) for folder in folders]
+    runs = [read(named_folder(folder)) for folder in folders]
     history = change_points.history_of(runs, "time" if by == "times" else "speedup", share)
     say_either(json_, lambda: history_to_dict(history), lambda: words.print_history(history))
     if html is not None or not json_:

@@ -106,6 +106,7 @@ COLUMNS: tuple[Column, ...] = (
     _timed("mo", "time_median_s", "float", "median over samples in each process, geometric mean over processes", "s"),
     _spread("m", "time_ci_low_s", "float", "lower end of its interval over processes; of a predicted row by the model's error and a slower host", "s"),
     _spread("m", "time_ci_high_s", "float", "upper end of its interval over processes; of a predicted row by the model's error and a slower host", "s"),
+    _timed("m", "time_by_process", "str", "the median in each process in seconds, as replicate:time, apart by spaces"),
     _c("mo", "time_min_s", "float", "minimum over samples in each process, geometric mean over processes", "s", empty="nothing was timed; torch.utils.benchmark, which gives none"),
     _c("o", "time_iqr_s", "float", "the middle half of the tool's samples: upper less lower quartile", "s", empty="nothing was timed"),
     _timed("m", "time_p10_s", "float", "10th percentile over samples of all processes", "s"),

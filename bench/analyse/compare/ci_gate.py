@@ -1,18 +1,35 @@
-"""Exit status of `--fail-on`: the rows that fail it, and the largest slow-down that a passing result could still hide."""
+"""Exit status of `--fail-on`: what all rows say together, the rows that fail, and the slow-down that could still be hidden."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import NormalDist, median
 from typing import Any, Literal
 
-from bench.analyse.compare.facts import CHANGED, VERDICTS, Comparison, Match, Quantity, Verdict
-from bench.spec.devices.device_names import is_predicted
+from bench.analyse.compare.facts import (
+    CARD_MARGIN,
+    CHANGED,
+    VERDICTS,
+    Comparison,
+    Match,
+    MeanRatio,
+    Quantity,
+    QuantityComparison,
+    Verdict,
+)
+from bench.analyse.compare.whole import apart, apart_at_least
+from bench.analyse.runs.noise_floor import POWER
+from bench.analyse.stats.estimators import at_confidence
+from bench.spec.devices.device_names import is_cpu, is_predicted
 from bench.spec.errors import UserError
+from bench.spec.interval import Interval
 
 FailOn = Literal["slower", "changed"]
+Answer = Literal["passed", "failed", "can't tell"]
+LEAST = 0.1  # a slow-down that must not pass a gate
+LOCKSTEP: str | None = None  # the verb that measures two installations in one run; None until there is one
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +52,43 @@ class Hidden:
 
 
 @dataclass(frozen=True, slots=True)
+class Whole:
+    """What all rows of a comparison say together. `slower`: ln of how much slower B is, with what separate runs can differ by.
+
+    `unknown` (ln) is what too few earlier runs tell of that. `edge` is the margin in ln.
+    """
+
+    mean: MeanRatio
+    slower: Interval
+    unknown: float
+    edge: float
+
+    def failed(self, fail_on: FailOn) -> bool:
+        """Whether B is slower (or with `changed` also faster), by more than chance and perhaps by more than the margin."""
+        log = self.slower
+        return not log.within(self.edge) and (log.low > 0 or (fail_on == "changed" and log.high < 0))
+
+    def told(self, least: float, fail_on: FailOn) -> bool:
+        """Whether a slow-down (a change) of `least`, a share, is ruled out."""
+        edge = math.log1p(least)
+        return self.slower.within(edge) if fail_on == "changed" else self.slower.high < edge
+
+    @property
+    def seen(self) -> float:
+        """The least slow-down, a share, that such a gate finds in 8 of 10 runs; infinite without an interval."""
+        normal = NormalDist()
+        power = 1 + normal.inv_cdf(POWER) / normal.inv_cdf(0.975)
+        return math.expm1(min(700.0, power * self.slower.half_width)) if self.slower.half_width < math.inf else math.inf
+
+
+@dataclass(frozen=True, slots=True)
 class Gate:
-    """The rows of one quantity in all comparisons. Rows in `failing` have one of `verdicts`, or failed in B only."""
+    """All rows of one quantity together, and row by row. Rows in `failing` have one of `verdicts`, or failed in B only."""
 
     fail_on: FailOn
     quantity: Quantity
+    wholes: tuple[Whole, ...]  # of each comparison
+    least: float  # a share: a slow-down that must not pass
     verdicts: tuple[Verdict, ...]
     counts: dict[Verdict, int]
     judged: int
@@ -48,13 +97,32 @@ class Gate:
     edges: tuple[float, float]  # ln: the narrowest and the widest margin of a row
     hidden: Hidden
 
+    @property
+    def answer(self) -> Answer:
+        """Failed, if a row or the whole is slower; passed, if `least` would have been seen in each whole."""
+        if self.failing or any(whole.failed(self.fail_on) for whole in self.wholes):
+            return "failed"
+        return "passed" if all(whole.told(self.least, self.fail_on) for whole in self.wholes) else "can't tell"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data for --json; null where there is no number."""
         hidden = self.hidden
         return {
             "fail_on": self.fail_on,
             "by": f"{self.quantity}s",
-            "passed": not self.failing,
+            "answer": self.answer,
+            "passed": self.answer == "passed",
+            "least": self.least,
+            "whole": [
+                {
+                    "slower": math.expm1(w.slower.mean),
+                    **{name: math.expm1(end) if math.isfinite(end) else None for name, end in (("slower_ci_low", w.slower.low), ("slower_ci_high", w.slower.high))},
+                    "could_have_seen": w.seen if math.isfinite(w.seen) else None,
+                    "separate_runs_differ_by": math.expm1(w.unknown) or None,
+                    "rows": w.mean.rows,
+                }
+                for w in self.wholes
+            ],
             "judged": self.judged,
             **{v.lower(): self.counts[v] for v in self.verdicts},
             "failed_in_b": self.failed_in_b,
@@ -66,8 +134,15 @@ class Gate:
         }  # fmt: skip
 
 
-def gate(comparisons: Sequence[Comparison], fail_on: FailOn = "slower", quantity: Quantity = "speedup") -> Gate:
-    """The gate over these comparisons. UserError if one of them has no judged row: such a gate could never fail."""
+def gate(
+    comparisons: Sequence[Comparison], fail_on: FailOn = "slower", quantity: Quantity | None = None,
+    least: float = LEAST,
+) -> Gate:  # fmt: skip
+    """The gate over these comparisons, by times where one machine made all runs, else by speedups, or by `quantity`.
+
+    UserError if one of them has no judged row: such a gate could never fail.
+    """
+    quantity = quantity or ("time" if all(c.same_machine for c in comparisons) else "speedup")
     compared = []
     for c in comparisons:
         one = c.speedups if quantity == "speedup" else c.times
@@ -78,17 +153,37 @@ def gate(comparisons: Sequence[Comparison], fail_on: FailOn = "slower", quantity
         compared.append(one)
     verdicts: tuple[Verdict, ...] = CHANGED if fail_on == "changed" else ("SLOWER",)
     matches = [m for one in compared for m in one.matches]
+    wholes = tuple(_whole(c, one, len(compared)) for c, one in zip(comparisons, compared, strict=True))
     return Gate(
         fail_on,
         quantity,
+        wholes,
+        least,
         verdicts,
         counts={v: sum(one.counts[v] for one in compared) for v in VERDICTS},
         judged=sum(len(one.judged) for one in compared),
-        failing=tuple(m for m in matches if m.verdict in verdicts or m.failed_in_b),
+        failing=tuple(
+            m for one, whole in zip(compared, wholes, strict=True) for m in one.matches
+            if m.failed_in_b or (m.verdict in verdicts and m.log and abs(m.log.mean) > whole.unknown)
+        ),
         failed_in_b=sum(m.failed_in_b for m in matches),
         edges=(min(one.least_edge for one in compared), max(one.edge for one in compared)),
         hidden=hidden_in(matches, fail_on, quantity),
-    )
+    )  # fmt: skip
+
+
+def _whole(c: Comparison, compared: QuantityComparison, tests: int) -> Whole:
+    """The whole of a comparison; its level is shared by `tests` of them (Bonferroni)."""
+    mean, level = compared.mean, compared.confidence
+    if c.same_run:
+        return Whole(mean, Interval(0.0, 0.0, 2), 0.0, compared.edge)
+    cpu = all(is_cpu(m.a["device"]) for m in compared.judged)
+    known, least = apart(compared.effect), apart_at_least(compared.effect, cpu, compared.quantity == "time")
+    unknown = math.sqrt(least**2 - known**2)
+    cards = math.log1p(CARD_MARGIN) if c.cards and compared.quantity == "time" else 0.0
+    log = at_confidence(mean.log, level, 1 - (1 - level) / tests)
+    sign = -1 if compared.quantity == "speedup" else 1
+    return Whole(mean, Interval(sign * log.mean, math.hypot(log.half_width, unknown, cards), log.n), unknown, compared.edge)  # fmt: skip
 
 
 def hidden_in(matches: Sequence[Match], fail_on: FailOn, quantity: Quantity) -> Hidden:

@@ -8,16 +8,19 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import quantiles
 from typing import Literal
 
+import numpy as np
+
 from bench.analyse.compare.environment_diff import Difference
 from bench.analyse.compare.row_matching import CPU_ONLY
+from bench.analyse.compare.whole import apart, mean_over_rows
 from bench.analyse.runs.noise_floor import RunEffect
 from bench.analyse.runs.rows import Record
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.stats.estimators import mean_of, p_value
+from bench.analyse.stats.estimators import Ints, mean_of, p_value
 from bench.spec.columns import FAILED, KEYS, MEASURED, SPEEDUP, TIME
 from bench.spec.interval import Interval
 
@@ -77,7 +80,10 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class MeanRatio:
-    """The geometric mean of B / A over `rows` rows, for these very rows: `log` is ln of it, `edge` the margin in ln."""
+    """The geometric mean of B / A over `rows` rows, for these very rows: `log` is ln of it, `edge` the margin in ln.
+
+    What separate runs differ by is in the interval where it is known.
+    """
 
     log: Interval
     rows: int
@@ -170,7 +176,17 @@ class QuantityComparison:
         return "fastest samples" if beyond(m.log, m.edge, self.confidence) <= alpha else "interval"
 
     def _mean(self, rows: Sequence[Match]) -> MeanRatio:
-        return MeanRatio(mean_of([m.log for m in rows if m.log is not None]), len(rows), self.edge)
+        """Over the rows that have an interval, if there is one; by their processes' means where all rows know them."""
+        known = [m for m in rows if m.ends is not None] or rows
+        logs = [m.log for m in known if m.log is not None]
+        sides = [_by_process([getattr(m, side) for m in known], f"{self.quantity}_by_process") for side in "ab"]
+        if all(all(texts) for texts, _ in sides) and any(0 < log.half_width < math.inf for log in logs):
+            means = np.array([log.mean for log in logs])
+            log = mean_over_rows(means, sides, self.confidence)
+            log = replace(log, half_width=math.hypot(log.half_width, apart(self.effect)))
+        else:
+            log = mean_of(logs, self.confidence)
+        return MeanRatio(log, len(known), self.edge)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,14 +213,27 @@ class Comparison:
     @property
     def same_run(self) -> bool:
         """Whether A and B are one run. A copy with a row less or another number is a different run."""
-        t = self.speedups
-        alone = t.only_a or t.only_b
-        return self.a.run_id == self.b.run_id and not alone and all(m.log is None or m.log.mean == 0 for m in t.judged)
+        alone = self.speedups.only_a or self.speedups.only_b
+        moved = any(m.log and m.log.mean for compared in self.quantities for m in compared.judged)
+        return self.a.run_id == self.b.run_id and not alone and not moved
+
+    @property
+    def same_machine(self) -> bool:
+        """Whether one machine made both runs: the same processor, and for each kind of device the same card."""
+        host = ("CPU model", "physical cores")
+        return not (self.times is None or self.apart or self.cards or any(d.name in host for d in self.differences))
 
     @property
     def keys(self) -> tuple[str, ...]:
         """The fields that rows are matched by: a device by its kind, and on an accelerator no threads, allocator and waiting."""
         return tuple(k for k in KEYS if not (self.across and k in ("device", *CPU_ONLY)))
+
+
+def _by_process(rows: Sequence[Record], column: str) -> tuple[list[str], Ints]:
+    """The rows' values by process, and each row's place by number: rows of a place share processes."""
+    places: dict[tuple[object, ...], int] = {}
+    at = [places.setdefault(tuple(r[name] for name in ("device", *CPU_ONLY)), len(places)) for r in rows]
+    return [r.get(column) or "" for r in rows], np.array(at)
 
 
 def ends_of(log: Interval) -> tuple[float, float] | None:

@@ -122,6 +122,7 @@ def _arm_row(trial: Trial, arm: Arm, results: TrialResults, contrasts: Mapping[s
         return row
     times = _time_columns(samples, timing)
     row |= _card_columns(cards) | times | device_columns(samples) | _counter_columns(samples)
+    row |= {"time_by_process": _by_process(results, [math.log(estimators.median(t.time_s)) for t in samples])}
     row |= part_columns(samples, cast(float, times["time_median_s"]))
     if trial.mode == "compile":
         row |= {"compile_time_s": inspection.compile_s}
@@ -274,10 +275,7 @@ def _pair_row(trial: Trial, arm: Arm, results: TrialResults, compared: Contrast 
         "noise_band": band,
         "speedup_of_minima": math.exp(compared.by_estimator["minima"]),
         "speedup_of_medians": math.exp(compared.by_estimator["medians"]),
-        "speedup_by_process": " ".join(
-            f"{visit.replicate}:{math.exp(log):.7g}"
-            for visit, log in zip(results.visits, compared.by_process, strict=True)
-        ),
+        "speedup_by_process": _by_process(results, compared.by_process),
         "device_speedup": device_speedup(base_samples, arm_samples),
         "delivered_share": speedup * mine.macs / base.macs if mine and base and mac_ratio(base, mine) else None,
         "rounds": sum(t.time_s.size // 2 for t in arm_samples),
@@ -286,6 +284,11 @@ def _pair_row(trial: Trial, arm: Arm, results: TrialResults, compared: Contrast 
         "noisy": bool(compared.doubts),
         "quality_notes": _notes(compared.doubts + compared.notes, both),
     }
+
+
+def _by_process(results: TrialResults, logs: Sequence[float]) -> str:
+    """A value in each process, of its logarithm: `1:2.04 2:1.98`."""
+    return " ".join(f"{v.replicate}:{math.exp(log):.7g}" for v, log in zip(results.visits, logs, strict=True))
 
 
 def _flagged_share(samples: Sequence[Samples]) -> float:

@@ -55,6 +55,12 @@ class Run:
     opinions: pd.DataFrame | None = None
     roofs: pd.DataFrame | None = None
     members: Mapping[str, Run] = field(default_factory=dict)
+    typed: str = ""  # the folder as the user named it
+
+    @property
+    def called(self) -> str:
+        """The folder in what the program prints."""
+        return self.typed or str(self.folder)
 
 
 def read(folder: Path, samples: bool = False) -> Run:
@@ -269,7 +275,7 @@ _PARSERS: dict[str, Callable[[str], object]] = {
     "Float64": _number,
     "boolean": {"True": True, "False": False}.__getitem__,
     "status": {str(s): s for s in STATUSES}.__getitem__,
-    "speedup_by_process": _by_process,
+    **dict.fromkeys(("speedup_by_process", "time_by_process"), _by_process),
     "time_in_gaps_s": partial(_number, least=-1e30),  # in tables of older versions
     **dict.fromkeys((*SPEEDUP, *TIME, "time_min_s", "mac_ratio", "layer_ratio"), _above_0),
 }

@@ -8,7 +8,7 @@ from typing import TextIO
 
 from bench.analyse.compare import facts
 from bench.analyse.compare.change_points import ENOUGH_RUNS, Change, History
-from bench.analyse.compare.ci_gate import Gate
+from bench.analyse.compare.ci_gate import LOCKSTEP, Gate
 from bench.analyse.compare.facts import Comparison, Correction, Doubt, Match, MeanRatio, Quantity, QuantityComparison
 from bench.analyse.runs.rows import Record
 from bench.analyse.sweeps.kinds import sweep_of_shapes
@@ -50,8 +50,13 @@ _DOUBTS: dict[Doubt, str] = {
 def print_comparison(c: Comparison, file: TextIO | None = None, every: bool = False) -> None:
     """Print the answer, what differs between the runs, and the rows that changed most; with `every` all there is to say."""
     console, width = console_on(file), terminal.WIDTH if every else terminal.width()
-    runs = [f"{name}  {named(run) if every else run.folder}" for name, run in (("A", c.a), ("B", c.b))]
-    told = [*runs, *(f"{'. '.join(headlines(q))}." for q in c.quantities), *([] if c.times else [not_timed(c)])]
+    runs = [f"{name}  {named(run) if every else run.called}" for name, run in (("A", c.a), ("B", c.b))]
+    told = [
+        headline(c),
+        *runs,
+        *(f"{'. '.join(headlines(q))}." for q in c.quantities),
+        *([] if c.times else [not_timed(c)]),
+    ]
     differences = c.differences if every else c.differences[:MOST_DIFFERENCES]
     more = len(c.differences) - len(differences)
     told += [f"differs: {d.name}: {d.a} in A, {d.b} in B" for d in differences]
@@ -143,7 +148,7 @@ def direction(mean: MeanRatio, quantity: Quantity) -> tuple[str, str]:
         return span, "no interval"
     if mean.differs:
         change = f"{percent(abs(math.expm1(mean.log.mean)))} {WAYS[quantity][mean.log.mean < 0]}"
-        return span, f"{change}, within the margin" if mean.within_margin else change
+        return span, f"{change}, within {margins(mean.edge, mean.edge)}" if mean.within_margin else change
     return span, f"the same within {margins(mean.edge, mean.edge)}" if mean.within_margin else "no clear change"
 
 
@@ -232,12 +237,36 @@ def margins(low: float, high: float) -> str:
 def gate(g: Gate) -> str:
     """The result of --fail-on, the last line of a log.
 
-    `gate passed: 0 of 58 rows slower by more than 5 %, 0 failed in B; 9 AMBIGUOUS, 0 not measured; 7 rows may hide a slow-down
-    of up to 11 % (median 6 %)`
+    `gate passed: B's times are 1.00x [0.99, 1.01] of A's (60 rows), so 10 % slower would have been seen. 0 of 60 rows slower by
+    more than 5 %, 0 failed in B; 9 AMBIGUOUS, 0 not measured; 7 rows may hide a slow-down of up to 11 % (median 6 %)`
     """
     n = g.counts
     failed = f"{sum(n[v] for v in g.verdicts)} of {plural(g.judged, 'row')} {g.fail_on} by more than {margins(*g.edges)}, {g.failed_in_b} failed in B"
-    return f"gate {'failed' if g.failing else 'passed'}: {failed}; {n['AMBIGUOUS']} AMBIGUOUS, {n['NOT MEASURED']} not measured{_hidden(g)}"
+    wholes = "; ".join(f"B's {g.quantity}s are {_span(w.mean.ratio, w.mean.ends)} of A's ({plural(w.mean.rows, 'row')})" for w in g.wholes)  # fmt: skip
+    return f"gate {g.answer}: {wholes}{_told(g)}. {failed}; {n['AMBIGUOUS']} AMBIGUOUS, {n['NOT MEASURED']} not measured{_hidden(g)}"
+
+
+def _told(g: Gate) -> str:
+    """What the wholes allow to say: that `least` would have been seen, or what could have been, and what to do."""
+    least, what = _percent(g.least), "slower" if g.fail_on == "slower" else "slower or faster"
+    if g.answer == "failed":
+        return ""
+    if g.answer == "passed":
+        return f", so {least} {what} would have been seen"
+    widest = max(g.wholes, key=lambda w: w.seen)
+    apart = f" (two separate runs may differ by {percent(math.expm1(widest.unknown))}: docs/METHOD.md#run-to-run)" if widest.unknown else ""  # fmt: skip
+    seen = f"the least that could have been seen is {percent(widest.seen)} {what}" if math.isfinite(widest.seen) else "no interval, so nothing could have been seen"  # fmt: skip
+    remedies = ["measure more processes (--set processes_min=20)", *(["measure A four times in one folder, so that run to run is known"] if widest.unknown else [])]  # fmt: skip
+    return f": {seen}{apart}; {listed([*remedies, *([f'use {LOCKSTEP}'] if LOCKSTEP else [])], 'or')}"
+
+
+def headline(c: Comparison) -> str:
+    """Which installations are compared: `A torch 2.12.1 -> B torch 2.13.0, same machine`."""
+    git = next((d for d in c.differences if d.name == "git"), None)
+    sides = [f"{n} torch {run.environment.get('torch') or 'unknown'}" for n, run in (("A", c.a), ("B", c.b))]
+    sides = [f"{side}, git {sha}" for side, sha in zip(sides, (git.a, git.b), strict=True)] if git else sides
+    other = "another card" if c.cards and not c.apart else f"another machine{f' ({c.apart})' if c.apart else ''}"
+    return f"{' -> '.join(sides)}, {'same machine' if c.same_machine else other}"
 
 
 def print_history(history: History, file: TextIO | None = None) -> None:

@@ -48,7 +48,7 @@ def pair_table(pairs: Sequence[Record]) -> list[tuple[str, ...]]:
 
 def named(run: Run) -> str:
     """A run by the folder that was given, and by its name where that is another one: `results/one (smoke-cpu-20261122T060221Z)`."""
-    return str(run.folder) if run.folder.name == run.run_id else f"{run.folder} ({run.run_id})"
+    return run.called if run.folder.name == run.run_id else f"{run.called} ({run.run_id})"
 
 
 def cell(row: Record) -> str:

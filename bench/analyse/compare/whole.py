@@ -1,0 +1,69 @@
+"""The mean of B / A over rows, with the interval over processes, and what two separate runs can differ by.
+
+What a process adds to all of its rows is seen: in each run deviations are summed within a process before they are squared (a
+cluster-robust variance, Liang and Zeger 1986, Biometrika 73:13). With the same processes in all rows this is Student's
+interval of the processes' own means. Degrees of freedom are Satterthwaite's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import NormalDist
+
+import numpy as np
+
+from bench.analyse.runs.noise_floor import RunEffect
+from bench.analyse.stats.estimators import Floats, Ints
+from bench.spec.interval import LEAST_FOR_INTERVAL, Interval, t_quantile
+
+ELSEWHERE: dict[str, tuple[float, float]] = {"cpu": (0.0137, 0.0), "accelerator": (0.0115, 0.0969)}
+"""The run effect (sd of ln) on speedups and on times in the reference runs: the two-core Xeon's, the H100's."""
+ENOUGH_RUNS = 4  # fewer repeats can't say that this machine is quieter than the reference
+
+
+def apart(effect: RunEffect | None) -> float:
+    """ln: what 19 of 20 second runs are slower than the first by at most, by the `effect` of a run; 0 if none is known."""
+    if effect is None:
+        return 0.0
+    few = len(effect.runs) < ENOUGH_RUNS
+    factor = NormalDist().inv_cdf(0.95) if few else t_quantile(0.95, len(effect.runs) - 1)
+    return factor * math.sqrt(2) * effect.sd
+
+
+def apart_at_least(effect: RunEffect | None, cpu: bool, times: bool) -> float:
+    """The same, and with fewer than ENOUGH_RUNS repeats at least that of the reference runs.
+
+    Of their times, at least what speedups move by.
+    """
+    if effect is not None and len(effect.runs) >= ENOUGH_RUNS:
+        return apart(effect)
+    speedup, time = ELSEWHERE["cpu" if cpu else "accelerator"]
+    elsewhere = RunEffect(max(speedup, time) if times else speedup, 0, ())
+    return max(apart(effect), apart(elsewhere))
+
+
+def mean_over_rows(logs: Floats, sides: Sequence[tuple[Sequence[str], Ints]], confidence: float) -> Interval:
+    """The interval of the mean of `logs`, ln(B / A) of each row, over the processes of both runs.
+
+    `sides`: of A and of B each row's values in two processes or more (`1:2.04 2:1.98`), and its place, whose rows share
+    processes.
+    """
+    known, mean = [_errors(*side) for side in sides], float(logs.mean())
+    variances, freedom = (np.concatenate(both) for both in zip(*known, strict=True))
+    total = float(variances.sum())
+    df = max(1, math.floor(total**2 / float((variances**2 / freedom).sum()) + 1e-9)) if total else LEAST_FOR_INTERVAL
+    return Interval(mean, t_quantile(0.5 + confidence / 2, df) * math.sqrt(total), df + 1)
+
+
+def _errors(texts: Sequence[str], places: Ints) -> tuple[Floats, Ints]:
+    """The variance of the mean over rows that each place adds, and its degrees of freedom."""
+    counts = np.array([text.count(":") for text in texts])
+    flat = np.fromstring(" ".join(texts).replace(":", " "), sep=" ").reshape(-1, 2)
+    row, logs = np.repeat(np.arange(len(counts)), counts), np.log(flat[:, 1])
+    off = (logs - (np.bincount(row, logs) / counts)[row]) * (1 / np.sqrt(counts * (counts - 1)) / len(counts))[row]
+    wide = int(flat[:, 0].max()) + 1
+    process, at = np.unique(places[row] * wide + flat[:, 0].astype(np.int64), return_inverse=True)
+    of = np.unique(process // wide, return_inverse=True)[1]
+    processes, variance = np.bincount(of), np.bincount(of, np.bincount(at, off) ** 2)
+    return variance[processes > 1].astype(np.float64), processes[processes > 1] - 1
