@@ -15,7 +15,7 @@ import bench
 from bench.cli import measuring, predicting, reading
 from bench.cli.options import devices
 from bench.cli.output import say, speak_any_encoding
-from bench.spec.errors import UserError
+from bench.spec.errors import UserError, printable
 
 __all__ = ["app", "call", "devices", "main"]
 
@@ -84,7 +84,7 @@ def call(app: typer.Typer, name: str, args: list[str] | None = None) -> NoReturn
 
 
 def _fail(name: str, line: str) -> int:
-    print(f"{name}: {line}", file=sys.stderr)
+    print(f"{name}: {printable(line)}", file=sys.stderr)
     return 2
 
 
