@@ -17,10 +17,11 @@ FAIL_ON ?=
 LEAST ?=
 UNTOLD ?=
 PAGE ?=
+FUZZ ?= 10000
 PYTHON ?=
 
 # Refuse a mistyped variable: make would ignore it and measure something else. Variables of other targets are allowed.
-KNOWN := DEVICE CONFIG SET OUT RESUME ANYWAY TRUST A B MARGIN BY FAIL_ON LEAST UNTOLD PAGE PYTHON PYTHONPATH VENV SHELL MAKEFLAGS MFLAGS MAKE PIP_%
+KNOWN := DEVICE CONFIG SET OUT RESUME ANYWAY TRUST A B MARGIN BY FAIL_ON LEAST UNTOLD PAGE FUZZ PYTHON PYTHONPATH VENV SHELL MAKEFLAGS MFLAGS MAKE PIP_%
 GIVEN := $(foreach v,$(.VARIABLES),$(if $(findstring command line,$(origin $v)),$v))
 STRANGE := $(filter-out $(KNOWN),$(GIVEN))
 $(if $(STRANGE),$(error There is no variable $(STRANGE): see make help))
@@ -57,7 +58,7 @@ SHOWN = '$(or $(OUT),results/latest)'
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup bench smoke test test-bench test-gpu test-page mutants check gallery aa reproduce verdict study plots report doctor compare clean python-fits python-fits-dev python-fits-test
+.PHONY: help setup bench smoke test test-bench test-fuzz test-gpu test-page mutants check gallery aa reproduce verdict study plots report doctor compare clean python-fits python-fits-dev python-fits-test
 
 help: ## list targets and variables
 	@awk 'BEGIN { FS = ":.*## "; print "Targets" } /^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
@@ -76,6 +77,7 @@ help: ## list targets and variables
 	@echo '  UNTOLD      for make compare: pass, if FAIL_ON may pass where it can not tell (default: fail)'
 	@echo '  BY          for make compare: FAIL_ON judges speedups or times (default: times on one machine)'
 	@echo '  PAGE        for make compare: the page to write (default: compare.html beside the pictures)'
+	@echo '  FUZZ        for make test-fuzz: the number of new cases (now: $(FUZZ))'
 	@echo '  PYTHON      an interpreter that has torch; it is used unchanged and nothing is installed'
 
 setup: $(READY) ## make .venv and install what measuring needs (other targets do this when needed)
@@ -118,6 +120,9 @@ test: $(READY_DEV) ## the whole test suite; it measures no speed
 
 test-bench: $(READY_DEV) ## second opinions: our timer against torch's and pytest-benchmark's, about a minute
 	$(BENCH) run configs/card.yaml --device '$(DEVICE)'$(WHERE) --set second_opinions=1$(SETS)$(DESPITE)
+
+test-fuzz: $(READY_DEV) ## draw new configs, folders, tables and command lines that may bring bench down
+	FUZZ='$(FUZZ)' $(PY) -m pytest tests/test_fuzz.py -n 2
 
 test-gpu: $(READY_TEST) ## self-checks on a CUDA GPU: clocks, events, graphs, memory, launches, precision
 	$(PY) -m pytest tests/gpu --device '$(or $(filter-out cpu,$(DEVICE)),cuda:0)'

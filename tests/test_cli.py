@@ -438,3 +438,13 @@ def test_merge_keys_that_multiply_are_refused_before_they_do(tmp_path: Path) -> 
     told = subprocess.run([sys.executable, "-m", "bench", "plan", str(tmp_path / "bomb.yaml")], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)  # fmt: skip
     assert (told.returncode, told.stderr.count("\n")) == (2, 1)
     assert "merge keys (<<) make over 10,000 entries of it" in told.stderr
+
+
+@pytest.mark.parametrize("word", ["\u202eabc", "a\x1b[2Jb", "a\rb", "\udcff"])
+@pytest.mark.parametrize(
+    "words", [["{}"], ["doctor", "{}"], ["plan", "x.yaml", "--{}"], ["plan", "{}/x.yaml"], ["cost", "{}"]]
+)
+def test_a_mistake_is_printed_without_what_moves_the_cursor(bench, words: list[str], word: str) -> None:
+    status, out, err = bench(*(each.format(word) for each in words))
+    assert (status, out) == (2, "")
+    assert err.removesuffix("\n").isprintable()

@@ -5,23 +5,16 @@ from __future__ import annotations
 import json
 import random
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench.analyse.runs.run_folder import read, write_tables
-from bench.cli import main
-from bench.run import environment, launch
+from bench.run import launch
 from bench.spec.plan.plan import Surroundings
-from tests.synthetic import Story, config, write_run
+from tests.hostile import LINES, bench, damaged, sound_folders
 
-HOST = {"cpu_model": environment.cpu_model(), "physical_cores": 2, "memory_bytes": 8 << 30}
-FACTS = {"host": HOST, "devices": {"cpu": {"name": HOST["cpu_model"], "torch": "fake"}}, "ambers": ["it is warm"]}
-BAND = {"cpu": [{"noise_band": 0.01, "threads": [1]}]}
 VERBS = [
     ["report"],
     ["report", "--format", "md"],
@@ -30,32 +23,11 @@ VERBS = [
     ["compare", "--history"],
     ["run", "--resume"],
 ]
-ODD: list[Any] = [
-    None, True, -1, 0, 1, 2, 1.5, 1e308, -1e308, 5e-324, 10**30, 1 << 62, "", "x", "ok", "../../../x", "sim:h100", "cuda:0", "\ud800", "\0",
-    [], [[]], {}, {"a": 1}, [None], [1, "x"], "1e999", "NaN",
-]  # fmt: skip
-LINES = ["", "null", "[1,2]", "rubbish", "[" * 100_000, '{"a":' * 100_000, '{"type":"visit"}', '{"type":["visit"]}', "\0\xff", "9" * 5000,
-         '{"type":"run","run_id":"x","schema_version":99}', '{"type":"end","wall_s":1,"timed_s":' + "9" * 5000 + "}"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of two trials with a journal, ready to be resumed, and beside it the same with tables only."""
-    folder = tmp_path_factory.mktemp("sound")
-    data = config(
-        {"channels": [16, 32], "kernel": 3, "threads": 1}, timing={"processes_max": 6, "second_opinions": 1.0}
-    )
-    write_run(
-        folder / "run",
-        Story(rounds=4, processes=6, parts=lambda *_: {"conv": 0.9}),
-        data,
-        environment=FACTS | {"noise_bands": BAND},
-    )
-    write_tables(read(folder / "run", samples=True), folder / "tables")
-    for name in ("plan.json", "environment.json"):
-        shutil.copy(folder / "run" / name, folder / "tables")
-    (folder / "run" / "DONE").unlink()
-    return folder
+    return sound_folders(tmp_path_factory.mktemp("sound"))
 
 
 @pytest.fixture(autouse=True)
@@ -67,73 +39,6 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(launch, "WORKER", "tests.fake_worker")
     monkeypatch.setattr(write, "draw", lambda *_: ())
     monkeypatch.setattr("bench.show.plots.style.save", lambda *_: ())
-
-
-def bench(*words: str) -> int:
-    with pytest.raises(SystemExit) as left:
-        main(list(words))
-    return int(left.value.code or 0)
-
-
-def spots(data: Any) -> Iterator[tuple[Any, Any]]:
-    """Every place in plain data: its container and its key there."""
-    for key in list(data) if isinstance(data, dict) else range(len(data)) if isinstance(data, list) else ():
-        yield data, key
-        yield from spots(data[key])
-
-
-def damage_json(text: str, coin: random.Random) -> str:
-    data = json.loads(text)
-    container, key = coin.choice([*spots(data)])
-    if coin.random() < 0.2:
-        del container[key]
-    else:
-        container[key] = coin.choice(ODD)
-    return json.dumps(data)
-
-
-def damage_lines(text: str, coin: random.Random) -> str:
-    lines = text.splitlines()
-    at, how = coin.randrange(len(lines)), coin.random()
-    if how < 0.7:
-        lines[at] = damage_json(lines[at], coin)
-    elif how < 0.9:
-        lines.insert(at, coin.choice([*LINES, *lines]))
-    else:
-        lines[at] = lines[at][: coin.randrange(len(lines[at]))]
-    return "\n".join(lines) + coin.choice(["\n", ""])
-
-
-def damage_table(text: str, coin: random.Random) -> str:
-    rows = [line.split(",") for line in text.splitlines()]
-    row = coin.choice(rows[:1] + 9 * rows[1:])
-    how = coin.random()
-    if how < 0.8:
-        row[coin.randrange(len(row))] = coin.choice(
-            [*map(str, ODD[:15]), "x", "nan", "inf", "-inf", "1e999", "True", "skipped", '"', "1:2", "1:0 2:x"]
-        )
-    elif how < 0.9:
-        rows.insert(coin.randrange(len(rows)), row)
-    else:
-        del row[coin.randrange(len(row))]
-    return "\n".join(",".join(r) for r in rows) + "\n"
-
-
-HOW = {"journal.jsonl": damage_lines, "plan.json": damage_json, "environment.json": damage_json}
-
-
-def damaged(sound: Path, folder: Path, coin: random.Random) -> None:
-    """A copy of a sound run, of which one file is changed in a few places."""
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(sound, folder)
-    path = coin.choice(sorted(p for p in folder.iterdir() if p.is_file()))
-    text = path.read_text()
-    for _ in range(coin.choice([1, 1, 1, 3])):
-        try:
-            text = HOW.get(path.name, damage_table)(text, coin)
-        except (ValueError, TypeError, IndexError, RecursionError):  # it is no JSON any more, or has no place left
-            break
-    path.write_text(text, errors="surrogatepass" if coin.random() < 0.5 else "replace")
 
 
 @pytest.mark.parametrize("verb", [["report"], ["run", "--resume"]])
@@ -162,12 +67,15 @@ def test_a_sound_folder_is_resumed_and_read(sound: Path, tmp_path: Path):
 
 
 @pytest.mark.parametrize("verb", [["report"], ["run", "--resume"]])
-@pytest.mark.parametrize("name", ["plots", "config.yaml", "logs", "journal.jsonl"])
+@pytest.mark.parametrize(
+    "name", ["plots", "config.yaml", "logs", "journal.jsonl", "logs/time-1-cpu-1t.log", "plots/speedup.png"]
+)
 def test_a_link_that_leaves_the_folder_is_refused(sound: Path, tmp_path: Path, capsys, name: str, verb: list[str]):
     folder, outside = tmp_path / "results" / "run", tmp_path / "outside"
     shutil.copytree(sound / "run", folder)
     outside.mkdir()
     (folder / name).unlink(missing_ok=True)
+    (folder / name).parent.mkdir(exist_ok=True)
     (folder / name).symlink_to(outside if name in ("plots", "logs") else sound / "run" / "journal.jsonl")
     assert bench(*verb, str(folder)) == 2
     assert f"{folder / name}: it is a link that leaves the folder" in capsys.readouterr().err

@@ -16,7 +16,7 @@ import bench
 from bench.cli import measuring, predicting, reading
 from bench.cli.options import devices
 from bench.cli.output import say, speak_any_encoding
-from bench.spec.errors import UserError
+from bench.spec.errors import UserError, printable
 from bench.spec.files import or_advise
 
 __all__ = ["app", "call", "devices", "main"]
@@ -81,7 +81,7 @@ def call(app: typer.Typer, name: str, args: list[str] | None = None) -> NoReturn
 
 def _fail(name: str, line: str) -> int:
     with contextlib.suppress(OSError):
-        print(f"{name}: {line}", file=sys.stderr, flush=True)
+        print(f"{name}: {printable(line)}", file=sys.stderr, flush=True)
     return 2
 
 

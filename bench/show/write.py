@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -129,7 +130,9 @@ def page_of(folders: Sequence[Path], out: Path | None) -> Path | None:
         raise UserError("--out", "it names the page of several runs", remedy, str(out))
     if len(folders) < 2:
         return None
-    whole = [folder.resolve() for folder in folders]
+    whole = [
+        Path(os.path.realpath(folder)) for folder in folders
+    ]  # resolve() raises RuntimeError for a circle of links
     twice = next((f for f, r in zip(folders, whole, strict=True) if whole.count(r) > 1), None)
     if twice is not None:
         raise UserError(str(twice), "this run was given twice", "Give each run once.")

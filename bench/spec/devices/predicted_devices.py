@@ -22,7 +22,7 @@ from bench.spec.columns import text_of
 from bench.spec.devices.device_entries import DISPATCH_S, FLOOR_S, LAUNCH_S, Entry, in_file, in_table
 from bench.spec.devices.device_names import PREDICTED_PREFIX
 from bench.spec.errors import UserError, nearest
-from bench.spec.files import content_of
+from bench.spec.files import content_of, refuse_links
 from bench.spec.format import plural
 
 ROOFS, CPU = "roofs.csv", "cpu"
@@ -139,6 +139,7 @@ def of_roofs(rows: Iterable[Mapping[str, Any]], threads: int) -> PredictedDevice
 def of_run(folder: Path) -> PredictedDevice:
     """The CPU of a results folder, with the most threads in its roofs.csv. UserError where it has no such roofs."""
     path = folder / ROOFS
+    refuse_links(folder)
     try:
         read = csv.DictReader(io.StringIO(content_of(path).decode(), newline=""))
         rows = [{name: text_of(cell or "") for name, cell in row.items() if name} for row in read]

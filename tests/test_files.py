@@ -1,0 +1,107 @@
+"""What is read whole is bounded, and what is no file is neither waited for nor replaced."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from bench.spec import files
+from bench.spec.errors import UserError
+from bench.spec.files import content_of, write_text
+from tests.hostile import bench, sound_folders
+
+TABLE = "macs,time_s\n1e9,1\n2e9,2\n3e9,3\n"
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with a pipe that nobody writes to or reads from, and a file of a tebibyte."""
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    with Path("huge").open("wb") as file:
+        file.truncate(1 << 40)
+    Path("timm.csv").write_text("model,samples_per_sec,batch_size,gmacs\nnet,10,1,1\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize(("name", "said"), [("pipe", "is a pipe"), ("/dev/zero", "has over "), ("huge", "has over ")])
+@pytest.mark.parametrize(
+    "words",
+    ["plan {}", "run {} --dry-run", "drivers {}", "drivers timm.csv --layers {}", "plan c.yaml --device sim:{}#x"],
+)
+def test_a_file_without_an_end_is_refused_by_name(place: Path, capsys, words: str, name: str, said: str):
+    (place / "c.yaml").write_text("name: x\nexperiments: {e: {blocks: [standard]}}\n")
+    assert bench(*words.format(name).split()) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"bench: {name}: ")
+    assert said in line
+
+
+def test_a_table_of_a_results_folder_has_an_end_too(place: Path, capsys):
+    folder = sound_folders(place)
+    (folder / "tables" / "pairs.csv").unlink()
+    (folder / "tables" / "pairs.csv").hardlink_to("huge")
+    (folder / "run" / "roofs.csv").symlink_to("/dev/zero")
+    assert bench("report", str(folder / "tables")) == 2
+    assert bench("predict", "crossover", "--device", f"sim:{folder}/run#cpu") == 2
+    one, other = capsys.readouterr().err.splitlines()
+    assert "pairs.csv: the file has over 256 MiB" in one
+    assert "roofs.csv: it is a link that leaves the folder" in other
+
+
+def test_as_many_bytes_as_may_be_are_read(tmp_path: Path):
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * 100)
+    assert content_of(path, 100) == b"x" * 100
+    with pytest.raises(UserError, match="the file has over 0 MiB"):
+        content_of(path, 99)
+    path.write_bytes(b"")
+    assert content_of(path, 99) == b""
+
+
+def test_a_pipe_of_the_shell_is_read_and_written(tmp_path: Path):
+    reads, writes = os.pipe()
+    write_text(Path(f"/dev/fd/{writes}"), TABLE)
+    os.close(writes)
+    assert content_of(Path(f"/dev/fd/{reads}")).decode() == TABLE
+    os.close(reads)
+
+
+@pytest.mark.parametrize("words", ["--csv pipe", "--html pipe"])
+def test_a_pipe_without_a_reader_is_not_waited_for(place: Path, capsys, words: str):
+    folder = sound_folders(place)
+    assert bench("compare", f"{folder}/run", f"{folder}/tables", *words.split()) == 2
+    assert f"{words}: it is a pipe, which may have no reader" in capsys.readouterr().err
+
+
+def test_memory_that_is_too_small_is_one_line(place: Path, capsys, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: object, **__: object) -> bytes:
+        raise MemoryError
+
+    monkeypatch.setattr("bench.analyse.drivers.csv_cells.content_of", full)
+    assert bench("drivers", "timm.csv") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("bench: this machine: its memory is too small")
+
+
+def test_a_circle_of_links_is_no_run(place: Path, capsys):
+    Path("loop").symlink_to("loop")
+    for words in ("report loop pipe", "report --index loop", "compare loop loop", "drivers loop", "plan loop"):
+        assert bench(*words.split()) == 2
+        assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path):
+    path = tmp_path / "deep" / "file"
+    write_text(path, "one")
+
+    def fails(file: object) -> None:
+        file.write(b"tw")  # type: ignore[attr-defined]
+        raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        files.write_whole(path, fails)
+    assert [p.name for p in path.parent.iterdir()] == ["file"]
+    assert path.read_text() == "one"
