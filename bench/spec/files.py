@@ -32,7 +32,7 @@ def named(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        error.filename = str(path)
+        error.strerror, error.filename = error.strerror or str(error), str(path)
         raise
 
 
@@ -45,7 +45,9 @@ def or_advise(then: str) -> Iterator[None]:
         raise UserError("memory", "this program ran out of it", f"Close other programs, then {then}") from None
     except OSError as error:
         why, file = error.strerror or str(error), error.filename
-        place, rule = ("this system", why) if file is None else (os.fsdecode(file), f"it can't be read or written: {why}")
+        place, rule = (
+            ("this system", why) if file is None else (os.fsdecode(file), f"it can't be read or written: {why}")
+        )
         raise UserError(place, rule, f"{_MENDS.get(error.errno or 0, 'Mend that')}, then {then}") from None
 
 
