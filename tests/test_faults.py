@@ -184,19 +184,20 @@ def test_a_full_disk_leaves_the_old_table_or_page(sound: Path, monkeypatch, caps
 )  # fmt: skip
 def test_a_limit_on_files_is_named_wherever_it_is_met_and_the_run_goes_on(config, tmp_path, fake):
     fake()
-    met = []
-    for size in (300, 1100, 4_000, 9_000, 20_000):
-        out = tmp_path / str(size)
-        with file_limit(size), pytest.raises(UserError) as ended:
+    undisturbed = start(config, tmp_path / "undisturbed").folder
+    in_order = ("config.yaml", "environment.json", "plan.json", "journal.jsonl")
+    sizes = {name: (undisturbed / name).stat().st_size for name in in_order}
+    for name in in_order:
+        out, limit = tmp_path / name, sizes[name] * 3 // 4
+        first = next(other for other in in_order if sizes[other] > limit)
+        with file_limit(limit), pytest.raises(UserError) as ended:
             start(config, out)
-        assert "it can't be read or written: File too large. Raise the limit on the size of files (ulimit -f), then " in str(ended.value)  # fmt: skip
-        met.append(ended.value.place.removeprefix(f"{out}/"))
+        said = f"{out}/{first}: it can't be read or written: File too large. Raise the limit on the size of files (ulimit -f), then "
+        assert str(ended.value).startswith(said)
         before = visits(out)
         resumed(out) if "--resume" in str(ended.value) else start(config, out)
         assert whole(out)
         assert before <= visits(out)
-    assert met[:3] == ["environment.json", "environment.json", "plan.json"]
-    assert met[3:] == ["journal.jsonl"] * 2
 
 
 @pytest.mark.fault(
@@ -630,7 +631,6 @@ def test_without_proc_the_doctor_greys_and_a_run_measures(config, tmp_path, fake
     monkeypatch.setattr(machine, "memory_room", lambda _: None)
     states = {check.name: check.state for check in checks.local(machine.look(tmp_path, 0.0))}
     assert {states[name] for name in ("load", "steal", "memory", "swap", "pressure")} == {"grey"}
-    assert checks.worst(checks.local(machine.look(tmp_path, 0.0))) != "red"
     monkeypatch.setattr(environment, "look", machine.look)
     out = start(config, tmp_path / "run").folder
     assert whole(out)
