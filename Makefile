@@ -58,7 +58,7 @@ SHOWN = '$(or $(OUT),results/latest)'
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup bench smoke test test-bench test-fuzz test-gpu test-page mutants check gallery aa reproduce verdict study plots report doctor compare clean python-fits python-fits-dev python-fits-test
+.PHONY: help setup bench smoke test test-bench test-faults test-fuzz test-gpu test-page mutants check gallery aa reproduce verdict study plots report doctor compare clean python-fits python-fits-dev python-fits-test
 
 help: ## list targets and variables
 	@awk 'BEGIN { FS = ":.*## "; print "Targets" } /^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
@@ -117,6 +117,9 @@ compare: $(READY) ## compare two runs, row by row, in pictures and on a page (A=
 
 test: $(READY_DEV) ## the whole test suite; it measures no speed
 	$(PY) -m pytest -n 2 --dist loadfile
+
+test-faults: $(READY_DEV) ## what docs/RELIABILITY.md promises: kills, full disks, damaged files
+	$(PY) -m pytest -n 2 -m fault
 
 test-bench: $(READY_DEV) ## second opinions: our timer against torch's and pytest-benchmark's, about a minute
 	$(BENCH) run configs/card.yaml --device '$(DEVICE)'$(WHERE) --set second_opinions=1$(SETS)$(DESPITE)

@@ -71,6 +71,9 @@ MUTANTS: tuple[tuple[str, str, str, str, str], ...] = (
     ("a part's last layer for all of it", "bench/measure/layer_timing.py", "parts.get(part, 0.0) + ns - beyond", "ns - beyond", "tests/test_walk.py::test_each_step_has_the_time_that_passed_in_it"),
     ("a crash passes the gate", "bench/analyse/compare/ci_gate.py", " or m.failed_in_b)", ")", "tests/test_compare_promises.py::test_a_row_that_ran_out_of_memory_in_b_alone_closes_the_gate"),
     ("a neighbour's load taken for a change", "bench/analyse/compare/compare.py", "and not _minima_agree(a, b, log.mean, edge)", "and False", "tests/test_compare.py::test_medians_that_move_alone_are_ambiguous"),
+    ("a cut line stays in the journal", "bench/run/journal.py", "                self._file.truncate(before)\n", "", "tests/test_faults.py::test_a_full_disk_ends_a_run_at_a_whole_line_and_resume_goes_on"),
+    ("a suspension is a time-out", "bench/run/launch.py", "if gap > PAUSE_S:", "if False:", "tests/test_faults.py::test_time_in_suspension_ends_neither_a_trial_nor_the_run"),
+    ("nohup is undone", "bench/cli/measuring.py", "if signal.getsignal(number) == signal.SIG_DFL:", "if True:", "tests/test_faults.py::test_a_hangup_that_the_caller_ignores_stays_ignored"),
     ("a red machine is measured all the same", "bench/run/runner.py", "if reds and not anyway:", "if False:", "tests/test_doctor.py::test_a_red_check_stops_what_measures_before_anything_is_written"),
     ("a failed trial tried again", "bench/run/stopping.py", '            return "failed"\n', "            return None\n", "tests/test_runner.py::test_a_failed_trial_is_not_tried_again_on_resume"),
 )  # fmt: skip

@@ -317,6 +317,10 @@ def test_what_stays_empty_without_nvml_is_said_with_the_reason(monkeypatch: pyte
     assert Nvml(CARD).lack.endswith(": pip install nvidia-ml-py")
 
 
+@pytest.mark.fault(
+    "torch and devices", "NVML is missing",
+    "its readings are empty, and nothing fails",
+)  # fmt: skip
 def test_without_nvml_every_reading_is_missing_and_nothing_fails():
     nvml = Nvml(CARD, FakeNvml(broken=True))
     assert "Not Found" in nvml.why
@@ -366,6 +370,10 @@ def planted(monkeypatch, cuda="13.0", driver=(True, 0, 13000), count=1, card=(8,
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
 
 
+@pytest.mark.fault(
+    "torch and devices", "there is no usable CUDA device",
+    "one line tells a missing driver, a CPU build and hidden cards apart",
+)  # fmt: skip
 @pytest.mark.parametrize(
     ("world", "words"),
     [

@@ -130,6 +130,10 @@ def test_a_count_that_fails_is_missing_and_the_worker_ends_after_its_trial():
     assert second["memory_peak_bytes"] > 0, "all else was looked at before"
 
 
+@pytest.mark.fault(
+    "torch and devices", "a CUDA graph can't be captured, or measuring peak rates spoils the device's context",
+    "only that trial is unsupported; a fresh worker measures the next",
+)  # fmt: skip
 def test_a_worker_ends_after_a_trial_that_could_not_be_captured(monkeypatch: pytest.MonkeyPatch):
     spoilable = Spoilable()
 
@@ -142,6 +146,10 @@ def test_a_worker_ends_after_a_trial_that_could_not_be_captured(monkeypatch: pyt
     assert [(m["type"], m.get("status")) for m in told] == [("begin", None), ("visit", "unsupported")]
 
 
+@pytest.mark.fault(
+    "torch and devices", "a CUDA graph can't be captured, or measuring peak rates spoils the device's context",
+    "only that trial is unsupported; a fresh worker measures the next",
+)  # fmt: skip
 def test_roofs_that_spoil_the_process_end_it_before_the_first_trial(monkeypatch: pytest.MonkeyPatch):
     spoilable = Spoilable()
     monkeypatch.setattr(worker.peaks, "record", lambda *_: setattr(spoilable, "spoilt", True) or {})

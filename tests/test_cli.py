@@ -217,6 +217,10 @@ def test_the_documents_table_of_networks_is_what_cost_prints(bench):
 # ---------------------------------------------------------------- mistakes
 
 
+@pytest.mark.fault(
+    "configs", "an argument, a block, a device or a size is wrong",
+    "status 2 and one line with place, value, rule and remedy",
+)  # fmt: skip
 @pytest.mark.parametrize(
     ("command", "line"),
     [
@@ -375,6 +379,10 @@ def test_an_aa_test_of_skipped_pairs_alone_says_why(bench, tmp_path, monkeypatch
     assert "aa: every trial is skipped: 900 threads on " in err
 
 
+@pytest.mark.fault(
+    "killed", "Ctrl-C in any command",
+    "status 130 and no traceback",
+)  # fmt: skip
 def test_an_interrupt_ends_with_130(bench, tmp_path, monkeypatch):
     def interrupted(*_: object, **__: object) -> str:
         raise KeyboardInterrupt
@@ -386,6 +394,10 @@ def test_an_interrupt_ends_with_130(bench, tmp_path, monkeypatch):
     assert "Traceback" not in err
 
 
+@pytest.mark.fault(
+    "terminals", "standard output is closed, or its reader leaves (`bench plan | head`)",
+    "no message; a reader that leaves makes status 141",
+)  # fmt: skip
 def test_a_reader_that_leaves_is_no_error(tmp_path):
     path = tmp_path / "large.yaml"
     path.write_text(TEN_THOUSAND)
@@ -399,6 +411,10 @@ def test_a_reader_that_leaves_is_no_error(tmp_path):
     assert writer.returncode == 141
 
 
+@pytest.mark.fault(
+    "terminals", "the terminal's encoding lacks a character",
+    "a stand-in is printed",
+)  # fmt: skip
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
 @pytest.mark.parametrize("verb", ["report {0}", "verdict {0}", "compare {0} {1} --out {2}", "drivers {0} --out {2}", "plan configs/smoke.yaml --set channels=8->16"])  # fmt: skip
 def test_a_terminal_that_lacks_a_character_gets_a_stand_in(verb: str, encoding: str, tmp_path: Path) -> None:
@@ -417,12 +433,20 @@ def test_a_terminal_that_lacks_a_character_gets_a_stand_in(verb: str, encoding: 
         assert "+-" in said
 
 
+@pytest.mark.fault(
+    "terminals", "standard output is closed, or its reader leaves (`bench plan | head`)",
+    "no message; a reader that leaves makes status 141",
+)  # fmt: skip
 def test_a_closed_standard_output_is_no_failure(tmp_path: Path) -> None:
     command = f"{sys.executable} -m bench plan configs/smoke.yaml >&-"
     told = subprocess.run(["sh", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (told.returncode, told.stderr) == (0, "")
 
 
+@pytest.mark.fault(
+    "configs", "a config never ends: a pipe, or merge keys that multiply",
+    "it is refused at once",
+)  # fmt: skip
 def test_a_pipe_that_may_never_end_is_no_config(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "c.yaml")
     told = subprocess.run([sys.executable, "-m", "bench", "plan", str(tmp_path / "c.yaml")], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)  # fmt: skip
@@ -430,6 +454,10 @@ def test_a_pipe_that_may_never_end_is_no_config(tmp_path: Path) -> None:
     assert "the config is a pipe" in told.stderr
 
 
+@pytest.mark.fault(
+    "configs", "a config never ends: a pipe, or merge keys that multiply",
+    "it is refused at once",
+)  # fmt: skip
 def test_merge_keys_that_multiply_are_refused_before_they_do(tmp_path: Path) -> None:
     lines = ["name: x", "l0: &l0 {k0: 1}"]
     for i in range(1, 10):

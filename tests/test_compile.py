@@ -108,6 +108,10 @@ def test_what_the_caller_or_the_trial_before_switched_off_is_on_again(compilatio
     assert (config.disable, config.suppress_errors, config.fail_on_recompile_limit_hit) == (False, False, True)
 
 
+@pytest.mark.fault(
+    "torch and devices", "torch.compile finds no compiler",
+    "only the trials that need it fail, with the reason",
+)  # fmt: skip
 def test_a_compiler_that_cannot_be_loaded_costs_the_trials_that_need_it(monkeypatch: pytest.MonkeyPatch, capsys):
     def missing(*_):
         raise RuntimeError("InvalidCxxCompiler: No working C++ compiler found in torch._inductor.config.cpp.cxx")

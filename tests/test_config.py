@@ -289,6 +289,10 @@ def test_a_file_of_another_shape_is_one_line(write, text, line):
     assert line in refusal(write(text))
 
 
+@pytest.mark.fault(
+    "configs", "a config is missing, a folder or no text",
+    "one line with the reason",
+)  # fmt: skip
 def test_a_file_that_cannot_be_read_is_one_line(tmp_path):
     assert refusal(tmp_path / "none.yaml").startswith("none.yaml: the config can't be read: No such file or directory.")
     assert "the config can't be read: Is a directory" in refusal(tmp_path)
@@ -410,6 +414,10 @@ def test_any_mutation_of_a_config_holds_or_is_a_user_error(draws):
     assert complaint(measure_up).isprintable()
 
 
+@pytest.mark.fault(
+    "configs", "a config or a `--set` holds anything",
+    "it is planned, or refused in one line",
+)  # fmt: skip
 @given(st.integers(0, len(VALID)), st.integers(0, 12), st.text(max_size=6))
 @settings(max_examples=200)
 def test_any_edit_of_the_file_holds_or_is_a_user_error(tmp_path_factory, at, length, text):
@@ -418,6 +426,10 @@ def test_any_edit_of_the_file_holds_or_is_a_user_error(tmp_path_factory, at, len
     assert complaint(lambda: load(path)).isprintable()
 
 
+@pytest.mark.fault(
+    "configs", "a config or a `--set` holds anything",
+    "it is planned, or refused in one line",
+)  # fmt: skip
 @given(st.sampled_from([*Axes.model_fields, "pass", *Timing.model_fields]), st.text(max_size=12))
 @settings(max_examples=200)
 def test_any_setting_holds_or_is_a_user_error(tmp_path_factory, name, value):

@@ -66,6 +66,10 @@ def test_a_sound_folder_is_resumed_and_read(sound: Path, tmp_path: Path):
     assert (folder / "DONE").exists()
 
 
+@pytest.mark.fault(
+    "folders of others", "a link leads out of a results folder",
+    "it is refused by name; nothing outside is read or written",
+)  # fmt: skip
 @pytest.mark.parametrize("verb", [["report"], ["run", "--resume"]])
 @pytest.mark.parametrize(
     "name", ["plots", "config.yaml", "logs", "journal.jsonl", "logs/time-1-cpu-1t.log", "plots/speedup.png"]
@@ -90,6 +94,10 @@ def test_a_link_within_the_folder_is_followed(sound: Path, tmp_path: Path):
     assert bench("report", str(folder)) == 0
 
 
+@pytest.mark.fault(
+    "folders of others", "a plan.json holds names with slashes and dots",
+    "no file is written outside the folder",
+)  # fmt: skip
 @pytest.mark.parametrize("name", ["waiting", "device"])
 def test_no_word_of_a_plan_places_a_file_outside(sound: Path, tmp_path: Path, name: str):
     folder = tmp_path / "results" / "run"
@@ -104,6 +112,10 @@ def test_no_word_of_a_plan_places_a_file_outside(sound: Path, tmp_path: Path, na
     assert "/" not in Surroundings("/../../../../X", 1, "retain", "default").slug
 
 
+@pytest.mark.fault(
+    "folders of others", "a folder beside the run can't be read",
+    "it is a row of the index that says so; no other report suffers",
+)  # fmt: skip
 @pytest.mark.parametrize(
     ("name", "text"),
     [
@@ -131,6 +143,10 @@ def test_an_odd_neighbour_is_a_row_of_the_index_and_spoils_no_report(sound: Path
     assert ("can&#39;t be read" in page) == (name != "aa.json")  # which is read of an A/A test alone
 
 
+@pytest.mark.fault(
+    "folders of others", "any file of a results folder is damaged at random",
+    "an answer, or status 2 with one line below 1,000 characters",
+)  # fmt: skip
 @given(seed=st.integers(0, 1 << 32), verb=st.sampled_from(VERBS), kind=st.sampled_from(["run", "tables"]))
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_a_damaged_folder_gives_an_answer_or_one_line(sound: Path, tmp_path: Path, capsys, seed, verb, kind):

@@ -153,6 +153,10 @@ def test_the_faq_lists_what_stops_a_run():
     assert set(re.findall(r"^\| ([a-z ]+) \|", table, re.MULTILINE)) == stops
 
 
+@pytest.mark.fault(
+    "machine", "files of /proc and /sys are missing or hold anything",
+    "no check of the doctor fails; what can't be known is grey",
+)  # fmt: skip
 @given(st.dictionaries(st.sampled_from(sorted({f for _, files, *_ in CASES for f in files})), st.text(max_size=40)))
 def test_no_check_raises_whatever_a_file_holds(files: dict[str, str]):
     found = checks.local(fake(files))
@@ -160,6 +164,10 @@ def test_no_check_raises_whatever_a_file_holds(files: dict[str, str]):
     assert len({c.name for c in found}) == len(found)
 
 
+@pytest.mark.fault(
+    "machine", "files of /proc and /sys are missing or hold anything",
+    "no check of the doctor fails; what can't be known is grey",
+)  # fmt: skip
 def test_a_machine_that_tells_nothing_is_told_about_all_the_same():
     silent = fake(busy=None, stolen=None, free_bytes=None, cpus=frozenset({0}))
     assert {c.state for c in checks.local(silent)} <= {"grey", "green", "amber"}
@@ -297,6 +305,10 @@ def test_a_wanted_card_has_a_worker_of_its_own():
     ]
 
 
+@pytest.mark.fault(
+    "machine", "the doctor's worker can't start",
+    "a red line says why",
+)  # fmt: skip
 def test_a_worker_that_cannot_start_is_red_and_one_that_tells_little_is_not(monkeypatch):
     def dead(device: str) -> dict:
         raise UserError("DEVICE=cpu", "a worker can't start: exit status 1", "Try it.")
@@ -479,6 +491,10 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(p): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
+@pytest.mark.fault(
+    "machine", "the machine is overloaded, or lacks cores, memory, disk or a place to write",
+    "`bench run` refuses before it writes, with what to mend; `--anyway` measures and marks every row",
+)  # fmt: skip
 @pytest.mark.parametrize("words", [("run", "c.yaml"), ("run", "c.yaml", "--out", "o"), ("aa", "--pairs", "2")])
 def test_a_red_check_stops_what_measures_before_anything_is_written(measuring, tmp_path: Path, words: tuple[str, ...]):
     status, err = measuring(*words)
@@ -492,6 +508,10 @@ def test_a_red_check_stops_what_measures_before_anything_is_written(measuring, t
     assert files(tmp_path).keys() == {str(tmp_path / "c.yaml")}
 
 
+@pytest.mark.fault(
+    "machine", "the machine is overloaded, or lacks cores, memory, disk or a place to write",
+    "`bench run` refuses before it writes, with what to mend; `--anyway` measures and marks every row",
+)  # fmt: skip
 def test_anyway_measures_and_marks_every_row_in_the_tables_and_on_the_page(measuring, tmp_path: Path):
     status, err = measuring("run", "c.yaml", "--out", "o", "--anyway")
     assert status == 0

@@ -60,6 +60,10 @@ def test_a_byte_order_mark_quotes_and_further_columns_are_no_matter(tmp_path: Pa
     assert (row.labels["device"], row.counts["macs"], row.time_s) == ("Xeon, 2 cores", 3.0, 1.0)
 
 
+@pytest.mark.fault(
+    "tables", "a table of observations, or of timm's, has odd text anywhere",
+    "an answer, or one line with its place",
+)  # fmt: skip
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
@@ -100,6 +104,10 @@ def test_a_file_that_is_none_or_no_text_is_one_line_too(tmp_path: Path):
     assert "this is no results folder" in mistake(tmp_path / "empty")
 
 
+@pytest.mark.fault(
+    "tables", "a table of observations, or of timm's, has odd text anywhere",
+    "an answer, or one line with its place",
+)  # fmt: skip
 @given(st.text(max_size=200), st.booleans())
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_text_brings_it_down(tmp_path: Path, text: str, headed: bool):

@@ -51,6 +51,10 @@ def test_a_worker_hears_both_tools_and_goes_on_to_the_next_trial(warm):
             assert arm["time_min_s"] is None if arm["tool"] == TORCH else 0 < arm["time_min_s"] <= arm["time_median_s"]
 
 
+@pytest.mark.fault(
+    "torch and devices", "a tool of second opinions is not installed",
+    "its rows say so, the other tool's stand",
+)  # fmt: skip
 @pytest.mark.parametrize("missing", ["pytest", "pytest_benchmark"])
 def test_where_pytest_benchmark_is_not_installed_its_opinion_says_so_and_torchs_stands(monkeypatch, missing):
     real = second_opinions.find_spec

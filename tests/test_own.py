@@ -124,6 +124,10 @@ def test_what_a_factory_can_not_do_is_said(path, sizes, error, words):
         build_user_block(own(path), Shape(4, 8, 9, 9, **sizes))
 
 
+@pytest.mark.fault(
+    "own blocks", "a block of your own can't be imported",
+    "the run ends before it begins, with one line",
+)  # fmt: skip
 @pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize("path", ["no_such_module:block", "tests.own_blocks:thinn"])
 def test_a_run_that_could_not_import_a_block_ends_before_it_begins(tmp_path, path):
@@ -209,6 +213,10 @@ def test_what_torch_runs_as_one_operator_is_counted_by_its_parts(name, axes, mac
     assert inspected(name, size=4, **axes)["arms"][1]["counted"]["macs"] == macs
 
 
+@pytest.mark.fault(
+    "own blocks", "a block of your own uses an operator that can't be counted",
+    "its costs are empty, with the operator's name",
+)  # fmt: skip
 @pytest.mark.parametrize(
     ("name", "operator", "params"), [("OwnOperator", "own_blocks::depthwise", 72), ("Vector", "aten::mv", 8)]
 )
@@ -226,6 +234,10 @@ def test_an_operator_without_a_count_leaves_the_costs_unknown_and_names_itself(t
     assert records_of(run.pairs)[0]["mac_ratio"] is None
 
 
+@pytest.mark.fault(
+    "own blocks", "a block of your own returns no tensor",
+    "its row names the block and the type",
+)  # fmt: skip
 @pytest.mark.parametrize("what", ["inference", "training"])
 @pytest.mark.parametrize(("name", "kind"), [("pair", "tuple"), ("mapping", "dict")])
 def test_a_block_that_gives_no_tensor_is_named(name, kind, what):
@@ -233,6 +245,10 @@ def test_a_block_that_gives_no_tensor_is_named(name, kind, what):
     assert record["status_detail"] == f"NotABlock: mine gives a {kind}, where forward must return one tensor"
 
 
+@pytest.mark.fault(
+    "own blocks", "a fact about a block of your own can't be recorded",
+    "one column is empty; the row has its times",
+)  # fmt: skip
 @pytest.mark.parametrize("fact", ["backends", "count", "memory_peak", "launches"])
 def test_a_fact_that_fails_costs_no_row(fact: str, monkeypatch: pytest.MonkeyPatch):
     def fail(*_: object) -> None:
@@ -248,11 +264,19 @@ def test_a_fact_that_fails_costs_no_row(fact: str, monkeypatch: pytest.MonkeyPat
     assert record["arms"][1][column] == empty
 
 
+@pytest.mark.fault(
+    "own blocks", "batch norm would be trained on one value",
+    "the row is unsupported, with the reason",
+)  # fmt: skip
 def test_batch_norm_that_is_trained_on_one_value_is_a_skip_and_no_crash():
     record = inspected("normalising", channels=8, size=4, **{"pass": "training"})
     assert (record["status"], "Expected more than 1 value" in record["status_detail"]) == ("unsupported", True)
 
 
+@pytest.mark.fault(
+    "own blocks", "a block of your own changes settings of the process",
+    "they are put back before the next block, and the row says who changed what",
+)  # fmt: skip
 @pytest.mark.parametrize("name", ["unsettling", "UnsettlingLater"])
 def test_settings_that_a_block_changes_are_put_back_and_its_row_says_who_changed_them(tmp_path: Path, name: str):
     plan = planned([{"import": f"tests.own_blocks:{name}", "name": "mine"}], channels=8, size=[4, 5])
@@ -285,6 +309,10 @@ def test_the_switches_of_a_trial_are_no_change_by_a_block():
     assert records[-1]["changed"] == []
 
 
+@pytest.mark.fault(
+    "own blocks", "a block of your own raises, exits, crashes the process or leaves children",
+    "one row each with its words; the children are ended, all other rows are measured",
+)  # fmt: skip
 def test_blocks_that_fail_exit_or_leave_children_spoil_no_other_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     children = tmp_path / "children"
     monkeypatch.setenv("OWN_BLOCKS_CHILDREN", str(children))
@@ -345,6 +373,10 @@ def changing(c_in, c_out, kernel=3):
 """
 
 
+@pytest.mark.fault(
+    "own blocks", "the source of a block of your own changes in mid-run or before `--resume`",
+    "the run goes on with no other source; one line names it",
+)  # fmt: skip
 def test_a_run_goes_on_with_no_other_source_than_it_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     module = tmp_path / "own_changing.py"
     module.write_text(CHANGING.format(kernel=3))
@@ -444,6 +476,10 @@ def test_what_was_never_inspected_has_no_theory(tmp_path: Path):
     assert records_of(run.pairs)[0]["mac_ratio"] is None
 
 
+@pytest.mark.fault(
+    "own blocks", "a file bench.py lies in the working folder",
+    "it hides nothing from workers",
+)  # fmt: skip
 @pytest.mark.parametrize("safe", [{}, {"PYTHONSAFEPATH": "1"}])
 def test_a_file_called_bench_in_the_working_folder_hides_nothing_and_blocks_there_are_found(tmp_path: Path, safe: dict[str, str]):  # fmt: skip
     (tmp_path / "bench.py").write_text("")

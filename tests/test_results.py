@@ -243,6 +243,10 @@ def test_a_table_of_an_older_bench_gets_its_new_columns_empty(calm: run_folder.R
     assert list(pairs.columns) == list(calm.pairs.columns)
 
 
+@pytest.mark.fault(
+    "killed", "a run is killed amidst a line of the journal",
+    "the cut line is left out, and `--resume` measures what is missing",
+)  # fmt: skip
 def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
     write_run(tmp_path)
     before = run_folder.read(tmp_path)
@@ -266,6 +270,10 @@ def test_of_two_records_on_one_process_the_later_stands(tmp_path: Path) -> None:
     assert (pair["status"], pair["processes"]) == ("ok", 5)
 
 
+@pytest.mark.fault(
+    "killed", "a run that was cut short is read",
+    "rows and report say so, with the command that goes on; no time is claimed for a killed session",
+)  # fmt: skip
 def test_a_run_cut_short_in_a_trial_says_so(tmp_path: Path) -> None:
     plan = write_run(tmp_path, Story(processes=2))
     lines = (tmp_path / "journal.jsonl").read_text().splitlines()
@@ -313,6 +321,10 @@ def test_a_newer_schema_is_refused(tmp_path: Path, calm: run_folder.Run) -> None
         run_folder.read(tables)
 
 
+@pytest.mark.fault(
+    "folders of others", "a folder is no run",
+    "one line says what a run's folder is",
+)  # fmt: skip
 def test_a_folder_that_is_no_run_is_said_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no such results folder"):
         run_folder.read(tmp_path / "nowhere")
@@ -334,6 +346,10 @@ def test_a_folder_that_is_no_run_is_said_in_one_line(tmp_path: Path) -> None:
         run_folder.read(tmp_path)
 
 
+@pytest.mark.fault(
+    "folders of others", "a journal is empty",
+    "every planned row is there, without times",
+)  # fmt: skip
 def test_a_run_with_an_empty_journal_has_all_its_rows(tmp_path: Path) -> None:
     plan = write_run(tmp_path)
     (tmp_path / "journal.jsonl").write_text("")
@@ -358,6 +374,10 @@ def test_writing_tables_twice_gives_the_same_bytes(calm: run_folder.Run, tmp_pat
     assert oct((tmp_path / "pairs.csv").stat().st_mode & 0o777) == oct(0o644)
 
 
+@pytest.mark.fault(
+    "disk", "the disk is full while tables, verdicts or the page are written",
+    "status 2 and one line that names the file; the old file stays, and repeating the command writes all",
+)  # fmt: skip
 def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "pairs.csv"
     path.write_text("old")
@@ -493,6 +513,10 @@ def test_a_run_that_was_cut_short_says_so_first_and_in_its_pictures(tmp_path: Pa
     assert "INCOMPLETE RUN" in captions.footer(run, records_of(run.pairs))
 
 
+@pytest.mark.fault(
+    "killed", "a run that was cut short is read",
+    "rows and report say so, with the command that goes on; no time is claimed for a killed session",
+)  # fmt: skip
 def test_a_killed_sessions_time_is_not_known_and_not_claimed(tmp_path: Path) -> None:
     write_run(tmp_path)
     journal = tmp_path / "journal.jsonl"
@@ -517,6 +541,10 @@ def test_a_table_on_a_narrow_terminal_keeps_its_numbers(tmp_path: Path, monkeypa
     assert sum(len(re.findall(r" [\d.]+x", line)) for line in rows) >= 12 + 2, "twelve cells and two means"
 
 
+@pytest.mark.fault(
+    "terminals", "a name in a file holds control characters",
+    "they are printed as escapes",
+)  # fmt: skip
 def test_no_name_from_a_file_moves_the_cursor_or_turns_the_line(tmp_path: Path) -> None:
     odd = "EPYC\x1b[2J\u202eevil\x07"
     write_run(tmp_path, environment={"devices": {"cpu": {"name": odd}}})

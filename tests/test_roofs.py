@@ -124,6 +124,10 @@ def test_a_load_grows_until_a_call_is_long_enough():
     assert peaks._large_enough(Paced(), iter(growing)).name == "1024"  # type: ignore[arg-type]
 
 
+@pytest.mark.fault(
+    "memory", "memory runs out while peak rates are measured",
+    "the smaller load counts",
+)  # fmt: skip
 def test_a_load_that_finds_no_memory_ends_the_climb_and_the_first_one_says_so():
     def full() -> object:
         raise torch.OutOfMemoryError("no room")

@@ -52,6 +52,10 @@ def test_the_same_seed_gives_the_same_order(config: Path, tmp_path: Path, fake):
     assert first == second
 
 
+@pytest.mark.fault(
+    "killed", "a worker crashes, hangs, runs out of memory or loses its device in a trial",
+    "that trial is one row with its status and reason; every other trial is measured",
+)  # fmt: skip
 @pytest.mark.parametrize(
     ("what", "status", "words"),
     [
@@ -195,6 +199,10 @@ def test_what_the_measured_speed_makes_too_slow_is_skipped_with_the_reason(confi
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.fault(
+    "killed", "a worker dies in a second opinion, or while it measures peak rates",
+    "no trial is lost, and neither is asked for again",
+)  # fmt: skip
 @pytest.mark.parametrize(("what", "status"), [("crash", "crash"), ("oom", "oom"), ("fault", "crash")])
 def test_a_failed_opinion_costs_nothing_else_and_is_not_asked_for_again(config, tmp_path, fake, what, status):
     fake(opinion=what)
@@ -253,6 +261,10 @@ def test_the_first_three_processes_measure_roofs_and_the_higher_ones_stand(confi
     assert "not implemented for 'Half'" in roof["roof_detail"]
 
 
+@pytest.mark.fault(
+    "killed", "a worker dies in a second opinion, or while it measures peak rates",
+    "no trial is lost, and neither is asked for again",
+)  # fmt: skip
 def test_a_worker_that_dies_of_its_roofs_costs_no_trial_and_is_not_asked_again(config: Path, tmp_path: Path, fake):
     fake(roof="dies")
     outcome = start(config, tmp_path / "run")
@@ -269,6 +281,10 @@ def test_roofs_take_nothing_from_the_time_that_a_trial_may_take(config: Path, tm
     assert len([r for r in records(outcome.folder, "start") if r["kind"] == "time"]) == 1
 
 
+@pytest.mark.fault(
+    "killed", "a worker dies before the run begins",
+    "one line with its last words and where its output is; no folder is written",
+)  # fmt: skip
 @pytest.mark.parametrize(
     ("how", "why"),
     [
@@ -318,6 +334,10 @@ def test_a_trial_that_compiles_may_be_silent_for_longer(config, tmp_path, fake, 
         assert all(least <= seconds <= most for seconds in waited[1:]), waited
 
 
+@pytest.mark.fault(
+    "killed", "workers end three times in a row before their first trial",
+    "the run ends with one line that names the log and `--resume`",
+)  # fmt: skip
 def test_a_worker_that_cannot_start_stops_the_run_with_one_line(config: Path, tmp_path: Path, fake):
     fake(start="dies")
     with pytest.raises(UserError, match="can't start: killed by signal 6") as told:
@@ -326,6 +346,10 @@ def test_a_worker_that_cannot_start_stops_the_run_with_one_line(config: Path, tm
     assert "\n" not in str(told.value)
 
 
+@pytest.mark.fault(
+    "killed", "a run is killed amidst a line of the journal",
+    "the cut line is left out, and `--resume` measures what is missing",
+)  # fmt: skip
 def test_resume_goes_on_where_a_killed_run_stopped(config: Path, tmp_path: Path, fake):
     fake()
     whole = start(config, tmp_path / "whole").folder
@@ -341,6 +365,10 @@ def test_resume_goes_on_where_a_killed_run_stopped(config: Path, tmp_path: Path,
         assert (folder / "DONE").exists()
 
 
+@pytest.mark.fault(
+    "killed", "a run with a failed trial is resumed",
+    "the row keeps its status; the trial is not tried again",
+)  # fmt: skip
 def test_a_failed_trial_is_not_tried_again_on_resume(config: Path, tmp_path: Path, fake):
     fake(**{"c16-k3": "crash"})
     folder = start(config, tmp_path / "run").folder
@@ -350,6 +378,10 @@ def test_a_failed_trial_is_not_tried_again_on_resume(config: Path, tmp_path: Pat
     assert [r["status"] for r in records(folder, "visit") if "c16-k3" in r["trial_id"]] == ["crash"]
 
 
+@pytest.mark.fault(
+    "torch and devices", "a run is resumed with another torch, or is complete, or is no run",
+    "one line names both versions, or what the folder is",
+)  # fmt: skip
 def test_resume_refuses_what_it_can_not_continue(config: Path, tmp_path: Path, fake):
     fake()
     with pytest.raises(UserError, match="not the folder of a run"):
@@ -363,6 +395,10 @@ def test_resume_refuses_what_it_can_not_continue(config: Path, tmp_path: Path, f
         runner.resume(folder, lambda _: None)
 
 
+@pytest.mark.fault(
+    "folders of others", "two runs, or two sessions of one, want the same folder at the same time",
+    "the second is refused by name before it writes",
+)  # fmt: skip
 def test_two_runs_never_share_a_folder(config: Path, tmp_path: Path, fake):
     fake()
     folder = start(config, tmp_path / "run").folder
@@ -375,6 +411,10 @@ def test_two_runs_never_share_a_folder(config: Path, tmp_path: Path, fake):
     held.close()
 
 
+@pytest.mark.fault(
+    "folders of others", "two runs, or two sessions of one, want the same folder at the same time",
+    "the second is refused by name before it writes",
+)  # fmt: skip
 @pytest.mark.parametrize(
     ("busy", "why"), [(False, "it exists and is not empty"), (True, "another run is writing there")]
 )
@@ -401,6 +441,10 @@ def test_of_two_runs_that_found_one_folder_empty_the_second_writes_nothing(
     assert read(out).timing.processes_max == 4
 
 
+@pytest.mark.fault(
+    "killed", "a journal holds a visit twice",
+    "it counts once",
+)  # fmt: skip
 def test_a_process_whose_visit_stands_twice_counts_once(config: Path, tmp_path: Path, fake):
     fake()
     folder = start(config, tmp_path / "run").folder
@@ -417,6 +461,10 @@ def test_a_process_whose_visit_stands_twice_counts_once(config: Path, tmp_path: 
     assert (read(folder).pairs["processes"] == 3).all()
 
 
+@pytest.mark.fault(
+    "folders of others", "a journal is of a newer bench",
+    "it is refused, and stays as it is",
+)  # fmt: skip
 def test_a_newer_schema_is_refused_before_anything_is_written(config: Path, tmp_path: Path, fake):
     fake()
     folder = start(config, tmp_path / "run").folder
@@ -430,6 +478,10 @@ def test_a_newer_schema_is_refused_before_anything_is_written(config: Path, tmp_
     assert not (folder / "DONE").exists()
 
 
+@pytest.mark.fault(
+    "folders of others", "plan.json, environment.json or config.yaml was edited since the run began",
+    "it is refused by name; of the config the line has the difference",
+)  # fmt: skip
 @pytest.mark.parametrize(
     ("name", "old", "new", "words"),
     [
@@ -454,6 +506,10 @@ def test_a_file_edited_since_the_run_began_is_refused_by_name(config, tmp_path, 
     runner.resume(folder, lambda _: None)
 
 
+@pytest.mark.fault(
+    "killed", "a run is killed before its first record",
+    "`--resume` begins it",
+)  # fmt: skip
 def test_a_run_killed_before_its_first_record_begins_on_resume(config: Path, tmp_path: Path, fake):
     fake()
     folder = start(config, tmp_path / "run").folder
@@ -466,6 +522,10 @@ def test_a_run_killed_before_its_first_record_begins_on_resume(config: Path, tmp
     assert len(read(folder).pairs) == 6
 
 
+@pytest.mark.fault(
+    "disk", "the disk is full while a run writes its config, plan, environment or DONE",
+    "the file is there whole or not at all, the line names it, and the same command or `--resume` goes on",
+)  # fmt: skip
 def test_plan_environment_and_config_appear_whole_or_not_at_all(
     config, tmp_path, fake, monkeypatch: pytest.MonkeyPatch
 ):
@@ -537,6 +597,10 @@ def test_what_workers_do_not_get_is_said(config: Path, tmp_path: Path, fake, mon
     assert any("OMP_PROC_BIND" in line for line in said)
 
 
+@pytest.mark.fault(
+    "killed", "the runner is killed (SIGKILL) 50 times at random, also amidst a line of the journal, and resumed each time",
+    "in the end the run has exactly the visits of an undisturbed one, with the same samples, none twice",
+)  # fmt: skip
 def test_kill_nine_of_the_runner_then_resume(config: Path, tmp_path: Path):
     out = tmp_path / "run"
     process = bench("run", str(config), "--out", str(out), shown=False, BENCH_FAKE='{"c": "slow"}')
@@ -553,6 +617,10 @@ def test_kill_nine_of_the_runner_then_resume(config: Path, tmp_path: Path):
     assert set(after.values()) == {1}
 
 
+@pytest.mark.fault(
+    "killed", "Ctrl-C in a run",
+    "status 130, a line with `--resume`, and tables of what was measured",
+)  # fmt: skip
 def test_an_interrupt_ends_tidily_and_says_how_to_resume(config: Path, tmp_path: Path):
     out = tmp_path / "run"
     process = bench("run", str(config), "--out", str(out), BENCH_FAKE='{"c": "slower"}')

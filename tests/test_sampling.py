@@ -131,6 +131,10 @@ def test_the_stopping_rule_looks_at_widths_only_when_it_may_stop():
     assert rule(5, 5, 1.0, lambda: 9.9) == "seconds"
 
 
+@pytest.mark.fault(
+    "machine", "other programs take the core while samples are taken",
+    "samples are flagged and kept, stalled rounds are left out, and a visit waits for clean ones, at most four times its seconds",
+)  # fmt: skip
 def test_a_disturbed_visit_waits_for_clean_rounds_but_not_for_ever():
     rule = partial(sampling.why_stop, timing(seconds=1.0, precision=0.04))
     assert rule(50, 3, 0.6, lambda: 0.001) is None
@@ -207,6 +211,10 @@ class Watched:
         return self.ticks.pop(0) if len(self.ticks) > 1 else self.ticks[0]
 
 
+@pytest.mark.fault(
+    "machine", "other programs take the core while samples are taken",
+    "samples are flagged and kept, stalled rounds are left out, and a visit waits for clean ones, at most four times its seconds",
+)  # fmt: skip
 def test_disturbed_samples_are_flagged_and_kept():
     world = World()
     deltas = [Counters(), Counters(50_000, 0, 0), Counters(0, 1, 0), Counters(0, 0, 1000), Counters(1_000, 0, 3)]

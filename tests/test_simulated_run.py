@@ -142,6 +142,10 @@ def test_a_launch_bound_device_is_found_to_follow_its_layers_from_worker_to_verd
     assert [(v.leaning, v.confirmatory) for v in compute] == [("REFUTED", False)] * 2
 
 
+@pytest.mark.fault(
+    "torch and devices", "a device faults or hangs",
+    "each such trial is one row; a fresh worker measures the next",
+)  # fmt: skip
 def test_faults_of_the_device_cost_a_row_each(measure):
     run = measure("virtual,fail_channels=64,hang_channels=128", channels="[8, 64, 128, 16]")
     rows = run.pairs.set_index("c_in")
@@ -150,6 +154,10 @@ def test_faults_of_the_device_cost_a_row_each(measure):
     assert "no answer within" in rows.loc[128, "status_detail"]
 
 
+@pytest.mark.fault(
+    "memory", "an accelerator runs out of memory",
+    "one row is oom; where memory lacks for a side figure, only that figure is empty",
+)  # fmt: skip
 def test_memory_that_runs_out_costs_a_row_and_none_to_empty_the_cache_with_only_that_figure(measure):
     run = measure("virtual,memory=8000000", channels="[8, 512, 16]")
     rows = run.pairs.set_index("c_in")

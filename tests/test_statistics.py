@@ -80,6 +80,10 @@ def test_pooling_the_samples_of_one_process_would_have_lied() -> None:
     assert found.half_width > 0.03
 
 
+@pytest.mark.fault(
+    "machine", "other programs take the core while samples are taken",
+    "samples are flagged and kept, stalled rounds are left out, and a visit waits for clean ones, at most four times its seconds",
+)  # fmt: skip
 def test_stalled_rounds_are_passed_over_where_enough_others_remain() -> None:
     """Both samples of an arm stalled for a hundred times as long in half of the rounds: the clean ones speak."""
     base, other = np.full(16, 3.0), np.full(16, 1.0)

@@ -106,6 +106,10 @@ def test_two_times_that_contradict_each_other_are_said(tmp_path: Path):
     assert found.notes == ("samples_per_sec and step_time differ by over 10% in 1 of 3 rows; the former is used",)
 
 
+@pytest.mark.fault(
+    "tables", "a table of observations, or of timm's, has odd text anywhere",
+    "an answer, or one line with its place",
+)  # fmt: skip
 @pytest.mark.parametrize(
     ("row", "said"),
     [

@@ -204,6 +204,10 @@ def test_a_run_without_rows_is_no_crash(file: str) -> None:
     assert {v.answer for v in nothing.verdicts} == {"NOT MEASURED"}
 
 
+@pytest.mark.fault(
+    "tables", "columns of a table are empty",
+    "verdicts are given from the rest",
+)  # fmt: skip
 def test_no_column_that_may_be_empty_brings_it_down() -> None:
     """Every column but what rows are told apart by, emptied one at a time."""
     run = worlds.run_of(worlds.planned(shapes=worlds.shapes([32, 64])), worlds.server)

@@ -135,6 +135,10 @@ class Broken:
         raise self.error
 
 
+@pytest.mark.fault(
+    "memory", "torch or Python runs out of memory in a trial, or an operator is missing",
+    "the row has the status oom, unsupported, nonfinite or crash, with one line",
+)  # fmt: skip
 @pytest.mark.parametrize(
     ("error", "status"),
     [
@@ -153,12 +157,20 @@ def test_each_failure_has_its_status_and_one_line(error: Exception, status: str,
     assert "\n" not in told["status_detail"]
 
 
+@pytest.mark.fault(
+    "memory", "a trial asks for more memory than there is",
+    "one row is oom, and the same worker goes on",
+)  # fmt: skip
 def test_an_allocation_beyond_the_machine_is_a_row_of_its_own_and_the_worker_goes_on():
     huge = trials(blocks=["pointwise"], channels=64, size=8192)  # an input of 17 GB, in a process that may have 12
     messages = [m for m in serve("inspect", [*trials(), *huge, *trials(kernel=5)], gib=12) if m["type"] == "inspect"]
     assert [m["status"] for m in messages] == ["ok", "oom", "ok"]
 
 
+@pytest.mark.fault(
+    "torch and devices", "an output has infinities or NaNs",
+    "the row is nonfinite and has no time",
+)  # fmt: skip
 def test_outputs_that_are_not_finite_are_not_measured():
     (trial,) = trials(blocks=["standard"])
     call = Evaluation(trial, trial.arms[0], CPU, 0)
@@ -216,6 +228,10 @@ def test_every_switch_of_cudnns_is_set_and_recorded(monkeypatch: pytest.MonkeyPa
     assert recorded["cudnn.benchmark_limit"] == ("10" if torch.backends.cudnn.is_available() else "none")
 
 
+@pytest.mark.fault(
+    "torch and devices", "torch is too old",
+    "one line, before anything is measured",
+)  # fmt: skip
 def test_a_torch_that_is_too_old_is_refused_before_anything_else():
     code = (
         "import io, sys, torch; torch.__version__ = '2.7.1+cu126'; from bench.measure import worker;"
@@ -236,6 +252,10 @@ def test_a_torch_that_is_too_old_is_refused_before_anything_else():
         assert "Install torch 2.9 or newer" in only["remedy"]
 
 
+@pytest.mark.fault(
+    "torch and devices", "CUDA is asked for where there is none",
+    "one line; nothing is measured on the CPU instead",
+)  # fmt: skip
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_cuda_where_there_is_none_refuses_in_one_line_and_never_falls_back(warm):
     (trial,) = make(check({"name": "t", "experiments": {"a": {"blocks": ["standard"]}}}, "t"), ["cuda:0"], 2).trials
@@ -244,6 +264,10 @@ def test_cuda_where_there_is_none_refuses_in_one_line_and_never_falls_back(warm)
     assert only["place"] == "DEVICE=cuda:0"
 
 
+@pytest.mark.fault(
+    "terminals", "a library prints to standard output in a worker",
+    "it goes to the log; answers stay whole",
+)  # fmt: skip
 def test_a_workers_answers_are_its_own_whatever_libraries_print():
     code = (
         "import os, sys; from bench.measure import worker; kept = worker._keep_stdout();"

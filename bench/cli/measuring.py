@@ -71,7 +71,7 @@ def _measured(measure: Callable[[], Outcome], show: Callable[[Path], None]) -> O
     from bench.run.runner import stderr_line
     from bench.run.session import Interrupted
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):  # Windows has no SIGHUP
         if signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, _end)
     try:

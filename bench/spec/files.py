@@ -49,7 +49,7 @@ def named(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        error.filename = str(path)
+        error.strerror, error.filename = error.strerror or str(error), str(path)
         raise
 
 
