@@ -41,6 +41,10 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("bench.show.plots.style.save", lambda *_: ())
 
 
+@pytest.mark.fault(
+    "folders of others", "a journal holds a line that is no record",
+    "status 2, one line with the line's number, and nothing is written",
+)  # fmt: skip
 @pytest.mark.parametrize("verb", [["report"], ["run", "--resume"]])
 @pytest.mark.parametrize("line", LINES, ids=range(len(LINES)))
 def test_a_line_that_is_no_record_is_named_and_nothing_is_written(sound: Path, tmp_path: Path, capsys, line, verb):

@@ -26,6 +26,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.fault(
+    "disk", "a file never ends or is huge (a device, a pipe)",
+    "status 2 and one line that names it",
+)  # fmt: skip
 @pytest.mark.parametrize(("name", "said"), [("pipe", "is a pipe"), ("/dev/zero", "has over "), ("huge", "has over ")])
 @pytest.mark.parametrize(
     "words",
@@ -76,6 +80,10 @@ def test_a_pipe_without_a_reader_is_not_waited_for(place: Path, capsys, words: s
     assert f"{words}: it is a pipe, which may have no reader" in capsys.readouterr().err
 
 
+@pytest.mark.fault(
+    "memory", "a file is too large for the memory",
+    "status 2 and one line",
+)  # fmt: skip
 def test_memory_that_is_too_small_is_one_line(place: Path, capsys, monkeypatch: pytest.MonkeyPatch):
     def full(*_: object, **__: object) -> bytes:
         raise MemoryError
@@ -86,6 +94,10 @@ def test_memory_that_is_too_small_is_one_line(place: Path, capsys, monkeypatch: 
     assert line.startswith("bench: this machine: its memory is too small")
 
 
+@pytest.mark.fault(
+    "disk", "links lead in a circle",
+    "status 2 and one line",
+)  # fmt: skip
 def test_a_circle_of_links_is_no_run(place: Path, capsys):
     Path("loop").symlink_to("loop")
     for words in ("report loop pipe", "report --index loop", "compare loop loop", "drivers loop", "plan loop"):

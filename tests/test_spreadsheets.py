@@ -60,6 +60,10 @@ def mistake(path: Path) -> str:
     return str(caught.value)
 
 
+@pytest.mark.fault(
+    "tables", "a spreadsheet saved it: byte order mark, `;`, decimal commas, thousands, empty rows and columns",
+    "the same numbers as of the clean table",
+)  # fmt: skip
 @pytest.mark.parametrize(
     "text",
     [
@@ -95,6 +99,10 @@ def test_its_costs_are_those_it_was_made_of(tmp_path: Path):
     assert each["conv_layers"] == pytest.approx(1e-5)
 
 
+@pytest.mark.fault(
+    "tables", "a number could be read in two ways",
+    "status 2 and one line that names column and value",
+)  # fmt: skip
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -129,6 +137,10 @@ def test_a_benchmark_of_timms_may_come_from_a_spreadsheet(tmp_path: Path):
     assert row.counts["macs"] == 0.5e9 * 2560
 
 
+@pytest.mark.fault(
+    "tables", "batches differ within a group",
+    "a line says so",
+)  # fmt: skip
 def test_batches_that_differ_within_a_group_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
     timm = ["model,infer_samples_per_sec,infer_batch_size,infer_img_size,infer_gmacs,infer_macts"]
     timm += [f"net{i},{3000 / (i + 1):.2f},{64 << i % 4},224,{0.5 * (i + 1)},{4 + i % 3}" for i in range(8)]
@@ -145,6 +157,10 @@ def test_batches_that_differ_within_a_group_are_said(tmp_path: Path, monkeypatch
     assert [explain(read(p)).groups[0].batches for p in (same, other)] == [(), (8, 16)]
 
 
+@pytest.mark.fault(
+    "tables", "a training table of timm's",
+    "it is read with a table of layers (--layers); without one, status 2 and the missing columns",
+)  # fmt: skip
 def test_a_training_file_of_timms_needs_a_table_of_layers(tmp_path: Path):
     text = "model,train_samples_per_sec,train_step_time,train_batch_size,train_img_size,param_count\nnet,1000.5,500.1,512,224,2.04\n"
     path = written(tmp_path / "benchmark-train-amp-nhwc-pt112-cu113-rtx3090.csv", text)
@@ -155,6 +171,10 @@ def test_a_training_file_of_timms_needs_a_table_of_layers(tmp_path: Path):
     assert row.time_s == pytest.approx(512 / 1000.5)
 
 
+@pytest.mark.fault(
+    "tables", "two tables have one name",
+    "each keeps its picture",
+)  # fmt: skip
 def test_pictures_of_tables_of_one_name_are_kept_apart(
     tmp_path: Path, sketched, monkeypatch: pytest.MonkeyPatch, capsys
 ):
@@ -193,6 +213,10 @@ ODD = [
 ]
 
 
+@pytest.mark.fault(
+    "tables", "a text begins like a spreadsheet's formula",
+    "our CSV files defuse it, and our readers give the text back",
+)  # fmt: skip
 @pytest.mark.parametrize("text", ODD)
 def test_a_text_is_no_formula_and_comes_back(text: str):
     assert cell_of(text)[:1] not in ("=", "+", "-", "@", "\t", "\r", "\n")

@@ -50,6 +50,10 @@ def imports(jobs: list[dict[str, Any]]) -> set[str]:
     return {path for job in jobs for path in job["imports"]}
 
 
+@pytest.mark.fault(
+    "folders of others", "a plan.json names code to import",
+    "`--resume` names it and ends with status 2, and runs it only with `--trust`",
+)  # fmt: skip
 def test_a_folder_that_names_code_is_resumed_after_trust_alone(tmp_path: Path, capsys, jobs):
     folder = a_run(tmp_path / "run", OWN, OWN | {"import": "planted:Block.other", "name": "other"})
     assert imports(jobs) == {"planted:Block", "planted:Block.other"}  # the user named the config
@@ -104,6 +108,10 @@ def test_an_interrupt_names_the_flag_that_going_on_needs(
     assert f"bench run --resume{flag} goes on" in out
 
 
+@pytest.mark.fault(
+    "folders of others", "a folder that names code to import is read",
+    "no verb imports it",
+)  # fmt: skip
 def test_no_other_verb_imports_what_a_folder_names(tmp_path: Path, capsys, jobs):
     named = [str(a_run(tmp_path / "results" / name, OWN)) for name in ("one", "two", "three")]
     folder = Path(named[0])
