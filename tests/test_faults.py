@@ -521,6 +521,27 @@ def test_the_second_of_two_resumes_is_refused(config, tmp_path, fake):
     assert whole(out)
 
 
+@pytest.mark.fault(
+    "killed", "a run is killed before its plan is written",
+    "the same command begins it again; no other folder that holds something is ever taken",
+)  # fmt: skip
+def test_a_start_that_was_killed_is_begun_again_in_its_folder_and_in_no_other(config, tmp_path, fake):
+    fake()
+    out = tmp_path / "run"
+    out.mkdir()
+    for name in ("config.yaml", ".environment.json.a1b2c3", ".plan.json.d4e5f6"):
+        (out / name).write_text("half")
+    with pytest.raises(UserError, match="it exists and is not empty"):
+        start(config, out)  # there is no journal
+    (out / "journal.jsonl").touch()
+    (out / "notes.txt").touch()
+    with pytest.raises(UserError, match="it exists and is not empty"):
+        start(config, out)
+    (out / "notes.txt").unlink()
+    start(config, out)
+    assert whole(out)
+
+
 # ---------------------------------------------------------------- memory and processes
 
 

@@ -392,6 +392,7 @@ def test_piped_output_is_plain(calm: run_folder.Run, monkeypatch: pytest.MonkeyP
     assert "1 thread, channels_last: separable 6 faster of 6 cells; mean speedup" in out.getvalue()
 
 
+@pytest.mark.fault("machine", "a matplotlibrc lies in the working folder", "it changes no picture")
 def test_a_matplotlibrc_in_the_working_folder_changes_no_picture(tmp_path: Path) -> None:
     code = (
         "from pathlib import Path; import sys; from bench.analyse.runs.run_folder import read; from bench.show.plots import speedup_map, style;"

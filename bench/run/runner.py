@@ -120,7 +120,8 @@ def _refuse_used(folder: Path, *but: str) -> None:
     """UserError for a file, and for a folder that holds something `but` these names, or what a start that failed left."""
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set[str]()
     if JOURNAL in names and PLAN not in names and not (folder / JOURNAL).stat().st_size:
-        names = {name for name in names if not name.startswith(f".{PLAN}")} - {JOURNAL, CONFIG, ENVIRONMENT}
+        begun = (CONFIG, ENVIRONMENT, PLAN)
+        names = {name for name in names - {JOURNAL, *begun} if not name.startswith(tuple(f".{n}." for n in begun))}
     if names - {*but} or (folder.exists() and not folder.is_dir()):
         remedy = f"Name a new folder, or continue it: bench run --resume {shlex.quote(str(folder))}"
         raise UserError(f"--out {folder}", "it exists and is not empty", remedy)
