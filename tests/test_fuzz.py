@@ -437,7 +437,7 @@ def try_case(kind: str, seed: int, sound: Path, tmp_path: Path, capsys: pytest.C
         lines = [line for line in err.splitlines() if line.startswith("bench: ")]
         assert len(lines) == 1, (words, err)
         assert err.splitlines()[-1] == lines[0], (words, err)
-        assert len(lines[0]) < 12_000, words
+        assert len(lines[0]) < 4_200, words
         assert lines[0].isprintable(), words
 
 

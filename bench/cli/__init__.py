@@ -22,6 +22,8 @@ __all__ = ["app", "call", "devices", "main"]
 # pydantic would search every installed package for its plugins, at each start.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
+MOST_PRINTED = 4000  # characters of a mistake
+
 app = typer.Typer(
     help="Is a depthwise-separable block faster than the standard convolution it replaces, on this machine, and why?",
     add_completion=False,
@@ -84,7 +86,8 @@ def call(app: typer.Typer, name: str, args: list[str] | None = None) -> NoReturn
 
 
 def _fail(name: str, line: str) -> int:
-    print(f"{name}: {printable(line)}", file=sys.stderr)
+    short = line if len(line) <= MOST_PRINTED else f"{line[: MOST_PRINTED // 2]} ... {line[-MOST_PRINTED // 2 :]}"
+    print(f"{name}: {printable(short)}", file=sys.stderr)
     return 2
 
 
