@@ -80,7 +80,8 @@ def test_a_sound_folder_is_resumed_and_read(sound: Path, tmp_path: Path):
 
 @pytest.mark.parametrize("verb", [["report"], ["run", "--resume"]])
 @pytest.mark.parametrize(
-    "name", ["plots", "config.yaml", "logs", "journal.jsonl", "logs/time-1-cpu-1t.log", "plots/speedup.png"]
+    "name",
+    ["plots", "config.yaml", "logs", "journal.jsonl", "plan.json", "logs/time-1-cpu-1t.log", "plots/speedup.png"],
 )
 def test_a_link_that_leaves_the_folder_is_refused(sound: Path, tmp_path: Path, capsys, name: str, verb: list[str]):
     folder, outside = tmp_path / "results" / "run", tmp_path / "outside"

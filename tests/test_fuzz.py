@@ -27,7 +27,7 @@ from bench.spec.config import config as configs
 from bench.spec.plan import plan as plans
 from tests.hostile import LINES, ODD, InProcess, bench, damage_table, damaged, sound_folders, spots
 
-CASES = int(os.environ.get("FUZZ", "280"))
+CASES = int(os.environ.get("FUZZ", "240"))
 SECONDS = 20  # of the processor, for a case
 MEMORY = 2 << 30  # that a case may take beside what the process has
 MOST_JOBS = 60  # of workers, after which the user presses Ctrl-C
