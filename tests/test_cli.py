@@ -468,6 +468,15 @@ def test_merge_keys_that_multiply_are_refused_before_they_do(tmp_path: Path) -> 
     assert "merge keys (<<) make over 10,000 entries of it" in told.stderr
 
 
+@pytest.mark.parametrize("words", [["doctor", "{}"], ["cost", "{}"], ["plan", "x.yaml", "--{}"], ["plan", "c.yaml"]])
+def test_a_mistake_that_quotes_much_is_cut(bench, tmp_path: Path, monkeypatch, words: list[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("c.yaml").write_text(f"name: x\n{'k' * 900_000}: 1\n")
+    status, out, err = bench(*(each.format("x" * 100_000) for each in words))
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert len(err) < 4100
+
+
 @pytest.mark.parametrize("word", ["\u202eabc", "a\x1b[2Jb", "a\rb", "\udcff"])
 @pytest.mark.parametrize(
     "words", [["{}"], ["doctor", "{}"], ["plan", "x.yaml", "--{}"], ["plan", "{}/x.yaml"], ["cost", "{}"]]

@@ -62,6 +62,18 @@ def test_a_line_that_is_no_record_is_named_and_nothing_is_written(sound: Path, t
     assert not (folder / "DONE").exists()
 
 
+def test_a_config_of_many_lines_that_was_edited_is_refused_at_once(sound: Path, tmp_path: Path, capsys):
+    folder = tmp_path / "results" / "run"
+    shutil.copytree(sound / "run", folder)
+    then, now = ("".join(f"{i % 7919 * step}\n" for i in range(40_000)) for step in (3, 5))
+    (folder / "config.yaml").write_text(now)
+    first, *rest = (folder / "journal.jsonl").read_text().splitlines()
+    begun = json.loads(first) | {"sha256": {"config.yaml": "0"}, "config": then}
+    (folder / "journal.jsonl").write_text("\n".join([json.dumps(begun), *rest]) + "\n")
+    assert bench("report", str(folder)) == 2
+    assert "config.yaml: it was edited since the run began" in capsys.readouterr().err
+
+
 def test_a_sound_folder_is_resumed_and_read(sound: Path, tmp_path: Path):
     folder = tmp_path / "results" / "run"
     shutil.copytree(sound / "run", folder)
@@ -76,7 +88,8 @@ def test_a_sound_folder_is_resumed_and_read(sound: Path, tmp_path: Path):
 )  # fmt: skip
 @pytest.mark.parametrize("verb", [["report"], ["run", "--resume"]])
 @pytest.mark.parametrize(
-    "name", ["plots", "config.yaml", "logs", "journal.jsonl", "logs/time-1-cpu-1t.log", "plots/speedup.png"]
+    "name",
+    ["plots", "config.yaml", "logs", "journal.jsonl", "plan.json", "logs/time-1-cpu-1t.log", "plots/speedup.png"],
 )
 def test_a_link_that_leaves_the_folder_is_refused(sound: Path, tmp_path: Path, capsys, name: str, verb: list[str]):
     folder, outside = tmp_path / "results" / "run", tmp_path / "outside"

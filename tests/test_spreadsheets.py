@@ -130,6 +130,14 @@ def test_a_comma_in_a_column_that_holds_no_numbers_says_nothing(tmp_path: Path):
     assert (found.rows[0].labels["device"], found.rows[0].time_s) == ("rig, 1,5 V", 0.5)
 
 
+def test_long_rows_and_long_cells_are_read_once(tmp_path: Path):
+    names = [f"c{i}" for i in range(100_000)]
+    text = ",".join(["macs", "time_s", *names]) + "\n1e9,1," + "," * (len(names) - 1) + "\n"
+    assert len(read(written(tmp_path / "wide.csv", text)).rows) == 1
+    for cell in ("1" * 120_000 + "x", "1," * 60_000 + "x", "1 111" * 20_000 + "x"):
+        assert ":2: macs: " in mistake(written(tmp_path / "long.csv", f'macs,time_s\n"{cell}",1\n'))
+
+
 def test_a_benchmark_of_timms_may_come_from_a_spreadsheet(tmp_path: Path):
     text = "model;samples_per_sec;step_time;batch_size;img_size;gmacs;macts\nnet;2000,25;1.279,9;2.560;224;0,5;4,25\n"
     (row,) = read(written(tmp_path / "t.csv", text)).rows

@@ -24,6 +24,8 @@ __all__ = ["app", "call", "devices", "main"]
 # pydantic would search every installed package for its plugins, at each start.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
+MOST_PRINTED = 4000  # characters of a mistake
+
 app = typer.Typer(
     help="Is a depthwise-separable block faster than the standard convolution it replaces, on this machine, and why?",
     add_completion=False,
@@ -80,8 +82,9 @@ def call(app: typer.Typer, name: str, args: list[str] | None = None) -> NoReturn
 
 
 def _fail(name: str, line: str) -> int:
+    short = line if len(line) <= MOST_PRINTED else f"{line[: MOST_PRINTED // 2]} ... {line[-MOST_PRINTED // 2 :]}"
     with contextlib.suppress(OSError):
-        print(f"{name}: {printable(line)}", file=sys.stderr, flush=True)
+        print(f"{name}: {printable(short)}", file=sys.stderr, flush=True)
     return 2
 
 

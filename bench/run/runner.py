@@ -88,12 +88,13 @@ def resume(folder: Path, tell: Tell, anyway: bool = False, trust: bool = False) 
 
     UserError if it is no run, is complete, began elsewhere, names users' blocks without `trust`, or is refused as in `run`.
     """
+    if folder.is_dir():
+        refuse_links(folder)
     place, plan = f"--resume {folder}", read_plan(folder)
     if plan is None or not (folder / JOURNAL).is_file():
         raise UserError(place, "this is not the folder of a run", f"Name one with {PLAN} and {JOURNAL}.")
     if (folder / "DONE").exists():
         raise UserError(place, "this run is complete", f"Read it with bench report {shlex.quote(str(folder))}.")
-    refuse_links(folder)
     if plan.imports and not trust:
         named = [path[:80] for path in plan.imports[:MOST_NAMED]]
         more = [f"{len(plan.imports) - MOST_NAMED} more"] if len(plan.imports) > MOST_NAMED else []

@@ -19,6 +19,7 @@ from bench.spec.errors import UserError
 PLAN, ENVIRONMENT, CONFIG = "plan.json", "environment.json", "config.yaml"
 MOST_BYTES = 1 << 28  # of a file that is read whole
 MOST_OF_JOURNAL = 1 << 32
+MOST_COMPARED = 1000  # lines of a config: difflib takes the square of them
 
 
 def content_of(path: Path, most: int = MOST_BYTES, kind: str = "file") -> bytes:
@@ -114,7 +115,9 @@ def refuse_edited(folder: Path, begun: Mapping[str, Any]) -> None:
         content = path.read_bytes() if path.is_file() else None
         if content is None or _hash(content) == known[path.name]:
             continue
-        then, now = (text.splitlines() for text in (begun.get("config") or "", content.decode(errors="replace")))
+        then, now = (
+            text.splitlines()[:MOST_COMPARED] for text in (begun.get("config") or "", content.decode(errors="replace"))
+        )
         lines = [*difflib.unified_diff(then, now, lineterm="", n=0)][2:] if path.name == CONFIG else []
         changed = "; ".join(f"{line[0]} {line[1:].strip()}" for line in lines if line[0] in "+-")
         rule = f"it was edited since the run began{': ' if changed else ''}{changed[:300]}"

@@ -10,6 +10,7 @@ import csv
 import io
 import math
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from bench.spec.files import content_of
 
 _NUMBER = re.compile(r"[-+]?[0-9.,]*[0-9][0-9.,]*(?:[eE][-+]?[0-9]+)?")
 _SPACED = re.compile(r"[-+]?[0-9]{1,3}(?:[ '\u00a0\u2009\u202f\u2019][0-9]{3})+(?:[.,][0-9]*)?")
+MOST_DIGITS = 60  # of a number with separators
 _Rows = list[tuple[int, list[str]]]
 
 
@@ -60,7 +62,7 @@ def lines(path: Path, remedy: str, numbers: Collection[str] = ()) -> Iterator[tu
         raise UserError(f"{path}:{line}", "this is no text in UTF-8", remedy) from None
     rows = _rows(path, text, remedy)
     first, header = rows[0] if rows else (1, [])
-    twice = next((name for name in header if name and header.count(name) > 1), None)
+    twice = next((name for name, count in Counter(header).items() if name and count > 1), None)
     if twice is not None:
         raise UserError(f"{path}:{first}", "two columns have the same name", "Rename or drop one of them.", twice)
     yield first, {name: "" for name in header if name}
@@ -102,6 +104,8 @@ def _plain_numbers(path: Path, rows: _Rows, columns: Iterable[int]) -> None:
     odd: list[tuple[int, list[str], int]] = []  # numbers with a comma or a point, by row and column
     for line, cells in rows:
         for i in columns:
+            if len(cells[i]) > MOST_DIGITS:
+                continue
             if _SPACED.fullmatch(cells[i]):
                 cells[i] = re.sub(r"[^-+0-9.,]", "", cells[i])
             if _NUMBER.fullmatch(cells[i]) and ("," in cells[i] or "." in cells[i]):
