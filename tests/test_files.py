@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -53,6 +54,30 @@ def test_a_table_of_a_results_folder_has_an_end_too(place: Path, capsys):
     one, other = capsys.readouterr().err.splitlines()
     assert "pairs.csv: the file has over 256 MiB" in one
     assert "roofs.csv: it is a link that leaves the folder" in other
+
+
+@pytest.mark.parametrize("words", ["report {}", "run --resume {}"])
+@pytest.mark.parametrize("name", ["config.yaml", "plan.json", "environment.json", "journal.jsonl", "opinions.csv"])
+def test_no_file_of_a_results_folder_is_read_without_end(place: Path, capsys, words: str, name: str):
+    folder = sound_folders(place) / ("tables" if name == "opinions.csv" else "run")
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).hardlink_to("huge")
+    if name == "config.yaml":
+        first, *rest = (folder / "journal.jsonl").read_text().splitlines()
+        begun = json.loads(first) | {"sha256": {"config.yaml": "0"}, "config": ""}
+        (folder / "journal.jsonl").write_text("\n".join([json.dumps(begun), *rest]) + "\n")
+    if name != "opinions.csv" or words.startswith("report"):
+        assert bench(*words.format(folder).split()) == 2
+        assert f"{name}: the file has over " in capsys.readouterr().err
+
+
+def test_a_config_that_is_no_text_spoils_no_page(place: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("bench.show.write.draw", lambda *_: ())
+    monkeypatch.setattr("bench.show.plots.style.save", lambda *_: ())
+    folder = sound_folders(place) / "run"
+    (folder / "config.yaml").write_bytes(b"\x89PNG\xff")
+    assert bench("report", str(folder)) == 0
+    assert "PNG" in (folder / "report.html").read_text()
 
 
 def test_as_many_bytes_as_may_be_are_read(tmp_path: Path):

@@ -104,15 +104,18 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
 
 def kept(folder: Path) -> dict[str, Any]:
     """For the journal's `run` record: the SHA-256 of plan, environment and config as the run begins, and the config."""
-    contents = {name: (folder / name).read_bytes() for name in (PLAN, ENVIRONMENT, CONFIG)}
-    return {"sha256": {name: _hash(content) for name, content in contents.items()}, "config": contents[CONFIG].decode()}
+    contents = {name: content_of(folder / name) for name in (PLAN, ENVIRONMENT, CONFIG)}
+    return {
+        "sha256": {name: _hash(content) for name, content in contents.items()},
+        "config": contents[CONFIG].decode(errors="replace"),
+    }
 
 
 def refuse_edited(folder: Path, begun: Mapping[str, Any]) -> None:
     """UserError for a file of the folder that is not what the `run` record `begun` keeps; older records keep nothing."""
     known = begun.get("sha256") or {}
     for path in (folder / name for name in (PLAN, ENVIRONMENT, CONFIG) if name in known):
-        content = path.read_bytes() if path.is_file() else None
+        content = content_of(path) if path.is_file() else None
         if content is None or _hash(content) == known[path.name]:
             continue
         then, now = (

@@ -7,6 +7,7 @@ from typing import Any
 
 from bench.analyse.runs.run_folder import Run
 from bench.spec.devices.device_names import is_predicted
+from bench.spec.files import content_of
 from bench.spec.format import digits
 
 _HOST = (
@@ -52,7 +53,7 @@ def _plain(key: str, value: Any) -> str:
 def config_of(run: Run) -> str:
     """The config as it was run; nothing where it was not kept."""
     path = run.folder / "config.yaml"
-    return path.read_text(encoding="utf-8") if path.is_file() else ""
+    return content_of(path).decode(errors="replace") if path.is_file() else ""
 
 
 def side_by_side(runs: Sequence[Run]) -> list[dict[str, Any]]:
