@@ -250,3 +250,9 @@ def test_a_cell_without_an_interval_stays_open() -> None:
     lone = replace(cell(64, [math.log(4)]), log=Interval(math.log(4), math.inf, 1))
     v = asked([lone, replace(lone, row={**lone.row, "c_in": 128, "c_out": 128})])
     assert (v.answer, v.p) == ("UNDECIDED", None)
+
+
+def test_a_cell_is_named_by_both_sides_of_its_size() -> None:
+    wide = replace(cell(64, [1.3, 1.4, 1.5]), row={**cell(64, [1.0]).row, "height": 56})
+    (line,) = (n for n in asked([wide, cell(32, [1.3, 1.4, 1.5])]).notes if n.startswith("By shape"))
+    assert line == "By shape: 32 channels 28 px 4.1x, 64 channels 56 x 28 px 4.1x"

@@ -193,6 +193,11 @@ def plural(count: int, noun: str, nouns: str = "") -> str:
     return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
 
 
+def size_word(height: int, width: int) -> str:
+    """`56 px`, `56 x 48 px`."""
+    return f"{height} px" if height == width else f"{height} x {width} px"
+
+
 def duration(seconds: float) -> str:
     """95 -> '1 min 35 s'."""
     whole = round(seconds)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from functools import cache
@@ -93,17 +92,13 @@ _RECORDS: dict[str, type[BaseModel]] = {
 
 
 def checked(content: bytes | str, kind: Any, place: str, remedy: str = RESTORE) -> Any:
-    """The JSON checked against `kind`: a Plan, or plain data. UserError, in one line, for anything else."""
+    """The JSON as a `kind`: a Plan, a part, plain data. UserError, in one line, for anything else."""
     try:
-        made = _adapter(kind).validate_json(content, strict=True)
-        data = json.loads(content)
-        return made if kind is Plan else data
+        return _adapter(kind).validate_json(content, strict=True)
     except ValidationError as error:
         first = first_mistake(error, BaseModel, Place(place))
         value = None if error.errors()[0]["type"] == "json_invalid" else first.value
         raise UserError(first.place, first.rule, remedy, value) from None
-    except ValueError as error:  # a number of over 4,300 digits
-        raise UserError(place, str(error), remedy) from None
 
 
 @cache
@@ -148,7 +143,12 @@ def read_verdicts(folder: Path) -> dict[str, Any]:
 
 
 def _read(path: Path, kind: Any) -> dict[str, Any]:
-    return dict(checked(content_of(path), kind, str(path))) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    content, place = content_of(path), str(path)
+    checked(content, kind, place)
+    read: dict[str, Any] = checked(content, dict[str, Any], place)
+    return read
 
 
 def read_records(path: Path, content: bytes, trials: Mapping[str, Trial]) -> Iterator[dict[str, Any]]:

@@ -26,7 +26,7 @@ from bench.analyse.claims.verdict_words import (
 from bench.analyse.runs.condition import Condition, Installation
 from bench.analyse.stats import estimators
 from bench.analyse.stats.estimators import joint_mean, widened
-from bench.spec.format import plural, times
+from bench.spec.format import plural, size_word, times
 from bench.spec.interval import Interval
 
 MOST_LISTED = 12  # cells in a note
@@ -197,7 +197,8 @@ def _one_by_one(cells: Sequence[Cell], lines: Sequence[float]) -> str:
     each = []
     for c in sorted(cells, key=lambda c: (c.row["c_in"] or 0, c.row["height"])):
         channels = f"{c.row['c_in']} channels " if c.row["c_in"] else ""
-        each.append(f"{channels}{c.row['height']} px {times(math.exp(c.log.mean), lines=lines)}")
+        size = size_word(c.row["height"], c.row["width"])
+        each.append(f"{channels}{size} {times(math.exp(c.log.mean), lines=lines)}")
     return f"By shape: {', '.join(each)}"
 
 

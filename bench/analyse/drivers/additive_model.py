@@ -101,10 +101,11 @@ def fit(
     median, total = _shares(columns, costs, time_s)
     medians, totals = np.full((2, max(1, resamples), len(merged)), math.nan)
     draws = np.random.default_rng(seed)
-    for i in range(resamples):
-        rows = draws.integers(0, len(time_s), len(time_s))
-        drawn = columns[rows]
-        medians[i], totals[i] = _shares(drawn, nnls(drawn, np.ones(len(rows)))[0], time_s[rows])
+    at_once = max(1, 500_000 // len(time_s))
+    for i in range(0, resamples, at_once):
+        rows = np.array([draws.integers(0, len(time_s), len(time_s)) for _ in range(min(at_once, resamples - i))])
+        fitted = np.array([nnls(columns[some], np.ones(len(some)))[0] for some in rows])
+        medians[i : i + at_once], totals[i : i + at_once] = _shares(columns[rows], fitted[:, None], time_s[rows])
     tails = (50 - 50 * confidence, 50 + 50 * confidence)
     terms = tuple(
         Term(names, float(costs[i] / scale[i]), _share(median[i], medians[:, i], tails), _share(total[i], totals[:, i], tails))
@@ -168,10 +169,13 @@ def _merged(counts: Mapping[str, Floats]) -> list[tuple[str, ...]]:
 
 
 def _shares(columns: Floats, costs: Floats, time_s: Floats) -> tuple[Floats, Floats]:
-    """Medians over rows of each term's share of the modelled time, and its share of the modelled time of all rows."""
+    """Medians over rows of each term's share of the modelled time, and its share of the modelled time of all rows.
+
+    Rows by terms, or any number of such tables at once.
+    """
     parts = columns * costs  # relative to the measured time
-    seconds = (parts * time_s[:, None]).sum(axis=0)
-    return np.median(parts / parts.sum(axis=1, keepdims=True), axis=0), seconds / seconds.sum()
+    seconds = (parts * time_s[..., None]).sum(axis=-2)
+    return np.median(parts / parts.sum(axis=-1, keepdims=True), axis=-2), seconds / seconds.sum(axis=-1, keepdims=True)
 
 
 def _share(value: float, drawn: Floats, tails: tuple[float, float]) -> Share:

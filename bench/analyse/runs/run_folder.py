@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Any, Literal, cast
@@ -180,7 +180,7 @@ def _arm_samples(arm: Arm, letter: str, visit: Visit) -> dict[str, Any]:
     """An arm's samples in one process, by the columns of samples.csv; `letter` stands for the arm in the rounds' orders."""
     one = visit.arms[arm.arm_id]
     warm_up, timed = one.warm_up_s.size, one.time_s.size
-    flags = [" ".join(word for bit, word in FLAGS.items() if value & bit) or None for value in one.flags.tolist()]
+    flags = [_flag_words(value) for value in one.flags.tolist()]
     return {
         "arm_id": arm.arm_id,
         "block": arm.choice.label,
@@ -191,6 +191,11 @@ def _arm_samples(arm: Arm, letter: str, visit: Visit) -> dict[str, Any]:
         "evaluations": [None] * warm_up + [one.evaluations] * timed,
         "flags": [None] * warm_up + flags,
     }  # fmt: skip
+
+
+@cache
+def _flag_words(value: int) -> str | None:
+    return " ".join(word for bit, word in FLAGS.items() if value & bit) or None
 
 
 def _from_tables(folder: Path, plan: Plan | None, environment: dict[str, Any], samples: bool) -> Run:

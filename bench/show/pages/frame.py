@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from itertools import product
@@ -21,6 +21,7 @@ from bench.spec.devices.device_names import is_predicted
 from bench.spec.format import times
 
 MOST_BYTES = 3_000_000  # a page can be mailed
+DOWNLOADS = Markup("<!-- downloads -->")  # where a page's tables will stand
 _TABLES = ("p", "m", "r", "o", "s")  # in the order in which they may travel with the page
 
 
@@ -71,6 +72,12 @@ def downloads(runs: Mapping[str, Run], room: int) -> tuple[tuple[Download, ...],
         else:
             left.append(name)
     return tuple(fits), tuple(left)
+
+
+def with_downloads(page: str, fits: Iterable[Download], left_out: Sequence[str], whose: str) -> str:
+    """The page with its tables in the place of DOWNLOADS: rendered once, since their room depends on its size."""
+    written = _environment().get_template("parts.html.j2").make_module().download(fits, left_out, whose)  # type: ignore[attr-defined]
+    return page.replace(DOWNLOADS, str(written).strip("\n"))
 
 
 @cache

@@ -15,7 +15,7 @@ from bench.analyse.runs.merged import Together
 from bench.analyse.runs.noise_floor import Noise
 from bench.analyse.runs.run_folder import Run
 from bench.show.pages import machine, rows_table
-from bench.show.pages.frame import downloads, inlined, render
+from bench.show.pages.frame import DOWNLOADS, downloads, inlined, render, with_downloads
 from bench.show.pages.svg import Inlined
 from bench.show.text import captions, claims, layer_costs, multi_run, run_facts, terminal
 from bench.spec.model.model_parameters import without_model
@@ -81,9 +81,9 @@ def _filled(
     **more: Any,
 ) -> str:
     """A page of one run, or of several: `members` by letter, as one run `whole`, their `letters` by run_id; `more` is for the template."""
-    drawn = inlined(pictures)
+    drawn, facts = inlined(pictures), facts_of(whole)
     content = more | {
-        "facts": facts_of(whole),
+        "facts": facts,
         "run_facts": run_facts,
         "terminal": terminal,
         "machine": machine,
@@ -101,16 +101,16 @@ def _filled(
         "layer_costs": layer_costs.layer_costs(whole),
         "layers_of_host": layer_costs.layers_of_host(whole),
         "evidence": evidence,
-        "qualities": [(letter, run_facts.quality(run, facts_of(run))) for letter, run in members.items()],
+        "qualities": [(letter, run_facts.quality(run, facts if run is whole else facts_of(run))) for letter, run in members.items()],
         "details": [
             (letter, str(run.environment.get("command") or "bench run"), machine.machine(run)[1], machine.config_of(run))
             for letter, run in members.items()
         ],
         "table": rows_table.table(whole),
     }  # fmt: skip
-    body = render(template, **content, downloads=(), left_out=())
-    fits, left = downloads(members, MOST_BYTES - SPARE - len(body.encode()))
-    return render(template, **content, downloads=fits, left_out=left)
+    page = render(template, **content, downloads=DOWNLOADS)
+    fits, left = downloads(members, MOST_BYTES - SPARE - len(page.encode()))
+    return with_downloads(page, fits, left, "the run's folder has" if len(members) == 1 else "the runs' folders have")
 
 
 def _sections(topics: Iterable[Topic], drawn: Mapping[str, Inlined]) -> list[dict[str, Any]]:

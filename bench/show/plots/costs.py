@@ -20,8 +20,8 @@ from bench.analyse.sweeps.costs import BASELINE, BLOCK, Way
 from bench.analyse.sweeps.designed import Estimate, find
 from bench.show.plots import panels, style
 from bench.show.text import captions, titles
-from bench.show.text.ways import size_word, way_labels
-from bench.spec.format import in_seconds, times
+from bench.show.text.ways import way_labels
+from bench.spec.format import in_seconds, size_word, times
 
 MOST_WAYS = 16
 _TALL, _APART = 0.32, 0.36  # of a bar, and from one block's to the other's; 1 from one way to the next

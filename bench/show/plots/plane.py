@@ -95,7 +95,9 @@ def _paper(axis: Axes, low: float, high: float) -> None:
     for colour, edge, words, side in halves:
         axis.fill_between([low, high], [low, high], edge, color=colour, alpha=0.09, lw=0, zorder=0)
         turned: dict[str, Any] = {"rotation": 45, "rotation_mode": "anchor", "transform_rotates_text": True}
-        axis.text(high - 0.04, high - 0.04, words, color=colour, weight="bold", ha="right", va=side, **turned)
+        axis.text(
+            high - 0.04, high - 0.04, words, color=colour, fontsize=10, weight="bold", ha="right", va=side, **turned
+        )
     axis.plot([low, high], [low, high], color=style.FAINT, lw=1, zorder=1)
     axis.scatter([0, 1], [1, 0], s=480, facecolor="none", edgecolor=style.INK, ls="--")
     axis.set(xlim=(low, high), ylim=(low, high), xlabel="elasticity of time on MACs at fixed layers")

@@ -7,10 +7,11 @@ import re
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from html import escape
 from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
-from xml.sax.saxutils import escape
+from weakref import WeakKeyDictionary
 
 import matplotlib as mpl
 import numpy as np
@@ -55,14 +56,30 @@ _TITLE = (13.0, 10.5)  # points, at most and at least
 _BOUND = "\u00a0"
 HATCHED: dict[str, Any] = {"facecolor": "white", "edgecolor": "#E3D6EE", "hatch": "///", "linewidth": 0}
 mpl.rcdefaults()  # a matplotlibrc of the user's, or of the working folder, changes no picture
-mpl.rcParams["text.parse_math"] = False  # a dollar in a name is one
-_STYLE: dict[Any, Any] = {
+mpl.rcParams.update({
+    "text.parse_math": False,  # a dollar in a name is one
     "svg.hashsalt": "bench",  # the same data make the same file
     "svg.fonttype": "path",
     "text.hinting": "none",
     "font.family": "DejaVu Sans",  # comes with matplotlib, so pictures look alike everywhere
     "font.size": 9,
-}
+})  # fmt: skip
+_lay_out: Callable[[Text, Any], Any] = Text._get_layout  # type: ignore[attr-defined]
+_LAID_OUT: WeakKeyDictionary[Figure, dict[tuple[Any, ...], Any]] = WeakKeyDictionary()
+
+
+def _laid_out(text: Text, renderer: Any) -> Any:
+    """The size and lines of a text, kept: matplotlib works them out eight times for each text of a picture."""
+    figure = text.get_figure(root=True)
+    look = text.get_text(), hash(text.get_fontproperties()), text.get_rotation(), text.get_rotation_mode(), text.get_horizontalalignment(), text.get_verticalalignment()  # fmt: skip
+    key = type(renderer), figure.dpi, *look, text._linespacing, text._multialignment  # type: ignore[attr-defined,union-attr]
+    kept = _LAID_OUT.setdefault(figure, {})  # type: ignore[arg-type]
+    if key not in kept:
+        kept[key] = _lay_out(text, renderer)
+    return kept[key]
+
+
+Text._get_layout = _laid_out  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +122,9 @@ def panels(count: int, columns: int = 0, share_y: Literal["all", "none"] = "all"
     rows = math.ceil(count / columns)
     width = {1: 7.0, 2: 9.4}.get(columns, 3.7 * columns + 0.8)
     height = (4.3 if square else 3.4 if rows == 1 else 2.9) * rows + 0.3
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
-        FigureCanvasAgg(figure)
-        grid = figure.subplots(rows, columns, sharex=False, sharey=share_y == "all", squeeze=False)
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(rows, columns, sharex=False, sharey=share_y == "all", squeeze=False)
     axes = [axis for row in grid for axis in row]
     for unused in axes[count:]:
         unused.set_axis_off()
@@ -159,10 +175,9 @@ def name_panel(axis: Axes, text: str) -> None:
     across = spec.get_gridspec().ncols if spec else 1
     inches = float(figure.get_size_inches()[0]) / across if isinstance(figure, Figure) else 7.0
     most = max(20, int((inches - 0.75) * 72 / (9.5 * 0.56)))
-    with mpl.rc_context(_STYLE):
-        whole = re.sub(r" (?=\d)|(?<=\d) (?=x |px|threads?)", _BOUND, text)  # a number keeps its word
-        lines = [textwrap.fill(line, most, break_on_hyphens=False).replace(_BOUND, " ") for line in whole.split("\n")]
-        axis.set_title("\n".join(lines), loc="left", fontsize=9.5, color=INK)
+    whole = re.sub(r" (?=\d)|(?<=\d) (?=x |px|threads?)", _BOUND, text)  # a number keeps its word
+    lines = [textwrap.fill(line, most, break_on_hyphens=False).replace(_BOUND, " ") for line in whole.split("\n")]
+    axis.set_title("\n".join(lines), loc="left", fontsize=9.5, color=INK, y=1.0)
 
 
 def frame(figure: Figure, title: str, footer: str, handles: Sequence[Artist], *more: str) -> None:
@@ -173,30 +188,29 @@ def frame(figure: Figure, title: str, footer: str, handles: Sequence[Artist], *m
     """
     handles = [*handles, *_mark_cut(figure)]
     width, height = (float(v) for v in figure.get_size_inches())
-    with mpl.rc_context(_STYLE):
-        heading = _heading(figure, title, width - 2 * _MARGIN)
-        heading.set_gid(f"{HEADING}{_inches(figure, heading)[1] * 72 + 72 * _MARGIN:.0f}")
-        foot = figure.text(0, 0, "\n".join(_wrapped(t, width - 2 * _MARGIN, 7.5 * 0.56) for t in (" ".join(filter(None, more)), footer) if t), fontsize=7.5, color=FAINT, ha="left", va="bottom", linespacing=1.4)  # fmt: skip
-        foot.set_in_layout(False)
-        foot.set_gid(FOOTER)
-        legend = _legend(figure, handles, width - 2 * _MARGIN)
-        above = _inches(figure, heading)[1] + (_inches(figure, legend)[1] if legend else 0.0) + 2.2 * _MARGIN
-        below = _inches(figure, foot)[1] + 1.6 * _MARGIN
-        full = height + above + below
-        figure.set_size_inches(width, full)
-        left = _MARGIN / width
-        heading.set_position((left, 1 - _MARGIN / full))
-        foot.set_position((left, 0.7 * _MARGIN / full))
-        if legend:
-            top = 1 - (_inches(figure, heading)[1] + 1.7 * _MARGIN) / full
-            legend.set_bbox_to_anchor((left, top))
-        engine = figure.get_layout_engine()
-        if engine is not None:
-            engine.set(
-                rect=(0.3 * left, below / full, 1 - 1.3 * left, 1 - (above + below) / full), hspace=0.06, wspace=0.03
-            )  # type: ignore[call-arg]
-            engine.execute(figure)
-            figure.set_layout_engine("none")  # laid out once, not again for each file
+    heading = _heading(figure, title, width - 2 * _MARGIN)
+    heading.set_gid(f"{HEADING}{_inches(figure, heading)[1] * 72 + 72 * _MARGIN:.0f}")
+    foot = figure.text(0, 0, "\n".join(_wrapped(t, width - 2 * _MARGIN, 7.5 * 0.56) for t in (" ".join(filter(None, more)), footer) if t), fontsize=7.5, color=FAINT, ha="left", va="bottom", linespacing=1.4)  # fmt: skip
+    foot.set_in_layout(False)
+    foot.set_gid(FOOTER)
+    legend = _legend(figure, handles, width - 2 * _MARGIN)
+    above = _inches(figure, heading)[1] + (_inches(figure, legend)[1] if legend else 0.0) + 2.2 * _MARGIN
+    below = _inches(figure, foot)[1] + 1.6 * _MARGIN
+    full = height + above + below
+    figure.set_size_inches(width, full)
+    left = _MARGIN / width
+    heading.set_position((left, 1 - _MARGIN / full))
+    foot.set_position((left, 0.7 * _MARGIN / full))
+    if legend:
+        top = 1 - (_inches(figure, heading)[1] + 1.7 * _MARGIN) / full
+        legend.set_bbox_to_anchor((left, top))
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.set(
+            rect=(0.3 * left, below / full, 1 - 1.3 * left, 1 - (above + below) / full), hspace=0.06, wspace=0.03
+        )  # type: ignore[call-arg]
+        engine.execute(figure)
+        figure.set_layout_engine("none")  # laid out once, not again for each file
 
 
 def save(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
@@ -207,15 +221,16 @@ def save(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
     """
     png, svg = folder / f"{name}.png", folder / f"{name}.svg"
     _join_dots(figure)
-    with mpl.rc_context(_STYLE):
-        # Each canvas prints by itself: savefig would draw every picture once more, to lay it out.
-        png_options = {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": 1}}
-        write_whole(png, lambda f: FigureCanvasAgg(figure).print_png(f, **png_options))  # type: ignore[no-untyped-call]
-        drawn = StringIO()
-        title = " ".join(figure.get_suptitle().split()) or None
-        svg_options = {"Date": None, "Creator": None, "Title": title}
-        FigureCanvasSVG(figure).print_svg(drawn, metadata=svg_options)  # type: ignore[no-untyped-call]
-        figure.dpi = DPI
+    # Each canvas prints by itself: savefig would draw every picture once more, to lay it out.
+    png_options = {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": 1}}
+    canvas = figure.canvas  # it knows the sizes of the texts
+    write_whole(png, lambda f: canvas.print_png(f, **png_options))  # type: ignore[attr-defined]
+    drawn = StringIO()
+    title = " ".join(figure.get_suptitle().split()) or None
+    svg_options = {"Date": None, "Creator": None, "Title": title}
+    FigureCanvasSVG(figure).print_svg(drawn, metadata=svg_options)  # type: ignore[no-untyped-call]
+    figure.dpi = DPI
+    figure.set_canvas(canvas)
     footer = " ".join(t.get_text() for t in figure.texts if t.get_gid() == FOOTER).replace("\u00a0", " ")
     text = _described(_numbered(drawn.getvalue()), " ".join(footer.split()))
     write_text(svg, text)
@@ -276,7 +291,7 @@ def _described(svg: str, words: str) -> str:
     if not words or title not in svg:
         return svg
     named = svg.replace("<svg ", '<svg role="img" ', 1)
-    return named.replace(title, f"{title}\n <desc>{escape(words)}</desc>", 1)
+    return named.replace(title, f"{title}\n <desc>{escape(words, quote=False)}</desc>", 1)
 
 
 def _numbered(svg: str) -> str:

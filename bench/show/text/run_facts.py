@@ -18,10 +18,10 @@ from bench.analyse.runs.condition import Condition
 from bench.analyse.runs.merged import short
 from bench.analyse.runs.rows import grouped, records_of
 from bench.analyse.runs.run_folder import Run
-from bench.show.text.ways import device_words, size_word, way_labels
+from bench.show.text.ways import device_words, way_labels
 from bench.spec.columns import FAILED, MEASURED, PREDICTED, STATUSES, WITH_NUMBERS
 from bench.spec.devices.device_names import in_words, is_cpu, is_predicted
-from bench.spec.format import capital, duration, interval, listed, percent, plural, share, times
+from bench.spec.format import capital, duration, interval, listed, percent, plural, share, size_word, times
 from bench.spec.model.model_parameters import WORSE, disagreements
 
 MOST_REASONS = 2  # why rows were skipped that a line gives; pairs.csv has them all

@@ -8,7 +8,7 @@ from bench.analyse.runs.condition import Condition
 from bench.analyse.runs.rows import USUAL, Record
 from bench.analyse.runs.way_grid import way_of
 from bench.spec.devices.device_names import in_words, is_predicted
-from bench.spec.format import plural
+from bench.spec.format import plural, size_word
 
 SETTINGS = {"cudnn_benchmark": "cuDNN's search", "waiting": "OpenMP's waiting"}
 """What a setting is called, where its column's name is not the word."""
@@ -69,11 +69,6 @@ def _differing(rows: Sequence[Record]) -> list[list[str]]:
 def channels_word(c_in: int, c_out: int) -> str:
     """`64`, `64→128`."""
     return str(c_in) if c_in == c_out else f"{c_in}→{c_out}"
-
-
-def size_word(height: int, width: int) -> str:
-    """`56 px`, `56 x 48 px`."""
-    return f"{height} px" if height == width else f"{height} x {width} px"
 
 
 def window_words(row: Record) -> str:
