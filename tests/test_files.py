@@ -80,6 +80,27 @@ def test_a_config_that_is_no_text_spoils_no_page(place: Path, monkeypatch: pytes
     assert "PNG" in (folder / "report.html").read_text()
 
 
+@pytest.mark.parametrize(
+    "column", ["threads", "matmul_flop_per_s", "memory_bytes_per_s", "cache_bytes", "cache_bytes_per_s"]
+)
+@pytest.mark.parametrize("cell", ["0", "-1", "5e-324", "1e308", "nan", "x", ""])
+def test_an_odd_roof_predicts_or_is_refused(tmp_path: Path, capsys, column: str, cell: str):
+    row = {
+        "device": "cpu",
+        "device_name": "Xeon",
+        "dtype": "fp32",
+        "threads": "1",
+        "matmul_flop_per_s": "1e11",
+        "conv_flop_per_s": "",
+    }
+    row |= {"cache_bytes_per_s": "1e11", "memory_bytes_per_s": "1e10", "cache_bytes": "1e8", column: cell}
+    (tmp_path / "roofs.csv").write_text(f"{','.join(row)}\n{','.join(row.values())}\n")
+    assert bench(
+        "predict", "crossover", "--device", f"sim:{tmp_path}#cpu", "--json", "--channels", "8", "--batch", "1"
+    ) in (0, 2)
+    assert len(capsys.readouterr().err.splitlines()) <= 1
+
+
 def test_as_many_bytes_as_may_be_are_read(tmp_path: Path):
     path = tmp_path / "file"
     path.write_bytes(b"x" * 100)

@@ -10,7 +10,6 @@ import csv
 import hashlib
 import io
 import json
-import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -124,7 +123,7 @@ def of_roofs(rows: Iterable[Mapping[str, Any]], threads: int) -> PredictedDevice
     peaks = {dtype: max(_rate(row, rate) for rate in rates) for dtype, row in by_dtype.items()}
     fp32 = by_dtype.get("fp32", {})
     memory = _rate(fp32, "memory_bytes_per_s")
-    if not (peaks.get("fp32") and memory):
+    if not (threads and peaks.get("fp32") and memory and _rate(fp32, "cache_bytes")):
         return None
     alone = max((_rate(row, "memory_bytes_per_s") for row in on_cpu if _rate(row, "threads") == 1), default=0.0)
     title = f"{fp32['device_name']}, {plural(threads, 'thread')}"
@@ -153,12 +152,12 @@ def of_run(folder: Path) -> PredictedDevice:
 
 
 def _rate(row: Mapping[str, Any], column: str) -> float:
-    """A cell's number; 0 where it is empty or no number."""
+    """A cell's number; 0 where it is empty, no number, or none that a roof can be."""
     try:
         value = float(row.get(column) or 0.0)
     except (TypeError, ValueError):
         return 0.0
-    return value if math.isfinite(value) else 0.0
+    return value if 1 <= value <= 1e24 else 0.0
 
 
 def find_device(text: str) -> PredictedDevice:
