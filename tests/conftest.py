@@ -34,7 +34,7 @@ def calm_look(monkeypatch: pytest.MonkeyPatch) -> None:
 def sketched(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures are composed and laid out, and their files are empty: writing them is half of the time, or more."""
 
-    from bench.show.plots import style  # most tests need no matplotlib
+    from bench.show.plots.shared import files  # most tests need no matplotlib
 
     def save(figure, folder: Path, name: str) -> tuple[Path, Path]:
         figure.draw_without_rendering()
@@ -44,7 +44,7 @@ def sketched(monkeypatch: pytest.MonkeyPatch) -> None:
         svg.touch()
         return png, svg
 
-    monkeypatch.setattr(style, "save", save)
+    monkeypatch.setattr(files, "save", save)
 
 
 @pytest.fixture(scope="session")

@@ -33,12 +33,12 @@ from bench.show.plots import (
     roofline,
     speedup,
     speedup_map,
-    style,
     time_breakdown,
     ways,
 )
 from bench.show.plots import compare as compare_pictures
 from bench.show.plots import drivers as drivers_picture
+from bench.show.plots.shared import files
 from bench.spec.errors import UserError
 from bench.spec.files import write_json, write_text
 
@@ -107,7 +107,7 @@ def write_views(folder: Path) -> Views:
 def draw(run: Run, folder: Path, makers: Mapping[str, Callable[[Run], Figure | None]]) -> tuple[Path, ...]:
     """Write each picture that the run has rows for into `folder`, as PNG and SVG; returns the paths."""
     figures = ((name, make(run)) for name, make in makers.items())
-    return tuple(path for name, figure in figures if figure is not None for path in style.save(figure, folder, name))
+    return tuple(path for name, figure in figures if figure is not None for path in files.save(figure, folder, name))
 
 
 def write_numbers(run: Run, folder: Path) -> tuple[tuple[Path, ...], Verdicts]:
@@ -172,7 +172,7 @@ def write_comparisons(
 
 def write_history(history: History, command: str, folder: Path, html: Path | None = None) -> ComparisonViews:
     """Draw a history's picture into `folder` and write its page there, or to `html`."""
-    pictures = style.save(compare_pictures.of_history(history), folder, "history")
+    pictures = files.save(compare_pictures.of_history(history), folder, "history")
     page = html or folder / compare_page.HISTORY_NAME
     write_text(page, compare_page.history_text(history, pictures, command))
     return ComparisonViews(pictures, page)

@@ -17,7 +17,7 @@ from bench.analyse.claims.claims import BY_ID
 from bench.analyse.claims.judge import Verdicts
 from bench.analyse.runs.rows import grouped, records_of
 from bench.analyse.runs.run_folder import Run
-from bench.show.plots import dots, panels, style
+from bench.show.plots.shared import dots, files, panels, style
 from bench.show.text import captions, titles
 from bench.show.text.claims import answer, effect, where
 
@@ -38,7 +38,7 @@ _MARKS = (
 def draw(run: Run, judged: Verdicts, folder: Path) -> tuple[Path, ...]:
     """Write claims.png and claims.svg into `folder`; nothing where no claim has an effect."""
     figure = picture(run, judged)
-    return () if figure is None else style.save(figure, folder, "claims")
+    return () if figure is None else files.save(figure, folder, "claims")
 
 
 def picture(run: Run, judged: Verdicts, letters: Mapping[str, str] | None = None) -> Figure | None:
