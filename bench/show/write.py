@@ -92,12 +92,11 @@ def write_views(folder: Path) -> Views:
         write_json(folder / "aa.json", noise.to_dict())
     tables, verdicts = write_numbers(run, folder)
     drivers = explain(observations.of_run(run))
-    into = folder / "plots"
-    if noise_floor.is_aa(run):
-        pictures = draw(run, into, {"aa": aa.picture})
-    else:
-        pictures = draw(run, into, PICTURES)
-        pictures += claims_forest.draw(run, verdicts, into) + drivers_picture.draw(drivers, into)
+    more = {
+        "claims": lambda run: claims_forest.picture(run, verdicts),
+        "drivers": lambda _: drivers_picture.picture(drivers),
+    }
+    pictures = draw(run, folder / "plots", {"aa": aa.picture} if noise_floor.is_aa(run) else PICTURES | more)
     for name, text in reproduction.texts(run, verdicts, pictures).items():
         write_text(folder / name, text)
     write_text(folder / report.NAME, report.text(run, verdicts, noise, pictures))
@@ -146,9 +145,8 @@ def write_together(joined: Together, path: Path) -> tuple[Path, ...]:
     """Write one page of several runs to `path`, and its pictures into the folder beside it that is named like it."""
     found = judge([m.run for m in joined.members])
     into, whole = path.with_suffix(""), joined.whole
-    makers = dict(PICTURES)
-    makers["claims"] = lambda run: claims_forest.picture(run, found, joined.letters())
-    drawn = draw(whole, into, makers)
+    claims = {"claims": lambda run: claims_forest.picture(run, found, joined.letters())}
+    drawn = draw(whole, into, PICTURES | claims)
     write_text(path, report.text_of_several(joined, found, drawn))
     return (path, *drawn)
 
