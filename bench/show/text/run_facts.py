@@ -170,8 +170,13 @@ def _where(place: Condition, devices: Mapping[str, str], one_device: bool) -> st
 def way_lines(facts: RunFacts) -> list[str]:
     """A line for each way to run each block, and one for all in which nothing was measured or predicted."""
     labels = way_labels([t.way for t in facts.ways])
+    return [*(_way(t, labels[t.way]) for t in facts.ways if t.cells or t.failed), *idle_lines(facts)]
+
+
+def idle_lines(facts: RunFacts) -> list[str]:
+    """A line for all ways in which nothing was measured, and one for those in which nothing was predicted, with the reasons."""
+    labels, lines = way_labels([t.way for t in facts.ways]), []
     idle = [t for t in facts.ways if not t.cells and not t.failed]
-    lines = [_way(t, labels[t.way]) for t in facts.ways if t not in idle]
     for verb in ("measured", "predicted"):
         some = [t for t in idle if t.predicted == (verb == "predicted")]
         if some:
