@@ -45,7 +45,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 def sketched(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures are composed and laid out, and their files are empty: writing them is half of the time, or more."""
 
-    from bench.show.plots import style  # most tests need no matplotlib
+    from bench.show.plots.shared import files  # most tests need no matplotlib
 
     def save(figure, folder: Path, name: str) -> tuple[Path, Path]:
         figure.draw_without_rendering()
@@ -55,7 +55,7 @@ def sketched(monkeypatch: pytest.MonkeyPatch) -> None:
         svg.touch()
         return png, svg
 
-    monkeypatch.setattr(style, "save", save)
+    monkeypatch.setattr(files, "save", save)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,8 @@ from bench.analyse.runs import run_folder
 from bench.analyse.runs.rows import records_of
 from bench.analyse.sweeps.costs import Way, ways
 from bench.analyse.sweeps.designed import find
-from bench.show.plots import costs, style
+from bench.show.plots import costs
+from bench.show.plots.shared import style
 from bench.spec.format import cost_in_seconds, in_seconds, times
 from tests import designed
 from tests.test_plots import texts, title

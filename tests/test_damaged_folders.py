@@ -38,7 +38,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(launch, "WORKER", "tests.fake_worker")
     monkeypatch.setattr(write, "draw", lambda *_: ())
-    monkeypatch.setattr("bench.show.plots.style.save", lambda *_: ())
+    monkeypatch.setattr("bench.show.plots.shared.files.save", lambda *_: ())
 
 
 @pytest.mark.fault(

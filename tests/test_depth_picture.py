@@ -16,7 +16,8 @@ from bench.analyse.runs import run_folder
 from bench.analyse.runs.rows import records_of
 from bench.analyse.sweeps.costs import LayerMacCosts
 from bench.analyse.sweeps.designed import Sweep, drawn, find
-from bench.show.plots import depth, style
+from bench.show.plots import depth
+from bench.show.plots.shared import style
 from bench.show.text.ways import way_labels
 from tests import designed
 from tests.synthetic import config, write_run

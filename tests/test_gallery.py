@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from bench.show import write
 from bench.show.pages import report
-from bench.show.plots import style
+from bench.show.plots.shared import files
 from tools import gallery
 from tools.gallery import Reference
 
@@ -31,7 +31,7 @@ DOCUMENTS = (
 
 
 def title_alone(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
-    """In place of style.save: the figure's title in an SVG file without a picture."""
+    """In place of files.save: the figure's title in an SVG file without a picture."""
     folder.mkdir(parents=True, exist_ok=True)
     png, svg = folder / f"{name}.png", folder / f"{name}.svg"
     title = escape(" ".join(figure.get_suptitle().split()))
@@ -43,7 +43,7 @@ def title_alone(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
 @pytest.fixture(scope="module")
 def titled() -> object:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(style, "save", title_alone)
+        patch.setattr(files, "save", title_alone)
         yield
 
 

@@ -14,8 +14,9 @@ from matplotlib.patches import Rectangle
 
 from bench.analyse.claims.judge import judge
 from bench.analyse.runs import run_folder
-from bench.show.plots import claims_forest, speedup_map, style, ways
+from bench.show.plots import claims_forest, speedup_map, ways
 from bench.show.plots import speedup as plots
+from bench.show.plots.shared import files, style
 from bench.show.text.claims import answer, effect
 from bench.spec.plan.plan import Arm, Trial
 from tests.synthetic import Story, config, write_run
@@ -157,7 +158,7 @@ def test_each_verdict_has_its_row_with_answer_and_effect(tmp_path: Path) -> None
 def test_an_svg_file_says_what_it_shows_and_brings_its_own_paper(tmp_path: Path) -> None:
     figure = plots.picture(run_folder.read(REFERENCE))
     assert figure is not None
-    _, svg = style.save(figure, tmp_path, "speedup")
+    _, svg = files.save(figure, tmp_path, "speedup")
     root = ElementTree.fromstring(svg.read_text(encoding="utf-8"))
     space = "{http://www.w3.org/2000/svg}"
     assert root.get("role") == "img"

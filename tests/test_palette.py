@@ -17,15 +17,16 @@ from bench.analyse.claims.judge import judge
 from bench.analyse.compare.compare import compare
 from bench.analyse.drivers.explain import explain
 from bench.analyse.drivers.observations import of_run
-from bench.show.plots import claims_forest, drivers, style
+from bench.show.plots import claims_forest, drivers
 from bench.show.plots import compare as compare_pictures
+from bench.show.plots.shared import style
 from bench.show.plots.speedup_map import luminance
 from bench.show.write import PICTURES
 from tests import designed
 
 MEANT = {*style.WORDS, *style.WORDS.values()}
 OWN_PAPER = {"map"}  # squares have colours of their own, and letters that suit them
-CSS = (Path(style.__file__).parents[1] / "pages" / "templates" / "report.css").read_text(encoding="utf-8")
+CSS = (Path(style.__file__).parents[2] / "pages" / "templates" / "report.css").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")

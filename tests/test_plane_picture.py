@@ -13,7 +13,8 @@ from bench.analyse.claims.judge import judge
 from bench.analyse.runs import run_folder
 from bench.analyse.runs.rows import records_of
 from bench.analyse.sweeps.designed import Sweep, find
-from bench.show.plots import plane, style
+from bench.show.plots import plane
+from bench.show.plots.shared import style
 from tests import designed
 from tests.test_plots import texts, title
 

@@ -25,7 +25,8 @@ from bench.analyse.runs.run_folder import Run
 from bench.measure import user_kernels
 from bench.measure.device.devices import CaptureFailed
 from bench.run import doctor, predict
-from bench.show.plots import speedup, style
+from bench.show.plots import speedup
+from bench.show.plots.shared import files, style
 from bench.show.text import compare, run_facts, titles
 from bench.spec.blocks.costs import ITEM_BYTES
 from bench.spec.blocks.kernels import of_block
@@ -317,7 +318,7 @@ def test_on_one_page_of_several_runs_a_predicted_device_keeps_its_word_and_its_c
     figure = speedup.picture(both.whole)
     assert figure is not None
     assert figure.get_suptitle().endswith(" as fast as standard on 2 devices")
-    (_, svg) = style.save(figure, tmp_path, "speedup")
+    (_, svg) = files.save(figure, tmp_path, "speedup")
     assert "<pattern " in svg.read_text()
     colours = {name.get_text(): name.get_color() for axis in figure.axes for name in axis.texts}
     foretold = {colour for words, colour in colours.items() if words.startswith("predicted ")}

@@ -492,10 +492,12 @@ def test_numbers_show_the_digits_that_their_spread_justifies() -> None:
 
 def test_views_of_a_folder_are_made_in_one_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_run(tmp_path, data=config({"channels": [16, 64], "kernel": [3], "threads": [1]}))
-    monkeypatch.setattr(write, "draw", lambda run, folder, makers: (folder / "speedup.png",))  # test_plots.py draws
+    monkeypatch.setattr(
+        write, "draw", lambda run, folder, makers: tuple(folder / f"{m}.png" for m in makers)
+    )  # test_plots.py draws
     views = write_views(tmp_path)
     assert [p.name for p in views.tables] == ["measurements.csv", "pairs.csv", "samples.csv"]
-    assert [p.stem for p in views.pictures] == ["speedup", "claims", "claims"]
+    assert [p.stem for p in views.pictures] == [*write.PICTURES, "claims", "drivers"]
     assert views.page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     (tmp_path / "journal.jsonl").unlink()
     before = (tmp_path / "pairs.csv").stat().st_mtime_ns

@@ -34,12 +34,12 @@ from bench.show.plots import (
     roofline,
     speedup,
     speedup_map,
-    style,
     time_breakdown,
     ways,
 )
 from bench.show.plots import compare as compare_pictures
 from bench.show.plots import drivers as drivers_picture
+from bench.show.plots.shared import files
 from bench.spec.errors import UserError
 from bench.spec.files import write_json, write_text
 
@@ -93,12 +93,11 @@ def write_views(folder: Path) -> Views:
         write_json(folder / "aa.json", noise.to_dict())
     tables, verdicts = write_numbers(run, folder)
     drivers = explain(observations.of_run(run))
-    into = folder / "plots"
-    if noise_floor.is_aa(run):
-        pictures = draw(run, into, {"aa": aa.picture})
-    else:
-        pictures = draw(run, into, PICTURES)
-        pictures += claims_forest.draw(run, verdicts, into) + drivers_picture.draw(drivers, into)
+    more = {
+        "claims": lambda run: claims_forest.picture(run, verdicts),
+        "drivers": lambda _: drivers_picture.picture(drivers),
+    }
+    pictures = draw(run, folder / "plots", {"aa": aa.picture} if noise_floor.is_aa(run) else PICTURES | more)
     for name, text in reproduction.texts(run, verdicts, pictures).items():
         write_text(folder / name, text)
     write_text(folder / report.NAME, report.text(run, verdicts, noise, pictures))
@@ -108,7 +107,7 @@ def write_views(folder: Path) -> Views:
 def draw(run: Run, folder: Path, makers: Mapping[str, Callable[[Run], Figure | None]]) -> tuple[Path, ...]:
     """Write each picture that the run has rows for into `folder`, as PNG and SVG; returns the paths."""
     figures = ((name, make(run)) for name, make in makers.items())
-    return tuple(path for name, figure in figures if figure is not None for path in style.save(figure, folder, name))
+    return tuple(path for name, figure in figures if figure is not None for path in files.save(figure, folder, name))
 
 
 def write_numbers(run: Run, folder: Path) -> tuple[tuple[Path, ...], Verdicts]:
@@ -149,9 +148,8 @@ def write_together(joined: Together, path: Path) -> tuple[Path, ...]:
     """Write one page of several runs to `path`, and its pictures into the folder beside it that is named like it."""
     found = judge([m.run for m in joined.members])
     into, whole = path.with_suffix(""), joined.whole
-    makers = dict(PICTURES)
-    makers["claims"] = lambda run: claims_forest.picture(run, found, joined.letters())
-    drawn = draw(whole, into, makers)
+    claims = {"claims": lambda run: claims_forest.picture(run, found, joined.letters())}
+    drawn = draw(whole, into, PICTURES | claims)
     write_text(path, report.text_of_several(joined, found, drawn))
     return (path, *drawn)
 
@@ -175,7 +173,7 @@ def write_comparisons(
 
 def write_history(history: History, command: str, folder: Path, html: Path | None = None) -> ComparisonViews:
     """Draw a history's picture into `folder` and write its page there, or to `html`."""
-    pictures = style.save(compare_pictures.of_history(history), folder, "history")
+    pictures = files.save(compare_pictures.of_history(history), folder, "history")
     page = html or folder / compare_page.HISTORY_NAME
     write_text(page, compare_page.history_text(history, pictures, command))
     return ComparisonViews(pictures, page)

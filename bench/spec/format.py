@@ -67,8 +67,8 @@ def aligned(rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
 
 
 def capital(text: str) -> str:
-    """The text with a capital at its start."""
-    return text[0].upper() + text[1:]
+    """The text with a capital at its start, unless it begins with a name as of mobilenet_v1."""
+    return text if "_" in text.split(" ", 1)[0] else text[0].upper() + text[1:]
 
 
 def times(ratio: float, half_width: float = 0.05, lines: Sequence[float] = ()) -> str:

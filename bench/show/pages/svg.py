@@ -12,7 +12,7 @@ from html import unescape
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-from bench.show.plots.style import HEADING
+from bench.show.plots.shared.style import HEADING
 
 _SVG, _XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
 _NUMBER = re.compile(r"-?\d+\.\d{3,}")

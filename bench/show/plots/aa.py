@@ -12,7 +12,7 @@ from matplotlib.ticker import NullLocator
 from bench.analyse.runs.noise_floor import judge
 from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
-from bench.show.plots import panels, style
+from bench.show.plots.shared import panels, style
 from bench.show.text import titles
 from bench.spec.format import percent, plural
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -17,7 +16,7 @@ from bench.analyse.claims.claims import BY_ID
 from bench.analyse.claims.judge import Verdicts
 from bench.analyse.runs.rows import grouped, records_of
 from bench.analyse.runs.run_folder import Run
-from bench.show.plots import dots, panels, style
+from bench.show.plots.shared import dots, panels, style
 from bench.show.text import captions, titles
 from bench.show.text.claims import answer, effect, where
 
@@ -35,14 +34,8 @@ _MARKS = (
 )
 
 
-def draw(run: Run, judged: Verdicts, folder: Path) -> tuple[Path, ...]:
-    """Write claims.png and claims.svg into `folder`; nothing where no claim has an effect."""
-    figure = picture(run, judged)
-    return () if figure is None else style.save(figure, folder, "claims")
-
-
 def picture(run: Run, judged: Verdicts, letters: Mapping[str, str] | None = None) -> Figure | None:
-    """Ratios on the left, elasticities (if there are any) on the right, a row for each verdict under its claim.
+    """Ratios on the left, elasticities (if there are any) on the right, a row for each verdict under its claim; None without an effect.
 
     `run` is measured in the footer's words; `letters` by run_id where there are several. Claims that nothing measured
     have no row.

@@ -20,7 +20,7 @@ from bench.analyse.compare.change_points import History
 from bench.analyse.compare.facts import CHANGED, VALUES, Comparison, Match, Quantity, QuantityComparison, Verdict
 from bench.analyse.runs.rows import Record, grouped
 from bench.analyse.sweeps.kinds import sweep_of_shapes
-from bench.show.plots import panels, style
+from bench.show.plots.shared import files, panels, style
 from bench.show.text import captions
 from bench.show.text import compare as words
 from bench.show.text.ways import line_labels
@@ -76,7 +76,7 @@ def draw(c: Comparison, folder: Path) -> tuple[Path, ...]:
         for name, make in zip(NAMES[compared.quantity], (picture, ratios, spread), strict=True):
             figure = make(c, compared)
             if figure is not None:
-                written += style.save(figure, folder, name)
+                written += files.save(figure, folder, name)
     return tuple(written)
 
 

@@ -18,7 +18,7 @@ from bench.analyse.runs.run_folder import Run
 from bench.analyse.sweeps import costs
 from bench.analyse.sweeps.costs import BASELINE, BLOCK, Way
 from bench.analyse.sweeps.designed import Estimate, find
-from bench.show.plots import panels, style
+from bench.show.plots.shared import panels, style
 from bench.show.text import captions, titles
 from bench.show.text.ways import way_labels
 from bench.spec.format import in_seconds, size_word, times

@@ -11,7 +11,7 @@ from bench.analyse.facts import FEWER_MACS
 from bench.analyse.runs.rows import Record, grouped, records_of
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.runs.way_grid import way_of, way_order
-from bench.show.plots import dots, panels, style
+from bench.show.plots.shared import dots, panels, style
 from bench.show.text import titles
 from bench.show.text.ways import way_labels
 from bench.spec.format import share

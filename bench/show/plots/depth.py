@@ -15,7 +15,7 @@ from bench.analyse.runs.rows import grouped, records_of
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.sweeps.costs import stacked
 from bench.analyse.sweeps.designed import Sweep, find
-from bench.show.plots import panels, style
+from bench.show.plots.shared import panels, style
 from bench.show.text import captions, titles
 from bench.show.text.ways import way_labels
 from bench.spec.format import digits

@@ -19,8 +19,8 @@ from bench.analyse.drivers.limits import UNKNOWN
 from bench.analyse.drivers.observations import PREDICTORS
 from bench.analyse.runs.merged import short
 from bench.analyse.stats.estimators import CONFIDENCE
-from bench.show.plots import style
-from bench.show.plots.panels import MOST_GROUPS
+from bench.show.plots.shared import files, style
+from bench.show.plots.shared.panels import MOST_GROUPS
 from bench.show.text import captions, titles
 from bench.show.text.drivers import label, scope, two
 from bench.spec.format import in_seconds, listed, share, with_prefix
@@ -39,7 +39,7 @@ HOW = (
 def draw(drivers: Drivers, folder: Path) -> tuple[Path, ...]:
     """Write drivers.png and drivers.svg into `folder`; nothing where no group could be fitted."""
     figure = picture(drivers)
-    return () if figure is None else style.save(figure, folder, "drivers")
+    return () if figure is None else files.save(figure, folder, "drivers")
 
 
 def picture(drivers: Drivers) -> Figure | None:

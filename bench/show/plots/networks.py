@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from bench.analyse.runs.rows import grouped, records_of
 from bench.analyse.runs.run_folder import Run
-from bench.show.plots import dots, panels
+from bench.show.plots.shared import dots, panels
 from bench.show.text import titles
 from bench.show.text.ways import line_labels
 

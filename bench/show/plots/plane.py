@@ -15,7 +15,7 @@ from bench.analyse.runs.rows import grouped, records_of
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.stats.estimators import mean_of
 from bench.analyse.sweeps.designed import find, surest
-from bench.show.plots import panels, style
+from bench.show.plots.shared import panels, style
 from bench.show.text import titles
 from bench.show.text.ways import way_labels
 from bench.spec.format import listed

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from bench.analyse.runs.roofline import RATES, TOLERANCE, WINOGRAD, Key
 from bench.analyse.runs.rows import Record, records_of
 from bench.analyse.runs.run_folder import Run
-from bench.show.plots import panels, style
+from bench.show.plots.shared import panels, style
 from bench.show.text import captions, titles
 from bench.spec.columns import WITH_NUMBERS
 from bench.spec.format import digits

@@ -13,7 +13,7 @@ from bench.analyse.runs.condition import Condition
 from bench.analyse.runs.rows import Record, grouped, records_of
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.runs.way_grid import is_plain, way_grids, way_of
-from bench.show.plots import dots, panels, style
+from bench.show.plots.shared import dots, panels, style
 from bench.show.text import captions, titles
 from bench.show.text.ways import layer_words, way_labels
 from bench.spec.columns import FAILED

@@ -21,7 +21,7 @@ from bench.analyse.runs.row_quality import is_noisy
 from bench.analyse.runs.rows import Record, records_of
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.runs.way_grid import WayGrid, is_plain, sweeps_of_channels
-from bench.show.plots import panels, style
+from bench.show.plots.shared import files, panels, style
 from bench.show.text import captions, titles
 from bench.show.text import crossover_map as words
 from bench.show.text.ways import channels_word, way_labels, window_words
@@ -219,4 +219,4 @@ def draw_predicted(crossovers: CrossoverMap, folder: Path) -> tuple[Path, ...]:
             *[_mark("h  the host would decide")] * words.of_host(crossovers),
         ]
         style.frame(figure, words.title(crossovers), words.footer(crossovers), handles)
-        return style.save(figure, folder, f"predicted-crossover-{crossovers.device.slug}")
+        return files.save(figure, folder, f"predicted-crossover-{crossovers.device.slug}")

@@ -14,7 +14,7 @@ from bench.analyse.runs.row_quality import is_noisy
 from bench.analyse.runs.rows import Record, grouped, records_of
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.sweeps.kinds import sweep_of_shapes
-from bench.show.plots import panels, style
+from bench.show.plots.shared import panels, style
 from bench.show.text import captions, titles
 from bench.show.text.layer_costs import walked, walked_networks
 from bench.show.text.titles import PARTS

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from bench.analyse.runs.rows import grouped, records_of
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.runs.way_grid import way_grids, way_order
-from bench.show.plots import dots, panels
+from bench.show.plots.shared import dots, panels
 from bench.show.text import titles
 from bench.show.text.ways import device_words, way_labels, window_words
 

@@ -33,7 +33,7 @@ def show(run: Run, page: Path, file: TextIO | None = None, wide: bool = False) -
     heads = [*run_facts.question(facts), run_facts.made_on(run), *alarms, *run_facts.answer(facts)]
     terminal.print_lines(console, terminal.wrapped(heads, width))
     tables(console, facts, records_of(run.pairs), wide)
-    more = run_facts.lines(facts) if wide else run_facts.brief_trust(facts)
+    more = [*run_facts.idle_lines(facts), *run_facts.trust_lines(facts)] if wide else run_facts.brief_trust(facts)
     every = "" if wide else f"\n      bench report {run.folder} --wide"
     terminal.print_lines(console, ["", *terminal.wrapped(more, width), f"page  {page}", f"next  bench verdict {run.folder}{every}"])  # fmt: skip
 

@@ -85,11 +85,9 @@ def trust(facts: RunFacts) -> str:
     t = facts.trust
     if not t.measured:
         return ""
-    fewest, most = t.processes
-    each = plural(most, "process", "processes") if fewest == most else f"{fewest} to {most} processes"
     width = f"median ±{percent(t.median_half_width)}" if math.isfinite(t.median_half_width) else "no intervals"
     try_ = ": read this as a try, not as a measurement" if t.grade == "poor" else ""
-    return f"Trust: {t.grade} ({t.noisy} of {plural(t.measured, 'row')} noisy, {each} a row, {width}){try_}."
+    return f"Trust: {t.grade} ({t.noisy} of {plural(t.measured, 'row')} noisy, {_processes(t)} a row, {width}){try_}."
 
 
 def cards(facts: RunFacts) -> list[dict[str, str]]:
@@ -107,7 +105,7 @@ def cards(facts: RunFacts) -> list[dict[str, str]]:
         ends = "" if not math.isfinite(p.mean.half_width) else f"[{interval(p.mean).partition(' [')[2]}"
         cards.append({
             "lean": p.lean,
-            "head": capital(f"{p.block} {where}" if p.network or several else where.removeprefix("with ")) if "_" not in p.block else f"{p.block} {where}",
+            "head": capital(f"{p.block} {where}" if p.network or several else where.removeprefix("with ")),
             "value": times(math.exp(p.mean.mean), p.mean.half_width, (1.0,)),
             "words": ", ".join(filter(None, (ends, f"{'predicted ' if p.predicted else ''}{_votes(p)} of {plural(p.cells, 'cell')}", f"{times(p.mac_ratio)} fewer MACs" if p.achieved is not None else ""))),
         })  # fmt: skip
@@ -145,7 +143,7 @@ def _sentence(places: Sequence[Tally]) -> str:
     many = f"{'networks against their baselines' if places[0].network else 'blocks'}{': would be' if foretold else ': read' if bare else ':'}"
     first = " ".join(filter(None, (*shared, f"{blocks[0]} {verb}" if len(blocks) == 1 else many)))
     once = ", by too few processes for an interval" if bare and not foretold else ""
-    return f"{first if '_' in first.split()[0] else capital(first)} {'; '.join(parts)}{once}."
+    return f"{capital(first)} {'; '.join(parts)}{once}."
 
 
 def _count(p: Tally) -> str:
@@ -172,8 +170,13 @@ def _where(place: Condition, devices: Mapping[str, str], one_device: bool) -> st
 def way_lines(facts: RunFacts) -> list[str]:
     """A line for each way to run each block, and one for all in which nothing was measured or predicted."""
     labels = way_labels([t.way for t in facts.ways])
+    return [*(_way(t, labels[t.way]) for t in facts.ways if t.cells or t.failed), *idle_lines(facts)]
+
+
+def idle_lines(facts: RunFacts) -> list[str]:
+    """A line for all ways in which nothing was measured, and one for those in which nothing was predicted, with the reasons."""
+    labels, lines = way_labels([t.way for t in facts.ways]), []
     idle = [t for t in facts.ways if not t.cells and not t.failed]
-    lines = [_way(t, labels[t.way]) for t in facts.ways if t not in idle]
     for verb in ("measured", "predicted"):
         some = [t for t in idle if t.predicted == (verb == "predicted")]
         if some:
@@ -227,40 +230,37 @@ def trust_lines(facts: RunFacts) -> list[str]:
 
 def brief_trust(facts: RunFacts) -> list[str]:
     """What the first words leave out: undecided and imprecise rows, those that were not measured, and the noise band."""
-    t = facts.trust
-    if not t.measured:
-        return trust_lines(facts)
-    band = f"±{percent(t.noise_band)}" if t.noise_band is not None else "unknown until bench aa has run here"
-    doubtful = f"{t.undecided} undecided, {t.imprecise} less precise than the asked ±{percent(t.precision)}"
-    parts = [doubtful, _unmeasured(t).rstrip(".")]
-    return [f"{'; '.join(filter(None, parts))}; noise band {band}."]
+    return [" ".join(_doubts(facts.trust))] if facts.trust.measured else trust_lines(facts)
 
 
 def _measured_lines(t: Trust) -> Iterator[str]:
-    fewest, most = t.processes
-    spread = f"{fewest}" if fewest == most else f"{fewest} to {most}"
-    half = t.median_half_width
-    width = f"median half-width ±{percent(half)}" if math.isfinite(half) else "no intervals"
-    yield f"{plural(t.measured, 'row')} measured in {spread} process{'es' if most > 1 else ''} each: {width}."
-    yield f"{t.undecided} undecided, {t.imprecise} less precise than the asked ±{percent(t.precision)}, {t.noisy} noisy."
-    if unmeasured := _unmeasured(t):
-        yield unmeasured
+    width = (
+        f"median half-width ±{percent(t.median_half_width)}" if math.isfinite(t.median_half_width) else "no intervals"
+    )
+    yield f"{plural(t.measured, 'row')} measured in {_processes(t)} each: {width}."
+    yield from _doubts(t)
     if t.flagged is not None:
         yield f"Disturbed samples by the kernel's counters: {percent(t.flagged[0])} of a row's (median), {percent(t.flagged[1])} at most."
-    if t.noise_band is not None:
-        of = "" if t.banded == t.measured else f", known for {plural(t.banded, 'row')}"
-        yield f"Noise band of this machine (bench aa): ±{percent(t.noise_band)}{of}."
-    else:
-        yield "Noise band of this machine: unknown until bench aa has run here."
     if t.timed_share is not None:
         over = f" over {t.sessions} sessions" if t.sessions > 1 else ""
         yield f"{share(t.timed_share)} of {duration(t.wall_s)}{over} went into samples."
 
 
-def _unmeasured(t: Trust) -> str:
+def _processes(t: Trust) -> str:
+    """`3 processes`, `3 to 5 processes`."""
+    fewest, most = t.processes
+    return f"{fewest} to {most} processes" if fewest != most else plural(most, "process", "processes")
+
+
+def _doubts(t: Trust) -> Iterator[str]:
+    """Rows that decide nothing, those that were not measured, and the noise of the machine."""
+    yield f"{t.undecided} undecided, {t.imprecise} less precise than the asked ±{percent(t.precision)}, {t.noisy} noisy."
     kinds = (("skipped", UNMEASURABLE), ("failed", FAILED))
     counts = [f"{plural(n, 'row')} {word}" for word, some in kinds if (n := sum(t.statuses.get(s, 0) for s in some))]
-    return f"{listed(counts)}: pairs.csv says why." if counts else ""
+    yield from [f"{listed(counts)}: pairs.csv says why."] if counts else []
+    of = "" if t.banded == t.measured else f", known for {plural(t.banded, 'row')}"
+    band = f"±{percent(t.noise_band)}{of}" if t.noise_band is not None else "unknown until bench aa has run here"
+    yield f"Noise band of this machine: {band}."
 
 
 def quality(run: Run, facts: RunFacts) -> dict[str, Any]:

@@ -213,8 +213,7 @@ def _titled(template: str, rows: Sequence[Record], **words: str) -> str:
     for noun in _NAMED:
         if len(template.format(**words)) > MOST:
             words[noun] = number[noun]
-    title = template.format(**words)
-    title = title if "_" in title.split()[0] else capital(title)  # mobilenet_v1 is a name
+    title = capital(template.format(**words))
     return title if len(title) <= MOST else title.removesuffix(f" on {words['device']}")
 
 

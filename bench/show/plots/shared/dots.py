@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from bench.analyse.runs.rows import Record
 from bench.analyse.runs.run_folder import Run
-from bench.show.plots import panels, style
+from bench.show.plots.shared import panels, style
 from bench.show.text import captions
 from bench.spec.format import times
 

@@ -19,7 +19,7 @@ from matplotlib.transforms import Bbox
 from bench.analyse.runs.row_quality import LESS_PRECISE, is_less_precise, is_noisy
 from bench.analyse.runs.rows import Record, log_by_process
 from bench.analyse.runs.run_folder import Run
-from bench.show.plots import style
+from bench.show.plots.shared import style
 from bench.show.text import captions
 from bench.show.text.ways import channels_word
 from bench.spec.columns import SPEEDUP, WITH_NUMBERS

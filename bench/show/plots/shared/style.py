@@ -7,9 +7,6 @@ import re
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from html import escape
-from io import StringIO
-from pathlib import Path
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
@@ -19,7 +16,6 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
@@ -28,7 +24,6 @@ from matplotlib.path import Path as Outline
 from matplotlib.text import Annotation, Text
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from bench.spec.files import write_text, write_whole
 from bench.spec.format import digits
 
 HEADING = "heading"  # what a picture names its drawn title, followed by how many points that takes
@@ -213,61 +208,6 @@ def frame(figure: Figure, title: str, footer: str, handles: Sequence[Artist], *m
         figure.set_layout_engine("none")  # laid out once, not again for each file
 
 
-def save(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
-    """Write name.png and name.svg; each appears whole or not at all.
-
-    The SVG file can stand in any page: on a white background, without scripts or anything to load, with the figure's
-    title as its <title> and its footer as its <desc>.
-    """
-    png, svg = folder / f"{name}.png", folder / f"{name}.svg"
-    _join_dots(figure)
-    # Each canvas prints by itself: savefig would draw every picture once more, to lay it out.
-    png_options = {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": 1}}
-    canvas = figure.canvas  # it knows the sizes of the texts
-    write_whole(png, lambda f: canvas.print_png(f, **png_options))  # type: ignore[attr-defined]
-    drawn = StringIO()
-    title = " ".join(figure.get_suptitle().split()) or None
-    svg_options = {"Date": None, "Creator": None, "Title": title}
-    FigureCanvasSVG(figure).print_svg(drawn, metadata=svg_options)  # type: ignore[no-untyped-call]
-    figure.dpi = DPI
-    figure.set_canvas(canvas)
-    footer = " ".join(t.get_text() for t in figure.texts if t.get_gid() == FOOTER).replace("\u00a0", " ")
-    text = _described(_numbered(drawn.getvalue()), " ".join(footer.split()))
-    write_text(svg, text)
-    return png, svg
-
-
-def _join_dots(figure: Figure) -> None:
-    """Draw dots of one look in one go: hundreds of lines of one point each take most of a picture's time and of its size."""
-    for axis in figure.axes:
-        alike: dict[tuple[object, ...], list[Line2D]] = {}
-        for line in (one for one in axis.lines if np.size(one.get_xdata()) == 1):
-            look = (
-                line.get_marker(),
-                line.get_markersize(),
-                line.get_color(),
-                line.get_markerfacecolor(),
-                line.get_markeredgecolor(),
-            )
-            rest = (
-                line.get_markeredgewidth(),
-                line.get_zorder(),
-                line.get_clip_on(),
-                id(line.get_transform()),
-                line.get_gid(),
-            )
-            alike.setdefault((*map(str, look), *rest), []).append(line)
-        for first, *others in (some for some in alike.values() if len(some) > 1):
-            every = (first, *others)
-            first.set(
-                xdata=np.concatenate([one.get_xdata() for one in every]),
-                ydata=np.concatenate([one.get_ydata() for one in every]),
-                linestyle="",
-            )
-            for one in others:
-                one.remove()
-
-
 def _mark_cut(figure: Figure) -> list[Artist]:
     """An arrow at the edge of a panel for each interval that goes on beyond it; the legend entry, where there is one."""
     cut = False
@@ -283,22 +223,6 @@ def _mark_cut(figure: Figure) -> list[Artist]:
                     axis.plot(*turned([at], [edge], across), marker=marker, ms=14, mew=1.3, mfc="none", mec=line.get_color(), ls="", clip_on=False, zorder=5)  # fmt: skip
                     cut = True
     return [proxy(CUT, FAINT, Outline(_UP.vertices + np.array([0, 1])))] if cut else []
-
-
-def _described(svg: str, words: str) -> str:
-    """The picture with a description after its title, for those who hear it."""
-    title = "</title>"
-    if not words or title not in svg:
-        return svg
-    named = svg.replace("<svg ", '<svg role="img" ', 1)
-    return named.replace(title, f"{title}\n <desc>{escape(words, quote=False)}</desc>", 1)
-
-
-def _numbered(svg: str) -> str:
-    """The picture with its clip paths counted: matplotlib names them by addresses, which differ from run to run."""
-    names = dict.fromkeys(re.findall(r'<clipPath id="(\w+)"', svg))
-    numbers = {name: f"clip{i}" for i, name in enumerate(sorted(names, key=svg.index))}
-    return re.sub(r"\b(" + "|".join(numbers) + r")\b", lambda m: numbers[m[0]], svg) if numbers else svg
 
 
 def proxy(text: str, colour: str = INK, marker: str | Outline = "", line: object = "", hollow: bool = False) -> Line2D:

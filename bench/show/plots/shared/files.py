@@ -1,0 +1,87 @@
+"""How pictures are saved: as PNG, and as SVG that can stand in any page."""
+
+from __future__ import annotations
+
+import re
+from html import escape
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from bench.show.plots.shared.style import DPI, FOOTER
+from bench.spec.files import write_text, write_whole
+
+
+def save(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
+    """Write name.png and name.svg; each appears whole or not at all.
+
+    The SVG file can stand in any page: on a white background, without scripts or anything to load, with the figure's
+    title as its <title> and its footer as its <desc>.
+    """
+    png, svg = folder / f"{name}.png", folder / f"{name}.svg"
+    _join_dots(figure)
+    # Each canvas prints by itself: savefig would draw every picture once more, to lay it out.
+    png_options = {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": 1}}
+    canvas = figure.canvas  # it knows the sizes of the texts
+    write_whole(png, lambda f: canvas.print_png(f, **png_options))  # type: ignore[attr-defined]
+    drawn = StringIO()
+    title = " ".join(figure.get_suptitle().split()) or None
+    svg_options = {"Date": None, "Creator": None, "Title": title}
+    FigureCanvasSVG(figure).print_svg(drawn, metadata=svg_options)  # type: ignore[no-untyped-call]
+    figure.dpi = DPI
+    figure.set_canvas(canvas)
+    footer = " ".join(t.get_text() for t in figure.texts if t.get_gid() == FOOTER).replace("\u00a0", " ")
+    text = _described(_numbered(drawn.getvalue()), " ".join(footer.split()))
+    write_text(svg, text)
+    return png, svg
+
+
+def _join_dots(figure: Figure) -> None:
+    """Draw dots of one look in one go: hundreds of lines of one point each take most of a picture's time and of its size."""
+    for axis in figure.axes:
+        alike: dict[tuple[object, ...], list[Line2D]] = {}
+        for line in (one for one in axis.lines if np.size(one.get_xdata()) == 1):
+            look = (
+                line.get_marker(),
+                line.get_markersize(),
+                line.get_color(),
+                line.get_markerfacecolor(),
+                line.get_markeredgecolor(),
+            )
+            rest = (
+                line.get_markeredgewidth(),
+                line.get_zorder(),
+                line.get_clip_on(),
+                id(line.get_transform()),
+                line.get_gid(),
+            )
+            alike.setdefault((*map(str, look), *rest), []).append(line)
+        for first, *others in (some for some in alike.values() if len(some) > 1):
+            every = (first, *others)
+            first.set(
+                xdata=np.concatenate([one.get_xdata() for one in every]),
+                ydata=np.concatenate([one.get_ydata() for one in every]),
+                linestyle="",
+            )
+            for one in others:
+                one.remove()
+
+
+def _described(svg: str, words: str) -> str:
+    """The picture with a description after its title, for those who hear it."""
+    title = "</title>"
+    if not words or title not in svg:
+        return svg
+    named = svg.replace("<svg ", '<svg role="img" ', 1)
+    return named.replace(title, f"{title}\n <desc>{escape(words, quote=False)}</desc>", 1)
+
+
+def _numbered(svg: str) -> str:
+    """The picture with its clip paths counted: matplotlib names them by addresses, which differ from run to run."""
+    names = dict.fromkeys(re.findall(r'<clipPath id="(\w+)"', svg))
+    numbers = {name: f"clip{i}" for i, name in enumerate(sorted(names, key=svg.index))}
+    return re.sub(r"\b(" + "|".join(numbers) + r")\b", lambda m: numbers[m[0]], svg) if numbers else svg
