@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from io import StringIO
 from typing import Any, TypeVar
 
+import numpy as np
 import pandas as pd
 
+from bench.analyse.stats.estimators import Floats, Ints
 from bench.spec.devices.device_names import in_words, is_cpu
 
 Record = Mapping[str, Any]
@@ -47,6 +50,20 @@ def log_by_process(row: Record) -> dict[Hashable, float]:
     place = tuple(row[name] for name in ("run_id", "device", "threads", "allocator", "waiting"))
     pairs = (each.split(":") for each in (row.get("speedup_by_process") or "").split())
     return {(*place, replicate): math.log(float(speedup)) for replicate, speedup in pairs}
+
+
+def by_process(texts: Sequence[str]) -> tuple[Ints, Ints, Floats]:
+    """Of texts such as `1:2.04 2:1.98`: how many processes each has, then of all the process and the value.
+
+    ValueError for another text, and for a value that is not above 0.
+    """
+    counts = np.array([text.count(":") for text in texts], dtype=np.int64)
+    lines = StringIO(" ".join(texts).replace(" ", "\n") or "0:1")
+    table = pd.read_csv(lines, sep=":", header=None, dtype=np.float64, names=["process", "value"], index_col=False)
+    process, value = (table[name].to_numpy()[: counts.sum()] for name in table)
+    if len(value) != counts.sum() or not ((value >= 1e-30) & (value <= 1e30) & (process >= 0) & (process < 1e9)).all():
+        raise ValueError(texts[:1])
+    return counts, process.astype(np.int64), value
 
 
 def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
