@@ -58,10 +58,10 @@ SHOWN = '$(or $(OUT),results/latest)'
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup bench smoke test test-bench test-faults test-fuzz test-gpu test-page mutants check gallery aa reproduce verdict study plots report doctor compare clean python-fits python-fits-dev python-fits-test
+.PHONY: help setup bench smoke test test-bench test-faults test-fuzz test-gpu test-page bench-harness mutants check gallery aa reproduce verdict study plots report doctor compare clean python-fits python-fits-dev python-fits-test
 
 help: ## list targets and variables
-	@awk 'BEGIN { FS = ":.*## "; print "Targets" } /^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
+	@awk 'BEGIN { FS = ":.*## "; print "Targets" } /^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
 	@echo 'Variables'
 	@echo '  DEVICE      the device: cpu, cuda or cpu,cuda:0; sim:h100 is predicted (now: $(DEVICE))'
 	@echo '  CONFIG      the sweep (now: $(CONFIG))'
@@ -132,6 +132,9 @@ test-gpu: $(READY_TEST) ## self-checks on a CUDA GPU: clocks, events, graphs, me
 
 test-page: $(READY_DEV) ## the pages in a headless Chromium: console, network, sorting, themes, a phone's width
 	$(PY) -m pytest tests/test_page_in_browser.py tests/test_compare_in_browser.py
+
+bench-harness: $(READY_DEV) ## what the program itself takes at many rows: plan, journal, report, compare, start-up
+	PYTHONPATH=. $(PY) -m pytest tools/harness/harness.py -s --benchmark-timer=tools.harness.clock.processor --benchmark-columns=min --benchmark-sort=name
 
 mutants: $(READY_DEV) ## plant classic mistakes in a copy, one at a time, and check that a test fails
 	$(PY) tests/mutants.py

@@ -56,7 +56,7 @@ def test_the_columns_of_a_comparison_are_told(tmp_path: Path):
     for name in "ab":
         write_run(tmp_path / name, Story(run_id=name), config({"threads": [1]}))
     compared = compare(*(run_folder.read(tmp_path / name) for name in "ab"))
-    header = as_csv([compared]).splitlines()[0].split(",")
+    header = "".join(as_csv([compared])).splitlines()[0].split(",")
     page = (ROOT / "docs" / "COLUMNS.md").read_text(encoding="utf-8")
     section = page.partition("## What `bench compare --csv` writes")[2].partition("\n## ")[0]
     told = [name for line in section.splitlines() for name in re.findall(r"`(\w+)`", line.split("|")[1] if "|" in line else "")]  # fmt: skip

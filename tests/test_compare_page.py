@@ -119,7 +119,7 @@ def test_a_change_that_the_correction_takes_back_says_so(found: Comparison) -> N
 def test_the_download_holds_every_row(found: Comparison, parsed: Parsed) -> None:
     (link,) = [str(x["href"]) for x in parsed.all("a") if x.get("download")]
     held = base64.b64decode(link.partition(",")[2]).decode()
-    assert held == as_csv([found])
+    assert held == "".join(as_csv([found]))
     assert len(list(csv.DictReader(held.splitlines()))) == len(compare_page.table([found]).lines)
 
 

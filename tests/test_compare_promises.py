@@ -176,7 +176,7 @@ def test_what_was_run_otherwise_is_confounded_and_opens_no_gate(bench: Bench, tm
     assert verdicts(found) == {"CONFOUNDED": 12}
     assert all(r["differs"] == {field: [usual, value]} for r in found["rows"])
     assert found["geometric_mean"] is None
-    status, _, err = bench(a, b, "--fail-on", "slower")
+    status, _, err = bench(a, b, "--fail-on", "slower", "--by", "speedups")
     assert (status, "no row can be compared" in err) == (2, True)
 
 

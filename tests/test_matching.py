@@ -31,9 +31,19 @@ def row(**fields: Any) -> dict[str, Any]:
     return {**ROW, **fields}
 
 
+def met(a: list[dict[str, Any]], b: list[dict[str, Any]]) -> Matching:
+    return match(*(run_folder.frame([{**r, "status": "ok"} for r in rows], "p") for rows in (a, b)))
+
+
+def pairs_of(found: Matching) -> list[tuple[int, int, tuple[str, ...]]]:
+    return [(int(i), int(j), found.ways[way]) for i, j, way in zip(found.a, found.b, found.way, strict=True)]
+
+
 def told(a: list[dict[str, Any]], b: list[dict[str, Any]]) -> tuple[list[tuple[int, int]], list[tuple[int, int, tuple[str, ...]]], tuple[int, ...], tuple[int, ...]]:  # fmt: skip
-    found = match(a, b)
-    return [(p.a, p.b) for p in found.pairs], [(p.a, p.b, p.differs) for p in found.loose], found.only_a, found.only_b
+    found = met(a, b)
+    pairs = pairs_of(found)
+    alike, loose = [(i, j) for i, j, d in pairs if not d], [one for one in pairs if one[2]]
+    return alike, loose, tuple(found.only_a.tolist()), tuple(found.only_b.tolist())
 
 
 @given(st.permutations(range(12)))
@@ -86,9 +96,9 @@ def test_devices_match_by_kind_and_first_by_number() -> None:
 
 def test_runs_without_a_common_kind_of_device_are_matched_across() -> None:
     a, b = [row(threads=1), row(threads=4)], [row(device="cuda:0", threads=2)]
-    assert match(a, b).across
+    assert met(a, b).across
     assert told(a, b)[0] == [(0, 0), (1, 0)]
-    assert not match(a, []).across
+    assert not met(a, []).across
 
 
 def test_a_predicted_card_meets_the_measured_one_and_not_the_processor_beside_it() -> None:
@@ -109,8 +119,8 @@ def test_predictions_meet_each_other_before_they_meet_measurements() -> None:
 
 def test_a_pair_across_kinds_of_device_that_differs_in_more_names_the_device_too() -> None:
     assert told([row()], [row(device="cuda:0", batch=8)])[1] == [(0, 0, ("batch", "device"))]
-    assert match([row()], [row(device="sim:h100")]).pairs[0].differs == ("device",)
-    assert match([row()], [row(device="cuda:0")]).pairs[0].differs == ()
+    assert pairs_of(met([row()], [row(device="sim:h100")]))[0][2] == ("device",)
+    assert pairs_of(met([row()], [row(device="cuda:0")]))[0][2] == ()
 
 
 DEVICES = ["cpu", "cuda:0", "cuda:1", "xpu:0", "sim:h100", "sim:a100", "sim:server_cpu"]
@@ -120,32 +130,31 @@ ON_DEVICES = st.lists(st.tuples(st.sampled_from(DEVICES), st.integers(1, 2), st.
 @given(ON_DEVICES, ON_DEVICES)
 def test_kinds_of_device_never_cross_where_the_runs_share_one_and_a_mirror_shows_the_same(one: list[Any], two: list[Any]) -> None:  # fmt: skip
     a, b = ([row(device=d, c_in=c, threads=t, experiment=e) for d, c, t, e in rows] for rows in (one, two))
-    found, back = match(a, b), match(b, a)
-    for p in (*found.pairs, *found.loose):
-        kinds = [stands_for(r["device"]) for r in (a[p.a], b[p.b])]
-        natures = [is_predicted(r["device"]) for r in (a[p.a], b[p.b])]
+    found, back = met(a, b), met(b, a)
+    for i, j, differs in pairs_of(found):
+        kinds = [stands_for(r["device"]) for r in (a[i], b[j])]
+        natures = [is_predicted(r["device"]) for r in (a[i], b[j])]
         assert found.across or kinds[0] == kinds[1]
-        assert (natures[0] == natures[1]) or "device" in p.differs
+        assert (natures[0] == natures[1]) or "device" in differs
     ways = [sorted(told_pairs(m, *s)) for m, s in ((found, (a, b)), (back, (b, a)))]
     assert ways[0] == sorted((y, x, differs) for x, y, differs in ways[1])
     assert (len(found.only_a), len(found.only_b)) == (len(back.only_b), len(back.only_a))
 
 
 def told_pairs(found: Matching, a: list[dict[str, Any]], b: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
-    return [(tuple(a[p.a].items()), tuple(b[p.b].items()), p.differs) for p in (*found.pairs, *found.loose)]
+    return [(tuple(a[i].items()), tuple(b[j].items()), differs) for i, j, differs in pairs_of(found)]
 
 
 @given(st.lists(st.tuples(st.integers(1, 3), st.sampled_from(["fp32", "bf16"]), st.integers(1, 3)), max_size=12), st.lists(st.tuples(st.integers(1, 3), st.sampled_from(["fp32", "bf16"]), st.integers(1, 3)), max_size=12))  # fmt: skip
 def test_every_row_is_used_once_and_what_matches_outright_is_never_confounded(one: list[Any], two: list[Any]) -> None:
     a, b = ([row(threads=t, dtype=d, c_in=c) for t, d, c in rows] for rows in (one, two))
-    found = match(a, b)
-    for side, only, rows in (("a", found.only_a, a), ("b", found.only_b, b)):
-        used = [getattr(p, side) for p in (*found.pairs, *found.loose)]
+    found = met(a, b)
+    for used, only, rows in ((found.a, found.only_a, a), (found.b, found.only_b, b)):
         assert sorted([*used, *only]) == list(range(len(rows)))
-    assert len(found.pairs) == sum((Counter(one) & Counter(two)).values())
-    for p in found.loose:
-        assert tuple(f for f in LOOSE if a[p.a][f] != b[p.b][f]) == p.differs
-        assert 1 <= len(p.differs) <= 2
+    assert sum(not differs for *_, differs in pairs_of(found)) == sum((Counter(one) & Counter(two)).values())
+    for i, j, differs in pairs_of(found):
+        assert tuple(f for f in LOOSE if a[i][f] != b[j][f]) == differs
+        assert len(differs) <= 2
 
 
 # ---------------------------------------------------------------- in comparisons

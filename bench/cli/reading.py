@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -155,10 +155,11 @@ def compare(
     """
     from bench.analyse.compare.ci_gate import gate
     from bench.analyse.compare.compare import compare_all
+    from bench.analyse.compare.facts import COMPARED
     from bench.analyse.runs.run_folder import read
     from bench.show.export import compare as compare_export
     from bench.show.text import compare as words
-    from bench.spec.files import write_text
+    from bench.spec.files import write_whole
 
     share = share_of("--margin", margin)
     must_see = share_of("--least", least)
@@ -177,19 +178,20 @@ def compare(
         return
     if len(folders) < 2:
         raise UserError("bench compare", "it takes two results folders or more", "Name another run.", str(*folders))
-    runs = [replace(read(named_folder(folder)), typed=str(folder)) for folder in folders]
+    runs = [replace(read(named_folder(folder), only=COMPARED), typed=str(folder)) for folder in folders]
     compared = compare_all(runs, share, "benjamini-hochberg" if fail_on is None else "holm")
     gated = None
     if fail_on is not None:
         quantity: Quantity | None = None if by is None else "time" if by == "times" else "speedup"
         gated = gate(compared, "changed" if fail_on == "changed" else "slower", quantity, must_see)
     if csv is not None:
-        write_text(csv, compare_export.as_csv(compared))
-    say_either(
-        json_,
-        lambda: compare_export.to_dict(compared, gated),
-        lambda: [*map(partial(words.print_comparison, every=every), compared)],
-    )
+        write_whole(csv, lambda file: file.writelines(part.encode() for part in compare_export.as_csv(compared)))
+    with readers_may_leave():
+        if json_:
+            sys.stdout.writelines(compare_export.as_json(compared, gated))
+        else:
+            for one in compared:
+                words.print_comparison(one, every=every)
     if html is not None or not json_:
         from bench.show import write
 

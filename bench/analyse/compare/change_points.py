@@ -23,7 +23,7 @@ from bench.analyse.compare.compare import judge, readings
 from bench.analyse.compare.environment_diff import Difference, differences, other_machine
 from bench.analyse.compare.facts import CHANGE_MARGIN, CHANGED, JUDGED, Quantity, Verdict, beyond
 from bench.analyse.compare.row_matching import kind, match
-from bench.analyse.runs.rows import Record
+from bench.analyse.runs.rows import Record, records_of
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.stats import estimators
 from bench.analyse.stats.estimators import Floats, Ints
@@ -202,17 +202,18 @@ def _noise(logs: Floats) -> Floats:
 
 def _series(ordered: Sequence[Run], quantity: Quantity) -> tuple[tuple[Record, ...], Floats, int]:
     """The rows measured in every run, ln of their values, and how many rows are left out."""
-    first, *others = [readings(run, quantity) for run in ordered]
-    rows = [row for row, _ in first]
-    held: list[dict[int, float]] = [{i: log.mean for i, (_, log) in enumerate(first)}]
-    seen = len(rows)
-    for other in others:
-        pairs = match(rows, [row for row, _ in other]).pairs
-        held.append({p.a: other[p.b][1].mean for p in pairs})
+    (rows, own), *others = [readings(run, quantity) for run in ordered]
+    logs, seen = [own], len(rows)
+    for other, found in others:
+        met = match(rows, other)
+        alike = met.way == 0
+        mine = np.full(len(rows), np.nan)
+        mine[met.a[alike]] = found[met.b[alike]]
+        logs.append(mine)
         seen = max(seen, len(other))
-    common = [i for i in range(len(rows)) if all(i in values for values in held)]
-    logs = np.array([[values[i] for i in common] for values in held], dtype=np.float64)
-    return tuple(rows[i] for i in common), logs, seen - len(common)
+    table = np.array(logs, dtype=np.float64)
+    common = np.flatnonzero(np.isfinite(table).all(axis=0))
+    return tuple(records_of(rows.iloc[common])), table[:, common], seen - len(common)
 
 
 def _changes(h: History) -> tuple[Change, ...]:

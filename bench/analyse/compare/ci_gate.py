@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from statistics import NormalDist, median
 from typing import Any, Literal
 
+import numpy as np
+
 from bench.analyse.compare.facts import (
     CARD_MARGIN,
     CHANGED,
     VERDICTS,
     Comparison,
-    Match,
     MeanRatio,
     Quantity,
     QuantityComparison,
@@ -21,7 +22,7 @@ from bench.analyse.compare.facts import (
 )
 from bench.analyse.compare.whole import apart, apart_at_least
 from bench.analyse.runs.noise_floor import POWER
-from bench.analyse.stats.estimators import at_confidence
+from bench.analyse.stats.estimators import Floats, at_confidence
 from bench.spec.devices.device_names import is_cpu, is_predicted
 from bench.spec.errors import UserError
 from bench.spec.interval import Interval
@@ -83,7 +84,7 @@ class Whole:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """All rows of one quantity together, and row by row. Rows in `failing` have one of `verdicts`, or failed in B only."""
+    """All rows of one quantity together, and row by row. `failing` rows have one of `verdicts`, or failed in B only."""
 
     fail_on: FailOn
     quantity: Quantity
@@ -92,7 +93,7 @@ class Gate:
     verdicts: tuple[Verdict, ...]
     counts: dict[Verdict, int]
     judged: int
-    failing: tuple[Match, ...]
+    failing: int
     failed_in_b: int
     edges: tuple[float, float]  # ln: the narrowest and the widest margin of a row
     hidden: Hidden
@@ -146,14 +147,14 @@ def gate(
     compared = []
     for c in comparisons:
         one = c.speedups if quantity == "speedup" else c.times
-        if one is None or not one.judged:
+        if one is None or not one.number:
             why, remedy = _cause(c, quantity)
             what = "row" if quantity == "speedup" else "times"
             raise UserError(f"--fail-on: {c.b.folder}", f"no {what} can be compared{why}", remedy)
         compared.append(one)
     verdicts: tuple[Verdict, ...] = CHANGED if fail_on == "changed" else ("SLOWER",)
-    matches = [m for one in compared for m in one.matches]
     wholes = tuple(_whole(c, one, len(compared)) for c, one in zip(comparisons, compared, strict=True))
+    failed = sum(one.failed_in_b for one in compared)
     return Gate(
         fail_on,
         quantity,
@@ -161,15 +162,18 @@ def gate(
         least,
         verdicts,
         counts={v: sum(one.counts[v] for one in compared) for v in VERDICTS},
-        judged=sum(len(one.judged) for one in compared),
-        failing=tuple(
-            m for one, whole in zip(compared, wholes, strict=True) for m in one.matches
-            if m.failed_in_b or (m.verdict in verdicts and m.log and abs(m.log.mean) > whole.unknown)
-        ),
-        failed_in_b=sum(m.failed_in_b for m in matches),
+        judged=sum(one.number for one in compared),
+        failing=failed + sum(_beyond(one, verdicts, w.unknown) for one, w in zip(compared, wholes, strict=True)),
+        failed_in_b=failed,
         edges=(min(one.least_edge for one in compared), max(one.edge for one in compared)),
-        hidden=hidden_in(matches, fail_on, quantity),
-    )  # fmt: skip
+        hidden=_hidden(compared, fail_on),
+    )
+
+
+def _beyond(compared: QuantityComparison, verdicts: Sequence[Verdict], unknown: float) -> int:
+    """How many rows have one of the verdicts, and moved by more than separate runs may."""
+    rows = compared.rows
+    return int((np.isin(rows.verdict, [VERDICTS.index(v) for v in verdicts]) & (np.abs(rows.log.mean) > unknown)).sum())
 
 
 def _whole(c: Comparison, compared: QuantityComparison, tests: int) -> Whole:
@@ -177,7 +181,7 @@ def _whole(c: Comparison, compared: QuantityComparison, tests: int) -> Whole:
     mean, level = compared.mean, compared.confidence
     if c.same_run:
         return Whole(mean, Interval(0.0, 0.0, 2), 0.0, compared.edge)
-    cpu = all(is_cpu(m.a["device"]) for m in compared.judged)
+    cpu = all(map(is_cpu, compared.a["device"].iloc[compared.rows.a[compared.places]].unique()))
     known, least = apart(compared.effect), apart_at_least(compared.effect, cpu, compared.quantity == "time")
     unknown = math.sqrt(least**2 - known**2)
     cards = math.log1p(CARD_MARGIN) if c.cards and compared.quantity == "time" else 0.0
@@ -186,26 +190,34 @@ def _whole(c: Comparison, compared: QuantityComparison, tests: int) -> Whole:
     return Whole(mean, Interval(sign * log.mean, math.hypot(log.half_width, unknown, cards), log.n), unknown, compared.edge)  # fmt: skip
 
 
-def hidden_in(matches: Sequence[Match], fail_on: FailOn, quantity: Quantity) -> Hidden:
-    """The slow-downs that AMBIGUOUS rows can hide, or with `changed` the changes in either direction."""
-    logs = [(m.log, m.edge) for m in matches if m.verdict == "AMBIGUOUS" and m.log is not None]
-    reaches = []
-    for log, edge in logs:
-        slower = -log.low if quantity == "speedup" else log.high
-        reach = max(abs(log.low), abs(log.high)) if fail_on == "changed" else slower
-        if reach > edge:
-            reaches.append(reach)
-    sizes = sorted(math.expm1(reach) for reach in reaches if math.isfinite(reach))
-    return Hidden(tuple(sizes), len(reaches) - len(sizes))
+def _hidden(compared: Sequence[QuantityComparison], fail_on: FailOn) -> Hidden:
+    parts = []
+    for one in compared:
+        open_ = one.rows.verdict == VERDICTS.index("AMBIGUOUS")
+        mean, half, edge = (values[open_] for values in (one.rows.log.mean, one.rows.log.half_width, one.rows.edge))
+        parts.append(reaches(mean, half, edge, fail_on, one.quantity))
+    reach = np.sort(np.concatenate(parts))
+    return Hidden(tuple(np.expm1(reach[np.isfinite(reach)]).tolist()), int(np.isinf(reach).sum()))
+
+
+def reaches(mean: Floats, half_width: Floats, edge: Floats, fail_on: FailOn, quantity: Quantity) -> Floats:
+    """ln of the slow-downs that AMBIGUOUS rows can hide, or with `changed` of changes in either direction: beyond `edge`."""
+    slower = half_width + (-mean if quantity == "speedup" else mean)
+    reach = half_width + np.abs(mean) if fail_on == "changed" else slower
+    return np.asarray(reach[reach > edge], dtype=np.float64)
 
 
 def _cause(c: Comparison, quantity: Quantity) -> tuple[str, str]:
     """Why no row could be judged, in brackets, and what to do."""
-    confounded = [m for m in c.speedups.matches if m.differs]
-    if confounded and len(confounded) == len(c.speedups.matches):
-        if any(is_predicted(str(m.a["device"])) != is_predicted(str(m.b["device"])) for m in confounded):
+    confounded, differ = c.speedups.confounded
+    if confounded and confounded == len(c.speedups.rows.a):
+        natures = [
+            {is_predicted(str(d)) for d in rows["device"].iloc[at].unique()}
+            for rows, at in ((c.speedups.a, c.speedups.rows.a), (c.speedups.b, c.speedups.rows.b))
+        ]
+        if natures[0] != natures[1]:
             return " (one run is predicted and the other measured)", "Compare two measured runs, or two predicted by one device."  # fmt: skip
-        fields = ", ".join(dict.fromkeys(f for m in confounded for f in m.differs))
+        fields = ", ".join(differ)
         return f" (all are CONFOUNDED: {fields} had to differ)", f"Compare runs of the same {fields}."
     why = f" ({c.apart})" if quantity == "time" and c.apart else ""
     return why, "Compare runs of one config, measured to their end."

@@ -10,23 +10,28 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+import pandas as pd
+
 from bench.analyse.compare import facts
 from bench.analyse.compare.environment_diff import differences, other_card, other_machine
 from bench.analyse.compare.facts import (
     CHANGE_MARGIN,
+    VERDICTS,
     Comparison,
     Correction,
-    Match,
+    Judged,
     Quantity,
     QuantityComparison,
     Verdict,
 )
-from bench.analyse.compare.row_matching import Matching, Pair, kind, match
+from bench.analyse.compare.row_matching import Matching, kind, mapped, match
 from bench.analyse.runs.noise_floor import earlier_beside, run_effect
-from bench.analyse.runs.rows import Record, grouped, records_of
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.stats import estimators
-from bench.spec.columns import MEASURED, TIME
+from bench.analyse.stats import estimators, interval_arrays
+from bench.analyse.stats.estimators import Floats, Ints
+from bench.analyse.stats.interval_arrays import Bools, Intervals
+from bench.spec.columns import MEASURED
 from bench.spec.errors import UserError
 from bench.spec.interval import Interval
 
@@ -64,14 +69,11 @@ def compare_all(
     )
 
 
-def readings(run: Run, quantity: Quantity) -> list[tuple[Record, Interval]]:
-    """A run's measured rows, each with the interval of ln(speedup), or of ln(median time)."""
-    level = run.timing.confidence
-    rows = [
-        (row, _log(row, quantity, level, level))
-        for row in records_of(run.pairs if quantity == "speedup" else run.measurements)
-    ]
-    return [(row, log) for row, log in rows if log is not None]
+def readings(run: Run, quantity: Quantity) -> tuple[pd.DataFrame, Floats]:
+    """A run's measured rows, and ln(speedup) or ln(median time) of each."""
+    rows = run.pairs if quantity == "speedup" else run.measurements
+    log = _logs(rows, quantity, 0.95, 0.95).mean
+    return rows[np.isfinite(log)].reset_index(drop=True), log[np.isfinite(log)]
 
 
 def judge(
@@ -81,17 +83,24 @@ def judge(
 
     `log` is the interval of ln(B / A): FASTER is a larger speedup or a shorter time.
     """
-    alpha = 1 - confidence + 1e-12
-    if p_adjusted <= alpha:
-        return "FASTER" if (log.mean > 0) == (facts.BETTER[quantity] == "above 1") else "SLOWER"
-    return "SAME" if log.within(edge) else "AMBIGUOUS"
+    one = Intervals(np.array([log.mean]), np.array([log.half_width]), np.array([log.n]))
+    return VERDICTS[int(_verdicts(one, np.array([edge]), np.array([p_adjusted]), confidence, quantity)[0])]
+
+
+def _verdicts(log: Intervals, edge: Floats, p_adjusted: Floats, confidence: float, quantity: Quantity) -> Ints:
+    """The places in VERDICTS of rows that are judged."""
+    better = (log.mean > 0) == (facts.BETTER[quantity] == "above 1")
+    within = np.abs(log.mean) + log.half_width < edge
+    slower, faster, ambiguous, same = (VERDICTS.index(v) for v in ("SLOWER", "FASTER", "AMBIGUOUS", "SAME"))
+    told = p_adjusted <= 1 - confidence + 1e-12
+    return np.where(told, np.where(better, faster, slower), np.where(within, same, ambiguous))
 
 
 def _draft(a: Run, b: Run, margin: float, correction: Correction) -> Comparison:
-    rows_a, rows_b = (_with_sources(run, records_of(run.pairs)) for run in (a, b))
+    rows_a, rows_b = (_with_sources(run, run.pairs) for run in (a, b))
     bands = _bands(rows_a), _bands(rows_b)
     matched = match(rows_a, rows_b)
-    kinds = list(dict.fromkeys(kind(rows_a[p.a]["device"]) for p in matched.pairs))
+    kinds = list(dict.fromkeys(kind(d) for d in rows_a["device"].iloc[matched.a].unique()))
     cards = tuple(d for d in kinds if not matched.across and other_card(a, b, d))
     beside = [[one, *earlier_beside(one, other)] for one, other in ((a, b), (b, a))]
     side = _Sides(a, b, margin, bands, cards, beside)
@@ -100,11 +109,14 @@ def _draft(a: Run, b: Run, margin: float, correction: Correction) -> Comparison:
     alike = [d for d, why in reasons.items() if why is None]
     times = None
     if alike:
-        every = [_with_sources(run, records_of(run.measurements)) for run in (a, b)]
-        arms_a, arms_b = ([r for r in rows if kind(r["device"]) in alike] for rows in every)
+        every = [_with_sources(run, run.measurements) for run in (a, b)]
+        arms_a, arms_b = (
+            rows[mapped(rows["device"], kind).isin(alike).to_numpy()].reset_index(drop=True) for rows in every
+        )
         times = side.compared("time", arms_a, arms_b, match(arms_a, arms_b))
-    places = [_place(rows_a[p.a]) for p in matched.pairs], [_place(rows_b[p.b]) for p in matched.pairs]
-    widest = [max((by[p] for p in met if p in by), default=None) for by, met in zip(bands, places, strict=True)]
+    alone = (matched.way == 0) | matched.across
+    met = ((bands[0], rows_a, matched.a), (bands[1], rows_b, matched.b))
+    widest = [max((v for p in _places(rows.iloc[at[alone]]) if (v := by.get(p))), default=None) if by else None for by, rows, at in met]  # fmt: skip
     return Comparison(
         a, b, margin, correction, (widest[0], widest[1]), matched.across, speedups, times,
         "; ".join(why for why in reasons.values() if why) if reasons else "no row is in both runs", cards,
@@ -112,15 +124,21 @@ def _draft(a: Run, b: Run, margin: float, correction: Correction) -> Comparison:
     )  # fmt: skip
 
 
-def _with_sources(run: Run, rows: Sequence[Record]) -> list[Record]:
+def _with_sources(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
     """The rows, each with the import paths and source hashes of its users' blocks; None where the run has no hashes."""
     devices = (run.environment.get("devices") or {}).values()
     hashes = {path: source for facts in devices for path, source in (facts.get("imports") or {}).items()}
-    arms = [(t.experiment, arm.choice) for t in (run.plan.trials if run.plan else ()) for arm in t.arms]
+    arms = (
+        [(t.experiment, arm.choice) for t in (run.plan.trials if run.plan else ()) for arm in t.arms] if hashes else []
+    )
     of = {(name, c.label): f"{c.factory} {hashes[c.factory]}" for name, c in arms if c.factory in hashes}
-    both = ("baseline", "block") if "speedup" in (rows[0] if rows else ()) else ("block",)
-    named = [[of.get((row["experiment"], row[name])) for name in both] for row in rows]
-    return [{**row, "source": ", ".join(filter(None, one)) or None} for row, one in zip(rows, named, strict=True)]
+    if not of:
+        return rows.assign(source=None)
+    both = ("baseline", "block") if "speedup" in rows else ("block",)
+    named = zip(
+        *([of.get(at) for at in zip(rows["experiment"], rows[name], strict=True)] for name in both), strict=True
+    )
+    return rows.assign(source=pd.Series([", ".join(filter(None, one)) or None for one in named], dtype=object))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,82 +153,99 @@ class _Sides:
     repeats: Sequence[Sequence[Run]]  # of a and of b: each with earlier runs of its installation
 
     def compared(
-        self, quantity: Quantity, rows_a: Sequence[Record], rows_b: Sequence[Record], matching: Matching
+        self, quantity: Quantity, rows_a: pd.DataFrame, rows_b: pd.DataFrame, matching: Matching
     ) -> QuantityComparison:
         """The matched rows, not judged yet."""
         known = [e for runs in self.repeats if len(runs) > 1 and (e := run_effect(runs, quantity == "time"))]
         effect = max(known, key=lambda e: e.sd, default=None)
         sd = effect.sd * math.sqrt(2) if effect else 0.0
-        return QuantityComparison(
-            quantity,
-            tuple(self._match(quantity, p, rows_a[p.a], rows_b[p.b], sd) for p in (*matching.pairs, *matching.loose)),
-            tuple(rows_a[i] for i in matching.only_a),
-            tuple(rows_b[j] for j in matching.only_b),
-            self.a.timing.confidence,
-            effect=effect,
-        )
+        only = rows_a.iloc[matching.only_a], rows_b.iloc[matching.only_b]
+        found = self._found(quantity, rows_a.iloc[matching.a], rows_b.iloc[matching.b], matching, sd)
+        return QuantityComparison(quantity, rows_a, rows_b, found, *only, self.a.timing.confidence, effect=effect)
 
-    def _match(self, quantity: Quantity, pair: Pair, a: Record, b: Record, sd: float) -> Match:
-        bands = [by_place.get(_place(row)) for by_place, row in zip(self.bands, (a, b), strict=True)]
-        known = [band for band in bands if band is not None]
-        cards = [math.log1p(facts.CARD_MARGIN)] if quantity == "time" and kind(a["device"]) in self.cards else []
-        edge = max([math.log1p(self.margin), *known, *cards])
-        confidence = self.a.timing.confidence
+    def _found(self, quantity: Quantity, a: pd.DataFrame, b: pd.DataFrame, matching: Matching, sd: float) -> Judged:
+        """B / A of rows side by side, with their p; each AMBIGUOUS until the correction, unless it can't be judged."""
+        confidence, count = self.a.timing.confidence, len(a)
+        edge, spread = np.full(count, math.log1p(self.margin)), np.zeros(count)
+        for by, rows in zip(self.bands, (a, b), strict=True):
+            if by:
+                band = np.array([by.get(place, 0.0) for place in _places(rows, every=True)])
+                edge, spread = np.maximum(edge, band), np.hypot(spread, band)
+        if quantity == "time" and self.cards:
+            cards = mapped(a["device"], kind).isin(self.cards).to_numpy()
+            edge = np.where(cards, np.maximum(edge, math.log1p(facts.CARD_MARGIN)), edge)
         sides = ((a, self.a), (b, self.b))
-        left, right = (_log(row, quantity, run.timing.confidence, confidence) for row, run in sides)
-        changed = None not in (a["source"], b["source"]) and a["source"] != b["source"]
-        differs = (*pair.differs, "source") if changed else pair.differs
-        if left is None or right is None:
-            return Match(a, b, None, edge, "CONFOUNDED" if differs else "NOT MEASURED", differs=differs)
-        log = estimators.widened(estimators.difference(left, right, confidence), sd, confidence)
-        if self.a.run_id == self.b.run_id and log.mean == 0:  # one sample, not two: no chance is involved
-            log = Interval(0.0, 0.0, max(2, log.n))
-        else:
-            log = Interval(log.mean, math.hypot(log.half_width, *known), log.n)
-        if differs:
-            return Match(a, b, log, edge, "CONFOUNDED", differs=differs)
-        p = facts.beyond(log, edge, confidence)
-        if quantity == "time" and p < 1 and not _minima_agree(a, b, log.mean, edge):
-            p = 1.0
-        return Match(a, b, log, edge, "AMBIGUOUS", p)
+        left, right = (_logs(rows, quantity, run.timing.confidence, confidence) for rows, run in sides)
+        log = interval_arrays.widened(interval_arrays.differences(left, right, confidence), sd, confidence)
+        again = (log.mean == 0) & (self.a.run_id == self.b.run_id)  # one sample, not two: no chance is involved
+        half = np.where(again, 0.0, np.hypot(log.half_width, spread))
+        log = Intervals(log.mean, half, np.where(again, np.maximum(2, log.n), log.n))
+        far = np.abs(log.mean) - edge
+        p = np.where(far > 0, interval_arrays.p_values(Intervals(far, half, log.n), confidence), 1.0)
+        if quantity == "time":
+            p = np.where(_minima_agree(a, b, log.mean, edge), p, 1.0)
+        way, ways = _with_source(a, b, matching)
+        verdict = np.full(count, VERDICTS.index("AMBIGUOUS"))
+        verdict[np.isnan(log.mean)] = VERDICTS.index("NOT MEASURED")
+        verdict[way > 0] = VERDICTS.index("CONFOUNDED")
+        p = np.where(verdict == VERDICTS.index("AMBIGUOUS"), p, np.nan)
+        return Judged(matching.a, matching.b, way, ways, log, edge, verdict, p, np.full(count, np.nan))
+
+
+def _with_source(a: pd.DataFrame, b: pd.DataFrame, matching: Matching) -> tuple[Ints, tuple[tuple[str, ...], ...]]:
+    """The way of each row and all ways, with `source` among what differs where an own block's source does."""
+    way, ways = matching.way.copy(), dict(zip(matching.ways, range(len(matching.ways)), strict=True))
+    one, two = (rows["source"].to_numpy(dtype=object) for rows in (a, b))
+    for i in np.flatnonzero((one != two) & pd.notna(one) & pd.notna(two)):
+        way[i] = ways.setdefault((*matching.ways[way[i]], "source"), len(ways))
+    return way, tuple(ways)
 
 
 def _corrected(drafts: Sequence[QuantityComparison], correction: Correction) -> list[QuantityComparison]:
     """The same with a verdict for each row: the family of tests is all rows of all of them."""
-    every = [m.p for draft in drafts for m in draft.judged if m.p is not None]
-    adjusted = iter(_ADJUST[correction](every))
-
-    def judged(m: Match, d: QuantityComparison) -> Match:
-        if m.verdict not in facts.JUDGED or m.log is None:
-            return m
-        p = next(adjusted)
-        return replace(m, p_adjusted=p, verdict=judge(m.log, m.edge, p, d.confidence, d.quantity))
-
-    return [replace(d, matches=tuple(judged(m, d) for m in d.matches), family=len(every)) for d in drafts]
-
-
-def _log(row: Record, quantity: Quantity, level: float, wanted: float) -> Interval | None:
-    """The interval of ln(value) at the wanted confidence, from a row at confidence `level`; None if it is not measured."""
-    value = row[facts.VALUES[quantity][0]]
-    if row["status"] not in MEASURED or value is None:
-        return None
-    if quantity == "time":
-        return estimators.at_confidence(estimators.log_interval(row, TIME), level, wanted)
-    width = math.inf if row["precision"] is None else float(row["precision"])
-    return estimators.at_confidence(Interval(math.log(value), width, int(row["processes"] or 1)), level, wanted)
+    every = np.concatenate([draft.rows.p[draft.places] for draft in drafts]) if drafts else np.zeros(0)
+    adjusted, judged = np.array(_ADJUST[correction](every.tolist())), []
+    for draft in drafts:
+        rows, places = draft.rows, draft.places
+        mine, adjusted = adjusted[: len(places)], adjusted[len(places) :]
+        p_adjusted, verdict = rows.p_adjusted.copy(), rows.verdict.copy()
+        log = Intervals(rows.log.mean[places], rows.log.half_width[places], rows.log.n[places])
+        p_adjusted[places] = mine
+        verdict[places] = _verdicts(log, rows.edge[places], mine, draft.confidence, draft.quantity)
+        judged.append(replace(draft, rows=replace(rows, p_adjusted=p_adjusted, verdict=verdict), family=len(every)))
+    return judged
 
 
-def _minima_agree(a: Record, b: Record, log: float, edge: float) -> bool:
-    """Whether the fastest samples moved facts.beyond the margin too, in the same direction. Load on the machine moves medians only."""
-    if a["time_min_s"] is None or b["time_min_s"] is None:
-        return True
-    return math.copysign(1.0, log) * math.log(b["time_min_s"] / a["time_min_s"]) > edge
+def _logs(rows: pd.DataFrame, quantity: Quantity, level: float, wanted: float) -> Intervals:
+    """The intervals of ln(value) at the wanted confidence, of rows at confidence `level`; nan where nothing is measured."""
+
+    def column(name: str) -> Floats:
+        return rows[name].to_numpy(dtype=np.float64, na_value=np.nan)
+
+    value, low, high = facts.VALUES[quantity]
+    n = np.nan_to_num(column("processes")).astype(np.int64)
+    mean = np.where(rows["status"].isin(MEASURED).to_numpy(), np.log(column(value)), np.nan)
+    width = column("precision") if quantity == "speedup" else np.abs(np.log(column(high)) - np.log(column(low))) / 2
+    width = np.where(np.isnan(width), np.inf, width)
+    return interval_arrays.at_confidence(Intervals(mean, width, np.maximum(n, 1)), level, wanted)
 
 
-def _place(row: Record) -> _Place:
-    return kind(row["device"]), row["threads"]
+def _minima_agree(a: pd.DataFrame, b: pd.DataFrame, log: Floats, edge: Floats) -> Bools:
+    """Whether the fastest samples moved beyond the margin too, in the same direction. Load on the machine moves medians only."""
+    one, two = (np.log(rows["time_min_s"].to_numpy(dtype=np.float64, na_value=np.nan)) for rows in (a, b))
+    return np.asarray(np.isnan(one) | np.isnan(two) | (np.sign(log) * (two - one) > edge), dtype=np.bool_)
 
 
-def _bands(rows: Sequence[Record]) -> dict[_Place, float]:
-    banded = grouped((row for row in rows if row["noise_band"] is not None), _place)
-    return {place: max(float(row["noise_band"]) for row in some) for place, some in banded.items()}
+def _places(rows: pd.DataFrame, every: bool = False) -> list[_Place]:
+    """The different places of rows, or of `every` row."""
+    two = rows[["device", "threads"]]
+    pairs = two if every else two.drop_duplicates()
+    return [(kind(d), t) for d, t in zip(pairs["device"].tolist(), pairs["threads"].tolist(), strict=True)]
+
+
+def _bands(rows: pd.DataFrame) -> dict[_Place, float]:
+    banded = rows[rows["noise_band"].notna()]
+    widest: dict[_Place, float] = {}
+    for place, band in zip(_places(banded, every=True), banded["noise_band"].tolist(), strict=True):
+        widest[place] = max(float(band), widest.get(place, 0.0))
+    return widest

@@ -60,7 +60,7 @@ def differences(a: Run, b: Run) -> Iterator[Difference]:
             if one != two:
                 yield Difference(f"{name} ({device})", *((_brief(one), _brief(two)) if name == "card" else (one, two)))
     for name in _OF_ROWS:
-        one, two = (", ".join(dict.fromkeys(str(v) for v in run.pairs[name].dropna())) for run in (a, b))
+        one, two = (", ".join(map(str, run.pairs[name].dropna().unique())) for run in (a, b))
         if one != two:
             yield Difference(name.replace("_", " "), one, two)
     if a.plan is not None and b.plan is not None:
@@ -128,6 +128,6 @@ def _by_kind(run: Run, name: str) -> dict[str, str]:
 
 
 def _names(run: Run, device: str) -> set[str]:
-    rows = run.measurements
+    rows = run.measurements[["device", "device_name"]].drop_duplicates()
     pairs = zip(rows["device"].tolist(), rows["device_name"].tolist(), strict=True)
     return {n for d, n in pairs if isinstance(d, str) and kind(d) == device and isinstance(n, str) and n}

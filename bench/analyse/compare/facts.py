@@ -6,21 +6,21 @@ Every ratio is B / A. Above 1 a speedup is better in B, and a time is worse.
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import quantiles
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 
 from bench.analyse.compare.environment_diff import Difference
-from bench.analyse.compare.row_matching import CPU_ONLY
+from bench.analyse.compare.row_matching import CPU_ONLY, combined, numbers
 from bench.analyse.compare.whole import apart, mean_over_rows
 from bench.analyse.runs.noise_floor import RunEffect
-from bench.analyse.runs.rows import Record
+from bench.analyse.runs.rows import Record, records_of
 from bench.analyse.runs.run_folder import Run
-from bench.analyse.stats.estimators import Ints, mean_of, p_value
+from bench.analyse.stats.estimators import Floats, Ints, p_value
+from bench.analyse.stats.interval_arrays import Intervals, student
 from bench.spec.columns import FAILED, KEYS, MEASURED, SPEEDUP, TIME
 from bench.spec.interval import Interval
 
@@ -37,6 +37,13 @@ BETTER: dict[Quantity, Literal["above 1", "below 1"]] = {"speedup": "above 1", "
 """The side of 1 on which B is better."""
 VALUES: dict[Quantity, tuple[str, str, str]] = {"speedup": SPEEDUP, "time": TIME}
 """The columns of a quantity: its value and the ends of its interval."""
+
+
+COMPARED = (
+    *KEYS, *SPEEDUP, *TIME, *"run_id trial_id schema_version status processes precision precision_reached noise_band verdict".split(),
+    *"device_name groups time_min_s time_by_process speedup_by_process".split(),
+)  # fmt: skip
+"""The columns of the tables that a comparison reads."""
 
 
 def beyond(log: Interval, edge: float, confidence: float = 0.95) -> float:
@@ -62,11 +69,6 @@ class Match:
     p: float | None = None
     p_adjusted: float | None = None
     differs: tuple[str, ...] = ()
-
-    @property
-    def failed_in_b(self) -> bool:
-        """Whether A measured the row and B ran out of memory, crashed or the like."""
-        return not self.differs and self.a["status"] in MEASURED and self.b["status"] in FAILED
 
     @property
     def ratio(self) -> float | None:
@@ -109,60 +111,136 @@ class MeanRatio:
         return self.log.within(self.edge)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """Matched rows as columns: places in the frames of A and B, and what is found of each; nan where there is nothing.
+
+    `log` is ln(B / A), `verdict` a place in VERDICTS, `way` one in `ways`: the fields that differ.
+    """
+
+    a: Ints
+    b: Ints
+    way: Ints
+    ways: tuple[tuple[str, ...], ...]
+    log: Intervals
+    edge: Floats
+    verdict: Ints
+    p: Floats
+    p_adjusted: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class QuantityComparison:
-    """The speedups or the times of two runs, row by row. `only_a`, `only_b`: rows without a partner."""
+    """The speedups or the times of two runs. `a`, `b` are the rows of each run, `only_a` and `only_b` those without a partner.
+
+    There may be a million rows: `telling` makes the few that are shown, `matches` and `judged` all of them.
+    """
 
     quantity: Quantity
-    matches: tuple[Match, ...]
-    only_a: tuple[Record, ...]
-    only_b: tuple[Record, ...]
+    a: pd.DataFrame
+    b: pd.DataFrame
+    rows: Judged
+    only_a: pd.DataFrame
+    only_b: pd.DataFrame
     confidence: float
     family: int = 0  # rows that p is corrected over: of all comparisons that were made together
     effect: RunEffect | None = None  # what runs differ by, which is in the intervals; None where it is not known
 
     @property
     def counts(self) -> dict[Verdict, int]:
-        counts = Counter(m.verdict for m in self.matches)
-        return {v: counts[v] for v in VERDICTS}
+        counts = np.bincount(self.rows.verdict, minlength=len(VERDICTS)).tolist()
+        return dict(zip(VERDICTS, counts, strict=True))
+
+    @property
+    def places(self) -> Ints:
+        """The places of the judged rows: of one workload, measured in both runs."""
+        return np.flatnonzero(np.isin(self.rows.verdict, [VERDICTS.index(v) for v in JUDGED]))
+
+    @property
+    def number(self) -> int:
+        """How many rows are judged."""
+        return len(self.places)
+
+    def at(self, places: Ints) -> list[Match]:
+        """The rows at these places."""
+        r = self.rows
+        sides = [records_of(rows.iloc[at[places]]) for rows, at in ((self.a, r.a), (self.b, r.b))]
+        found = (r.log.mean, r.log.half_width, r.log.n, r.edge, r.verdict, r.p, r.p_adjusted, r.way)
+        return [
+            Match(
+                a, b, None if math.isnan(mean) else Interval(mean, half, n), edge, VERDICTS[verdict],
+                None if math.isnan(p) else p, None if math.isnan(adjusted) else adjusted, r.ways[way],
+            )
+            for a, b, mean, half, n, edge, verdict, p, adjusted, way in zip(*sides, *(column[places].tolist() for column in found), strict=True)
+        ]  # fmt: skip
+
+    @property
+    def matches(self) -> tuple[Match, ...]:
+        """All rows one by one."""
+        return tuple(self.at(np.arange(len(self.rows.a))))
 
     @property
     def judged(self) -> tuple[Match, ...]:
-        """The rows of one workload that were measured in both runs."""
-        return tuple(m for m in self.matches if m.verdict in JUDGED)
+        """The judged rows one by one."""
+        return tuple(self.at(self.places))
+
+    def telling(self, most: int) -> list[Match]:
+        """The first `most` rows: changed ones first, and within a verdict the farthest from 1x first."""
+        return self.at(self._ranked(np.arange(len(self.rows.a)))[:most])
+
+    def drawn(self, most: int) -> list[Match]:
+        """The judged rows in their order, or where they are more than `most` the most telling of them."""
+        return self.at(np.sort(self._ranked(self.places)[:most]))
+
+    def spread(self, most: int) -> list[Match]:
+        """The judged rows from the lowest ratio to the highest; where they are more than `most`, at even ranks."""
+        ordered = self.places[np.argsort(self.rows.log.mean[self.places], kind="stable")]
+        return self.at(ordered[np.unique(np.linspace(0, len(ordered) - 1, most).round().astype(int))] if len(ordered) > most else ordered)  # fmt: skip
+
+    def _ranked(self, places: Ints) -> Ints:
+        far = np.nan_to_num(np.abs(self.rows.log.mean[places]))
+        return places[np.lexsort((-far, self.rows.verdict[places]))]
 
     @property
-    def ranked(self) -> list[Match]:
-        """All matches: changed ones first, and within a verdict the farthest from 1x first."""
-        return sorted(self.matches, key=lambda m: (VERDICTS.index(m.verdict), -abs(math.log(m.ratio or 1))))
+    def confounded(self) -> tuple[int, tuple[str, ...]]:
+        """How many rows are of another workload, and the fields that differ in them."""
+        ways = np.unique(self.rows.way[self.rows.way > 0], return_index=True)
+        named = [field for way in ways[0][np.argsort(ways[1])] for field in self.rows.ways[way]]
+        return int((self.rows.way > 0).sum()), tuple(dict.fromkeys(named))
+
+    @property
+    def failed_in_b(self) -> int:
+        """Rows that A measured and that ran out of memory, crashed or the like in B."""
+        one, two = (rows["status"].iloc[at].isin(of).to_numpy() for rows, at, of in ((self.a, self.rows.a, MEASURED), (self.b, self.rows.b, FAILED)))  # fmt: skip
+        return int((one & two & (self.rows.way == 0)).sum())
 
     @property
     def mean(self) -> MeanRatio:
         """The mean over the judged rows."""
-        return self._mean(self.judged)
+        return self._mean(self.places)
 
     @property
     def by_block(self) -> dict[str, MeanRatio]:
         """The mean over the judged rows of each block."""
-        blocks = dict.fromkeys(str(m.a["block"]) for m in self.judged)
-        return {block: self._mean([m for m in self.judged if str(m.a["block"]) == block]) for block in blocks}
+        codes, blocks = pd.factorize(self.a["block"].iloc[self.rows.a[self.places]])
+        return {str(block): self._mean(self.places[codes == i]) for i, block in enumerate(blocks)}
 
     @property
     def middle_half(self) -> tuple[float, float]:
         """The quartiles of the judged rows' ratios; of fewer than four rows the least and the largest ratio."""
-        logs = sorted(m.log.mean for m in self.judged if m.log is not None)
-        low, _, high = quantiles(logs, n=4) if len(logs) >= 4 else (logs[0], 0.0, logs[-1])
+        logs = np.sort(self.rows.log.mean[self.places])
+        low, _, high = quantiles(logs.tolist(), n=4) if len(logs) >= 4 else (logs[0], 0.0, logs[-1])
         return math.exp(low), math.exp(high)
 
     @property
     def edge(self) -> float:
         """The widest margin of a judged row, in ln."""
-        return max((m.edge for m in self.judged), default=0.0)
+        return float(self.rows.edge[self.places].max(initial=0.0))
 
     @property
     def least_edge(self) -> float:
         """The narrowest one."""
-        return min((m.edge for m in self.judged), default=0.0)
+        return float(self.rows.edge[self.places].min()) if self.number else 0.0
 
     def doubt(self, m: Match) -> Doubt | None:
         """Why a row is AMBIGUOUS; None for any other."""
@@ -175,18 +253,30 @@ class QuantityComparison:
             return "correction"
         return "fastest samples" if beyond(m.log, m.edge, self.confidence) <= alpha else "interval"
 
-    def _mean(self, rows: Sequence[Match]) -> MeanRatio:
+    def _mean(self, places: Ints) -> MeanRatio:
         """Over the rows that have an interval, if there is one; by their processes' means where all rows know them."""
-        known = [m for m in rows if m.ends is not None] or rows
-        logs = [m.log for m in known if m.log is not None]
-        sides = [_by_process([getattr(m, side) for m in known], f"{self.quantity}_by_process") for side in "ab"]
-        if all(all(texts) for texts, _ in sides) and any(0 < log.half_width < math.inf for log in logs):
-            means = np.array([log.mean for log in logs])
-            log = mean_over_rows(means, sides, self.confidence)
-            log = replace(log, half_width=math.hypot(log.half_width, apart(self.effect)))
-        else:
-            log = mean_of(logs, self.confidence)
-        return MeanRatio(log, len(known), self.edge)
+        log = self.rows.log
+        places = places[np.isfinite(log.half_width[places])] if np.isfinite(log.half_width[places]).any() else places
+        logs, widths, column = log.mean[places], log.half_width[places], f"{self.quantity}_by_process"
+        if not len(places) or not 0 < widths.max() < math.inf:
+            mean = float(logs.mean()) if len(places) else math.nan
+            return MeanRatio(
+                Interval(mean, float(widths.max(initial=0.0)), int(log.n[places].min(initial=99))),
+                len(places),
+                self.edge,
+            )
+        known = [rows.iloc[at[places]] for rows, at in ((self.a, self.rows.a), (self.b, self.rows.b))]
+        if all(column in rows and rows[column].notna().all() for rows in known):
+            sides = [
+                (rows[column].tolist(), combined([numbers(rows[n]) for n in ("device", *CPU_ONLY)])) for rows in known
+            ]
+            own = mean_over_rows(logs, sides, self.confidence)
+            own = replace(own, half_width=math.hypot(own.half_width, apart(self.effect)))
+        else:  # as if the errors of all rows moved as one
+            n = log.n[places]
+            error = float((widths / student(self.confidence, n)).mean())
+            own = Interval(float(logs.mean()), error * float(student(self.confidence, n).max()), int(n.min()))
+        return MeanRatio(own, len(places), self.edge)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,8 +303,8 @@ class Comparison:
     @property
     def same_run(self) -> bool:
         """Whether A and B are one run. A copy with a row less or another number is a different run."""
-        alone = self.speedups.only_a or self.speedups.only_b
-        moved = any(m.log and m.log.mean for compared in self.quantities for m in compared.judged)
+        alone = len(self.speedups.only_a) or len(self.speedups.only_b)
+        moved = any(q.rows.log.mean[q.places].any() for q in self.quantities)
         return self.a.run_id == self.b.run_id and not alone and not moved
 
     @property
@@ -227,13 +317,6 @@ class Comparison:
     def keys(self) -> tuple[str, ...]:
         """The fields that rows are matched by: a device by its kind, and on an accelerator no threads, allocator and waiting."""
         return tuple(k for k in KEYS if not (self.across and k in ("device", *CPU_ONLY)))
-
-
-def _by_process(rows: Sequence[Record], column: str) -> tuple[list[str], Ints]:
-    """The rows' values by process, and each row's place by number: rows of a place share processes."""
-    places: dict[tuple[object, ...], int] = {}
-    at = [places.setdefault(tuple(r[name] for name in ("device", *CPU_ONLY)), len(places)) for r in rows]
-    return [r.get(column) or "" for r in rows], np.array(at)
 
 
 def ends_of(log: Interval) -> tuple[float, float] | None:

@@ -14,6 +14,7 @@ from statistics import NormalDist
 import numpy as np
 
 from bench.analyse.runs.noise_floor import RunEffect
+from bench.analyse.runs.rows import by_process
 from bench.analyse.stats.estimators import Floats, Ints
 from bench.spec.interval import LEAST_FOR_INTERVAL, Interval, t_quantile
 
@@ -58,12 +59,11 @@ def mean_over_rows(logs: Floats, sides: Sequence[tuple[Sequence[str], Ints]], co
 
 def _errors(texts: Sequence[str], places: Ints) -> tuple[Floats, Ints]:
     """The variance of the mean over rows that each place adds, and its degrees of freedom."""
-    counts = np.array([text.count(":") for text in texts])
-    flat = np.fromstring(" ".join(texts).replace(":", " "), sep=" ").reshape(-1, 2)
-    row, logs = np.repeat(np.arange(len(counts)), counts), np.log(flat[:, 1])
+    counts, replicate, values = by_process(texts)
+    row, logs = np.repeat(np.arange(len(counts)), counts), np.log(values)
     off = (logs - (np.bincount(row, logs) / counts)[row]) * (1 / np.sqrt(counts * (counts - 1)) / len(counts))[row]
-    wide = int(flat[:, 0].max()) + 1
-    process, at = np.unique(places[row] * wide + flat[:, 0].astype(np.int64), return_inverse=True)
+    wide = int(replicate.max()) + 1
+    process, at = np.unique(places[row] * wide + replicate, return_inverse=True)
     of = np.unique(process // wide, return_inverse=True)[1]
     processes, variance = np.bincount(of), np.bincount(of, np.bincount(at, off) ** 2)
     return variance[processes > 1].astype(np.float64), processes[processes > 1] - 1

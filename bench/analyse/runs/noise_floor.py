@@ -13,11 +13,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from bench.analyse.runs.condition import Installation
 from bench.analyse.runs.rows import grouped, records_of
 from bench.analyse.runs.run_folder import Run, read_tables
-from bench.analyse.stats.estimators import log_interval, standard_error
+from bench.analyse.stats.interval_arrays import student
 from bench.spec.columns import KEYS, MEASURED, SPEEDUP, TIME
 from bench.spec.errors import UserError
 from bench.spec.format import percent
@@ -26,6 +27,7 @@ from bench.spec.results_folder import read_environment
 
 POWER = 0.8
 MOST_READ = 16  # folders beside a run that are asked for earlier runs, the latest
+_READ = (*KEYS, *SPEEDUP, *TIME, "run_id", "schema_version", "status", "processes", "device_name")
 _KEYS = ("device_name", *(k for k in KEYS if k != "experiment"))
 
 
@@ -74,7 +76,9 @@ class Noise:
 def is_aa(run: Run) -> bool:
     """Whether every pair of a run compares a block with itself."""
     pairs = run.pairs
-    return bool(len(pairs)) and bool((pairs["block"] == pairs["baseline"] + "(again)").all())
+    return bool(len(pairs)) and bool(
+        (pairs["block"].astype("string") == pairs["baseline"].astype("string") + "(again)").all()
+    )
 
 
 def judge(run: Run) -> Noise:
@@ -129,20 +133,25 @@ def run_effect(runs: Sequence[Run], times: bool = False) -> RunEffect | None:
     Of rows that are not noisy: the variance between runs less the mean of the rows' own squared errors, both means over
     rows (Cochran's unweighted estimator; weights by errors of so few processes would be biased).
     """
-    columns = TIME if times else SPEEDUP
-    once: dict[tuple[object, ...], dict[str, tuple[float, float]]] = {}
+    value, low, high = TIME if times else SPEEDUP
+    parts = []
     for run in runs:
-        for row in records_of(run.measurements if times else run.pairs):
-            if row["status"] == "ok" and None not in [row[name] for name in columns] and (row["processes"] or 0) > 1:
-                log = log_interval(row, columns)
-                of_row = once.setdefault(tuple(row[k] for k in _KEYS), {})
-                of_row.setdefault(run.run_id, (log.mean, standard_error(log, run.timing.confidence)))
-    repeated = [of_row for of_row in once.values() if len(of_row) > 1]
-    if not repeated:
+        rows = run.measurements if times else run.pairs
+        rows = rows[(rows["status"] == "ok") & rows[[value, low, high]].notna().all(axis=1) & (rows["processes"].fillna(0) > 1)]  # fmt: skip
+        ends = [np.log(rows[name].to_numpy(dtype=np.float64)) for name in (value, low, high)]
+        n = rows["processes"].to_numpy(dtype=np.int64)
+        error = np.abs(ends[2] - ends[1]) / 2 / student(run.timing.confidence, n)
+        keys = rows[list(_KEYS)].astype(object)
+        once = keys.assign(y=ends[0], error=error**2, run=run.run_id).drop_duplicates([*_KEYS])
+        parts.append(once)
+    every = pd.concat(parts).drop_duplicates([*_KEYS, "run"])
+    by_row = every.groupby([*_KEYS], dropna=False, sort=False)
+    repeated = every[by_row["y"].transform("size") > 1]
+    if not len(repeated):
         return None
-    excess = [np.var([y for y, _ in of_row.values()], ddof=1) - np.mean([e**2 for _, e in of_row.values()]) for of_row in repeated]  # fmt: skip
-    names = dict.fromkeys(name for of_row in repeated for name in of_row)
-    return RunEffect(math.sqrt(max(0.0, float(np.mean(excess)))), len(repeated), tuple(names))
+    by_row = repeated.groupby([*_KEYS], dropna=False, sort=False)
+    excess = by_row["y"].var(ddof=1) - by_row["error"].mean()
+    return RunEffect(math.sqrt(max(0.0, float(excess.mean()))), len(excess), tuple(repeated["run"].unique()))
 
 
 def effects(runs: Sequence[Run]) -> dict[Installation, RunEffect]:
@@ -165,7 +174,7 @@ def earlier_beside(run: Run, but: Run) -> list[Run]:
             alike = Installation.told(told, folder.name) == Installation.of(run) and _began(told) < _began(
                 run.environment
             )
-            beside += [read_tables(folder)] if alike else []
+            beside += [read_tables(folder, _READ)] if alike else []
         except (OSError, UserError):
             continue
     return [one for one in beside if not is_aa(one)]

@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from io import StringIO
 from typing import Any, Literal, TypeVar
 
+import numpy as np
 import pandas as pd
 
+from bench.analyse.stats.estimators import Floats, Ints
 from bench.spec.columns import cell_of
 from bench.spec.devices.device_names import in_words, is_cpu
 
@@ -30,18 +33,19 @@ USUAL: Mapping[str, Any] = {
 _LEFT_OUT_IF_USUAL = ("dtype", "mode", "pass", "allocator", "waiting")  # of a label
 
 
-def as_csv(frame: pd.DataFrame) -> str:
+def as_csv(frame: pd.DataFrame, header: bool = True) -> str:
     """A frame as CSV, floats with all their digits, empty where a value is missing; its texts are no formulas (`cell_of`)."""
     quoting: Literal[0, 2] = csv.QUOTE_MINIMAL
     for name in frame.columns:
         column = frame[name]
-        texts = [v for v in column.unique() if isinstance(v, str)] if column.dtype in ("string", "object") else []
+        may = column.dtype in ("string", "object", "category")
+        texts = [v for v in column.unique() if isinstance(v, str)] if may else []
         cells = {text: cell_of(text) for text in texts if cell_of(text) != text}
         if cells:
-            frame = frame.assign(**{name: column.replace(cells)})
+            frame = frame.assign(**{name: column.astype(object).replace(cells)})
         if any("\r" in text for text in texts):
             quoting = csv.QUOTE_NONNUMERIC  # the least would leave it bare, and readers would end the row there
-    return str(frame.to_csv(index=False, lineterminator="\n", quoting=quoting))
+    return str(frame.to_csv(index=False, header=header, lineterminator="\n", quoting=quoting))
 
 
 def records_of(frame: pd.DataFrame) -> list[Record]:
@@ -63,6 +67,20 @@ def log_by_process(row: Record) -> dict[Hashable, float]:
     place = tuple(row[name] for name in ("run_id", "device", "threads", "allocator", "waiting"))
     pairs = (each.split(":") for each in (row.get("speedup_by_process") or "").split())
     return {(*place, replicate): math.log(float(speedup)) for replicate, speedup in pairs}
+
+
+def by_process(texts: Sequence[str]) -> tuple[Ints, Ints, Floats]:
+    """Of texts such as `1:2.04 2:1.98`: how many processes each has, then of all the process and the value.
+
+    ValueError for another text, and for a value that is not above 0.
+    """
+    counts = np.array([text.count(":") for text in texts], dtype=np.int64)
+    lines = StringIO(" ".join(texts).replace(" ", "\n") or "0:1")
+    table = pd.read_csv(lines, sep=":", header=None, dtype=np.float64, names=["process", "value"], index_col=False)
+    process, value = (table[name].to_numpy()[: counts.sum()] for name in table)
+    if len(value) != counts.sum() or not ((value >= 1e-30) & (value <= 1e30) & (process >= 0) & (process < 1e9)).all():
+        raise ValueError(texts[:1])
+    return counts, process.astype(np.int64), value
 
 
 def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:

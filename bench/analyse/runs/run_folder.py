@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, partial
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Any, Literal, cast
@@ -17,7 +19,7 @@ from bench.analyse.runs import predicted_rows
 from bench.analyse.runs.journal import Journal, Visit, read_journal
 from bench.analyse.runs.measured_rows import Row, RunContext, rows_of
 from bench.analyse.runs.roofline import roof_rows
-from bench.analyse.runs.rows import as_csv
+from bench.analyse.runs.rows import as_csv, by_process
 from bench.analyse.runs.second_opinion_rows import opinion_rows
 from bench.spec.columns import FILES, FLAGS, KEYS, SCHEMA_VERSION, SPEEDUP, STATUSES, TIME, Column, columns_of, text_of
 from bench.spec.config.timing import Timing
@@ -63,10 +65,10 @@ class Run:
         return self.typed or str(self.folder)
 
 
-def read(folder: Path, samples: bool = False) -> Run:
+def read(folder: Path, samples: bool = False, only: Collection[str] | None = None) -> Run:
     """Read a run from its journal, or where there is none (a committed reference run) from its tables.
 
-    `samples` asks for the frame of all samples, which is large. UserError for a folder that is no run, a journal with
+    `only`: the columns that are needed of tables; without, all. `samples` asks for the frame of all samples, which is large. UserError for a folder that is no run, a journal with
     a broken line before its last, and files of a newer schema.
     """
     folder = Path(folder)
@@ -80,14 +82,14 @@ def read(folder: Path, samples: bool = False) -> Run:
             raise UserError(str(folder), "plan.json is missing, so the journal can't be read", RESTORE)  # fmt: skip
         return _from_journal(folder, plan, environment, samples)
     if (folder / FILES["m"]).is_file():
-        return _from_tables(folder, plan, environment, samples)
+        return _from_tables(folder, plan, environment, samples, only)
     raise UserError(str(folder), "this is no results folder: neither journal.jsonl nor measurements.csv is in it", "Name a folder that bench run made, such as results/latest.")  # fmt: skip
 
 
-def read_tables(folder: Path) -> Run:
+def read_tables(folder: Path, only: Collection[str] | None = None) -> Run:
     """Read a run from its tables even if there is a journal, which takes longer. UserError without tables."""
     refuse_links(folder)
-    return _from_tables(folder, None, read_environment(folder), samples=False)
+    return _from_tables(folder, None, read_environment(folder), samples=False, only=only)
 
 
 def write_tables(run: Run, folder: Path | None = None) -> tuple[Path, ...]:
@@ -198,8 +200,10 @@ def _flag_words(value: int) -> str | None:
     return " ".join(word for bit, word in FLAGS.items() if value & bit) or None
 
 
-def _from_tables(folder: Path, plan: Plan | None, environment: dict[str, Any], samples: bool) -> Run:
-    measurements, pairs = _table(folder / FILES["m"], "m"), _table(folder / FILES["p"], "p")
+def _from_tables(
+    folder: Path, plan: Plan | None, environment: dict[str, Any], samples: bool, only: Collection[str] | None = None
+) -> Run:
+    measurements, pairs = (_columns(folder, file, only) for file in ("m", "p"))
     wanted: tuple[File, ...] = ("s", "o", "r") if samples else ("o", "r")
     kept = {file: _table(folder / FILES[file], file) for file in wanted if (folder / FILES[file]).is_file()}
     ids = measurements["run_id"].dropna()
@@ -216,6 +220,49 @@ def _from_tables(folder: Path, plan: Plan | None, environment: dict[str, Any], s
         opinions=kept.get("o"),
         roofs=kept.get("r"),
     )
+
+
+def _columns(folder: Path, file: Literal["m", "p"], only: Collection[str] | None) -> pd.DataFrame:
+    """A table, or quickly `only` these columns of it, in which most texts are categories; `_table` reads one with an odd value."""
+    path = folder / FILES[file]
+    wanted = {c.name: c for c in columns_of(file) if only is not None and c.name in only}
+    numbers = {c.name for c in wanted.values() if c.dtype in ("Int64", "Float64")}
+    with suppress(OSError, ValueError):
+        if not wanted or not path.is_file() or odd_words(path):
+            raise ValueError
+        kinds: dict[str, Any] = {
+            name: "float64" if name in numbers else "object" if name in _UNLIKE else "category" for name in wanted
+        }
+        data = pd.read_csv(
+            path, usecols=lambda n: n in wanted, dtype=kinds, keep_default_na=False, na_values=[""], **_EXACT
+        )
+        for name, column in data.items():
+            data[name] = _quickly(column, wanted[str(name)])
+        if {*_NEEDED[file]} <= {*data} and int(data["schema_version"].max() if len(data) else 0) <= SCHEMA_VERSION:
+            lacking = {n: _array([None] * len(data), c) for n, c in wanted.items() if n not in data}
+            return pd.DataFrame(data.assign(**lacking)[[*wanted]])
+    return _table(path, file)
+
+
+def odd_words(path: Path) -> bool:
+    """Whether a cell may be the word nan, which the quick reader takes for an empty one, or a text with a mark."""
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+        return any(content.find(word) >= 0 for word in (b",nan", b",NaN", b",NAN", b",'", b"\n'", b"\"'"))
+
+
+def _quickly(column: pd.Series, of: Column) -> Any:
+    """A column's values, checked at once. ValueError for one that does not fit."""
+    if of.dtype in ("Int64", "Float64"):
+        least = 1e-30 if of.name in _ABOVE_0 else 0
+        known = column.dropna().to_numpy()
+        if not ((known >= least) & (known <= 1e30)).all() or (of.dtype == "Int64" and ((known >= 2**53) | (known % 1 != 0)).any()):  # fmt: skip
+            raise ValueError
+        return column.astype(of.dtype)
+    if of.name == "status" and not set(column.cat.categories) <= set(STATUSES):
+        raise ValueError
+    if of.name in _BY_PROCESS:
+        by_process(column.dropna().tolist())
+    return column
 
 
 def _table(path: Path, file: File) -> pd.DataFrame:
@@ -274,14 +321,20 @@ def _by_process(text: str) -> str:
     return text
 
 
+_OLD_PANDAS = tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1)
+_EXACT: dict[str, Any] = {"float_precision": "round_trip"} if _OLD_PANDAS else {}
+"""Reads every digit of a number, as newer versions do by themselves."""
+_BY_PROCESS = ("speedup_by_process", "time_by_process")
+_UNLIKE = (*_BY_PROCESS, "trial_id", "arm_id", "status_detail", "quality_notes")  # texts that differ from row to row
+_ABOVE_0 = (*SPEEDUP, *TIME, "time_min_s", "mac_ratio", "layer_ratio")
 _PARSERS: dict[str, Callable[[str], object]] = {
     "string": text_of,
     "Int64": partial(_number, most=2**63 - 1, kind=int),
     "Float64": _number,
     "boolean": {"True": True, "False": False}.__getitem__,
     "status": {str(s): s for s in STATUSES}.__getitem__,
-    **dict.fromkeys(("speedup_by_process", "time_by_process"), _by_process),
+    **dict.fromkeys(_BY_PROCESS, _by_process),
     "time_in_gaps_s": partial(_number, least=-1e30),  # in tables of older versions
-    **dict.fromkeys((*SPEEDUP, *TIME, "time_min_s", "mac_ratio", "layer_ratio"), _above_0),
+    **dict.fromkeys(_ABOVE_0, _above_0),
 }
 """By the dtypes of columns, and for some columns by their names."""

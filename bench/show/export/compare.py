@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -12,28 +14,38 @@ import pandas as pd
 
 from bench.analyse.compare.change_points import History
 from bench.analyse.compare.ci_gate import Gate
-from bench.analyse.compare.facts import BETTER, VALUES, Comparison, Match, MeanRatio, QuantityComparison
-from bench.analyse.runs import rows
+from bench.analyse.compare.facts import BETTER, VALUES, VERDICTS, Comparison, MeanRatio, QuantityComparison
 from bench.analyse.runs.rows import Record
+from bench.analyse.runs.rows import as_csv as as_csv_text
 from bench.spec.columns import KEYS
 
 _SHARED = tuple(k for k in KEYS if k != "device")
+_CHUNK = 20_000  # rows that are written at once
+_LATER = "rows-come-here"
 
 
-def to_dict(comparisons: Sequence[Comparison], gate: Gate | None = None) -> dict[str, Any]:
-    """Plain data, of the same shape for two runs and for more; null where there is no number.
+def as_json(comparisons: Sequence[Comparison], gate: Gate | None = None) -> Iterator[str]:
+    """JSON in parts, of the same shape for two runs and for more; null where there is no number.
 
     `gate` is null without --fail-on. Every ratio is B / A; `better` is the side of 1 on which B is better.
     """
-    first = comparisons[0]
-    return {
+    first, rows = comparisons[0], list[Iterator[str]]()
+    data = {
         "a": first.a.run_id,
         "margin": first.margin,
         "correction": first.correction,
         "confidence": first.a.timing.confidence,
         "gate": None if gate is None else gate.to_dict(),
-        "comparisons": [_comparison(c) for c in comparisons],
+        "comparisons": [_comparison(c, rows) for c in comparisons],
     }
+    head, *tails = json.dumps(data, indent=2, allow_nan=False).split(f'"{_LATER}"')
+    yield head
+    for lines, tail in zip(rows, tails, strict=True):
+        yield "["
+        for i, line in enumerate(lines):
+            yield (",\n" if i else "\n") + line
+        yield f"]{tail}"
+    yield "\n"
 
 
 def history_to_dict(history: History) -> dict[str, Any]:
@@ -65,15 +77,22 @@ def history_to_dict(history: History) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def as_csv(comparisons: Sequence[Comparison]) -> str:
-    """A line per row of all comparisons, rows of one run only at the end of each quantity; empty where there is no number."""
-    lines = [row for c in comparisons for compared in c.quantities for row in _lines(c, compared)]
-    header = dict.fromkeys(name for row in lines for name in row) or ("run_a", "run_b", "verdict")
-    # objects, so that an int beside nothing stays one
-    return rows.as_csv(pd.DataFrame(lines, columns=[*header], dtype=object))
+def as_csv(comparisons: Sequence[Comparison]) -> Iterator[str]:
+    """In parts: a line per row of all comparisons, rows of one run only at the end of each quantity; empty where there is no number."""
+    every = [(c, q) for c in comparisons for q in c.quantities]
+    heads = [head for c, q in every for head in (_matched(c, q, slice(0)), _alone(c, q, "a", slice(0)))]
+    names = list(dict.fromkeys(str(name) for head in heads for name in head))
+    yield ",".join(names) + "\n"
+    for c, q in every:
+        matched = (_matched(c, q, part) for part in _parts(len(q.rows.a)))
+        alone = (
+            _alone(c, q, side, part) for side, rows in (("a", q.only_a), ("b", q.only_b)) for part in _parts(len(rows))
+        )
+        for part in chain(matched, alone):
+            yield as_csv_text(part.reindex(columns=names), header=False)
 
 
-def _comparison(c: Comparison) -> dict[str, Any]:
+def _comparison(c: Comparison, rows: list[Iterator[str]]) -> dict[str, Any]:
     return {
         "b": c.b.run_id,
         "same_run": c.same_run,
@@ -81,60 +100,106 @@ def _comparison(c: Comparison) -> dict[str, Any]:
         "noise_bands": {"a": c.bands[0], "b": c.bands[1]},
         "differences": [asdict(d) for d in c.differences],
         "times_not_compared": c.apart or None,
-        "speedups": _quantity(c.speedups),
-        "times": None if c.times is None else _quantity(c.times),
+        "speedups": _quantity(c.speedups, rows),
+        "times": None if c.times is None else _quantity(c.times, rows),
     }
 
 
-def _quantity(compared: QuantityComparison) -> dict[str, Any]:
+def _quantity(compared: QuantityComparison, rows: list[Iterator[str]]) -> dict[str, Any]:
+    def later(lines: Iterator[str]) -> str:
+        rows.append(lines)
+        return _LATER
+
     return {
         "better": BETTER[compared.quantity],
         "counts": compared.counts,
         "family": compared.family,
-        "geometric_mean": _ratio(compared.mean) if compared.judged else None,
+        "geometric_mean": _ratio(compared.mean) if compared.number else None,
         "by_block": {block: _ratio(mean) for block, mean in compared.by_block.items()},
-        "rows": [_row(compared, m) for m in compared.matches],
-        "only_a": [{k: r[k] for k in KEYS} for r in compared.only_a],
-        "only_b": [{k: r[k] for k in KEYS} for r in compared.only_b],
+        "rows": later(_objects(_rows(compared, part) for part in _parts(len(compared.rows.a)))),
+        "only_a": later(_objects(compared.only_a[KEYS].iloc[part] for part in _parts(len(compared.only_a)))),
+        "only_b": later(_objects(compared.only_b[KEYS].iloc[part] for part in _parts(len(compared.only_b)))),
     }
 
 
-def _ratio(of: Match | MeanRatio) -> dict[str, float | None]:
+def _parts(count: int) -> list[slice]:
+    return [slice(start, start + _CHUNK) for start in range(0, count, _CHUNK)]
+
+
+def _objects(frames: Iterable[pd.DataFrame]) -> Iterator[str]:
+    """The rows of frames as JSON objects, without the brackets of their list."""
+    for frame in frames:
+        columns = {str(name): _words(frame[name]) for name in frame}
+        alike = {
+            name: words[0].replace("%", "%%") for name, words in columns.items() if words.count(words[0]) == len(words)
+        }
+        line = "{" + ", ".join(f'"{name}": {alike.get(name, "%s")}' for name in columns) + "}"
+        varying = [words for name, words in columns.items() if name not in alike]
+        yield from (line % row for row in zip(*varying, strict=True)) if varying else [line % ()] * len(frame)
+
+
+def _words(column: pd.Series) -> list[str]:
+    """Each value of a column as JSON; null where it is missing."""
+    if column.dtype in (np.float64, pd.Float64Dtype()):
+        values = column.to_numpy(dtype=np.float64, na_value=np.nan).tolist()
+        return ["null" if math.isnan(v) else repr(v) for v in values]
+    if column.name == "differs":
+        return [json.dumps(v, default=lambda one: one.item()) if v else "{}" for v in column]
+    codes, different = pd.factorize(column)
+    known = np.array(
+        [*(json.dumps(v.item() if isinstance(v, np.generic) else v) for v in different), "null"], dtype=object
+    )
+    return list(known[codes])
+
+
+def _ratio(of: MeanRatio) -> dict[str, float | None]:
     low, high = of.ends or (None, None)
     return {"b_over_a": of.ratio, "b_over_a_ci_low": low, "b_over_a_ci_high": high}
 
 
-def _row(compared: QuantityComparison, m: Match) -> dict[str, Any]:
-    """A match: A's workload, both sides' values, their ratio, the verdict; the fields of the workload that differ."""
+def _rows(compared: QuantityComparison, part: slice) -> pd.DataFrame:
+    """Matches: A's workload, both sides' values, their ratio, the verdict; `differs` is a dict of both values by field."""
+    r = compared.rows
+    a, b = (rows.iloc[at[part]].reset_index(drop=True) for rows, at in ((compared.a, r.a), (compared.b, r.b)))
     names = ("trial_id", "device", "status", "processes", *VALUES[compared.quantity])
-    return {
-        **{k: m.a[k] for k in _SHARED},
-        **{f"{name}_{side}": r[name] for side, r in (("a", m.a), ("b", m.b)) for name in names},
-        **_ratio(m),
-        "edge": math.exp(m.edge),
-        "p": m.p,
-        "p_adjusted": m.p_adjusted,
-        "verdict": m.verdict,
-        "differs": {f: [m.a[f], m.b[f]] for f in m.differs},
+    mean, half = r.log.mean[part], np.where(np.isfinite(r.log.half_width[part]), r.log.half_width[part], np.nan)
+    logs = {"b_over_a": mean, "b_over_a_ci_low": mean - half, "b_over_a_ci_high": mean + half, "edge": r.edge[part]}
+    differs = [{f: [a[f][i], b[f][i]] for f in r.ways[way]} for i, way in enumerate(r.way[part].tolist())]
+    return pd.DataFrame({
+        **{k: a[k] for k in _SHARED},
+        **{f"{name}_{side}": rows[name] for side, rows in (("a", a), ("b", b)) for name in names},
+        **{name: np.exp(log) for name, log in logs.items()},
+        "p": r.p[part],
+        "p_adjusted": r.p_adjusted[part],
+        "verdict": np.array(VERDICTS, dtype=object)[r.verdict[part]],
+        "differs": pd.Series(differs, dtype=object),
+    })  # fmt: skip
+
+
+def _matched(c: Comparison, compared: QuantityComparison, part: slice) -> pd.DataFrame:
+    rows, ends = _rows(compared, part), ("", "_ci_low", "_ci_high")
+    values = {
+        f"{name}_{s}": f"{s}{end}" for s in "ab" for name, end in zip(VALUES[compared.quantity], ends, strict=True)
     }
+    differs = ["; ".join(f"{f}: {one} in A, {two} in B" for f, (one, two) in of.items()) for of in rows["differs"]]
+    rows = rows.assign(**_named_runs(c, compared), differs=differs).rename(columns=values)
+    first = [*_named_runs(c, compared), "verdict", "differs"]
+    return rows[[*first, *(n for n in rows if n not in (*first, *values.values())), *values.values()]]
 
 
-def _lines(c: Comparison, compared: QuantityComparison) -> Iterator[dict[str, Any]]:
-    quantity = compared.quantity
-    runs = {"run_a": c.a.run_id, "run_b": c.b.run_id, "quantity": quantity, "better": BETTER[quantity]}
-    for m in compared.matches:
-        row = _row(compared, m)
-        values = {
-            f"{side}{end}": row.pop(f"{name}_{side}")
-            for side in "ab"
-            for name, end in zip(VALUES[quantity], ("", "_ci_low", "_ci_high"), strict=True)
-        }
-        differs = "; ".join(f"{f}: {one} in A, {two} in B" for f, (one, two) in row.pop("differs").items())
-        yield {**runs, "verdict": row.pop("verdict"), "differs": differs, **row, **values}
-    for side, alone in (("a", compared.only_a), ("b", compared.only_b)):
-        for r in alone:
-            place = {f"{name}_{side}": r[name] for name in ("trial_id", "device", "status")}
-            yield {**runs, "verdict": f"ONLY IN {side.upper()}", **{k: r[k] for k in _SHARED}, **place}
+def _alone(c: Comparison, compared: QuantityComparison, side: str, part: slice) -> pd.DataFrame:
+    some = (compared.only_a if side == "a" else compared.only_b).iloc[part]
+    places = some[["trial_id", "device", "status"]].add_suffix(f"_{side}")
+    return pd.concat([some[list(_SHARED)], places], axis=1).assign(**_named_runs(c, compared), verdict=f"ONLY IN {side.upper()}")  # fmt: skip
+
+
+def _named_runs(c: Comparison, compared: QuantityComparison) -> dict[str, str]:
+    return {
+        "run_a": c.a.run_id,
+        "run_b": c.b.run_id,
+        "quantity": compared.quantity,
+        "better": BETTER[compared.quantity],
+    }
 
 
 def _named(r: Record) -> dict[str, Any]:

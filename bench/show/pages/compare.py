@@ -11,7 +11,7 @@ import numpy as np
 
 from bench.analyse.compare.change_points import History
 from bench.analyse.compare.facts import JUDGED, VALUES, Comparison, Match, Quantity, QuantityComparison
-from bench.analyse.runs.rows import Record
+from bench.analyse.runs.rows import Record, records_of
 from bench.show.export import compare as compare_export
 from bench.show.pages import machine, rows_table
 from bench.show.pages.frame import MOST_BYTES, download, inlined, render
@@ -20,8 +20,11 @@ from bench.show.plots.compare import NAMES
 from bench.show.text import compare as words
 from bench.show.text import run_facts
 from bench.show.text.terminal import named
-from bench.spec.format import in_seconds, p_words, percent
+from bench.spec.format import in_seconds, p_words, percent, plural
 
+MOST_ROWS, MOST_ALONE = 240, 40  # of a quantity in the table: of both runs, and of one run only
+MOST_HISTORY = 1000  # rows of the table of a history
+MOST_HELD = 10_000  # rows of a table that travels with the page
 NAME, HISTORY_NAME = "compare.html", "history.html"
 _TEMPLATE = "compare.html.j2"
 _HEADINGS: dict[Quantity, str] = {"speedup": "Speedups", "time": "Times"}
@@ -62,15 +65,19 @@ def text(comparisons: Sequence[Comparison], pictures: Sequence[Iterable[Path]], 
         "compared": compared,
         "heads": [f"{name}: {_HEADINGS[q.quantity]}" if several else _HEADINGS[q.quantity] for name, q in columns],
         "answers": _answers([q for _, q in columns]),
-        "means": [words.direction(q.mean, q.quantity) if q.judged else ("", "no row to judge") for _, q in columns],
+        "means": [words.direction(q.mean, q.quantity) if q.number else ("", "no row to judge") for _, q in columns],
         "legends": dict.fromkeys(words.legend(c) for c in comparisons),
         "notes": dict.fromkeys(line for c in comparisons for line in (*words.notes(c), *words.unswept(c))),
         "table": table(comparisons),
+        "left_out": _left_out(comparisons),
         "sides": machine.side_by_side([run for _, run in runs]),
         "command": command,
     }  # fmt: skip
-    rows = download("compare.csv", compare_export.as_csv(comparisons).encode())
+    held = sum(len(q.rows.a) + len(q.only_a) + len(q.only_b) for c in comparisons for q in c.quantities)
     page = render(_TEMPLATE, **content, downloads=())
+    if held > MOST_HELD:
+        return page
+    rows = download("compare.csv", "".join(compare_export.as_csv(comparisons)).encode())
     too_large = len(page) + len(rows.address) > MOST_BYTES
     return page if too_large else render(_TEMPLATE, **content, downloads=(rows,))
 
@@ -88,7 +95,7 @@ def kind_of(answer: str) -> str:
 
 
 def table(comparisons: Sequence[Comparison]) -> rows_table.Table:
-    """All rows of all comparisons: of each quantity changed rows first, rows of one run only last."""
+    """The MOST_ROWS most telling rows of each quantity of each comparison: changed rows first, rows of one run only last."""
     rows = [row for c in comparisons for compared in c.quantities for row in _rows(c, compared)]
     covers = f" {words.interval_words(comparisons)}"
     columns = {
@@ -102,12 +109,19 @@ def table(comparisons: Sequence[Comparison]) -> rows_table.Table:
 
 
 def _rows(c: Comparison, compared: QuantityComparison) -> Iterator[Record]:
-    for m in compared.ranked:
+    for m in compared.telling(MOST_ROWS):
         yield _row(c, compared, m.verdict, m.a, m.b, m)
-    for row in compared.only_a:
+    for row in records_of(compared.only_a.iloc[:MOST_ALONE]):
         yield _row(c, compared, "ONLY IN A", row, None)
-    for row in compared.only_b:
+    for row in records_of(compared.only_b.iloc[:MOST_ALONE]):
         yield _row(c, compared, "ONLY IN B", None, row)
+
+
+def _left_out(comparisons: Sequence[Comparison]) -> str:
+    """How many rows the table leaves out; empty for none."""
+    every = [q for c in comparisons for q in c.quantities]
+    left = sum(max(0, len(q.rows.a) - MOST_ROWS) + sum(max(0, len(o) - MOST_ALONE) for o in (q.only_a, q.only_b)) for q in every)  # fmt: skip
+    return f"The table holds the rows that changed most, and leaves out {plural(left, 'row')}: --csv writes all." if left else ""  # fmt: skip
 
 
 def _row(
@@ -160,14 +174,14 @@ def history_text(history: History, pictures: tuple[Path, ...], command: str) -> 
 def _history_table(history: History) -> rows_table.Table:
     """Every row that all runs have: the last run / the first, and at each change point the shift with its verdict."""
     columns = {"last": Column("last", "last / first", words.history_heading(history), True)}
-    last = np.exp(history.logs[-1] - history.logs[0]).tolist()
-    rows = [{**row, "last": ratio_cell(ratio)} for row, ratio in zip(history.rows, last, strict=True)]
+    last = np.exp(history.logs[-1] - history.logs[0]).tolist()[:MOST_HISTORY]
+    rows = [{**row, "last": ratio_cell(ratio)} for row, ratio in zip(history.rows, last, strict=False)]
     for change in history.changes:
         when = history.started[change.at][:10]
         ratio, answer = f"after / before {when}", f"at {when}"
         columns[ratio] = Column(ratio, ratio, "mean after this change point / before it", True)
         columns[answer] = Column(answer, answer, "SLOWER, FASTER, SAME or AMBIGUOUS against the margin", False)
-        for row, shift in zip(rows, change.shifts, strict=True):
+        for row, shift in zip(rows, change.shifts, strict=False):
             row[ratio] = ratio_cell(math.exp(shift.log.mean))
             row[answer] = Cell(shift.verdict, kind=shift.verdict.lower())
     wanted, answers = (*rows_table.SHAPE, *rows_table.WAY, *columns), (n for n in columns if n.startswith("at "))

@@ -17,7 +17,16 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from bench.analyse.compare.change_points import History
-from bench.analyse.compare.facts import CHANGED, VALUES, Comparison, Match, Quantity, QuantityComparison, Verdict
+from bench.analyse.compare.facts import (
+    CHANGED,
+    VALUES,
+    VERDICTS,
+    Comparison,
+    Match,
+    Quantity,
+    QuantityComparison,
+    Verdict,
+)
 from bench.analyse.runs.rows import Record, grouped
 from bench.analyse.sweeps.kinds import sweep_of_shapes
 from bench.show.plots.shared import files, panels, style
@@ -40,6 +49,7 @@ _MARKS: dict[Verdict, tuple[str, str]] = {
 _RING: dict[str, Any] = {"ls": "", "marker": "o", "ms": 12, "mfc": "none", "mec": style.INK, "mew": 1.2}
 _MOST_LABELS = 12  # of runs below a history
 MOST_LINES = 8  # in a panel
+MOST_PANELS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +135,7 @@ def ratios(c: Comparison, compared: QuantityComparison | None = None) -> Figure 
 def spread(c: Comparison, compared: QuantityComparison | None = None) -> Figure | None:
     """Every judged row's ratio, networks and all, from the lowest to the highest."""
     compared = compared or c.speedups
-    matches = sorted(compared.judged, key=lambda m: m.ratio or math.nan)
+    matches = compared.spread(words.MOST_DRAWN)
     if not matches:
         return None
     figure, (axis,) = style.panels(1, 1)
@@ -139,7 +149,8 @@ def spread(c: Comparison, compared: QuantityComparison | None = None) -> Figure 
         axis.plot([x], [m.ratio or math.nan], marker=marker, ms=size, color=colour, mfc=fill, mew=1.1, zorder=3)
     axis.set_xlim(-1, len(matches))
     axis.xaxis.set_major_locator(NullLocator())
-    axis.set_xlabel("rows, from the lowest ratio to the highest")
+    some = f" ({len(matches)} of {compared.number}, at even ranks)" if len(matches) < compared.number else ""
+    axis.set_xlabel(f"rows, from the lowest ratio to the highest{some}")
     axis.set_ylabel(_label(compared))
     present = {m.verdict for m in matches}
     handles: list[Artist] = [style.proxy(v, *_MARKS[v][::-1], hollow=v == "AMBIGUOUS") for v in _MARKS if v in present]
@@ -153,7 +164,9 @@ def of_history(history: History) -> Figure:
     figure, (axis,) = style.panels(1, 1)
     count, started = len(history.runs), history.started
     ratios = np.exp(history.logs - history.logs[0])
-    axis.plot(range(count), ratios, color=style.FAINT, lw=0.4, zorder=2)
+    axis.plot(
+        range(count), ratios[:, :: math.ceil(ratios.shape[1] / words.MOST_DRAWN)], color=style.FAINT, lw=0.4, zorder=2
+    )
     axis.plot(range(count), np.exp(history.means), color=style.INK, marker="o", ms=5, lw=1.8, zorder=4)
     for change in history.changes:
         axis.axvline(change.at - 0.5, color=style.MAGENTA, lw=1.4, ls=(0, (4, 2)), zorder=3)
@@ -191,21 +204,34 @@ def _round_ticks(low: float, high: float) -> list[float]:
 
 
 def _lay_out(compared: QuantityComparison) -> _Layout | None:
-    swept = {id(r) for r in sweep_of_shapes([m.a for m in compared.judged])}
-    matches = [m for m in compared.judged if id(m.a) in swept]
+    drawn = compared.drawn(words.MOST_DRAWN)
+    swept = {id(r) for r in sweep_of_shapes([m.a for m in drawn])}
+    matches = [m for m in drawn if id(m.a) in swept]
     if not matches:
         return None
     every = dict(zip(map(id, matches), line_labels([m.a for m in matches]), strict=True))
     names = list(dict.fromkeys(every.values()))
     kept = [m for m in matches if names.index(every[id(m)]) < MOST_LINES]
+    every_panel = grouped(kept, _panel)
+    shown = sorted(every_panel, key=lambda at: min(VERDICTS.index(m.verdict) for m in every_panel[at]))[:MOST_PANELS]
+    kept = [m for m in kept if _panel(m) in shown]
     channels, blocks = panels.Channels.of([m.a for m in kept]), list(dict.fromkeys(m.a["block"] for m in kept))
     kept.sort(key=lambda m: (blocks.index(m.a["block"]), m.a["kernel"], channels.at(m.a)))
     places = {}
-    for place, some in grouped(kept, lambda m: (str(m.a["block"]), int(m.a["kernel"]))).items():
+    for place, some in grouped(kept, _panel).items():
         lines = sorted(grouped(some, lambda m: names.index(every[id(m)])).items())
         places[place] = [_Series(mine, style.way(at), i, len(lines)) for i, (at, mine) in enumerate(lines)]
-    left = captions.not_drawn(len(names) - MOST_LINES, "way", "the picture of all rows")
+    gone = (
+        (len(names) - MOST_LINES, "way", "the picture of all rows"),
+        (len(every_panel) - MOST_PANELS, "panel", "the picture of all rows"),
+        (compared.number - len(drawn), "row", "--csv"),
+    )
+    left = " ".join(filter(None, (captions.not_drawn(*one) for one in gone)))
     return _Layout(compared, kept, names[:MOST_LINES], places, channels, left)
+
+
+def _panel(m: Match) -> tuple[str, int]:
+    return str(m.a["block"]), int(m.a["kernel"])
 
 
 def _panels(

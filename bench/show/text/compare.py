@@ -20,6 +20,7 @@ from bench.spec.format import in_seconds, interval, listed, percent, plural, spa
 
 MOST_ROWS: dict[Quantity, int] = {"speedup": 30, "time": 12}
 FEW_ROWS: dict[Quantity, int] = {"speedup": 6, "time": 4}  # unless all are asked for
+MOST_DRAWN = 240  # rows of a picture
 MOST_NAMED = 3
 MOST_BLOCKS = 8
 MOST_DIFFERENCES = 4  # below a picture
@@ -63,15 +64,16 @@ def print_comparison(c: Comparison, file: TextIO | None = None, every: bool = Fa
     told += [f"{more} more differences: --all"] if more else []
     print_lines(console, terminal.wrapped(told, width))
     for compared in c.quantities:
-        rows, most = compared.ranked, (MOST_ROWS if every else FEW_ROWS)[compared.quantity]
-        header, *lines = table(compared, rows[:most]) if every else _narrow(compared, rows[:most], width)
+        most = (MOST_ROWS if every else FEW_ROWS)[compared.quantity]
+        rows, more = compared.telling(most), len(compared.rows.a) - most
+        header, *lines = table(compared, rows) if every else _narrow(compared, rows, width)
         if rows:
             brief_head = f"{_QUANTITIES[compared.quantity]}, B / A {ABOVE[compared.quantity]}"
             print_lines(console, ["", HEADINGS[compared.quantity] if every else brief_head])
             print_table(console, header, lines, 2 if every else 1)
-        left = f"{len(rows) - most} more rows, changed by less or not at all: {'--csv or --json' if every else '--all'}"
+        left = f"{more} more rows, changed by less or not at all: {'--csv or --json' if every else '--all'}"
         rest = [d for d in details(compared) if every or not d.startswith("B / A")]
-        print_lines(console, terminal.wrapped([*([left] if len(rows) > most else []), *rest], width))
+        print_lines(console, terminal.wrapped([*([left] if more > 0 else []), *rest], width))
     rule = f"Margin {_percent(c.margin)}, after {_CORRECTIONS[c.correction]} correction. AMBIGUOUS: the interval reaches over it."
     brief = [SAME_RUN] if c.same_run else [run_to_run(q) for q in c.quantities]
     print_lines(console, ["", *terminal.wrapped([legend(c), *notes(c)] if every else [*brief, rule], width)])
@@ -116,10 +118,10 @@ def reason(compared: QuantityComparison, m: Match) -> str:
 
 def answer(compared: QuantityComparison) -> str:
     """`By speedup, 2 of 20 rows are slower in B, 0 faster, 18 the same and 0 ambiguous`."""
-    if not compared.judged:
+    if not compared.number:
         return "No row is measured in both runs"
     n = compared.counts
-    return f"By {compared.quantity}, {n['SLOWER']} of {len(compared.judged)} rows are slower in B, {n['FASTER']} faster, {n['SAME']} the same and {n['AMBIGUOUS']} ambiguous"
+    return f"By {compared.quantity}, {n['SLOWER']} of {compared.number} rows are slower in B, {n['FASTER']} faster, {n['SAME']} the same and {n['AMBIGUOUS']} ambiguous"
 
 
 def mean(compared: QuantityComparison) -> str:
@@ -131,14 +133,14 @@ def mean(compared: QuantityComparison) -> str:
 def spread(compared: QuantityComparison) -> str:
     """`B / A of speedups is 0.94x to 1.01x in half of 131 rows`."""
     low, high = (times(ratio, 0.01) for ratio in compared.middle_half)
-    rows = len(compared.judged)
+    rows = compared.number
     part = "half" if rows >= 4 else "all"
     return f"B / A of {compared.quantity}s is {low} to {high} in {part} of {plural(rows, 'row')}"
 
 
 def headlines(compared: QuantityComparison) -> list[str]:
     """The counts, and the mean if a row was judged."""
-    return [answer(compared), *([mean(compared)] if compared.judged else [])]
+    return [answer(compared), *([mean(compared)] if compared.number else [])]
 
 
 def direction(mean: MeanRatio, quantity: Quantity) -> tuple[str, str]:
@@ -161,13 +163,12 @@ def details(compared: QuantityComparison) -> Iterator[str]:
         yield f"B / A by block: {', '.join(words[:MOST_BLOCKS])}{rest}."
     if missing := compared.counts["NOT MEASURED"]:
         yield f"NOT MEASURED in A, B or both: {plural(missing, 'row')}."
-    confounded = [m for m in compared.matches if m.differs]
+    confounded, fields = compared.confounded
     if confounded:
-        fields = ", ".join(dict.fromkeys(f for m in confounded for f in m.differs))
-        yield f"CONFOUNDED: {plural(len(confounded), 'row')} with different {fields}, shown but not counted."
+        yield f"CONFOUNDED: {plural(confounded, 'row')} with different {', '.join(fields)}, shown but not counted."
     for name, alone in (("A", compared.only_a), ("B", compared.only_b)):
-        if alone:
-            first = ", ".join(dict.fromkeys(str(r["trial_id"]) for r in alone[:MOST_NAMED]))
+        if len(alone):
+            first = ", ".join(dict.fromkeys(map(str, alone["trial_id"].iloc[:MOST_NAMED])))
             yield f"Only in {name}: {plural(len(alone), 'row')}: {first}{', ...' if len(alone) > MOST_NAMED else '.'}"
 
 
@@ -191,7 +192,7 @@ def notes(c: Comparison) -> list[str]:
 
 def unswept(c: Comparison) -> list[str]:
     """Which experiments the pictures over channels leave out, if any."""
-    rows = [m.a for m in c.speedups.judged]
+    rows = [m.a for m in c.speedups.drawn(MOST_DRAWN)]
     swept = {r["experiment"] for r in sweep_of_shapes(rows)}
     others = list(dict.fromkeys(str(r["experiment"]) for r in rows if r["experiment"] not in swept))
     return [f"Pictures over channels leave out {listed(others)}: the picture of all rows has them."] if others else []
@@ -200,7 +201,7 @@ def unswept(c: Comparison) -> list[str]:
 def run_to_run(compared: QuantityComparison) -> str:
     """What runs of one machine differ by, or that it is not known."""
     e, what = compared.effect, f"{compared.quantity}s"
-    if not compared.judged:
+    if not compared.number:
         return ""
     if e is None:
         return f"Run to run {what} differ by an unknown amount, in no interval here: no earlier run beside A or B measured the same rows on the same machine."
@@ -257,7 +258,7 @@ def _told(g: Gate) -> str:
     apart = f" (two separate runs may differ by {percent(math.expm1(widest.unknown))}: docs/METHOD.md#run-to-run)" if widest.unknown else ""  # fmt: skip
     seen = f"the least that could have been seen is {percent(widest.seen)} {what}" if math.isfinite(widest.seen) else "no interval, so nothing could have been seen"  # fmt: skip
     remedies = ["measure more processes (--set processes_min=20)", *(["measure A four times in one folder, so that run to run is known"] if widest.unknown else [])]  # fmt: skip
-    return f": {seen}{apart}; {listed([*remedies, *([f'use {LOCKSTEP}'] if LOCKSTEP else [])], 'or')}"
+    return f": {seen}{apart if math.isfinite(widest.seen) else ''}; {listed([*remedies, *([f'use {LOCKSTEP}'] if LOCKSTEP else [])], 'or')}"
 
 
 def headline(c: Comparison) -> str:
