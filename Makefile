@@ -11,6 +11,12 @@ ANYWAY ?=
 TRUST ?=
 A ?=
 B ?=
+A_PYTHON ?=
+B_PYTHON ?=
+A_PATH ?=
+B_PATH ?=
+A_ENV ?=
+B_ENV ?=
 MARGIN ?=
 BY ?=
 FAIL_ON ?=
@@ -21,7 +27,7 @@ FUZZ ?= 10000
 PYTHON ?=
 
 # Refuse a mistyped variable: make would ignore it and measure something else. Variables of other targets are allowed.
-KNOWN := DEVICE CONFIG SET OUT RESUME ANYWAY TRUST A B MARGIN BY FAIL_ON LEAST UNTOLD PAGE FUZZ PYTHON PYTHONPATH VENV SHELL MAKEFLAGS MFLAGS MAKE PIP_%
+KNOWN := DEVICE CONFIG SET OUT RESUME ANYWAY TRUST A B A_PYTHON B_PYTHON A_PATH B_PATH A_ENV B_ENV MARGIN BY FAIL_ON LEAST UNTOLD PAGE FUZZ PYTHON PYTHONPATH VENV SHELL MAKEFLAGS MFLAGS MAKE PIP_%
 GIVEN := $(foreach v,$(.VARIABLES),$(if $(findstring command line,$(origin $v)),$v))
 STRANGE := $(filter-out $(KNOWN),$(GIVEN))
 $(if $(STRANGE),$(error There is no variable $(STRANGE): see make help))
@@ -54,11 +60,12 @@ WORDS := $(subst [$(BLANK),[,$(subst $(BLANK)],],$(subst $(COMMA)$(BLANK),$(COMM
 SETS := $(foreach s,$(WORDS), --set '$(s)')
 STUDY := $(or $(OUT),results/study-$(shell date -u +%Y%m%dT%H%M%SZ))
 COMPARED = $(if $(MARGIN), --margin '$(MARGIN)')$(if $(FAIL_ON), --fail-on '$(FAIL_ON)')$(if $(LEAST), --least '$(LEAST)')$(if $(UNTOLD), --untold '$(UNTOLD)')$(if $(BY), --by '$(BY)')$(if $(PAGE), --html '$(PAGE)')
+SIDES = $(if $(A_PYTHON), --a '$(A_PYTHON)')$(if $(B_PYTHON), --b '$(B_PYTHON)')$(if $(A_PATH), --a-path '$(A_PATH)')$(if $(B_PATH), --b-path '$(B_PATH)')$(foreach v,$(A_ENV), --a-env '$(v)')$(foreach v,$(B_ENV), --b-env '$(v)')
 SHOWN = '$(or $(OUT),results/latest)'
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup bench smoke test test-bench test-faults test-fuzz test-gpu test-page bench-harness mutants check gallery aa reproduce verdict study plots report doctor compare clean python-fits python-fits-dev python-fits-test
+.PHONY: help setup bench ab smoke test test-bench test-faults test-fuzz test-gpu test-page bench-harness mutants check gallery aa reproduce verdict study plots report doctor compare clean python-fits python-fits-dev python-fits-test
 
 help: ## list targets and variables
 	@awk 'BEGIN { FS = ":.*## "; print "Targets" } /^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
@@ -71,6 +78,9 @@ help: ## list targets and variables
 	@echo '  TRUST       1: with RESUME, run the own blocks that its folder names'
 	@echo '  ANYWAY      1: measure although a check of the doctor is red; every row is marked'
 	@echo '  A, B        the runs to compare: make compare A=results/... B=results/...'
+	@echo '  A_PYTHON, B_PYTHON  for make ab: the Python of each side, or the folder of its environment'
+	@echo '  A_PATH, B_PATH  for make ab: a folder with the modules of each side'
+	@echo '  A_ENV, B_ENV  for make ab: variables of each side, as NAME=VALUE'
 	@echo '  MARGIN      for make compare: the smallest change that matters (default: 5%)'
 	@echo '  FAIL_ON     for make compare: fail if all rows together or one are slower, or changed (make: status 2)'
 	@echo '  LEAST       for make compare: a slow-down that FAIL_ON must have been able to see (default: 10%)'
@@ -108,6 +118,9 @@ plots: $(READY) ## write a run's tables, plots, page and summary again, from its
 
 report: $(READY) ## the same as plots
 	$(BENCH) report $(SHOWN)
+
+ab: $(READY) ## two Pythons or source trees against each other in one run (B_PYTHON=environment), about a minute
+	$(BENCH) ab '$(if $(filter file,$(origin CONFIG)),configs/ab.yaml,$(CONFIG))' --device '$(DEVICE)'$(SIDES)$(WHERE)$(SETS)$(DESPITE)
 
 doctor: $(READY) ## check whether this machine is fit to measure on DEVICE, and what to do
 	$(BENCH) doctor --device '$(DEVICE)'

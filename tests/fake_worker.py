@@ -30,7 +30,8 @@ def main() -> None:
         print("terminate called after throwing an instance of 'c10::Error'", file=sys.stderr, flush=True)
         os.abort()
     facts = {"device_name": "", "torch": fake.get("torch", "fake"), "threads": job["threads"]}
-    facts |= {"imports": dict.fromkeys(job["imports"], "fake")} if job["imports"] else {}
+    of = job["imports"] if isinstance(job["imports"], dict) else {}  # of two sides a list
+    facts |= {"imports": dict.fromkeys(of, "fake")} if of else {}
     facts |= {"conv_flop_per_s": fake["speed"], "conv_detail": "a convolution at so much"} if "speed" in fake else {}
     say({"type": "ready", "pid": os.getpid(), "facts": facts})
     if fake.get("start") == "dies" and job["kind"] != "probe":

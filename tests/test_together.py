@@ -164,7 +164,7 @@ def test_the_same_device_in_two_runs_gets_their_letters(tmp_path: Path) -> None:
 def test_blocks_against_themselves_stand_beside_nothing(runs: list[Run], tmp_path: Path) -> None:
     axes = {"channels": [16], "kernel": [3], "threads": [1]}
     write_run(tmp_path, Story(speedup=lambda t, a: 1.0), config(axes, ["standard", {"name": "standard", "again": True}]))  # fmt: skip
-    with pytest.raises(UserError, match="an A/A test compares blocks with themselves"):
+    with pytest.raises(UserError, match="this run compares blocks with themselves"):
         together([*runs, run_folder.read(tmp_path)])
 
 

@@ -55,7 +55,7 @@ def run(
         return
     else:
         measure = partial(runner.run, config, devices(device), out, set_ or (), command, runner.stderr_line, anyway)
-    outcome = _measured(measure, lambda folder: report([folder]))
+    outcome = measured(measure, lambda folder: report([folder]))
     runner.stderr_line("writing tables, plots and the page")
     with or_advise(f"bench report {shlex.quote(str(outcome.folder))}"):
         report([outcome.folder])
@@ -63,7 +63,7 @@ def run(
         raise typer.Exit(1)
 
 
-def _measured(measure: Callable[[], Outcome], show: Callable[[Path], None]) -> Outcome:
+def measured(measure: Callable[[], Outcome], show: Callable[[Path], None]) -> Outcome:
     """The result of `measure`. After Ctrl-C: print how to continue, show what was measured, exit with status 130.
 
     SIGTERM of a batch system and SIGHUP of a closed terminal do the same, unless the caller ignores them as nohup does.
@@ -118,7 +118,7 @@ def aa(
     planned, data = drawn_plan(name, usable_cores(), pairs, set_ or ())
     command = ["bench", *sys.argv[1:]]
     measure = partial(runner.measure, planned, data, [name], out, command, runner.stderr_line, anyway)
-    views = write.write_views(_measured(measure, lambda _: None).folder)
+    views = write.write_views(measured(measure, lambda _: None).folder)
     index.refresh([views.run.folder])
     if views.noise is None:
         raise typer.Exit(1)

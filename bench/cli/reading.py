@@ -16,7 +16,7 @@ from bench.cli.output import as_typed, readers_may_leave, say, say_either, say_j
 from bench.spec.errors import UserError
 
 if TYPE_CHECKING:
-    from bench.analyse.compare.facts import Quantity
+    from bench.analyse.compare.facts import Comparison, Correction, Quantity
     from bench.analyse.runs.run_folder import Run
     from bench.show.write import ComparisonViews
 
@@ -79,6 +79,7 @@ def _views(folders: list[Path], quiet: bool, alone: bool, wide: bool) -> list[Ru
     """Write all views of each run, and tell of them unless `quiet`, in full of one `alone`; the runs without samples."""
     from bench.show import write
     from bench.show.export import reproduction
+    from bench.show.text import compare as compare_words
     from bench.show.text import layer_costs, second_opinion
     from bench.show.text import report as run_words
 
@@ -87,6 +88,11 @@ def _views(folders: list[Path], quiet: bool, alone: bool, wide: bool) -> list[Ru
         views = write.write_views(folder)
         written.append(replace(views.run, samples=None))
         if quiet:
+            continue
+        if views.sides is not None:
+            with readers_may_leave():
+                compare_words.print_comparison(views.sides)
+            say(f"page: {views.page}")
             continue
         if alone:
             with readers_may_leave():
@@ -113,15 +119,15 @@ def verdict(
     """Judge the claims of the texts (docs/CLAIMS.md names them): where each holds, where it fails, what stays open."""
     from bench.analyse.claims.claims import BY_ID
     from bench.analyse.claims.judge import judge
-    from bench.analyse.runs.noise_floor import is_aa
+    from bench.analyse.runs.noise_floor import against_itself
     from bench.analyse.runs.run_folder import read
     from bench.show.text import claims as words
 
     for name in claim or ():
         one_of("--claim", name, tuple(BY_ID))
     runs = [read(folder) for folder in folders]
-    if all(is_aa(run) for run in runs):
-        rule = "an A/A test compares blocks with themselves and bears on no claim"
+    if all(against_itself(run) for run in runs):
+        rule = "it compares blocks with themselves and bears on no claim"
         raise UserError(str(folders[0]), rule, "Give a run of make bench or make reproduce.")
     found = judge(runs).only(claim or (), batch)
     say_either(json_, found.to_dict, lambda: words.print_verdicts(found, every=every))
@@ -154,8 +160,9 @@ def compare(
     slow-down of --least could have been missed; 0 if not; 2 for a usage error or if no row could be compared.
     """
     from bench.analyse.compare.ci_gate import gate
-    from bench.analyse.compare.compare import compare_all
+    from bench.analyse.compare.compare import compare_all, compare_sides
     from bench.analyse.compare.facts import COMPARED
+    from bench.analyse.runs.noise_floor import is_ab
     from bench.analyse.runs.run_folder import read
     from bench.show.export import compare as compare_export
     from bench.show.text import compare as words
@@ -176,10 +183,17 @@ def compare(
             raise UserError("--history", "it has neither --fail-on nor --csv", remedy)
         _history(folders, margin, by, out, html, json_)
         return
-    if len(folders) < 2:
-        raise UserError("bench compare", "it takes two results folders or more", "Name another run.", str(*folders))
+    correction: Correction = "benjamini-hochberg" if fail_on is None else "holm"
     runs = [replace(read(named_folder(folder), only=COMPARED), typed=str(folder)) for folder in folders]
-    compared = compare_all(runs, share, "benjamini-hochberg" if fail_on is None else "holm")
+    compared: tuple[Comparison, ...]
+    if len(runs) == 1 and is_ab(runs[0]):
+        compared = (compare_sides(runs[0], share, correction),)
+        out, html = out or runs[0].folder / "plots", html or runs[0].folder / "report.html"
+    elif len(runs) < 2:
+        remedy = "Name another run; one of bench ab may stand alone."
+        raise UserError("bench compare", "it takes two results folders or more", remedy, str(*folders))
+    else:
+        compared = compare_all(runs, share, correction)
     gated = None
     if fail_on is not None:
         quantity: Quantity | None = None if by is None else "time" if by == "times" else "speedup"

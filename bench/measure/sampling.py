@@ -11,11 +11,14 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from bench.measure.device.devices import Device, DeviceTimes
 from bench.measure.disturbance import Counters, Watch, flags_of_machine
 from bench.spec.config.timing import Timing
 from bench.spec.interval import round_log_ratios, sound, t_interval
+
+if TYPE_CHECKING:  # torch, which the driver of two workers does without
+    from bench.measure.device.devices import Device, DeviceTimes
 
 SUBMITTED_AT_ONCE = 4  # evaluations of a call shorter than SHORT_NS: a queue holds a thousand launches
 SHORT_NS = 1e6
@@ -119,6 +122,40 @@ def sample(timers: Sequence[Timer], timing: Timing, seed: int, clock: Callable[[
         timed_s=timed / 1e9,
         warm_up_s=(sampling - begun) / 1e9,
     )
+
+
+def record(visit: Visit, arms: Sequence[str], others: Sequence[dict[str, Any]], changed: list[str]) -> dict[str, Any]:
+    """The visit for the journal, with the `others` of each arm (by its arm_id) that were read beside its samples."""
+    return {
+        "status": "ok",
+        "stop": visit.stop,
+        "precision": visit.precision if visit.precision < 1e9 else None,
+        "rounds": len(visit.orders),
+        "orders": visit.orders,
+        "warm_up": {
+            "settled": visit.settled,
+            "samples_ns": {arm: rounded(s.warm_up) for arm, s in zip(arms, visit.arms, strict=True)},
+            "wall_s": round(visit.warm_up_s, 6),
+        },
+        "arms": [
+            {
+                "arm_id": arm,
+                "evaluations_per_sample": s.evaluations,
+                "samples_ns": rounded(s.times),
+                "flags": s.flags,
+                **other,
+            }
+            for arm, s, other in zip(arms, visit.arms, others, strict=True)
+        ],
+        "counters": {arm: s.counted._asdict() for arm, s in zip(arms, visit.arms, strict=True)},
+        "timed_s": round(visit.timed_s, 6),
+        "changed": changed,
+    }
+
+
+def rounded(times: Sequence[float]) -> list[float]:
+    """Nanoseconds to a tenth: finer than the clock, and a third of the journal's size."""
+    return [round(t, 1) for t in times]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The three jobs of a worker on a trial, each with its record for the journal: inspect, visit (time), opinions."""
+"""A worker's jobs on a trial, each with its record for the journal: inspect, visit (time), a side's part of it, opinions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import gc
 import random
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ from bench.measure import layer_timing, modules, sampling, second_opinions, user
 from bench.measure.device.counts import Peak
 from bench.measure.device.devices import Device, Launches, kept, put_back, set_switches
 from bench.measure.device.telemetry import Nvml
-from bench.measure.disturbance import Watch
+from bench.measure.disturbance import Counters, Watch
 from bench.measure.modules import Evaluation
 from bench.measure.user_blocks import count
 from bench.spec.config.timing import Timing
@@ -113,49 +113,72 @@ def check_output(trial: Trial, arm: Arm, evaluation: Evaluation) -> tuple[int, .
 def visit(trial: Trial, device: Device, job: dict[str, Any], watch: Watch | None, card: Nvml | None) -> dict[str, Any]:
     """Sample the trial's arms; the card is read before and after."""
     timing = Timing.model_validate(job["timing"])
-    seed = random.Random(f"{timing.seed}/{job['replicate']}/{trial.trial_id}").getrandbits(32)
+    seed = _seed(job, trial.trial_id)
     with _built(trial, device, seed) as evaluations:
         gc.collect()
         gc.disable()
         before = card.read() if card else None
         try:
             visit = sampling.sample([partial(device.time, e) for e in evaluations], timing, seed, device.clock, watch)
-            sides = sampling.device_side(device, evaluations)
-            parts = [
-                _parts(device, e, a, s.evaluations, sides[i] if sides else None)
-                for i, (a, e, s) in enumerate(zip(trial.arms, evaluations, visit.arms, strict=True))
-            ]
+            others = _other_times(device, trial, evaluations, [arm.evaluations for arm in visit.arms])
         finally:
             gc.enable()
         for arm, evaluation in zip(trial.arms, evaluations, strict=True):
             check_output(trial, arm, evaluation)
-    return {
-        "status": "ok",
-        "stop": visit.stop,
-        "precision": visit.precision if visit.precision < 1e9 else None,
-        "rounds": len(visit.orders),
-        "orders": visit.orders,
-        "warm_up": {
-            "settled": visit.settled,
-            "samples_ns": {a.arm_id: _rounded(s.warm_up) for a, s in zip(trial.arms, visit.arms, strict=True)},
-            "wall_s": round(visit.warm_up_s, 6),
-        },
-        "arms": [
-            {
-                "arm_id": a.arm_id,
-                "evaluations_per_sample": s.evaluations,
-                "samples_ns": _rounded(s.times),
-                "flags": s.flags,
-                **({} if sides is None else _device_side(sides[i])),
-                **({} if parts[i] is None else {"parts_ns": parts[i]}),
-            }
-            for i, (a, s) in enumerate(zip(trial.arms, visit.arms, strict=True))
-        ],
-        "counters": {a.arm_id: s.counted._asdict() for a, s in zip(trial.arms, visit.arms, strict=True)},
-        "timed_s": round(visit.timed_s, 6),
-        "changed": evaluations[0].changed,
-        **({"card": [before, card.read()]} if card else {}),
-    }
+    cards = {"card": [before, card.read()]} if card else {}
+    return sampling.record(visit, [arm.arm_id for arm in trial.arms], others, evaluations[0].changed) | cards
+
+
+def side(
+    trial: Trial, device: Device, job: dict[str, Any], watch: Watch | None, card: Nvml | None,
+    requests: Iterable[str], answer: Callable[[dict[str, Any]], None],
+) -> dict[str, Any]:  # fmt: skip
+    """One arm of a visit in lockstep: time as many evaluations as each request says, until one says 0.
+
+    Each answer has the nanoseconds and what the kernel counted. In the end: the arm's other times, what was changed.
+    """
+    evaluations = 2
+    with _built(trial, device, _seed(job, trial.trial_id)) as (evaluation,):
+        gc.collect()
+        gc.disable()
+        before = card.read() if card else None
+        try:
+            answer({"type": "built"})
+            for line in requests:
+                if (asked := int(line)) == 0:
+                    break
+                evaluations = asked
+                if watch:
+                    watch.refresh()
+                start = watch.read() if watch else Counters()
+                wall = device.time(evaluation, asked)
+                answer({"type": "timed", "ns": wall, "counters": watch.read().minus(start) if watch else start})
+            else:
+                raise SystemExit  # the driver has ended
+            others = _other_times(device, trial, [evaluation], [evaluations])
+        finally:
+            gc.enable()
+        check_output(trial, trial.arms[0], evaluation)
+    cards = {"card": [before, card.read()]} if card else {}
+    return {"status": "ok", "others": others[0], "changed": evaluation.changed, **cards}
+
+
+def _seed(job: dict[str, Any], name: str) -> int:
+    return random.Random(f"{job['timing']['seed']}/{job['replicate']}/{name}").getrandbits(32)
+
+
+def _other_times(
+    device: Device, trial: Trial, evaluations: Sequence[Evaluation], numbers: Sequence[int]
+) -> list[dict[str, Any]]:
+    """What is timed of each arm after its samples of so many evaluations: the device's side, and the parts."""
+    sides = sampling.device_side(device, evaluations)
+    told = []
+    for i, (arm, evaluation, number) in enumerate(zip(trial.arms, evaluations, numbers, strict=True)):
+        parts = _parts(device, evaluation, arm, number, sides[i] if sides else None)
+        told.append(
+            {**({} if sides is None else _device_side(sides[i])), **({} if parts is None else {"parts_ns": parts})}
+        )
+    return told
 
 
 def _parts(
@@ -190,15 +213,10 @@ def opinions(trial: Trial, device: Device, threads: int) -> dict[str, Any]:
     return {"status": "ok", "arms": [{"arm_id": arm.arm_id, **asdict(o)} for arm, both in pairs for o in both]}
 
 
-def _rounded(times: list[float]) -> list[float]:
-    """Nanoseconds to a tenth: finer than the clock, and a third of the journal's size."""
-    return [round(t, 1) for t in times]
-
-
 def _device_side(side: sampling.DeviceSide) -> dict[str, Any]:
     return {
-        "device_ns": None if side.warm is None else _rounded(list(side.warm.ns)),
-        "device_cold_ns": None if side.cold is None else _rounded(list(side.cold.ns)),
+        "device_ns": None if side.warm is None else sampling.rounded(list(side.warm.ns)),
+        "device_cold_ns": None if side.cold is None else sampling.rounded(list(side.cold.ns)),
         "device_proven": None if side.warm is None else side.warm.proven,
-        "enqueue_ns": _rounded(side.submit),
+        "enqueue_ns": sampling.rounded(side.submit),
     }

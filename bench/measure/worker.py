@@ -42,7 +42,9 @@ Answer = Callable[[dict[str, Any]], None]
 
 
 def main(opened: Callable[[str], Device] = device_list.open_device) -> None:
-    """Answer the job on stdin: `probe` the device, or `inspect`, `time` or get an `opinion` on each trial.
+    """Answer the job on stdin's first line: `probe` the device, or `inspect`, `time` or get an `opinion` on each trial.
+
+    As a `side` of a comparison in lockstep, answer the requests on the next lines.
 
     `opened`: from a device's name to the device.
     """
@@ -52,7 +54,7 @@ def main(opened: Callable[[str], Device] = device_list.open_device) -> None:
         answers.write(json.dumps(message, separators=(",", ":"), allow_nan=False) + "\n")
         answers.flush()
 
-    job = json.loads(sys.stdin.read())
+    job = json.loads(sys.stdin.readline())
     try:
         if (refused := too_old()) is not None:
             raise refused
@@ -103,11 +105,14 @@ def _serve(device: Device, job: dict[str, Any], answer: Answer) -> None:
     for data in job["trials"]:
         trial = Trial.from_dict(data)
         answer({"type": "begin", "trial_id": trial.trial_id, "log_at": os.fstat(2).st_size})
+        if job["kind"] == "side" and sys.stdin.readline().strip() != "go":
+            continue
         start = perf_counter()
         work, kind = {
             "inspect": (partial(trial_records.inspect, trial, device), "inspect"),
             "time": (partial(trial_records.visit, trial, device, job, watch, card), "visit"),
             "opinion": (partial(trial_records.opinions, trial, device, job["threads"]), "opinion"),
+            "side": (partial(trial_records.side, trial, device, job, watch, card, sys.stdin, answer), "side"),
         }[job["kind"]]
         result = _guarded(work)
         answer({"type": kind, "trial_id": trial.trial_id, **result, "wall_s": round(perf_counter() - start, 6)})

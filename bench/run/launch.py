@@ -18,6 +18,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,11 @@ from bench.run.machine import reported
 from bench.spec.config.timing import Timing
 from bench.spec.devices.device_names import is_predicted
 from bench.spec.errors import UserError, printable
-from bench.spec.plan.plan import Surroundings, Trial
+from bench.spec.plan.plan import Side, Surroundings, Trial
 
 WORKER = "bench.measure.worker"  # by name: `run` does not import `measure`
+LOCKSTEP = "bench.measure.lockstep"
+NEEDED = "pydantic, pyyaml and psutil"  # by a worker, besides torch
 START_TIMEOUT_S = 300.0  # enough for a cold import of torch from a network disk
 DOCTOR_TIMEOUT_S = 120.0  # the same for bench doctor
 PAUSE_S = 5.0  # between two looks at a worker, which are a second apart, above which nobody ran meanwhile
@@ -65,13 +68,16 @@ def passed_on(base: Mapping[str, str]) -> list[str]:
 
 
 def worker_environment(
-    surroundings: Surroundings, base: Mapping[str, str] | None = None, compiled: Path | None = None
+    surroundings: Surroundings,
+    base: Mapping[str, str] | None = None,
+    compiled: Path | None = None,
+    side: Side | None = None,
 ) -> dict[str, str]:
     """The environment variables of a worker: the caller's, with those that affect times set or removed.
 
     allocator retain: glibc keeps freed memory, so that an evaluation has no page faults for its buffers again. waiting:
     how OpenMP's idle threads wait. `compiled`: the folder for compiled code; torch.compile runs in the worker itself,
-    as separate processes would take cores from the samples.
+    as separate processes would take cores from the samples. `side`: its folders and variables come before all others.
     """
     env = {k: v for k, v in (os.environ if base is None else base).items() if not k.startswith(_SET_BY_RUN)}
     threads = "1" if is_predicted(surroundings.device) else str(surroundings.threads)
@@ -83,9 +89,23 @@ def worker_environment(
         env |= _RETAIN
     if surroundings.waiting != "default":
         env["OMP_WAIT_POLICY"] = surroundings.waiting
-    root = str(Path(__file__).parents[2])
-    env["PYTHONPATH"] = os.pathsep.join([root, *filter(None, [env.get("PYTHONPATH")]), str(Path.cwd())])
-    return env
+    root = str(Path(__file__).parents[2]) if side is None else _package_alone()
+    first = [root, *(side.path if side else ()), *filter(None, [env.get("PYTHONPATH")])]
+    env["PYTHONPATH"] = os.pathsep.join([*first, str(Path.cwd())])
+    return env | dict(side.variables if side else ())
+
+
+def _package_alone() -> str:
+    """A folder from which a worker of any Python imports this package, and none of those installed beside it."""
+    root = Path(__file__).parents[2]
+    return _linked(root).name if root.name in ("site-packages", "dist-packages") else str(root)
+
+
+@cache
+def _linked(root: Path) -> tempfile.TemporaryDirectory[str]:
+    folder = tempfile.TemporaryDirectory(prefix="bench-package-")  # until this process ends
+    (Path(folder.name) / "bench").symlink_to(root / "bench", target_is_directory=True)
+    return folder
 
 
 def recorded(env: Mapping[str, str]) -> dict[str, str]:
@@ -104,20 +124,33 @@ class Silent(Exception):
 
 
 class Worker:
-    """One worker process and its job."""
+    """One worker process and its job, or with two `sides` the process that drives a worker of each in lockstep."""
 
     def __init__(
-        self, surroundings: Surroundings, job: Mapping[str, Any], log: Path, compiled: Path | None = None
-    ) -> None:
+        self, surroundings: Surroundings, job: Mapping[str, Any], log: Path, compiled: Path | None = None,
+        sides: Sequence[Side] = (),
+    ) -> None:  # fmt: skip
         self._log = open(log, "ab")  # noqa: SIM115 (closed with the worker)
         self.log_at = self._log.tell()  # where this worker's lines begin
         self._mark = str(uuid.uuid4())
+        started: list[tuple[list[str], dict[str, str]]] = []
+        for i, side in enumerate(sides or [None]):
+            cache = compiled / "ab"[i] if compiled and side else compiled
+            env = worker_environment(surroundings, compiled=cache, side=side) | {_MARK: self._mark}
+            # -P: a bench.py in the working folder is not this package
+            started.append(([side.python if side else sys.executable, "-P", "-m", WORKER], env))
+        (argv, env), *others = started
+        if others:
+            told = zip(started, job["imports"], strict=True)
+            job = {**job, "sides": [{"argv": argv, "env": env, "imports": imports} for (argv, env), imports in told]}
+            argv = [sys.executable, "-P", "-m", LOCKSTEP]
+            env = worker_environment(surroundings) | {_MARK: self._mark}
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", WORKER],  # a bench.py in the working folder is not this package
+            argv,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            env=worker_environment(surroundings, compiled=compiled) | {_MARK: self._mark},
+            env=env,
             preexec_fn=_die_with_parent if _LIBC else None,
             start_new_session=True,  # so that Ctrl-C reaches only the runner, which then ends the worker
         )
@@ -186,6 +219,7 @@ def probe(
     start_s: float,
     imports: Mapping[str, str | None] | None = None,
     kind: str = "probe",
+    sides: Sequence[Side] = (),
 ) -> dict[str, Any]:
     """The facts that a worker on this device answers to a job of this kind, without trials, within `start_s`.
 
@@ -194,7 +228,7 @@ def probe(
     handle, name = tempfile.mkstemp(prefix="bench-probe-", suffix=".log")
     os.close(handle)
     log = Path(name)
-    worker = Worker(surroundings, job(kind, surroundings, timing, imports=imports), log)
+    worker = Worker(surroundings, job(kind, surroundings, timing, imports=imports), log, sides=sides)
     answers: list[dict[str, Any]] = []
     hung = False
     try:
@@ -209,7 +243,12 @@ def probe(
         line = last_line(log, 0)
         why = no_answer(start_s) if hung else how_it_ended(status, log, 0)
         why += f": {line}" if line and line not in why else ""
-        remedy = f"Its output is in {log}. Does torch start alone? {shlex.quote(sys.executable)} -c 'import torch'"
+        python = shlex.quote(sides[0].python if sides else sys.executable)
+        remedy = f"Its output is in {log}. Does torch start alone? {python} -c 'import torch'"
+        if sides and "No module named" in why:
+            remedy = (
+                f"It needs torch and {NEEDED}: {python} -m pip install {NEEDED.replace(',', '').replace(' and', '')}"
+            )
         raise UserError(f"DEVICE={surroundings.device}", f"a worker can't start: {why}", remedy)
     if answers[0]["type"] == "refused":
         raise UserError(answers[0]["place"], answers[0]["rule"], answers[0]["remedy"])
@@ -246,11 +285,12 @@ def job(
     trials: Sequence[Trial] = (),
     replicate: int = 0,
     roofs: bool = False,
-    imports: Mapping[str, str | None] | None = None,
+    imports: Mapping[str, str | None] | Sequence[Mapping[str, str]] | None = None,
 ) -> dict[str, Any]:
     """A worker's job, which it reads on stdin: `probe`, or `inspect`, `time` or `opinion` these trials, in this order.
 
-    `roofs`: measure the device's roofs first; `imports`: the hash of each factory's source, None where it may be any.
+    `roofs`: measure the device's roofs first; `imports`: the hash of each factory's source, None where it may be any;
+    of two sides, those of each.
     """
     return {
         "kind": kind,
@@ -258,7 +298,7 @@ def job(
         "threads": surroundings.threads,
         "replicate": replicate,
         "roofs": roofs,
-        "imports": dict(imports or {}),
+        "imports": imports or {},
         "timing": timing.model_dump(),
         "trials": [t.to_dict() for t in trials],
     }

@@ -26,7 +26,7 @@ from bench.spec.files import CONFIG, ENVIRONMENT, PLAN, kept, or_advise, refuse_
 from bench.spec.format import listed
 from bench.spec.plan import aa
 from bench.spec.plan.durations import sized
-from bench.spec.plan.plan import Plan, make, not_all_skipped
+from bench.spec.plan.plan import Plan, Side, make, not_all_skipped
 from bench.spec.results_folder import read_environment, read_plan
 
 RESULTS = Path("results")
@@ -58,13 +58,16 @@ def measure(
     folder = out or RESULTS / stem
     _refuse_used(folder)
     ambers, reds = _checked(devices, folder, tell, anyway)
-    facts = _probe(plan)
+    sides = _probe(plan)
+    facts = sides[0]
     plan = sized(plan, facts)
     not_all_skipped(plan)
-    warnings = [f"{device}: {line}" for device, probed in facts.items() for line in probed.get("warnings", ())]
+    warnings = [f"{d}: {line}" for probed in sides for d, told in probed.items() for line in told.get("warnings", ())]
     run_id = folder.name if out is None else stem
-    made = {"run_id": run_id, "started_utc": started.isoformat(timespec="seconds"), "command": shlex.join(command)}
-    made |= _environment(plan, facts, [*ambers, *warnings], folder.parent)
+    begun = started.isoformat(timespec="seconds")
+    made: dict[str, Any] = {"run_id": run_id, "started_utc": begun, "command": shlex.join(command)}
+    made |= _environment(plan, facts, [*ambers, *dict.fromkeys(warnings)], folder.parent)
+    made |= {"sides": [{"devices": probed} for probed in sides]} if plan.sides else {}
     with or_advise("repeat the command: nothing is measured yet"):
         folder.mkdir(parents=True, exist_ok=True)
         journal = Journal(folder / JOURNAL)
@@ -80,7 +83,7 @@ def measure(
             journal.append(_begun(folder, run_id))
             for line in warnings:
                 tell(f"! {line}")
-            return Session(folder, plan, journal, tell, reds, sources=_sources(facts)).to_the_end()
+            return Session(folder, plan, journal, tell, reds, sources=[*map(_sources, sides)]).to_the_end()
 
 
 def resume(folder: Path, tell: Tell, anyway: bool = False, trust: bool = False) -> Outcome:
@@ -95,26 +98,29 @@ def resume(folder: Path, tell: Tell, anyway: bool = False, trust: bool = False) 
         raise UserError(place, "this is not the folder of a run", f"Name one with {PLAN} and {JOURNAL}.")
     if (folder / "DONE").exists():
         raise UserError(place, "this run is complete", f"Read it with bench report {shlex.quote(str(folder))}.")
-    if plan.imports and not trust:
-        named = [path[:80] for path in plan.imports[:MOST_NAMED]]
-        more = [f"{len(plan.imports) - MOST_NAMED} more"] if len(plan.imports) > MOST_NAMED else []
+    if plan.code and not trust:
+        named = [path[:80] for path in plan.code[:MOST_NAMED]]
+        more = [f"{len(plan.code) - MOST_NAMED} more"] if len(plan.code) > MOST_NAMED else []
         rule = f"its plan.json would import and run {listed([*named, *more])}"
         raise UserError(place, rule, "If you trust that code, add --trust (make: TRUST=1)")
     with or_advise(plan.resume_command(folder)), Journal(folder / JOURNAL) as journal:
         past, then = journal.records({trial.trial_id: trial for trial in plan.trials}), read_environment(folder)
         _, reds = _checked([s.device for s in plan.surroundings()], folder, tell, anyway)
-        facts = _probe(plan, _sources(then.get("devices") or {}))
-        now = {"cpu_model": environment.host()["cpu_model"]} | {d: _made_with(f) for d, f in facts.items()}
-        before = {"cpu_model": (then.get("host") or {}).get("cpu_model")}
-        before |= {device: _made_with(f) for device, f in (then.get("devices") or {}).items()}
-        for what, value in before.items():
-            if now.get(what) != value:
-                how = "predicted by" if is_predicted(what) else f"measured with {what if what == 'cpu_model' else f'torch on {what}'}"  # fmt: skip
-                rule = f"it was {how} {value}, here it is {now.get(what)}"
+        begun = [side.get("devices") or {} for side in then.get("sides") or [then]]
+        sides = _probe(plan, [*map(_sources, begun)])
+        model = environment.host()["cpu_model"]
+        pairs = [("measured with cpu_model", (then.get("host") or {}).get("cpu_model"), model)]
+        for old, new in zip(begun, sides, strict=False):
+            for d, f in old.items():
+                how = "predicted by" if is_predicted(d) else f"measured with torch on {d}"
+                pairs.append((how, _made_with(f), _made_with(new[d]) if d in new else None))
+        for how, before, now in pairs:
+            if now != before:
+                rule = f"it was {how} {before}, here it is {now}"
                 raise UserError(place, rule, "Continue it there, or start a new run here.")
         # A kill before the first record leaves files that were written whole.
         journal.append({"type": "resume", "utc": utc()} if past else _begun(folder, then.get("run_id") or folder.name))
-        return Session(folder, plan, journal, tell, reds, past, _sources(facts)).to_the_end()
+        return Session(folder, plan, journal, tell, reds, past, [*map(_sources, sides)]).to_the_end()
 
 
 def _refuse_used(folder: Path, *but: str) -> None:
@@ -158,17 +164,24 @@ def _sources(devices: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     return {path: source for facts in devices.values() for path, source in (facts.get("imports") or {}).items()}
 
 
-def _probe(plan: Plan, sources: Mapping[str, str] | None = None) -> dict[str, dict[str, Any]]:
-    """The facts of each device, from a worker or the model.
+def _probe(plan: Plan, sources: Sequence[Mapping[str, str]] = ()) -> list[dict[str, dict[str, Any]]]:
+    """The facts of each device, from a worker or the model; a dictionary for each side of the plan.
 
     UserError for a device or import that can't be used, and for one whose source is not that in `sources`.
     """
+    known = [*sources, *[{}] * max(1, len(plan.sides))]
+    return [
+        _probe_side(plan, [side] if side else [], of) for side, of in zip(plan.sides or [None], known, strict=False)
+    ]
+
+
+def _probe_side(plan: Plan, sides: Sequence[Side], sources: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     places = {s.device: s for s in plan.surroundings()}
     choices = [arm.choice for trial in plan.active if not trial.formula for arm in trial.arms]
-    imports = {c.factory: (sources or {}).get(c.factory) for c in choices if c.factory is not None}
+    imports = {c.factory: sources.get(c.factory) for c in choices if c.factory is not None}
     # accelerators first, as they fail more often than the CPU
     measured = sorted((d for d in places if not is_predicted(d)), key=lambda d: d == "cpu")
-    probed = {d: probe(places[d], plan.timing, START_TIMEOUT_S, imports) for d in measured}
+    probed = {d: probe(places[d], plan.timing, START_TIMEOUT_S, imports, sides=sides) for d in measured}
     facts = {device: predict.facts(device) if is_predicted(device) else probed[device] for device in places}
     if imports and not measured:
         first = next(iter(places))

@@ -8,7 +8,7 @@ import random
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -52,11 +52,11 @@ class Session:
 
     def __init__(
         self, folder: Path, plan: Plan, journal: Journal, tell: Tell, reds: Sequence[str] = (),
-        past: Sequence[dict[str, Any]] = (), sources: Mapping[str, str] | None = None,
+        past: Sequence[dict[str, Any]] = (), sources: Sequence[Mapping[str, str]] = ({},),
     ) -> None:  # fmt: skip
         (folder / "logs").mkdir(exist_ok=True)
         self.folder, self.plan, self.journal, self.tell, self.reds = folder, plan, journal, tell, list(reds)
-        self.sources = sources  # hashes of users' blocks, by import path
+        self.sources = sources  # hashes of users' blocks, by import path; of each side of the plan
         self.progress = Progress()
         self.before_s = 0.0  # of earlier sessions
         for record in past:
@@ -97,7 +97,7 @@ class Session:
             self._second_opinions()
         except KeyboardInterrupt:
             self._close("interrupt")
-            raise Interrupted(self.folder, bool(self.plan.imports)) from None
+            raise Interrupted(self.folder, bool(self.plan.code)) from None
 
     def _now(self) -> float:
         """Seconds of a clock that stands still while the machine or this program is suspended."""
@@ -113,16 +113,19 @@ class Session:
         self.progress.note(record)
 
     def _inspect(self) -> None:
-        seen = self.progress.inspected | self.progress.failed.keys()
-        for surroundings in self.plan.surroundings():
+        places = [(place, side) for place in self.plan.surroundings() for side in range(max(1, len(self.plan.sides)))]
+        for place, side in places:
+            own = [(t, t.arms[side : side + 1] if self.plan.sides else t.arms) for t in self.plan.active]
             todo = [
-                t for t in self.plan.active
-                if t.surroundings == surroundings and t.trial_id not in seen and not (t.predicted and t.formula)
+                replace(t, arms=arms) for t, arms in own
+                if t.surroundings == place and t.trial_id not in self.progress.failed
+                and not {arm.arm_id for arm in arms} <= self.progress.inspected and not (t.predicted and t.formula)
             ]  # fmt: skip
             if todo:
-                what = "kernels" if is_predicted(surroundings.device) else "memory, backends and outputs"
-                self.tell(f"{surroundings.label}: {what} of {plural(len(todo), 'trial')}")
-                self._serve("inspect", surroundings, todo, 0)
+                what = "kernels" if is_predicted(place.device) else "memory, backends and outputs"
+                where = f"{place.label}, side {'ab'[side]}" if self.plan.sides else place.label
+                self.tell(f"{where}: {what} of {plural(len(todo), 'trial')}")
+                self._serve("inspect", place, todo, 0, side)
         for trial in self.plan.active:
             self._settle(trial)
 
@@ -183,19 +186,26 @@ class Session:
         done = self.progress.opinions | self.progress.failed.keys()
         return [t for t in self.plan.chosen if t.trial_id not in done]
 
-    def _serve(self, kind: str, surroundings: Surroundings, trials: list[Trial], replicate: int) -> None:
-        """Give trials to workers until each has its record; if a worker dies, only its current trial fails."""
+    def _serve(self, kind: str, surroundings: Surroundings, trials: list[Trial], replicate: int, side: int = 0) -> None:
+        """Give trials to workers until each has its record; if a worker dies, only its current trial fails.
+
+        Of a plan with two sides, `side` is inspected, and both are timed by one driver of two workers.
+        """
+        both = kind == "time" and len(self.plan.sides) > 1
+        sides, sources = (
+            (self.plan.sides, self.sources) if both else (self.plan.sides[side : side + 1], self.sources[side])
+        )
         todo = list(trials)
         lost = 0
         timing = self.plan.timing_of(surroundings.device)
         longest = max(timeout_seconds(t, timing) for t in trials)
         if kind == "opinion":  # the other tools keep their own time
             longest += max(opinions_seconds([t]) for t in trials)
-        roofs = kind == "time" and replicate <= ROOF_PROCESSES
+        roofs = kind == "time" and replicate <= ROOF_PROCESSES and not both
         while todo:
             log = self.folder / "logs" / f"{kind}-{replicate}-{surroundings.slug}.log"
-            asked = job(kind, surroundings, timing, todo, replicate, roofs, self.sources)
-            worker = Worker(surroundings, asked, log, self.compiled)
+            asked = job(kind, surroundings, timing, todo, replicate, roofs, sources)
+            worker = Worker(surroundings, asked, log, self.compiled, sides)
             roofs = False  # if the worker dies of them, the next one measures only trials
             self.journal.append({"type": "start", "utc": utc(), "kind": kind, "replicate": replicate, "pid": worker.process.pid, "surroundings": surroundings.label})  # fmt: skip
             current: Trial | None = None
@@ -273,6 +283,8 @@ class Session:
         if len(trial.arms) == 1:
             seconds = in_seconds(math.exp(intervals[0].mean) / 1e9, 4)
             values = [seconds if trial.predicted else f"{trial.arms[0].choice.label} {seconds}"]
+        elif self.plan.sides:
+            values = [f"B / A {digits(math.exp(-i.mean), 3)}x" for i in intervals]
         else:
             values = [f"{arm.choice.label} {digits(math.exp(i.mean), 3)}x" for arm, i in zip(trial.arms[1:], intervals, strict=True)]  # fmt: skip
         if trial.predicted:

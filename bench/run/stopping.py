@@ -29,7 +29,7 @@ class Progress:
     """What the journal says of each trial so far: values of ln(speedup), one list a process (by number), and failures."""
 
     values: dict[str, dict[int, list[float]]] = field(default_factory=dict)
-    inspected: set[str] = field(default_factory=set)
+    inspected: set[str] = field(default_factory=set)  # arms
     traced: dict[str, Traced] = field(default_factory=dict)  # for predicting users' blocks, by trial
     failed: dict[str, str] = field(default_factory=dict)
     opinions: set[str] = field(default_factory=set)  # asked for, whether or not they came to something
@@ -39,7 +39,7 @@ class Progress:
     def note(self, record: dict[str, Any]) -> None:
         kind, trial_id = record.get("type"), record.get("trial_id", "")
         if kind == "inspect":
-            self.inspected.add(trial_id)
+            self.inspected |= {arm["arm_id"] for arm in record.get("arms", ())}
             self.traced[trial_id] = {arm["arm_id"]: arm for arm in record.get("arms", ()) if "call" in arm}
         elif kind == "settled":
             self.settled.add(trial_id)

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from bench.analyse.claims.judge import Verdicts, judge
 from bench.analyse.compare.change_points import History
+from bench.analyse.compare.compare import compare_sides
 from bench.analyse.compare.facts import Comparison
 from bench.analyse.drivers import observations
 from bench.analyse.drivers.explain import Drivers, explain
@@ -67,11 +68,12 @@ class Views:
 
     run: Run
     noise: Noise | None  # of an A/A run
-    drivers: Drivers
+    drivers: Drivers | None
     verdicts: Verdicts
     tables: tuple[Path, ...]
     pictures: tuple[Path, ...]
     page: Path
+    sides: Comparison | None = None  # of a run of bench ab
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +94,17 @@ def write_views(folder: Path) -> Views:
     if noise is not None:
         write_json(folder / "aa.json", noise.to_dict())
     tables, verdicts = write_numbers(run, folder)
+    into = folder / "plots"
+    if noise_floor.is_ab(run):
+        sides = compare_sides(run)
+        made = write_comparisons([sides], f"bench report {folder}", into, folder / report.NAME)
+        return Views(run, None, None, verdicts, tables, made.pictures, made.page, sides)
     drivers = explain(observations.of_run(run))
     more = {
         "claims": lambda run: claims_forest.picture(run, verdicts),
         "drivers": lambda _: drivers_picture.picture(drivers),
     }
-    pictures = draw(run, folder / "plots", {"aa": aa.picture} if noise_floor.is_aa(run) else PICTURES | more)
+    pictures = draw(run, into, {"aa": aa.picture} if noise_floor.is_aa(run) else PICTURES | more)
     for name, text in reproduction.texts(run, verdicts, pictures).items():
         write_text(folder / name, text)
     write_text(folder / report.NAME, report.text(run, verdicts, noise, pictures))
@@ -113,11 +120,11 @@ def draw(run: Run, folder: Path, makers: Mapping[str, Callable[[Run], Figure | N
 def write_numbers(run: Run, folder: Path) -> tuple[tuple[Path, ...], Verdicts]:
     """Write a run's tables and its verdict.json into a folder, without pictures. Returns the tables and the verdicts.
 
-    No tables where the run was read from its tables, and no verdict.json of an A/A run, which answers no claim.
+    No tables where the run was read from its tables, and no verdict.json of blocks against themselves, which answer no claim.
     """
     tables = write_tables(run, folder) if run.from_journal else ()
     verdicts = judge([run])
-    if not noise_floor.is_aa(run):
+    if not noise_floor.against_itself(run):
         write_json(folder / "verdict.json", verdicts.to_dict())
     return tables, verdicts
 

@@ -71,6 +71,7 @@ COLUMNS: tuple[Column, ...] = (
     # workload
     _c("mpso", "block", "str", "the block of this row"),
     _c("mpo", "baseline", "str", "the block that it is compared with"),
+    _c("mp", "side", "str", "of bench ab: a or b, where it was measured; of a pair b, whose baseline is side a", empty="it is not a run of bench ab"),
     _c("mp", "batch", "int", "items in one evaluation"),
     _of_block("mp", "c_in", "int", "channels in"),
     _of_block("mp", "c_out", "int", "channels out"),

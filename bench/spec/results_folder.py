@@ -51,7 +51,7 @@ _Host = part({}, {"cpu_model": str, **_each("physical_cores memory_bytes", Count
 _Device = part({}, {**_each("name torch", str), "torch_parallel": list[str], "prediction": Prediction, **_each("switches properties", dict[str, Any]), **_each("disagree imports", dict[str, str])})  # fmt: skip
 _Environment = part({}, {
     **_each("run_id started_utc command torch", str), "host": _Host, "devices": GenericAlias(dict, (str, _Device)), "ambers": list[str],
-    "worker_environment": dict[str, dict[str, str]],
+    "worker_environment": dict[str, dict[str, str]], "sides": _list(part({"devices": GenericAlias(dict, (str, _Device))}, {})),
     "noise_bands": GenericAlias(dict, (str, _list(_Band) | _Band)),  # until 2026-11-22 it was one for a device
 })  # fmt: skip
 _Noise = part({**_each("pairs noisy", Count), "noise_band": Annotated[float, Field(ge=0, le=10)]}, {**_each("device device_name torch started_utc", str), "threads": list[Count]})  # fmt: skip
@@ -124,6 +124,10 @@ def read_plan(folder: Path) -> Plan | None:
             raise UserError(first.place, first.rule, RESTORE, first.value) from None
         if not trial.arms:
             raise UserError(f"{path}: trials[{i}]", "it has no arm", RESTORE)
+        if plan.sides and [arm.choice.side for arm in trial.arms] != ["a", "b"]:
+            raise UserError(f"{path}: trials[{i}]", "its arms are not sides a and b", RESTORE)
+    if len(plan.sides) not in (0, 2) or any("\0" in side.label for side in plan.sides):
+        raise UserError(f"{path}: sides", "they are not two Pythons", RESTORE)
     return plan
 
 

@@ -89,7 +89,7 @@ def gather(runs: Sequence[Run], predicted: bool = False) -> Rows:
     pairs: list[tuple[Condition, Record]] = []
     arms: list[tuple[Condition, Record]] = []
     sweeps: list[tuple[Condition, Sweep]] = []
-    for run in (r for r in runs if not noise_floor.is_aa(r)):  # blocks against themselves bear on no claim
+    for run in (r for r in runs if not noise_floor.against_itself(r)):  # blocks against themselves bear on no claim
         origin, confidence = Installation.of(run), run.timing.confidence
         compared, timed = (_ordered(_kept(frame, predicted)) for frame in (run.pairs, run.measurements))
         pairs += [(Condition.of(row, origin), _rescaled(row, SPEEDUP, confidence)) for row in compared]

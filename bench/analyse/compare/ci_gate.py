@@ -30,7 +30,7 @@ from bench.spec.interval import Interval
 FailOn = Literal["slower", "changed"]
 Answer = Literal["passed", "failed", "can't tell"]
 LEAST = 0.1  # a slow-down that must not pass a gate
-LOCKSTEP: str | None = None  # the verb that measures two installations in one run; None until there is one
+LOCKSTEP = "bench ab"  # measures two installations in one run
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +183,7 @@ def _whole(c: Comparison, compared: QuantityComparison, tests: int) -> Whole:
         return Whole(mean, Interval(0.0, 0.0, 2), 0.0, compared.edge)
     cpu = all(map(is_cpu, compared.a["device"].iloc[compared.rows.a[compared.places]].unique()))
     known, least = apart(compared.effect), apart_at_least(compared.effect, cpu, compared.quantity == "time")
-    unknown = math.sqrt(least**2 - known**2)
+    unknown = 0.0 if compared.paired else math.sqrt(least**2 - known**2)
     cards = math.log1p(CARD_MARGIN) if c.cards and compared.quantity == "time" else 0.0
     log = at_confidence(mean.log, level, 1 - (1 - level) / tests)
     sign = -1 if compared.quantity == "speedup" else 1
@@ -209,11 +209,12 @@ def reaches(mean: Floats, half_width: Floats, edge: Floats, fail_on: FailOn, qua
 
 def _cause(c: Comparison, quantity: Quantity) -> tuple[str, str]:
     """Why no row could be judged, in brackets, and what to do."""
-    confounded, differ = c.speedups.confounded
-    if confounded and confounded == len(c.speedups.rows.a):
+    first = c.quantities[0]
+    confounded, differ = first.confounded
+    if confounded and confounded == len(first.rows.a):
         natures = [
             {is_predicted(str(d)) for d in rows["device"].iloc[at].unique()}
-            for rows, at in ((c.speedups.a, c.speedups.rows.a), (c.speedups.b, c.speedups.rows.b))
+            for rows, at in ((first.a, first.rows.a), (first.b, first.rows.b))
         ]
         if natures[0] != natures[1]:
             return " (one run is predicted and the other measured)", "Compare two measured runs, or two predicted by one device."  # fmt: skip

@@ -26,6 +26,7 @@ from bench.analyse.compare.facts import (
     Verdict,
 )
 from bench.analyse.compare.row_matching import Matching, kind, mapped, match
+from bench.analyse.compare.sides import side_of
 from bench.analyse.runs.noise_floor import earlier_beside, run_effect
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.stats import estimators, interval_arrays
@@ -60,13 +61,22 @@ def compare_all(
         raise UserError("--margin", "a margin lies above 0 and below 1", "Write 5% or 0.05.", margin)
     first, *others = runs
     drafts = [_draft(first, b, margin, correction) for b in others]
-    speedups = _corrected([d.speedups for d in drafts], correction)
+    speedups = _corrected([d.speedups for d in drafts if d.speedups is not None], correction)
     times = _corrected([d.times for d in drafts if d.times is not None], correction)
     left = iter(times)
     return tuple(
         replace(draft, speedups=judged, times=None if draft.times is None else next(left))
         for draft, judged in zip(drafts, speedups, strict=True)
     )
+
+
+def compare_sides(run: Run, margin: float = CHANGE_MARGIN, correction: Correction = "benjamini-hochberg") -> Comparison:
+    """Compare side B with side A of a run of `bench ab`, by times: they took turns in the same rounds, so rows are paired."""
+    a, b = side_of(run, 0), side_of(run, 1)
+    rows = a.measurements.assign(source=None), b.measurements.assign(source=None)  # two sources are what is compared
+    draft = _Sides(a, b, margin, ({}, {}), (), ([a], [b])).compared("time", *rows, match(*rows))
+    (times,) = _corrected([draft], correction)
+    return Comparison(a, b, margin, correction, (None, None), False, None, times, "", (), tuple(differences(a, b)))
 
 
 def readings(run: Run, quantity: Quantity) -> tuple[pd.DataFrame, Floats]:
@@ -176,7 +186,11 @@ class _Sides:
             edge = np.where(cards, np.maximum(edge, math.log1p(facts.CARD_MARGIN)), edge)
         sides = ((a, self.a), (b, self.b))
         left, right = (_logs(rows, quantity, run.timing.confidence, confidence) for rows, run in sides)
-        log = interval_arrays.widened(interval_arrays.differences(left, right, confidence), sd, confidence)
+        if facts.PAIRED in b:  # the sides of one run, which the speedup is the ratio of
+            turns = _logs(b, "speedup", self.b.timing.confidence, confidence)
+            log = Intervals(-turns.mean, turns.half_width, turns.n)
+        else:
+            log = interval_arrays.widened(interval_arrays.differences(left, right, confidence), sd, confidence)
         again = (log.mean == 0) & (self.a.run_id == self.b.run_id)  # one sample, not two: no chance is involved
         half = np.where(again, 0.0, np.hypot(log.half_width, spread))
         log = Intervals(log.mean, half, np.where(again, np.maximum(2, log.n), log.n))

@@ -24,6 +24,7 @@ FACTS = (
     ("python", "python"),
     ("bench", "bench_version"),
     ("git", "git"),
+    ("side", "side"),
 )
 """Facts of environment.json: a name, and the path to the value."""
 _ALWAYS = ("torch", "host.cpu_model", "host.physical_cores", "host.memory_bytes", "python", "bench_version")

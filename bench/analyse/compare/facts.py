@@ -24,6 +24,7 @@ from bench.analyse.stats.interval_arrays import Intervals, student
 from bench.spec.columns import FAILED, KEYS, MEASURED, SPEEDUP, TIME
 from bench.spec.interval import Interval
 
+PAIRED = "ratio_by_process"  # a column of side B alone: A's time / B's time in each pair of processes
 CHANGE_MARGIN = 0.05  # a smaller change from run to run does not matter
 CARD_MARGIN = 0.08  # cards of one model differ by so much on average: Sinha et al. 2022 (SC22, arXiv:2208.11035)
 Verdict = Literal["SLOWER", "FASTER", "AMBIGUOUS", "CONFOUNDED", "NOT MEASURED", "SAME"]
@@ -41,7 +42,7 @@ VALUES: dict[Quantity, tuple[str, str, str]] = {"speedup": SPEEDUP, "time": TIME
 
 COMPARED = (
     *KEYS, *SPEEDUP, *TIME, *"run_id trial_id schema_version status processes precision precision_reached noise_band verdict".split(),
-    *"device_name groups time_min_s time_by_process speedup_by_process".split(),
+    *"side device_name groups time_min_s time_by_process speedup_by_process".split(),
 )  # fmt: skip
 """The columns of the tables that a comparison reads."""
 
@@ -150,6 +151,11 @@ class QuantityComparison:
     def counts(self) -> dict[Verdict, int]:
         counts = np.bincount(self.rows.verdict, minlength=len(VERDICTS)).tolist()
         return dict(zip(VERDICTS, counts, strict=True))
+
+    @property
+    def paired(self) -> bool:
+        """Whether they are the sides of one run, which took turns in each process."""
+        return PAIRED in self.b
 
     @property
     def places(self) -> Ints:
@@ -266,6 +272,8 @@ class QuantityComparison:
                 self.edge,
             )
         known = [rows.iloc[at[places]] for rows, at in ((self.a, self.rows.a), (self.b, self.rows.b))]
+        if self.paired:  # one value of B / A a process, which B's row has
+            known, column = known[1:], PAIRED
         if all(column in rows and rows[column].notna().all() for rows in known):
             sides = [
                 (rows[column].tolist(), combined([numbers(rows[n]) for n in ("device", *CPU_ONLY)])) for rows in known
@@ -281,7 +289,10 @@ class QuantityComparison:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Run B against run A. `times` is None if one machine can't have made both; `apart` then gives the reason."""
+    """Run B against run A. `times` is None if one machine can't have made both; `apart` then gives the reason.
+
+    `speedups` is None of the sides of one run (`bench ab`), whose rows are paired.
+    """
 
     a: Run
     b: Run
@@ -289,7 +300,7 @@ class Comparison:
     correction: Correction
     bands: tuple[float | None, float | None]  # ln: each run's widest noise band of the rows that were compared
     across: bool  # the runs share no kind of device
-    speedups: QuantityComparison
+    speedups: QuantityComparison | None
     times: QuantityComparison | None
     apart: str
     cards: tuple[str, ...]  # kinds of device of which the runs had different cards
@@ -298,12 +309,12 @@ class Comparison:
     @property
     def quantities(self) -> tuple[QuantityComparison, ...]:
         """Speedups first."""
-        return (self.speedups,) if self.times is None else (self.speedups, self.times)
+        return tuple(q for q in (self.speedups, self.times) if q is not None)
 
     @property
     def same_run(self) -> bool:
         """Whether A and B are one run. A copy with a row less or another number is a different run."""
-        alone = len(self.speedups.only_a) or len(self.speedups.only_b)
+        alone = len(self.quantities[0].only_a) or len(self.quantities[0].only_b)
         moved = any(q.rows.log.mean[q.places].any() for q in self.quantities)
         return self.a.run_id == self.b.run_id and not alone and not moved
 

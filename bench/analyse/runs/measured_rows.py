@@ -115,7 +115,7 @@ def trial_columns(trial: Trial, results: TrialResults, context: RunContext) -> R
 def _arm_row(trial: Trial, arm: Arm, results: TrialResults, contrasts: Mapping[str, Contrast], timing: Timing) -> Row:
     inspection, samples = results.inspection(arm.arm_id), results.samples(arm.arm_id)
     cards = [v.card[-1] for v in results.visits if v.card]
-    row: Row = {"arm_id": arm.arm_id, "block": arm.choice.label, "noisy": False}
+    row: Row = {"arm_id": arm.arm_id, "block": arm.choice.label, "side": arm.choice.side or None, "noisy": False}
     row |= theory_columns(trial, arm, results)
     row |= {name: getattr(inspection, name) for name in INSPECTED} | {"backends": " ".join(inspection.backends) or None}
     if not samples:
@@ -262,7 +262,8 @@ def _counter_columns(samples: Sequence[Samples]) -> Row:
 
 def _pair_row(trial: Trial, arm: Arm, results: TrialResults, compared: Contrast | None, context: RunContext) -> Row:
     timing, band = context.timing, context.noise_bands.get((trial.surroundings.device, trial.surroundings.threads))
-    row: Row = {"arm_id": arm.arm_id, "block": arm.choice.label, "noisy": False, "precision_target": timing.precision}
+    row: Row = {"arm_id": arm.arm_id, "block": arm.choice.label, "side": arm.choice.side or None, "noisy": False}
+    row |= {"precision_target": timing.precision}
     mine, base = (cost_of(trial, a, results) for a in (arm, trial.arms[0]))
     row |= ratio_columns(trial, arm, results)
     if compared is None:

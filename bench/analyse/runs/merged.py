@@ -46,10 +46,10 @@ class Together:
 
 
 def together(runs: Sequence[Run]) -> Together:
-    """Merge two runs or more, in the order given. UserError for an A/A run, which compares blocks with themselves."""
+    """Merge two runs or more, in the order given. UserError for one that compares blocks with themselves."""
     for run in runs:
-        if noise_floor.is_aa(run):
-            raise UserError(str(run.folder), "an A/A test compares blocks with themselves", "Leave it out, and look at its own page.")  # fmt: skip
+        if noise_floor.against_itself(run):
+            raise UserError(str(run.folder), "this run compares blocks with themselves", "Leave it out, and look at its own page.")  # fmt: skip
     names = [_hardware(run) for run in runs]
     members = []
     for letter, run, by_device in zip(letters(len(runs)), runs, names, strict=True):

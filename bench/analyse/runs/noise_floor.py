@@ -81,6 +81,16 @@ def is_aa(run: Run) -> bool:
     )
 
 
+def is_ab(run: Run) -> bool:
+    """Whether a run is one of `bench ab`, whose pairs are one block on two sides."""
+    return "side" in run.pairs and bool(run.pairs["side"].notna().any())
+
+
+def against_itself(run: Run) -> bool:
+    """Whether a run compares each block with itself, so that it bears on no claim."""
+    return is_aa(run) or is_ab(run)
+
+
 def judge(run: Run) -> Noise:
     """The noise that an A/A run shows. UserError where it holds fewer than two pairs with an interval."""
     rows = [r for r in records_of(run.pairs) if r["status"] in MEASURED and r["precision"] is not None]
@@ -156,7 +166,7 @@ def run_effect(runs: Sequence[Run], times: bool = False) -> RunEffect | None:
 
 def effects(runs: Sequence[Run]) -> dict[Installation, RunEffect]:
     """The effect of each installation of which several runs are among these."""
-    groups = grouped((run for run in runs if not is_aa(run)), Installation.of)
+    groups = grouped((run for run in runs if not against_itself(run)), Installation.of)
     found = {at: run_effect(some) for at, some in groups.items() if len(some) > 1}
     return {at: effect for at, effect in found.items() if effect is not None}
 
@@ -177,7 +187,7 @@ def earlier_beside(run: Run, but: Run) -> list[Run]:
             beside += [read_tables(folder, _READ)] if alike else []
         except (OSError, UserError):
             continue
-    return [one for one in beside if not is_aa(one)]
+    return [one for one in beside if not against_itself(one)]
 
 
 def _began(environment: Mapping[str, Any]) -> str:

@@ -100,7 +100,7 @@ def _comparison(c: Comparison, rows: list[Iterator[str]]) -> dict[str, Any]:
         "noise_bands": {"a": c.bands[0], "b": c.bands[1]},
         "differences": [asdict(d) for d in c.differences],
         "times_not_compared": c.apart or None,
-        "speedups": _quantity(c.speedups, rows),
+        "speedups": None if c.speedups is None else _quantity(c.speedups, rows),
         "times": None if c.times is None else _quantity(c.times, rows),
     }
 

@@ -40,7 +40,7 @@ def as_markdown(runs: Sequence[Run]) -> str:
 
     return template("report.md.j2").render(
         runs=runs,
-        found=None if all(noise_floor.is_aa(run) for run in runs) else judge(runs),
+        found=None if all(noise_floor.against_itself(run) for run in runs) else judge(runs),
         facts_of=facts_of,
         pair_table=lambda run: terminal.pair_table(records_of(run.pairs)),
         run_facts=run_facts,
@@ -57,7 +57,7 @@ def csv(runs: Sequence[Run]) -> str:
 def document(runs: Sequence[Run]) -> str:
     """Everything that was read as one JSON object: null where a table is empty, and of each run verdicts by all of them."""
     told: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "runs": [_of(run) for run in runs]}
-    told["verdicts"] = None if all(noise_floor.is_aa(run) for run in runs) else judge(runs).to_dict()
+    told["verdicts"] = None if all(noise_floor.against_itself(run) for run in runs) else judge(runs).to_dict()
     return json.dumps(told, indent=1, allow_nan=False)
 
 

@@ -59,6 +59,7 @@ def text(comparisons: Sequence[Comparison], pictures: Sequence[Iterable[Path]], 
     content: dict[str, Any] = {
         "words": words,
         "several": several,
+        "paired": all(c.speedups is None for c in comparisons),
         "runs": runs,
         "named": named,
         "made_on": run_facts.made_on,

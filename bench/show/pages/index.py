@@ -10,11 +10,13 @@ from typing import Any
 from urllib.parse import quote
 
 from bench.analyse.claims.answers import ANSWERS, PREDICTED_ANSWERS
+from bench.analyse.compare.compare import compare_sides
 from bench.analyse.facts import facts_of
 from bench.analyse.runs import noise_floor
 from bench.analyse.runs.run_folder import Run, read_tables
 from bench.show.pages import report
 from bench.show.pages.frame import render
+from bench.show.text import compare as words
 from bench.show.text import run_facts
 from bench.spec.columns import FILES
 from bench.spec.errors import UserError
@@ -87,6 +89,9 @@ def _is_of_several(path: Path) -> bool:
 
 
 def _finding(run: Run, folder: Path) -> str:
+    if noise_floor.is_ab(run):
+        sides = compare_sides(run)
+        return f"{words.headline(sides)}. {'. '.join(words.headlines(sides.quantities[0]))}."
     if not noise_floor.is_aa(run):
         facts = facts_of(run)
         return f"{run_facts.sentences(facts)[0]} {run_facts.trust(facts)}".strip()

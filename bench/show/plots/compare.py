@@ -92,7 +92,7 @@ def draw(c: Comparison, folder: Path) -> tuple[Path, ...]:
 
 def picture(c: Comparison, compared: QuantityComparison | None = None) -> Figure | None:
     """Both runs on the same axes, A hollow and B filled, a panel per kernel; changed cells are ringed if they are few."""
-    laid = _lay_out(compared or c.speedups)
+    laid = _lay_out(compared or c.quantities[0])
     if laid is None:
         return None
     speedups = laid.compared.quantity == "speedup"
@@ -119,7 +119,7 @@ def picture(c: Comparison, compared: QuantityComparison | None = None) -> Figure
 
 def ratios(c: Comparison, compared: QuantityComparison | None = None) -> Figure | None:
     """B / A against channels, with its interval and the margin."""
-    laid = _lay_out(compared or c.speedups)
+    laid = _lay_out(compared or c.quantities[0])
     if laid is None:
         return None
 
@@ -134,7 +134,7 @@ def ratios(c: Comparison, compared: QuantityComparison | None = None) -> Figure 
 
 def spread(c: Comparison, compared: QuantityComparison | None = None) -> Figure | None:
     """Every judged row's ratio, networks and all, from the lowest to the highest."""
-    compared = compared or c.speedups
+    compared = compared or c.quantities[0]
     matches = compared.spread(words.MOST_DRAWN)
     if not matches:
         return None

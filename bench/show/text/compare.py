@@ -51,20 +51,21 @@ _DOUBTS: dict[Doubt, str] = {
 def print_comparison(c: Comparison, file: TextIO | None = None, every: bool = False) -> None:
     """Print the answer, what differs between the runs, and the rows that changed most; with `every` all there is to say."""
     console, width = console_on(file), terminal.WIDTH if every else terminal.width()
-    runs = [f"{name}  {named(run) if every else run.called}" for name, run in (("A", c.a), ("B", c.b))]
+    runs = [f"{name}  {run.environment.get('side') or (named(run) if every else run.called)}" for name, run in (("A", c.a), ("B", c.b))]  # fmt: skip
     told = [
         headline(c),
         *runs,
         *(f"{'. '.join(headlines(q))}." for q in c.quantities),
         *([] if c.times else [not_timed(c)]),
     ]
-    differences = c.differences if every else c.differences[:MOST_DIFFERENCES]
-    more = len(c.differences) - len(differences)
+    unlike = [d for d in c.differences if d.name != "side"]  # which the lines above say
+    differences = unlike if every else unlike[:MOST_DIFFERENCES]
+    more = len(unlike) - len(differences)
     told += [f"differs: {d.name}: {d.a} in A, {d.b} in B" for d in differences]
     told += [f"{more} more differences: --all"] if more else []
     print_lines(console, terminal.wrapped(told, width))
     for compared in c.quantities:
-        most = (MOST_ROWS if every else FEW_ROWS)[compared.quantity]
+        most = (MOST_ROWS if every or compared.paired else FEW_ROWS)[compared.quantity]
         rows, more = compared.telling(most), len(compared.rows.a) - most
         header, *lines = table(compared, rows) if every else _narrow(compared, rows, width)
         if rows:
@@ -81,7 +82,7 @@ def print_comparison(c: Comparison, file: TextIO | None = None, every: bool = Fa
 
 def _narrow(compared: QuantityComparison, matches: Sequence[Match], width: int) -> list[tuple[str, ...]]:
     """The table without half-widths and without what all trials' names share; without A and B where those do not fit."""
-    names = [str(m.a["trial_id"]).split("-") for m in matches]
+    names = [str(m.a["trial_id"]).removesuffix(f"/{m.a['block']}").split("-") for m in matches]
     shared = 0
     while len({tuple(n[-shared - 1 :]) for n in names}) == 1 and len(names) > 1 and min(map(len, names)) > shared + 1:
         shared += 1
@@ -184,6 +185,8 @@ def notes(c: Comparison) -> list[str]:
     """How far to trust the verdicts: noise bands and drift."""
     if c.same_run:
         return [SAME_RUN]
+    if c.speedups is None:
+        return [run_to_run(q) for q in c.quantities]
     bands = [f"±{_percent(math.expm1(band))} in {n}" for n, band in zip("AB", c.bands, strict=True) if band is not None]
     effect = "They widen the intervals of B / A, and the margin where it is narrower."
     noise = f"at most {listed(bands)}. {effect}" if bands else "none for these rows."
@@ -192,7 +195,7 @@ def notes(c: Comparison) -> list[str]:
 
 def unswept(c: Comparison) -> list[str]:
     """Which experiments the pictures over channels leave out, if any."""
-    rows = [m.a for m in c.speedups.drawn(MOST_DRAWN)]
+    rows = [m.a for m in c.quantities[0].drawn(MOST_DRAWN)]
     swept = {r["experiment"] for r in sweep_of_shapes(rows)}
     others = list(dict.fromkeys(str(r["experiment"]) for r in rows if r["experiment"] not in swept))
     return [f"Pictures over channels leave out {listed(others)}: the picture of all rows has them."] if others else []
@@ -203,6 +206,8 @@ def run_to_run(compared: QuantityComparison) -> str:
     e, what = compared.effect, f"{compared.quantity}s"
     if not compared.number:
         return ""
+    if compared.paired:
+        return "A and B took turns within each round of one run. Intervals are over pairs of processes."
     if e is None:
         return f"Run to run {what} differ by an unknown amount, in no interval here: no earlier run beside A or B measured the same rows on the same machine."
     if e.sd == 0:
@@ -258,7 +263,7 @@ def _told(g: Gate) -> str:
     apart = f" (two separate runs may differ by {percent(math.expm1(widest.unknown))}: docs/METHOD.md#run-to-run)" if widest.unknown else ""  # fmt: skip
     seen = f"the least that could have been seen is {percent(widest.seen)} {what}" if math.isfinite(widest.seen) else "no interval, so nothing could have been seen"  # fmt: skip
     remedies = ["measure more processes (--set processes_min=20)", *(["measure A four times in one folder, so that run to run is known"] if widest.unknown else [])]  # fmt: skip
-    return f": {seen}{apart if math.isfinite(widest.seen) else ''}; {listed([*remedies, *([f'use {LOCKSTEP}'] if LOCKSTEP else [])], 'or')}"
+    return f": {seen}{apart if math.isfinite(widest.seen) else ''}; {listed([*remedies, *([f'use {LOCKSTEP}'] if widest.unknown else [])], 'or')}"
 
 
 def headline(c: Comparison) -> str:

@@ -86,7 +86,7 @@ def incomplete(run: Run) -> str:
     if run.plan is None or not run.from_journal or (run.folder / "DONE").exists():
         return ""
     told = run.pairs[run.pairs["status"] != PREDICTED]
-    goes_on = f"bench run --resume{' --trust' if run.plan.imports else ''} goes on"
+    goes_on = f"bench run --resume{' --trust' if run.plan.code else ''} goes on"
     missing = int(told["processes"].lt(run.timing.processes_min).sum())
     if not missing and run.opinions is not None:
         return f"INCOMPLETE: second opinions are still due; {goes_on}"

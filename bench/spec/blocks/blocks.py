@@ -85,7 +85,8 @@ BLOCKS: dict[str, Kind] = {
 class BlockChoice:
     """A block's name, what follows its convolutions (batch norm, activation, a bias), and its options.
 
-    `again`: the same block under a second label, which `bench aa` compares it with. An option (`groups`, `expansion`,
+    `again`: the same block under a second label, which `bench aa` compares it with. `side`: a or b, the side of
+    `bench ab` that it is measured on. An option (`groups`, `expansion`,
     `rate` of dilation, `width` multiplier) is None for the block's default. `factory`: package.module:name of a user's
     block; `whole`: that block is a network.
     """
@@ -101,6 +102,7 @@ class BlockChoice:
     width: float | None = None
     factory: str | None = None
     whole: bool = False
+    side: str = ""
 
     @property
     def label(self) -> str:

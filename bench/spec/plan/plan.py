@@ -9,6 +9,7 @@ import itertools
 import math
 import random
 import shlex
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -123,13 +124,31 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
+class Side:
+    """What one side of `bench ab` is: the Python of its workers, folders first on its import path, and variables."""
+
+    python: str
+    path: tuple[str, ...] = ()
+    variables: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def label(self) -> str:
+        """All of it in a line: `A=1 /usr/bin/python3 with src/old`."""
+        return " ".join([*map("=".join, self.variables), self.python, *(f"with {folder}" for folder in self.path)])
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """All trials of a config on this machine, in the order of the config; skipped ones have a reason."""
+    """All trials of a config on this machine, in the order of the config; skipped ones have a reason.
+
+    `sides`: A and B of `bench ab`, where the arms of each trial are one block on both; else empty.
+    """
 
     name: str
     trials: tuple[Trial, ...]
     timing: Timing
     notes: tuple[str, ...] = ()
+    sides: tuple[Side, ...] = ()
 
     @property
     def active(self) -> tuple[Trial, ...]:
@@ -137,14 +156,15 @@ class Plan:
         return tuple(t for t in self.trials if t.skip is None)
 
     @property
-    def imports(self) -> tuple[str, ...]:
-        """The paths of users' blocks, whose code a worker imports and runs."""
+    def code(self) -> tuple[str, ...]:
+        """What a worker runs beside this package and Python: users' blocks by their paths, and sides."""
         paths = [arm.choice.factory for trial in self.active for arm in trial.arms]
-        return tuple(dict.fromkeys(path for path in paths if path is not None))
+        blocks = dict.fromkeys(path for path in paths if path is not None)
+        return (*blocks, *dict.fromkeys(side.label for side in self.sides if side != Side(sys.executable)))
 
     def resume_command(self, folder: Path) -> str:
-        """What continues this plan's run in its folder, with --trust where it would run users' blocks."""
-        return f"bench run --resume {shlex.quote(str(folder))}{' --trust' if self.imports else ''}"
+        """What continues this plan's run in its folder, with --trust where it would run code of the user's."""
+        return f"bench run --resume {shlex.quote(str(folder))}{' --trust' if self.code else ''}"
 
     def surroundings(self) -> tuple[Surroundings, ...]:
         """The environments of workers, in order of first use."""
@@ -178,6 +198,7 @@ class Plan:
             "notes": list(self.notes),
             "timing": self.timing.model_dump(),
             "trials": [t.to_dict() for t in self.trials],
+            **({"sides": [asdict(side) for side in self.sides]} if self.sides else {}),
         }
 
 

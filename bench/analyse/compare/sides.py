@@ -1,0 +1,29 @@
+"""A run of `bench ab` as the two runs that it stands for, side A and side B."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bench.analyse.compare.facts import PAIRED
+from bench.analyse.runs.run_folder import Run
+from bench.spec.plan.ab import SIDES
+
+
+def side_of(run: Run, side: int) -> Run:
+    """What one side measured, with its devices and versions.
+
+    B's rows have what B / A is made of too: `speedup`, its `precision`, and PAIRED, which are A's time / B's time.
+    """
+    told: list[dict[str, dict[str, dict[str, object]]]] = run.environment.get("sides") or []
+    devices = told[side]["devices"] if side < len(told) else {}
+    first = next(iter(devices.values()), {})
+    environment = {**run.environment, "devices": devices, **{name: first.get(name) for name in ("torch", "python")}}
+    if run.plan is not None and run.plan.sides:
+        environment["side"] = run.plan.sides[side].label
+    rows = run.measurements[run.measurements["side"] == SIDES[side]].reset_index(drop=True)
+    if side == 1:
+        pairs = run.pairs.set_index("trial_id").reindex(rows["trial_id"]).reset_index(drop=True)
+        rows = rows.assign(
+            **{name: pairs[name] for name in ("speedup", "precision")}, **{PAIRED: pairs["speedup_by_process"]}
+        )
+    return replace(run, run_id=f"{run.run_id}-{SIDES[side]}", measurements=rows, pairs=run.pairs.iloc[:0], environment=environment)  # fmt: skip
