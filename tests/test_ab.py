@@ -198,7 +198,7 @@ def faked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(launch, "LOCKSTEP", "tests.fake_worker")
     (tmp_path / "c.yaml").write_text(CONFIG)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("bench.show.plots.style.save", lambda *_: ())
+    monkeypatch.setattr("bench.show.plots.shared.files.save", lambda *_: ())
     assert bench("ab", "c.yaml", "--out", "results/run") == 0
     return tmp_path / "results" / "run"
 

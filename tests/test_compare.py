@@ -584,7 +584,7 @@ def test_what_a_gate_can_have_missed_is_alike_for_speedups_and_times(logs: list[
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ("{a}", "it takes two results folders or more. Name another run."),
+        ("{a}", "it takes two results folders or more. Name another run; one of bench ab may stand alone."),
         ("{a} none", "none: there is no such results folder."),
         *(("{a} {a} --margin " + m, f"bench: --margin: '{m}': it should be a share") for m in ("5", "0", "100%", "nan", "%", "1e-3", "x")),
         ("{a} {a} --margin=-1%", "bench: --margin: '-1%': it should be a share"),

@@ -142,9 +142,9 @@ def test_all_workers_of_a_run_share_an_empty_folder_that_is_gone_in_the_end(tmp_
     seen: list[tuple[Path | None, bool]] = []
 
     class Watched(launch.Worker):
-        def __init__(self, surroundings, job, log, compiled=None) -> None:
+        def __init__(self, surroundings, job, log, compiled=None, sides=()) -> None:
             seen.append((compiled, compiled is not None and not any(compiled.iterdir())))
-            super().__init__(surroundings, job, log, compiled)
+            super().__init__(surroundings, job, log, compiled, sides)
 
     monkeypatch.setattr(session, "Worker", Watched)
     config = tmp_path / "c.yaml"

@@ -155,7 +155,7 @@ def no_room_for(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A measured run without its tables; pictures are not drawn."""
     monkeypatch.setattr(write, "draw", lambda *_: ())
-    monkeypatch.setattr("bench.show.plots.style.save", lambda *_: ())
+    monkeypatch.setattr("bench.show.plots.shared.files.save", lambda *_: ())
     monkeypatch.chdir(tmp_path)
     write_run(tmp_path / "results" / "sound", Story(processes=3, rounds=4))
     return Path("results/sound")

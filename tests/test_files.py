@@ -73,7 +73,7 @@ def test_no_file_of_a_results_folder_is_read_without_end(place: Path, capsys, wo
 
 def test_a_config_that_is_no_text_spoils_no_page(place: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("bench.show.write.draw", lambda *_: ())
-    monkeypatch.setattr("bench.show.plots.style.save", lambda *_: ())
+    monkeypatch.setattr("bench.show.plots.shared.files.save", lambda *_: ())
     folder = sound_folders(place) / "run"
     (folder / "config.yaml").write_bytes(b"\x89PNG\xff")
     assert bench("report", str(folder)) == 0
@@ -137,7 +137,7 @@ def test_memory_that_is_too_small_is_one_line(place: Path, capsys, monkeypatch: 
     monkeypatch.setattr("bench.analyse.drivers.csv_cells.content_of", full)
     assert bench("drivers", "timm.csv") == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("bench: this machine: its memory is too small")
+    assert line.startswith("bench: memory: this program ran out of it")
 
 
 @pytest.mark.fault(

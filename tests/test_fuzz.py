@@ -212,7 +212,7 @@ def bounded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     for module in (configs, plans):
         monkeypatch.setattr(module, "MOST_TRIALS", 200)
     monkeypatch.setattr(write, "draw", lambda *_: ())
-    monkeypatch.setattr("bench.show.plots.style.save", saved)
+    monkeypatch.setattr("bench.show.plots.shared.files.save", saved)
     monkeypatch.setattr(os, "fsync", lambda _: None)
 
     def over(number: int, _: FrameType | None) -> None:

@@ -313,13 +313,13 @@ def test_a_probe_that_dies_is_one_line_with_its_last_words_and_where_the_others_
 def test_accelerators_are_asked_before_the_cpu_and_recorded_in_the_order_that_was_given(config, tmp_path, monkeypatch):
     asked = []
 
-    def answers(place: Surroundings, *_) -> dict:
+    def answers(place: Surroundings, *_, **__) -> dict:
         asked.append(place.device)
         return {"device": place.device}
 
     monkeypatch.setattr(runner, "probe", answers)
     plan = make(load(config)[0], ["cpu", "cuda:1", "xpu:0"], 1)
-    assert list(runner._probe(plan)) == ["cpu", "cuda:1", "xpu:0"]
+    assert list(runner._probe(plan)[0]) == ["cpu", "cuda:1", "xpu:0"]
     assert asked == ["cuda:1", "xpu:0", "cpu"]
 
 

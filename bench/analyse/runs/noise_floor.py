@@ -145,7 +145,7 @@ def run_effect(runs: Sequence[Run], times: bool = False) -> RunEffect | None:
     """
     value, low, high = TIME if times else SPEEDUP
     parts = []
-    for run in runs:
+    for run in sorted(runs, key=lambda run: run.run_id):  # sums of floats depend on their order
         rows = run.measurements if times else run.pairs
         rows = rows[(rows["status"] == "ok") & rows[[value, low, high]].notna().all(axis=1) & (rows["processes"].fillna(0) > 1)]  # fmt: skip
         ends = [np.log(rows[name].to_numpy(dtype=np.float64)) for name in (value, low, high)]
