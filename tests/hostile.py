@@ -127,7 +127,9 @@ class InProcess:
     log_at = 0
     process = SimpleNamespace(pid=1)
 
-    def __init__(self, _: object, job: dict[str, Any], log: Path, compiled: Path | None = None) -> None:
+    def __init__(
+        self, _: object, job: dict[str, Any], log: Path, compiled: Path | None = None, sides: object = ()
+    ) -> None:
         InProcess.left -= 1
         if InProcess.left < 0:
             raise KeyboardInterrupt

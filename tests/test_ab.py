@@ -123,6 +123,10 @@ def test_a_side_that_fails_in_a_trial_fails_that_row_alone(measure, tmp_path: Pa
     assert set(by_block.loc["separable", "status"]) <= {"ok", "noisy"}
 
 
+@pytest.mark.fault(
+    "killed", "a side of `bench ab` is killed, or fails while it is timed",
+    "that trial is one row that names the side; every other trial is measured on both",
+)  # fmt: skip
 @pytest.mark.parametrize(
     ("how", "seen"), [("killed", "side b was killed by SIGSEGV"), ("late", "side b: ValueError: planted")]
 )
@@ -154,6 +158,10 @@ def test_two_source_trees_are_two_blocks_of_one_name(tmp_path: Path, monkeypatch
     assert a["tree:block"] != b["tree:block"]
 
 
+@pytest.mark.fault(
+    "torch and devices", "the Python of a side of `bench ab` lacks torch or another package",
+    "one line names that Python and the command that installs what is missing; no folder is written",
+)  # fmt: skip
 def test_a_side_that_can_not_start_is_named_by_its_python(tmp_path: Path):
     broken = tmp_path / "python"
     broken.write_text("#!/bin/sh\necho 'ModuleNotFoundError: No module named torch' >&2\nexit 1\n")

@@ -188,7 +188,8 @@ def compare(
     compared: tuple[Comparison, ...]
     if len(runs) == 1 and is_ab(runs[0]):
         compared = (compare_sides(runs[0], share, correction),)
-        out, html = out or runs[0].folder / "plots", html or runs[0].folder / "report.html"
+        if out is None:  # its own page
+            out, html = runs[0].folder / "plots", html or runs[0].folder / "report.html"
     elif len(runs) < 2:
         remedy = "Name another run; one of bench ab may stand alone."
         raise UserError("bench compare", "it takes two results folders or more", remedy, str(*folders))
