@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import random
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from bench.analyse.compare.ci_gate import gate
 from bench.analyse.compare.compare import compare_sides
 from bench.analyse.runs.run_folder import Run, read
 from bench.cli.ab import side
+from bench.measure import lockstep
 from bench.run import launch, runner
 from bench.run.session import Interrupted
 from bench.spec.config.config import check, load
@@ -110,6 +112,19 @@ def test_the_sides_take_turns_within_each_round(measure):
     visits = [r for r in records if r["type"] == "visit"]
     assert len(visits) == 12
     assert {order for v in visits for order in v["orders"]} == {"ABBA", "BAAB"}
+
+
+def test_both_sides_have_the_same_cores_one_of_each_physical_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for core in range(8):  # four physical cores
+        (tmp_path / f"cpu{core}" / "topology").mkdir(parents=True)
+        (tmp_path / f"cpu{core}" / "topology" / "thread_siblings_list").write_text(f"{core % 4},{core % 4 + 4}\n")
+    monkeypatch.setattr(lockstep, "SIBLINGS", tmp_path)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {1, 2, 3, 5, 6, 7})
+    for threads in (1, 2, 3):
+        drawn = [lockstep.common_cores(threads, random.Random(seed)) for seed in range(20)]
+        assert all(len({core % 4 for core in cores}) == threads for cores in drawn)
+        assert {core for cores in drawn for core in cores} == {1, 2, 3}
+    assert lockstep.common_cores(5, random.Random(1)) == [1, 2, 3, 5, 6, 7]
 
 
 def test_a_side_that_fails_in_a_trial_fails_that_row_alone(measure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

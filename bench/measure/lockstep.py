@@ -1,7 +1,8 @@
 """Drive two workers, the sides of `bench ab`, in lockstep: one evaluates while the other waits on its pipe.
 
 The runner starts it in a worker's place, and it answers as a worker does. A round is ABBA or BAAB over the two processes,
-so that the machine's drift affects both sides alike. It loads no torch: the sides may have different ones.
+so that the machine's drift affects both sides alike. Both run on the same cores. It loads no torch: the sides may have
+different ones.
 """
 
 from __future__ import annotations
@@ -14,13 +15,17 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from time import perf_counter, perf_counter_ns
 from typing import Any
 
-from bench.measure.disturbance import Counters, Watch
+from bench.measure.disturbance import Counters, Watch, file_text
 from bench.measure.sampling import record, sample
 from bench.spec.config.timing import Timing
 from bench.spec.plan.plan import Trial
+
+SIBLINGS = Path("/sys/devices/system/cpu")
 
 
 class Failed(Exception):
@@ -33,13 +38,14 @@ class Failed(Exception):
 class Side:
     """One worker: its process, and what the kernel counted in its samples."""
 
-    def __init__(self, name: str, started: dict[str, Any], job: dict[str, Any]) -> None:
+    def __init__(self, name: str, started: dict[str, Any], job: dict[str, Any], cores: list[int]) -> None:
         self.name = name
         self.counted = Counters()
         self.built = False  # whether it holds the trial's block
         self.process = subprocess.Popen(
-            started["argv"], env=started["env"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+            started["argv"], env=started["env"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            preexec_fn=partial(os.sched_setaffinity, 0, cores) if cores else None,
+        )  # fmt: skip
         self.tell(json.dumps(job))
 
     def tell(self, line: str) -> None:
@@ -91,10 +97,12 @@ def main() -> None:
     timing = Timing.model_validate(job["timing"])
     trials = [Trial.from_dict(data) for data in job["trials"]]
     started, begun = job.pop("sides"), dict[int, Side]()
-    for i in random.Random(f"{timing.seed}/{job['replicate']}").sample((0, 1), 2):
+    coin = random.Random(f"{timing.seed}/{job['replicate']}")
+    cores = common_cores(job["threads"], coin)
+    for i in coin.sample((0, 1), 2):
         mine = [replace(trial, arms=trial.arms[i : i + 1]).to_dict() for trial in trials]
         asked = {**job, "kind": "side", "imports": started[i]["imports"], "trials": mine}
-        begun[i] = Side("ab"[i], started[i], asked)
+        begun[i] = Side("ab"[i], started[i], asked, cores)
     sides = [begun[0], begun[1]]
     first = [side.hear() for side in sides]
     _answer(next((told for told in first if told["type"] == "refused"), first[0]))
@@ -115,6 +123,19 @@ def main() -> None:
         for side in sides:  # before this process says which one was lost, in the log's last line
             side.process.kill()
             side.process.wait()
+
+
+def common_cores(threads: int, coin: random.Random) -> list[int]:
+    """The cores of both sides, drawn anew for each pair of processes; empty where the system can't hold them there.
+
+    On two cores of their own one side would be as much faster as its core is. One logical core is taken of each physical one.
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        return []
+    usable, first = sorted(os.sched_getaffinity(0)), dict[str, int]()
+    for core in usable:
+        first.setdefault(file_text(SIBLINGS / f"cpu{core}" / "topology" / "thread_siblings_list") or str(core), core)
+    return coin.sample([*first.values()], threads) if threads <= len(first) else usable
 
 
 def _visit(trial: Trial, sides: list[Side], timing: Timing, seed: str, watch: Watch) -> dict[str, Any]:
