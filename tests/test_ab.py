@@ -11,12 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.stats
 
 from bench.analyse.compare.ci_gate import gate
 from bench.analyse.compare.compare import compare_sides
-from bench.analyse.runs.run_folder import Run, read
+from bench.analyse.runs.run_folder import Run, read, write_tables
 from bench.cli.ab import side
 from bench.measure import lockstep
 from bench.run import launch, runner
@@ -282,6 +283,33 @@ def test_only_a_run_of_two_sides_is_compared_alone_and_it_joins_no_others(faked:
     assert bench("report", "results/plain", str(faked)) == 2
     assert bench("verdict", str(faked)) == 2
     assert "it compares blocks with themselves" in capsys.readouterr().err
+
+
+@pytest.mark.fault(
+    "folders of others", "the tables of a run of `bench ab` hold rows twice, of one side alone, or any words",
+    "an answer, or status 2 with one line",
+)  # fmt: skip
+@pytest.mark.parametrize("how", ["twice", "one side", "no side", "words"])
+def test_odd_tables_of_two_sides_give_an_answer_or_one_line(faked: Path, capsys, how: str):
+    run = read(faked)
+    pairs, times = run.pairs, run.measurements
+    if how == "twice":
+        pairs = pd.concat([pairs, pairs])
+    elif how == "one side":
+        times = times[times["side"] == "a"]
+    elif how == "no side":
+        times = times.assign(side=None)
+    else:
+        pairs, times = (t.assign(block="rows-come-here", run_id="rows-come-here") for t in (pairs, times))
+    write_tables(replace(run, pairs=pairs, measurements=times, samples=None), faked)
+    (faked / "journal.jsonl").unlink()
+    assert bench("report", str(faked)) == 0
+    assert bench("report", "--index", "results") == 0
+    assert bench("compare", str(faked), "--fail-on", "slower", "--json") == (2 if "side" in how else 0)
+    out, err = capsys.readouterr()
+    assert err.count("\n") == ("side" in how)
+    if "side" not in how:
+        assert json.loads(out[out.index("\n{") :])["a"].endswith("-a")
 
 
 def drawn(run: Run, coin: np.random.Generator, slower: float, processes: int = 6) -> Run:

@@ -50,9 +50,11 @@ def test_a_table_of_a_results_folder_has_an_end_too(place: Path, capsys):
     (folder / "tables" / "pairs.csv").hardlink_to("huge")
     (folder / "run" / "roofs.csv").symlink_to("/dev/zero")
     assert bench("report", str(folder / "tables")) == 2
+    assert bench("compare", str(folder / "tables"), str(folder / "tables")) == 2
     assert bench("predict", "crossover", "--device", f"sim:{folder}/run#cpu") == 2
-    one, other = capsys.readouterr().err.splitlines()
+    one, two, other = capsys.readouterr().err.splitlines()
     assert "pairs.csv: the file has over 256 MiB" in one
+    assert "pairs.csv: the file has over 256 MiB" in two
     assert "roofs.csv: it is a link that leaves the folder" in other
 
 

@@ -22,7 +22,9 @@ def side_of(run: Run, side: int) -> Run:
         environment["side"] = run.plan.sides[side].label
     rows = run.measurements[run.measurements["side"] == SIDES[side]].reset_index(drop=True)
     if side == 1:
-        pairs = run.pairs.set_index("trial_id").reindex(rows["trial_id"]).reset_index(drop=True)
+        pairs = (
+            run.pairs.drop_duplicates("trial_id").set_index("trial_id").reindex(rows["trial_id"]).reset_index(drop=True)
+        )
         rows = rows.assign(
             **{name: pairs[name] for name in ("speedup", "precision")}, **{PAIRED: pairs["speedup_by_process"]}
         )

@@ -30,6 +30,7 @@ from bench.spec.plan.plan import Arm, Plan, Trial
 from bench.spec.results_folder import RESTORE, read_environment, read_plan
 
 File = Literal["m", "p", "s", "o", "r"]
+MOST_OF_COLUMNS = 1 << 32  # bytes of a table of which only some columns are read
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +229,7 @@ def _columns(folder: Path, file: Literal["m", "p"], only: Collection[str] | None
     wanted = {c.name: c for c in columns_of(file) if only is not None and c.name in only}
     numbers = {c.name for c in wanted.values() if c.dtype in ("Int64", "Float64")}
     with suppress(OSError, ValueError):
-        if not wanted or not path.is_file() or odd_words(path):
+        if not wanted or not path.is_file() or path.stat().st_size > MOST_OF_COLUMNS or odd_words(path):
             raise ValueError
         kinds: dict[str, Any] = {
             name: "float64" if name in numbers else "object" if name in _UNLIKE else "category" for name in wanted

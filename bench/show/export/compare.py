@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import chain
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,6 @@ from bench.spec.columns import KEYS
 
 _SHARED = tuple(k for k in KEYS if k != "device")
 _CHUNK = 20_000  # rows that are written at once
-_LATER = "rows-come-here"
 
 
 def as_json(comparisons: Sequence[Comparison], gate: Gate | None = None) -> Iterator[str]:
@@ -29,16 +29,16 @@ def as_json(comparisons: Sequence[Comparison], gate: Gate | None = None) -> Iter
 
     `gate` is null without --fail-on. Every ratio is B / A; `better` is the side of 1 on which B is better.
     """
-    first, rows = comparisons[0], list[Iterator[str]]()
+    first, rows, later = comparisons[0], list[Iterator[str]](), uuid4().hex  # a word that no run can hold
     data = {
         "a": first.a.run_id,
         "margin": first.margin,
         "correction": first.correction,
         "confidence": first.a.timing.confidence,
         "gate": None if gate is None else gate.to_dict(),
-        "comparisons": [_comparison(c, rows) for c in comparisons],
+        "comparisons": [_comparison(c, rows, later) for c in comparisons],
     }
-    head, *tails = json.dumps(data, indent=2, allow_nan=False).split(f'"{_LATER}"')
+    head, *tails = json.dumps(data, indent=2, allow_nan=False).split(f'"{later}"')
     yield head
     for lines, tail in zip(rows, tails, strict=True):
         yield "["
@@ -92,7 +92,8 @@ def as_csv(comparisons: Sequence[Comparison]) -> Iterator[str]:
             yield as_csv_text(part.reindex(columns=names), header=False)
 
 
-def _comparison(c: Comparison, rows: list[Iterator[str]]) -> dict[str, Any]:
+def _comparison(c: Comparison, rows: list[Iterator[str]], later: str) -> dict[str, Any]:
+    """Plain data, with the word `later` in the place of each list of rows, which is added to `rows`."""
     return {
         "b": c.b.run_id,
         "same_run": c.same_run,
@@ -100,25 +101,23 @@ def _comparison(c: Comparison, rows: list[Iterator[str]]) -> dict[str, Any]:
         "noise_bands": {"a": c.bands[0], "b": c.bands[1]},
         "differences": [asdict(d) for d in c.differences],
         "times_not_compared": c.apart or None,
-        "speedups": None if c.speedups is None else _quantity(c.speedups, rows),
-        "times": None if c.times is None else _quantity(c.times, rows),
+        "speedups": None if c.speedups is None else _quantity(c.speedups, rows, later),
+        "times": None if c.times is None else _quantity(c.times, rows, later),
     }
 
 
-def _quantity(compared: QuantityComparison, rows: list[Iterator[str]]) -> dict[str, Any]:
-    def later(lines: Iterator[str]) -> str:
-        rows.append(lines)
-        return _LATER
-
+def _quantity(compared: QuantityComparison, rows: list[Iterator[str]], later: str) -> dict[str, Any]:
+    alone = ((only[KEYS].iloc[part] for part in _parts(len(only))) for only in (compared.only_a, compared.only_b))
+    rows += map(_objects, ((_rows(compared, part) for part in _parts(len(compared.rows.a))), *alone))
     return {
         "better": BETTER[compared.quantity],
         "counts": compared.counts,
         "family": compared.family,
         "geometric_mean": _ratio(compared.mean) if compared.number else None,
         "by_block": {block: _ratio(mean) for block, mean in compared.by_block.items()},
-        "rows": later(_objects(_rows(compared, part) for part in _parts(len(compared.rows.a)))),
-        "only_a": later(_objects(compared.only_a[KEYS].iloc[part] for part in _parts(len(compared.only_a)))),
-        "only_b": later(_objects(compared.only_b[KEYS].iloc[part] for part in _parts(len(compared.only_b)))),
+        "rows": later,
+        "only_a": later,
+        "only_b": later,
     }
 
 
