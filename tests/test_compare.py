@@ -349,6 +349,10 @@ def test_rows_of_one_run_only_are_listed(a: run_folder.Run, tmp_path: Path) -> N
     text = _shown(found)
     assert "Only in A: 8 rows: sweep/c128-k3-28px-nchw-cpu-1t" in text
     assert "Only in B: 4 rows" in text
+    (data,) = json.loads("".join(as_json([found])))["comparisons"]
+    assert [len(data["speedups"][name]) for name in ("rows", "only_a", "only_b")] == [12, 8, 4]
+    assert {r["c_in"] for r in data["speedups"]["only_a"]} == {128, 256}
+    assert {r["c_in"] for r in data["speedups"]["only_b"]} == {512}
 
 
 def test_runs_without_a_common_row_are_said_to_have_none(a: run_folder.Run, tmp_path: Path) -> None:

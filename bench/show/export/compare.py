@@ -107,8 +107,9 @@ def _comparison(c: Comparison, rows: list[Iterator[str]], later: str) -> dict[st
 
 
 def _quantity(compared: QuantityComparison, rows: list[Iterator[str]], later: str) -> dict[str, Any]:
-    alone = ((only[KEYS].iloc[part] for part in _parts(len(only))) for only in (compared.only_a, compared.only_b))
-    rows += map(_objects, ((_rows(compared, part) for part in _parts(len(compared.rows.a))), *alone))
+    rows.append(_objects(_rows(compared, part) for part in _parts(len(compared.rows.a))))
+    alone = (compared.only_a, compared.only_b)
+    rows.extend(_objects(map(only[KEYS].iloc.__getitem__, _parts(len(only)))) for only in alone)
     return {
         "better": BETTER[compared.quantity],
         "counts": compared.counts,
