@@ -87,3 +87,14 @@ def wait_for(path: Path, kind: str, count: int) -> None:
             return
         time.sleep(0.02)
     raise AssertionError(f"{path} never held {count} records of {kind}")
+
+
+def ends_tidily(process: subprocess.Popen, out: Path, number: int) -> None:
+    """Send a signal to a run: it says how to go on, and leaves a record and tables of what was measured."""
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"bench run --resume {out}" in err
+    assert "Traceback" not in err
+    assert records(out, "interrupt")
+    assert (out / "measurements.csv").exists()

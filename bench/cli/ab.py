@@ -67,8 +67,10 @@ def ab(
     measure = partial(runner.measure, plan, data, names, out, command, runner.stderr_line, anyway)
     folder = measured(measure, lambda folder: report([folder])).folder
     write.write_numbers(read(folder), folder)
-    index.refresh([folder])
-    compare([folder], margin, "slower", least, untold, json_=json_)
+    try:
+        compare([folder], margin, "slower", least, untold, json_=json_)
+    finally:  # it ends with the gate's status
+        index.refresh([folder])
 
 
 def side(name: str, python: str | None, path: list[Path] | None, variables: list[str] | None) -> Side:

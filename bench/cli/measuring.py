@@ -18,7 +18,7 @@ from bench.cli.output import readers_may_leave, say
 from bench.cli.reading import report
 from bench.spec.devices.device_names import is_predicted
 from bench.spec.errors import UserError
-from bench.spec.files import or_advise
+from bench.spec.files import RESULTS, or_advise
 
 if TYPE_CHECKING:
     from bench.run.session import Outcome
@@ -213,7 +213,7 @@ def doctor(device: Device = None, json_: Json = False) -> None:
     from bench.run import doctor as examination
     from bench.show.text import terminal
 
-    results = examination.examine(devices(device), Path("results"))
+    results = examination.examine(devices(device), RESULTS)
     if json_:
         say(json.dumps(examination.to_dict(results), indent=2))
     else:

@@ -11,6 +11,7 @@ import typer
 
 from bench.spec.devices.device_names import PREDICTED_PREFIX, in_words, is_cpu
 from bench.spec.errors import UserError
+from bench.spec.files import RESULTS, is_pipe
 from bench.spec.format import listed
 
 
@@ -24,7 +25,6 @@ def argument(metavar: str, help_: str) -> Any:
     return typer.Argument(metavar=metavar, help=help_)
 
 
-RESULTS = Path("results")
 Config = Annotated[Path, argument("CONFIG", "A YAML file, such as configs/default.yaml.")]
 _NAMES = "cpu, cuda, cuda:1, xpu, mps, sim:h100 (predicted, not measured); several: cpu,cuda:0, or repeated."
 Device = Annotated[list[str] | None, option("LIST", _NAMES, "--device")]
@@ -125,7 +125,7 @@ def file_of(option: str, path: Path | None) -> Path | None:
     """A file to write, or None. UserError for a folder, and for a file in a folder that does not exist."""
     if path is not None and path.is_dir():
         raise UserError(f"{option} {path}", "it is a folder", "Name a file in it.")
-    if path is not None and path.is_fifo() and not str(path).startswith("/dev/"):
+    if path is not None and is_pipe(path):
         raise UserError(f"{option} {path}", "it is a pipe, which may have no reader", "Name a file.")
     if path is not None and not path.parent.is_dir():
         raise UserError(f"{option} {path}", f"there is no folder {path.parent}", "Make it, or name another file.")

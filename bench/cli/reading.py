@@ -14,6 +14,7 @@ import typer
 from bench.cli.options import Json, argument, file_of, named_folder, one_of, option, share_of
 from bench.cli.output import as_typed, readers_may_leave, say, say_either, say_json
 from bench.spec.errors import UserError
+from bench.spec.files import RESULTS
 
 if TYPE_CHECKING:
     from bench.analyse.compare.facts import Comparison, Correction, Quantity
@@ -219,8 +220,8 @@ def compare(
                 say(f"rows: {csv}")
             if gated is not None:
                 say(words.gate(gated))
-    if gated is not None and (gated.answer == "failed" or (gated.answer == "can't tell" and untold == "fail")):
-        raise typer.Exit(1 if gated.answer == "failed" else 3)
+    if status := {"failed": 1, "can't tell": 3 if untold == "fail" else 0}.get(gated.answer if gated else "", 0):
+        raise typer.Exit(status)
 
 
 def _history(
@@ -241,7 +242,7 @@ def _history(
 
         options = {"margin": margin, "by": by if by == "times" else None, "out": out, "html": html}
         command = as_typed("compare", folders, options) + " --history"
-        views = write.write_history(history, command, out or write.RESULTS / "history", html)
+        views = write.write_history(history, command, out or RESULTS / "history", html)
         if not json_:
             _say_written(views)
 
@@ -282,4 +283,4 @@ def _folder_of(table: Path) -> Path:
     place = table.resolve()
     here = place.parent == Path.cwd().resolve() and place.suffix == ".csv"
     end = "" if here else f"-{hashlib.sha256(os.fsencode(place)).hexdigest()[:6]}"
-    return Path("results") / f"drivers-{table.stem}{end}"
+    return RESULTS / f"drivers-{table.stem}{end}"

@@ -17,6 +17,7 @@ from bench.spec.columns import FLAGS
 WAIT, PREEMPTED, FAULTS, STEAL, THROTTLED, STALLED = FLAGS
 FLAGGED = 0.01  # share of a sample's time that a disturbance takes, above which the sample is flagged
 STALLED_SHARE = 0.1  # share of a sample's time spent waiting for a core, above which the sample is stalled
+CPUS = Path("/sys/devices/system/cpu")  # what the kernel tells of each
 FAULT_SECONDS = 5e-7  # least cost of a minor page fault
 
 

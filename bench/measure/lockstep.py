@@ -20,12 +20,10 @@ from pathlib import Path
 from time import perf_counter, perf_counter_ns
 from typing import Any
 
-from bench.measure.disturbance import Counters, Watch, file_text
+from bench.measure.disturbance import CPUS, Counters, Watch, file_text
 from bench.measure.sampling import record, sample
 from bench.spec.config.timing import Timing
-from bench.spec.plan.plan import Trial
-
-SIBLINGS = Path("/sys/devices/system/cpu")
+from bench.spec.plan.plan import SIDES, Trial
 
 
 class Failed(Exception):
@@ -102,7 +100,7 @@ def main() -> None:
     for i in coin.sample((0, 1), 2):
         mine = [replace(trial, arms=trial.arms[i : i + 1]).to_dict() for trial in trials]
         asked = {**job, "kind": "side", "imports": started[i]["imports"], "trials": mine}
-        begun[i] = Side("ab"[i], started[i], asked, cores)
+        begun[i] = Side(SIDES[i], started[i], asked, cores)
     sides = [begun[0], begun[1]]
     first = [side.hear() for side in sides]
     _answer(next((told for told in first if told["type"] == "refused"), first[0]))
@@ -125,7 +123,7 @@ def main() -> None:
             side.process.wait()
 
 
-def common_cores(threads: int, coin: random.Random) -> list[int]:
+def common_cores(threads: int, coin: random.Random, cpus: Path = CPUS) -> list[int]:
     """The cores of both sides, drawn anew for each pair of processes; empty where the system can't hold them there.
 
     On two cores of their own one side would be as much faster as its core is. One logical core is taken of each physical one.
@@ -134,7 +132,7 @@ def common_cores(threads: int, coin: random.Random) -> list[int]:
         return []
     usable, first = sorted(os.sched_getaffinity(0)), dict[str, int]()
     for core in usable:
-        first.setdefault(file_text(SIBLINGS / f"cpu{core}" / "topology" / "thread_siblings_list") or str(core), core)
+        first.setdefault(file_text(cpus / f"cpu{core}" / "topology" / "thread_siblings_list") or str(core), core)
     return coin.sample([*first.values()], threads) if threads <= len(first) else usable
 
 

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from bench.measure.device.devices import Device, set_switches
-from bench.measure.disturbance import WAIT, Watch, file_text, flags_of_machine
+from bench.measure.disturbance import CPUS, WAIT, Watch, file_text, flags_of_machine
 from bench.measure.modules import DTYPES, FORMATS
 from bench.measure.sampling import sample
 from bench.spec.columns import FLAGS
@@ -46,7 +46,6 @@ IN_A_GRAPH = 16
 AGAIN_AFTER_S = 1.0  # a disturbed probe of the speed
 ASSUMED_CACHE = 32 << 20  # bytes, for a device that does not report it
 ASSUMED_ROOM = 1 << 30
-_CPUS = Path("/sys/devices/system/cpu")
 _LIMITS = (  # of control groups, version 2 and version 1
     (Path("/sys/fs/cgroup"), "memory.max"),
     (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"),
@@ -284,7 +283,7 @@ def last_level_cache(device: Device) -> int | None:
     return int(device.properties().get("L2_cache_size", 0)) or None
 
 
-def cpu_cache(cpus: Collection[int], threads: int, root: Path = _CPUS) -> int | None:
+def cpu_cache(cpus: Collection[int], threads: int, root: Path = CPUS) -> int | None:
     """Bytes of the last-level data caches of these CPUs, of at most as many caches as `threads`."""
     caches: dict[tuple[int, str], int] = {}  # level and the CPUs that share it, to its size
     for cpu in cpus:

@@ -28,7 +28,7 @@ from bench.run.machine import reported
 from bench.spec.config.timing import Timing
 from bench.spec.devices.device_names import is_predicted
 from bench.spec.errors import UserError, printable
-from bench.spec.plan.plan import Side, Surroundings, Trial
+from bench.spec.plan.plan import SIDES, Side, Surroundings, Trial
 
 WORKER = "bench.measure.worker"  # by name: `run` does not import `measure`
 LOCKSTEP = "bench.measure.lockstep"
@@ -135,7 +135,7 @@ class Worker:
         self._mark = str(uuid.uuid4())
         started: list[tuple[list[str], dict[str, str]]] = []
         for i, side in enumerate(sides or [None]):
-            cache = compiled / "ab"[i] if compiled and side else compiled
+            cache = compiled / SIDES[i] if compiled and side else compiled
             env = worker_environment(surroundings, compiled=cache, side=side) | {_MARK: self._mark}
             # -P: a bench.py in the working folder is not this package
             started.append(([side.python if side else sys.executable, "-P", "-m", WORKER], env))

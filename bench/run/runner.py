@@ -22,14 +22,13 @@ from bench.spec.columns import SCHEMA_VERSION
 from bench.spec.config.config import load
 from bench.spec.devices.device_names import is_predicted, slug
 from bench.spec.errors import UserError
-from bench.spec.files import CONFIG, ENVIRONMENT, PLAN, kept, or_advise, refuse_links, write_json, write_text
+from bench.spec.files import CONFIG, ENVIRONMENT, PLAN, RESULTS, kept, or_advise, refuse_links, write_json, write_text
 from bench.spec.format import listed
 from bench.spec.plan import aa
 from bench.spec.plan.durations import sized
 from bench.spec.plan.plan import Plan, Side, make, not_all_skipped
 from bench.spec.results_folder import read_environment, read_plan
 
-RESULTS = Path("results")
 JOURNAL = "journal.jsonl"
 MOST_NAMED = 5  # of the imports that a folder names
 

@@ -22,7 +22,7 @@ from bench.spec.errors import UserError
 from bench.spec.files import write_text
 from bench.spec.format import digits, duration, in_seconds, percent, plural
 from bench.spec.plan.durations import ROOF_PROCESSES, opinions_seconds, start_seconds, timeout_seconds, visit_seconds
-from bench.spec.plan.plan import Plan, Surroundings, Trial
+from bench.spec.plan.plan import SIDES, Plan, Surroundings, Trial
 
 Tell = Callable[[str], None]
 RECORDS = {"inspect": "inspect", "time": "visit", "opinion": "opinion"}  # a worker's job -> the type of its records
@@ -123,7 +123,7 @@ class Session:
             ]  # fmt: skip
             if todo:
                 what = "kernels" if is_predicted(place.device) else "memory, backends and outputs"
-                where = f"{place.label}, side {'ab'[side]}" if self.plan.sides else place.label
+                where = f"{place.label}, side {SIDES[side]}" if self.plan.sides else place.label
                 self.tell(f"{where}: {what} of {plural(len(todo), 'trial')}")
                 self._serve("inspect", place, todo, 0, side)
         for trial in self.plan.active:

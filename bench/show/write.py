@@ -42,9 +42,8 @@ from bench.show.plots import compare as compare_pictures
 from bench.show.plots import drivers as drivers_picture
 from bench.show.plots.shared import files
 from bench.spec.errors import UserError
-from bench.spec.files import write_json, write_text
+from bench.spec.files import RESULTS, write_json, write_text
 
-RESULTS = Path("results")
 PICTURES: dict[str, Callable[[Run], Figure | None]] = {
     "ways": ways.picture,
     "map": speedup_map.picture,

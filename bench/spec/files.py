@@ -16,15 +16,21 @@ from typing import IO, Any
 
 from bench.spec.errors import UserError
 
+RESULTS = Path("results")  # where runs go
 PLAN, ENVIRONMENT, CONFIG = "plan.json", "environment.json", "config.yaml"
 MOST_BYTES = 1 << 28  # of a file that is read whole
 MOST_OF_JOURNAL = 1 << 32
 MOST_COMPARED = 1000  # lines of a config: difflib takes the square of them
 
 
+def is_pipe(path: Path) -> bool:
+    """Whether a path is a pipe that no shell has made, so that its other end may never come."""
+    return path.is_fifo() and not str(path).startswith("/dev/")
+
+
 def content_of(path: Path, most: int = MOST_BYTES, kind: str = "file") -> bytes:
     """A file's bytes. UserError for a pipe that no shell has made, and for over `most` bytes; OSError as of open()."""
-    if path.is_fifo() and not str(path).startswith("/dev/"):
+    if is_pipe(path):
         raise UserError(str(path), f"the {kind} is a pipe, which may never end", "Name a file")
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size  # 0 of a device or a pipe

@@ -20,7 +20,7 @@ from bench.spec.files import ENVIRONMENT, PLAN, content_of, refuse_edited
 from bench.spec.model.kernel_model import CallTime
 from bench.spec.model.model_parameters import Prediction
 from bench.spec.model.predicted_trial import Memory
-from bench.spec.plan.plan import Plan, Trial
+from bench.spec.plan.plan import SIDES, Plan, Trial
 
 RESTORE = "Restore it from a copy"
 Count = Annotated[int, Field(ge=0, lt=1 << 63)]
@@ -124,7 +124,7 @@ def read_plan(folder: Path) -> Plan | None:
             raise UserError(first.place, first.rule, RESTORE, first.value) from None
         if not trial.arms:
             raise UserError(f"{path}: trials[{i}]", "it has no arm", RESTORE)
-        if plan.sides and [arm.choice.side for arm in trial.arms] != ["a", "b"]:
+        if plan.sides and tuple(arm.choice.side for arm in trial.arms) != SIDES:
             raise UserError(f"{path}: trials[{i}]", "its arms are not sides a and b", RESTORE)
     if len(plan.sides) not in (0, 2) or any("\0" in side.label for side in plan.sides):
         raise UserError(f"{path}: sides", "they are not two Pythons", RESTORE)

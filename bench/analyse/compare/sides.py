@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from bench.analyse.compare.facts import PAIRED
 from bench.analyse.runs.run_folder import Run
-from bench.spec.plan.ab import SIDES
+from bench.spec.plan.plan import SIDES
 
 
 def side_of(run: Run, side: int) -> Run:

@@ -14,7 +14,7 @@ from bench.analyse.compare.facts import JUDGED, VALUES, Comparison, Match, Quant
 from bench.analyse.runs.rows import Record, records_of
 from bench.show.export import compare as compare_export
 from bench.show.pages import machine, rows_table
-from bench.show.pages.frame import MOST_BYTES, download, inlined, render
+from bench.show.pages.frame import DOWNLOADS, MOST_BYTES, download, inlined, render, with_downloads
 from bench.show.pages.rows_table import Cell, Column, ratio_cell
 from bench.show.plots.compare import NAMES
 from bench.show.text import compare as words
@@ -27,6 +27,7 @@ MOST_HISTORY = 1000  # rows of the table of a history
 MOST_HELD = 10_000  # rows of a table that travels with the page
 NAME, HISTORY_NAME = "compare.html", "history.html"
 _TEMPLATE = "compare.html.j2"
+_TOO_LARGE = '<p class="faint">As a file they would make this page too large: bench compare --csv writes them.</p>'
 _HEADINGS: dict[Quantity, str] = {"speedup": "Speedups", "time": "Times"}
 _TIPS = {
     "run": ("run B", "the run that is compared with A"),
@@ -75,12 +76,12 @@ def text(comparisons: Sequence[Comparison], pictures: Sequence[Iterable[Path]], 
         "command": command,
     }  # fmt: skip
     held = sum(len(q.rows.a) + len(q.only_a) + len(q.only_b) for c in comparisons for q in c.quantities)
-    page = render(_TEMPLATE, **content, downloads=())
-    if held > MOST_HELD:
-        return page
-    rows = download("compare.csv", "".join(compare_export.as_csv(comparisons)).encode())
-    too_large = len(page) + len(rows.address) > MOST_BYTES
-    return page if too_large else render(_TEMPLATE, **content, downloads=(rows,))
+    page = render(_TEMPLATE, **content, downloads=DOWNLOADS)
+    if held <= MOST_HELD:
+        rows = download("compare.csv", "".join(compare_export.as_csv(comparisons)).encode())
+        if len(page) + len(rows.address) <= MOST_BYTES:
+            return with_downloads(page, (rows,), (), "")
+    return page.replace(DOWNLOADS, _TOO_LARGE)
 
 
 def _answers(columns: Sequence[QuantityComparison]) -> list[tuple[str, str, list[int]]]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bench.spec.errors import UserError
-from bench.spec.plan.plan import Arm, Plan, Side, Trial
+from bench.spec.plan.plan import SIDES, Arm, Plan, Side, Trial
 
-SIDES = ("a", "b")
 SPINS = "the threads of the side that waits would spin on the cores of the other"
 
 

@@ -123,6 +123,9 @@ class Trial:
         return cls(**{**data, **rest})
 
 
+SIDES = ("a", "b")
+
+
 @dataclass(frozen=True, slots=True)
 class Side:
     """What one side of `bench ab` is: the Python of its workers, folders first on its import path, and variables."""
