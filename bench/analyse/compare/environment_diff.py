@@ -10,11 +10,14 @@ from bench.analyse.compare.row_matching import kind
 from bench.analyse.runs.run_folder import Run
 from bench.spec.format import digits
 
-FACTS = (
-    ("torch", "torch"),
+_PROCESSOR = (
     ("CPU model", "host.cpu_model"),
     ("physical cores", "host.physical_cores"),
     ("usable cores", "host.usable_cores"),
+)
+FACTS = (
+    ("torch", "torch"),
+    *_PROCESSOR,
     ("CPU quota", "host.cpu_quota"),
     ("memory", "host.memory_bytes"),
     ("system", "host.os"),
@@ -86,7 +89,7 @@ def other_machine(a: Run, b: Run, device: str) -> str | None:
         return f"{one} in A, {two} in B"
     if device != "cpu":
         return None
-    for name, path in FACTS[1:4]:
+    for name, path in _PROCESSOR:
         one, two = (_dig(run.environment, path) for run in (a, b))
         if None not in (one, two) and one != two:
             return f"{name}: {one} in A, {two} in B"
