@@ -553,7 +553,7 @@ def test_the_runner_sleeps_while_a_worker_measures(config: Path, tmp_path: Path,
     start(config, tmp_path / "run")
     wall = time.monotonic() - start_
     assert wall > 18 * 0.3
-    assert (time.process_time() - before) / wall < 0.10  # starting workers included; idle waiting itself is free
+    assert (time.process_time() - before) / wall < 0.5  # a loop that asks again and again would take all of it
 
 
 def test_a_workers_environment_is_the_surroundings_alone():
