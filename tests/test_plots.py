@@ -23,7 +23,8 @@ from matplotlib.text import Annotation, Text
 from bench.analyse.runs import run_folder
 from bench.analyse.runs.rows import records_of
 from bench.show import write
-from bench.show.plots import delivery, memory, roofline, speedup, ways
+from bench.show.pages import rows_table
+from bench.show.plots import delivery, memory, roofline, speedup, speedup_map, ways
 from bench.show.plots.shared import files, style
 from bench.show.plots.shared.panels import Channels
 from bench.show.text import report, terminal
@@ -416,3 +417,20 @@ def test_a_matplotlibrc_in_the_working_folder_changes_no_picture(tmp_path: Path)
         subprocess.run(command, cwd=tmp_path / name, env={**os.environ, "PYTHONPATH": str(root)}, check=True)
         drawn.append([(tmp_path / name / f"map.{kind}").read_bytes() for kind in ("png", "svg")])
     assert drawn[0] == drawn[1]
+
+
+def test_a_large_run_draws_no_more_than_finds_room_and_says_so(tmp_path: Path) -> None:
+    axes = {"channels": [8 * (i + 1) for i in range(60)], "kernel": [3, 5], "size": [7, 14, 28, 56], "threads": 1}
+    run = made(tmp_path, Story(processes=3, rounds=2), config(axes))
+    assert len(run.pairs) == 480
+    for name, figure in ((n, make(run)) for n, make in write.PICTURES.items()):
+        marks = sum(len(np.atleast_1d(line.get_xdata())) for axis in figure.axes for line in axis.lines) if figure else 0
+        assert marks < 1_300, name
+    assert "45 more channel counts are not drawn: see pairs.csv." in texts(speedup_map.picture(run))
+    assert "not drawn: see measurements.csv." in texts(roofline.picture(run))
+    assert "more rows are not drawn" in texts(memory.memory(run))
+    laid = rows_table.table(run)
+    assert (len(laid.lines), laid.left_out) == (rows_table.MOST_ROWS, 480 - rows_table.MOST_ROWS)
+    at = [c.name for c in laid.columns].index("speedup")
+    least = min(abs(np.log(float(line.cells[at].sort or 1))) for line in laid.lines)
+    assert (np.abs(np.log(run.pairs["speedup"].astype(float))) > least * 1.0001).sum() < rows_table.MOST_ROWS

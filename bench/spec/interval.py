@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
-from statistics import NormalDist, fmean, stdev
+from statistics import NormalDist, fmean
 
 from bench.spec.columns import SPOILED
 
@@ -77,7 +77,10 @@ def t_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
     n = len(values)
     if n < 2:
         return Interval(values[0] if n else math.nan, math.inf, n)
-    return Interval(fmean(values), t_quantile(0.5 + confidence / 2, n - 1) * stdev(values) / math.sqrt(n), n)
+    off = [v - values[0] for v in values]  # values that all agree have a spread of exactly 0
+    middle = fmean(off)
+    error = math.sqrt(math.fsum((v - middle) ** 2 for v in off) / (n - 1) / n)
+    return Interval(fmean(values), t_quantile(0.5 + confidence / 2, n - 1) * error, n)
 
 
 def fewest(half_width: float, n: int, asked: float, confidence: float, least: int, most: int | None = None) -> int:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import subprocess
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bench.analyse.compare.ci_gate import gate
@@ -85,7 +87,7 @@ def test_resume(benchmark: Any, rows: int, run_of: Callable[[int], Path]) -> Non
     assert once(benchmark, read) > rows
 
 
-@pytest.mark.parametrize("rows", [120, 1_000])
+@pytest.mark.parametrize("rows", [120, 1_000, 10_000])
 def test_report(benchmark: Any, rows: int, run_of: Callable[[int], Path]) -> None:
     """All tables, pictures and the page."""
     assert once(benchmark, lambda: write.write_views(run_of(rows))).page.is_file()
@@ -102,6 +104,37 @@ def test_compare_as_json(benchmark: Any, rows: int, tmp_path: Path) -> None:
 
     assert once(benchmark, compared) > 1000 * rows
     print(f"\npeak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.1f} GB")
+
+
+PAIRS = [10_000]
+
+
+@pytest.mark.parametrize("rows", PAIRS)
+def test_whole_compare_as_json(benchmark: Any, rows: int, tmp_path: Path) -> None:
+    """The same as a command, start-up and printing included."""
+    folders = [write_tables(tmp_path / name / "run", rows, seed) for seed, name in enumerate("ab", 1)]
+    words = [sys.executable, "-m", "bench", "compare", *map(str, folders), "--fail-on", "slower", "--json"]
+    assert once(benchmark, lambda: subprocess.run(words, stdout=subprocess.DEVNULL)).returncode in (0, 3)
+
+
+@pytest.mark.parametrize("rows", PAIRS)
+def test_whole_compare_by_pytest_benchmark(benchmark: Any, rows: int, tmp_path: Path) -> None:
+    """A peer: `pytest-benchmark compare --group-by=name A B` of two files of so many cases with ten samples each."""
+    rng = np.random.default_rng(1)
+    for name in "ab":
+        seconds = 1e-5 * np.exp(rng.normal(0, 0.02, (rows, 10)))
+        (tmp_path / f"{name}.json").write_text(json.dumps({"benchmarks": [_case(i, each) for i, each in enumerate(seconds)]}))
+    words = [sys.executable, "-m", "pytest_benchmark", "compare", "--group-by=name", str(tmp_path / "a.json"), str(tmp_path / "b.json")]
+    assert once(benchmark, lambda: subprocess.run(words, stdout=subprocess.DEVNULL, cwd=tmp_path)).returncode == 0
+
+
+def _case(i: int, seconds: np.ndarray[Any, Any]) -> dict[str, Any]:
+    """A case of a file of pytest-benchmark."""
+    low, middle, high = np.percentile(seconds, [25, 50, 75])
+    stats = {"min": seconds.min(), "max": seconds.max(), "mean": seconds.mean(), "stddev": seconds.std(ddof=1), "rounds": len(seconds), "median": middle,
+             "iqr": high - low, "q1": low, "q3": high, "iqr_outliers": 0, "stddev_outliers": 0, "outliers": "0;0", "ld15iqr": low, "hd15iqr": high,
+             "ops": 1 / seconds.mean(), "total": seconds.sum(), "iterations": 1, "data": seconds.tolist()}  # fmt: skip
+    return {"group": None, "name": f"test_case[{i}]", "fullname": f"test_file.py::test_case[{i}]", "params": None, "param": str(i), "extra_info": {}, "options": {}, "stats": stats}  # fmt: skip
 
 
 @pytest.mark.parametrize("rows", [1_000, 100_000])

@@ -26,9 +26,10 @@ _TIMES = (*TIME, "time_min_s", "time_p10_s", "time_p90_s")
 
 
 def collect(into: Path, folders: list[Path]) -> None:
-    """Write the tables of all runs into one folder; a run's id becomes the name of its folder."""
+    """Write the tables of all runs into one folder, beside those that it holds; a run's id becomes the name of its folder."""
     runs = [(folder.name, read(folder)) for folder in folders]
-    frames = [pd.concat([getattr(run, table).assign(run_id=name) for name, run in runs]) for table in ("measurements", "pairs")]  # fmt: skip
+    held = [read_tables(into)] if (into / "pairs.csv").exists() else []
+    frames = [pd.concat([*(getattr(run, table) for run in held), *(getattr(run, table).assign(run_id=name) for name, run in runs)]) for table in ("measurements", "pairs")]  # fmt: skip
     into.mkdir(parents=True, exist_ok=True)
     blank = {"samples": None, "opinions": None, "roofs": None}
     write_tables(replace(runs[0][1], measurements=frames[0], pairs=frames[1], **blank), into)

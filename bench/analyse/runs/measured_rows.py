@@ -176,13 +176,14 @@ def _time_columns(samples: Sequence[Samples], timing: Timing) -> Row:
     middle = estimators.log_time(times, timing.confidence, estimators.median)
     pooled = np.concatenate(times)
     several = math.isfinite(middle.half_width)
+    low, high = np.quantile(pooled, (0.1, 0.9)).tolist()
     return {
         "time_median_s": math.exp(middle.mean),
         "time_ci_low_s": math.exp(middle.low) if several else None,
         "time_ci_high_s": math.exp(middle.high) if several else None,
         "time_min_s": math.exp(estimators.log_time(times).mean),
-        "time_p10_s": float(np.quantile(pooled, 0.1)),
-        "time_p90_s": float(np.quantile(pooled, 0.9)),
+        "time_p10_s": low,
+        "time_p90_s": high,
         "samples": int(pooled.size),
         "evaluations_per_sample": round(float(np.median([t.evaluations for t in samples]))),
     }
@@ -299,7 +300,7 @@ def _flagged_share(samples: Sequence[Samples]) -> float:
 def _notes(doubts: tuple[str, ...], samples: Sequence[Samples]) -> str | None:
     """Why the row is noisy, then each disturbance of at least 1 % of the samples."""
     flags = np.concatenate([t.flags for t in samples])
-    shares = {word: float(np.mean(flags & bit != 0)) for bit, word in FLAGS.items()}
+    shares = {word: float(np.mean(flags & bit != 0)) for bit, word in FLAGS.items()} if flags.any() else {}
     disturbed = [f"{word} in {share * 100:.0f} % of samples" for word, share in shares.items() if share >= 0.01]
     return "; ".join([*doubts, *disturbed]) or None
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from bench.analyse.runs.rows import Record, records_of
 from bench.analyse.runs.run_folder import Run
 from bench.spec.columns import BY_NAME
 from bench.spec.format import in_seconds, percent, share, times
 
+MOST_ROWS = 240  # of a page's table: more are a file's
 SHAPE = "experiment block c_in c_out kernel height width batch depth stride padding dilation groups".split()
 WAY = "device threads dtype mode layout pass allocator waiting cudnn_benchmark baseline".split()
 _ECHOES = {"c_out": "c_in", "width": "height", "groups": "c_in"}  # said already where all rows have the same in both
@@ -74,24 +77,28 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """All pairs. `same` are the columns that have one value in all rows, `filters` the columns (by place) to choose from."""
+    """Rows. `same` are the columns that have one value in all of them, `filters` the columns (by place) to choose from."""
 
     columns: tuple[Column, ...]
     lines: tuple[Line, ...]
     same: tuple[tuple[str, str], ...]
     filters: tuple[tuple[int, str, tuple[str, ...]], ...]
+    left_out: int = 0
 
 
 def table(run: Run) -> Table:
-    """The pairs of a run in the order of its plan."""
-    arms = {(r["trial_id"], r["block"]): r["time_median_s"] for r in records_of(run.measurements)}
+    """The pairs of a run in the order of its plan; of over MOST_ROWS, those whose speedup is farthest from 1x."""
+    far = np.abs(np.log(run.pairs["speedup"].to_numpy(dtype=np.float64, na_value=1.0)))
+    shown = run.pairs.iloc[np.sort(np.argsort(-far, kind="stable")[:MOST_ROWS])]
+    measured = run.measurements[run.measurements["trial_id"].isin(shown["trial_id"])]
+    arms = {(r["trial_id"], r["block"]): r["time_median_s"] for r in records_of(measured)}
     rows: list[dict[str, Any]] = []
-    for r in records_of(run.pairs):
+    for r in records_of(shown):
         both = (arms.get((r["trial_id"], r[name])) for name in ("baseline", "block"))
         rows.append({**r, **dict(zip(_TIMES, both, strict=True))})
     whose = ("run_id",) if len({r["run_id"] for r in rows}) > 1 else ()
     wanted = [*whose, "block", *_ANSWER, *(n for n in SHAPE if n != "block"), *WAY, *_FOUND, *_TIMES, *_TRUST]
-    return made(rows, wanted, _ALWAYS)
+    return replace(made(rows, wanted, _ALWAYS), left_out=len(run.pairs) - len(rows))
 
 
 def made(

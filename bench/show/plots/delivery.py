@@ -16,6 +16,7 @@ from bench.show.text import titles
 from bench.show.text.ways import way_labels
 from bench.spec.format import share
 
+MOST_DOTS = 60  # in a row; its mean and its counts are of all
 _BEYOND = "above 100 %: more than fewer MACs explain, such as a slow kernel of the baseline"
 
 
@@ -39,7 +40,7 @@ def picture(run: Run) -> Figure | None:
     for y, cells in places:
         marker, shares = markers[str(cells[0]["device"])], _shares(cells)
         colour = style.VIOLET[0] if panels.predicted(cells) else looks[cells[0]["block"]].colour
-        for r, value in zip(cells, shares, strict=True):
+        for r, value in panels.few(list(zip(cells, shares, strict=True)), MOST_DOTS):
             axis.plot([value], [y], marker=marker, ms=5.5, color=colour, mfc="white" if panels.doubtful(r) else colour, zorder=3)  # fmt: skip
         middle, above = math.exp(math.fsum(map(math.log, shares)) / len(shares)), sum(value > 1 for value in shares)
         if len(cells) > 1:

@@ -20,7 +20,7 @@ from bench.analyse.drivers.observations import PREDICTORS
 from bench.analyse.runs.merged import short
 from bench.analyse.stats.estimators import CONFIDENCE
 from bench.show.plots.shared import files, style
-from bench.show.plots.shared.panels import MOST_GROUPS
+from bench.show.plots.shared.panels import MOST_GROUPS, few
 from bench.show.text import captions, titles
 from bench.show.text.drivers import label, scope, two
 from bench.spec.format import in_seconds, listed, share, with_prefix
@@ -121,7 +121,7 @@ def _points(axis: Axes, count: str, shown: Sequence[Group]) -> None:
         seen, colour = _look(shown.index(g)), LOOKS[count][0]
         x, y = g.counts[count], g.time_s
         axis.plot(
-            x, y, ls="", marker=seen.marker, ms=4.5 if len(x) < 100 else 3.2, color=colour, zorder=3,
+            few(x.tolist()), few(y.tolist()), ls="", marker=seen.marker, ms=4.5 if len(x) < 100 else 3.2, color=colour, zorder=3,
             mec="white", mew=0.4,
         )  # fmt: skip
         slope, start = np.polyfit(np.log(x), np.log(y), 1)

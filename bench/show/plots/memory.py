@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from bench.analyse.runs.rows import records_of
 from bench.analyse.runs.run_folder import Run
 from bench.show.plots.shared import panels, style
-from bench.show.text import titles
+from bench.show.text import captions, titles
 
 
 def memory(run: Run) -> Figure | None:
@@ -18,6 +18,7 @@ def memory(run: Run) -> Figure | None:
     rows = [r for r in records_of(run.measurements) if r["memory_peak_bytes"] and r["memory_theory_bytes"]]
     if not rows:
         return None
+    every, rows = rows, list(panels.few(rows))
     looks = panels.block_looks(run, rows)
     devices = list(dict.fromkeys(str(r["device"]) for r in rows))
     figure, axes = style.panels(len(devices), square=True)
@@ -41,7 +42,8 @@ def memory(run: Run) -> Figure | None:
     handles: list[Artist] = [style.proxy(block, seen.colour, seen.marker) for block, seen in looks.items()]
     handles.append(style.proxy("as in theory", style.FAINT, line="-"))
     how = "one evaluation, apart from the timing"
-    return panels.frame(figure, run, rows, titles.memory(rows), handles, hollow=False, how=how, bars="")
+    left = captions.not_drawn(len(every) - len(rows), "row", "measurements.csv")
+    return panels.frame(figure, run, rows, titles.memory(every), handles, left, hollow=False, how=how, bars="")
 
 
 def _bytes(value: float) -> str:

@@ -38,16 +38,17 @@ def picture(run: Run) -> Figure | None:
     keys = list(dict.fromkeys(map(_key, rows)))
     keys.sort(key=lambda key: key not in roofs)
     shown = keys[: panels.MOST_GROUPS]
-    drawn = [r for r in rows if _key(r) in shown]
+    here = {key: [r for r in rows if _key(r) == key] for key in shown}
+    few = {key: panels.few(some) for key, some in here.items()}
+    drawn = [r for some in few.values() for r in some]
     figure, axes = style.panels(len(shown), square=True)
     across, upright = _limits(drawn, [roofs[k] for k in shown if k in roofs])
-    sizes = _sizes(rows)
+    sizes = _sizes(drawn)
     for axis, key in zip(axes, shown, strict=True):
         style.log_axis(axis.xaxis, *across, style.decade_ticks(*across), _tick)
         style.log_axis(axis.yaxis, *upright, style.decade_ticks(*upright), _tick)
-        here = [r for r in rows if _key(r) == key]
-        _points(axis, here, panels.block_looks(run, here), sizes)
-        if panels.predicted(here):
+        _points(axis, few[key], panels.block_looks(run, few[key]), sizes)
+        if panels.predicted(few[key]):
             style.mark_predicted(axis)
         axis.set_xlabel("FLOP per byte that must move")
         style.name_panel(axis, _words(key, keys))
@@ -55,8 +56,9 @@ def picture(run: Run) -> Figure | None:
     bounded = [key for key in shown if key in roofs]
     marks = " · ".join(filter(None, (captions.FLOP, _ROOFS * bool(bounded), _counted(bounded, roofs))))
     left = captions.not_drawn(len(keys) - len(shown), "panel", "measurements.csv")
+    left = left or captions.not_drawn(sum(map(len, here.values())) - len(drawn), "row", "measurements.csv")
     handles = _handles(drawn, panels.block_looks(run, drawn), sizes)
-    panels.frame(figure, run, drawn, titles.roofline(drawn), handles, left, how="minimum time", bars="", marks=marks)
+    panels.frame(figure, run, drawn, titles.roofline([r for some in here.values() for r in some]), handles, left, how="minimum time", bars="", marks=marks)
     for axis, key in zip(
         axes, bounded, strict=False
     ):  # those with roofs come first; their panels have their sizes, which words follow

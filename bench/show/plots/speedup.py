@@ -19,6 +19,7 @@ from bench.show.text.ways import layer_words, way_labels
 from bench.spec.columns import FAILED
 
 MOST_LINES = 10  # in a panel
+MOST_CHANNELS = 32  # of a line
 LEAST_CHANNELS = 2  # of a line
 
 
@@ -98,7 +99,7 @@ def _lines(rows: Sequence[Record]) -> list[Line]:
     for block, some in grouped(rows, lambda r: (r["block"], r["baseline"])).items():
         for grid in way_grids(some):
             for way, held in grid.rows.items():
-                cells = tuple(held[at] for at in grid.channels if at in held and at[0] == at[1])
+                cells = tuple(held[at] for at in panels.few(grid.channels, MOST_CHANNELS) if at in held and at[0] == at[1])
                 if sum(map(panels.measured, cells)) >= LEAST_CHANNELS:
                     lines.append(Line(str(block[0]), way, grid.kernel, cells))
     return lines

@@ -33,6 +33,7 @@ FULL = 3.0  # log2 of the speedup that has the full colour: 8x and 1/8x
 HATCHES = {"undecided": "////", "same": "..", "failed": "xx"}
 PREDICTED = "\\\\\\"  # over whatever a cell has else, in the colour of what is predicted
 MOST_WAYS = 12
+MOST_CHANNELS = 16
 _MARKS = "speedup: time of the baseline / time of the block"
 _SIGNS = {"same": " =", "undecided": " ?"}
 _DARK = 0.21  # luminance below which white letters are easier to read than ink
@@ -56,7 +57,8 @@ def picture(run: Run) -> Figure | None:
     shown, left = _shown(grids)
     labels = way_labels([w for ways in shown for w in ways])
     held = {at for g, ways in zip(grids, shown, strict=True) for w in ways for at in g.rows[w]}
-    channels = sorted(held, key=lambda c: (c[0] * c[1], c))
+    every = sorted(held, key=lambda c: (c[0] * c[1], c))
+    channels = panels.few(every, MOST_CHANNELS)
     with mpl.rc_context({"hatch.linewidth": 0.6}):
         figure, (axis,) = style.panels(1)
         y, places, drawn, gaps = 0.0, {}, [], 0
@@ -96,6 +98,7 @@ def picture(run: Run) -> Figure | None:
             footer,
             _handles(drawn),
             f"{plural(left, 'more way')} of another dtype, layout, pass or setting: see pairs.csv." if left else "",
+            captions.not_drawn(len(every) - len(channels), "channel count"),
         )
     return figure
 

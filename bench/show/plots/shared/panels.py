@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -28,8 +28,15 @@ from bench.spec.format import percent
 from bench.spec.interval import two_groups
 
 MOST_PANELS = 12  # of pictures whose panels stand for themselves
+MOST_POINTS = 400  # of a cloud in a panel, or a page of them grows with the run
 MOST_GROUPS = 8  # of panels; what is beyond is named in the footer
+T = TypeVar("T")
 _PARTED = "_parted"  # the label of single processes' marks; it is in no legend
+
+
+def few(items: Sequence[T], most: int = MOST_POINTS) -> Sequence[T]:
+    """All of them, or of more than `most` those at even steps."""
+    return items[:: max(1, math.ceil(len(items) / most))]
 
 
 def measured(row: Record) -> bool:
