@@ -290,6 +290,18 @@ def test_a_file_of_another_shape_is_one_line(write, text, line):
 
 
 @pytest.mark.fault(
+    "configs", "a file nests lists or mappings thousands deep",
+    "refused by its line before anything is made of it: it would end the process in a segmentation fault",
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "bomb", ["[" * 900_000, "{a: " * 200_000, "- " * 300_000, "? " * 300_000, f"x: {'[' * 30_000}{']' * 30_000}"]
+)
+def test_a_file_nested_too_deep_is_refused(write, bomb: str):
+    with pytest.raises(UserError, match=r":1: over 100 lists or mappings are nested in each other"):
+        load(write(bomb))
+
+
+@pytest.mark.fault(
     "configs", "a config is missing, a folder or no text",
     "one line with the reason",
 )  # fmt: skip

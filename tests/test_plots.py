@@ -424,7 +424,9 @@ def test_a_large_run_draws_no_more_than_finds_room_and_says_so(tmp_path: Path) -
     run = made(tmp_path, Story(processes=3, rounds=2), config(axes))
     assert len(run.pairs) == 480
     for name, figure in ((n, make(run)) for n, make in write.PICTURES.items()):
-        marks = sum(len(np.atleast_1d(line.get_xdata())) for axis in figure.axes for line in axis.lines) if figure else 0
+        marks = (
+            sum(len(np.atleast_1d(line.get_xdata())) for axis in figure.axes for line in axis.lines) if figure else 0
+        )
         assert marks < 1_300, name
     assert "45 more channel counts are not drawn: see pairs.csv." in texts(speedup_map.picture(run))
     assert "not drawn: see measurements.csv." in texts(roofline.picture(run))

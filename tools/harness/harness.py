@@ -123,8 +123,18 @@ def test_whole_compare_by_pytest_benchmark(benchmark: Any, rows: int, tmp_path: 
     rng = np.random.default_rng(1)
     for name in "ab":
         seconds = 1e-5 * np.exp(rng.normal(0, 0.02, (rows, 10)))
-        (tmp_path / f"{name}.json").write_text(json.dumps({"benchmarks": [_case(i, each) for i, each in enumerate(seconds)]}))
-    words = [sys.executable, "-m", "pytest_benchmark", "compare", "--group-by=name", str(tmp_path / "a.json"), str(tmp_path / "b.json")]
+        (tmp_path / f"{name}.json").write_text(
+            json.dumps({"benchmarks": [_case(i, each) for i, each in enumerate(seconds)]})
+        )
+    words = [
+        sys.executable,
+        "-m",
+        "pytest_benchmark",
+        "compare",
+        "--group-by=name",
+        str(tmp_path / "a.json"),
+        str(tmp_path / "b.json"),
+    ]
     assert once(benchmark, lambda: subprocess.run(words, stdout=subprocess.DEVNULL, cwd=tmp_path)).returncode == 0
 
 

@@ -58,7 +58,17 @@ def picture(run: Run) -> Figure | None:
     left = captions.not_drawn(len(keys) - len(shown), "panel", "measurements.csv")
     left = left or captions.not_drawn(sum(map(len, here.values())) - len(drawn), "row", "measurements.csv")
     handles = _handles(drawn, panels.block_looks(run, drawn), sizes)
-    panels.frame(figure, run, drawn, titles.roofline([r for some in here.values() for r in some]), handles, left, how="minimum time", bars="", marks=marks)
+    panels.frame(
+        figure,
+        run,
+        drawn,
+        titles.roofline([r for some in here.values() for r in some]),
+        handles,
+        left,
+        how="minimum time",
+        bars="",
+        marks=marks,
+    )
     for axis, key in zip(
         axes, bounded, strict=False
     ):  # those with roofs come first; their panels have their sizes, which words follow

@@ -99,7 +99,9 @@ def _lines(rows: Sequence[Record]) -> list[Line]:
     for block, some in grouped(rows, lambda r: (r["block"], r["baseline"])).items():
         for grid in way_grids(some):
             for way, held in grid.rows.items():
-                cells = tuple(held[at] for at in panels.few(grid.channels, MOST_CHANNELS) if at in held and at[0] == at[1])
+                cells = tuple(
+                    held[at] for at in panels.few(grid.channels, MOST_CHANNELS) if at in held and at[0] == at[1]
+                )
                 if sum(map(panels.measured, cells)) >= LEAST_CHANNELS:
                     lines.append(Line(str(block[0]), way, grid.kernel, cells))
     return lines

@@ -131,6 +131,7 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 _TAG = "tag:yaml.org,2002:"
 MOST_BYTES = 1 << 20
 MOST_ENTRIES = 10_000  # of a mapping, with those that it merges
+MOST_NESTED = 100  # lists and mappings in each other: PyYAML's composer, in C, overflows the stack where there are many
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -161,6 +162,7 @@ def read_yaml(
         raise UserError(str(path), f"the {kind} can't be read: {why}", f"Name a YAML file, as {example}.") from None
     lines: dict[Loc, int] = {}
     try:
+        _refuse_nested(text, str(path))
         loader = _Loader(text)
         try:
             node = loader.get_single_node()
@@ -186,6 +188,18 @@ def read_yaml(
         rule = "it is empty" if data is None else "it is not a mapping of keys"
         raise UserError(str(path), rule, f"A {kind} has {keys}, as {example}.", value=data)
     return cast("dict[str, Any]", data), Place(str(path), lines)
+
+
+def _refuse_nested(text: str, name: str) -> None:
+    """UserError for more than MOST_NESTED lists and mappings in each other, before anything is made of them."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MOST_NESTED:
+            place = f"{name}:{event.start_mark.line + 1}"
+            raise UserError(
+                place, f"over {MOST_NESTED} lists or mappings are nested in each other", "Write it flatter."
+            )
 
 
 def _entries(node: yaml.Node | None, known: dict[int, int]) -> int:
