@@ -44,6 +44,31 @@ def test_a_file_without_an_end_is_refused_by_name(place: Path, capsys, words: st
     assert said in line
 
 
+@pytest.mark.fault(
+    "folders of others", "a file of the folder is a pipe or a device",
+    "refused by its name; a page or an index beside runs that is one is replaced",
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "name", ["pairs.csv", "journal.jsonl", "report.html", "plots/map.png", "logs/worker.log", "DONE"]
+)
+@pytest.mark.parametrize("words", ["report {}", "compare {} {}", "run --resume {}"])
+def test_a_pipe_in_a_results_folder_hangs_nothing(place: Path, capsys, words: str, name: str):
+    run = sound_folders(place) / "run"
+    (run / name).parent.mkdir(exist_ok=True)
+    (run / name).unlink(missing_ok=True)
+    os.mkfifo(run / name)
+    assert bench(*words.format(run, run).split()) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"bench: {run / name}: it is a pipe or a device, which is no part of a results folder. Remove it."
+
+
+def test_a_pipe_at_a_place_of_ours_is_replaced_and_one_that_is_given_written_to(place: Path):
+    write_text(Path("pipe"), "x")
+    assert Path("pipe").read_text() == "x"
+    write_text(Path("/dev/null"), "x", given=True)
+    assert Path("/dev/null").is_char_device()
+
+
 def test_a_table_of_a_results_folder_has_an_end_too(place: Path, capsys):
     folder = sound_folders(place)
     (folder / "tables" / "pairs.csv").unlink()
@@ -115,7 +140,7 @@ def test_as_many_bytes_as_may_be_are_read(tmp_path: Path):
 
 def test_a_pipe_of_the_shell_is_read_and_written(tmp_path: Path):
     reads, writes = os.pipe()
-    write_text(Path(f"/dev/fd/{writes}"), TABLE)
+    write_text(Path(f"/dev/fd/{writes}"), TABLE, given=True)
     os.close(writes)
     assert content_of(Path(f"/dev/fd/{reads}")).decode() == TABLE
     os.close(reads)

@@ -201,7 +201,9 @@ def compare(
         quantity: Quantity | None = None if by is None else "time" if by == "times" else "speedup"
         gated = gate(compared, "changed" if fail_on == "changed" else "slower", quantity, must_see)
     if csv is not None:
-        write_whole(csv, lambda file: file.writelines(part.encode() for part in compare_export.as_csv(compared)))
+        write_whole(
+            csv, lambda file: file.writelines(part.encode() for part in compare_export.as_csv(compared)), given=True
+        )
     with readers_may_leave():
         if json_:
             sys.stdout.writelines(compare_export.as_json(compared, gated))

@@ -173,7 +173,7 @@ def write_comparisons(
     folders = [out if out and not several else (out or RESULTS) / name for name in names]
     pictures = tuple(compare_pictures.draw(c, folder) for c, folder in zip(comparisons, folders, strict=True))
     page = html or (folders[0].parent if several else folders[0]) / compare_page.NAME
-    write_text(page, compare_page.text(comparisons, pictures, command))
+    write_text(page, compare_page.text(comparisons, pictures, command), given=page is html)
     return ComparisonViews(tuple(chain.from_iterable(pictures)), page)
 
 
@@ -181,5 +181,5 @@ def write_history(history: History, command: str, folder: Path, html: Path | Non
     """Draw a history's picture into `folder` and write its page there, or to `html`."""
     pictures = files.save(compare_pictures.of_history(history), folder, "history")
     page = html or folder / compare_page.HISTORY_NAME
-    write_text(page, compare_page.history_text(history, pictures, command))
+    write_text(page, compare_page.history_text(history, pictures, command), given=page is html)
     return ComparisonViews(pictures, page)

@@ -75,12 +75,12 @@ def or_advise(then: str) -> Iterator[None]:
         raise UserError(place, rule, f"{_MENDS.get(error.errno or 0, 'Mend that')}, then {then}") from None
 
 
-def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+def write_whole(path: Path, write: Callable[[IO[bytes]], object], given: bool = False) -> None:
     """Let `write` fill a new file beside `path`, then rename it, so that no reader ever finds a half-written file.
 
-    A device or a pipe, as /dev/stdout, is written into.
+    A device or a pipe, as /dev/stdout, is written into if the path was `given` by the user; in a results folder it is replaced.
     """
-    if path.exists() and not path.is_file() and not path.is_dir():
+    if given and path.exists() and not path.is_file() and not path.is_dir():
         with path.open("wb") as file:
             write(file)
         return
@@ -98,9 +98,9 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
             raise
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text, whole or not at all."""
-    write_whole(path, lambda file: file.write(text.encode()))
+def write_text(path: Path, text: str, given: bool = False) -> None:
+    """Write a text, whole or not at all, to a path of ours or one that the user has `given`."""
+    write_whole(path, lambda file: file.write(text.encode()), given)
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
@@ -134,13 +134,18 @@ def refuse_edited(folder: Path, begun: Mapping[str, Any]) -> None:
 
 
 def refuse_links(folder: Path) -> None:
-    """UserError for a link in the folder, or in a folder of it, that leaves it: what is read and written is its own."""
+    """UserError for a link in the folder, or in a folder of it, that leaves it, and for a pipe or a device.
+
+    So what is read and written is its own, and ends.
+    """
     home = os.path.realpath(folder)
     for path in itertools.chain(folder.iterdir(), folder.glob("*/*")):
         if path.is_symlink() and not os.path.realpath(path).startswith(home + os.sep):
             raise UserError(
                 str(path), "it is a link that leaves the folder", "Remove it, or put there what it leads to."
             )
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise UserError(str(path), "it is a pipe or a device, which is no part of a results folder", "Remove it.")
 
 
 def _hash(content: bytes) -> str:

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import nnls
 
 from bench.analyse.stats.estimators import Floats
 from bench.spec.format import listed, percent, share
@@ -90,6 +89,8 @@ def fit(
     few, the model is far off or explains little, where the leading term is collinear with another or is the constant.
     Outliers are off by over MOST_OFF and by over OUTLYING robust standard deviations (1.4826 x median absolute deviation).
     """
+    from scipy.optimize import nnls  # only a fit waits for it to start
+
     counts = {**counts, CONSTANT: np.ones(len(time_s))}
     merged = _merged(counts)
     columns = np.column_stack([counts[names[0]] for names in merged]) / time_s[:, None]
