@@ -196,10 +196,9 @@ def _refuse_nested(text: str, name: str) -> None:
     for event in yaml.parse(text, Loader=_Loader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MOST_NESTED:
-            place = f"{name}:{event.start_mark.line + 1}"
-            raise UserError(
-                place, f"over {MOST_NESTED} lists or mappings are nested in each other", "Write it flatter."
-            )
+            line = f":{event.start_mark.line + 1}" if event.start_mark else ""
+            rule = f"over {MOST_NESTED} lists or mappings are nested in each other"
+            raise UserError(name + line, rule, "Write it flatter.")
 
 
 def _entries(node: yaml.Node | None, known: dict[int, int]) -> int:
