@@ -331,13 +331,13 @@ def drawn(run: Run, coin: np.random.Generator, slower: float, processes: int = 6
 
 
 def test_five_percent_are_found_and_nothing_is_not(faked: Path):
-    """Of 150 comparisons each: an alarm in at most 5 % without a change (within chance), over 80 % found at 5 % and all at 10 %."""
+    """Of 100 comparisons each: an alarm in at most 5 % without a change (within chance), over 80 % found at 5 % and all at 10 %."""
     run, coin = read(faked), np.random.default_rng(1)
     rates = {}
     for slower in (0.0, 0.05, 0.1):
-        gates = [gate([compare_sides(drawn(run, coin, slower), correction="holm")]).answer for _ in range(150)]
+        gates = [gate([compare_sides(drawn(run, coin, slower), correction="holm")]).answer for _ in range(100)]
         rates[slower] = gates.count("failed") / len(gates)
-    assert rates[0.0] <= scipy.stats.binom.ppf(0.99, 150, 0.05) / 150
+    assert rates[0.0] <= scipy.stats.binom.ppf(0.99, 100, 0.05) / 100
     assert rates[0.05] > 0.8
     assert rates[0.1] == 1.0
 

@@ -116,7 +116,7 @@ experiments:
   depth:
     blocks: [standard, separable]
     together: [size, depth]
-    axes: {channels: 8, size: [16, 8, 4], depth: [1, 4, 16], mode: [eager, graph]}
+    axes: {channels: 8, size: [16, 8, 4], depth: [1, 4, 16]}
   macs:
     blocks: [standard, separable]
     axes: {channels: [8, 16, 32], depth: 16, size: 4}
