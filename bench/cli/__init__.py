@@ -48,6 +48,7 @@ for verb, short in (
     (measuring.doctor, "Check whether this machine is fit to measure"),
 ):
     app.command(short_help=short)(verb)
+app.command("try", short_help="Time single layers, without a config")(advising.try_)
 app.add_typer(predicting.app, name="predict", short_help="Predict a device that you don't have, by a model")
 
 

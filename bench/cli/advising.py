@@ -1,4 +1,4 @@
-"""The verb advise: which of a model's convolutions to replace."""
+"""The verbs advise and try: which of a model's convolutions to replace, and single layers without a config."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import typer
 
 from bench.cli.measuring import Anyway, measured
 from bench.cli.options import Device, Set, argument, devices, option
+from bench.cli.output import readers_may_leave, say
 from bench.cli.reading import report
 from bench.spec.errors import UserError
 from bench.spec.files import PLAN, or_advise
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 Out = Annotated[Path | None, option("DIR", "The results folder; default: a new one.")]
 Threads = Annotated[str | None, option("N", "Threads of a CPU, or all: the same as --set threads=N.")]
+_TRY = {"processes_min": 3, "processes_max": 3, "seconds": 0.3, "warmup_seconds": 0.2, "brief": True}
 
 
 def advise(
@@ -133,3 +135,39 @@ def _resumed(folder: Path, anyway: bool, trust: bool) -> Outcome:
     if (folder / "DONE").exists() and (folder / PLAN).is_file():
         return Outcome(folder, 0, 0, 0.0)
     return runner.resume(folder, runner.stderr_line, anyway, trust)
+
+
+def try_(
+    shapes: Annotated[list[str], argument("SHAPE...", '"32->64 56x56 k3 s2": channels, size, kernel, stride; then d2, valid.')],
+    blocks: Annotated[str, option("LIST", "The blocks, the baseline first; or package.module:name.")] = "standard,separable",
+    batch: Annotated[int, option("N", "Items in one evaluation.")] = 1,
+    device: Device = None,
+    threads: Threads = None,
+    out: Out = None,
+    set_: Set = None,
+    anyway: Anyway = False,
+) -> None:  # fmt: skip
+    """Time single layers at once, without a config: a table of milliseconds, a layer a row, with the best block and the sums.
+
+    Three fresh processes, 0.3 s of samples a layer in each. bench report gives its page, bench run measures longer.
+    """
+    from bench.analyse.runs.run_folder import read, write_tables
+    from bench.run import runner
+    from bench.show.text import advice as words
+
+    named = [{"import": word} if ":" in word else word for word in blocks.split(",")]
+    one = {"blocks": named, "shapes": list(shapes), "axes": {"batch": batch, "threads": "all"}}
+    data: dict[str, Any] = {"name": "try", "timing": dict(_TRY), "experiments": {"layers": one}}
+    names = devices(device)
+    plan = _planned("bench try", data, names, threads, set_)
+    if any(len(trial.arms) < 2 for trial in plan.trials):
+        raise UserError("--blocks", "a table compares two blocks or more", "Name another", blocks)
+    measure = partial(runner.measure, plan, data, names, out, ["bench", *sys.argv[1:]], runner.stderr_line, anyway)
+    outcome = measured(measure, lambda folder: words.show_tried(read(folder)))
+    run = read(outcome.folder, samples=True)
+    with readers_may_leave():
+        words.show_tried(run)
+    write_tables(run)
+    say(f"tables: {outcome.folder}; its page: bench report {shlex.quote(str(outcome.folder))}")
+    if outcome.failed:
+        raise typer.Exit(1)

@@ -1,11 +1,13 @@
-"""Advice on a model's layers in words: a row a kind of layer, the sums, and the mix as predicted and as measured."""
+"""Advice on a model's layers in words: a row a kind of layer, the sums, and the mix as predicted and as measured; and a try's table."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from bench.analyse.facts import facts_of
-from bench.analyse.runs.advice import OFF, Advice, Layer, Measured
+from bench.analyse.runs.advice import OFF, Advice, Layer, Measured, by_arm, layer_of
+from bench.analyse.runs.rows import grouped, place_label
 from bench.analyse.runs.run_folder import Run
 from bench.show.text import run_facts, terminal
 from bench.spec.format import digits, listed, percent, share, spanned, times, with_prefix
@@ -101,3 +103,39 @@ def show(run: Run, every: Sequence[Advice]) -> None:
         terminal.print_table(console, HEADER, table(advice), KEYS)
         terminal.print_lines(console, ["", *terminal.wrapped(sentences(advice), terminal.width())])
     terminal.print_lines(console, ["", *terminal.wrapped(run_facts.brief_trust(facts_of(run)), terminal.width())])
+
+
+def tried(run: Run) -> list[tuple[str, list[tuple[str, ...]]]]:
+    """Of each way of a try its words and its table, the header first: a layer a row with ms of each block, then the sums."""
+    arms, pairs = rows = by_arm(run)
+    tables = []
+    ways = grouped(
+        run.plan.trials if run.plan else (),
+        lambda t: (t.surroundings, t.dtype, t.layout, t.mode, t.pass_, t.shape.batch),
+    )
+    for trials in ways.values():
+        blocks = [arm.choice.label for arm in trials[0].arms]
+        lines: list[tuple[str, ...]] = [("layer", *(f"{block} ms" for block in blocks), "speedup", "best")]
+        sums, best_s = [0.0] * len(blocks), 0.0
+        for t in trials:
+            layer = layer_of(t, ("",), rows)
+            each = [arms[arm.arm_id]["time_median_s"] for arm in t.arms]
+            sums = [total + (one or math.nan) for total, one in zip(sums, each, strict=True)]
+            best_s += (layer.replaced_s if layer.answer == "replace" else layer.now_s) or math.nan
+            cell = terminal.cell(pairs[layer.arm_id]) if layer.arm_id else layer.why
+            best = {"replace": layer.candidate, "keep": blocks[0]}.get(layer.answer, "?")
+            lines.append((layer.shape, *(_ms(one) for one in each), cell, best))
+        lines.append((f"all {len(trials)}", *map(_ms, sums), "", f"{_ms(best_s)} ms"))
+        first = arms[trials[0].arms[0].arm_id]
+        tables.append((f"{place_label(first)}, batch {first['batch']}", lines))
+    return tables
+
+
+def show_tried(run: Run) -> None:
+    """Print the tables of a try, and what its intervals are over."""
+    console = terminal.console_on()
+    for words, (header, *lines) in tried(run):
+        terminal.print_lines(console, ["", words, ""])
+        terminal.print_table(console, header, lines, 1)
+        terminal.print_lines(console, terminal.explained([line[-2] for line in lines]))
+    terminal.print_lines(console, ["", f"Speedup: time of the first block / time of the best other. ± is the {run.timing.confidence:.0%} interval over {run.timing.processes_min} fresh processes."])  # fmt: skip
