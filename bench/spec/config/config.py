@@ -264,6 +264,8 @@ def parse_setting(text: str) -> Setting:
 
 
 def _scalar(text: str) -> object:
+    if text in ("true", "false"):
+        return text == "true"
     if _NUMBER.match(text):
         return int(text)
     try:
