@@ -22,12 +22,15 @@ BY ?=
 FAIL_ON ?=
 LEAST ?=
 UNTOLD ?=
+MODEL ?= resnet18
+SIZE ?= 3x224x224
+SHAPE ?= 64->64 56x56 k3
 PAGE ?=
 FUZZ ?= 10000
 PYTHON ?=
 
 # Refuse a mistyped variable: make would ignore it and measure something else. Variables of other targets are allowed.
-KNOWN := DEVICE CONFIG SET OUT RESUME ANYWAY TRUST A B A_PYTHON B_PYTHON A_PATH B_PATH A_ENV B_ENV MARGIN BY FAIL_ON LEAST UNTOLD PAGE FUZZ PYTHON PYTHONPATH VENV SHELL MAKEFLAGS MFLAGS MAKE PIP_%
+KNOWN := DEVICE CONFIG SET OUT RESUME ANYWAY TRUST A B A_PYTHON B_PYTHON A_PATH B_PATH A_ENV B_ENV MARGIN BY FAIL_ON LEAST UNTOLD MODEL SIZE SHAPE PAGE FUZZ PYTHON PYTHONPATH VENV SHELL MAKEFLAGS MFLAGS MAKE PIP_%
 GIVEN := $(foreach v,$(.VARIABLES),$(if $(findstring command line,$(origin $v)),$v))
 STRANGE := $(filter-out $(KNOWN),$(GIVEN))
 $(if $(STRANGE),$(error There is no variable $(STRANGE): see make help))
@@ -65,7 +68,7 @@ SHOWN = '$(or $(OUT),results/latest)'
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup bench ab smoke test test-bench test-faults test-fuzz test-gpu test-page bench-harness mutants check gallery aa reproduce verdict study plots report doctor compare clean python-fits python-fits-dev python-fits-test
+.PHONY: help setup bench ab advise try smoke test test-bench test-faults test-fuzz test-gpu test-page bench-harness mutants check gallery aa reproduce verdict study plots report doctor compare clean python-fits python-fits-dev python-fits-test
 
 help: ## list targets and variables
 	@awk 'BEGIN { FS = ":.*## "; print "Targets" } /^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
@@ -86,6 +89,9 @@ help: ## list targets and variables
 	@echo '  LEAST       for make compare: a slow-down that FAIL_ON must have been able to see (default: 10%)'
 	@echo '  UNTOLD      for make compare: pass, if FAIL_ON may pass where it can not tell (default: fail)'
 	@echo '  BY          for make compare: FAIL_ON judges speedups or times (default: times on one machine)'
+	@echo '  MODEL       for make advise: an import path such as mynet:base, or a network (now: $(MODEL))'
+	@echo '  SIZE        for make advise: the input, channels x height x width (now: $(SIZE))'
+	@echo '  SHAPE       for make try: one layer (now: $(SHAPE))'
 	@echo '  PAGE        for make compare: the page to write (default: compare.html beside the pictures)'
 	@echo '  FUZZ        for make test-fuzz: the number of new cases (now: $(FUZZ))'
 	@echo '  PYTHON      an interpreter that has torch; it is used unchanged and nothing is installed'
@@ -121,6 +127,12 @@ report: $(READY) ## the same as plots
 
 ab: $(READY) ## two Pythons or source trees against each other in one run (B_PYTHON=environment), about a minute
 	$(BENCH) ab '$(if $(filter file,$(origin CONFIG)),configs/ab.yaml,$(CONFIG))' --device '$(DEVICE)'$(SIDES)$(WHERE)$(SETS)$(DESPITE)
+
+advise: $(READY) ## which of a model's convolutions to replace (MODEL=mynet:base SIZE=3x224x224), some minutes
+	$(BENCH) advise '$(MODEL)' --size '$(SIZE)' --device '$(DEVICE)'$(WHERE)$(SETS)$(DESPITE)
+
+try: $(READY) ## time one layer at once (SHAPE="32->64 56x56 k3 s2")
+	$(BENCH) try '$(SHAPE)' --device '$(DEVICE)'$(WHERE)$(SETS)$(DESPITE)
 
 doctor: $(READY) ## check whether this machine is fit to measure on DEVICE, and what to do
 	$(BENCH) doctor --device '$(DEVICE)'

@@ -16,6 +16,7 @@ from bench.spec.blocks.blocks import BlockChoice
 from bench.spec.config.axes import Axes
 from bench.spec.config.config import MOST_TRIALS, Experiment, SweepConfig, check, load
 from bench.spec.config.timing import Timing
+from bench.spec.config.yaml_file import keys_of
 from bench.spec.errors import UserError
 from bench.spec.plan import plan
 from bench.spec.plan.durations import plan_seconds
@@ -92,7 +93,7 @@ def test_every_axis_and_timing_key_can_be_set_from_the_command_line(write):
     values = {"channels": "8,16->32", "size": "7x9", "padding": "valid", "threads": "all,2", "pass": "training"}
     values |= {"dtype": "bf16", "layout": "channels_last", "allocator": "default", "waiting": "active"}
     values |= {"mode": "compile", "cudnn_benchmark": "off", "precision": "0.2", "confidence": "0.9"}
-    values |= {"second_opinions": "0.25"}
+    values |= {"second_opinions": "0.25", "brief": "true"}
     for model in (Axes, Timing):
         for name, field in model.model_fields.items():
             key = field.alias or name
@@ -360,7 +361,7 @@ def test_a_setting_that_does_not_hold_is_one_line(write, setting, line):
     assert line in refusal(write(VALID), setting)
 
 
-@pytest.mark.parametrize("name", sorted({*SweepConfig.model_fields, *Experiment.model_fields}))
+@pytest.mark.parametrize("name", sorted({*keys_of(SweepConfig), *keys_of(Experiment)}))
 def test_what_a_config_has_besides_axes_and_timing_keys_is_said_with_where_it_goes(write, name):
     line = refusal(write(VALID), f"{name}=x")
     assert f"{name} is neither an axis nor a timing key. " in line

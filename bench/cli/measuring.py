@@ -63,8 +63,12 @@ def run(
         raise typer.Exit(1)
 
 
-def measured(measure: Callable[[], Outcome], show: Callable[[Path], None]) -> Outcome:
+def measured(
+    measure: Callable[[], Outcome], show: Callable[[Path], None], again: str = "bench run --resume"
+) -> Outcome:
     """The result of `measure`. After Ctrl-C: print how to continue, show what was measured, exit with status 130.
+
+    `again`: the command that continues in the folder; bench advise has a second run in a folder of its own there.
 
     SIGTERM of a batch system and SIGHUP of a closed terminal do the same, unless the caller ignores them as nohup does.
     """
@@ -77,11 +81,14 @@ def measured(measure: Callable[[], Outcome], show: Callable[[Path], None]) -> Ou
     try:
         return measure()
     except Interrupted as interrupted:
-        here = shlex.quote(str(interrupted.folder))
+        from bench.spec.plan.advise import MIX
+
+        inner = again.startswith("bench advise") and interrupted.folder.name == MIX
+        at = interrupted.folder.parent if inner else interrupted.folder
+        here = shlex.quote(str(at))
         flag, variable = (" --trust", " TRUST=1") if interrupted.trust else ("", "")
-        stderr_line(
-            f"interrupted; to continue: bench run --resume {here}{flag} (or make bench RESUME={here}{variable})"
-        )
+        make = f" (or make bench RESUME={here}{variable})" * again.startswith("bench run")
+        stderr_line(f"interrupted; to continue: {again} {here}{flag}{make}")
         with contextlib.suppress(typer.Exit):  # of an output that nobody reads any more
             show(interrupted.folder)
         raise typer.Exit(130) from None

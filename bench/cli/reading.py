@@ -80,6 +80,7 @@ def _views(folders: list[Path], quiet: bool, alone: bool, wide: bool) -> list[Ru
     """Write all views of each run, and tell of them unless `quiet`, in full of one `alone`; the runs without samples."""
     from bench.show import write
     from bench.show.export import reproduction
+    from bench.show.text import advice as advice_words
     from bench.show.text import compare as compare_words
     from bench.show.text import layer_costs, second_opinion
     from bench.show.text import report as run_words
@@ -93,6 +94,11 @@ def _views(folders: list[Path], quiet: bool, alone: bool, wide: bool) -> list[Ru
         if views.sides is not None:
             with readers_may_leave():
                 compare_words.print_comparison(views.sides)
+            say(f"page: {views.page}")
+            continue
+        if views.advice:
+            with readers_may_leave():
+                advice_words.show(views.run, views.advice)
             say(f"page: {views.page}")
             continue
         if alone:

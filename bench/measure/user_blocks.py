@@ -44,20 +44,21 @@ def build_user_block(choice: BlockChoice, shape: Shape) -> nn.Sequential:
 
     The first has the stride and changes the channels. A factory is called with those of c_in, c_out, kernel, stride,
     padding and dilation that it has parameters for; a network's with those of c_in, c_out (the classes), height and
-    width. NotImplementedError if it has no parameter for a value that is not the default.
+    width. One with words in the config gets these as `given`, with height and width. NotImplementedError if it has no parameter for a value that is not the default.
     """
     factory = factory_of(choice.factory or "")
     copies: list[nn.Module] = []
+    words = {"given": choice.given, "height": shape.height, "width": shape.width} if choice.given else {}
     if choice.network:
         sizes: dict[str, object] = {name: getattr(shape, name) for name in ("c_in", "c_out", "height", "width")}
-        copies.append(_made(factory, choice, sizes, {}))
+        copies.append(_made(factory, choice, sizes | words, {}))
     for i in range(0 if choice.network else shape.depth):
         c_in, stride = (shape.c_in, shape.stride) if i == 0 else (shape.c_out, 1)
         sizes = {
             "c_in": c_in, "c_out": shape.c_out, "kernel": shape.kernel, "stride": stride, "padding": shape.padding,
             "dilation": shape.dilation,
         }  # fmt: skip
-        copies.append(_made(factory, choice, sizes, {**_DEFAULTS, "c_out": c_in, "kernel": shape.kernel}))
+        copies.append(_made(factory, choice, sizes | words, {**_DEFAULTS, "c_out": c_in, "kernel": shape.kernel}))
     module = nn.Sequential(*copies)
     if any(map(nn.parameter.is_lazy, (*module.parameters(), *module.buffers()))):
         with torch.no_grad():  # a lazy module has weights from its first call on

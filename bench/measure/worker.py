@@ -42,7 +42,7 @@ Answer = Callable[[dict[str, Any]], None]
 
 
 def main(opened: Callable[[str], Device] = device_list.open_device) -> None:
-    """Answer the job on stdin's first line: `probe` the device, or `inspect`, `time` or get an `opinion` on each trial.
+    """Answer the job on stdin's first line: `probe` the device, `walk` a trial's model, or do one of these for each trial: `inspect`, `time`, `opinion`.
 
     As a `side` of a comparison in lockstep, answer the requests on the next lines.
 
@@ -54,6 +54,8 @@ def main(opened: Callable[[str], Device] = device_list.open_device) -> None:
         answers.write(json.dumps(message, separators=(",", ":"), allow_nan=False) + "\n")
         answers.flush()
 
+    if "BENCH_AHEAD" in os.environ:
+        answer({"type": "awake"})
     job = json.loads(sys.stdin.readline())
     try:
         if (refused := too_old()) is not None:
@@ -67,6 +69,7 @@ def main(opened: Callable[[str], Device] = device_list.open_device) -> None:
             if expected not in (None, sources[path]):
                 rule, remedy = "its source is not that with which this run began", "Put it back, or start a new run"
                 raise UserError(f"import {path}", rule, remedy)
+        walked = _walked(job) if job["kind"] == "walk" else {}
     except UserError as error:
         answer({"type": "refused", "place": error.place, "rule": error.rule, "remedy": error.remedy})
         return
@@ -75,7 +78,7 @@ def main(opened: Callable[[str], Device] = device_list.open_device) -> None:
         answer({"type": "refused", "place": "import", "rule": first_line(error), "remedy": remedy})
         return
     torch.set_num_threads(1 if predicted else job["threads"])
-    facts = _facts(device) | {"imports": sources}
+    facts = _facts(device) | {"imports": sources} | walked
     if job["kind"] == "probe":
         facts |= {"devices": device_list.devices(), "cards": device_list.cards(), "threading": device_list.threading()}
         card = _card(device)
@@ -83,8 +86,14 @@ def main(opened: Callable[[str], Device] = device_list.open_device) -> None:
             facts |= peaks.conv_speed(device, Watch(card.throttling if card else None))
         facts["warnings"] = [*changed, *selfcheck.warnings(device), *([card.lack] if card and card.lack else [])]
     answer({"type": "ready", "pid": os.getpid(), "facts": facts})
-    if job["kind"] != "probe":
+    if job["kind"] not in ("probe", "walk"):
         _serve(device, job, answer)
+
+
+def _walked(job: dict[str, Any]) -> dict[str, Any]:
+    from bench.measure.user_models import walk  # no other job needs it
+
+    return {"walk": walk(Trial.from_dict(job["trials"][0]))}
 
 
 def _serve(device: Device, job: dict[str, Any], answer: Answer) -> None:

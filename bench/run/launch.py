@@ -37,6 +37,7 @@ START_TIMEOUT_S = 300.0  # enough for a cold import of torch from a network disk
 DOCTOR_TIMEOUT_S = 120.0  # the same for bench doctor
 PAUSE_S = 5.0  # between two looks at a worker, which are a second apart, above which nobody ran meanwhile
 _MARK = "BENCH_WORKER"  # a variable by which the processes that a worker started are known, in whatever session
+AHEAD = "BENCH_AHEAD"  # set for a worker that says when it has imported torch, and then waits for its job
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 _RETAIN = {
     "MALLOC_TRIM_THRESHOLD_": "1000000000",
@@ -124,10 +125,13 @@ class Silent(Exception):
 
 
 class Worker:
-    """One worker process and its job, or with two `sides` the process that drives a worker of each in lockstep."""
+    """One worker process and its job, or with two `sides` the process that drives a worker of each in lockstep.
+
+    Without a job it starts, says `awake` once torch is imported, and waits for `give`.
+    """
 
     def __init__(
-        self, surroundings: Surroundings, job: Mapping[str, Any], log: Path, compiled: Path | None = None,
+        self, surroundings: Surroundings, job: Mapping[str, Any] | None, log: Path, compiled: Path | None = None,
         sides: Sequence[Side] = (),
     ) -> None:  # fmt: skip
         self._log = open(log, "ab")  # noqa: SIM115 (closed with the worker)
@@ -137,10 +141,12 @@ class Worker:
         for i, side in enumerate(sides or [None]):
             cache = compiled / SIDES[i] if compiled and side else compiled
             env = worker_environment(surroundings, compiled=cache, side=side) | {_MARK: self._mark}
+            env |= {AHEAD: "1"} if job is None else {}
             # -P: a bench.py in the working folder is not this package
             started.append(([side.python if side else sys.executable, "-P", "-m", WORKER], env))
         (argv, env), *others = started
         if others:
+            assert job is not None
             told = zip(started, job["imports"], strict=True)
             job = {**job, "sides": [{"argv": argv, "env": env, "imports": imports} for (argv, env), imports in told]}
             argv = [sys.executable, "-P", "-m", LOCKSTEP]
@@ -154,8 +160,14 @@ class Worker:
             preexec_fn=_die_with_parent if _LIBC else None,
             start_new_session=True,  # so that Ctrl-C reaches only the runner, which then ends the worker
         )
-        assert self.process.stdin is not None and self.process.stdout is not None
+        assert self.process.stdout is not None
         self._out = self.process.stdout
+        if job is not None:
+            self.give(job)
+
+    def give(self, job: Mapping[str, Any]) -> None:
+        """Tell the worker its job."""
+        assert self.process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.write(json.dumps(job).encode())
             self.process.stdin.close()
@@ -220,15 +232,16 @@ def probe(
     imports: Mapping[str, str | None] | None = None,
     kind: str = "probe",
     sides: Sequence[Side] = (),
+    trials: Sequence[Trial] = (),
 ) -> dict[str, Any]:
-    """The facts that a worker on this device answers to a job of this kind, without trials, within `start_s`.
+    """The facts that a worker on this device answers to a job of this kind, of which only `walk` has a trial, within `start_s`.
 
     UserError where the device can't be used, no worker can start, or one of `imports` can't be imported or has changed.
     """
     handle, name = tempfile.mkstemp(prefix="bench-probe-", suffix=".log")
     os.close(handle)
     log = Path(name)
-    worker = Worker(surroundings, job(kind, surroundings, timing, imports=imports), log, sides=sides)
+    worker = Worker(surroundings, job(kind, surroundings, timing, trials, imports=imports), log, sides=sides)
     answers: list[dict[str, Any]] = []
     hung = False
     try:

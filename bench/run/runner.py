@@ -177,7 +177,7 @@ def _probe(plan: Plan, sources: Sequence[Mapping[str, str]] = ()) -> list[dict[s
 def _probe_side(plan: Plan, sides: Sequence[Side], sources: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     places = {s.device: s for s in plan.surroundings()}
     choices = [arm.choice for trial in plan.active if not trial.formula for arm in trial.arms]
-    imports = {c.factory: sources.get(c.factory) for c in choices if c.factory is not None}
+    imports = {path: sources.get(path) for c in choices for path in c.sources}
     # accelerators first, as they fail more often than the CPU
     measured = sorted((d for d in places if not is_predicted(d)), key=lambda d: d == "cpu")
     probed = {d: probe(places[d], plan.timing, START_TIMEOUT_S, imports, sides=sides) for d in measured}

@@ -71,6 +71,7 @@ class Session:
         self.visits: Steps = []
         self.starts: Steps = []  # of workers that time trials
         self.mark = self.begun  # when the latest of both ended
+        self.ahead: dict[tuple[Surroundings, int], Worker] = {}  # started and without a job yet, by replicate
 
     def to_the_end(self) -> Outcome:
         """Inspect, replicate until all is settled, get second opinions. Interrupted after Ctrl-C, which is recorded."""
@@ -78,6 +79,7 @@ class Session:
             if any(trial.mode == "compile" for trial in self.plan.active):
                 cache = tempfile.TemporaryDirectory(prefix="bench-compiled-", ignore_cleanup_errors=True)
                 self.compiled = Path(stack.enter_context(cache))
+            stack.callback(lambda: [worker.end() for worker in self.ahead.values()])
             self._measure()
         self._close("end")
         write_text(self.folder / "DONE", utc() + "\n")
@@ -88,6 +90,8 @@ class Session:
         try:
             self._inspect()
             self.mark = self._now()
+            if self.plan.timing.brief:
+                self._start_ahead()
             for replicate in range(1, self.plan.timing.processes_max + 1):
                 if self._out_of_time(replicate):
                     break
@@ -98,6 +102,20 @@ class Session:
         except KeyboardInterrupt:
             self._close("interrupt")
             raise Interrupted(self.folder, bool(self.plan.code)) from None
+
+    def _start_ahead(self) -> None:
+        """Start the workers of the fewest processes of each surroundings at once: nothing is timed while they import torch."""
+        for place in self.plan.surroundings():
+            for replicate in range(1, self.plan.timing.processes_min + 1):
+                if not (is_predicted(place.device) or self.plan.sides):
+                    log = self._log("time", replicate, place)
+                    self.ahead[place, replicate] = Worker(place, None, log, self.compiled)
+        for worker in self.ahead.values():
+            with contextlib.suppress(Silent):
+                next(worker.answers(START_TIMEOUT_S, START_TIMEOUT_S), None)
+
+    def _log(self, kind: str, replicate: int, place: Surroundings) -> Path:
+        return self.folder / "logs" / f"{kind}-{replicate}-{place.slug}.log"
 
     def _now(self) -> float:
         """Seconds of a clock that stands still while the machine or this program is suspended."""
@@ -119,7 +137,8 @@ class Session:
             todo = [
                 replace(t, arms=arms) for t, arms in own
                 if t.surroundings == place and t.trial_id not in self.progress.failed
-                and not {arm.arm_id for arm in arms} <= self.progress.inspected and not (t.predicted and t.formula)
+                and not {arm.arm_id for arm in arms} <= self.progress.inspected
+                and not (t.formula and (t.predicted or self.plan.timing.brief))
             ]  # fmt: skip
             if todo:
                 what = "kernels" if is_predicted(place.device) else "memory, backends and outputs"
@@ -201,11 +220,14 @@ class Session:
         longest = max(timeout_seconds(t, timing) for t in trials)
         if kind == "opinion":  # the other tools keep their own time
             longest += max(opinions_seconds([t]) for t in trials)
-        roofs = kind == "time" and replicate <= ROOF_PROCESSES and not both
+        roofs = kind == "time" and replicate <= ROOF_PROCESSES and not both and not timing.brief
         while todo:
-            log = self.folder / "logs" / f"{kind}-{replicate}-{surroundings.slug}.log"
+            log = self._log(kind, replicate, surroundings)
             asked = job(kind, surroundings, timing, todo, replicate, roofs, sources)
-            worker = Worker(surroundings, asked, log, self.compiled, sides)
+            waiting = self.ahead.pop((surroundings, replicate), None) if kind == "time" else None
+            worker = waiting or Worker(surroundings, asked, log, self.compiled, sides)
+            if waiting is not None:
+                waiting.give(asked)
             roofs = False  # if the worker dies of them, the next one measures only trials
             self.journal.append({"type": "start", "utc": utc(), "kind": kind, "replicate": replicate, "pid": worker.process.pid, "surroundings": surroundings.label})  # fmt: skip
             current: Trial | None = None

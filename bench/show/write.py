@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.analyse.claims.judge import Verdicts, judge
@@ -17,8 +18,10 @@ from bench.analyse.compare.facts import Comparison
 from bench.analyse.drivers import observations
 from bench.analyse.drivers.explain import Drivers, explain
 from bench.analyse.runs import noise_floor
+from bench.analyse.runs.advice import Advice, advice_of, is_advice
 from bench.analyse.runs.merged import Together
 from bench.analyse.runs.noise_floor import Noise
+from bench.analyse.runs.rows import as_csv
 from bench.analyse.runs.run_folder import Run, read, write_tables
 from bench.show.export import reproduction
 from bench.show.pages import compare as compare_page
@@ -38,11 +41,13 @@ from bench.show.plots import (
     time_breakdown,
     ways,
 )
+from bench.show.plots import advice as advice_plot
 from bench.show.plots import compare as compare_pictures
 from bench.show.plots import drivers as drivers_picture
 from bench.show.plots.shared import files
 from bench.spec.errors import UserError
-from bench.spec.files import RESULTS, write_json, write_text
+from bench.spec.files import PLAN, RESULTS, write_json, write_text
+from bench.spec.plan.advise import MIX
 
 PICTURES: dict[str, Callable[[Run], Figure | None]] = {
     "ways": ways.picture,
@@ -73,6 +78,7 @@ class Views:
     pictures: tuple[Path, ...]
     page: Path
     sides: Comparison | None = None  # of a run of bench ab
+    advice: tuple[Advice, ...] = ()  # of a run of bench advise
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +104,20 @@ def write_views(folder: Path) -> Views:
         sides = compare_sides(run)
         made = write_comparisons([sides], f"bench report {folder}", into, folder / report.NAME)
         return Views(run, None, None, verdicts, tables, made.pictures, made.page, sides)
+    if is_advice(run):
+        advice = advice_of(run, read(folder / MIX) if (folder / MIX / PLAN).is_file() else None)
+        pictures = draw(run, into, {"advice": lambda run: advice_plot.picture(run, advice)})
+        write_text(
+            folder / "advice.csv",
+            as_csv(
+                pd.DataFrame(
+                    [row | {"names": " ".join(row["names"])} for one in advice for row in one.to_dict()["layers"]]
+                )
+            ),
+        )
+        write_json(folder / "advice.json", {"ways": [one.to_dict() for one in advice]})
+        write_text(folder / report.NAME, report.text_of_advice(run, advice, pictures))
+        return Views(run, None, None, verdicts, tables, pictures, folder / report.NAME, advice=advice)
     drivers = explain(observations.of_run(run))
     more = {
         "claims": lambda run: claims_forest.picture(run, verdicts),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,13 +11,14 @@ from bench.analyse.claims.claims import CLAIMS
 from bench.analyse.claims.judge import Verdicts
 from bench.analyse.facts import facts_of
 from bench.analyse.runs import noise_floor
+from bench.analyse.runs.advice import Advice
 from bench.analyse.runs.merged import Together
 from bench.analyse.runs.noise_floor import Noise
 from bench.analyse.runs.run_folder import Run
 from bench.show.pages import machine, rows_table
 from bench.show.pages.frame import DOWNLOADS, downloads, inlined, render, with_downloads
 from bench.show.pages.svg import Inlined
-from bench.show.text import captions, claims, layer_costs, multi_run, run_facts, terminal
+from bench.show.text import advice, captions, claims, layer_costs, multi_run, run_facts, terminal
 from bench.spec.model.model_parameters import without_model
 
 NAME = "report.html"
@@ -51,6 +52,14 @@ def text(run: Run, found: Verdicts, noise: Noise | None, pictures: Iterable[Path
     """The page. The tables must be in the run's folder by now; `pictures` are files, of which the SVG ones are taken."""
     title = "Machine, versions, config"
     return _filled("report.html.j2", run, {"": run}, found, pictures, run=run, noise=noise, machines=title)
+
+
+def text_of_advice(run: Run, every: Sequence[Advice], pictures: Iterable[Path]) -> str:
+    """The page of advice on a model's layers, with the SVG file among the `pictures`."""
+    return render(
+        "advice.html.j2", words=advice, every=every, pictures=list(inlined(pictures).values()), incomplete=terminal.incomplete(run), trust=run_facts.brief_trust(facts_of(run)),
+        command=str(run.environment.get("command") or "bench advise"), facts=machine.machine(run)[0], config=machine.config_of(run),
+    )  # fmt: skip
 
 
 def text_of_several(joined: Together, found: Verdicts, pictures: Iterable[Path]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
@@ -34,6 +35,7 @@ OPTIONS: dict[str, tuple[float, float]] = {
 """Least and most of the options that some blocks have; all but width are whole numbers."""
 
 IMAGE_CHANNELS, CLASSES = 3, 1000  # of every network
+FACTORY_PATTERN = r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ class BlockChoice:
     `again`: the same block under a second label, which `bench aa` compares it with. `side`: a or b, the side of
     `bench ab` that it is measured on. An option (`groups`, `expansion`,
     `rate` of dilation, `width` multiplier) is None for the block's default. `factory`: package.module:name of a user's
-    block; `whole`: that block is a network.
+    block; `whole`: that block is a network; `given`: words for its factory.
     """
 
     name: str
@@ -103,6 +105,7 @@ class BlockChoice:
     factory: str | None = None
     whole: bool = False
     side: str = ""
+    given: str = ""
 
     @property
     def label(self) -> str:
@@ -127,6 +130,12 @@ class BlockChoice:
     def any_kernel(self) -> bool:
         """Whether it ignores the kernel of the shape, or may: a user's block decides for itself."""
         return self.factory is not None or kind_of(self.name).any_kernel
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The import paths of its factory, and of what is named in `given` (`path`, `layer=path`)."""
+        words = [word.rpartition("=")[2] for word in self.given.split()]
+        return tuple(path for path in (self.factory, *words) if path and re.match(FACTORY_PATTERN, path))
 
     def _given_options(self) -> dict[str, float]:
         return {name: value for name in OPTIONS if (value := getattr(self, name)) is not None}

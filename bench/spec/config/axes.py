@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, Field, PlainValidator
+from pydantic import BaseModel, BeforeValidator, Field, PlainValidator, ValidationError
 from pydantic_core import PydanticCustomError
 
 from bench.spec.blocks.blocks import BOUNDS
@@ -25,6 +25,34 @@ def _pair(value: object) -> object:
         return (value, value)
     match = _PAIR.match(value) if isinstance(value, str) else None
     return tuple(int(n) for n in match.groups()) if match else value
+
+
+_SHAPE = re.compile(
+    r"(?P<channels>\d{1,9}(?:->\d{1,9})?) +(?P<size>\d{1,9}(?:x\d{1,9})?) +k(?P<kernel>\d{1,9})"
+    r"(?: +s(?P<stride>\d{1,9}))?(?: +d(?P<dilation>\d{1,9}))?(?: +(?P<padding>same|valid))?"
+)
+NOTATION = '"32->64 56x56 k3 s2": channels, size, kernel and, if not 1 and same, stride, dilation (d2), padding (valid)'
+
+
+def read_shape(text: str) -> str:
+    """The text of a shape, as `32->64 56x56 k3 s2 d1 valid`. PydanticCustomError for another text or a size out of bounds."""
+    axes = shape_axes(text)
+    if not axes:
+        raise PydanticCustomError("shape", "it is not a shape", {"remedy": f"Write {NOTATION}"})
+    try:
+        Axes.model_validate(axes)
+    except ValidationError as error:
+        name = str(error.errors()[0]["loc"][0])
+        remedy = Axes.model_fields[name].description
+        raise PydanticCustomError("shape", "its {name} is out of bounds", {"name": name, "remedy": remedy}) from None
+    return text
+
+
+def shape_axes(text: str) -> dict[str, Any]:
+    """The axes of a shape's text, one value each; empty if it is none."""
+    match = _SHAPE.fullmatch(text.strip())
+    found = {name: value for name, value in match.groupdict().items() if value} if match else {}
+    return {name: int(value) if value.isdigit() else value for name, value in found.items()}
 
 
 def _threads(value: object) -> int | Literal["all"]:

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from bench.spec.blocks.blocks import BLOCKS, OPTIONS, BlockChoice
+from bench.spec.blocks.blocks import BLOCKS, FACTORY_PATTERN, OPTIONS, BlockChoice
 from bench.spec.errors import UserError, nearest
 
 STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
@@ -20,7 +20,6 @@ def key(remedy: str, **limits: Any) -> Any:
     return Field(description=f"Write {remedy}", **limits)
 
 
-FACTORY_PATTERN = r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"
 IMPORTED_NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$"  # of a user's block: it becomes part of an arm's name
 
 
@@ -54,6 +53,7 @@ class BlockEntry(BaseModel):
     expansion: int | None = _option("expansion", "by what an inverted bottleneck widens")
     rate: int | None = _option("rate", "how far apart a dilated convolution's taps are")
     width: float | None = _option("width", "a MobileNet's width multiplier")
+    given: str = key("words in quotes, which the imported factory gets as given", default="")
 
     @field_validator("name")
     @classmethod
@@ -71,9 +71,10 @@ class BlockEntry(BaseModel):
         if self.import_ is not None and given:
             rule = "an imported block has no such keys, as its factory decides them"
             raise PydanticCustomError("imported", rule, {"remedy": f"Remove {given}"})
-        if self.import_ is None and self.network:
-            rule = "only an imported block has the key network"
-            raise PydanticCustomError("imported", rule, {"remedy": "Remove network"})
+        for name in ("network", "given"):
+            if self.import_ is None and getattr(self, name):
+                rule = f"only an imported block has the key {name}"
+                raise PydanticCustomError("imported", rule, {"remedy": f"Remove {name}"})
         try:
             self.choice().options()
         except UserError as error:

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from bench.spec.blocks.blocks import BLOCKS, CLASSES, EVEN_KERNEL, IMAGE_CHANNELS, BlockChoice, Shape, build
 from bench.spec.blocks.costs import ITEM_BYTES, conv_params, cost
-from bench.spec.config.axes import BLOCK_AXES, SHAPE_AXES, Axes
+from bench.spec.config.axes import BLOCK_AXES, NOTATION, SHAPE_AXES, Axes, read_shape, shape_axes
 from bench.spec.config.block_entries import STRICT, BlockEntry, as_mapping, key
 from bench.spec.config.timing import Timing
 from bench.spec.config.yaml_file import Place, first_mistake, keys_of, read_yaml
@@ -29,6 +29,7 @@ _ELSEWHERE = {
     "description": "Write description: in a config file, at its top or in an experiment",
     "experiments": "Write them in a config file: --set changes axes in all of them",
     "blocks": "Write blocks: [standard, separable] in a config file, in each experiment",
+    "shapes": "Write shapes: [32->64 56x56 k3] in a config file, in an experiment",
     "together": "Write together: [kernel, channels] in a config file, in an experiment",
     "on": "Write on: accelerator in a config file, in an experiment",
     "axes": "Name the axis itself: --set kernel=3,5",
@@ -38,6 +39,7 @@ _ELSEWHERE = {
 """Keys of a config that are neither an axis nor a timing key, and how to set them."""
 Setting = tuple[str, str, list[object]]
 """The option's text, the name of an axis or timing key, and its values."""
+_SHAPED = ("channels", "kernel", "size", "stride", "padding", "dilation")  # that a shape's text holds
 _NUMBER = re.compile(r"^[-+]?[0-9]{1,18}$")
 _NAME = "at most 64 letters, digits, _ . - and begin with a letter or digit"
 _Sentence = Annotated[str, key("a sentence, in quotes if it looks like a number")]
@@ -63,6 +65,10 @@ class Experiment(_Model):
         list[Literal["channels", "kernel", "size", "batch", "stride", "padding", "dilation", "depth"]],
         Field(description=f"List axes that walk in step, of {', '.join(SHAPE_AXES)}"),
     ] = []
+    shapes_: Annotated[
+        list[Annotated[str, AfterValidator(read_shape)]],
+        Field(alias="shapes", description=f"List shapes in quotes, each as {NOTATION}"),
+    ] = []
 
     @model_validator(mode="after")
     def _steps_alike(self) -> Experiment:
@@ -76,6 +82,15 @@ class Experiment(_Model):
             counts = ", ".join(f"{size} of {name}" for name, size in sizes.items())
             words = {"words": counts, "remedy": "Give each as many values as the others"}
             raise PydanticCustomError("step", "axes that walk in step differ in their number of values: {words}", words)
+        return self
+
+    @model_validator(mode="after")
+    def _shapes_or_axes(self) -> Experiment:
+        both = [name for name in _SHAPED if self.shapes_ and name in self.axes.model_fields_set]
+        both += ["together"] if self.shapes_ and self.together else []
+        if both or (self.shapes_ and self.network):
+            words = {"what": ", ".join(both) or "networks", "remedy": "Remove shapes, or that"}
+            raise PydanticCustomError("shapes", "shapes and {what} exclude each other", words)
         return self
 
     @model_validator(mode="after")
@@ -100,7 +115,10 @@ class Experiment(_Model):
         return self.blocks[0].choice().network
 
     def swept(self) -> Axes:
-        """The axes of the plan. For networks, BLOCK_AXES have one value each; size defaults to the first one's."""
+        """The axes of the plan, with the columns of `shapes`. For networks, BLOCK_AXES have one value each; size defaults to the first one's."""
+        if self.shapes_:
+            each = [Axes.model_validate(shape_axes(text)) for text in self.shapes_]
+            return self.axes.model_copy(update={n: [v for axes in each for v in getattr(axes, n)] for n in _SHAPED})
         if not self.network:
             return self.axes
         size = next((BLOCKS[b.name].network for b in self.blocks if b.name in BLOCKS), 224)
@@ -130,6 +148,8 @@ class Experiment(_Model):
 
     def in_step(self) -> tuple[str, ...]:
         """The axes that walk in step, in the order of SHAPE_AXES, without BLOCK_AXES for networks."""
+        if self.shapes_:
+            return _SHAPED
         fixed = BLOCK_AXES if self.network else ()
         return tuple(name for name in SHAPE_AXES if name in self.together and name not in fixed)
 
@@ -175,8 +195,9 @@ def check(data: dict[str, Any], place: Place | str) -> SweepConfig:
         axes = experiment.swept()
         if "same" in axes.padding and not all(c.any_kernel for c in experiment.choices()):
             for i, kernel in enumerate(axes.kernel):
-                if kernel % 2 == 0:
-                    raise UserError(place.of((*at, "kernel", i)), *EVEN_KERNEL, value=kernel)
+                if kernel % 2 == 0 and not (experiment.shapes_ and axes.padding[i] == "valid"):
+                    where = (*at[:2], "shapes", i) if experiment.shapes_ else (*at, "kernel", i)
+                    raise UserError(place.of(where), *EVEN_KERNEL, value=kernel)
         count += experiment.count()
         if count > MOST_TRIALS:
             rule = f"the axes make more than {MOST_TRIALS} trials"
@@ -243,6 +264,8 @@ def parse_setting(text: str) -> Setting:
 
 
 def _scalar(text: str) -> object:
+    if text in ("true", "false"):
+        return text == "true"
     if _NUMBER.match(text):
         return int(text)
     try:

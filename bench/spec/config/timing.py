@@ -31,6 +31,7 @@ class Timing(BaseModel):
     visit_seconds: float | None = key(
         "the seconds that a trial's fewest rounds may take; slower ones are skipped", default=None, gt=0, le=86_400
     )
+    brief: bool = key("true or false: workers that start at once, no roofs, no inspection", default=False)
 
     @model_validator(mode="after")
     def _in_order(self) -> Timing:

@@ -55,6 +55,8 @@ def unlimited_seconds(plan: Plan, processes: int) -> float:
     loads = COMPILER_START_SECONDS * len({t.surroundings for t in compiling})
     colds = sum(COMPILE_SECONDS * _compilations(t) for t in compiling) + (COMPILER_COLD_SECONDS if compiling else 0)
     roofs = ROOF_SECONDS * min(processes, ROOF_PROCESSES) * len({(t.surroundings, t.dtype) for t in active})
+    if plan.timing.brief:
+        roofs = 0.0
     once = starts + loads + colds + roofs + INSPECT_SECONDS * len(active) + opinions_seconds(plan.chosen)
     return processes * (visits + starts + loads) + once + _predicted_seconds(plan)
 

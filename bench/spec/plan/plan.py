@@ -31,6 +31,7 @@ from bench.spec.format import plural
 PREDICTED_TIMING = {  # a prediction is not random, so one process and one round are enough
     "processes_min": 1, "processes_max": 1, "rounds_min": 1, "rounds_max": 1, "second_opinions": 0.0,
 }  # fmt: skip
+OURS = "bench.measure.user_models:"  # factories of this package, which import what their words name
 CPU_AXES = ("threads", "allocator", "waiting")
 CUDNN_AXES = ("cudnn_benchmark",)
 COMPILES_NOTHING = "a simulated run compiles nothing (bench predict crossover --mode compile predicts single blocks)"
@@ -161,8 +162,8 @@ class Plan:
     @property
     def code(self) -> tuple[str, ...]:
         """What a worker runs beside this package and Python: users' blocks by their paths, and sides."""
-        paths = [arm.choice.factory for trial in self.active for arm in trial.arms]
-        blocks = dict.fromkeys(path for path in paths if path is not None)
+        paths = [path for trial in self.active for arm in trial.arms for path in arm.choice.sources]
+        blocks = dict.fromkeys(path for path in paths if not path.startswith(OURS))
         return (*blocks, *dict.fromkeys(side.label for side in self.sides if side != Side(sys.executable)))
 
     def resume_command(self, folder: Path) -> str:
