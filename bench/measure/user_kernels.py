@@ -12,16 +12,17 @@ from dataclasses import asdict
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from bench.measure.device.devices import CaptureFailed
 from bench.measure.modules import DTYPES, FORMATS, placed
-from bench.measure.user_blocks import NO_WORK, build_user_block, count, is_view, one_tensor
+from bench.measure.user_blocks import NO_WORK, NotABlock, build_user_block, count, is_view, one_tensor, takes_channels
 from bench.spec.blocks import kernels
 from bench.spec.blocks.kernels import Family, Kernel
 from bench.spec.blocks.liveness import Step
+from bench.spec.errors import first_line, typed_line
 from bench.spec.model.kernel_model import Mode, call_seconds
 from bench.spec.model.predicted_trial import device_of, memory
 from bench.spec.plan.plan import Arm, Trial
@@ -41,12 +42,49 @@ def inspect(trial: Trial) -> dict[str, Any]:
     return {"status": "ok", "arms": arms}
 
 
-def _traced(trial: Trial, arm: Arm) -> dict[str, Any]:
-    shape, training = trial.shape, trial.pass_ == "training"
-    dtype, layout = DTYPES[trial.dtype], FORMATS[trial.layout]
-    module = placed(build_user_block(arm.choice, shape), "meta", dtype, layout).train(training)
+def foresee(trial: Trial) -> dict[str, Any]:
+    """What each user's block costs, counted on torch's meta device; or why it is refused, or can't be counted there."""
+    arms: list[dict[str, Any]] = []
+    for arm in trial.arms:
+        try:
+            arms.append({"counted": _foreseen(trial, arm)})
+        except NotABlock as error:
+            arms.append({"refused": [first_line(error), error.remedy]})
+        except Exception as error:  # noqa: BLE001 (a run makes what a block raises its row)
+            arms.append({"failed": typed_line(error)})
+    return {"status": "ok", "arms": arms}
+
+
+def _foreseen(trial: Trial, arm: Arm) -> dict[str, int | str]:
+    choice, shape = arm.choice, trial.shape
+    module: nn.Module | None = None
+    alien = f"{choice.label} takes neither c_in nor c_out, and is no block of {shape.c_in}->{shape.c_out} channels"
+    network = "If it is a network, write network: true beside its import; else give its factory these parameters, or use channels that it takes."
+    block = choice.network or takes_channels(choice)
+    try:
+        module, x = _on_meta(trial, arm)
+        with torch.no_grad():
+            output = one_tensor(choice.label, module(x))
+    except RuntimeError as error:
+        if not block and (module is not None or shape.c_in != shape.c_out):
+            raise NotABlock(f"{alien}: {first_line(error, 150)}", network) from error
+        raise
+    if not block and output.dim() != x.dim():
+        raise NotABlock(f"{alien}: its output has {output.dim()} dimensions", network)
+    return count(module, x, trial.pass_ == "training")
+
+
+def _on_meta(trial: Trial, arm: Arm) -> tuple[nn.Module, Tensor]:
+    """A user's block on torch's meta device, and its input."""
+    shape, dtype, layout = trial.shape, DTYPES[trial.dtype], FORMATS[trial.layout]
+    module = placed(build_user_block(arm.choice, shape), "meta", dtype, layout).train(trial.pass_ == "training")
     x = torch.empty((shape.batch, shape.c_in, shape.height, shape.width), dtype=dtype, device="meta")
-    x = x.contiguous(memory_format=layout)
+    return module, x.contiguous(memory_format=layout)
+
+
+def _traced(trial: Trial, arm: Arm) -> dict[str, Any]:
+    training = trial.pass_ == "training"
+    module, x = _on_meta(trial, arm)
     with _Operators(trial):
         counted = count(module, x, training)
     operators = _Operators(trial)

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from bench.run import environment, predict
+from bench.run import environment, foresee, predict
 from bench.run.checks import local, summary
 from bench.run.journal import Journal
 from bench.run.launch import START_TIMEOUT_S, probe, recorded, worker_environment
@@ -22,7 +22,17 @@ from bench.spec.columns import SCHEMA_VERSION
 from bench.spec.config.config import load
 from bench.spec.devices.device_names import is_predicted, slug
 from bench.spec.errors import UserError
-from bench.spec.files import CONFIG, ENVIRONMENT, PLAN, RESULTS, kept, or_advise, refuse_links, write_json, write_text
+from bench.spec.files import (
+    CONFIG,
+    ENVIRONMENT,
+    PLAN,
+    RESULTS,
+    kept,
+    or_advise,
+    refuse_links,
+    write_json,
+    write_text,
+)
 from bench.spec.format import listed
 from bench.spec.plan import aa
 from bench.spec.plan.durations import sized
@@ -57,6 +67,7 @@ def measure(
     folder = out or RESULTS / stem
     _refuse_used(folder)
     ambers, reds = _checked(devices, folder, tell, anyway)
+    foresee.counts(plan, every=False)  # refuses what would be no row of any use
     sides = _probe(plan)
     facts = sides[0]
     plan = sized(plan, facts)
