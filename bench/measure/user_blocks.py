@@ -93,9 +93,8 @@ def source_of(path: str) -> str:
 
     NotABlock if there is no such factory.
     """
-    factory_of(path)
     sources: dict[str, bytes] = {}
-    names = [path.partition(":")[0]]
+    names = [*getattr(factory_of(path), "sources", ()), path.partition(":")[0]]
     while names:
         name = names.pop()
         with contextlib.suppress(ImportError, AttributeError, OSError, SyntaxError, ValueError):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
+import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -25,6 +27,7 @@ from bench.spec.errors import UserError
 from bench.spec.files import (
     CONFIG,
     ENVIRONMENT,
+    MODULES,
     PLAN,
     RESULTS,
     kept,
@@ -39,7 +42,7 @@ from bench.spec.plan.durations import sized
 from bench.spec.plan.plan import Plan, Side, make, not_all_skipped
 from bench.spec.results_folder import read_environment, read_plan
 
-JOURNAL = "journal.jsonl"
+JOURNAL, KEPT_MODULES = "journal.jsonl", "modules"
 MOST_NAMED = 5  # of the imports that a folder names
 
 
@@ -84,6 +87,8 @@ def measure(
     with journal:
         with or_advise("repeat the command: nothing is measured yet"):
             _refuse_used(folder, JOURNAL)  # by a run that began while this one probed
+            if modules := os.environ.get(MODULES):
+                shutil.copytree(modules, folder / KEPT_MODULES)
             write_text(folder / CONFIG, yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
             write_json(folder / ENVIRONMENT, made)
             write_json(folder / PLAN, plan.to_dict())  # last: a folder with a plan is a run
@@ -113,6 +118,8 @@ def resume(folder: Path, tell: Tell, anyway: bool = False, trust: bool = False) 
         more = [f"{len(plan.code) - MOST_NAMED} more"] if len(plan.code) > MOST_NAMED else []
         rule = f"its plan.json would import and run {listed([*named, *more])}"
         raise UserError(place, rule, "If you trust that code, add --trust (make: TRUST=1)")
+    if (folder / KEPT_MODULES).is_dir():
+        os.environ[MODULES] = str((folder / KEPT_MODULES).resolve())
     with or_advise(plan.resume_command(folder)), Journal(folder / JOURNAL) as journal:
         past, then = journal.records({trial.trial_id: trial for trial in plan.trials}), read_environment(folder)
         _, reds = _checked([s.device for s in plan.surroundings()], folder, tell, anyway)
