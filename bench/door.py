@@ -5,14 +5,12 @@ from __future__ import annotations
 import copy
 import hashlib
 import html
-import os
 import pickle
 import pickletools
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,58 +31,27 @@ from bench.show.plots import drivers as drivers_picture
 from bench.show.text import report
 from bench.spec.blocks.blocks import BLOCKS
 from bench.spec.columns import BY_NAME, KEYS, Column
-from bench.spec.config.axes import SHAPE_AXES
 from bench.spec.config.config import check
 from bench.spec.config.timing import Timing
 from bench.spec.errors import UserError, first_line
-from bench.spec.files import MODULES, or_advise
+from bench.spec.files import or_advise
 from bench.spec.format import listed
 from bench.spec.plan.plan import make, not_all_skipped
 
 __all__ = ["Result", "UserError", "load", "measure"]
 
-PICKLED = "bench.measure.pickled"
-_PAIRED = ("channels", "size")  # axes of two numbers, and what the config writes between them
-_PLACE = "bench.measure"
 
+class Result(Run):
+    """A run: `pairs`, `measurements` and `samples` are DataFrames with the columns of docs/COLUMNS.md.
 
-@dataclass(frozen=True)
-class Result:
-    """A run: its tables, its claims and its pictures. In a notebook it shows its answer."""
-
-    run: Run
-
-    @property
-    def folder(self) -> Path:
-        """The results folder."""
-        return self.run.folder
-
-    @property
-    def pairs(self) -> pd.DataFrame:
-        """A row per block, shape and way to run: speedup over the baseline with its interval (pairs.csv)."""
-        return self.run.pairs
-
-    @property
-    def measurements(self) -> pd.DataFrame:
-        """A row per block, baselines too, shape and way to run: times in s, costs, memory in bytes (measurements.csv)."""
-        return self.run.measurements
-
-    @cached_property
-    def samples(self) -> pd.DataFrame:
-        """A row per timed sample, in s for one evaluation, with the shape and the settings of its arm.
-
-        Read at the first use. Empty for a folder that keeps neither journal nor samples.csv.
-        """
-        every = read(self.folder, samples=True).samples
-        if every is None:
-            return pd.DataFrame(columns=["arm_id", *KEYS])
-        more = [name for name in KEYS if name not in every]
-        return every.merge(self.measurements[["arm_id", *more]], on="arm_id", how="left", validate="many_to_one")
+    Times are in seconds, memory in bytes. `samples` have the shape and settings of their arm, and are None where a
+    folder keeps none. In a notebook a run shows its answer.
+    """
 
     @property
     def machine(self) -> dict[str, Any]:
         """The host's facts, memory in bytes; `devices`: the name of each; versions of torch and Python."""
-        seen = self.run.environment
+        seen = self.environment
         names = {device: facts.get("name") for device, facts in (seen.get("devices") or {}).items()}
         return {**(seen.get("host") or {}), "devices": names, "torch": seen.get("torch"), "python": seen.get("python")}
 
@@ -93,17 +60,13 @@ class Result:
         """What each column of the tables means: `unit` (SI, or empty for a ratio or a count), `meaning`, `empty`."""
         return BY_NAME
 
-    @cached_property
+    @property
     def claims(self) -> pd.DataFrame:
-        """A row per claim of the texts and condition: the answer, the effect with its interval, p corrected, and why."""
-        rows = [
-            {"claim": claim["id"], "condition": v["place"]["label"]}
-            | {name: v[name] for name in ("answer", "confirmatory", "p_adjusted", "why")}
-            | {f"effect_{name}": (v["effect"] or {}).get(name) for name in ("name", "value", "low", "high", "unit")}
-            for claim in judge([self.run]).to_dict()["claims"]
-            for v in claim["verdicts"]
-        ]
-        return pd.DataFrame(rows)
+        """A row per claim of the texts and condition, by the keys of verdict.json: `answer`, `effect.value`, `place.label`."""
+        claims = judge([self]).to_dict()["claims"]
+        return pd.json_normalize(
+            [{"claim": claim["id"], **verdict} for claim in claims for verdict in claim["verdicts"]]
+        )
 
     def plot(self, name: str) -> Figure:
         """A picture of the run by its name in docs/GALLERY.md: ways, map, speedup, costs, claims, ...
@@ -116,22 +79,25 @@ class Result:
         }
         if name not in makers:
             raise UserError("plot", "no such picture", f"Write {listed(list(makers), 'or')}", name)
-        figure: Figure | None = makers[name](self.run)
-        if figure is None:
+        if (figure := makers[name](self)) is None:
             raise UserError("plot", "this run has no rows for it", "docs/GALLERY.md says what each needs", name)
         return figure
 
     def __repr__(self) -> str:
-        return "\n".join([*report.heads(self.run), f"folder: {self.run.called}"])
+        return "\n".join([*report.heads(self), f"folder: {self.called}"])
 
     def _repr_html_(self) -> str:
-        first, *more = map(html.escape, [*report.heads(self.run), f"folder: {self.run.called}"])
-        return "".join([f"<p><b>{first}</b></p>", *(f"<p>{line}</p>" for line in more)])
+        first, *more = html.escape(repr(self)).splitlines()
+        return f"<p><b>{first}</b></p>" + "".join(f"<p>{line}</p>" for line in more)
 
 
 def load(folder: str | Path) -> Result:
     """The run in a results folder, as `results/latest`, or by its name below `results/`. UserError for no run."""
-    return Result(read(named_folder(Path(folder))))
+    run = read(named_folder(Path(folder)), samples=True)
+    if run.samples is not None:
+        arms = run.measurements[["arm_id", *(name for name in KEYS if name not in run.samples)]]
+        run = replace(run, samples=run.samples.merge(arms, on="arm_id", how="left", validate="many_to_one"))
+    return Result(**{field.name: getattr(run, field.name) for field in fields(run)})
 
 
 def measure(
@@ -163,56 +129,44 @@ def measure(
         entries = [_entry(label, block, Path(kept), network) for label, block in blocks.items()]
         sweep = {"blocks": entries, "axes": axes, **({"together": step} if step else {})}
         data = {"name": name, **({"timing": timing} if timing else {}), "experiments": {"shapes": sweep}}
-        names = devices(device)
-        plan = make(check(data, _PLACE), names, usable_cores())
+        names, into, command = devices(device), Path(out) if out else None, [f"bench.measure({listed(list(blocks))})"]
+        plan = make(check(data, "bench.measure"), names, usable_cores())
         not_all_skipped(plan)
-        command = [f"{_PLACE}({listed(list(blocks))})"]
-        before = os.environ.pop(MODULES, None)
-        os.environ |= {MODULES: kept} if any(Path(kept).iterdir()) else {}
+        pickles = Path(kept) if any(Path(kept).iterdir()) else None
         try:
             with or_advise("repeat the call"):
-                folder = runner.measure(
-                    plan, data, names, Path(out) if out else None, command, runner.stderr_line, anyway
-                ).folder
+                tell = runner.stderr_line
+                folder = runner.measure(plan, data, names, into, command, tell, anyway, pickles).folder
         except UserError as error:
             remedy = error.remedy.replace("--anyway (make: ANYWAY=1)", "anyway=True")
             raise UserError(error.place, error.rule, remedy, error.value) from None
         except Interrupted as interrupted:
             raise KeyboardInterrupt(f"to continue: {plan.resume_command(interrupted.folder)}") from None
-        finally:
-            os.environ.pop(MODULES, None)
-            os.environ |= {} if before is None else {MODULES: before}
-    result = load(folder)
-    write.write_numbers(result.run, folder)
-    return result
+    write.write_numbers(read(folder, samples=True), folder)
+    return load(folder)
 
 
 def _axes(shapes: Any) -> tuple[dict[str, Any], list[str]]:
     """The axes of a config, and those that walk in step: of a list of shapes all that differ."""
     if isinstance(shapes, Mapping):
         return dict(shapes), []
-    rows = [_shape(shape, i) for i, shape in enumerate(shapes)]
-    odd = next((i for i, row in enumerate(rows) if row.keys() != rows[0].keys()), None if rows else 0)
-    if odd is not None:
-        raise UserError(f"shapes[{odd}]", "it has not the axes of the first", "Give at least one shape, all with the same axes")  # fmt: skip
+    rows = [
+        s if isinstance(s, Mapping) else dict(zip(("batch", "channels", "size"), _sizes(s), strict=True))
+        for s in shapes
+    ]
+    if any(row.keys() != rows[0].keys() for row in rows) or not rows:
+        raise UserError("shapes", "they have not all the same axes", "Give at least one shape, each with the same axes")
     axes = {axis: [row[axis] for row in rows] for axis in rows[0]}
     axes = {axis: values if any(v != values[0] for v in values) else values[:1] for axis, values in axes.items()}
     step = [axis for axis, values in axes.items() if len(values) > 1]
     return axes, step if len(step) > 1 else []
 
 
-def _shape(shape: Any, i: int) -> dict[str, Any]:
-    if not isinstance(shape, Mapping):
-        if not isinstance(shape, Sequence) or isinstance(shape, str) or len(shape) != 4:
-            rule = "it is neither a mapping of axes nor (batch, channels, height, width)"
-            raise UserError(f"shapes[{i}]", rule, "Write {'channels': 64, 'size': 28} or (1, 64, 28, 28)", shape)
-        shape = {"batch": shape[0], "channels": shape[1], "size": tuple(shape[2:])}
-    if unknown := [axis for axis in shape if axis not in SHAPE_AXES]:
-        rule = "a shape has no such axis"
-        raise UserError(f"shapes[{i}]", rule, f"Write {listed(SHAPE_AXES, 'or')}", unknown[0])
-    signs = dict(zip(_PAIRED, ("->", "x"), strict=True))
-    pairs = {a: signs[a].join(map(str, v)) for a, v in shape.items() if a in signs and isinstance(v, Sequence) and not isinstance(v, str)}  # fmt: skip
-    return {**shape, **pairs}
+def _sizes(shape: Any) -> tuple[object, object, str]:
+    if not isinstance(shape, Sequence) or isinstance(shape, str) or len(shape) != 4:
+        rule = "it is neither a mapping of axes nor (batch, channels, height, width)"
+        raise UserError("shapes", rule, "Write {'channels': 64, 'size': 28} or (1, 64, 28, 28)", shape)
+    return shape[0], shape[1], f"{shape[2]}x{shape[3]}"
 
 
 def _entry(label: str, block: Any, kept: Path, network: bool) -> dict[str, Any]:
@@ -227,7 +181,7 @@ def _entry(label: str, block: Any, kept: Path, network: bool) -> dict[str, Any]:
     if not isinstance(block, str) and not callable(block):
         remedy = "Give an nn.Module, a factory, package.module:name or the name of a block"
         raise UserError(place, "it is no block", remedy, type(block).__name__)
-    path = block if isinstance(block, str) else _path_of(block) or f"{PICKLED}:{_pickled(place, block, kept)}"
+    path = block if isinstance(block, str) else _path_of(block) or _pickled(place, block, kept)
     return {"import": path, "name": label, **({"network": True} if network else {})}
 
 
@@ -241,14 +195,14 @@ def _path_of(factory: Any) -> str | None:
 
 
 def _pickled(place: str, block: Any, kept: Path) -> str:
-    """Write the block as a pickle that is named by its hash; a module on the CPU. UserError where that can't be."""
+    """The path of a pickle that is named by its hash; a module on the CPU. UserError where that can't be."""
     remedy = "Write its class or factory in a file, as blocks.py, and import it from there"
     try:
         content = pickle.dumps(copy.deepcopy(block).cpu() if hasattr(block, "state_dict") else block)
+        if any(word in ("__main__", "__mp_main__") for _, word, _ in pickletools.genops(content)):
+            raise TypeError("it is made in a script or a notebook")
     except Exception as error:  # noqa: BLE001 (whatever its parts raise)
         raise UserError(place, f"it can't travel to a fresh process: {first_line(error, 150)}", remedy) from None
-    if any(word in ("__main__", "__mp_main__") for _, word, _ in pickletools.genops(content)):
-        raise UserError(place, "it can't travel to a fresh process: it is made in a script or a notebook", remedy)
     name = f"m_{hashlib.sha256(content).hexdigest()[:16]}"
     (kept / name).write_bytes(content)
-    return name
+    return f"bench.measure.pickled:{name}"

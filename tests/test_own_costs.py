@@ -279,8 +279,8 @@ def test_a_plan_shows_the_ratio_of_a_block_that_is_counted_on_the_meta_device() 
     assert [arm["mac_ratio"] for arm in arms[1:]] == pytest.approx([9_216 / 2_176, 1.8, None, None])
     assert {*COUNTED} <= arms[1].keys()
     operator, dead = lines
-    assert operator.startswith("OwnOperator: its costs are not known before it runs: at c8-k3-4px RuntimeError: ")
-    assert dead == "killed: its costs are not known before it runs: at c8-k3-4px the process that counts it ended"
+    assert operator.startswith("OwnOperator at c8-k3-4px: its costs are not known before it runs: RuntimeError: ")
+    assert dead == "killed at c8-k3-4px: its costs are not known before it runs: the process that counts it ended"
 
 
 @pytest.mark.usefixtures("warm")
@@ -319,6 +319,17 @@ def test_a_network_of_three_channels_is_no_block_of_three() -> None:
         UserError, match=r"Net takes no c_out, and c_out is 10 here. If it is a network, write network: true"
     ):
         foresee.counts(plans("pointwise", {"import": f"{OWN}:Net"}, channels="3->10")[1])
+
+
+def bare() -> nn.Module:
+    return As(product)
+
+
+@pytest.mark.usefixtures("warm")
+def test_a_block_without_parameters_that_the_meta_device_can_not_run_is_no_network() -> None:
+    known, (line,) = foresee.counts(plans("pointwise", {"import": "tests.test_own_costs:bare"}, channels=4, size=4)[1])
+    assert known == {}
+    assert "bare at c4-k3-4px: its costs are not known before it runs: RuntimeError" in line
 
 
 def test_a_network_beside_one_of_ours_needs_the_key() -> None:

@@ -233,7 +233,7 @@ def test_a_step_takes_what_an_earlier_step_gives_now() -> None:
             for _, step in walk.steps:
                 step()
     assert torch.equal(seen[1], 2 * seen[0])
-    assert walk._held == [None] * 3, "and no tensor is kept after its last use"
+    assert walk._held == {}, "and no tensor is kept after its last use"
 
 
 def test_a_users_modules_have_their_times_by_their_names() -> None:

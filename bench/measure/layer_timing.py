@@ -8,6 +8,7 @@ forward does outside of them is in the gaps.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -27,10 +28,7 @@ ROUNDS, WALKS = 5, 5  # WALKS walks in each of ROUNDS rounds
 LONG_NS = 50e6  # a round of longer walks has only one
 ENOUGH_NS = 0.2e9  # for one arm in one process: long calls, which hardly differ, have fewer rounds
 MOST_STEPS = 256  # a card's queue holds about a thousand launches, which deeper stacks could exceed
-_NORMS = (
-    *(nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm),
-    *(nn.GroupNorm, nn.LayerNorm, nn.RMSNorm, nn.LocalResponseNorm),
-)
+_NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm, nn.LocalResponseNorm)
 Step = tuple["Part | None", Callable[[], object]]
 
 
@@ -83,41 +81,38 @@ class LeafWalk:
 
     def __init__(self, module: nn.Sequential, x: Tensor) -> None:
         calls = _innermost(module, x)
-        self.names = _names(module, [part for part, *_ in calls])
+        within = {id(part): name for name, part in (module if len(module) > 1 else module[0]).named_modules()}
+        self.names = [re.sub(r"[\s:]", "_", within.get(id(part)) or type(part).__name__) for part, *_ in calls]
         self.steps: list[Step] = []
-        self._held: list[Any] = [None] * len(calls)
-        made: dict[int, tuple[int, int | None]] = {}  # by a tensor: the step that gave it, and its place in a tuple
-        slots: list[list[tuple[int, int, int | None]]] = []
-        last: dict[int, int] = {}  # by a step: the last one that takes its output
+        self._held: dict[tuple[int, int], Any] = {}  # by step and place among its outputs
+        made: dict[int, tuple[int, int]] = {}
+        last: dict[tuple[int, int], int] = {}  # the last step that takes it
+        taken: list[dict[int, tuple[int, int]]] = []  # by place among a step's arguments
         for i, (_, args, _, output) in enumerate(calls):
-            slots.append([(at, *made[id(arg)]) for at, arg in enumerate(args) if id(arg) in made])
-            last |= {j: i for _, j, _ in slots[i]}
-            several = isinstance(output, tuple | list)
-            made |= {id(one): (i, k if several else None) for k, one in enumerate(output if several else [output])}
+            taken.append({at: made[id(arg)] for at, arg in enumerate(args) if id(arg) in made})
+            last |= dict.fromkeys(taken[i].values(), i)
+            made |= {id(one): (i, k) for k, one in enumerate(_each(output))}
         for i, (part, args, keywords, _) in enumerate(calls):
-            over = [j for j, to in last.items() if to == i]
-            self.steps.append((part_of(part), partial(self._call, i, part, args, keywords, slots[i], over, i in last)))
-            for at, *_ in slots[i]:
-                args[at] = None
+            over = [key for key, to in last.items() if to == i]
+            self.steps.append((part_of(part), partial(self._call, i, part, args, keywords, taken[i], over, last)))
+            args[:] = [None if at in taken[i] else arg for at, arg in enumerate(args)]
 
     def _call(
-        self, i: int, module: nn.Module, args: list[Any], keywords: dict[str, Any],
-        slots: list[tuple[int, int, int | None]], over: list[int], keep: bool,
+        self, i: int, module: nn.Module, args: list[Any], keywords: dict[str, Any], taken: dict[int, tuple[int, int]],
+        over: list[tuple[int, int]], last: dict[tuple[int, int], int],
     ) -> None:  # fmt: skip
-        for at, j, k in slots:
-            args[at] = self._held[j] if k is None else self._held[j][k]
+        for at, key in taken.items():
+            args[at] = self._held[key]
         output = module(*args, **keywords)
-        self._held[i] = output if keep else None
-        for at, *_ in slots:
+        for at in taken:
             args[at] = None  # so that memory is freed as in a call
-        for j in over:
-            self._held[j] = None
+        for key in over:
+            del self._held[key]
+        self._held |= {(i, k): one for k, one in enumerate(_each(output)) if (i, k) in last}
 
 
-def _names(module: nn.Sequential, parts: Sequence[nn.Module]) -> list[str]:
-    """The names of modules within a block, or of its only copy; that of its class for the block itself."""
-    within = {id(part): name for name, part in (module if len(module) > 1 else module[0]).named_modules()}
-    return [re.sub(r"[\s:]", "_", within.get(id(part)) or type(part).__name__) for part in parts]
+def _each(output: Any) -> Sequence[Any]:
+    return output if isinstance(output, tuple | list) else (output,)
 
 
 def _innermost(module: nn.Module, x: Tensor) -> list[tuple[nn.Module, list[Any], dict[str, Any], Any]]:
@@ -129,16 +124,11 @@ def _innermost(module: nn.Module, x: Tensor) -> list[tuple[nn.Module, list[Any],
         if begun.pop() == len(calls):
             calls.append((part, list(args), keywords, output))
 
-    # for all modules of the process, as torch takes other operators for a module with hooks of its own
-    hooks = (
-        register_module_forward_pre_hook(lambda *_: begun.append(len(calls))),
-        register_module_forward_hook(note, with_kwargs=True),
-    )
-    try:
+    with contextlib.ExitStack() as hooks:
+        # for all modules of the process, as torch takes other operators for a module with hooks of its own
+        hooks.enter_context(register_module_forward_pre_hook(lambda *_: begun.append(len(calls))))
+        hooks.enter_context(register_module_forward_hook(note, with_kwargs=True))
         module(x)
-    finally:
-        for hook in hooks:
-            hook.remove()
     return calls
 
 

@@ -10,7 +10,9 @@ import hashlib
 import os
 import pickle
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 from torch import nn
 
@@ -31,15 +33,13 @@ def __getattr__(name: str) -> Callable[..., object]:
         value: Callable[..., object] = pickle.loads(content)
     except Exception as error:
         raise NotABlock(f"{path} can't be read: {typed_line(error)}", FIND) from error
-    return _Copies(value) if isinstance(value, nn.Module) else value
+    if not isinstance(value, nn.Module):
+        return value
+    copies: Any = partial(_copied, value)
+    copies.sources = {type(part).__module__ for part in value.modules()}
+    return cast("Callable[..., object]", copies)
 
 
-class _Copies:
-    """A factory of copies of a module, as it is at any shape."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
-        self.sources = {type(part).__module__ for part in module.modules()}
-
-    def __call__(self, **_: object) -> nn.Module:
-        return copy.deepcopy(self.module)
+def _copied(module: nn.Module, **_: object) -> nn.Module:
+    """The module as it is, at any shape."""
+    return copy.deepcopy(module)

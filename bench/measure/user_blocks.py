@@ -172,13 +172,6 @@ def count(module: nn.Module, x: Tensor, training: bool) -> dict[str, int | str]:
     return known | {"macs": macs, "bytes_min": moved, "layers": seen.layers, "activations": seen.activations}
 
 
-def _convolution(args: Any, out: Tensor) -> int:
-    """Products of convolution(x, w, bias, stride, padding, dilation, transposed, ...), and of those by one library."""
-    x, w = args[:2]
-    transposed = len(args) > 8 and args[6] is True
-    return int(x.numel() * w.numel() // x.shape[1] if transposed else out.numel() * w.numel() // out.shape[1])
-
-
 def _attention(args: Any, _: Tensor) -> int:
     """Scores of q (..., queries, size) and k (..., keys, size), and their products with v, with no key left out."""
     q, k, v = args[:3]
@@ -186,19 +179,15 @@ def _attention(args: Any, _: Tensor) -> int:
 
 
 _MACS: dict[str, Callable[[Any, Tensor], int]] = {  # by operator, where torch has no formula, or none for all devices
-    "mv": lambda args, _: int(args[0].numel()),
+    **dict.fromkeys(("mv", "dot", "vdot"), lambda args, _: int(args[0].numel())),
     "addmv": lambda args, _: int(args[1].numel()),
-    "dot": lambda args, _: int(args[0].numel()),
-    "vdot": lambda args, _: int(args[0].numel()),
     "addr": lambda _, out: out.numel(),
     "addbmm": lambda args, _: int(args[1].numel() * args[2].shape[2]),
     "conv_tbc": lambda args, out: int(out.numel() * args[1].shape[0] * args[1].shape[1]),
-    **dict.fromkeys(("convolution", "_convolution"), _convolution),
-    **{f"{library}_convolution": _convolution for library in ("mkldnn", "cudnn", "miopen")},
-    **{f"cudnn_convolution_{more}": _convolution for more in ("relu", "add_relu")},
+    "mkldnn_convolution": lambda args, out: int(out.numel() * args[1].numel() // out.shape[1]),
     **{
-        f"_scaled_dot_product_{how}": _attention
-        for how in ("flash_attention", "flash_attention_for_cpu", "efficient_attention", "cudnn_attention")
+        f"_scaled_dot_product_{how}attention{where}": _attention
+        for how, where in (("flash_", ""), ("flash_", "_for_cpu"), ("efficient_", ""), ("cudnn_", ""))
     },
 }
 
@@ -235,7 +224,7 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
         with _Leaving(self):  # apart, as functions under such a mode may take other operators
             module(x)
         with self:
-            self._read(module(x))
+            self._touch(module(x), writes=False)
         scripts = (str(part.inlined_graph) for part in module.modules() if isinstance(part, torch.jit.ScriptModule))
         if any(_HIDDEN in script for script in scripts):
             self.unknown = self.unknown or _HIDDEN
@@ -246,18 +235,17 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not isinstance(func, torch._ops.OpOverload):  # an operator of a higher order, which runs functions
             self.unknown = self.unknown or name
             return func(*args, **kwargs)
-        writes = name in ("fill", "zero", "copy", "set", "resize") or torch.Tag.nondeterministic_seeded in func.tags
-        if not (is_view(func) or writes):
-            self._read(args)
+        if not is_view(func):
+            writes = name in ("fill", "zero", "copy", "set", "resize") or torch.Tag.nondeterministic_seeded in func.tags
+            self._touch(args, writes)
+            self._touch(kwargs, writes=True)  # out
         output = func(*args, **kwargs)
-        self._write(func, args, kwargs)
         if is_view(func) or name in NO_WORK:
             self.empty |= {output.untyped_storage()._cdata: output} if "empty" in name and _strided(output) else {}
             return output
         self.ops += 1
-        given, out = ([t for t in tree_leaves(some) if isinstance(t, Tensor)] for some in ((args, kwargs), output))
-        macs = self._macs(func, name, args, kwargs, output, given, out)
-        if macs is not None:
+        given, out = tensors_in((args, kwargs)), tensors_in(output)
+        if (macs := self._macs(func, name, args, kwargs, output, given)) is not None:
             self.macs += macs
             self.moved += sum(t.numel() * t.element_size() for t in (*args, out[0]) if isinstance(t, Tensor))
             if "conv" in name:
@@ -267,40 +255,38 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.unknown = self.unknown or func._schema.name
         return output
 
-    def _macs(
-        self, func: Any, name: str, args: Any, kwargs: Any, output: Any, given: list[Tensor], out: list[Tensor]
-    ) -> int | None:
+    def _macs(self, func: Any, name: str, args: Any, kwargs: Any, output: Any, tensors: list[Tensor]) -> int | None:
         """An operator's multiply-accumulates; None without a formula, and for tensors that it is not for."""
         from torch.utils.flop_counter import flop_registry  # no other trial needs it
 
-        if not out or any(t.is_complex() or t.layout not in _DENSE for t in given):
+        if any(t.is_complex() or t.layout not in _DENSE for t in tensors):
             return None
-        ours, packet = func.namespace == "aten", func.overloadpacket
-        packet = getattr(torch.ops.aten, name, packet) if ours else packet  # of addmm_ that of addmm
         with contextlib.suppress(Exception):  # torch's formulas assert shapes
-            if ours and name in _MACS:
-                return _MACS[name](args, out[0])
-            if packet in flop_registry:
-                return int(flop_registry[packet](*args, **kwargs, out_val=output)) // 2
+            if func.namespace != "aten":
+                return int(flop_registry[func.overloadpacket](*args, **kwargs, out_val=output)) // 2
+            if name in _MACS:
+                return _MACS[name](args, output[0] if isinstance(output, tuple) else output)
+            return int(flop_registry[getattr(torch.ops.aten, name)](*args, **kwargs, out_val=output)) // 2
         return None
 
-    def _write(self, func: Any, args: Any, kwargs: Any) -> None:
-        """Forget tensors that an operator wrote."""
-        given = dict(zip((a.name for a in func._schema.arguments), args, strict=False)) | kwargs
-        into = [a.name for a in func._schema.arguments if a.alias_info is not None and a.alias_info.is_write]
-        for t in filter(_strided, tree_leaves([given.get(name) for name in into]) if self.empty else ()):
-            self.empty.pop(t.untyped_storage()._cdata, None)
-
-    def _read(self, tensors: Any) -> None:
+    def _touch(self, tensors: Any, writes: bool) -> None:
         """Note a tensor whose values are read though no operator wrote them: code that can't be seen did."""
-        for t in filter(_strided, tree_leaves(tensors) if self.empty else ()):
+        for t in filter(_strided, tensors_in(tensors) if self.empty else ()):
             if t.numel() and t.untyped_storage()._cdata in self.empty:
-                self.left, self.unknown = True, self.unknown or "code outside of torch that wrote a tensor"
+                if writes:
+                    del self.empty[t.untyped_storage()._cdata]
+                else:
+                    self.left, self.unknown = True, self.unknown or "code outside of torch that wrote a tensor"
 
 
-def _strided(value: object) -> bool:
-    """Whether it is a tensor that has a storage."""
-    return isinstance(value, Tensor) and value.layout == torch.strided
+def tensors_in(arguments: Any) -> list[Tensor]:
+    """The tensors among arguments, including those in lists."""
+    return [one for one in tree_leaves(arguments) if isinstance(one, Tensor)]
+
+
+def _strided(tensor: Tensor) -> bool:
+    """Whether it has a storage."""
+    return tensor.layout == torch.strided
 
 
 def _may_multiply(operator: Any, name: str, given: list[Tensor], out: list[Tensor]) -> bool:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,12 +31,9 @@ def counts(plan: Plan, every: bool = True) -> tuple[dict[Costed, dict[str, int]]
     known: dict[Costed, dict[str, int]] = {}
     lines: dict[str, str] = {}
     told, rest = dict[str, dict[str, Any]](), list(asked.values())
-    for _ in range(MOST_STARTS if rest else 0):
-        answers = _answers(rest, plan)
-        told |= answers
+    for _ in range(MOST_STARTS):
+        told |= (answers := _answers(rest, plan) if rest else {})
         rest = rest[len(answers) + 1 :]  # the first without an answer ended its process
-        if not rest:
-            break
     for i, (costed, trial) in enumerate(asked.items()):
         label, found = costed[0].label, told.get(str(i), {"failed": "the process that counts it ended"})
         if "refused" in found:
@@ -47,31 +42,27 @@ def counts(plan: Plan, every: bool = True) -> tuple[dict[Costed, dict[str, int]]
         if seen.keys() >= {*COUNTED}:
             known[costed] = seen
         else:
-            why = (
-                f"no formula for {seen['unknown']}"
-                if "unknown" in seen
-                else f"at {shape_words(trial.shape)} {found['failed']}"
+            why = found.get("failed") or f"no formula for {seen['unknown']}"
+            lines.setdefault(
+                label, f"{label} at {shape_words(trial.shape)}: its costs are not known before it runs: {why}"
             )
-            lines.setdefault(label, f"{label}: its costs are not known before it runs: {why}")
     return known, list(lines.values())
 
 
 def _answers(trials: list[Trial], plan: Plan) -> dict[str, dict[str, Any]]:
     """The worker's answer on the one arm of each trial, by its name, as far as it came. UserError for an import."""
     imports = {arm.choice.factory: None for trial in trials for arm in trial.arms if arm.choice.factory is not None}
+    told: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory(prefix="bench-foresee-") as folder:
-        asked = job("foresee", _PLACE, plan.timing, trials, imports=imports)
-        worker = Worker(_PLACE, asked, Path(folder) / "log")
+        worker = Worker(_PLACE, job("foresee", _PLACE, plan.timing, trials, imports=imports), Path(folder) / "log")
         try:
-            return dict(_arms(worker, plan.timing.timeout_seconds))
+            for answer in worker.answers(START_TIMEOUT_S, plan.timing.timeout_seconds):
+                if answer["type"] == "refused":
+                    raise UserError(answer["place"], answer["rule"], answer["remedy"])
+                if answer["type"] == "foresee" and answer.get("arms"):
+                    told[answer["trial_id"]] = answer["arms"][0]
+        except Silent:
+            pass
         finally:
             worker.end()
-
-
-def _arms(worker: Worker, seconds: float) -> Iterator[tuple[str, dict[str, Any]]]:
-    with contextlib.suppress(Silent):
-        for answer in worker.answers(START_TIMEOUT_S, seconds):
-            if answer["type"] == "refused":
-                raise UserError(answer["place"], answer["rule"], answer["remedy"])
-            if answer["type"] == "foresee" and answer.get("arms"):
-                yield answer["trial_id"], answer["arms"][0]
+    return told

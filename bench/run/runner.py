@@ -20,22 +20,12 @@ from bench.run.journal import Journal
 from bench.run.launch import START_TIMEOUT_S, probe, recorded, worker_environment
 from bench.run.machine import usable_cores
 from bench.run.session import Outcome, Session, Tell, utc
+from bench.spec import files
 from bench.spec.columns import SCHEMA_VERSION
 from bench.spec.config.config import load
 from bench.spec.devices.device_names import is_predicted, slug
 from bench.spec.errors import UserError
-from bench.spec.files import (
-    CONFIG,
-    ENVIRONMENT,
-    MODULES,
-    PLAN,
-    RESULTS,
-    kept,
-    or_advise,
-    refuse_links,
-    write_json,
-    write_text,
-)
+from bench.spec.files import CONFIG, ENVIRONMENT, PLAN, RESULTS, kept, or_advise, refuse_links, write_json, write_text
 from bench.spec.format import listed
 from bench.spec.plan import aa
 from bench.spec.plan.durations import sized
@@ -62,9 +52,13 @@ def run(
 
 def measure(
     plan: Plan, data: dict[str, Any], devices: Sequence[str], out: Path | None, command: Sequence[str],
-    tell: Tell, anyway: bool = False,
+    tell: Tell, anyway: bool = False, pickles: Path | None = None,
 ) -> Outcome:  # fmt: skip
-    """Measure a plan in a new folder; `data`: its config, which the folder keeps; `anyway`: in spite of red checks."""
+    """Measure a plan in a new folder; `data`: its config, which the folder keeps; `anyway`: in spite of red checks.
+
+    `pickles`: a folder of modules from Python, which are kept too.
+    """
+    os.environ |= {} if pickles is None else {files.MODULES: str(pickles)}
     started = datetime.now(UTC)
     stem = f"{plan.name}-{'+'.join(slug(d) for d in devices)}-{started:%Y%m%dT%H%M%SZ}"
     folder = out or RESULTS / stem
@@ -87,8 +81,8 @@ def measure(
     with journal:
         with or_advise("repeat the command: nothing is measured yet"):
             _refuse_used(folder, JOURNAL)  # by a run that began while this one probed
-            if modules := os.environ.get(MODULES):
-                shutil.copytree(modules, folder / KEPT_MODULES)
+            if pickles is not None:
+                shutil.copytree(pickles, folder / KEPT_MODULES)
             write_text(folder / CONFIG, yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
             write_json(folder / ENVIRONMENT, made)
             write_json(folder / PLAN, plan.to_dict())  # last: a folder with a plan is a run
@@ -119,7 +113,7 @@ def resume(folder: Path, tell: Tell, anyway: bool = False, trust: bool = False) 
         rule = f"its plan.json would import and run {listed([*named, *more])}"
         raise UserError(place, rule, "If you trust that code, add --trust (make: TRUST=1)")
     if (folder / KEPT_MODULES).is_dir():
-        os.environ[MODULES] = str((folder / KEPT_MODULES).resolve())
+        os.environ[files.MODULES] = str((folder / KEPT_MODULES).resolve())
     with or_advise(plan.resume_command(folder)), Journal(folder / JOURNAL) as journal:
         past, then = journal.records({trial.trial_id: trial for trial in plan.trials}), read_environment(folder)
         _, reds = _checked([s.device for s in plan.surroundings()], folder, tell, anyway)
