@@ -79,6 +79,8 @@ def main() -> None:
                 for a in trial["arms"]
             ]
             say(told | {"status": "ok", "arms": arms})
+        elif kind == "foresee":
+            say(told | {"status": "ok", "arms": []})
         elif kind == "opinion":
             say(told | {"status": "ok", "arms": opinions(trial)})
         else:

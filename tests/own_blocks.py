@@ -163,6 +163,24 @@ class OwnOperator(nn.Module):
         return depthwise(x, self.weight)
 
 
+def gated(c_in: int, c_out: int) -> nn.Module:
+    """A GRU over pixels."""
+    return _As(
+        lambda parts, x: parts["rnn"](x.flatten(2).transpose(1, 2))[0], rnn=nn.GRU(c_in, c_out, batch_first=True)
+    )
+
+
+class Bilinear(nn.Bilinear):
+    """A form of two inputs, whose products are counted in more than one way."""
+
+    def __init__(self, c_in: int, c_out: int) -> None:
+        super().__init__(c_in, c_out, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        tokens = x.flatten(2).transpose(1, 2)
+        return super().forward(tokens, tokens)
+
+
 class Vector(nn.Module):
     """The product of a matrix and a vector, of which torch has no count."""
 
@@ -198,13 +216,13 @@ def _fail() -> None:
 
 
 def _leave_children() -> None:
-    """Two processes that sleep for a minute, of which one is in a session of its own."""
+    """Two processes that sleep for five minutes, of which one is in a session of its own."""
     for new in (False, True):
         pid = os.fork()
         if pid == 0:
             if new:
                 os.setsid()
-            time.sleep(60)
+            time.sleep(300)
             os._exit(0)
         with open(os.environ["OWN_BLOCKS_CHILDREN"], "a") as file:
             file.write(f"{pid}\n")

@@ -124,7 +124,7 @@ def _records(made: Plan, story: Story) -> list[dict[str, Any]]:
     for i, trial in enumerate(made.trials):
         if trial.skip is not None or i in story.unreached:
             continue
-        records.append(_inspection(trial, story.uninspected.get(i)))
+        records += [_inspection(trial, story.uninspected.get(i))] if trial.formula else []
         for replicate in range(1, (1 if i in story.once else story.processes) + 1):
             failing = story.fails.get(i)
             if failing is not None and failing[0] == replicate:

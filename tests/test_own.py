@@ -207,6 +207,8 @@ def test_a_convolution_is_counted_and_its_library_named_however_it_is_called(nam
         ("attention", {"channels": 16, "pass": "training"}, 73_728),
         ("fused_attention", {"channels": 16}, 12_288),
         ("recurrent", {"channels": 8}, 8_192),
+        ("gated", {"channels": 8}, 6_144),
+        ("Vector", {"channels": 8}, 128),
     ],
 )
 def test_what_torch_runs_as_one_operator_is_counted_by_its_parts(name, axes, macs):
@@ -218,7 +220,7 @@ def test_what_torch_runs_as_one_operator_is_counted_by_its_parts(name, axes, mac
     "its costs are empty, with the operator's name",
 )  # fmt: skip
 @pytest.mark.parametrize(
-    ("name", "operator", "params"), [("OwnOperator", "own_blocks::depthwise", 72), ("Vector", "aten::mv", 8)]
+    ("name", "operator", "params"), [("OwnOperator", "own_blocks::depthwise", 72), ("Bilinear", "aten::_trilinear", 64)]
 )
 def test_an_operator_without_a_count_leaves_the_costs_unknown_and_names_itself(tmp_path: Path, name, operator, params):
     record = inspected(name, channels=8, size=10)
@@ -322,9 +324,9 @@ def test_blocks_that_fail_exit_or_leave_children_spoil_no_other_row(tmp_path: Pa
     (tmp_path / "c.yaml").write_text(json.dumps({"name": "t", "timing": timing, "experiments": each}))
     begun = time.monotonic()
     runner.run(tmp_path / "c.yaml", ["cpu"], tmp_path / "run", (), ["bench"], lambda _: None)
-    assert time.monotonic() - begun < 60, "nobody waited for a child"
+    assert time.monotonic() - begun < 290, "nobody waited for a child"
     pids = [int(pid) for pid in children.read_text().split()]
-    assert len(pids) == 4, "two in the inspection, two in the process that timed it"
+    assert len(pids) == 6, "two each at planning, in the inspection and in the process that timed it"
     left = [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
     for _ in range(100):  # a killed process ends a moment later
         left = [p for p in left if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]

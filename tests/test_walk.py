@@ -15,7 +15,7 @@ from torch import nn
 from bench.analyse.runs.run_folder import read, write_tables
 from bench.measure import layer_timing
 from bench.measure.device.devices import Cpu
-from bench.measure.layer_timing import Walk, part_of, parts_ns
+from bench.measure.layer_timing import LeafWalk, Walk, part_of, parts_ns
 from bench.measure.modules import Evaluation, build_module
 from bench.show.plots import time_breakdown
 from bench.show.write import write_views
@@ -23,6 +23,7 @@ from bench.spec.blocks.blocks import BlockChoice, Shape, build
 from bench.spec.columns import PARTS
 from bench.spec.config.config import check
 from bench.spec.plan.plan import Arm, Trial, make
+from tests import own_blocks
 from tests.shapes import NETWORKS, buildable, network_shape
 from tests.synthetic import Story, config, write_run
 from tests.test_plots import texts, title
@@ -67,6 +68,12 @@ def test_a_walk_goes_through_shortcuts_too(name: str) -> None:
         (nn.ConvTranspose2d(4, 8, 1), "conv"),
         (nn.BatchNorm2d(4), "norm_act"),
         (nn.ReLU6(), "norm_act"),
+        (nn.Conv1d(4, 4, 3, groups=4), "depthwise"),
+        (nn.Conv3d(4, 8, 1), "pointwise"),
+        (nn.LayerNorm(4), "norm_act"),
+        (nn.InstanceNorm2d(4), "norm_act"),
+        (nn.GELU(), "norm_act"),
+        (nn.MultiheadAttention(4, 2), "other"),
         (nn.Linear(4, 4), "other"),
         (nn.AdaptiveAvgPool2d(1), "other"),
     ],
@@ -164,6 +171,108 @@ def test_only_plain_eager_inference_of_a_fair_length_is_walked(monkeypatch: pyte
         unable.steps = lambda *_: None
         monkeypatch.setattr(layer_timing, "MOST_STEPS", 7)
         assert parts_ns(unable, evaluation(trial()), 1) is None
+
+
+# ---------------------------------------------------------------- modules of a user's own
+
+
+class Mixed(nn.Module):
+    """Shares a module, does a part of its work outside of modules, and hands a tuple on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 4, 3, padding=1)
+        self.rest = nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(4, 4, 1))
+        self.pool = nn.MaxPool2d(2, return_indices=True)
+        self.back = nn.MaxUnpool2d(2)
+        self.mha = nn.MultiheadAttention(4, 2, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.rest(self.conv(x))
+        y = self.conv(y + x)
+        y = self.back(*self.pool(y))
+        t = y.flatten(2).transpose(1, 2)
+        return self.mha(t, t, t, need_weights=False)[0].transpose(1, 2).reshape(x.shape)
+
+
+def leaves(module: nn.Module, copies: int = 1) -> LeafWalk:
+    with torch.inference_mode():
+        return LeafWalk(nn.Sequential(*[module for _ in range(copies)]).eval(), torch.randn(1, 4, 4, 4))
+
+
+def test_the_steps_of_a_users_module_are_its_innermost_calls_by_their_names() -> None:
+    walk = leaves(Mixed())
+    assert walk.names == ["conv", "rest.0", "rest.1", "conv", "pool", "back", "mha"]
+    assert [part for part, _ in walk.steps] == ["conv", "norm_act", "pointwise", "conv", "other", "other", "other"]
+    assert leaves(own_blocks.Functional(4, 4, kernel=3, stride=1)).names == ["Functional"], "a block without modules"
+    assert leaves(own_blocks.thin(4, 4), 2).names == ["0.0", "0.1"] * 2
+
+
+def test_no_hook_is_left() -> None:
+    from torch.nn.modules import module as torchs
+
+    before = len(torchs._global_forward_hooks), len(torchs._global_forward_pre_hooks)
+    leaves(Mixed())
+    with pytest.raises(RuntimeError):
+        leaves(nn.Conv2d(3, 4, 1))
+    assert (len(torchs._global_forward_hooks), len(torchs._global_forward_pre_hooks)) == before
+
+
+def test_a_step_takes_what_an_earlier_step_gives_now() -> None:
+    module = nn.Sequential(nn.Conv2d(4, 4, 1, bias=False), nn.MaxPool2d(2, return_indices=True))
+    back = nn.MaxUnpool2d(2)
+    seen: list[torch.Tensor] = []
+    block = nn.Module()
+    block.module, block.back = module, back
+    block.forward = lambda x: back(*module(x))
+    walk = leaves(block)
+    back.register_forward_hook(lambda _, args, output: seen.append(output.clone()))
+    with torch.inference_mode():
+        for factor in (1, 2):
+            module[0].weight.fill_(factor)
+            for _, step in walk.steps:
+                step()
+    assert torch.equal(seen[1], 2 * seen[0])
+    assert walk._held == {}, "and no tensor is kept after its last use"
+
+
+def test_a_users_modules_have_their_times_by_their_names() -> None:
+    one = evaluation(trial())
+    one.module = one.call = nn.Sequential(Mixed()).eval()
+    one.input = torch.randn(1, 4, 4, 4)
+    reads = count(0, 10)
+    with torch.inference_mode():
+        found = parts_ns(Cpu(lambda: next(reads)), one, 1, leaves=True)
+    named = {"conv": 20, "rest.0": 10, "rest.1": 10, "pool": 10, "back": 10, "mha": 10}
+    parts = {"whole": 10, "conv": 20, "norm_act": 10, "pointwise": 10, "other": 30}
+    assert found == parts | {f"leaf:{name}": ns for name, ns in named.items()}
+
+
+def test_a_row_names_the_modules_of_a_users_block(tmp_path: Path) -> None:
+    def told(at: Trial, arm: Arm) -> dict[str, float]:
+        return shares(at, arm) | ({} if arm.choice.name == "standard" else {"leaf:conv.0": 0.5, "leaf:b": 0.2})
+
+    write_run(tmp_path, Story(parts=told))
+    rows = read(tmp_path).measurements
+    assert rows[rows["block"] == "standard"]["time_by_module"].isna().all()
+    mine = rows[rows["block"] == "separable"].iloc[0]
+    named = dict(each.split(":") for each in mine["time_by_module"].split())
+    assert [float(named[name]) / mine["time_median_s"] for name in ("conv.0", "b")] == pytest.approx(
+        [0.5, 0.2], rel=1e-3
+    )
+    assert mine["time_in_gaps_s"] / mine["time_median_s"] == pytest.approx(0.05)
+
+
+def test_networks_of_a_users_own_are_drawn_by_their_names(tmp_path: Path) -> None:
+    blocks = [{"import": f"tests.own_blocks:{name}", "name": name, "network": True} for name in ("Net", "Other")]
+    data = config(experiments={"nets": {"blocks": blocks, "axes": {"size": 32, "threads": 1}}})
+    parts = {"conv": 0.7, "other": 0.2, "leaf:stem": 0.7, "leaf:head": 0.2}
+    write_run(tmp_path, Story(parts=lambda *_: parts, base_s=lambda _: 1e-3, speedup=lambda *_: 2.0), data)
+    run = read(tmp_path)
+    assert run.measurements["time_by_module"].str.startswith("stem:").all()
+    figure = time_breakdown.of_networks(run)
+    assert figure is not None
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["Net", "Other"]
 
 
 # ---------------------------------------------------------------- tables and picture

@@ -7,6 +7,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -144,6 +145,7 @@ def plan(
     """Print what a config would measure: the trials, the skips, the costs of each shape and the minutes."""
     import gc
 
+    from bench.run import foresee
     from bench.run.machine import usable_cores
     from bench.spec.config.config import load
     from bench.spec.plan import plan_text
@@ -156,7 +158,10 @@ def plan(
         checked, _ = load(config, set_ or ())
         unsized = make(checked, names, usable_cores())
         planned = sized(unsized)
-        say(plan_text.as_json(checked, planned) if json_ else plan_text.text(checked, planned, everything=all_))
+        counts, lines = foresee.counts(unsized)
+        planned = replace(planned, notes=(*planned.notes, *lines))
+        as_text = plan_text.as_json if json_ else partial(plan_text.text, everything=all_)
+        say(as_text(checked, planned, known=counts))
         not_all_skipped(unsized)  # a run may measure trials that are skipped by a guessed speed
     finally:
         gc.enable()

@@ -184,12 +184,10 @@ def _other_times(
 def _parts(
     device: Device, evaluation: Evaluation, arm: Arm, evaluations: int, side: sampling.DeviceSide | None
 ) -> dict[str, float] | None:
-    """The parts of an arm's time; None for a user's block."""
-    if arm.choice.factory is not None:
-        return None
+    """The parts of an arm's time; of a user's block its modules' too."""
     warm = side.warm if side else None
     least = min(warm.ns) if warm and warm.proven else None
-    return _fact(partial(layer_timing.parts_ns, device, evaluation, evaluations, least))
+    return _fact(partial(layer_timing.parts_ns, device, evaluation, evaluations, least, arm.choice.factory is not None))
 
 
 def _fact(look: Callable[[], _T]) -> _T | None:

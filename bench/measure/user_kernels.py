@@ -12,16 +12,17 @@ from dataclasses import asdict
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
+from bench.measure import user_blocks
 from bench.measure.device.devices import CaptureFailed
 from bench.measure.modules import DTYPES, FORMATS, placed
-from bench.measure.user_blocks import NO_WORK, build_user_block, count, is_view, one_tensor
+from bench.measure.user_blocks import NO_WORK, NotABlock, build_user_block, count, is_view, one_tensor, tensors_in
 from bench.spec.blocks import kernels
 from bench.spec.blocks.kernels import Family, Kernel
 from bench.spec.blocks.liveness import Step
+from bench.spec.errors import first_line, typed_line
 from bench.spec.model.kernel_model import Mode, call_seconds
 from bench.spec.model.predicted_trial import device_of, memory
 from bench.spec.plan.plan import Arm, Trial
@@ -41,12 +42,48 @@ def inspect(trial: Trial) -> dict[str, Any]:
     return {"status": "ok", "arms": arms}
 
 
-def _traced(trial: Trial, arm: Arm) -> dict[str, Any]:
-    shape, training = trial.shape, trial.pass_ == "training"
-    dtype, layout = DTYPES[trial.dtype], FORMATS[trial.layout]
-    module = placed(build_user_block(arm.choice, shape), "meta", dtype, layout).train(training)
+def foresee(trial: Trial) -> dict[str, Any]:
+    """What the one arm's block costs, counted on torch's meta device; or why it is refused, or can't be counted there."""
+    try:
+        return {"arms": [{"counted": _foreseen(trial, trial.arms[0])}]}
+    except NotABlock as error:
+        return {"arms": [{"refused": [first_line(error), error.remedy]}]}
+    except Exception as error:  # noqa: BLE001 (a run makes what a block raises its row)
+        return {"arms": [{"failed": typed_line(error)}]}
+
+
+def _foreseen(trial: Trial, arm: Arm) -> dict[str, int | str]:
+    choice, shape = arm.choice, trial.shape
+    alien = f"{choice.label} takes neither c_in nor c_out, and is no block of {shape.c_in}->{shape.c_out} channels"
+    network = "If it is a network, write network: true beside its import; else give its factory these parameters, or use channels that it takes."
+    block = choice.network or user_blocks.takes_channels(choice)
+    try:
+        module, x = _on_meta(trial, arm)
+        with torch.no_grad():
+            output = one_tensor(choice.label, module(x))
+    except RuntimeError:
+        try:  # with values: not every operator has shapes alone
+            _ = block or build_user_block(choice, shape).eval()(torch.zeros(1, shape.c_in, shape.height, shape.width))
+        except RuntimeError as error:
+            if shape.c_in != shape.c_out or not isinstance(error, NotImplementedError):
+                raise NotABlock(f"{alien}: {first_line(error, 150)}", network) from error
+        raise
+    if not block and output.dim() != x.dim():
+        raise NotABlock(f"{alien}: its output has {output.dim()} dimensions", network)
+    return count(module, x, trial.pass_ == "training")
+
+
+def _on_meta(trial: Trial, arm: Arm) -> tuple[nn.Module, Tensor]:
+    """A user's block on torch's meta device, and its input."""
+    shape, dtype, layout = trial.shape, DTYPES[trial.dtype], FORMATS[trial.layout]
+    module = placed(build_user_block(arm.choice, shape), "meta", dtype, layout).train(trial.pass_ == "training")
     x = torch.empty((shape.batch, shape.c_in, shape.height, shape.width), dtype=dtype, device="meta")
-    x = x.contiguous(memory_format=layout)
+    return module, x.contiguous(memory_format=layout)
+
+
+def _traced(trial: Trial, arm: Arm) -> dict[str, Any]:
+    training = trial.pass_ == "training"
+    module, x = _on_meta(trial, arm)
     with _Operators(trial):
         counted = count(module, x, training)
     operators = _Operators(trial)
@@ -84,7 +121,7 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
             dtype = args[0].dtype if func._schema.name == "aten::_local_scalar_dense" else torch.bool
             return torch.ones((), dtype=dtype).item()
         output = func(*args, **(kwargs or {}))
-        outputs = _tensors(output)
+        outputs = tensors_in(output)
         if is_view(func):
             return output
         self._hold(outputs)
@@ -105,7 +142,7 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
             a, b = args[:2] if name == "aten::mm" else args[1:3]
             return kernels.linear(name, a.shape[0], a.shape[1], b.shape[1], self._word(a))
         family: Family = next((f for word, f in _FAMILIES.items() if word in name), "elementwise")
-        return Kernel(name, family, "fp32", sum(map(_bytes, _tensors(args))), sum(map(_bytes, outputs)))
+        return Kernel(name, family, "fp32", sum(map(_bytes, tensors_in(args))), sum(map(_bytes, outputs)))
 
     def _word(self, tensor: Tensor) -> str:
         """The dtype's name; for fp32 the trial's, which may be TF32."""
@@ -126,11 +163,6 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _release(self, place: int, nbytes: int) -> None:
         self._known.discard(place)
         self._alive -= nbytes
-
-
-def _tensors(arguments: Any) -> list[Tensor]:
-    """The tensors among arguments, including those in lists."""
-    return [one for one in tree_leaves(arguments) if isinstance(one, Tensor)]
 
 
 def _bytes(tensor: Tensor) -> int:

@@ -21,7 +21,7 @@ from typing import Any, TextIO, cast
 
 import torch
 
-from bench.measure import modules, peaks, selfcheck, trial_records
+from bench.measure import modules, peaks, selfcheck, trial_records, user_kernels
 from bench.measure.device import device_list
 from bench.measure.device.device_list import too_old
 from bench.measure.device.devices import CaptureFailed, Cpu, Device, kept, put_back, set_switches
@@ -42,7 +42,7 @@ Answer = Callable[[dict[str, Any]], None]
 
 
 def main(opened: Callable[[str], Device] = device_list.open_device) -> None:
-    """Answer the job on stdin's first line: `probe` the device, `walk` a trial's model, or do one of these for each trial: `inspect`, `time`, `opinion`.
+    """Answer the job on stdin's first line: `probe` the device, `walk` a model, or `foresee`, `inspect`, `time` or get an `opinion` on each trial.
 
     As a `side` of a comparison in lockstep, answer the requests on the next lines.
 
@@ -74,8 +74,7 @@ def main(opened: Callable[[str], Device] = device_list.open_device) -> None:
         answer({"type": "refused", "place": error.place, "rule": error.rule, "remedy": error.remedy})
         return
     except NotABlock as error:
-        remedy = "Name package.module:name as Python finds it in this folder, or set PYTHONPATH."
-        answer({"type": "refused", "place": "import", "rule": first_line(error), "remedy": remedy})
+        answer({"type": "refused", "place": "import", "rule": first_line(error), "remedy": error.remedy})
         return
     torch.set_num_threads(1 if predicted else job["threads"])
     facts = _facts(device) | {"imports": sources} | walked
@@ -119,6 +118,7 @@ def _serve(device: Device, job: dict[str, Any], answer: Answer) -> None:
         start = perf_counter()
         work, kind = {
             "inspect": (partial(trial_records.inspect, trial, device), "inspect"),
+            "foresee": (partial(user_kernels.foresee, trial), "foresee"),
             "time": (partial(trial_records.visit, trial, device, job, watch, card), "visit"),
             "opinion": (partial(trial_records.opinions, trial, device, job["threads"]), "opinion"),
             "side": (partial(trial_records.side, trial, device, job, watch, card, sys.stdin, answer), "side"),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
+import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -12,12 +14,13 @@ from typing import Any
 
 import yaml
 
-from bench.run import environment, predict
+from bench.run import environment, foresee, predict
 from bench.run.checks import local, summary
 from bench.run.journal import Journal
 from bench.run.launch import START_TIMEOUT_S, probe, recorded, worker_environment
 from bench.run.machine import usable_cores
 from bench.run.session import Outcome, Session, Tell, utc
+from bench.spec import files
 from bench.spec.columns import SCHEMA_VERSION
 from bench.spec.config.config import load
 from bench.spec.devices.device_names import is_predicted, slug
@@ -29,7 +32,7 @@ from bench.spec.plan.durations import sized
 from bench.spec.plan.plan import Plan, Side, make, not_all_skipped
 from bench.spec.results_folder import read_environment, read_plan
 
-JOURNAL = "journal.jsonl"
+JOURNAL, KEPT_MODULES = "journal.jsonl", "modules"
 MOST_NAMED = 5  # of the imports that a folder names
 
 
@@ -49,14 +52,19 @@ def run(
 
 def measure(
     plan: Plan, data: dict[str, Any], devices: Sequence[str], out: Path | None, command: Sequence[str],
-    tell: Tell, anyway: bool = False,
+    tell: Tell, anyway: bool = False, pickles: Path | None = None,
 ) -> Outcome:  # fmt: skip
-    """Measure a plan in a new folder; `data`: its config, which the folder keeps; `anyway`: in spite of red checks."""
+    """Measure a plan in a new folder; `data`: its config, which the folder keeps; `anyway`: in spite of red checks.
+
+    `pickles`: a folder of modules from Python, which are kept too.
+    """
+    os.environ |= {} if pickles is None else {files.MODULES: str(pickles)}
     started = datetime.now(UTC)
     stem = f"{plan.name}-{'+'.join(slug(d) for d in devices)}-{started:%Y%m%dT%H%M%SZ}"
     folder = out or RESULTS / stem
     _refuse_used(folder)
     ambers, reds = _checked(devices, folder, tell, anyway)
+    foresee.counts(plan, every=False)  # refuses what would be no row of any use
     sides = _probe(plan)
     facts = sides[0]
     plan = sized(plan, facts)
@@ -73,6 +81,8 @@ def measure(
     with journal:
         with or_advise("repeat the command: nothing is measured yet"):
             _refuse_used(folder, JOURNAL)  # by a run that began while this one probed
+            if pickles is not None:
+                shutil.copytree(pickles, folder / KEPT_MODULES)
             write_text(folder / CONFIG, yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
             write_json(folder / ENVIRONMENT, made)
             write_json(folder / PLAN, plan.to_dict())  # last: a folder with a plan is a run
@@ -102,6 +112,8 @@ def resume(folder: Path, tell: Tell, anyway: bool = False, trust: bool = False) 
         more = [f"{len(plan.code) - MOST_NAMED} more"] if len(plan.code) > MOST_NAMED else []
         rule = f"its plan.json would import and run {listed([*named, *more])}"
         raise UserError(place, rule, "If you trust that code, add --trust (make: TRUST=1)")
+    if (folder / KEPT_MODULES).is_dir():
+        os.environ[files.MODULES] = str((folder / KEPT_MODULES).resolve())
     with or_advise(plan.resume_command(folder)), Journal(folder / JOURNAL) as journal:
         past, then = journal.records({trial.trial_id: trial for trial in plan.trials}), read_environment(folder)
         _, reds = _checked([s.device for s in plan.surroundings()], folder, tell, anyway)

@@ -21,6 +21,8 @@ WITH_NUMBERS: tuple[Status, ...] = (*MEASURED, PREDICTED)
 Part = Literal["conv", "depthwise", "pointwise", "norm_act", "other"]
 PARTS: tuple[Part, ...] = get_args(Part)
 """The parts of a block's time, besides the gaps between layers."""
+LEAF = "leaf:"
+"""Before the name of a user's module, beside the parts in the journal."""
 FAILED: tuple[Status, ...] = ("oom", "timeout", "crash", "nonfinite")
 
 
@@ -49,7 +51,7 @@ _cost = partial(_c, empty="its costs are not known")
 _device_time = partial(_c, empty="nothing was timed; on cpu and mps")
 _part = partial(
     _c,
-    empty="nothing was timed; not an eager inference; a user's block, one of over 256 steps; a card whose queue can't be held back; most walks were left out (quality_notes)",
+    empty="nothing was timed; not an eager inference; over 256 steps; a card whose queue can't be held back; most walks were left out (quality_notes)",
 )
 _card = partial(_c, empty="nothing was timed; no NVIDIA GPU, or NVML can't read it")
 _roofed = partial(_c, empty="nothing was timed; no roof was measured for it; a user's block")
@@ -124,7 +126,8 @@ COLUMNS: tuple[Column, ...] = (
     _part("m", "time_in_pointwise_s", "float", "the same in 1 x 1 convolutions", "s"),
     _part("m", "time_in_norm_act_s", "float", "the same in batch norm and activations", "s"),
     _part("m", "time_in_other_s", "float", "the same in pooling, linear layers, additions", "s"),
-    _part("m", "time_in_gaps_s", "float", "the same between the layers, on a card mostly waiting for the host; 0 where a walk takes up to 5 % longer than a call", "s"),
+    _part("m", "time_in_gaps_s", "float", "the same between the layers, on a card mostly waiting for the host; of a user's block also what its forward does outside of modules; 0 where a walk takes up to 5 % longer than a call", "s"),
+    _part("m", "time_by_module", "str", "of a user's block: the part of time_median_s in seconds in each of its innermost modules that it calls, as name:time, apart by spaces; what its forward does outside of them is in time_in_gaps_s"),
     _c("m", "compile_time_s", "float", "time of an arm's first call in mode compile, in the inspection; the run starts without cache", "s", empty="in another mode; it was not inspected"),
     _c("m", "launches", "int", "kernels that one evaluation starts, by the profiler", empty="it was not inspected; on cpu and mps; the profiler saw none"),
     _c("m", "launches_graph", "int", "the same by the kernel nodes of a captured graph", empty="it was not inspected; on anything but CUDA with its Python bindings"),

@@ -18,6 +18,7 @@ from bench.spec.errors import UserError
 
 RESULTS = Path("results")  # where runs go
 PLAN, ENVIRONMENT, CONFIG = "plan.json", "environment.json", "config.yaml"
+MODULES = "BENCH_MODULES"  # names the folder of the pickles of modules that came from Python
 MOST_BYTES = 1 << 28  # of a file that is read whole
 MOST_OF_JOURNAL = 1 << 32
 MOST_COMPARED = 1000  # lines of a config: difflib takes the square of them

@@ -15,7 +15,7 @@ import numpy as np
 from bench.analyse.runs import roofline
 from bench.analyse.runs.roofline import Roof
 from bench.analyse.stats.estimators import Floats, Ints
-from bench.spec.columns import COUNTED, PARTS, Part
+from bench.spec.columns import COUNTED, LEAF, PARTS, Part
 from bench.spec.errors import printable
 from bench.spec.files import MOST_OF_JOURNAL, content_of
 from bench.spec.plan.plan import Trial
@@ -36,6 +36,7 @@ class Samples:
     device_proven: bool | None = None
     enqueue_s: Floats | None = None
     shares: Mapping[Part, float] | None = None  # of an evaluation's time, by part of the block; empty if left out
+    leaves: Mapping[str, float] = field(default_factory=dict)  # the same by the names of a user's modules
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +226,7 @@ def _samples(arm: dict[str, Any], warm_up: list[float], counters: Mapping[str, i
         device_proven=arm.get("device_proven"),
         enqueue_s=_seconds(arm.get("enqueue_ns")),
         shares=_shares(arm.get("parts_ns")),
+        leaves=_leaves(arm.get("parts_ns") or {}),
     )
 
 
@@ -236,6 +238,12 @@ def _shares(parts_ns: Mapping[str, float] | None) -> dict[Part, float] | None:
     shares = {part: float(parts_ns.get(part, 0.0)) / whole if whole > 0 else -1.0 for part in PARTS}
     sound = min(shares.values()) >= -WALK_OFF and sum(shares.values()) <= 1 + WALK_OFF
     return {part: max(0.0, share) for part, share in shares.items()} if sound else {}
+
+
+def _leaves(parts_ns: Mapping[str, float]) -> dict[str, float]:
+    """Each module's share of the whole, which `_shares` judges."""
+    named = {name.removeprefix(LEAF): ns for name, ns in parts_ns.items() if name.startswith(LEAF)}
+    return {name: max(0.0, float(ns)) / max(1.0, float(parts_ns["whole"])) for name, ns in named.items()}
 
 
 def _opinion(arm: dict[str, Any]) -> SecondOpinion:

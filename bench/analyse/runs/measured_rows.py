@@ -217,7 +217,11 @@ def part_columns(samples: Sequence[Samples], time_s: float) -> Row:
     middle = {part: float(np.median([of[part] for of in shares])) for part in PARTS}
     whole = sum(middle.values())
     spent = {f"time_in_{part}_s": share * time_s / max(1.0, whole) for part, share in middle.items()}
-    return {**spent, "time_in_gaps_s": max(0.0, time_s - sum(spent.values())) if whole < 1 else 0.0}
+    sound = [t.leaves for t in samples if t.shares]
+    each = {name: float(np.median([of.get(name, 0.0) for of in sound])) * time_s / max(1.0, whole) for name in sound[0]}
+    named = " ".join(f"{name}:{seconds:.4g}" for name, seconds in each.items()) or None
+    gaps = max(0.0, time_s - sum(spent.values())) if whole < 1 else 0.0
+    return {**spent, "time_in_gaps_s": gaps, "time_by_module": named}
 
 
 def device_speedup(base: Sequence[Samples], other: Sequence[Samples]) -> float | None:

@@ -29,13 +29,18 @@ def show(run: Run, page: Path, file: TextIO | None = None, wide: bool = False) -
     """Print a run; `wide` has every way with exact half-widths, in lines of any length."""
     facts = facts_of(run)
     console, width = terminal.console_on(file), terminal.WIDTH if wide else terminal.width()
-    alarms = filter(None, [terminal.incomplete(run), run_facts.predicted(facts)])
-    heads = [*run_facts.question(facts), run_facts.made_on(run), *alarms, *run_facts.answer(facts)]
-    terminal.print_lines(console, terminal.wrapped(heads, width))
+    terminal.print_lines(console, terminal.wrapped(heads(run, facts), width))
     tables(console, facts, records_of(run.pairs), wide)
     more = [*run_facts.idle_lines(facts), *run_facts.trust_lines(facts)] if wide else run_facts.brief_trust(facts)
     every = "" if wide else f"\n      bench report {run.folder} --wide"
     terminal.print_lines(console, ["", *terminal.wrapped(more, width), f"page  {page}", f"next  bench verdict {run.folder}{every}"])  # fmt: skip
+
+
+def heads(run: Run, facts: RunFacts | None = None) -> list[str]:
+    """The answer: the question, where it was measured, what alarms, and which block is faster where."""
+    facts = facts or facts_of(run)
+    alarms = filter(None, [terminal.incomplete(run), run_facts.predicted(facts)])
+    return [*run_facts.question(facts), run_facts.made_on(run), *alarms, *run_facts.answer(facts)]
 
 
 def tables(console: Console, facts: RunFacts, pairs: Sequence[Record], wide: bool = False) -> None:

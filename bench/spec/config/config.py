@@ -102,7 +102,10 @@ class Experiment(_Model):
             raise PydanticCustomError("twice", "the block {label} is listed twice", words)
         whole = {b.choice().network: b.name for b in self.blocks}
         if len(whole) > 1:
-            words = {"block": whole[False], "network": whole[True], "remedy": "Put them into separate experiments"}
+            own = any(b.import_ is not None and not b.network for b in self.blocks)
+            remedy = "Write network: true beside an import of a network, or use separate experiments"
+            words = {"block": whole[False], "network": whole[True]}
+            words["remedy"] = remedy if own else "Put them into separate experiments"
             raise PydanticCustomError("mixed", "{block} is a block and {network} a network, whose inputs differ", words)
         return self
 

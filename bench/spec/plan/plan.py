@@ -71,6 +71,9 @@ class Arm:
     choice: BlockChoice
 
 
+Costed = tuple[BlockChoice, Shape, str, str]
+
+
 @dataclass(frozen=True, slots=True)
 class Trial:
     """The arms that are compared: the same shape, settings and surroundings; the first is the baseline."""
@@ -112,6 +115,10 @@ class Trial:
     def cost(self, arm: Arm) -> Cost:
         """The arm's exact cost for one evaluation."""
         return _cost(arm.choice, self.shape, self.dtype, self.pass_ == "training")
+
+    def costed(self, arm: Arm) -> Costed:
+        """What the arm's cost depends on."""
+        return arm.choice, self.shape, self.dtype, self.pass_
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for plan.json and for a worker; there `from_dict` reads it back."""

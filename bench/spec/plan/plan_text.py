@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -19,18 +19,20 @@ from bench.spec.errors import UserError
 from bench.spec.format import aligned, digits, listed, plural, with_prefix
 from bench.spec.interval import fewest
 from bench.spec.plan.durations import GUESSED, plan_seconds, unlimited_seconds
-from bench.spec.plan.plan import Plan, Trial, idle_axes, meets, shape_words
+from bench.spec.plan.plan import Costed, Plan, Trial, idle_axes, meets, shape_words
 
 SHAPES_SHOWN = 20
 REASONS_SHOWN = 10
+Counts = Mapping[Costed, Mapping[str, int]]
+_NONE: Counts = {}
 _OF_TRIAL = ("trial_id", "experiment", "skip", "layout", "mode", "cudnn_benchmark")
 _LEGEND = (
     "mac_ratio = MACs of the baseline / MACs of the block, layer_ratio = layers of the block / layers of the baseline"
 )
 
 
-def text(config: SweepConfig, plan: Plan, everything: bool = False) -> str:
-    """The plan for the terminal, with the costs of the first SHAPES_SHOWN shapes, or of all."""
+def text(config: SweepConfig, plan: Plan, everything: bool = False, known: Counts = _NONE) -> str:
+    """The plan for the terminal, with the costs of the first SHAPES_SHOWN shapes, or of all; `known`: of users' blocks."""
     active, skips = plan.active, _skips(plan)
     devices = dict.fromkeys(t.surroundings.device for t in plan.trials)
     predicted = sum(t.predicted for t in active)
@@ -52,7 +54,7 @@ def text(config: SweepConfig, plan: Plan, everything: bool = False) -> str:
         lines.append(f"  and {len(skips) - REASONS_SHOWN} more reasons: --json lists them")
     lines += [f"note: {note}" for note in plan.notes]
     if active:
-        lines += ["", *_theory(active, everything)]
+        lines += ["", *_theory(active, everything, known)]
         workers = Counter(t.surroundings for t in active)
         lines += ["", "worker processes, fresh for each replicate"]
         lines += [f"  {surroundings.label}: {plural(count, 'trial')}" for surroundings, count in workers.items()]
@@ -61,8 +63,8 @@ def text(config: SweepConfig, plan: Plan, everything: bool = False) -> str:
     return "\n".join([*lines, "", _time(plan)])
 
 
-def as_json(config: SweepConfig, plan: Plan) -> str:
-    """The plan as JSON, a line per trial with the exact costs of its arms, null where a block can't be built."""
+def as_json(config: SweepConfig, plan: Plan, known: Counts = _NONE) -> str:
+    """The plan as JSON, a line per trial with the exact costs of its arms, null where there are none; `known`: of users' blocks."""
     active, timing = plan.active, plan.timing
     bounds, workers = (timing.processes_min, timing.processes_max), Counter(t.surroundings for t in active)
     head = {
@@ -93,7 +95,7 @@ def as_json(config: SweepConfig, plan: Plan) -> str:
         },
         "notes": list(plan.notes),
     }
-    trials = ",\n".join(_rows(plan.trials))
+    trials = ",\n".join(_rows(plan.trials, known))
     return f'{json.dumps(head)[:-1]},\n"trials": [\n{trials}\n]}}'
 
 
@@ -102,25 +104,25 @@ def _axes(experiment: Experiment) -> dict[str, Any]:
     return {key: getattr(axes, name) for key, name in keys_of(Axes).items() if name not in left_out}
 
 
-def _rows(trials: Sequence[Trial]) -> Iterator[str]:
+def _rows(trials: Sequence[Trial], known: Counts) -> Iterator[str]:
     """Each trial as a JSON object. The costs of the arms are looked up once for all trials that share them."""
     costs: dict[tuple[object, ...], list[dict[str, Any]]] = {}
     places = {s: asdict(s) for s in {t.surroundings for t in trials}}
     for t in trials:
         key = (t.experiment, id(t.shape), t.dtype, t.pass_)  # the costs depend on these
         if key not in costs:
-            costs[key] = _arms(t)
+            costs[key] = _arms(t, known)
         row = {name: getattr(t, name) for name in _OF_TRIAL}
         row |= places[t.surroundings] | t.shape_fields() | {"dtype": t.dtype, "pass": t.pass_}
         arms = [{"arm_id": arm.arm_id, **facts} for arm, facts in zip(t.arms, costs[key], strict=True)]
         yield json.dumps(row | {"arms": arms})
 
 
-def _arms(trial: Trial) -> list[dict[str, Any]]:
-    baseline = _cost(trial, 0)
+def _arms(trial: Trial, known: Counts) -> list[dict[str, Any]]:
+    baseline = _cost(trial, 0, known)
     rows = []
     for i, arm in enumerate(trial.arms):
-        c = _cost(trial, i)
+        c = _cost(trial, i, known)
         row: dict[str, Any] = {"block": arm.choice.label}
         for word in ("params", "macs", "flops", "bytes_min", "activations", "layers", "ops"):
             row[word] = None if c is None else getattr(c, word)
@@ -129,7 +131,10 @@ def _arms(trial: Trial) -> list[dict[str, Any]]:
     return rows
 
 
-def _cost(trial: Trial, arm: int) -> Cost | None:
+def _cost(trial: Trial, arm: int, known: Counts) -> Cost | None:
+    seen = known.get(trial.costed(trial.arms[arm])) if known else None
+    if seen is not None:
+        return Cost.counted(seen)
     try:
         return trial.cost(trial.arms[arm])
     except UserError:
@@ -157,7 +162,7 @@ def _products(experiment: Experiment, devices: Sequence[str]) -> list[str]:
     return [f"{line} on {', '.join(same)}" for line, same in lines.items()]
 
 
-def _theory(trials: Sequence[Trial], everything: bool) -> list[str]:
+def _theory(trials: Sequence[Trial], everything: bool, known: Counts) -> list[str]:
     """A table for each experiment, with a row for each of its shapes: the number of trials and the costs."""
     shapes: dict[tuple[object, ...], list[Trial]] = {}
     for t in trials:
@@ -166,7 +171,7 @@ def _theory(trials: Sequence[Trial], everything: bool) -> list[str]:
     for alike in list(shapes.values())[: None if everything else SHAPES_SHOWN]:
         name, (baseline, *others) = alike[0].experiment, [arm.choice.label for arm in alike[0].arms]
         head = [name, "trials", baseline, *(word for o in others for word in (o, "mac_ratio", "layer_ratio"))]
-        tables.setdefault(name, [head]).append(_theory_row(alike[0], len(alike)))
+        tables.setdefault(name, [head]).append(_theory_row(alike[0], len(alike), known))
     pairs = max(len(t.arms) for t in trials) > 1
     lines = ["theory of one evaluation, in MACs" + (f": {_LEGEND}" if pairs else "")]
     lines += [f"  {line}" for table in tables.values() for line in aligned(table)]
@@ -174,8 +179,8 @@ def _theory(trials: Sequence[Trial], everything: bool) -> list[str]:
     return lines + ([f"  and {plural(hidden, 'more shape')}: --all"] if hidden > 0 and not everything else [])
 
 
-def _theory_row(trial: Trial, count: int) -> list[str]:
-    baseline, *others = [_cost(trial, i) for i in range(len(trial.arms))]
+def _theory_row(trial: Trial, count: int, known: Counts) -> list[str]:
+    baseline, *others = [_cost(trial, i, known) for i in range(len(trial.arms))]
     words = shape_words(trial.shape, trial.network) + ("-training" if trial.pass_ == "training" else "")
     row = [words, str(count), "?" if baseline is None else with_prefix(baseline.macs, 3)]
     for c in others:

@@ -1,0 +1,6 @@
+from bench.door import Result as Result
+from bench.door import UserError as UserError
+from bench.door import load as load
+from bench.door import measure as measure
+
+__version__: str
