@@ -431,6 +431,24 @@ def test_a_folder_without_roofs_of_a_cpu_is_one_line(tmp_path, text, told):
     assert told in str(caught.value)
 
 
+@pytest.mark.fault(
+    "tables", "a column of roofs.csv is missing, or it begins with a byte order mark",
+    "the device is made without it, or one line says what lacks",
+)  # fmt: skip
+@pytest.mark.parametrize("column", ROOFS.partition("\n")[0].split(","))
+def test_a_column_that_a_file_of_roofs_lacks_is_no_traceback(tmp_path, column):
+    lines = [line.split(",") for line in ROOFS.splitlines()]
+    at = lines[0].index(column)
+    text = "\ufeff" + "\n".join(",".join(cells[:at] + cells[at + 1 :]) for cells in lines)
+    (tmp_path / "roofs.csv").write_text(text, encoding="utf-8")
+    if column in ("dtype", "threads", "device", "memory_bytes_per_s", "cache_bytes"):
+        with pytest.raises(UserError, match="it has no roofs of a CPU in fp32"):
+            predicted_devices.find_device(f"sim:{tmp_path}#cpu")
+    else:
+        title = predicted_devices.find_device(f"sim:{tmp_path}#cpu").title
+        assert title == ("CPU, 4 threads" if column == "device_name" else "A processor, 4 threads")
+
+
 def test_a_runs_only_processor_is_called_cpu(tmp_path):
     (tmp_path / "roofs.csv").write_text(ROOFS, encoding="utf-8")
     with pytest.raises(UserError, match="no such device"):

@@ -118,7 +118,7 @@ def of_roofs(rows: Iterable[Mapping[str, Any]], threads: int) -> PredictedDevice
     A peak is the higher of the two computing roofs. The clock is unknown; the host's figures are the defaults.
     """
     on_cpu = [row for row in rows if row.get("device") == CPU]
-    by_dtype = {str(row["dtype"]): row for row in on_cpu if int(_rate(row, "threads")) == threads}
+    by_dtype = {str(row.get("dtype")): row for row in on_cpu if int(_rate(row, "threads")) == threads}
     rates = ("matmul_flop_per_s", "conv_flop_per_s")
     peaks = {dtype: max(_rate(row, rate) for rate in rates) for dtype, row in by_dtype.items()}
     fp32 = by_dtype.get("fp32", {})
@@ -126,7 +126,7 @@ def of_roofs(rows: Iterable[Mapping[str, Any]], threads: int) -> PredictedDevice
     if not (threads and peaks.get("fp32") and memory and _rate(fp32, "cache_bytes")):
         return None
     alone = max((_rate(row, "memory_bytes_per_s") for row in on_cpu if _rate(row, "threads") == 1), default=0.0)
-    title = f"{fp32['device_name']}, {plural(threads, 'thread')}"
+    title = f"{fp32.get('device_name') or 'CPU'}, {plural(threads, 'thread')}"
     figures = ("units", "peak", "memory_bytes_per_s", "cache_bytes", "cache_bytes_per_s", "unit_bytes_per_s")
     return PredictedDevice(
         CPU, title, "cpu", threads, 0.0, {dtype: peak for dtype, peak in peaks.items() if peak}, memory, UNKNOWN_MEMORY,
@@ -140,7 +140,7 @@ def of_run(folder: Path) -> PredictedDevice:
     path = folder / ROOFS
     refuse_links(folder)
     try:
-        read = csv.DictReader(io.StringIO(content_of(path).decode(), newline=""))
+        read = csv.DictReader(io.StringIO(content_of(path).decode("utf-8-sig"), newline=""))
         rows = [{name: text_of(cell or "") for name, cell in row.items() if name} for row in read]
     except (OSError, UnicodeDecodeError, csv.Error):
         raise UserError(str(path), "this file can't be read", "Name the folder of a run on a CPU.") from None
