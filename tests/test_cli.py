@@ -469,6 +469,18 @@ def test_merge_keys_that_multiply_are_refused_before_they_do(tmp_path: Path) -> 
     assert "merge keys (<<) make over 10,000 entries of it" in told.stderr
 
 
+@pytest.mark.fault(
+    "terminals", "a library warns, such as of a letter that no font has",
+    "nothing of it is printed",
+)  # fmt: skip
+def test_a_librarys_warnings_are_not_printed(tmp_path: Path) -> None:
+    rows = [f"\u5904\u7406\u5668,{i + 1}e9,{i % 5 + 1}e6,{0.01 * (i + 1)}" for i in range(14)]
+    (tmp_path / "t.csv").write_text("\n".join(["device,macs,activations,time_s", *rows]), encoding="utf-8")
+    told = subprocess.run([sys.executable, "-m", "bench", "drivers", "t.csv"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)  # fmt: skip
+    assert "picture: " in told.stdout
+    assert told.stderr == ""
+
+
 @pytest.mark.parametrize("words", [["doctor", "{}"], ["cost", "{}"], ["plan", "x.yaml", "--{}"], ["plan", "c.yaml"]])
 def test_a_mistake_that_quotes_much_is_cut(bench, tmp_path: Path, monkeypatch, words: list[str]) -> None:
     monkeypatch.chdir(tmp_path)

@@ -80,7 +80,7 @@ def test_a_byte_order_mark_quotes_and_further_columns_are_no_matter(tmp_path: Pa
         (("macs,time_s", "1,0"), ":2: time_s: '0': it is not above 0."),
         (("macs,time_s", "0,1"), ":2: macs: '0': it is not above 0. Mend the cell or leave the row out, or leave the cell empty"),
         (("macs,time_s", "1,nan"), ":2: time_s: 'nan': it is not a number."),
-        (("macs,time_s", "inf,1"), ":2: macs: 'inf': it is not between 0 and 1e+24."),
+        (("macs,time_s", "inf,1"), ":2: macs: 'inf': it is not between 1e-06 and 1e+24."),
         (("macs,time_s", "1,1e300"), ":2: time_s: '1e300': it is not between 1e-12 and 1e+09 seconds."),
         (("macs,time_s", "1,"), ":2: time_s: it is empty. Give the seconds of one evaluation, or leave the row out."),
         (("macs,time_s", '1,"2'), "this is no CSV ("),

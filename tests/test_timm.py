@@ -115,7 +115,8 @@ def test_two_times_that_contradict_each_other_are_said(tmp_path: Path):
     [
         ("a,224,fast,1,1,1,1,1", ":2: infer_samples_per_sec: 'fast': it is not a number."),
         ("a,224,-3,1,1,1,1,1", ":2: infer_samples_per_sec: '-3': it is not above 0."),
-        ("a,224,3,1,1,1,1e30,1", ":2: infer_gmacs: '1e30': it is not between 0 and 1e+15."),
+        ("a,224,3,1,1,1,1e30,1", ":2: infer_gmacs: '1e30': it is not between 1e-12 and 1e+15."),
+        ("a,224,3,5e-324,1,1,1,1", "it is not between 1e-12 and 1e+15."),
         ("a,224,3", ":2: the row has 3 cells where the header has 8."),
     ],
 )

@@ -9,6 +9,7 @@ import contextlib
 import gc
 import os
 import sys
+import warnings
 from typing import Annotated, NoReturn, cast
 
 import typer
@@ -71,6 +72,8 @@ def call(app: typer.Typer, name: str, args: list[str] | None = None) -> NoReturn
     """
     speak_any_encoding()
     gc.set_threshold(50_000, 20, 50)  # a report makes many objects that stay: Python's own pace costs 6 % of its time
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # a library's words to programmers, such as of a letter that no font has
     given = sys.argv[1:] if args is None else args
     # The base of all usage errors; some versions of typer have their own click, others use the installed one.
     click_error = cast("type[Exception]", next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException"))

@@ -23,7 +23,12 @@ PREDICTORS = ("macs", "activations", "conv_layers")
 COUNTS = (*PREDICTORS, "ops")
 OUR_TIMES = ("time_min_s", "time_median_s")
 """Time columns of our tables; the first that a table has is used. Disturbance moves the minimum least."""
-SHORTEST_S, LONGEST_S, LARGEST_COUNT = 1e-12, 1e9, 1e24  # beyond them a cell holds a slip, not a measurement
+SHORTEST_S, LONGEST_S, SMALLEST_COUNT, LARGEST_COUNT = (
+    1e-12,
+    1e9,
+    1e-6,
+    1e24,
+)  # beyond them a cell holds a slip, not a measurement
 
 _HELP = "Give a table of observations (docs/DRIVERS.md lists its columns), a results folder or its measurements.csv."
 
@@ -167,13 +172,13 @@ def _ours(row: Mapping[str, Any], at: str) -> Observation:
     time = next((t for t in OUR_TIMES if row.get(t) not in (None, "")), OUR_TIMES[0])
     nonzero = {name: value for name, value in row.items() if value not in (0, "0")}  # 0 has no logarithm
     counts = _counts(nonzero, _OUR_NAMES, at)
-    attained = csv_cells.number(nonzero, "attainable_share", at, 0.0, LARGEST_COUNT)
+    attained = csv_cells.number(nonzero, "attainable_share", at, SMALLEST_COUNT, LARGEST_COUNT)
     arm, bound, roof = (str(row.get(k) or "") for k in ("arm_id", "bound", "roof"))
     return Observation(labels, counts, _time(row, time, at), arm.partition("/")[2], bound, roof, attained)
 
 
 def _counts(row: Mapping[str, Any], names: Mapping[str, str], at: str) -> dict[str, float | None]:
-    return {c: csv_cells.number(row, names.get(c, c), at, 0.0, LARGEST_COUNT) for c in COUNTS}
+    return {c: csv_cells.number(row, names.get(c, c), at, SMALLEST_COUNT, LARGEST_COUNT) for c in COUNTS}
 
 
 def _time(row: Mapping[str, Any], column: str, at: str) -> float:

@@ -26,7 +26,7 @@ NUMBERS = frozenset(
     for name in ("samples_per_sec", "step_time", "batch_size", "img_size", "gmacs", "macts")
 )
 CONTRADICTION = 1.1  # two times of one row that differ by more than this factor contradict each other
-LARGEST_CELL = 1e15  # beyond it a cell holds a slip
+SMALLEST_CELL, LARGEST_CELL = 1e-12, 1e15  # beyond them a cell holds a slip
 
 _NAME = re.compile(
     r"benchmark-(?P<word>infer|train)-(?P<dtype>\w+)-(?P<layout>nchw|nhwc)-(?P<torch>pt\w+)-(?P<on>cpu|cu\d+|rocm\w*)"
@@ -144,4 +144,6 @@ def notes(rows: Iterable[Timed], layers: Path | None) -> tuple[str, ...]:
 
 def _cell(row: Mapping[str, str], column: str, at: str) -> float | None:
     """A cell's number; None where it is empty or 0."""
-    return None if _ZERO.fullmatch(row.get(column, "")) else csv_cells.number(row, column, at, 0.0, LARGEST_CELL)
+    return (
+        None if _ZERO.fullmatch(row.get(column, "")) else csv_cells.number(row, column, at, SMALLEST_CELL, LARGEST_CELL)
+    )
