@@ -74,3 +74,14 @@ def number() -> int:
 
 def failing() -> nn.Module:
     raise RuntimeError("no weights\nhere")
+
+
+class Keyword(nn.Module):
+    """A convolution that gets its input by name, and one that gets an item without its batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([self.b(y) for y in self.a(input=x)])

@@ -185,6 +185,7 @@ def walked(monkeypatch, fake) -> None:
         (("tests.advised:failing",), "tests.advised:failing: tests.advised:failing() fails: RuntimeError: no weights."),
         (("tests.advised:Wordy",), "the model can't run on 3x224x224: NotABlock: the model gives a str without a tensor in it."),
         (("tests.advised:flat",), "tests.advised:flat: it has no dense k x k convolution to replace. Name another model."),
+        (("tests.advised:Keyword",), "it has no dense k x k convolution to replace. Name another model."),
         ((NET, "--size", "4x32x32"), f"{NET}: the model can't run on 4x32x32: RuntimeError: Given groups=1"),
         ((NET, "--size", "3x2x2"), f"{NET}: the model can't run on 3x2x2: RuntimeError: "),
         (("resnet19",), "resnet19: it is neither an import path nor a network: Did you mean resnet18."),
@@ -252,7 +253,8 @@ def test_an_advice_survives_ctrl_c_in_both_of_its_runs(bench, walked, monkeypatc
 
 def test_a_finished_advice_has_its_files_and_report_shows_it(bench, walked, tmp_path):
     out = tmp_path / "run"
-    status, _, _ = bench(NET, "--size", "3x32x32", "--threads", 1, "--out", out)
+    status, _, err = bench(NET, "--size", "3x32x32", "--threads", 1, "--out", out)
+    assert "! wide is left as it is: its kernel, stride or dilation is not square" in err
     (way,) = json.loads((out / "advice.json").read_text())["ways"]
     assert status == 0
     assert [(x["answer"], x["count"]) for x in way["layers"]].count(("replace", 2)) == 2

@@ -91,6 +91,7 @@ def _layers_plan(
 ) -> tuple[Plan, dict[str, Any]]:
     """The plan of a model's layers, and its config's data. The model is walked once, in a worker."""
     from bench.run.launch import START_TIMEOUT_S, probe
+    from bench.run.runner import stderr_line
     from bench.spec.config.timing import Timing
     from bench.spec.plan import advise as planning
 
@@ -107,6 +108,8 @@ def _layers_plan(
     data = planning.layers_config(model, pixels, batch, found, words)
     plan = _planned("bench advise", data, names, threads, set_)
     planning.refuse_several(plan)
+    for layer in (layer for layer in found if layer["odd"]):
+        stderr_line(f"! {layer['name']} is left as it is: {layer['odd']}")
     return plan, data
 
 

@@ -100,9 +100,8 @@ def whole(given: str, c_in: int, height: int, width: int) -> nn.Module:
 
 def rest(given: str, c_in: int, height: int, width: int) -> nn.Module:
     """The model without the time of the layers in the words, of their norms and of their activations."""
-    path, *words = given.split()
-    model, named = _model(path, c_in, height, width), {word.partition("=")[0] for word in words}
-    for f in [f for f in _layers(model, c_in, height, width) if f.name in named]:
+    model, named = _named(given, c_in, height, width)
+    for f, _ in named:
         model.set_submodule(f.path, Held(f.output))
         for behind in f.behind:
             model.set_submodule(behind, nn.Identity())
@@ -114,15 +113,21 @@ def mix(given: str, c_in: int, height: int, width: int) -> nn.Module:
 
     A block of the user's stands for the batch norm too.
     """
-    path, *words = given.split()
-    model, chosen = _model(path, c_in, height, width), dict(word.split("=") for word in words)
-    for f in _layers(model, c_in, height, width):
-        if f.name in chosen:
-            choice = candidate(chosen.pop(f.name))
-            model.set_submodule(f.path, _replacement(choice, f))
-            if choice.factory and f.norm:
-                model.set_submodule(f.behind[0], nn.Identity())
+    model, named = _named(given, c_in, height, width)
+    for f, word in named:
+        choice = candidate(word)
+        model.set_submodule(f.path, _replacement(choice, f))
+        if choice.factory and f.norm:
+            model.set_submodule(f.behind[0], nn.Identity())
     return Model(model)
+
+
+def _named(given: str, c_in: int, height: int, width: int) -> tuple[nn.Module, list[tuple[Found, str]]]:
+    """The model of the words, and each layer that they name with what follows its name."""
+    path, *words = given.split()
+    model, of = _model(path, c_in, height, width), dict(word.split("=") for word in words)
+    layers = {f.path: f for f in _layers(model, c_in, height, width)}  # one that runs twice is one
+    return model, [(f, of[f.name]) for f in layers.values() if f.name in of]
 
 
 def _replacement(choice: BlockChoice, f: Found) -> nn.Module:
@@ -148,7 +153,13 @@ def _layers(model: nn.Module, c_in: int, height: int, width: int) -> list[Found]
     finally:
         for hook in hooks:
             hook.remove()
-    return [_found(seen[i:]) for i, (_, m, *_) in enumerate(seen) if type(m) is nn.Conv2d and m.groups == 1 and max(m.kernel_size) > 1]  # fmt: skip
+    return [_found(seen[i:]) for i, call in enumerate(seen) if _is_dense(*call)]
+
+
+def _is_dense(_: str, module: nn.Module, inputs: tuple[Any, ...], y: Any) -> bool:
+    """Whether a call is of a dense k x k convolution, on a batch that it gets as its first argument."""
+    dense = type(module) is nn.Conv2d and module.groups == 1 and max(module.kernel_size) > 1
+    return dense and len(inputs) == 1 and y.dim() == 4
 
 
 def _found(calls: list[Call]) -> Found:

@@ -22,7 +22,7 @@ HONEST = "The replaced layers must be trained anew: their weights are random her
 def table(advice: Advice) -> list[tuple[str, ...]]:
     """A row for each kind of layer, by saving; times in ms, of one layer, the saving of all of the kind."""
     return [
-        (names(x), x.shape, str(len(x.names)), _ms(x.now_s), _replaced(x), x.candidate, "" if x.replaced_s is None else f"{_ms(x.saving_s)} ms",
+        (names(x), x.shape, str(len(x.names)), _ms(x.now_s), _ms(x.replaced_s) + ("" if x.low_s is None else f" [{_ms(x.low_s)}, {_ms(x.high_s)}]"), x.candidate, "" if x.replaced_s is None else f"{_ms(x.saving_s)} ms",
          "" if (part := advice.share(x)) is None else share(part), x.answer + (f": {x.why}" if x.why else ""))
         for x in advice.layers
     ]  # fmt: skip
@@ -34,17 +34,10 @@ def names(layer: Layer) -> str:
     return ", ".join(layer.names) if more <= 1 else f"{', '.join(layer.names[:MOST_NAMES])}, {more} more"
 
 
-def saves(layer: Layer) -> str:
-    """`saves 9.4 ms`, `costs 1.2 ms`."""
-    return f"{'saves' if layer.saving_s >= 0 else 'costs'} {_ms(abs(layer.saving_s))} ms"
-
-
 def heading(advice: Advice) -> str:
     """The answer in one sentence."""
-    counts = {
-        word: sum(len(x.names) for x in advice.layers if x.answer == word) for word in ("replace", "keep", "can't tell")
-    }
-    many, every, untold = counts["replace"], sum(counts.values()), counts["can't tell"]
+    many, untold = (sum(len(x.names) for x in advice.layers if x.answer == word) for word in ("replace", "can't tell"))
+    every = sum(len(x.names) for x in advice.layers)
     said = f"replace {many or 'none'} of its {every} dense convolutions" + f", {untold} can't be told" * bool(untold)
     gain = f": a gain of {_gain(advice.mixed)}" if advice.mixed else ""
     return f"{advice.model} on {advice.place.label}: {said}{gain}"
@@ -65,10 +58,8 @@ def sentences(advice: Advice) -> list[str]:
     lines.append(f"Measured gain, whole against whole: {_gain(mixed)} ({before} ms -> {after} ms).")
     if abs(off) > OFF:
         lines.append(f"The prediction is {percent(abs(off))} too {'high' if off > 0 else 'low'}. {WHY_OFF}")
-    costs = {"Parameters": mixed.params, "MACs": mixed.macs}
-    lines += [
-        f"{w}: {' -> '.join(with_prefix(n or 0, 3) for n in two)}." for w, two in costs.items() if None not in two
-    ]
+    for what, two in (("Parameters", mixed.params), ("MACs", mixed.macs)):
+        lines += [f"{what}: {' -> '.join(with_prefix(n or 0, 3) for n in two)}."] if None not in two else []
     return [*lines, HONEST]
 
 
@@ -89,10 +80,6 @@ def _gain(mixed: Measured) -> str:
 
 def _ms(seconds: float | None) -> str:
     return "" if seconds is None else digits(seconds * 1000, 3)
-
-
-def _replaced(x: Layer) -> str:
-    return _ms(x.replaced_s) + ("" if x.low_s is None else f" [{_ms(x.low_s)}, {_ms(x.high_s)}]")
 
 
 def show(run: Run, every: Sequence[Advice]) -> None:
