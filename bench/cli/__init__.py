@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn, cast
 import typer
 
 import bench
-from bench.cli import ab, measuring, predicting, reading
+from bench.cli import ab, measuring, merging, predicting, reading
 from bench.cli.options import devices
 from bench.cli.output import say, speak_any_encoding
 from bench.spec.errors import UserError, printable
@@ -42,6 +42,7 @@ for verb, short in (
     (reading.report, "Write a run's tables, plots and page again; join several"),
     (reading.verdict, "Judge the claims of the sources by one run or several"),
     (reading.compare, "Compare two runs, row by row; a gate for CI"),
+    (merging.merge, "Merge the shards of one run: bench run --shard 2/8"),
     (ab.ab, "Compare two Pythons or source trees in one run"),
     (reading.drivers, "Explain the times of a table by MACs, bytes or layers"),
     (measuring.doctor, "Check whether this machine is fit to measure"),

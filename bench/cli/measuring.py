@@ -23,6 +23,7 @@ from bench.spec.files import RESULTS, or_advise
 if TYPE_CHECKING:
     from bench.run.session import Outcome
 
+Shard = Annotated[str | None, option("I/N", "Only the I-th of N parts of the plan; bench merge joins them.")]
 Anyway = Annotated[bool, typer.Option("--anyway", help="Measure despite red checks of bench doctor and mark each row.")]
 
 
@@ -38,6 +39,7 @@ def run(
         bool, typer.Option("--trust", help="With --resume: run the own blocks that its folder names.")
     ] = False,
     name: Annotated[str | None, option("NAME", "The folder results/NAME, which bench compare finds by NAME.")] = None,
+    shard: Shard = None,
 ) -> None:
     """Measure a config: samples, tables, plots, verdicts and a page in a results folder."""
     from bench.run import runner
@@ -45,16 +47,17 @@ def run(
     command = ["bench", *sys.argv[1:]]
     out = out if name is None else new_name(name, out)
     if resume is not None:
-        if config is not None or out is not None or set_ or dry_run or device is not None:
+        if config is not None or out is not None or set_ or dry_run or device is not None or shard is not None:
             raise UserError(f"--resume {resume}", "a run continues as it was planned", "Give --resume alone.")
         measure = partial(runner.resume, resume, runner.stderr_line, anyway, trust)
     elif config is None:
         raise UserError("CONFIG", "it is missing", "Name a YAML file, as bench run configs/default.yaml.")
     elif dry_run:
-        plan(config, device, set_)
+        plan(config, device, set_, shard=shard)
         return
     else:
-        measure = partial(runner.run, config, devices(device), out, set_ or (), command, runner.stderr_line, anyway)
+        named = devices(device)
+        measure = partial(runner.run, config, named, out, set_ or (), command, runner.stderr_line, anyway, shard)
     outcome = measured(measure, lambda folder: report([folder]))
     runner.stderr_line("writing tables, plots and the page")
     with or_advise(f"bench report {shlex.quote(str(outcome.folder))}"):
@@ -133,6 +136,7 @@ def plan(
     set_: Set = None,
     json_: Json = False,
     all_: Annotated[bool, typer.Option("--all", help="Print the costs of every shape.")] = False,
+    shard: Shard = None,
 ) -> None:
     """Print what a config would measure: the trials, the skips, the costs of each shape and the minutes."""
     import gc
@@ -142,12 +146,14 @@ def plan(
     from bench.spec.plan import plan_text
     from bench.spec.plan.durations import sized
     from bench.spec.plan.plan import make, not_all_skipped
+    from bench.spec.plan.shards import part_of
 
     gc.disable()  # a large plan has many small objects, none in a cycle; collecting takes a tenth of the time
     try:
         names = devices(device)
         checked, _ = load(config, set_ or ())
         unsized = make(checked, names, usable_cores())
+        unsized = unsized if shard is None else part_of(unsized, shard)
         planned = sized(unsized)
         say(plan_text.as_json(checked, planned) if json_ else plan_text.text(checked, planned, everything=all_))
         not_all_skipped(unsized)  # a run may measure trials that are skipped by a guessed speed
