@@ -251,6 +251,9 @@ def test_results_of_a_trial_of_another_shard_are_refused(parts: list[Path], tmp_
     with (parts[1] / "journal.jsonl").open("a") as journal:
         journal.write(other + "\n")
     assert "which is not a trial of this shard" in refusal(parts, tmp_path / "out")
+    with (parts[0] / "journal.jsonl").open("a") as journal:
+        journal.write('{"type":"later","trial_id":[1]}\n')
+    assert "it has results of [1], which is not" in refusal(parts, tmp_path / "out")
 
 
 def test_a_whole_run_a_link_and_a_used_folder_are_refused(measured: Path, parts: list[Path], tmp_path: Path):
@@ -262,3 +265,13 @@ def test_a_whole_run_a_link_and_a_used_folder_are_refused(measured: Path, parts:
     assert "it is a link that leaves the folder" in refusal(parts, tmp_path / "out")
     change(parts[1], "plan.json", shard=[4, 3])
     assert "plan.json: shard: it is none of 1/n to n/n" in refusal(parts[1:], tmp_path / "out")
+
+
+def test_numbers_that_json_has_not_are_refused_or_left_out(parts: list[Path], tmp_path: Path):
+    journal = parts[0] / "journal.jsonl"
+    journal.write_text(journal.read_text() + '{"type":"later","x":NaN}\n')
+    merge(parts, tmp_path / "out")
+    path = parts[1] / "environment.json"
+    path.write_text(path.read_text().replace("{", '{"odd": NaN,', 1))
+    forget_hashes(parts[1])
+    assert "environment.json: it holds a number that is not finite" in refusal(parts, tmp_path / "again")

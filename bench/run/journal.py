@@ -54,7 +54,8 @@ class Journal:
 
     def append(self, record: dict[str, Any]) -> None:
         """Write one record and wait until it is on the disk. OSError, with nothing written, where that fails."""
-        left, before = memoryview(as_line(record)), os.fstat(self._file.fileno()).st_size
+        line = json.dumps(record, separators=(",", ":"), allow_nan=False, ensure_ascii=False) + "\n"
+        left, before = memoryview(line.encode(errors="replace")), os.fstat(self._file.fileno()).st_size
         with named(self.path):
             try:
                 while left:
@@ -74,9 +75,3 @@ class Journal:
 
     def close(self) -> None:
         self._file.close()
-
-
-def as_line(record: Mapping[str, Any]) -> bytes:
-    """A record as a line of the journal. ValueError for nan, which JSON has not."""
-    line = json.dumps(record, separators=(",", ":"), allow_nan=False, ensure_ascii=False) + "\n"
-    return line.encode(errors="replace")

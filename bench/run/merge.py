@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.run.journal import as_line
 from bench.run.runner import JOURNAL, refuse_used, shard_words
 from bench.run.session import utc
+from bench.spec import files
 from bench.spec.errors import UserError
-from bench.spec.files import (  # fmt: skip
-    CONFIG,
-    ENVIRONMENT,
-    MOST_OF_JOURNAL,
-    PLAN,
-    changes,
-    content_of,
-    kept,
-    or_advise,
-    refuse_links,
-    write_json,
-    write_text,
-    write_whole,
-)
+from bench.spec.files import CONFIG, ENVIRONMENT, PLAN
 from bench.spec.format import listed
 from bench.spec.plan.plan import Plan
 from bench.spec.plan.shards import whole_of
-from bench.spec.results_folder import read_environment, read_plan, read_records
+from bench.spec.results_folder import RESTORE, read_environment, read_plan, read_records
 
 _CODE = {"bench": "bench_version", "its commit": "git"}
 _MACHINE = {
@@ -45,16 +33,16 @@ _DEVICE = {
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A shard's folder, read and checked: its journal's lines without the first record, and its settled trials."""
+    """A shard's folder, read and checked."""
 
     folder: Path
     number: int
     count: int
     plan: Plan
     environment: dict[str, Any]
-    config: str
+    config: bytes
     begun: dict[str, Any]  # the journal's first record
-    records: tuple[tuple[str | None, bytes], ...]  # trial_id, or None, and line
+    lines: tuple[tuple[str | None, bytes], ...]  # the others: a trial_id, or None, and the line
     unfinished: frozenset[str]  # trial_ids
     done: bool
 
@@ -78,8 +66,7 @@ def merge(folders: Sequence[Path], out: Path, command: Sequence[str], partial: b
             raise UserError(shard.name, rule, "Name each shard once.")
         by_number[shard.number] = shard
         _refuse_other(first, shard)
-    by_number = dict(sorted(by_number.items()))
-    ordered = [*by_number.values()]
+    ordered = [by_number[n] for n in sorted(by_number)]
     plan = whole_of({s.number: s.plan for s in ordered}, {s.number: s.unfinished for s in ordered})
     missing = [f"{n}/{first.count}" for n in range(1, first.count + 1) if n not in by_number]
     late = [s for s in ordered if s.unfinished or not s.done]
@@ -88,76 +75,74 @@ def merge(folders: Sequence[Path], out: Path, command: Sequence[str], partial: b
     if lacks and not partial:
         raise UserError("bench merge", "; ".join(lacks), "Measure and name every shard, or add --partial.")
     run_id = ordered[0].begun["run_id"].removesuffix(shard_words(ordered[0].plan))
-    environment = _joined(ordered, run_id, command, lacks)
-    with or_advise("repeat the command"):
+    with files.or_advise("repeat the command"):
         out.mkdir(parents=True, exist_ok=True)
-        write_text(out / CONFIG, first.config)
-        write_json(out / ENVIRONMENT, environment)
-        write_json(out / PLAN, plan.to_dict())
-        begun = {**first.begun, "run_id": run_id, "utc": utc(), **kept(out)}
-        lines = _lines(begun, ordered)
-        write_whole(out / JOURNAL, lambda file: file.writelines(lines))
-        write_text(out / "DONE", utc() + "\n")
+        files.write_whole(out / CONFIG, lambda file: file.write(first.config))
+        files.write_json(out / ENVIRONMENT, _joined(ordered, run_id, command, lacks))
+        files.write_json(out / PLAN, plan.to_dict())
+        begun = {"type": "run", "run_id": run_id, "schema_version": first.begun["schema_version"], "utc": utc()}
+        lines = _lines(begun | files.kept(out), ordered)
+        files.write_whole(out / JOURNAL, lambda file: file.writelines(lines))
+        files.write_text(out / "DONE", utc() + "\n")
     return out, lacks
 
 
 def _read(folder: Path) -> Shard:
     """A shard's folder. UserError for one that is none or was changed, and for a record of a trial of another shard."""
     if folder.is_dir():
-        refuse_links(folder)
-    plan = read_plan(folder)
-    if plan is None or plan.shard is None or not (folder / JOURNAL).is_file():
+        files.refuse_links(folder)
+    plan, path = read_plan(folder), folder / JOURNAL
+    if plan is None or plan.shard is None or not path.is_file() or not (folder / CONFIG).is_file():
         remedy = "Name folders of bench run --shard; bench report A B shows whole runs side by side."
         raise UserError(str(folder), "this is not the folder of a shard", remedy)
     active, begun, settled = {t.trial_id for t in plan.active}, dict[str, Any](), set[str]()
-    records: list[tuple[str | None, bytes]] = []
-    content = content_of(folder / JOURNAL, MOST_OF_JOURNAL)
-    for record in read_records(folder / JOURNAL, content, {t.trial_id: t for t in plan.trials}):
-        trial_id = record.get("trial_id")
+    lines: list[tuple[str | None, bytes]] = []
+    content, environment = files.content_of(path, files.MOST_OF_JOURNAL), read_environment(folder)
+    records = read_records(path, content, {t.trial_id: t for t in plan.trials})
+    for record, line in zip(records, content.split(b"\n"), strict=False):
+        trial_id = str(record["trial_id"]) if "trial_id" in record else None
         if trial_id is not None and trial_id not in active:
-            rule = f"it has results of {trial_id!s:.200}, which is not a trial of this shard"
-            raise UserError(str(folder / JOURNAL), rule, "Restore the journal from a copy.")
+            rule = f"it has results of {trial_id:.200}, which is not a trial of this shard"
+            raise UserError(str(path), rule, RESTORE)
         if record["type"] == "settled":
             settled.add(record["trial_id"])
         if record["type"] == "run":
             begun = begun or record
         else:
-            records.append((trial_id, as_line(record)))
+            lines.append((trial_id, line + b"\n"))
+    try:
+        json.dumps(environment, allow_nan=False)
+    except ValueError:
+        raise UserError(str(folder / ENVIRONMENT), "it holds a number that is not finite", RESTORE) from None
     if not begun:
-        raise UserError(str(folder / JOURNAL), "it does not say how the run began", "Measure the shard again.")
-    config = content_of(folder / CONFIG).decode(errors="replace") if (folder / CONFIG).is_file() else ""
-    left, done = frozenset(active - settled), (folder / "DONE").is_file()
-    return Shard(folder, *plan.shard, plan, read_environment(folder), config, begun, tuple(records), left, done)
+        raise UserError(str(path), "it does not hold how the run began", RESTORE)
+    config, left = files.content_of(folder / CONFIG), frozenset(active - settled)
+    done = (folder / "DONE").is_file()
+    return Shard(folder, *plan.shard, plan, environment, config, begun, tuple(lines), left, done)
 
 
 def _refuse_other(first: Shard, shard: Shard) -> None:
     """UserError for a shard of another plan, program or machine than the first."""
     if shard.config != first.config:
-        rule = f"its config is not that of {first.folder}: {changes(first.config, shard.config)}"
+        before, after = (s.config.decode(errors="replace") for s in (first, shard))
+        rule = f"its config is not that of {first.folder}: {files.changes(before, after)}"
         raise UserError(shard.name, rule, "Merge shards of one config")
+    one, two = (s.environment for s in (first, shard))
+    ours, theirs = (of.get("devices") or {} for of in (one, two))
     pairs = [("number of shards", first.count, shard.count)]
     pairs += [("schema", first.begun["schema_version"], shard.begun["schema_version"])]
-    pairs += _facts(first.environment, shard.environment, _CODE)
-    ours, theirs = (s.environment.get("devices") or {} for s in (first, shard))
-    before, after = (
-        {path: h for f in of.values() for path, h in (f.get("imports") or {}).items()} for of in (ours, theirs)
-    )
-    pairs += [(f"source of {path}", before[path], after[path]) for path in before if path in after]
-    _refuse_unlike(first, shard, pairs, "Measure the shards again with one version and one config")
-    pairs = _facts(first.environment, shard.environment, _MACHINE)
+    pairs += [(name, _dig(one, path), _dig(two, path)) for name, path in _CODE.items()]
+    sources = [{path: h for f in of.values() for path, h in (f.get("imports") or {}).items()} for of in (ours, theirs)]
+    pairs += [(f"source of {path}", old, sources[1][path]) for path, old in sources[0].items() if path in sources[1]]
+    last = len(pairs)
+    pairs += [(name, _dig(one, path), _dig(two, path)) for name, path in _MACHINE.items()]
     for device in ours.keys() & theirs.keys():
-        pairs += [(f"{name} of {device}", a, b) for name, a, b in _facts(ours[device], theirs[device], _DEVICE)]
-    _refuse_unlike(first, shard, pairs, "Means would mix machines: use alike ones, or whole runs and bench report A B")
-
-
-def _refuse_unlike(first: Shard, shard: Shard, pairs: Sequence[tuple[str, Any, Any]], remedy: str) -> None:
-    for name, a, b in pairs:
+        pairs += [(f"{n} of {device}", _dig(ours[device], p), _dig(theirs[device], p)) for n, p in _DEVICE.items()]
+    for i, (name, a, b) in enumerate(pairs):
         if a != b:
+            mixed = "Means would mix machines: measure whole runs, and see bench report A B"
+            remedy = "Measure the shards with one version and one config" if i < last else mixed
             raise UserError(shard.name, f"{name}: {b!s:.200} here, {a!s:.200} in {first.folder}", remedy)
-
-
-def _facts(a: Mapping[str, Any], b: Mapping[str, Any], names: Mapping[str, str]) -> list[tuple[str, Any, Any]]:
-    return [(name, _dig(a, path), _dig(b, path)) for name, path in names.items()]
 
 
 def _dig(data: Any, path: str) -> Any:
@@ -184,8 +169,8 @@ def _joined(shards: Sequence[Shard], run_id: str, command: Sequence[str], lacks:
 
 def _lines(begun: Mapping[str, Any], shards: Sequence[Shard]) -> Iterator[bytes]:
     """The journal of the whole: each shard's records but those of trials that it did not finish; a shard is a session."""
-    yield as_line(begun)
+    yield json.dumps(begun).encode() + b"\n"
     for i, shard in enumerate(shards):
-        if i:
-            yield as_line({"type": "resume", "utc": shard.begun.get("utc"), "shard": f"{shard.number}/{shard.count}"})
-        yield from (line for trial_id, line in shard.records if trial_id not in shard.unfinished)
+        began = {"type": "resume", "utc": str(shard.begun.get("utc")), "shard": f"{shard.number}/{shard.count}"}
+        yield json.dumps(began).encode() + b"\n" if i else b""
+        yield from (line for trial_id, line in shard.lines if trial_id not in shard.unfinished)
