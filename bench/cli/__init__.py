@@ -38,6 +38,7 @@ for verb, short in (
     (measuring.run, "Measure a config: tables, plots and a page in a folder"),
     (measuring.aa, "Measure blocks against themselves: this machine's noise"),
     (measuring.plan, "Print what a config would measure, and in how many minutes"),
+    (measuring.config, "Print a config that comes with bench, to edit"),
     (measuring.cost, "Derive a block's MACs, bytes and layers step by step"),
     (reading.report, "Write a run's tables, plots and page again; join several"),
     (reading.verdict, "Judge the claims of the sources by one run or several"),

@@ -28,7 +28,9 @@ Anyway = Annotated[bool, typer.Option("--anyway", help="Measure despite red chec
 
 
 def run(
-    config: Annotated[Path | None, argument("[CONFIG]", "A YAML file; none with --resume.")] = None,
+    config: Annotated[
+        Path | None, argument("[CONFIG]", "A YAML file or a name, such as default; none with --resume.")
+    ] = None,
     device: Device = None,
     out: Annotated[Path | None, option("DIR", "The results folder; default: a new one.")] = None,
     set_: Set = None,
@@ -51,7 +53,7 @@ def run(
             raise UserError(f"--resume {resume}", "a run continues as it was planned", "Give --resume alone.")
         measure = partial(runner.resume, resume, runner.stderr_line, anyway, trust)
     elif config is None:
-        raise UserError("CONFIG", "it is missing", "Name a YAML file, as bench run configs/default.yaml.")
+        raise UserError("CONFIG", "it is missing", "Name a YAML file or a config, as bench run default.")
     elif dry_run:
         plan(config, device, set_, shard=shard)
         return
@@ -128,6 +130,21 @@ def aa(
     say(json.dumps(views.noise.to_dict(), indent=2) if json_ else "\n".join(views.noise.sentences()))
     if not json_:
         say(f"written: {views.run.folder}/aa.json; the next runs on this device use its noise band")
+
+
+def config(
+    name: Annotated[str | None, argument("[NAME]", "Such as default; without a name, all are listed.")] = None,
+) -> None:
+    """Print a config that comes with this program, to edit: bench config default > mine.yaml."""
+    from bench.spec.config.config import load
+    from bench.spec.config.shipped import shipped
+
+    known = shipped()
+    if name is None:
+        say("\n".join(f"{each}: {load(path)[0].description}" for each, path in known.items()))
+        return
+    one_of("bench config", name, tuple(known))
+    say(known[name].read_text(encoding="utf-8").rstrip("\n"))
 
 
 def plan(
