@@ -263,7 +263,7 @@ def test_the_documents_table_of_networks_is_what_cost_prints(bench):
         ("plan one two", "Got unexpected extra argument"),
         ("pln", "No such command 'pln'. Did you mean 'plan'? See bench --help."),
         ("--frobnicate", "No such option"),
-        ("run", "CONFIG: it is missing. Name a YAML file, as bench run configs/default.yaml."),
+        ("run", "CONFIG: it is missing. Name a YAML file or a config, as bench run default."),
         ("run none.yaml", "none.yaml: the config can't be read"),
         ("run none.yaml --device cdua", "Did you mean cuda?"),
         ("run none.yaml --resume results/x", "--resume results/x: a run continues as it was planned. Give --resume alone."),

@@ -449,3 +449,17 @@ def test_any_setting_holds_or_is_a_user_error(tmp_path_factory, name, value):
     path = tmp_path_factory.getbasetemp() / "valid.yaml"
     path.write_text(VALID, encoding="utf-8")
     assert complaint(lambda: load(path, [f"{name}={value}"])).isprintable()
+
+
+def test_a_config_of_this_program_is_named_without_a_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shipped = load(Path("smoke"))
+    assert shipped == load(Path(__file__).parents[1] / "configs" / "smoke.yaml")
+    with pytest.raises(
+        UserError, match=r"^smoek: there is no such file, and no config of this name. Did you mean smoke\?$"
+    ):
+        load(Path("smoek"))
+    with pytest.raises(UserError, match=r"^nothing.yaml: the config can't be read: "):
+        load(Path("nothing.yaml"))
+    Path("smoke").write_text("name: mine\nexperiments: {a: {blocks: [standard]}}\n")
+    assert load(Path("smoke"))[0].name == "mine", "a file of that name comes first"

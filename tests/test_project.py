@@ -53,10 +53,10 @@ def test_spec_imports_nothing_but_the_standard_library_pydantic_and_yaml():
             assert {name.split(".")[0] for name in names} <= allowed, file
 
 
-def test_the_wheel_holds_the_package_alone():
+def test_the_wheel_holds_the_package_and_its_configs_alone():
     """The tools, such as the fit of the prediction model, are for those who have the repository."""
     targets = PYPROJECT["tool"]["hatch"]["build"]["targets"]
-    assert targets["wheel"] == {"packages": ["bench"]}
+    assert targets["wheel"] == {"packages": ["bench"], "force-include": {"configs": "bench/configs"}}
     assert "/tools" in targets["sdist"]["include"]
 
 

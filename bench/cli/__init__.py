@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn, cast
 import typer
 
 import bench
-from bench.cli import ab, advising, measuring, predicting, reading
+from bench.cli import ab, advising, measuring, merging, predicting, reading
 from bench.cli.options import devices
 from bench.cli.output import say, speak_any_encoding
 from bench.spec.errors import UserError, printable
@@ -39,11 +39,13 @@ for verb, short in (
     (measuring.run, "Measure a config: tables, plots and a page in a folder"),
     (measuring.aa, "Measure blocks against themselves: this machine's noise"),
     (measuring.plan, "Print what a config would measure, and in how many minutes"),
+    (measuring.config, "Print a config that comes with bench, to edit"),
     (measuring.cost, "Derive a block's MACs, bytes and layers step by step"),
     (reading.report, "Write a run's tables, plots and page again; join several"),
     (reading.verdict, "Judge the claims of the sources by one run or several"),
     (reading.compare, "Compare two runs, row by row; a gate for CI"),
     (advising.advise, "Say which of a model's convolutions to replace"),
+    (merging.merge, "Merge the shards of one run: bench run --shard 2/8"),
     (ab.ab, "Compare two Pythons or source trees in one run"),
     (reading.drivers, "Explain the times of a table by MACs, bytes or layers"),
     (measuring.doctor, "Check whether this machine is fit to measure"),

@@ -24,11 +24,14 @@ from bench.spec.files import RESULTS, or_advise
 if TYPE_CHECKING:
     from bench.run.session import Outcome
 
+Shard = Annotated[str | None, option("I/N", "Only the I-th of N parts of the plan; bench merge joins them.")]
 Anyway = Annotated[bool, typer.Option("--anyway", help="Measure despite red checks of bench doctor and mark each row.")]
 
 
 def run(
-    config: Annotated[Path | None, argument("[CONFIG]", "A YAML file; none with --resume.")] = None,
+    config: Annotated[
+        Path | None, argument("[CONFIG]", "A YAML file or a name, such as default; none with --resume.")
+    ] = None,
     device: Device = None,
     out: Annotated[Path | None, option("DIR", "The results folder; default: a new one.")] = None,
     set_: Set = None,
@@ -39,6 +42,7 @@ def run(
         bool, typer.Option("--trust", help="With --resume: run the own blocks that its folder names.")
     ] = False,
     name: Annotated[str | None, option("NAME", "The folder results/NAME, which bench compare finds by NAME.")] = None,
+    shard: Shard = None,
 ) -> None:
     """Measure a config: samples, tables, plots, verdicts and a page in a results folder."""
     from bench.run import runner
@@ -46,16 +50,17 @@ def run(
     command = ["bench", *sys.argv[1:]]
     out = out if name is None else new_name(name, out)
     if resume is not None:
-        if config is not None or out is not None or set_ or dry_run or device is not None:
+        if config is not None or out is not None or set_ or dry_run or device is not None or shard is not None:
             raise UserError(f"--resume {resume}", "a run continues as it was planned", "Give --resume alone.")
         measure = partial(runner.resume, resume, runner.stderr_line, anyway, trust)
     elif config is None:
-        raise UserError("CONFIG", "it is missing", "Name a YAML file, as bench run configs/default.yaml.")
+        raise UserError("CONFIG", "it is missing", "Name a YAML file or a config, as bench run default.")
     elif dry_run:
-        plan(config, device, set_)
+        plan(config, device, set_, shard=shard)
         return
     else:
-        measure = partial(runner.run, config, devices(device), out, set_ or (), command, runner.stderr_line, anyway)
+        named = devices(device)
+        measure = partial(runner.run, config, named, out, set_ or (), command, runner.stderr_line, anyway, shard)
     outcome = measured(measure, lambda folder: report([folder]))
     runner.stderr_line("writing tables, plots and the page")
     with or_advise(f"bench report {shlex.quote(str(outcome.folder))}"):
@@ -135,12 +140,28 @@ def aa(
         say(f"written: {views.run.folder}/aa.json; the next runs on this device use its noise band")
 
 
+def config(
+    name: Annotated[str | None, argument("[NAME]", "Such as default; without a name, all are listed.")] = None,
+) -> None:
+    """Print a config that comes with this program, to edit: bench config default > mine.yaml."""
+    from bench.spec.config.config import load
+    from bench.spec.config.shipped import shipped
+
+    known = shipped()
+    if name is None:
+        say("\n".join(f"{each}: {load(path)[0].description}" for each, path in known.items()))
+        return
+    one_of("bench config", name, tuple(known))
+    say(known[name].read_text(encoding="utf-8").rstrip("\n"))
+
+
 def plan(
     config: Config,
     device: Device = None,
     set_: Set = None,
     json_: Json = False,
     all_: Annotated[bool, typer.Option("--all", help="Print the costs of every shape.")] = False,
+    shard: Shard = None,
 ) -> None:
     """Print what a config would measure: the trials, the skips, the costs of each shape and the minutes."""
     import gc
@@ -151,12 +172,14 @@ def plan(
     from bench.spec.plan import plan_text
     from bench.spec.plan.durations import sized
     from bench.spec.plan.plan import make, not_all_skipped
+    from bench.spec.plan.shards import part_of
 
     gc.disable()  # a large plan has many small objects, none in a cycle; collecting takes a tenth of the time
     try:
         names = devices(device)
         checked, _ = load(config, set_ or ())
         unsized = make(checked, names, usable_cores())
+        unsized = unsized if shard is None else part_of(unsized, shard)
         planned = sized(unsized)
         counts, lines = foresee.counts(unsized)
         planned = replace(planned, notes=(*planned.notes, *lines))

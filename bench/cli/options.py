@@ -25,7 +25,7 @@ def argument(metavar: str, help_: str) -> Any:
     return typer.Argument(metavar=metavar, help=help_)
 
 
-Config = Annotated[Path, argument("CONFIG", "A YAML file, such as configs/default.yaml.")]
+Config = Annotated[Path, argument("CONFIG", "A YAML file, or a name that bench config lists, such as default.")]
 _NAMES = "cpu, cuda, cuda:1, xpu, mps, sim:h100 (predicted, not measured); several: cpu,cuda:0, or repeated."
 Device = Annotated[list[str] | None, option("LIST", _NAMES, "--device")]
 Set = Annotated[list[str] | None, option("AXIS=V1,V2", "Override an axis or a timing key; may be repeated.", "--set")]

@@ -30,6 +30,7 @@ from bench.spec.format import listed
 from bench.spec.plan import aa
 from bench.spec.plan.durations import sized
 from bench.spec.plan.plan import Plan, Side, make, not_all_skipped
+from bench.spec.plan.shards import part_of
 from bench.spec.results_folder import read_environment, read_plan
 
 JOURNAL, KEPT_MODULES = "journal.jsonl", "modules"
@@ -38,15 +39,16 @@ MOST_NAMED = 5  # of the imports that a folder names
 
 def run(
     config_path: Path, devices: Sequence[str], out: Path | None, overrides: Iterable[str], command: Sequence[str],
-    tell: Tell, anyway: bool = False,
+    tell: Tell, anyway: bool = False, shard: str | None = None,
 ) -> Outcome:  # fmt: skip
-    """Measure a config on the devices in a new folder (`out`, or one named by config, devices and time).
+    """Measure a config, or a `shard` of it, on the devices in a new folder (`out`, or one named by config, devices and time).
 
     UserError, with nothing written, for a wrong config, a device that can't be used, or a red check unless `anyway`.
     """
     config, data = load(config_path, overrides)
     plan = make(config, devices, usable_cores())
     not_all_skipped(plan)
+    plan = plan if shard is None else part_of(plan, shard)
     return measure(plan, data, devices, out, command, tell, anyway)
 
 
@@ -60,9 +62,9 @@ def measure(
     """
     os.environ |= {} if pickles is None else {files.MODULES: str(pickles)}
     started = datetime.now(UTC)
-    stem = f"{plan.name}-{'+'.join(slug(d) for d in devices)}-{started:%Y%m%dT%H%M%SZ}"
+    stem = f"{plan.name}-{'+'.join(slug(d) for d in devices)}-{started:%Y%m%dT%H%M%SZ}{shard_words(plan)}"
     folder = out or RESULTS / stem
-    _refuse_used(folder)
+    refuse_used(folder)
     ambers, reds = _checked(devices, folder, tell, anyway)
     foresee.counts(plan, every=False)  # refuses what would be no row of any use
     sides = _probe(plan)
@@ -80,13 +82,13 @@ def measure(
         journal = Journal(folder / JOURNAL)
     with journal:
         with or_advise("repeat the command: nothing is measured yet"):
-            _refuse_used(folder, JOURNAL)  # by a run that began while this one probed
+            refuse_used(folder, JOURNAL)  # by a run that began while this one probed
             if pickles is not None:
                 shutil.copytree(pickles, folder / KEPT_MODULES)
             write_text(folder / CONFIG, yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
             write_json(folder / ENVIRONMENT, made)
             write_json(folder / PLAN, plan.to_dict())  # last: a folder with a plan is a run
-        if out is None and plan.name != aa.NAME:
+        if out is None and plan.name != aa.NAME and plan.shard is None:
             _point_latest(folder)
         with or_advise(plan.resume_command(folder)):
             journal.append(_begun(folder, run_id))
@@ -134,7 +136,7 @@ def resume(folder: Path, tell: Tell, anyway: bool = False, trust: bool = False) 
         return Session(folder, plan, journal, tell, reds, past, [*map(_sources, sides)]).to_the_end()
 
 
-def _refuse_used(folder: Path, *but: str) -> None:
+def refuse_used(folder: Path, *but: str) -> None:
     """UserError for a file, and for a folder that holds something `but` these names, or what a start that failed left."""
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set[str]()
     if JOURNAL in names and PLAN not in names and not (folder / JOURNAL).stat().st_size:
@@ -143,6 +145,11 @@ def _refuse_used(folder: Path, *but: str) -> None:
     if names - {*but} or (folder.exists() and not folder.is_dir()):
         remedy = f"Name a new folder, or continue it: bench run --resume {shlex.quote(str(folder))}"
         raise UserError(f"--out {folder}", "it exists and is not empty", remedy)
+
+
+def shard_words(plan: Plan) -> str:
+    """The end of a run_id that tells shards apart, as several may start in one second; empty of a whole plan."""
+    return "-shard{}of{}".format(*plan.shard) if plan.shard else ""
 
 
 def _begun(folder: Path, run_id: str) -> dict[str, Any]:

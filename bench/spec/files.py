@@ -125,13 +125,16 @@ def refuse_edited(folder: Path, begun: Mapping[str, Any]) -> None:
         content = content_of(path) if path.is_file() else None
         if content is None or _hash(content) == known[path.name]:
             continue
-        then, now = (
-            text.splitlines()[:MOST_COMPARED] for text in (begun.get("config") or "", content.decode(errors="replace"))
-        )
-        lines = [*difflib.unified_diff(then, now, lineterm="", n=0)][2:] if path.name == CONFIG else []
-        changed = "; ".join(f"{line[0]} {line[1:].strip()}" for line in lines if line[0] in "+-")
-        rule = f"it was edited since the run began{': ' if changed else ''}{changed[:300]}"
+        changed = changes(begun.get("config") or "", content.decode(errors="replace")) if path.name == CONFIG else ""
+        rule = f"it was edited since the run began{': ' if changed else ''}{changed}"
         raise UserError(str(path), rule, "Restore it from a copy, or start a new run.")
+
+
+def changes(then: str, now: str) -> str:
+    """The lines of a config that differ, as `- seed: 1; + seed: 2`, cut after 300 characters."""
+    before, after = (text.splitlines()[:MOST_COMPARED] for text in (then, now))
+    lines = [*difflib.unified_diff(before, after, lineterm="", n=0)][2:]
+    return "; ".join(f"{line[0]} {line[1:].strip()}" for line in lines if line[0] in "+-")[:300]
 
 
 def refuse_links(folder: Path) -> None:

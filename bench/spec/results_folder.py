@@ -21,6 +21,7 @@ from bench.spec.model.kernel_model import CallTime
 from bench.spec.model.model_parameters import Prediction
 from bench.spec.model.predicted_trial import Memory
 from bench.spec.plan.plan import SIDES, Plan, Trial
+from bench.spec.plan.shards import MOST_SHARDS
 
 RESTORE = "Restore it from a copy"
 Count = Annotated[int, Field(ge=0, lt=1 << 63)]
@@ -128,6 +129,8 @@ def read_plan(folder: Path) -> Plan | None:
             raise UserError(f"{path}: trials[{i}]", "its arms are not sides a and b", RESTORE)
     if len(plan.sides) not in (0, 2) or any("\0" in side.label for side in plan.sides):
         raise UserError(f"{path}: sides", "they are not two Pythons", RESTORE)
+    if plan.shard is not None and not 1 <= plan.shard[0] <= plan.shard[1] <= MOST_SHARDS:
+        raise UserError(f"{path}: shard", f"it is none of 1/n to n/n, n up to {MOST_SHARDS}", RESTORE)
     return plan
 
 

@@ -16,6 +16,7 @@ from bench.spec.blocks.blocks import BLOCKS, CLASSES, EVEN_KERNEL, IMAGE_CHANNEL
 from bench.spec.blocks.costs import ITEM_BYTES, conv_params, cost
 from bench.spec.config.axes import BLOCK_AXES, NOTATION, SHAPE_AXES, Axes, read_shape, shape_axes
 from bench.spec.config.block_entries import STRICT, BlockEntry, as_mapping, key
+from bench.spec.config.shipped import config_file
 from bench.spec.config.timing import Timing
 from bench.spec.config.yaml_file import Place, first_mistake, keys_of, read_yaml
 from bench.spec.errors import UserError, nearest
@@ -170,11 +171,11 @@ class SweepConfig(_Model):
 
 
 def load(path: Path, overrides: Iterable[str] = ()) -> tuple[SweepConfig, dict[str, Any]]:
-    """Read a config file, apply `axis=v1,v2` overrides to every experiment, check it.
+    """Read a config, by its file or its name, apply `axis=v1,v2` overrides to every experiment, check it.
 
     Returns the config and the plain data it was made from (what a results folder keeps). UserError for any mistake.
     """
-    data, place = read_yaml(path)
+    data, place = read_yaml(config_file(path))
     return with_overrides(data, place, overrides), data
 
 

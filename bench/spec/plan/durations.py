@@ -76,6 +76,14 @@ def visit_seconds(trial: Trial, timing: Timing) -> float:
     return setup + max(timing.seconds, fewest_calls(timing) * _once_seconds(trial))
 
 
+def trial_seconds(trial: Trial, timing: Timing) -> float:
+    """Estimated seconds of a trial in the fewest processes that a run gives it, without the starts of workers."""
+    if trial.predicted:
+        return PREDICTED_SECONDS
+    once = INSPECT_SECONDS + COMPILE_SECONDS * _compilations(trial)
+    return once + timing.processes_min * visit_seconds(trial, timing)
+
+
 def fewest_calls(timing: Timing) -> int:
     """The fewest evaluations of each arm of a trial in one process."""
     return timing.rounds_min * CALLS_A_ROUND + CALLS_BESIDE

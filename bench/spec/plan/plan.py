@@ -35,6 +35,7 @@ OURS = "bench.measure.user_models:"  # factories of this package, which import w
 CPU_AXES = ("threads", "allocator", "waiting")
 CUDNN_AXES = ("cudnn_benchmark",)
 COMPILES_NOTHING = "a simulated run compiles nothing (bench predict crossover --mode compile predicts single blocks)"
+ELSEWHERE = "of shard "  # so begins the reason to skip a trial that another shard measures
 _SHAPE = tuple(field.name for field in fields(Shape))
 
 
@@ -152,7 +153,8 @@ class Side:
 class Plan:
     """All trials of a config on this machine, in the order of the config; skipped ones have a reason.
 
-    `sides`: A and B of `bench ab`, where the arms of each trial are one block on both; else empty.
+    `sides`: A and B of `bench ab`, where the arms of each trial are one block on both; else empty. `shard`: number and
+    count of a part of the plan, in which the trials of other parts are skipped.
     """
 
     name: str
@@ -160,6 +162,7 @@ class Plan:
     timing: Timing
     notes: tuple[str, ...] = ()
     sides: tuple[Side, ...] = ()
+    shard: tuple[int, int] | None = None
 
     @property
     def active(self) -> tuple[Trial, ...]:
@@ -183,13 +186,17 @@ class Plan:
 
     @property
     def chosen(self) -> tuple[Trial, ...]:
-        """The active trials for second opinions: the config's share of them, drawn by the seed, at least one."""
-        share, active = self.timing.second_opinions, [t for t in self.active if not t.predicted]
+        """The active trials for second opinions: the config's share of them, drawn by the seed, at least one.
+
+        In a shard, its own among those that are drawn from the whole plan.
+        """
+        every = [t for t in self.trials if t.skip is None or t.skip.startswith(ELSEWHERE)]
+        share, active = self.timing.second_opinions, [t for t in every if not t.predicted]
         if not share or not active:
             return ()
         coin = random.Random(f"{self.timing.seed}/second opinions")
         drawn = coin.sample(range(len(active)), max(1, round(share * len(active))))
-        return tuple(active[i] for i in sorted(drawn))
+        return tuple(active[i] for i in sorted(drawn) if active[i].skip is None)
 
     @property
     def limit_s(self) -> float:
@@ -210,6 +217,7 @@ class Plan:
             "timing": self.timing.model_dump(),
             "trials": [t.to_dict() for t in self.trials],
             **({"sides": [asdict(side) for side in self.sides]} if self.sides else {}),
+            **({"shard": list(self.shard)} if self.shard else {}),
         }
 
 

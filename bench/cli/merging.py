@@ -1,0 +1,31 @@
+"""The verb merge: one run from the shards that several machines or jobs measured."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli.options import argument, named_folder, option
+from bench.cli.output import say
+from bench.cli.reading import report
+
+
+def merge(
+    folders: Annotated[
+        list[Path], argument("DIR...", "The folders of a run's shards (bench run --shard), in any order.")
+    ],
+    out: Annotated[Path, option("DIR", "The results folder of the whole run: a new one.")],
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Merge what there is: leave out what is missing or unfinished.")
+    ] = False,
+) -> None:
+    """Merge the shards of one run, measured on alike machines, into one results folder, and write its views."""
+    from bench.run import merge as merging
+
+    whole, lacks = merging.merge([*map(named_folder, folders)], out, ["bench", *sys.argv[1:]], partial)
+    report([whole])
+    for line in lacks:
+        say(f"INCOMPLETE: {line}")

@@ -1,0 +1,176 @@
+"""`bench merge`: the results folders of a plan's shards as one results folder, as if one run had measured the whole plan."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.run.runner import JOURNAL, refuse_used, shard_words
+from bench.run.session import utc
+from bench.spec import files
+from bench.spec.errors import UserError
+from bench.spec.files import CONFIG, ENVIRONMENT, PLAN
+from bench.spec.format import listed
+from bench.spec.plan.plan import Plan
+from bench.spec.plan.shards import whole_of
+from bench.spec.results_folder import RESTORE, read_environment, read_plan, read_records
+
+_CODE = {"bench": "bench_version", "its commit": "git"}
+_MACHINE = {
+    "python": "python", "torch": "torch", "CPU model": "host.cpu_model", "physical cores": "host.physical_cores",
+    "usable cores": "host.usable_cores", "CPU quota": "host.cpu_quota", "governor": "host.governor",
+    "huge pages": "host.transparent_hugepages",
+}  # fmt: skip
+_DEVICE = {
+    "name": "name", "torch": "torch", "CUDA of torch": "torch_cuda", "instructions": "cpu_capability",
+    "threading": "threading", "model": "prediction.model",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A shard's folder, read and checked."""
+
+    folder: Path
+    number: int
+    count: int
+    plan: Plan
+    environment: dict[str, Any]
+    config: bytes
+    begun: dict[str, Any]  # the journal's first record
+    lines: tuple[tuple[str | None, bytes], ...]  # the others: a trial_id, or None, and the line
+    unfinished: frozenset[str]  # trial_ids
+    done: bool
+
+    @property
+    def name(self) -> str:
+        return f"{self.folder} (shard {self.number}/{self.count})"
+
+
+def merge(folders: Sequence[Path], out: Path, command: Sequence[str], partial: bool = False) -> tuple[Path, list[str]]:
+    """Write the run that these shards are parts of to a new folder; returns it and what it lacks, in a line each.
+
+    UserError, with nothing written, for shards of different configs, versions of this program or machines; for a shard
+    that is named twice, and, unless `partial`, for missing and unfinished ones. `partial` leaves out their trials.
+    """
+    refuse_used(out)
+    shards = [_read(folder) for folder in folders]
+    first, by_number = shards[0], dict[int, Shard]()
+    for shard in shards:
+        if shard.number in by_number:
+            rule = f"this shard is named twice, also by {by_number[shard.number].folder}"
+            raise UserError(shard.name, rule, "Name each shard once.")
+        by_number[shard.number] = shard
+        _refuse_other(first, shard)
+    ordered = [by_number[n] for n in sorted(by_number)]
+    plan = whole_of({s.number: s.plan for s in ordered}, {s.number: s.unfinished for s in ordered})
+    missing = [f"{n}/{first.count}" for n in range(1, first.count + 1) if n not in by_number]
+    late = [s for s in ordered if s.unfinished or not s.done]
+    lacks = [f"{s.name} is unfinished: {s.plan.resume_command(s.folder)}" for s in late]
+    lacks += [f"shard{'s' if len(missing) > 1 else ''} {listed(missing)} not named"] if missing else []
+    if lacks and not partial:
+        raise UserError("bench merge", "; ".join(lacks), "Measure and name every shard, or add --partial.")
+    run_id = ordered[0].begun["run_id"].removesuffix(shard_words(ordered[0].plan))
+    with files.or_advise("repeat the command"):
+        out.mkdir(parents=True, exist_ok=True)
+        files.write_whole(out / CONFIG, lambda file: file.write(first.config))
+        files.write_json(out / ENVIRONMENT, _joined(ordered, run_id, command, lacks))
+        files.write_json(out / PLAN, plan.to_dict())
+        begun = {"type": "run", "run_id": run_id, "schema_version": first.begun["schema_version"], "utc": utc()}
+        lines = _lines(begun | files.kept(out), ordered)
+        files.write_whole(out / JOURNAL, lambda file: file.writelines(lines))
+        files.write_text(out / "DONE", utc() + "\n")
+    return out, lacks
+
+
+def _read(folder: Path) -> Shard:
+    """A shard's folder. UserError for one that is none or was changed, and for a record of a trial of another shard."""
+    if folder.is_dir():
+        files.refuse_links(folder)
+    plan, path = read_plan(folder), folder / JOURNAL
+    if plan is None or plan.shard is None or not path.is_file() or not (folder / CONFIG).is_file():
+        remedy = "Name folders of bench run --shard; bench report A B shows whole runs side by side."
+        raise UserError(str(folder), "this is not the folder of a shard", remedy)
+    active, begun, settled = {t.trial_id for t in plan.active}, dict[str, Any](), set[str]()
+    lines: list[tuple[str | None, bytes]] = []
+    content, environment = files.content_of(path, files.MOST_OF_JOURNAL), read_environment(folder)
+    records = read_records(path, content, {t.trial_id: t for t in plan.trials})
+    for record, line in zip(records, content.split(b"\n"), strict=False):
+        trial_id = str(record["trial_id"]) if "trial_id" in record else None
+        if trial_id is not None and trial_id not in active:
+            rule = f"it has results of {trial_id:.200}, which is not a trial of this shard"
+            raise UserError(str(path), rule, RESTORE)
+        if record["type"] == "settled":
+            settled.add(record["trial_id"])
+        if record["type"] == "run":
+            begun = begun or record
+        else:
+            lines.append((trial_id, line + b"\n"))
+    try:
+        json.dumps(environment, allow_nan=False)
+    except ValueError:
+        raise UserError(str(folder / ENVIRONMENT), "it holds a number that is not finite", RESTORE) from None
+    if not begun:
+        raise UserError(str(path), "it does not hold how the run began", RESTORE)
+    config, left = files.content_of(folder / CONFIG), frozenset(active - settled)
+    done = (folder / "DONE").is_file()
+    return Shard(folder, *plan.shard, plan, environment, config, begun, tuple(lines), left, done)
+
+
+def _refuse_other(first: Shard, shard: Shard) -> None:
+    """UserError for a shard of another plan, program or machine than the first."""
+    if shard.config != first.config:
+        before, after = (s.config.decode(errors="replace") for s in (first, shard))
+        rule = f"its config is not that of {first.folder}: {files.changes(before, after)}"
+        raise UserError(shard.name, rule, "Merge shards of one config")
+    one, two = (s.environment for s in (first, shard))
+    ours, theirs = (of.get("devices") or {} for of in (one, two))
+    pairs = [("number of shards", first.count, shard.count)]
+    pairs += [("schema", first.begun["schema_version"], shard.begun["schema_version"])]
+    pairs += [(name, _dig(one, path), _dig(two, path)) for name, path in _CODE.items()]
+    sources = [{path: h for f in of.values() for path, h in (f.get("imports") or {}).items()} for of in (ours, theirs)]
+    pairs += [(f"source of {path}", old, sources[1][path]) for path, old in sources[0].items() if path in sources[1]]
+    last = len(pairs)
+    pairs += [(name, _dig(one, path), _dig(two, path)) for name, path in _MACHINE.items()]
+    for device in ours.keys() & theirs.keys():
+        pairs += [(f"{n} of {device}", _dig(ours[device], p), _dig(theirs[device], p)) for n, p in _DEVICE.items()]
+    for i, (name, a, b) in enumerate(pairs):
+        if a != b:
+            mixed = "Means would mix machines: measure whole runs, and see bench report A B"
+            remedy = "Measure the shards with one version and one config" if i < last else mixed
+            raise UserError(shard.name, f"{name}: {b!s:.200} here, {a!s:.200} in {first.folder}", remedy)
+
+
+def _dig(data: Any, path: str) -> Any:
+    for part in path.split("."):
+        data = data.get(part) if isinstance(data, dict) else None
+    return data
+
+
+def _joined(shards: Sequence[Shard], run_id: str, command: Sequence[str], lacks: Sequence[str]) -> dict[str, Any]:
+    """The environment of the whole: the first shard's, the devices and warnings of all, and each shard's own."""
+    made = [shard.environment for shard in shards]
+    mixed: dict[str, Any] = {name: {} for name in ("devices", "worker_environment", "noise_bands")}
+    for environment in reversed(made):  # the first shard's stand
+        for name, values in mixed.items():
+            values |= environment.get(name) or {}
+    ambers = dict.fromkeys(line for environment in made for line in environment.get("ambers") or ())
+    return {
+        **made[0], **mixed, "run_id": run_id, "command": shlex.join(command),
+        "started_utc": min(str(environment.get("started_utc") or "") for environment in made),
+        "ambers": [*(f"INCOMPLETE: {line}" for line in lacks), *ambers],
+        "shards": [{"shard": f"{s.number}/{s.count}", "environment": s.environment} for s in shards],
+    }  # fmt: skip
+
+
+def _lines(begun: Mapping[str, Any], shards: Sequence[Shard]) -> Iterator[bytes]:
+    """The journal of the whole: each shard's records but those of trials that it did not finish; a shard is a session."""
+    yield json.dumps(begun).encode() + b"\n"
+    for i, shard in enumerate(shards):
+        began = {"type": "resume", "utc": str(shard.begun.get("utc")), "shard": f"{shard.number}/{shard.count}"}
+        yield json.dumps(began).encode() + b"\n" if i else b""
+        yield from (line for trial_id, line in shard.lines if trial_id not in shard.unfinished)
