@@ -86,7 +86,7 @@ def damage_lines(text: str, coin: random.Random) -> str:
 
 
 def damage_table(text: str, coin: random.Random) -> str:
-    rows = [line.split(",") for line in text.splitlines()]
+    rows = [line.split(",") for line in text.splitlines()] or [[""]]
     row = coin.choice(rows[:1] + 9 * rows[1:])
     how = coin.random()
     if how < 0.8:

@@ -248,7 +248,8 @@ def _columns(folder: Path, file: Literal["m", "p"], only: Collection[str] | None
 def odd_words(path: Path) -> bool:
     """Whether a cell may be the word nan, which the quick reader takes for an empty one, or a text with a mark."""
     with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
-        return any(content.find(word) >= 0 for word in (b",nan", b",NaN", b",NAN", b",'", b"\n'", b"\"'"))
+        marks = (b",'", b"\n'", b"\"'") if content.find(b"'") >= 0 else ()
+        return any(content.find(word) >= 0 for word in (b",nan", b",NaN", b",NAN", *marks))
 
 
 def _quickly(column: pd.Series, of: Column) -> Any:

@@ -127,29 +127,29 @@ def _parts(count: int) -> list[slice]:
 
 
 def _objects(frames: Iterable[pd.DataFrame]) -> Iterator[str]:
-    """The rows of frames as JSON objects, without the brackets of their list."""
+    """The rows of frames as JSON objects, without the brackets of their list; numbers have twelve digits."""
     for frame in frames:
-        columns = {str(name): _words(frame[name]) for name in frame}
-        alike = {
-            name: words[0].replace("%", "%%") for name, words in columns.items() if words.count(words[0]) == len(words)
-        }
-        line = "{" + ", ".join(f'"{name}": {alike.get(name, "%s")}' for name in columns) + "}"
-        varying = [words for name, words in columns.items() if name not in alike]
+        columns = {str(name): _cells(frame[name]) for name in frame}
+        line = "{" + ", ".join(f'"{name}": {form}' for name, (form, _) in columns.items()) + "}"
+        varying = [values for _, values in columns.values() if values]
         yield from (line % row for row in zip(*varying, strict=True)) if varying else [line % ()] * len(frame)
 
 
-def _words(column: pd.Series) -> list[str]:
-    """Each value of a column as JSON; null where it is missing."""
+def _cells(column: pd.Series) -> tuple[str, list[Any]]:
+    """A column as JSON: how a value is written (`%.12g`), and the values; of equal ones the word itself and nothing."""
     if column.dtype in (np.float64, pd.Float64Dtype()):
-        values = column.to_numpy(dtype=np.float64, na_value=np.nan).tolist()
-        return ["null" if math.isnan(v) else repr(v) for v in values]
-    if column.name == "differs":
-        return [json.dumps(v, default=lambda one: one.item()) if v else "{}" for v in column]
-    codes, different = pd.factorize(column)
-    known = np.array(
-        [*(json.dumps(v.item() if isinstance(v, np.generic) else v) for v in different), "null"], dtype=object
-    )
-    return list(known[codes])
+        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+        if not np.isnan(values).any():
+            first = f"{values[0]:.12g}"
+            return (first, []) if (values == values[0]).all() else ("%.12g", values.tolist())
+        words = ["null" if math.isnan(v) else f"{v:.12g}" for v in values.tolist()]
+    elif column.name == "differs":
+        words = [json.dumps(v, default=lambda one: one.item()) if v else "{}" for v in column]
+    else:
+        codes, different = pd.factorize(column)
+        known = [*(json.dumps(v.item() if isinstance(v, np.generic) else v) for v in different), "null"]
+        words = np.array(known, dtype=object)[codes].tolist()
+    return (words[0].replace("%", "%%"), []) if words.count(words[0]) == len(words) else ("%s", words)
 
 
 def _ratio(of: MeanRatio) -> dict[str, float | None]:
