@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import chain
+from json.encoder import encode_basestring_ascii as text_of
 from typing import Any
 from uuid import uuid4
 
@@ -147,7 +148,11 @@ def _cells(column: pd.Series) -> tuple[str, list[Any]]:
         words = [json.dumps(v, default=lambda one: one.item()) if v else "{}" for v in column]
     else:
         codes, different = pd.factorize(column)
-        known = [*(json.dumps(v.item() if isinstance(v, np.generic) else v) for v in different), "null"]
+        known = [
+            text_of(v) if type(v) is str else json.dumps(v.item() if isinstance(v, np.generic) else v)
+            for v in different
+        ]
+        known.append("null")
         words = np.array(known, dtype=object)[codes].tolist()
     return (words[0].replace("%", "%%"), []) if words.count(words[0]) == len(words) else ("%s", words)
 
@@ -164,7 +169,9 @@ def _rows(compared: QuantityComparison, part: slice) -> pd.DataFrame:
     names = ("trial_id", "device", "status", "processes", *VALUES[compared.quantity])
     mean, half = r.log.mean[part], np.where(np.isfinite(r.log.half_width[part]), r.log.half_width[part], np.nan)
     logs = {"b_over_a": mean, "b_over_a_ci_low": mean - half, "b_over_a_ci_high": mean + half, "edge": r.edge[part]}
-    differs = [{f: [a[f][i], b[f][i]] for f in r.ways[way]} for i, way in enumerate(r.way[part].tolist())]
+    differs = [
+        {f: [a[f][i], b[f][i]] for f in r.ways[way]} if way else {} for i, way in enumerate(r.way[part].tolist())
+    ]
     return pd.DataFrame({
         **{k: a[k] for k in _SHARED},
         **{f"{name}_{side}": rows[name] for side, rows in (("a", a), ("b", b)) for name in names},
