@@ -90,7 +90,9 @@ def test_resume(benchmark: Any, rows: int, run_of: Callable[[int], Path]) -> Non
 @pytest.mark.parametrize("rows", [120, 1_000, 10_000])
 def test_report(benchmark: Any, rows: int, run_of: Callable[[int], Path]) -> None:
     """All tables, pictures and the page."""
-    assert once(benchmark, lambda: write.write_views(run_of(rows))).page.is_file()
+    """All tables, pictures and the page."""
+    folder = run_of(rows)
+    assert once(benchmark, lambda: write.write_views(folder)).page.is_file()
 
 
 @pytest.mark.parametrize("rows", COMPARED_ROWS)
