@@ -102,7 +102,9 @@ def _calls(bench, path: Path, *args: str) -> int:
 
 def test_ten_thousand_trials_are_planned_without_anything_heavy_and_at_a_cost_linear_in_them(tmp_path, bench):
     thousand = tmp_path / "thousand.yaml"
-    thousand.write_text(TEN_THOUSAND.replace("[8, 16, 24, 32, 40, 48, 56, 64, 72, 80, ", "[").replace("[3, 5, 7, 9]", "3"))
+    thousand.write_text(
+        TEN_THOUSAND.replace("[8, 16, 24, 32, 40, 48, 56, 64, 72, 80, ", "[").replace("[3, 5, 7, 9]", "3")
+    )
     path = tmp_path / "large.yaml"
     path.write_text(TEN_THOUSAND)
     _calls(bench, thousand)  # what is done once
