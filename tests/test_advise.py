@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench import cli
+from bench.analyse.facts import facts_of
 from bench.analyse.runs import run_folder
 from bench.analyse.runs.advice import Advice, Layer, Measured, advice_of
 from bench.analyse.runs.row_quality import row_verdict
@@ -268,6 +269,9 @@ def test_a_finished_advice_has_its_files_and_report_shows_it(bench, walked, tmp_
     assert advice.mixed is not None
     with pytest.raises(SystemExit):
         cli.main(["report", str(out)])
+    assert [t.block for t in facts_of(run_folder.read(out)).ways] == ["separable"] * len(
+        facts_of(run_folder.read(out)).ways
+    )
     assert advice.chosen().keys() == {name for names in NAMES.values() for name in names}
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from bench.analyse.drivers.explain import limit_at
 from bench.analyse.drivers.limits import UNKNOWN, Limit
 from bench.analyse.drivers.observations import of_records
+from bench.analyse.runs.advice import parts
 from bench.analyse.runs.condition import Condition
 from bench.analyse.runs.row_quality import is_less_precise, is_noisy
 from bench.analyse.runs.rows import Record, grouped, log_by_process, records_of
@@ -170,7 +171,8 @@ class RunFacts:
 
 def facts_of(run: Run) -> RunFacts:
     """The facts of a run, from its pairs and measurements."""
-    rows, sure = records_of(run.pairs), run.timing.confidence
+    model, sure = parts(run), run.timing.confidence
+    rows = [r for r in records_of(run.pairs) if r["arm_id"] not in model]
     arms = grouped(records_of(run.measurements), way_of)
     limits = {way: limit_at(of_records(some)) for way, some in arms.items()}
     ways = grouped(rows, lambda r: (way_of(r), r["block"], r["baseline"]))

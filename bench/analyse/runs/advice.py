@@ -103,6 +103,12 @@ def is_advice(run: Run) -> bool:
     return run.plan is not None and bool(layer_names(run.plan.trials))
 
 
+def parts(run: Run) -> set[str]:
+    """The arm_ids of a model as a whole and of what of it is no layer, which are no blocks that a finding counts."""
+    trials = run.plan.trials if run.plan is not None and is_advice(run) else ()
+    return {arm.arm_id for trial in trials if trial.experiment == WHOLE for arm in trial.arms}
+
+
 def advice_of(run: Run, mixed: Run | None = None) -> tuple[Advice, ...]:
     """The advice for each way of a run of a model's layers, with what `mixed`, the run of the mixes, measured."""
     trials, rows = run.plan.trials if run.plan else (), by_arm(run)

@@ -108,7 +108,7 @@ def tried(run: Run) -> list[tuple[str, list[tuple[str, ...]]]]:
             layer = layer_of(t, ("",), rows)
             each = [arms[arm.arm_id]["time_median_s"] for arm in t.arms]
             sums = [total + (one or math.nan) for total, one in zip(sums, each, strict=True)]
-            best_s += (layer.replaced_s if layer.answer == "replace" else layer.now_s) or math.nan
+            best_s += (arms[layer.arm_id]["time_median_s"] if layer.answer == "replace" else layer.now_s) or math.nan
             cell = terminal.cell(pairs[layer.arm_id]) if layer.arm_id else layer.why
             best = {"replace": layer.candidate, "keep": blocks[0]}.get(layer.answer, "?")
             lines.append((layer.shape, *(_ms(one) for one in each), cell, best))
