@@ -262,7 +262,7 @@ def test_an_old_release_is_said_and_let_pass(monkeypatch, capsys):
     assert python_fits.main() == 0
     assert (
         capsys.readouterr().err
-        == "bench: older than any tested release, so untried: torch 2.5.1+cu124 (tested from 2.13).\n"
+        == "bench: older than any tested release, so untried: torch 2.5.1+cu124 (tested from 2.6).\n"
     )
 
 
