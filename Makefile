@@ -27,10 +27,11 @@ SIZE ?= 3x224x224
 SHAPE ?= 64->64 56x56 k3
 PAGE ?=
 FUZZ ?= 10000
+TORCH ?=
 PYTHON ?=
 
 # Refuse a mistyped variable: make would ignore it and measure something else. Variables of other targets are allowed.
-KNOWN := DEVICE CONFIG SET OUT RESUME ANYWAY TRUST A B A_PYTHON B_PYTHON A_PATH B_PATH A_ENV B_ENV MARGIN BY FAIL_ON LEAST UNTOLD MODEL SIZE SHAPE PAGE FUZZ PYTHON PYTHONPATH VENV SHELL MAKEFLAGS MFLAGS MAKE PIP_%
+KNOWN := DEVICE CONFIG SET OUT RESUME ANYWAY TRUST A B A_PYTHON B_PYTHON A_PATH B_PATH A_ENV B_ENV MARGIN BY FAIL_ON LEAST UNTOLD MODEL SIZE SHAPE PAGE FUZZ TORCH PYTHON PYTHONPATH VENV SHELL MAKEFLAGS MFLAGS MAKE PIP_%
 GIVEN := $(foreach v,$(.VARIABLES),$(if $(findstring command line,$(origin $v)),$v))
 STRANGE := $(filter-out $(KNOWN),$(GIVEN))
 $(if $(STRANGE),$(error There is no variable $(STRANGE): see make help))
@@ -68,7 +69,7 @@ SHOWN = '$(or $(OUT),results/latest)'
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup bench ab advise try smoke test test-bench test-faults test-fuzz test-gpu test-page bench-harness mutants check gallery aa reproduce verdict study plots report doctor compare clean python-fits python-fits-dev python-fits-test
+.PHONY: help setup bench ab advise try smoke test test-bench test-faults test-fuzz test-gpu test-torch test-page bench-harness mutants check gallery aa reproduce verdict study plots report doctor compare clean python-fits python-fits-dev python-fits-test
 
 help: ## list targets and variables
 	@awk 'BEGIN { FS = ":.*## "; print "Targets" } /^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
@@ -94,6 +95,7 @@ help: ## list targets and variables
 	@echo '  SHAPE       for make try: one layer (now: $(SHAPE))'
 	@echo '  PAGE        for make compare: the page to write (default: compare.html beside the pictures)'
 	@echo '  FUZZ        for make test-fuzz: the number of new cases (now: $(FUZZ))'
+	@echo '  TORCH       for make test-torch: a release of torch, as TORCH=2.6.0'
 	@echo '  PYTHON      an interpreter that has torch; it is used unchanged and nothing is installed'
 
 setup: $(READY) ## make .venv and install what measuring needs (other targets do this when needed)
@@ -154,6 +156,11 @@ test-fuzz: $(READY_DEV) ## draw new configs, folders, tables and command lines t
 
 test-gpu: $(READY_TEST) ## self-checks on a CUDA GPU: clocks, events, graphs, memory, launches, precision
 	$(PY) -m pytest tests/gpu --device '$(or $(filter-out cpu,$(DEVICE)),cuda:0)'
+
+test-torch: $(if $(strip $(PYTHON)),,$(VENV)/bin/python) ## make smoke with another torch, in a fresh environment below build (TORCH=2.6.0)
+	$(if $(TORCH),,$(error Name a release: make test-torch TORCH=2.6.0))$(PY) -m venv --clear 'build/torch-$(TORCH)'
+	'build/torch-$(TORCH)/bin/python' -m pip install -qq --disable-pip-version-check 'torch==$(TORCH)' .
+	'build/torch-$(TORCH)/bin/bench' run smoke --device '$(DEVICE)'$(WHERE)$(SETS)$(DESPITE)
 
 test-page: $(READY_DEV) ## the pages in a headless Chromium: console, network, sorting, themes, a phone's width
 	$(PY) -m pytest tests/test_page_in_browser.py tests/test_compare_in_browser.py

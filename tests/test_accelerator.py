@@ -431,15 +431,15 @@ def test_an_index_that_counts_hidden_cards_is_told_that_the_rest_is_numbered_ane
     assert device_list.why_not("cuda:0") is None
 
 
-@pytest.mark.parametrize(("version", "old"), [("2.8.1+cu126", True), ("1.13.1", True), ("2.9.0", False), ("2.13.0+cpu", False), ("3.0", False)])  # fmt: skip
-def test_a_torch_that_cannot_tell_convolutions_apart_is_too_old(
-    monkeypatch: pytest.MonkeyPatch, version: str, old: bool
-):
-    monkeypatch.setattr(torch, "__version__", version)
-    told = device_list.too_old()
-    assert (told is not None) == old
-    if told is not None:
-        assert str(told).startswith(f"torch: {version} can't compute fp32 convolutions without")
+def test_a_torch_that_cannot_keep_tf32_out_of_convolutions_is_too_old(monkeypatch: pytest.MonkeyPatch):
+    """By what it can do, not by its version."""
+    monkeypatch.setattr(torch, "__version__", "2.6.0+cu124")
+    assert device_list.too_old() is None
+    monkeypatch.setattr(torch.backends, "cudnn", object())
+    told = str(device_list.too_old())
+    assert told.startswith(
+        "torch: 2.6.0+cu124 can't compute fp32 convolutions without TF32. Install torch 2.6 or newer"
+    )
 
 
 @pytest.mark.parametrize("name", ["mps", "xpu:0"])

@@ -343,7 +343,7 @@ def test_a_card_is_looked_at_through_nvml(reading: dict, state: str, seen: str):
         ({}, "green", ""),
         ({"torch": "2.13.1+cu130", "torch_cuda": "13.0"}, "green", ""),
         ({"torch": "3.0.0a0+git12"}, "green", ""),
-        ({"torch": "2.5.1+cu124"}, "amber", "oldest tested release is 2.13"),
+        ({"torch": "2.5.1+cu124"}, "amber", "oldest tested release is 2.6"),
         ({"onednn": False}, "amber", "oneDNN"),
         ({"cpu_capability": "DEFAULT"}, "amber", "vector"),
         ({"threading": "native thread pool"}, "amber", "OMP_"),

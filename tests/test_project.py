@@ -74,7 +74,7 @@ def test_help_lists_every_target_and_variable():
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_target_is_sound_and_prints_what_it_runs(target):
-    dry = make("-n", target, "PYTHON=python3", "A=one", "B=two")
+    dry = make("-n", target, "PYTHON=python3", "A=one", "B=two", "TORCH=2.6.0")
     assert dry.returncode == 0, dry.stderr
     verb = {
         "bench": "run",
@@ -86,7 +86,7 @@ def test_every_target_is_sound_and_prints_what_it_runs(target):
         "compare": "compare",
     }.get(target)
     assert verb is None or f"\npython3 -m bench {verb} " in dry.stdout
-    assert "pip" not in dry.stdout
+    assert ("pip" in dry.stdout) == (target == "test-torch"), "it alone installs, into an environment of its own"
 
 
 def test_documents_name_only_targets_that_exist():
@@ -195,6 +195,16 @@ def test_the_self_checks_refuse_once_where_the_device_is_not_there(device):
     assert "Traceback" not in told.stderr
 
 
+def test_another_torch_is_named_and_has_an_environment_of_its_own():
+    asked = make("test-torch", "PYTHON=py")
+    assert asked.returncode == 2
+    assert "Name a release: make test-torch TORCH=2.6.0" in asked.stderr
+    made, installed, ran = make("-n", "test-torch", "PYTHON=py", "TORCH=2.6.0", "ANYWAY=1").stdout.splitlines()
+    assert made == "py -m venv --clear 'build/torch-2.6.0'"
+    assert installed.endswith(" 'torch==2.6.0' ."), "the wheel of this checkout"
+    assert ran == "'build/torch-2.6.0/bin/bench' run smoke --device 'cpu' --anyway"
+
+
 def test_compare_asks_for_both_runs():
     asked = make("compare", f"PYTHON={sys.executable}", "A=one")
     assert asked.returncode == 2
@@ -262,7 +272,7 @@ def test_an_old_release_is_said_and_let_pass(monkeypatch, capsys):
     assert python_fits.main() == 0
     assert (
         capsys.readouterr().err
-        == "bench: older than any tested release, so untried: torch 2.5.1+cu124 (tested from 2.13).\n"
+        == "bench: older than any tested release, so untried: torch 2.5.1+cu124 (tested from 2.6).\n"
     )
 
 

@@ -86,8 +86,7 @@ def test_with_too_little_memory_to_get_beyond_the_cache_there_is_no_such_roof(sm
 def test_fp32_is_ieee_and_tf32_must_be_asked_for(small: None):
     for dtype, precision in (("fp32-tf32", "tf32"), ("fp32", "ieee")):
         peaks.measure(Cpu(), dtype)
-        assert torch.backends.cuda.matmul.fp32_precision == precision
-        assert torch.backends.cudnn.conv.fp32_precision == precision
+        assert torch.backends.cuda.matmul.allow_tf32 == torch.backends.cudnn.allow_tf32 == (precision == "tf32")
 
 
 # ---------------------------------------------------------------- against a clock of our own

@@ -8,6 +8,7 @@ import os
 import resource
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -22,6 +23,8 @@ from bench.spec.config.timing import Timing
 from bench.spec.plan.plan import Trial, make
 
 CPU = torch.device("cpu")
+FAULT = getattr(torch, "AcceleratorError", RuntimeError)  # since torch 2.8
+NEWER = hasattr(getattr(torch.backends.cudnn, "conv", None), "fp32_precision")  # since torch 2.9
 
 
 def trials(blocks=("standard", "separable"), **axes) -> list[Trial]:
@@ -146,7 +149,7 @@ class Broken:
         (MemoryError(), "oom"),
         (RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"), "oom"),
         (RuntimeError("\"slow_conv2d_cpu\" not implemented for 'Half'"), "unsupported"),
-        (torch.AcceleratorError("CUDA error: an illegal memory access was encountered"), "crash"),
+        (FAULT("CUDA error: an illegal memory access was encountered"), "crash"),
         (RuntimeError("something else\nwith a second line"), "crash"),
         (trial_records.NotFinite("separable put out infinities"), "nonfinite"),
     ],
@@ -155,6 +158,19 @@ def test_each_failure_has_its_status_and_one_line(error: Exception, status: str,
     told = worker._guarded(Broken(error))
     assert told["status"] == status
     assert "\n" not in told["status_detail"]
+
+
+def test_a_fault_of_a_device_is_told_by_its_message_where_torch_has_no_error_for_it(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delattr(torch, "AcceleratorError", raising=False)
+    told = worker._guarded(Broken(RuntimeError("CUDA error: an illegal memory access was encountered\nmore")))
+    assert told == {
+        "status": "crash",
+        "status_detail": "device fault: CUDA error: an illegal memory access was encountered",
+    }
+    assert worker._guarded(Broken(RuntimeError("odd")))["status_detail"] == "RuntimeError: odd"
+    with pytest.raises(RuntimeError, match="CUDA error"):
+        trial_records._fact(Broken(RuntimeError("CUDA error: unspecified launch failure")))
+    assert trial_records._fact(Broken(RuntimeError("odd"))) is None
 
 
 @pytest.mark.fault(
@@ -199,10 +215,29 @@ def test_counters_see_faults_and_waiting_of_this_process():
 def test_fp32_means_ieee_and_tf32_must_be_asked_for():
     for dtype, precision in (("fp32-tf32", "tf32"), ("fp32", "ieee")):
         recorded = devices.set_switches(dtype, cudnn_benchmark=dtype == "fp32")
+        assert torch.backends.cudnn.allow_tf32 == (dtype == "fp32-tf32")
+        assert torch.backends.cudnn.benchmark == (dtype == "fp32")
+        if not NEWER:
+            assert recorded["cudnn.conv.fp32_precision"] == "not in this torch"
+            continue
         assert torch.backends.cudnn.conv.fp32_precision == precision
         assert torch.backends.cuda.matmul.fp32_precision == precision
-        assert torch.backends.cudnn.benchmark == (dtype == "fp32")
         assert recorded["cudnn.conv.fp32_precision"] == precision
+
+
+def test_a_torch_with_the_older_interface_to_tf32_alone_is_told_by_it(monkeypatch: pytest.MonkeyPatch):
+    """As torch 2.6 to 2.8."""
+    matmul = SimpleNamespace(allow_tf32=True)
+    cudnn = SimpleNamespace(allow_tf32=True, rnn=SimpleNamespace(), is_available=lambda: True)
+    monkeypatch.setattr(torch.backends, "cudnn", cudnn)
+    monkeypatch.setattr(torch.backends.cuda, "matmul", matmul)
+    recorded = devices.set_switches("fp32", cudnn_benchmark=True)
+    assert (cudnn.allow_tf32, matmul.allow_tf32) == (False, False)
+    assert recorded["cudnn.allow_tf32"] == recorded["cuda.matmul.allow_tf32"] == "false"
+    assert recorded["cudnn.conv.fp32_precision"] == recorded["cuda.matmul.fp32_precision"] == "not in this torch"
+    assert not vars(cudnn.rnn)
+    devices.set_switches("fp32-tf32", cudnn_benchmark=True)
+    assert (cudnn.allow_tf32, matmul.allow_tf32) == (True, True)
 
 
 def test_the_older_interface_to_tf32_can_be_read_and_says_the_same():
@@ -213,7 +248,8 @@ def test_the_older_interface_to_tf32_can_be_read_and_says_the_same():
         assert torch.backends.cudnn.allow_tf32 is tf32
         assert torch.backends.cuda.matmul.allow_tf32 is tf32
         assert torch.get_float32_matmul_precision() == ("high" if tf32 else "highest")
-        assert torch.backends.cudnn.rnn.fp32_precision == torch.backends.cudnn.conv.fp32_precision
+        if NEWER:
+            assert torch.backends.cudnn.rnn.fp32_precision == torch.backends.cudnn.conv.fp32_precision
         assert recorded["cudnn.allow_tf32"] == recorded["cuda.matmul.allow_tf32"] == str(tf32).lower()
         assert recorded["cuda.matmul.fp32_precision"] == recorded["cudnn.conv.fp32_precision"]
 
@@ -234,7 +270,7 @@ def test_every_switch_of_cudnns_is_set_and_recorded(monkeypatch: pytest.MonkeyPa
 )  # fmt: skip
 def test_a_torch_that_is_too_old_is_refused_before_anything_else():
     code = (
-        "import io, sys, torch; torch.__version__ = '2.7.1+cu126'; from bench.measure import worker;"
+        "import io, sys, torch; del type(torch.backends.cudnn).allow_tf32; from bench.measure import worker;"
         "jobs, kept = sys.stdin.read().splitlines(), worker._keep_stdout(); worker._keep_stdout = lambda: kept\n"
         "for sys.stdin in map(io.StringIO, jobs): worker.main()"
     )
@@ -249,7 +285,7 @@ def test_a_torch_that_is_too_old_is_refused_before_anything_else():
     for only in answers:
         assert only["type"] == "refused"
         assert only["place"] == "torch"
-        assert "Install torch 2.9 or newer" in only["remedy"]
+        assert "Install torch 2.6 or newer" in only["remedy"]
 
 
 @pytest.mark.fault(

@@ -15,7 +15,7 @@ import torch
 
 from bench.measure import layer_timing, modules, sampling, second_opinions, user_kernels
 from bench.measure.device.counts import Peak
-from bench.measure.device.devices import Device, Launches, kept, put_back, set_switches
+from bench.measure.device.devices import Device, Launches, is_fault, kept, put_back, set_switches
 from bench.measure.device.telemetry import Nvml
 from bench.measure.disturbance import Counters, Watch
 from bench.measure.modules import Evaluation
@@ -194,9 +194,9 @@ def _fact(look: Callable[[], _T]) -> _T | None:
     """What `look` gives; None where it fails, as the row has its times without, unless the device is lost."""
     try:
         return look()
-    except torch.AcceleratorError:
-        raise
-    except Exception:  # noqa: BLE001
+    except Exception as error:
+        if is_fault(error):
+            raise
         traceback.print_exc()
         return None
 

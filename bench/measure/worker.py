@@ -24,7 +24,7 @@ import torch
 from bench.measure import modules, peaks, selfcheck, trial_records, user_kernels
 from bench.measure.device import device_list
 from bench.measure.device.device_list import too_old
-from bench.measure.device.devices import CaptureFailed, Cpu, Device, kept, put_back, set_switches
+from bench.measure.device.devices import CaptureFailed, Cpu, Device, is_fault, kept, put_back, set_switches
 from bench.measure.device.telemetry import Nvml
 from bench.measure.disturbance import Watch
 from bench.measure.user_blocks import NotABlock, source_of
@@ -145,15 +145,13 @@ def _guarded(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         failure = ("nonfinite", str(error))
     except (torch.OutOfMemoryError, MemoryError) as error:
         failure = ("oom", first_line(error))
-    except torch.AcceleratorError as error:
-        failure = ("crash", f"device fault: {first_line(error)}")
-        traceback.print_exc()
     except CaptureFailed as error:
         failure = ("unsupported", first_line(error))
         traceback.print_exc()
     except Exception as error:  # noqa: BLE001 (anything that a trial raises becomes its status)
         whose = "".join(getattr(error, "__notes__", ()))
-        failure = (_status_of(error), f"{whose}{type(error).__name__}: {first_line(error)}")
+        told = (_status_of(error), f"{whose}{type(error).__name__}: {first_line(error)}")
+        failure = ("crash", f"device fault: {first_line(error)}") if is_fault(error) else told
         traceback.print_exc()
     gc.collect()
     return {"status": failure[0], "status_detail": failure[1]}

@@ -20,7 +20,7 @@ from bench.spec.errors import UserError
 from bench.spec.format import plural
 from bench.spec.plan.plan import Surroundings
 
-OLDEST_TESTED_TORCH = (2, 13)  # as in pyproject.toml; measure/device/device_list.py has the oldest that can run
+OLDEST_TESTED_TORCH = (2, 6)  # as in pyproject.toml; measure/device/device_list.py refuses what lacks a feature
 ACCELERATORS = ("cuda", "xpu", "mps")
 PRESENT = "present: "  # how measure/device/device_list.py begins the name of a device that can be used
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from bench.measure.device import counts
-from bench.measure.device.devices import Call, CaptureFailed, DeviceTimes, Launches
+from bench.measure.device.devices import Call, CaptureFailed, DeviceTimes, Launches, is_fault
 from bench.spec.errors import first_line
 
 SLEEP_CYCLES = 1_000_000  # of the device, about 0.5 ms: enough to queue a short call
@@ -188,7 +188,7 @@ class Accelerator:
             while first.__context__ is not None:  # the graph's context raises again at its end
                 first = first.__context__
         self.spoilt = True
-        fault = isinstance(first, torch.AcceleratorError) and getattr(first, "error_code", 900) not in CAPTURE_ERRORS
+        fault = is_fault(first) and getattr(first, "error_code", 900) not in CAPTURE_ERRORS
         if fault or isinstance(first, torch.OutOfMemoryError):
             raise first
         raise CaptureFailed(f"it can't be captured as a graph: {first_line(first)}")
@@ -196,9 +196,9 @@ class Accelerator:
     def _counted(self, count: Callable[[], int | None]) -> int | None:
         try:
             return count()
-        except torch.AcceleratorError:
-            raise  # the device is lost, not only the count
-        except Exception:  # noqa: BLE001 (profilers and bindings raise anything)
+        except Exception as error:
+            if is_fault(error):
+                raise  # the device is lost, not only the count
             traceback.print_exc()
             return None
 

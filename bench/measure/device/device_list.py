@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import re
 import sys
 from typing import Any
 
@@ -18,7 +17,6 @@ from bench.measure.device.devices import Cpu, Device
 from bench.measure.device.telemetry import Nvml
 from bench.spec.errors import UserError, typed_line
 
-OLDEST_TORCH = (2, 9)  # older ones can't set the precision of convolutions alone
 HIDING = ("", "-1", "NoDevFiles")
 BROKEN = {  # cuInit's answers, in words, and what to do
     802: (
@@ -37,13 +35,11 @@ BROKEN = {  # cuInit's answers, in words, and what to do
 
 
 def too_old() -> UserError | None:
-    """Why this torch is too old for any device; None if it is not."""
-    release = re.match(r"(\d+)\.(\d+)", torch.__version__)
-    if release is None or (int(release[1]), int(release[2])) >= OLDEST_TORCH:
+    """Why this torch is too old for any device, by what it can do; None if it is not."""
+    if hasattr(torch.backends.cudnn, "allow_tf32"):
         return None
     rule = f"{torch.__version__} can't compute fp32 convolutions without TF32"
-    oldest = ".".join(map(str, OLDEST_TORCH))
-    return UserError("torch", rule, f"Install torch {oldest} or newer (this one is {sys.executable}'s).")
+    return UserError("torch", rule, f"Install torch 2.6 or newer (this one is {sys.executable}'s).")
 
 
 def why_not(name: str) -> UserError | None:

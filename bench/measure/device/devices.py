@@ -18,6 +18,7 @@ from bench.measure.device import counts
 
 Call = Callable[[], object]
 BENCHMARK_LIMIT = 10  # algorithms that cuDNN's search tries; torch's default
+ABSENT = "not in this torch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,14 @@ class Launches:
 
 class CaptureFailed(RuntimeError):
     """A call that can't be captured as a graph. It may have left the stream capturing: see `Device.spoilt`."""
+
+
+def is_fault(error: BaseException) -> bool:
+    """Whether a device failed, after which its context may be dead. Before torch 2.8 only the message tells."""
+    known: Any = getattr(torch, "AcceleratorError", None)
+    if known is not None:
+        return isinstance(error, known)
+    return isinstance(error, RuntimeError) and str(error).startswith(("CUDA error: ", "HIP error: ", "XPU error: "))
 
 
 class Device(Protocol):
@@ -155,8 +164,8 @@ def put_back(before: Mapping[str, Any]) -> list[str]:
 def set_switches(dtype: str, cudnn_benchmark: bool) -> dict[str, str]:
     """Set all of torch's global switches, and return their values as torch then reports them, for the record.
 
-    TF32 has an older and a newer interface. If only one is set, reading the other raises, as torch.compile does. Set in
-    this order, both agree and neither overrides the other.
+    TF32 has an older and, since torch 2.9, a newer interface. If only one is set, reading the other raises, as torch.compile
+    does. Set in this order, both agree and neither overrides the other.
     """
     cudnn: Any = torch.backends.cudnn
     matmul: Any = torch.backends.cuda.matmul
@@ -166,7 +175,9 @@ def set_switches(dtype: str, cudnn_benchmark: bool) -> dict[str, str]:
         warnings.simplefilter("ignore")  # the older interface warns that it is deprecated
         cudnn.allow_tf32 = tf32
         matmul.allow_tf32 = tf32
-        for op in (cudnn.conv, cudnn.rnn, matmul):
+        ops = {"conv": getattr(cudnn, "conv", None), "rnn": getattr(cudnn, "rnn", None), "matmul": matmul}
+        newer = {name: op for name, op in ops.items() if hasattr(op, "fp32_precision")}
+        for op in newer.values():
             op.fp32_precision = precision
         values = {
             "cudnn.allow_tf32": cudnn.allow_tf32,
@@ -183,13 +194,13 @@ def set_switches(dtype: str, cudnn_benchmark: bool) -> dict[str, str]:
     if hasattr(cudnn, "depthwise_kernel"):
         cudnn.depthwise_kernel = "auto"
     values |= {
-        "cudnn.conv.fp32_precision": cudnn.conv.fp32_precision,
-        "cuda.matmul.fp32_precision": matmul.fp32_precision,
+        "cudnn.conv.fp32_precision": getattr(newer.get("conv"), "fp32_precision", ABSENT),
+        "cuda.matmul.fp32_precision": getattr(newer.get("matmul"), "fp32_precision", ABSENT),
         "cudnn.enabled": cudnn.enabled,
         "cudnn.deterministic": cudnn.deterministic,
         "cudnn.benchmark": cudnn.benchmark,
         "cudnn.benchmark_limit": cudnn.benchmark_limit,
-        "cudnn.depthwise_kernel": getattr(cudnn, "depthwise_kernel", "not in this torch"),
+        "cudnn.depthwise_kernel": getattr(cudnn, "depthwise_kernel", ABSENT),
         "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
     }
     return {name: str(value).lower() for name, value in values.items()}
