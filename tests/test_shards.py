@@ -206,7 +206,7 @@ def test_partial_merges_what_there_is_and_says_incomplete(parts: list[Path], tmp
     ("facts", "line"),
     [
         ({"bench_version": "0.0.1"}, "bench: 0.0.1 here, "),
-        ({"git": "abc123-dirty"}, "its commit: abc123-dirty here, "),
+        ({"git": "abc123-dirty"}, "commit: abc123-dirty here, "),
         ({"torch": "2.6.0"}, "torch: 2.6.0 here, fake in "),
         ({"host": {"cpu_model": "Another CPU"}}, "CPU model: Another CPU here, "),
         ({"devices": {"cpu": {"name": "x", "torch": "fake"}}}, "name of cpu: x here, "),
@@ -216,6 +216,13 @@ def test_another_program_or_machine_is_refused_and_named(parts: list[Path], tmp_
     change(parts[1], "environment.json", **facts)
     told = refusal(parts, tmp_path / "out")
     assert told.startswith(f"{parts[1]} (shard 2/3): {line}")
+
+
+def test_what_two_shards_have_is_compared_even_if_the_first_has_it_not(parts: list[Path], tmp_path: Path):
+    for part, card in zip(parts[1:], ("H100", "H200"), strict=True):
+        of = json.loads((part / "environment.json").read_text())["devices"]
+        change(part, "environment.json", devices={**of, "cuda:0": {"name": card, "imports": {"mine:block": card}}})
+    assert f"{parts[2]} (shard 3/3): name of cuda:0: H200 here, H100 in {parts[1]}." in refusal(parts, tmp_path / "out")
 
 
 def test_another_config_is_refused_with_the_lines_that_differ(parts: list[Path], tmp_path: Path):

@@ -19,13 +19,12 @@ from bench.spec.plan.plan import Plan
 from bench.spec.plan.shards import whole_of
 from bench.spec.results_folder import RESTORE, read_environment, read_plan, read_records
 
-_CODE = {"bench": "bench_version", "its commit": "git"}
-_MACHINE = {
-    "python": "python", "torch": "torch", "CPU model": "host.cpu_model", "physical cores": "host.physical_cores",
-    "usable cores": "host.usable_cores", "CPU quota": "host.cpu_quota", "governor": "host.governor",
-    "huge pages": "host.transparent_hugepages",
+_FACTS = {
+    "bench": "bench_version", "commit": "git", "python": "python", "torch": "torch", "CPU model": "host.cpu_model",
+    "physical cores": "host.physical_cores", "usable cores": "host.usable_cores", "CPU quota": "host.cpu_quota",
+    "governor": "host.governor", "huge pages": "host.transparent_hugepages",
 }  # fmt: skip
-_DEVICE = {
+_OF_DEVICE = {
     "name": "name", "torch": "torch", "CUDA of torch": "torch_cuda", "instructions": "cpu_capability",
     "threading": "threading", "model": "prediction.model",
 }  # fmt: skip
@@ -59,13 +58,21 @@ def merge(folders: Sequence[Path], out: Path, command: Sequence[str], partial: b
     """
     refuse_used(out)
     shards = [_read(folder) for folder in folders]
-    first, by_number = shards[0], dict[int, Shard]()
+    first, by_number, seen = shards[0], dict[int, Shard](), dict[str, tuple[object, Shard]]()
     for shard in shards:
         if shard.number in by_number:
             rule = f"this shard is named twice, also by {by_number[shard.number].folder}"
             raise UserError(shard.name, rule, "Name each shard once.")
         by_number[shard.number] = shard
-        _refuse_other(first, shard)
+        if shard.config != first.config:
+            lines = files.changes(*(s.config.decode(errors="replace") for s in (first, shard)))
+            rule = f"its config is not that of {first.folder}: {lines}"
+            raise UserError(shard.name, rule, "Merge shards of one config")
+        for name, fact in _facts(shard):
+            then, other = seen.setdefault(name, (fact, shard))
+            if fact != then:
+                rule = f"{name}: {fact!s:.200} here, {then!s:.200} in {other.folder}"
+                raise UserError(shard.name, rule, "Means would mix them: measure whole runs, and see bench report A B")
     ordered = [by_number[n] for n in sorted(by_number)]
     plan = whole_of({s.number: s.plan for s in ordered}, {s.number: s.unfinished for s in ordered})
     missing = [f"{n}/{first.count}" for n in range(1, first.count + 1) if n not in by_number]
@@ -81,8 +88,8 @@ def merge(folders: Sequence[Path], out: Path, command: Sequence[str], partial: b
         files.write_json(out / ENVIRONMENT, _joined(ordered, run_id, command, lacks))
         files.write_json(out / PLAN, plan.to_dict())
         begun = {"type": "run", "run_id": run_id, "schema_version": first.begun["schema_version"], "utc": utc()}
-        lines = _lines(begun | files.kept(out), ordered)
-        files.write_whole(out / JOURNAL, lambda file: file.writelines(lines))
+        journal = _lines(begun | files.kept(out), ordered)
+        files.write_whole(out / JOURNAL, lambda file: file.writelines(journal))
         files.write_text(out / "DONE", utc() + "\n")
     return out, lacks
 
@@ -121,28 +128,13 @@ def _read(folder: Path) -> Shard:
     return Shard(folder, *plan.shard, plan, environment, config, begun, tuple(lines), left, done)
 
 
-def _refuse_other(first: Shard, shard: Shard) -> None:
-    """UserError for a shard of another plan, program or machine than the first."""
-    if shard.config != first.config:
-        before, after = (s.config.decode(errors="replace") for s in (first, shard))
-        rule = f"its config is not that of {first.folder}: {files.changes(before, after)}"
-        raise UserError(shard.name, rule, "Merge shards of one config")
-    one, two = (s.environment for s in (first, shard))
-    ours, theirs = (of.get("devices") or {} for of in (one, two))
-    pairs = [("number of shards", first.count, shard.count)]
-    pairs += [("schema", first.begun["schema_version"], shard.begun["schema_version"])]
-    pairs += [(name, _dig(one, path), _dig(two, path)) for name, path in _CODE.items()]
-    sources = [{path: h for f in of.values() for path, h in (f.get("imports") or {}).items()} for of in (ours, theirs)]
-    pairs += [(f"source of {path}", old, sources[1][path]) for path, old in sources[0].items() if path in sources[1]]
-    last = len(pairs)
-    pairs += [(name, _dig(one, path), _dig(two, path)) for name, path in _MACHINE.items()]
-    for device in ours.keys() & theirs.keys():
-        pairs += [(f"{n} of {device}", _dig(ours[device], p), _dig(theirs[device], p)) for n, p in _DEVICE.items()]
-    for i, (name, a, b) in enumerate(pairs):
-        if a != b:
-            mixed = "Means would mix machines: measure whole runs, and see bench report A B"
-            remedy = "Measure the shards with one version and one config" if i < last else mixed
-            raise UserError(shard.name, f"{name}: {b!s:.200} here, {a!s:.200} in {first.folder}", remedy)
+def _facts(shard: Shard) -> Iterator[tuple[str, object]]:
+    """What must be the same in all shards that have it, by name: the program, and what shapes times."""
+    yield from (("number of shards", shard.count), ("schema", shard.begun["schema_version"]))
+    yield from ((name, _dig(shard.environment, path)) for name, path in _FACTS.items())
+    for device, facts in (shard.environment.get("devices") or {}).items():
+        yield from ((f"{name} of {device}", _dig(facts, path)) for name, path in _OF_DEVICE.items())
+        yield from ((f"source of {path}", source) for path, source in (facts.get("imports") or {}).items())
 
 
 def _dig(data: Any, path: str) -> Any:
