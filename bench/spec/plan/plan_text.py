@@ -201,7 +201,7 @@ def _time(plan: Plan) -> str:
     limit = plan.limit_s / 60
     capped = f" (no process begins that would end after {_minutes(limit)})" if high >= limit else ""
     text = (
-        f"time: about {_between(low, high)} minutes{capped}, with {timing.processes_min} to {timing.processes_max}"
+        f"time: about {_between(low, high)} minutes{capped}, with {' to '.join(dict.fromkeys(map(str, (timing.processes_min, timing.processes_max))))}"
         f" processes a trial until the interval of ln(speedup) is within {timing.precision:g} on each side"
     )
     if timing.processes_min > 1:
