@@ -416,7 +416,7 @@ def test_a_reader_that_leaves_is_no_error(tmp_path):
     "terminals", "the terminal's encoding lacks a character",
     "a stand-in is printed",
 )  # fmt: skip
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 @pytest.mark.parametrize("verb", ["report {0}", "verdict {0}", "compare {0} {1} --out {2}", "drivers {0} --out {2}", "plan configs/smoke.yaml --set channels=8->16"])  # fmt: skip
 def test_a_terminal_that_lacks_a_character_gets_a_stand_in(verb: str, encoding: str, tmp_path: Path) -> None:
     runs = []

@@ -126,7 +126,7 @@ def test_a_slow_down_of_both_blocks_is_found_in_their_times_alone(bench: Bench, 
 
 def test_pairs_of_runs_of_one_truth_are_called_changed_no_oftener_than_claimed(bench: Bench, tmp_path: Path) -> None:
     """With hardly a margin, so that the correction alone stands guard. At the usual margin not one of them is."""
-    data, pairs = config({"channels": [16, 64], "threads": [1]}), 40
+    data, pairs = config({"channels": [16, 64], "threads": [1]}), 30
     wrong = gates = usual = 0
     for i in range(pairs):
         a, b = (made(tmp_path / f"{i}{n}", Story(run_id=n, seed=100 + 2 * i + k, processes=6, rounds=4), data=data) for k, n in enumerate("ab"))  # fmt: skip
