@@ -35,10 +35,11 @@ def main() -> None:
     of = job["imports"] if isinstance(job["imports"], dict) else {}  # of two sides a list
     facts |= {"imports": dict.fromkeys(of, "fake")} if of else {}
     facts |= {"conv_flop_per_s": fake["speed"], "conv_detail": "a convolution at so much"} if "speed" in fake else {}
+    facts |= {"walk": []} if job["kind"] == "walk" else {}  # of a model without layers
     say({"type": "ready", "pid": os.getpid(), "facts": facts})
     if fake.get("start") == "dies" and job["kind"] != "probe":
         os.abort()
-    if job["kind"] == "probe":
+    if job["kind"] in ("probe", "walk"):
         return
     if job["roofs"]:
         if fake.get("roof") == "dies":

@@ -128,22 +128,27 @@ class InProcess:
     process = SimpleNamespace(pid=1)
 
     def __init__(
-        self, _: object, job: dict[str, Any], log: Path, compiled: Path | None = None, sides: object = ()
+        self, _: object, job: dict[str, Any] | None, log: Path, compiled: Path | None = None, sides: object = ()
     ) -> None:
         InProcess.left -= 1
         if InProcess.left < 0:
             raise KeyboardInterrupt
         log.open("ab").close()
+        self._job = None if job is None else json.dumps(job)
+
+    def give(self, job: dict[str, Any]) -> None:
         self._job = json.dumps(job)
 
-    def answers(self, *_: float) -> list[dict[str, Any]]:
+    def answers(self, *_: float) -> Iterator[dict[str, Any]]:
         told: list[dict[str, Any]] = []
+        if self._job is None:  # started ahead
+            return iter([{"type": "awake"}])
         with (
             mock.patch.object(fake_worker, "say", told.append),
             mock.patch.object(sys, "stdin", io.StringIO(self._job)),
         ):
             fake_worker.main()
-        return told
+        return iter(told)
 
     def end(self) -> int:
         return 0
