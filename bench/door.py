@@ -23,7 +23,6 @@ from bench.analyse.drivers.explain import explain
 from bench.analyse.runs.run_folder import Run, read
 from bench.cli.options import devices, named_folder
 from bench.run import runner
-from bench.run.machine import usable_cores
 from bench.run.session import Interrupted
 from bench.show import write
 from bench.show.plots import claims_forest
@@ -36,7 +35,6 @@ from bench.spec.config.timing import Timing
 from bench.spec.errors import UserError, first_line
 from bench.spec.files import or_advise
 from bench.spec.format import listed
-from bench.spec.plan.plan import make, not_all_skipped
 
 __all__ = ["Result", "UserError", "load", "measure"]
 
@@ -130,8 +128,7 @@ def measure(
         sweep = {"blocks": entries, "axes": axes, **({"together": step} if step else {})}
         data = {"name": name, **({"timing": timing} if timing else {}), "experiments": {"shapes": sweep}}
         names, into, command = devices(device), Path(out) if out else None, [f"bench.measure({listed(list(blocks))})"]
-        plan = make(check(data, "bench.measure"), names, usable_cores())
-        not_all_skipped(plan)
+        plan = runner.planned(check(data, "bench.measure"), names)
         pickles = Path(kept) if any(Path(kept).iterdir()) else None
         try:
             with or_advise("repeat the call"):

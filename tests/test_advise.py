@@ -224,11 +224,12 @@ def test_a_wrong_option_is_one_line(bench, walked, args, line):
     assert line in err
 
 
-def test_an_advice_survives_ctrl_c_in_both_of_its_runs(bench, walked, monkeypatch, tmp_path, sketched):
-    out, real, left = tmp_path / "run", session.Session._replicate, {"layers": 1, "mix": 1}
+@pytest.mark.parametrize("name", ["run", "mix"])
+def test_an_advice_survives_ctrl_c_in_both_of_its_runs(bench, walked, monkeypatch, tmp_path, sketched, name):
+    out, real, left = tmp_path / name, session.Session._replicate, {"layers": 1, "mix": 1}
 
     def interrupted(self, replicate):
-        which = "mix" if self.folder.name == "mix" else "layers"
+        which = "layers" if self.folder == out else "mix"
         if replicate == 3 and left[which]:
             left[which] -= 1
             raise KeyboardInterrupt

@@ -65,7 +65,8 @@ def advise(
         runner.stderr_line("the best mix, whole against whole")
         new = partial(runner.measure, *second, folder / MIX, command, runner.stderr_line, anyway)
         old = partial(_resumed, folder / MIX, anyway, trust)
-        outcomes.append(measured(old if (folder / MIX / PLAN).is_file() else new, lambda _: report([folder]), again))
+        mixed = old if (folder / MIX / PLAN).is_file() else new
+        outcomes.append(measured(mixed, lambda _: report([folder]), again, folder))
     runner.stderr_line("writing tables, picture and page")
     with or_advise(f"bench report {shlex.quote(str(folder))}"):
         report([folder])
@@ -75,15 +76,12 @@ def advise(
 
 def _planned(verb: str, data: dict[str, Any], names: list[str], threads: str | None, set_: list[str] | None) -> Plan:
     """The plan of a config's data, into which the settings are written."""
-    from bench.run.machine import usable_cores
+    from bench.run.runner import planned
     from bench.spec.config.config import with_overrides
     from bench.spec.config.yaml_file import Place
-    from bench.spec.plan.plan import make, not_all_skipped
 
     config = with_overrides(data, Place(verb), [*(set_ or ()), *([f"threads={threads}"] if threads else [])])
-    plan = make(config, names, usable_cores())
-    not_all_skipped(plan)
-    return plan
+    return planned(config, names)
 
 
 def _layers_plan(

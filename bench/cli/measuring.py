@@ -70,11 +70,11 @@ def run(
 
 
 def measured(
-    measure: Callable[[], Outcome], show: Callable[[Path], None], again: str = "bench run --resume"
+    measure: Callable[[], Outcome], show: Callable[[Path], None], again: str = "", at: Path | None = None
 ) -> Outcome:
     """The result of `measure`. After Ctrl-C: print how to continue, show what was measured, exit with status 130.
 
-    `again`: the command that continues in the folder; bench advise has a second run in a folder of its own there.
+    `again`: the command that continues, if it is not bench run --resume, and the folder `at` which it does, if not the run's.
 
     SIGTERM of a batch system and SIGHUP of a closed terminal do the same, unless the caller ignores them as nohup does.
     """
@@ -87,14 +87,10 @@ def measured(
     try:
         return measure()
     except Interrupted as interrupted:
-        from bench.spec.plan.advise import MIX
-
-        inner = again.startswith("bench advise") and interrupted.folder.name == MIX
-        at = interrupted.folder.parent if inner else interrupted.folder
-        here = shlex.quote(str(at))
+        here = shlex.quote(str(at or interrupted.folder))
         flag, variable = (" --trust", " TRUST=1") if interrupted.trust else ("", "")
-        make = f" (or make bench RESUME={here}{variable})" * again.startswith("bench run")
-        stderr_line(f"interrupted; to continue: {again} {here}{flag}{make}")
+        make = "" if again else f" (or make bench RESUME={here}{variable})"
+        stderr_line(f"interrupted; to continue: {again or 'bench run --resume'} {here}{flag}{make}")
         with contextlib.suppress(typer.Exit):  # of an output that nobody reads any more
             show(interrupted.folder)
         raise typer.Exit(130) from None

@@ -22,7 +22,7 @@ from bench.run.machine import usable_cores
 from bench.run.session import Outcome, Session, Tell, utc
 from bench.spec import files
 from bench.spec.columns import SCHEMA_VERSION
-from bench.spec.config.config import load
+from bench.spec.config.config import SweepConfig, load
 from bench.spec.devices.device_names import is_predicted, slug
 from bench.spec.errors import UserError
 from bench.spec.files import CONFIG, ENVIRONMENT, PLAN, RESULTS, kept, or_advise, refuse_links, write_json, write_text
@@ -46,10 +46,16 @@ def run(
     UserError, with nothing written, for a wrong config, a device that can't be used, or a red check unless `anyway`.
     """
     config, data = load(config_path, overrides)
-    plan = make(config, devices, usable_cores())
-    not_all_skipped(plan)
+    plan = planned(config, devices)
     plan = plan if shard is None else part_of(plan, shard)
     return measure(plan, data, devices, out, command, tell, anyway)
+
+
+def planned(config: SweepConfig, devices: Sequence[str]) -> Plan:
+    """The plan of a config for the cores of this machine. UserError where it would measure nothing."""
+    plan = make(config, devices, usable_cores())
+    not_all_skipped(plan)
+    return plan
 
 
 def measure(

@@ -41,7 +41,6 @@ from bench.show.plots import (
     time_breakdown,
     ways,
 )
-from bench.show.plots import advice as advice_plot
 from bench.show.plots import compare as compare_pictures
 from bench.show.plots import drivers as drivers_picture
 from bench.show.plots.shared import files
@@ -106,7 +105,7 @@ def write_views(folder: Path) -> Views:
         return Views(run, None, None, verdicts, tables, made.pictures, made.page, sides)
     if is_advice(run):
         advice = advice_of(run, read(folder / MIX) if (folder / MIX / PLAN).is_file() else None)
-        pictures = draw(run, into, {"advice": lambda run: advice_plot.picture(run, advice)})
+        pictures = draw(run, into, {"advice": lambda run: networks.of_layers(run, advice)})
         write_text(
             folder / "advice.csv",
             as_csv(

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.analyse.runs.roofline import RATES, TOLERANCE, WINOGRAD, Key
-from bench.analyse.runs.rows import Record, records_of
+from bench.analyse.runs.rows import Record, grouped, records_of
 from bench.analyse.runs.run_folder import Run
 from bench.show.plots.shared import panels, style
 from bench.show.text import captions, titles
@@ -35,11 +35,11 @@ def picture(run: Run) -> Figure | None:
     rows = [r for r in rows if r["achieved_flop_per_s"]]  # what multiplies nothing has no place on either axis
     if not rows:
         return None
-    keys = list(dict.fromkeys(map(_key, rows)))
-    keys.sort(key=lambda key: key not in roofs)
+    held = grouped(rows, _key)
+    keys = sorted(held, key=lambda key: key not in roofs)
     shown = keys[: panels.MOST_GROUPS]
-    here = {key: [r for r in rows if _key(r) == key] for key in shown}
-    few = {key: panels.few(some) for key, some in here.items()}
+    every_shown = [r for key in shown for r in held[key]]
+    few = {key: panels.few(held[key]) for key in shown}
     drawn = [r for some in few.values() for r in some]
     figure, axes = style.panels(len(shown), square=True)
     across, upright = _limits(drawn, [roofs[k] for k in shown if k in roofs])
@@ -56,13 +56,13 @@ def picture(run: Run) -> Figure | None:
     bounded = [key for key in shown if key in roofs]
     marks = " · ".join(filter(None, (captions.FLOP, _ROOFS * bool(bounded), _counted(bounded, roofs))))
     left = captions.not_drawn(len(keys) - len(shown), "panel", "measurements.csv")
-    left = left or captions.not_drawn(sum(map(len, here.values())) - len(drawn), "row", "measurements.csv")
+    left = left or captions.not_drawn(len(every_shown) - len(drawn), "row", "measurements.csv")
     handles = _handles(drawn, panels.block_looks(run, drawn), sizes)
     panels.frame(
         figure,
         run,
         drawn,
-        titles.roofline([r for some in here.values() for r in some]),
+        titles.roofline(every_shown),
         handles,
         left,
         how="minimum time",
