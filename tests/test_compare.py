@@ -25,6 +25,7 @@ from bench import cli
 from bench.analyse.compare.ci_gate import gate, reaches
 from bench.analyse.compare.compare import compare, compare_all, judge
 from bench.analyse.compare.facts import CHANGED, VERDICTS, Comparison, beyond
+from bench.analyse.compare.whole import Processes
 from bench.analyse.runs import run_folder
 from bench.analyse.stats.interval_arrays import Intervals
 from bench.show.export.compare import as_csv, as_json
@@ -248,7 +249,7 @@ def test_the_mean_of_one_row_says_what_the_row_says(a: run_folder.Run) -> None:
             edge=np.array([edge]), verdict=np.array([VERDICTS.index(verdict)]),
         )  # fmt: skip
         assert verdict == ("SAME" if said.startswith("the same") else "AMBIGUOUS")
-        older = replace(found, a=found.a.assign(speedup_by_process=None), rows=rows)
+        older = replace(found, processes=(Processes.of(found.a.iloc[:1], "not_in_old_tables"),), rows=rows)
         assert mean(older).endswith(f"of A's (geometric mean): {said}")
 
 

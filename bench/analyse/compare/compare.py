@@ -27,6 +27,7 @@ from bench.analyse.compare.facts import (
 )
 from bench.analyse.compare.row_matching import Matching, kind, mapped, match
 from bench.analyse.compare.sides import side_of
+from bench.analyse.compare.whole import Processes
 from bench.analyse.runs.noise_floor import earlier_beside, run_effect
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.stats import estimators, interval_arrays
@@ -170,8 +171,13 @@ class _Sides:
         effect = max(known, key=lambda e: e.sd, default=None)
         sd = effect.sd * math.sqrt(2) if effect else 0.0
         only = rows_a.iloc[matching.only_a], rows_b.iloc[matching.only_b]
-        found = self._found(quantity, rows_a.iloc[matching.a], rows_b.iloc[matching.b], matching, sd)
-        return QuantityComparison(quantity, rows_a, rows_b, found, *only, self.a.timing.confidence, effect=effect)
+        a, b = rows_a.iloc[matching.a], rows_b.iloc[matching.b]
+        found, by_process = self._found(quantity, a, b, matching, sd), f"{quantity}_by_process"
+        sides = [(b, facts.PAIRED)] if facts.PAIRED in b else [(a, by_process), (b, by_process)]
+        values = tuple(Processes.of(rows, column) for rows, column in sides)
+        return QuantityComparison(
+            quantity, rows_a, rows_b, found, *only, self.a.timing.confidence, values, effect=effect
+        )
 
     def _found(self, quantity: Quantity, a: pd.DataFrame, b: pd.DataFrame, matching: Matching, sd: float) -> Judged:
         """B / A of rows side by side, with their p; each AMBIGUOUS until the correction, unless it can't be judged."""

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from bench.analyse.compare.environment_diff import Difference
-from bench.analyse.compare.row_matching import CPU_ONLY, combined, numbers
-from bench.analyse.compare.whole import apart, mean_over_rows
+from bench.analyse.compare.row_matching import CPU_ONLY
+from bench.analyse.compare.whole import Processes, apart, mean_over_rows
 from bench.analyse.runs.noise_floor import RunEffect
 from bench.analyse.runs.rows import Record, records_of
 from bench.analyse.runs.run_folder import Run
@@ -144,6 +144,7 @@ class QuantityComparison:
     only_a: pd.DataFrame
     only_b: pd.DataFrame
     confidence: float
+    processes: tuple[Processes, ...]  # of the matched rows of both sides; of paired ones B's alone, as B / A
     family: int = 0  # rows that p is corrected over: of all comparisons that were made together
     effect: RunEffect | None = None  # what runs differ by, which is in the intervals; None where it is not known
 
@@ -263,7 +264,7 @@ class QuantityComparison:
         """Over the rows that have an interval, if there is one; by their processes' means where all rows know them."""
         log = self.rows.log
         places = places[np.isfinite(log.half_width[places])] if np.isfinite(log.half_width[places]).any() else places
-        logs, widths, column = log.mean[places], log.half_width[places], f"{self.quantity}_by_process"
+        logs, widths = log.mean[places], log.half_width[places]
         if not len(places) or not 0 < widths.max() < math.inf:
             mean = float(logs.mean()) if len(places) else math.nan
             return MeanRatio(
@@ -271,13 +272,8 @@ class QuantityComparison:
                 len(places),
                 self.edge,
             )
-        known = [rows.iloc[at[places]] for rows, at in ((self.a, self.rows.a), (self.b, self.rows.b))]
-        if self.paired:  # one value of B / A a process, which B's row has
-            known, column = known[1:], PAIRED
-        if all(column in rows and rows[column].notna().all() for rows in known):
-            sides = [
-                (rows[column].tolist(), combined([numbers(rows[n]) for n in ("device", *CPU_ONLY)])) for rows in known
-            ]
+        sides = [side.at(places) for side in self.processes]
+        if all(side.counts.all() for side in sides):
             own = mean_over_rows(logs, sides, self.confidence)
             own = replace(own, half_width=math.hypot(own.half_width, apart(self.effect)))
         else:  # as if the errors of all rows moved as one

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
+import pandas as pd
 
+from bench.analyse.compare.row_matching import CPU_ONLY, combined, numbers
 from bench.analyse.runs.noise_floor import RunEffect
 from bench.analyse.runs.rows import by_process
 from bench.analyse.stats.estimators import Floats, Ints
@@ -44,26 +47,50 @@ def apart_at_least(effect: RunEffect | None, cpu: bool, times: bool) -> float:
     return max(apart(effect), apart(elsewhere))
 
 
-def mean_over_rows(logs: Floats, sides: Sequence[tuple[Sequence[str], Ints]], confidence: float) -> Interval:
-    """The interval of the mean of `logs`, ln(B / A) of each row, over the processes of both runs.
+@dataclass(frozen=True, slots=True, eq=False)
+class Processes:
+    """What processes measured in the rows of one side: values a row, then of each value its process and its ln.
 
-    `sides`: of A and of B each row's values in two processes or more (`1:2.04 2:1.98`), and its place, whose rows share
-    processes.
+    The rows of one `place` (device and threads) share processes.
     """
-    known, mean = [_errors(*side) for side in sides], float(logs.mean())
+
+    counts: Ints
+    process: Ints
+    logs: Floats
+    place: Ints
+
+    @classmethod
+    def of(cls, rows: pd.DataFrame, column: str) -> Processes:
+        """From a column of texts such as `1:2.04 2:1.98`, or none."""
+        texts = rows[column].fillna("").tolist() if column in rows else [""] * len(rows)
+        counts, process, values = by_process(texts)
+        return cls(counts, process, np.log(values), combined([numbers(rows[n]) for n in ("device", *CPU_ONLY)]))
+
+    def at(self, rows: Ints) -> Processes:
+        """Those of some rows."""
+        if len(rows) == len(self.counts):  # all, as rows are named once and in order
+            return self
+        counts, before = self.counts[rows], np.cumsum(self.counts) - self.counts
+        values = np.repeat(before[rows] - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
+        return Processes(counts, self.process[values], self.logs[values], self.place[rows])
+
+
+def mean_over_rows(logs: Floats, sides: Sequence[Processes], confidence: float) -> Interval:
+    """The interval of the mean of `logs`, ln(B / A) of each row, over the processes of both runs, two or more in each row."""
+    known, mean = [_errors(side) for side in sides], float(logs.mean())
     variances, freedom = (np.concatenate(both) for both in zip(*known, strict=True))
     total = float(variances.sum())
     df = max(1, math.floor(total**2 / float((variances**2 / freedom).sum()) + 1e-9)) if total else LEAST_FOR_INTERVAL
     return Interval(mean, t_quantile(0.5 + confidence / 2, df) * math.sqrt(total), df + 1)
 
 
-def _errors(texts: Sequence[str], places: Ints) -> tuple[Floats, Ints]:
+def _errors(side: Processes) -> tuple[Floats, Ints]:
     """The variance of the mean over rows that each place adds, and its degrees of freedom."""
-    counts, replicate, values = by_process(texts)
-    row, logs = np.repeat(np.arange(len(counts)), counts), np.log(values)
+    counts, logs = side.counts, side.logs
+    row = np.repeat(np.arange(len(counts)), counts)
     off = (logs - (np.bincount(row, logs) / counts)[row]) * (1 / np.sqrt(counts * (counts - 1)) / len(counts))[row]
-    wide = int(replicate.max()) + 1
-    process, at = np.unique(places[row] * wide + replicate, return_inverse=True)
+    wide = int(side.process.max()) + 1
+    process, at = np.unique(side.place[row] * wide + side.process, return_inverse=True)
     of = np.unique(process // wide, return_inverse=True)[1]
     processes, variance = np.bincount(of), np.bincount(of, np.bincount(at, off) ** 2)
     return variance[processes > 1].astype(np.float64), processes[processes > 1] - 1

@@ -229,7 +229,7 @@ def _columns(folder: Path, file: Literal["m", "p"], only: Collection[str] | None
     wanted = {c.name: c for c in columns_of(file) if only is not None and c.name in only}
     numbers = {c.name for c in wanted.values() if c.dtype in ("Int64", "Float64")}
     with suppress(OSError, ValueError):
-        if not wanted or not path.is_file() or path.stat().st_size > MOST_OF_COLUMNS or odd_words(path):
+        if not wanted or not path.is_file() or path.stat().st_size > MOST_OF_COLUMNS or marked_texts(path):
             raise ValueError
         kinds: dict[str, Any] = {
             name: "float64" if name in numbers else "object" if name in _UNLIKE else "category" for name in wanted
@@ -245,11 +245,10 @@ def _columns(folder: Path, file: Literal["m", "p"], only: Collection[str] | None
     return _table(path, file)
 
 
-def odd_words(path: Path) -> bool:
-    """Whether a cell may be the word nan, which the quick reader takes for an empty one, or a text with a mark."""
+def marked_texts(path: Path) -> bool:
+    """Whether a cell may be a text with a mark before what would be a formula (`cell_of`)."""
     with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
-        marks = (b",'", b"\n'", b"\"'") if content.find(b"'") >= 0 else ()
-        return any(content.find(word) >= 0 for word in (b",nan", b",NaN", b",NAN", *marks))
+        return content.find(b"'") >= 0 and any(content.find(mark) >= 0 for mark in (b",'", b"\n'", b"\"'"))
 
 
 def _quickly(column: pd.Series, of: Column) -> Any:
