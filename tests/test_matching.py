@@ -8,12 +8,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.analyse.compare.compare import compare
-from bench.analyse.compare.row_matching import CPU_ONLY, LOOSE, Matching, match, stands_for
+from bench.analyse.compare.row_matching import CPU_ONLY, LOOSE, Matching, combined, match, stands_for
 from bench.analyse.runs import run_folder
 from bench.show.text.compare import answer, table
 from bench.spec.columns import KEYS
@@ -52,6 +53,14 @@ def test_any_order_of_rows_gives_the_same_pairs(order: list[int]) -> None:
     pairs, loose, only_a, only_b = told(rows, [rows[i] for i in order])
     assert [order[b] for _, b in pairs] == list(range(12))
     assert (loose, only_a, only_b) == ([], (), ())
+
+
+@given(
+    st.lists(st.lists(st.sampled_from([-2, -1, 0, 1, 2**40, 2**59]), min_size=4, max_size=4), min_size=1, max_size=9)
+)
+def test_rows_get_one_number_exactly_if_they_agree_in_every_column(rows: list[list[int]]) -> None:
+    ids = combined(list(np.array(rows, dtype=np.int64).T)).tolist()
+    assert len(set(ids)) == len(set(map(tuple, rows))) == len(set(zip(ids, map(tuple, rows), strict=True)))
 
 
 def test_all_threads_of_one_machine_meet_all_threads_of_the_other_and_that_is_said() -> None:

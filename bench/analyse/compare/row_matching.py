@@ -78,10 +78,13 @@ def numbers(*columns: pd.Series) -> Ints:
 
 def combined(columns: Sequence[Ints]) -> Ints:
     """Equal numbers for rows that are equal in all columns."""
-    ids = np.zeros(len(columns[0]), dtype=np.int64)
+    ids, many = np.zeros(len(columns[0]), dtype=np.int64), 1  # ids lie below `many`
     for column in columns:
-        ids = pd.factorize(ids * (column.max(initial=0) + 3) + column + 2)[0].astype(np.int64)
-    return ids
+        wide = int(column.max(initial=0)) + 3
+        if many > 2**62 // wide:
+            ids, many = pd.factorize(ids)[0].astype(np.int64), len(ids)
+        ids, many = ids * wide + column + 2, many * wide
+    return pd.factorize(ids)[0].astype(np.int64)
 
 
 def match(a: pd.DataFrame, b: pd.DataFrame) -> Matching:
