@@ -10,7 +10,9 @@ from xml.etree import ElementTree
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
+from matplotlib.textpath import TextToPath
 
 from bench.analyse.claims.judge import judge
 from bench.analyse.runs import run_folder
@@ -166,6 +168,11 @@ def test_an_svg_file_says_what_it_shows_and_brings_its_own_paper(tmp_path: Path)
     assert (root.findtext(f"{space}title") or "").startswith("Separable is 0.")
     assert "paired within rounds" in (root.findtext(f"{space}desc") or "")
     assert root.find(f".//{space}script") is None
+    words = {"".join(e.itertext()): float(e.get("textLength") or 0) for e in root.iter(f"{space}text")}
+    letters = TextToPath()
+    for text in ("1x", "2x"):  # as wide as the letters that the picture was laid out with, in any font
+        wide = letters.get_text_width_height_descent(text, FontProperties(size=9), ismath=False)[0]
+        assert words[text] == pytest.approx(wide, abs=0.01)
     assert all(not v.startswith(("http", "//")) for e in root.iter() for k, v in e.attrib.items() if k.endswith(("href", "src")))  # fmt: skip
     paper = next(e for e in root.iter(f"{space}path") if "fill" in (e.get("style") or ""))
     assert "fill: #ffffff" in (paper.get("style") or "")

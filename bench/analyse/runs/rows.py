@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from io import StringIO
 from typing import Any, Literal, TypeVar
+from weakref import ref
 
 import numpy as np
 import pandas as pd
@@ -49,14 +50,23 @@ def as_csv(frame: pd.DataFrame, header: bool = True) -> str:
 
 
 def records_of(frame: pd.DataFrame) -> list[Record]:
-    """A frame's rows as plain dicts, with None for what is missing."""
+    """A frame's rows as plain dicts, with None for what is missing. They are kept as long as the frame, which nobody changes."""
+    kept = _RECORDS.get(id(frame))
+    if kept is not None and kept[0]() is frame:
+        return list(kept[1])
     names = [str(name) for name in frame.columns]
     # Column by column: pandas' own to_dict takes five times as long for a frame of few rows.
     columns = [
         [None if missing else value for value, missing in zip(column.tolist(), column.isna().tolist(), strict=True)]
         for column in (frame[name] for name in frame.columns)
     ]
-    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+    records: list[Record] = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+    at = id(frame)
+    _RECORDS[at] = (ref(frame, lambda _: _RECORDS.pop(at, None)), records)
+    return list(records)
+
+
+_RECORDS: dict[int, tuple[ref[pd.DataFrame], list[Record]]] = {}
 
 
 def log_by_process(row: Record) -> dict[Hashable, float]:

@@ -6,14 +6,31 @@ import re
 from html import escape
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.backends.backend_svg import RendererSVG
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bench.show.plots.shared.style import DPI, FOOTER
 from bench.spec.files import write_text, write_whole
+
+
+class _Svg(RendererSVG):
+    """matplotlib's own, but for the words: text, as long as matplotlib lays it out, whatever font the reader has."""
+
+    def _draw_text_as_text(self, gc: Any, x: float, y: float, s: str, prop: Any, angle: float, ismath: Any, *_: Any) -> None:  # fmt: skip
+        length = self.get_text_width_height_descent(s, prop, ismath)[0]  # type: ignore[no-untyped-call]
+        turned = f" rotate({-angle:.4g})" if angle else ""
+        look = {"fill": to_hex(gc.get_rgb()), "font-size": f"{prop.get_size_in_points():.4g}"}
+        look |= {"font-weight": "700"} if prop.get_weight() == "bold" else {}
+        look |= {"opacity": f"{gc.get_alpha():.3g}"} if gc.get_alpha() < 1 else {}
+        fitted = {"textLength": f"{length:.2f}", "lengthAdjust": "spacingAndGlyphs"}
+        place = {"transform": f"translate({x:.2f} {y:.2f}){turned}"}
+        if s.strip():
+            self.writer.element("text", s, attrib={**place, **look, **fitted})  # type: ignore[no-untyped-call]
 
 
 def save(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
@@ -31,9 +48,12 @@ def save(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
     drawn = StringIO()
     title = " ".join(figure.get_suptitle().split()) or None
     svg_options = {"Date": None, "Creator": None, "Title": title}
-    FigureCanvasSVG(figure).print_svg(drawn, metadata=svg_options)  # type: ignore[no-untyped-call]
+    figure.dpi = 72
+    width, height = figure.get_size_inches() * 72
+    renderer = _Svg(width, height, drawn, image_dpi=DPI, metadata=svg_options)  # type: ignore[no-untyped-call]
+    figure.draw(renderer)
+    renderer.finalize()  # type: ignore[no-untyped-call]
     figure.dpi = DPI
-    figure.set_canvas(canvas)
     footer = " ".join(t.get_text() for t in figure.texts if t.get_gid() == FOOTER).replace("\u00a0", " ")
     text = _described(_numbered(drawn.getvalue()), " ".join(footer.split()))
     write_text(svg, text)
@@ -74,9 +94,10 @@ def _join_dots(figure: Figure) -> None:
 def _described(svg: str, words: str) -> str:
     """The picture with a description after its title, for those who hear it."""
     title = "</title>"
+    named = svg.replace("<svg ", """<svg font-family="'DejaVu Sans', Verdana, sans-serif" """, 1)
     if not words or title not in svg:
-        return svg
-    named = svg.replace("<svg ", '<svg role="img" ', 1)
+        return named
+    named = named.replace("<svg ", '<svg role="img" ', 1)
     return named.replace(title, f"{title}\n <desc>{escape(words, quote=False)}</desc>", 1)
 
 

@@ -54,7 +54,7 @@ mpl.rcdefaults()  # a matplotlibrc of the user's, or of the working folder, chan
 mpl.rcParams.update({
     "text.parse_math": False,  # a dollar in a name is one
     "svg.hashsalt": "bench",  # the same data make the same file
-    "svg.fonttype": "path",
+    "svg.fonttype": "none",
     "text.hinting": "none",
     "font.family": "DejaVu Sans",  # comes with matplotlib, so pictures look alike everywhere
     "font.size": 9,
