@@ -276,6 +276,11 @@ def test_the_h100_says_in_ten_lines_where_it_is_slower_where_faster_and_what_lim
     assert "overhead-bound at batch 1" in first
 
 
+def test_a_claim_that_no_sweep_can_answer_says_which_is_missing() -> None:
+    out = " ".join(shown(judge([run_folder.read(REFERENCE.parent / "h100-16-cores")])).split())
+    assert "separable: undecided* (no sweep of this block grows layers alone); compute-bound" in out
+
+
 def test_numbers_have_the_digits_that_their_interval_justifies() -> None:
     assert words.effect(Effect("s", 2.6812, 2.60, 2.76)) == "2.68x [2.60, 2.76]"
     assert words.effect(Effect("s", 2.6812, None, None)) == "2.7x"

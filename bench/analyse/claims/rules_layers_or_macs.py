@@ -30,6 +30,7 @@ LAYERS, COMPUTE = "gpu_led_by_layers", "cpu_led_by_compute"
 DIFFERENCE = "difference of elasticities"
 COUNTS = {"layers": "layers", "macs": "MACs"}
 CLOSELY = 0.5  # where both mean elasticities are below, time follows neither count closely: words, no test
+NO_SWEEP = "No sweep of this block"
 NEITHER = "time follows neither closely"
 SWAPPED = "asked of the other kind of device too, which the texts say the opposite of"
 
@@ -78,7 +79,7 @@ def _of_block(claim: str, condition: Condition, sweeps: Sequence[Sweep], limit: 
     )
     told = [f"on {what} at fixed {held} {_mean(slopes[grows])}" for grows, what, held in (("layers", "layers", "MACs"), ("macs", "MACs", "layers")) if slopes[grows]]  # fmt: skip
     far = f"; {NEITHER}" if len(means) == len(COUNTS) and max(e.mean for e in means.values()) < CLOSELY else ""
-    lacking = [f"No sweep of this block grows {what} alone" for grows, what in COUNTS.items() if not slopes[grows]]
+    lacking = [f"{NO_SWEEP} grows {what} alone" for grows, what in COUNTS.items() if not slopes[grows]]
     return Verdict(
         claim=claim, condition=condition, runs=tuple(sorted({s.run_id for s in sweeps})), about=sweeps[0].block,
         answer=ruling.answer, why=f"{each}elasticity of time {', '.join(told)}{far}", bottleneck=limit.word,

@@ -17,6 +17,7 @@ from typing import TextIO
 from bench.analyse.claims.answers import ANSWERS, Channels, Effect, Verdict
 from bench.analyse.claims.claims import CLAIMS, TEXTS
 from bench.analyse.claims.judge import Verdicts
+from bench.analyse.claims.rules_layers_or_macs import NO_SWEEP
 from bench.analyse.runs.condition import Condition
 from bench.analyse.runs.rows import grouped
 from bench.show.text.terminal import console_on, named, print_lines
@@ -92,7 +93,7 @@ def _by_batch(some: Sequence[Verdict]) -> str:
     """`slower at batch 1* to 8 (0.55x), FASTER at batch 64; overhead-bound at batch 1 to 8`."""
     answers = _runs([(v, reading(v)) for v in some])
     limits = [(v, v.bottleneck) for v in some if v.claim in LIMITED and v.bottleneck != "unknown"]
-    said = [f"{word}{_at(mine, some)}{_numbers(mine)}" for word, mine in answers]
+    said = [f"{word}{_at(mine, some)}{_numbers(mine) or _lacking(mine)}" for word, mine in answers]
     bound = [f"{word}{_at(mine, some, mark='')}" for word, mine in _runs(limits)]
     return ", ".join(said) + (f"; {', '.join(bound)}" if bound else "")
 
@@ -118,6 +119,12 @@ def _numbers(mine: Sequence[Verdict]) -> str:
     ends = list(dict.fromkeys(times(x) for x in values[:1] + values[-1:]))
     mean = "mean " if any(v.cells.n > 1 for v in mine) and mine[0].condition.device else ""
     return f" ({mean}{' to '.join(ends)})" if ends else ""
+
+
+def _lacking(mine: Sequence[Verdict]) -> str:
+    """` (no sweep of this block grows layers alone)`, where that is why there is no answer."""
+    why = dict.fromkeys(note for v in mine if v.answer == "UNDECIDED" for note in v.notes if note.startswith(NO_SWEEP))
+    return f" (n{listed(list(why))[1:]})" if why else ""
 
 
 def reading(v: Verdict) -> str:
