@@ -43,12 +43,21 @@ def run(
     ] = False,
     name: Annotated[str | None, option("NAME", "The folder results/NAME, which bench compare finds by NAME.")] = None,
     shard: Shard = None,
+    cluster: Annotated[str | None, option("ADDRESS", "Measure on the workers of a Dask cluster: tcp://HOST:8786.")] = None,
+    resource: Annotated[
+        str | None, option("NAME", "With --cluster: the workers' resource, as cuda:h100; default: the device's kind.")
+    ] = None,
+    views: Annotated[bool, typer.Option("--views/--no-views", hidden=True)] = True,
 ) -> None:
     """Measure a config: samples, tables, plots, verdicts and a page in a results folder."""
     from bench.run import runner
 
-    command = ["bench", *sys.argv[1:]]
+    command, again = ["bench", *sys.argv[1:]], ""
     out = out if name is None else new_name(name, out)
+    if cluster is None and resource is not None:
+        raise UserError(f"--resource {resource}", "it names workers of a cluster", "Give --cluster too.")
+    if cluster is not None and (shard is not None or dry_run):
+        raise UserError(f"--cluster {cluster}", "it plans shards of its own", "Leave --shard and --dry-run out.")
     if resume is not None:
         if config is not None or out is not None or set_ or dry_run or device is not None or shard is not None:
             raise UserError(f"--resume {resume}", "a run continues as it was planned", "Give --resume alone.")
@@ -61,10 +70,21 @@ def run(
     else:
         named = devices(device)
         measure = partial(runner.run, config, named, out, set_ or (), command, runner.stderr_line, anyway, shard)
-    outcome = measured(measure, lambda folder: report([folder]))
-    runner.stderr_line("writing tables, plots and the page")
-    with or_advise(f"bench report {shlex.quote(str(outcome.folder))}"):
-        report([outcome.folder])
+    if cluster is not None:
+        from bench.run import cluster as leasing
+
+        where = leasing.Cluster(cluster, resource)
+        again = where.command
+        if resume is not None:
+            measure = partial(leasing.resume, where, resume, command, runner.stderr_line, anyway, trust)
+        elif config is not None:
+            named = devices(device)
+            measure = partial(leasing.run, where, config, named, out, set_ or (), command, runner.stderr_line, anyway)
+    outcome = measured(measure, lambda folder: report([folder]) if views and not again else None, again)
+    if views:
+        runner.stderr_line("writing tables, plots and the page")
+        with or_advise(f"bench report {shlex.quote(str(outcome.folder))}"):
+            report([outcome.folder])
     if outcome.failed:
         raise typer.Exit(1)
 

@@ -1,0 +1,69 @@
+"""A scheduler and workers of Dask on this machine. A worker that preloads this module lets fake workers measure.
+
+As a program it is `bench` with fake workers, which such a worker starts in place of `python -m bench`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from bench.run import launch, lease
+
+ROOT = Path(__file__).parents[1]
+QUIET = {
+    "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
+    "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "1s",
+    "DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__INTERVAL": "10s",
+}
+SHELL = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "PYTHONPATH": str(ROOT)}
+
+
+class Fleet:
+    """One scheduler, and workers as they are asked for; all end with `close`."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+        self.folder, self.processes = folder, list[subprocess.Popen]()
+        self.scheduler = self.start("scheduler", "--host", self.address, "--no-dashboard", "--no-show")
+
+    def worker(self, *words: str, env: dict[str, str] = QUIET, **fake: object) -> subprocess.Popen:
+        quiet = ("--nthreads", "1", "--memory-limit", "0", "--no-dashboard", "--local-directory", str(self.folder))
+        given = {**env, "BENCH_FAKE": json.dumps(fake)}
+        return self.start("worker", self.address, *quiet, "--preload", "tests.fleet", *words, **given)
+
+    def start(self, *words: str, **env: str) -> subprocess.Popen:
+        argv = [sys.executable, "-m", "dask", *words]
+        with open(self.folder / f"dask-{len(self.processes)}.log", "wb") as log:
+            process = subprocess.Popen(argv, cwd=ROOT, env={**SHELL, **env}, stdout=log, stderr=log)
+        self.processes.append(process)
+        return process
+
+    def close(self) -> None:
+        for process in self.processes[::-1]:
+            process.terminate()
+        for process in self.processes:
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+if __name__ == "__main__":
+    from bench.cli import main
+    from bench.run import environment
+    from tests.tiny_run import calm
+
+    environment.look = calm
+    launch.WORKER = "tests.fake_worker"
+    main()
+else:
+    lease.PROGRAM, lease.KEPT = ("-m", "tests.fleet"), (*lease.KEPT, "BENCH_FAKE")
