@@ -5,13 +5,17 @@ As a program it is `bench` with fake workers, which such a worker starts in plac
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+import distributed
 
 from bench.run import launch, lease
 
@@ -32,29 +36,33 @@ class Fleet:
             free.bind(("127.0.0.1", 0))
             self.address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
         self.folder, self.processes = folder, list[subprocess.Popen]()
-        self.scheduler = self.start("scheduler", "--host", self.address, "--no-dashboard", "--no-show")
+        self.scheduler = self.start("scheduler", "--host", self.address, "--no-dashboard")
+        host, port = self.address.removeprefix("tcp://").split(":")
+        while socket.socket().connect_ex((host, int(port))):  # Dask tries again ever more seldom
+            assert self.scheduler.poll() is None, (folder / "dask-0.log").read_text()
+            time.sleep(0.05)
 
     def worker(self, *words: str, env: dict[str, str] = QUIET, **fake: object) -> subprocess.Popen:
         quiet = ("--nthreads", "1", "--memory-limit", "0", "--no-dashboard", "--local-directory", str(self.folder))
         given = {**env, "BENCH_FAKE": json.dumps(fake)}
         return self.start("worker", self.address, *quiet, "--preload", "tests.fleet", *words, **given)
 
+    def wait(self, workers: int) -> None:
+        with distributed.Client(self.address, timeout=60, set_as_default=False) as client:
+            client.wait_for_workers(workers, timeout=60)
+
     def start(self, *words: str, **env: str) -> subprocess.Popen:
         argv = [sys.executable, "-m", "dask", *words]
         with open(self.folder / f"dask-{len(self.processes)}.log", "wb") as log:
-            process = subprocess.Popen(argv, cwd=ROOT, env={**SHELL, **env}, stdout=log, stderr=log)
+            process = subprocess.Popen(argv, cwd=ROOT, env={**SHELL, **env}, stdout=log, stderr=log, start_new_session=True)
         self.processes.append(process)
         return process
 
     def close(self) -> None:
-        for process in self.processes[::-1]:
-            process.terminate()
         for process in self.processes:
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # also what a nanny started
+            process.wait()
 
 
 if __name__ == "__main__":

@@ -161,6 +161,8 @@ class Crew:
     def look(self) -> list[UserError]:
         """Forget workers that left, admit those that came; why, of each that is not fit."""
         try:
+            if self.client.status != "running":
+                raise ConnectionError  # Dask would wait for it
             told = self.client.scheduler_info()["workers"]
             here = [at for at, worker in told.items() if all(worker["resources"].get(n, 0) >= 1 for n in self.needs)]
             self.fit = {at: self.fit[at] for at in here if at in self.fit}

@@ -1,0 +1,218 @@
+"""A run on a Dask cluster: a scheduler and two workers on loopback, that measure by fake workers, and lose each other."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import distributed
+import psutil
+import pytest
+
+from bench import cli
+from bench.analyse.runs.run_folder import read, write_tables
+from bench.run import cluster
+from bench.run.session import Interrupted
+from bench.spec.errors import UserError
+from bench.spec.results_folder import read_plan
+from tests.fleet import ROOT, SHELL, Fleet
+from tests.tiny_run import CONFIG, visits, wait_for
+
+COMMAND = ["bench", "run"]
+
+
+@pytest.fixture(autouse=True)
+def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "LOOK_S", 0.1)
+    monkeypatch.setattr(cluster, "PER_WORKER", 2)
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """Two workers with `cpu=1`, the first with a nanny, which sets variables; one with `loud=1` and Dask's own settings."""
+    at = tmp_path_factory.mktemp("fleet")
+    (at / "tiny.yaml").write_text(CONFIG)
+    (at / "environ").mkdir()
+    fleet = Fleet(at)
+    fleet.worker("--resources", "cpu=1", environ=str(at / "environ"))
+    fleet.worker("--resources", "cpu=1", "--no-nanny", environ=str(at / "environ"))
+    fleet.worker("--resources", "loud=1", "--no-nanny", env={})
+    try:
+        fleet.wait(3)
+        yield fleet
+    finally:
+        fleet.close()
+
+
+def bench(*words: str, **fake: object) -> subprocess.Popen[str]:
+    """The command line in the same shell as the fleet's, with fake workers."""
+    argv, env = [sys.executable, "-m", "tests.fleet", *words], {**SHELL, "BENCH_FAKE": json.dumps(fake)}
+    return subprocess.Popen(argv, cwd=ROOT, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+@pytest.fixture(scope="module")
+def local(fleet: Fleet) -> Path:
+    """The same run on one machine without a cluster, and the variables of its workers below `local-environ`."""
+    out, environ = fleet.folder / "local", fleet.folder / "local-environ"
+    environ.mkdir()
+    process = bench("run", str(fleet.folder / "tiny.yaml"), "--out", str(out), "--no-views", environ=str(environ))
+    assert process.wait(60) == 0, process.stderr.read()
+    return out
+
+
+def run(fleet: Fleet, out: Path, said: list[str] | None = None, **where: str) -> Path:
+    tell, at = (said if said is not None else []).append, cluster.Cluster(fleet.address, **where)
+    return cluster.run(at, fleet.folder / "tiny.yaml", ["cpu"], out, [], COMMAND, tell, anyway=True).folder
+
+
+def resume(fleet: Fleet, out: Path, said: list[str] | None = None) -> Path:
+    tell = (said if said is not None else []).append
+    return cluster.resume(cluster.Cluster(fleet.address), out, COMMAND, tell, anyway=True).folder
+
+
+def shards(process: psutil.Process) -> list[psutil.Process]:
+    return [p for p in process.children(recursive=True) if "--shard" in p.cmdline()]
+
+
+def is_the_whole(out: Path, local: Path, at: Path) -> None:
+    """The tables are byte by byte those of the local run, and no process of a trial is there twice or lost."""
+    tables = []
+    for folder in (out, local):
+        made = read(folder, samples=True)
+        written = write_tables(made, at / f"{folder.name}-tables")
+        tables.append({path.name: path.read_bytes().replace(made.run_id.encode(), b"run") for path in written})
+    assert tables[0] == tables[1]
+    assert visits(out) == visits(local)
+    assert set(visits(out).values()) == {1}
+    assert read_plan(out) == read_plan(local)
+    assert sorted(path.name for path in out.iterdir()) == sorted([*cluster.FILES, cluster.LEASES])
+
+
+# ---------------------------------------------------------------- whole, and as on one machine
+
+
+def test_two_workers_measure_what_one_machine_does_in_the_same_environment(fleet: Fleet, local: Path, tmp_path: Path):
+    said: list[str] = []
+    out = run(fleet, tmp_path / "out", said)
+    is_the_whole(out, local, tmp_path)
+    assert [line for line in said if line.startswith("shard ") and "begins on" in line][0].endswith("(0 are back)")
+    assert sum("is back from" in line for line in said) == 4
+    leases = [json.loads(line) for line in (out / cluster.LEASES).read_text().splitlines()]
+    assert len({record["worker"] for record in leases if record["type"] == "back"}) == 2, "both workers measured"
+    with distributed.Client(fleet.address, set_as_default=False) as client:
+        set_by_dask = client.run(lambda: os.environ.get("OMP_NUM_THREADS"), workers=[*{r["worker"] for r in leases[1:]}])
+    assert set(set_by_dask.values()) == {"1", None}, "the nanny sets it for the worker of Dask, and only there"
+    environs = []
+    for folder in ("environ", "local-environ"):
+        made = [json.loads(path.read_text()) for path in (fleet.folder / folder).glob("time-*.json")]
+        assert len(made) >= 3
+        alike = {json.dumps({k: v for k, v in m.items() if k not in ("BENCH_WORKER", "BENCH_FAKE")}, sort_keys=True) for m in made}
+        environs.append(alike)
+    assert environs[0] == environs[1]
+    assert len(environs[0]) == 1
+    assert read(out).environment["worker_environment"] == read(local).environment["worker_environment"]
+
+
+# ---------------------------------------------------------------- what is lost
+
+
+@pytest.mark.fault(
+    "killed",
+    "a worker of a Dask cluster is killed (SIGKILL) while it measures a shard",
+    "its processes end with it, the shard is leased again and a line says so; no trial is lost or there twice",
+)
+def test_a_worker_that_is_killed_loses_its_shard_at_hand_which_is_leased_again(fleet: Fleet, local: Path, tmp_path: Path):
+    ended: list[psutil.Process] = []
+    said: list[str] = []
+
+    def tell(line: str) -> None:
+        said.append(line)
+        if not ended and len(said) == 2:
+            nanny = psutil.Process(fleet.processes[1].pid)
+            while not (found := shards(nanny)):
+                time.sleep(0.02)
+            worker = found[0].parent()
+            ended.extend([worker, *worker.children(recursive=True)])
+            worker.kill()
+
+    at = cluster.Cluster(fleet.address)
+    out = cluster.run(at, fleet.folder / "tiny.yaml", ["cpu"], tmp_path / "out", [], COMMAND, tell, anyway=True).folder
+    is_the_whole(out, local, tmp_path)
+    assert sum("is lost on" in line for line in said) == 1
+    assert sum("begins on" in line for line in said) == 5
+    assert not [p for p in ended if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.mark.fault(
+    "killed",
+    "Ctrl-C in `bench run --cluster`",
+    "status 130, a line that continues, the shards that came back stay, and the processes on all workers end",
+)
+def test_an_interrupt_ends_the_workers_processes_and_keeps_what_came_back(fleet: Fleet, local: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    words = ("run", str(fleet.folder / "tiny.yaml"), "--out", str(out), "--cluster", fleet.address, "--anyway")
+    process = bench(*words)
+    wait_for(out / cluster.LEASES, "back", 2)
+    wait_for(out / cluster.LEASES, "lease", 3)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert f"interrupted; to continue: bench run --cluster {fleet.address} --resume {out}" in err
+    assert "Traceback" not in err
+    until = time.monotonic() + 20
+    while any(shards(psutil.Process(p.pid)) for p in fleet.processes) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not any(shards(psutil.Process(p.pid)) for p in fleet.processes)
+    back = sorted(path.name for path in (out / cluster.SHARDS).iterdir())
+    with pytest.raises(UserError, match="it is leased to the workers of a cluster. Add --cluster"):
+        cli.app(["run", "--resume", str(out)], standalone_mode=False)
+    said: list[str] = []
+    resume(fleet, out, said)
+    again = {line.split("/")[0].removeprefix("shard ") for line in said if "begins on" in line}
+    assert again.isdisjoint(back), "what came back is not measured again"
+    is_the_whole(out, local, tmp_path)
+    with pytest.raises(UserError, match="this run is complete"):
+        resume(fleet, out)
+
+
+@pytest.mark.fault(
+    "killed",
+    "the scheduler of a Dask cluster is killed in mid-run",
+    "one line that continues, status 2; the shards that came back stay, and a new scheduler measures the others",
+)
+def test_a_scheduler_that_is_killed_loses_nothing_that_came_back(local: Path, tmp_path: Path):
+    (tmp_path / "tiny.yaml").write_text(CONFIG)
+    first, second = Fleet(tmp_path), None
+    try:
+        worker = first.worker("--resources", "cpu=1", "--no-nanny")
+        first.wait(1)
+        second = Fleet(tmp_path)
+        second.worker("--resources", "cpu=1", "--no-nanny")
+
+        def tell(line: str) -> None:
+            if "begins on" in line and "(1 are back" in line:
+                first.scheduler.kill()
+
+        out = tmp_path / "out"
+        with pytest.raises(UserError) as told:
+            cluster.run(cluster.Cluster(first.address), tmp_path / "tiny.yaml", ["cpu"], out, [], COMMAND, tell)
+        again = f"the scheduler is gone. Start one, then bench run --cluster {first.address} --resume {out}"
+        assert again in str(told.value)
+        assert len([*(out / cluster.SHARDS).iterdir()]) == 1
+        second.wait(1)
+        said: list[str] = []
+        resume(second, out, said)
+        assert sum("begins on" in line for line in said) == 1
+        is_the_whole(out, local, tmp_path)
+        assert worker.wait(30) is not None
+    finally:
+        first.close()
+        if second:
+            second.close()
