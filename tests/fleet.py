@@ -15,8 +15,6 @@ import sys
 import time
 from pathlib import Path
 
-import distributed
-
 from bench.run import launch, lease
 
 ROOT = Path(__file__).parents[1]
@@ -48,13 +46,17 @@ class Fleet:
         return self.start("worker", self.address, *quiet, "--preload", "tests.fleet", *words, **given)
 
     def wait(self, workers: int) -> None:
+        import distributed  # which a shard's process does without
+
         with distributed.Client(self.address, timeout=60, set_as_default=False) as client:
             client.wait_for_workers(workers, timeout=60)
 
     def start(self, *words: str, **env: str) -> subprocess.Popen:
         argv = [sys.executable, "-m", "dask", *words]
         with open(self.folder / f"dask-{len(self.processes)}.log", "wb") as log:
-            process = subprocess.Popen(argv, cwd=ROOT, env={**SHELL, **env}, stdout=log, stderr=log, start_new_session=True)
+            process = subprocess.Popen(
+                argv, cwd=ROOT, env={**SHELL, **env}, stdout=log, stderr=log, start_new_session=True
+            )
         self.processes.append(process)
         return process
 
@@ -67,11 +69,12 @@ class Fleet:
 
 if __name__ == "__main__":
     from bench.cli import main
-    from bench.run import environment
+    from bench.run import cluster, environment
     from tests.tiny_run import calm
 
     environment.look = calm
     launch.WORKER = "tests.fake_worker"
+    cluster.LOOK_S, cluster.PER_WORKER = 0.1, 2
     main()
 else:
     lease.PROGRAM, lease.KEPT = ("-m", "tests.fleet"), (*lease.KEPT, "BENCH_FAKE")

@@ -43,7 +43,9 @@ def run(
     ] = False,
     name: Annotated[str | None, option("NAME", "The folder results/NAME, which bench compare finds by NAME.")] = None,
     shard: Shard = None,
-    cluster: Annotated[str | None, option("ADDRESS", "Measure on the workers of a Dask cluster: tcp://HOST:8786.")] = None,
+    cluster: Annotated[
+        str | None, option("ADDRESS", "Measure on the workers of a Dask cluster: tcp://HOST:8786.")
+    ] = None,
     resource: Annotated[
         str | None, option("NAME", "With --cluster: the workers' resource, as cuda:h100; default: the device's kind.")
     ] = None,
@@ -58,9 +60,6 @@ def run(
         raise UserError(f"--resource {resource}", "it names workers of a cluster", "Give --cluster too.")
     if cluster is not None and (shard is not None or dry_run):
         raise UserError(f"--cluster {cluster}", "it plans shards of its own", "Leave --shard and --dry-run out.")
-    if cluster is None and resume is not None and (resume / "leases.jsonl").is_file():
-        rule = "it is leased to the workers of a cluster"
-        raise UserError(f"--resume {resume}", rule, "Add --cluster ADDRESS.")
     if resume is not None:
         if config is not None or out is not None or set_ or dry_run or device is not None or shard is not None:
             raise UserError(f"--resume {resume}", "a run continues as it was planned", "Give --resume alone.")

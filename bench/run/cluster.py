@@ -46,7 +46,7 @@ PER_WORKER = 4  # shards: each starts workers of its own, and one that is lost i
 CONNECT_S, PATIENCE_S, LOOK_S = 10.0, 60.0, 1.0
 MOST_LOST = 3  # leases of one shard, after which a run gives up
 REFUSED = 2  # the exit status of a shard that does not begin, such as on a red machine
-_ALIKE = ("git", "python", "cpu_model", "physical_cores", "usable_cores", "cpu_quota", "governor", "transparent_hugepages")  # fmt: skip
+ALIKE = ("git", "python", "cpu_model", "physical_cores", "usable_cores", "cpu_quota", "governor", "transparent_hugepages")  # fmt: skip
 _BEGUN = part({"devices": list[str], "shards": Count, "machine": part({"usable_cores": Count}, {})}, {})
 
 
@@ -198,7 +198,7 @@ class Crew:
         if "cpu" in self.needs and not self.anyway and answer["boot"] in {f["boot"] for f in self.fit.values()}:
             rule = f"another worker with {self.resources} is on this machine, and they would disturb each other"
             raise UserError(place, rule, "Start one on each machine, or measure with --anyway.")
-        self.machine = self.machine or {name: answer[name] for name in _ALIKE}
+        self.machine = self.machine or {name: answer[name] for name in ALIKE}
         self.fit[at] = answer
 
 
@@ -280,7 +280,9 @@ class Leases:
                 crew.fit.pop(lease.at, None)  # to be looked at again
                 self._say("lost", lease, f"is lost on {lease.name}: {line}")
                 if status == REFUSED:
-                    crew.unfit[lease.at] = UserError(f"worker {lease.name}", f"it refuses: {line.rstrip('.')}", "Mend that")
+                    crew.unfit[lease.at] = UserError(
+                        f"worker {lease.name}", f"it refuses: {line.rstrip('.')}", "Mend that"
+                    )
                     continue
                 lost[lease.number] += 1
                 if lost[lease.number] == MOST_LOST:

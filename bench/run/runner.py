@@ -117,7 +117,11 @@ def resume(folder: Path, tell: Tell, anyway: bool = False, trust: bool = False) 
         refuse_links(folder)
     place, plan = f"--resume {folder}", read_plan(folder)
     if plan is None or not (folder / JOURNAL).is_file():
-        raise UserError(place, "this is not the folder of a run", f"Name one with {PLAN} and {JOURNAL}.")
+        raise UserError(
+            place,
+            "this is not the folder of a run",
+            f"Name one with {PLAN} and {JOURNAL}; of a cluster's run, add --cluster.",
+        )
     refuse_to_resume(place, folder, plan, trust)
     if (folder / KEPT_MODULES).is_dir():
         os.environ[files.MODULES] = str((folder / KEPT_MODULES).resolve())
