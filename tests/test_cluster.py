@@ -28,6 +28,7 @@ from tests.fleet import ROOT, SHELL, Fleet
 from tests.tiny_run import CONFIG, visits, wait_for
 
 COMMAND = ["bench", "run"]
+FEW = CONFIG.replace("processes_min: 3, processes_max: 3", "processes_min: 2, processes_max: 2")
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +41,7 @@ def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """Two workers with `cpu=1`, the first with a nanny, which sets variables; one with `loud=1` and Dask's own settings."""
     at = tmp_path_factory.mktemp("fleet")
-    (at / "tiny.yaml").write_text(CONFIG)
+    (at / "tiny.yaml").write_text(FEW)
     (at / "environ").mkdir()
     fleet = Fleet(at)
     fleet.worker("--resources", "cpu=1", environ=str(at / "environ"))
@@ -116,7 +117,7 @@ def test_two_workers_measure_what_one_machine_does_in_the_same_environment(fleet
     environs = []
     for folder in ("environ", "local-environ"):
         made = [json.loads(path.read_text()) for path in (fleet.folder / folder).glob("time-*.json")]
-        assert len(made) >= 3
+        assert len(made) >= 2
         alike = {
             json.dumps({k: v for k, v in m.items() if k not in ("BENCH_WORKER", "BENCH_FAKE")}, sort_keys=True)
             for m in made
@@ -323,7 +324,7 @@ def test_an_interrupt_ends_the_workers_processes_and_keeps_what_came_back(fleet:
     "one line that continues, status 2; the shards that came back stay, and a new scheduler measures the others",
 )
 def test_a_scheduler_that_is_killed_loses_nothing_that_came_back(fleet: Fleet, local: Path, tmp_path: Path):
-    (tmp_path / "tiny.yaml").write_text(CONFIG)
+    (tmp_path / "tiny.yaml").write_text(FEW)
     second, out = Fleet(tmp_path), tmp_path / "out"
     second.worker("--resources", "cpu=1", "--no-nanny")
 

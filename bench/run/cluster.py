@@ -243,7 +243,7 @@ class Leases:
         crew, config = self.crew, content_of(self.folder / CONFIG)
         passed = {name: os.environ[name] for name in passed_on(os.environ)}
         words = ["--device", ",".join(self.devices), "--no-views", *(["--anyway"] if crew.anyway else [])]
-        leases: dict[Future, _Lease] = {}
+        leases: dict[Future[Any], _Lease] = {}
         lost, walls, seen = Counter[int](), list[float](), time.monotonic()
         while todo or leases:
             for error in crew.look():
@@ -302,7 +302,7 @@ class _Lease(NamedTuple):
     begun: float
 
 
-def _answer(future: Future) -> tuple[int | None, str, Mapping[str, bytes]]:
+def _answer(future: Future[Any]) -> tuple[int | None, str, Mapping[str, bytes]]:
     """A shard's exit status, last line and files; without a status where its lease was lost."""
     try:
         if future.status == "finished":
