@@ -30,6 +30,7 @@ KEPT = (  # of a worker's variables: what a login sets, and what names devices, 
 )
 QUIET = {  # settings that wake a core of the worker's machine while it measures: the fewest seconds, or None for off
     "distributed.worker.profile.enabled": None,
+    "distributed.diagnostics.nvml": None,
     "distributed.admin.tick.interval": 1.0,
     "distributed.admin.system-monitor.interval": 10.0,
 }
