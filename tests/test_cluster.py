@@ -105,7 +105,7 @@ def test_two_workers_measure_what_one_machine_does_in_the_same_environment(fleet
     said: list[str] = []
     out = run(fleet, tmp_path / "out", said)
     is_the_whole(out, local, tmp_path)
-    assert next(line for line in said if line.startswith("shard ") and "begins on" in line).endswith("(0 are back)")
+    assert next(line for line in said if line.startswith("shard ") and "begins on" in line).endswith("(0 of 4 back)")
     assert sum("is back from" in line for line in said) == 4
     leases = [json.loads(line) for line in (out / cluster.LEASES).read_text().splitlines()]
     assert len({record["worker"] for record in leases if record["type"] == "back"}) == 2, "both workers measured"
@@ -237,6 +237,22 @@ def test_a_worker_that_is_not_alike_is_refused(facts: dict, line: str):
 def test_a_shard_that_no_worker_measures_ends_the_run(
     answer: Future, line: str, config: Path, tmp_path: Path, monkeypatch
 ):
+    told = without_dask(answer, config, tmp_path, monkeypatch)
+    assert line in told
+    assert f"then bench run --cluster x --resume {tmp_path / 'out'}." in told
+
+
+def test_shards_that_can_not_be_merged_stay_with_the_command(config: Path, tmp_path: Path, monkeypatch):
+    answer = Future(status="finished", told=(0, "", dict.fromkeys(cluster.FILES, b"{}")))
+    shards = tmp_path / "out" / cluster.SHARDS
+    assert f". The shards stay: bench merge {shards}/* --out DIR." in without_dask(
+        answer, config, tmp_path, monkeypatch
+    )
+    assert (shards / "1" / "DONE").read_bytes() == b"{}"
+
+
+def without_dask(answer: Future, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The line with which a run ends whose one worker answers so to each lease."""
     monkeypatch.setattr(cluster, "LOOK_S", 0.0)
     monkeypatch.setattr(cluster, "PER_WORKER", 1)
 
@@ -247,8 +263,7 @@ def test_a_shard_that_no_worker_measures_ends_the_run(
     monkeypatch.setattr(Cluster, "client", client)
     with pytest.raises(UserError) as told:
         cluster.run(Cluster("x"), config, ["cpu"], tmp_path / "out", [], COMMAND, [].append)
-    assert line in str(told.value)
-    assert f"then bench run --cluster x --resume {tmp_path / 'out'}." in str(told.value)
+    return str(told.value)
 
 
 # ---------------------------------------------------------------- what is lost
@@ -326,7 +341,7 @@ def test_a_scheduler_that_is_killed_loses_nothing_that_came_back(fleet: Fleet, l
     second.worker("--resources", "cpu=1", "--no-nanny")
 
     def tell(line: str) -> None:
-        if "begins on" in line and "(0 are back" not in line:
+        if "begins on" in line and "(0 of 4 back" not in line:
             fleet.scheduler.kill()
 
     try:

@@ -12,12 +12,11 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from statistics import fmean
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
@@ -213,6 +212,8 @@ class Leases:
     count: int
     journal: Journal
     tell: Tell
+    lost: Counter[int] = field(default_factory=Counter)  # leases of each shard
+    walls: list[float] = field(default_factory=list)  # seconds of each shard that came back
 
     def to_the_end(self, command: Sequence[str]) -> Outcome:
         """Lease the shards that are not there, then merge all. Interrupted after Ctrl-C, with what came back."""
@@ -244,10 +245,18 @@ class Leases:
         passed = {name: os.environ[name] for name in passed_on(os.environ)}
         words = ["--device", ",".join(self.devices), "--no-views", *(["--anyway"] if crew.anyway else [])]
         leases: dict[Future[Any], _Lease] = {}
-        lost, walls, seen = Counter[int](), list[float](), time.monotonic()
-        while todo or leases:
+        seen = time.monotonic()
+        while True:
             for error in crew.look():
                 self.tell(f"! left out: {error}")
+            for future, lease in [*leases.items()]:
+                if future.status not in ("pending", "lost") or lease.at not in crew.fit:
+                    del leases[future]
+                    if not self._came_back(future, lease):
+                        crew.fit.pop(lease.at, None)  # to be looked at again
+                        todo.insert(0, lease.number)
+            if not todo and not leases:
+                return
             for at in [at for at in crew.fit if at not in {lease.at for lease in leases.values()}][: len(todo)]:
                 lease = _Lease(todo.pop(0), at, crew.fit[at]["name"], time.monotonic())
                 asked = [*words, "--shard", f"{lease.number}/{self.count}"]
@@ -258,36 +267,35 @@ class Leases:
                 )  # fmt: skip
                 leases[future] = lease
                 undone = len(todo) + len(leases)
-                left = f", about {duration(round(undone * fmean(walls) / len(crew.fit)))} left" if walls else ""
-                self._say("lease", lease, f"begins on {lease.name} ({self.count - undone} are back{left})")
+                seconds = round(undone * fmean(self.walls) / len(crew.fit)) if self.walls else 0
+                left = f", about {duration(seconds)} left" if seconds else ""
+                self._say("lease", lease, f"begins on {lease.name} ({self.count - undone} of {self.count} back{left})")
             seen = time.monotonic() if leases else seen
             if not leases and (crew.unfit or time.monotonic() - seen > PATIENCE_S):
                 why = next((f": {error}" for error in crew.unfit.values()), "")
                 raise UserError(crew.cluster.place, f"no worker with {crew.resources} is left{why}", "Start one")
             time.sleep(LOOK_S)
-            for future, lease in [*leases.items()]:
-                if future.status in ("pending", "lost") and lease.at in crew.fit:
-                    continue
-                del leases[future]
-                status, line, files = _answer(future)
-                if status in (0, 1) and files.keys() == {*FILES}:
-                    for name in FILES:  # DONE last: a shard that has it is whole
-                        write_whole(self.folder / SHARDS / str(lease.number) / name, partial(_put, files[name]))
-                    walls.append(time.monotonic() - lease.begun)
-                    self._say("back", lease, f"is back from {lease.name} after {duration(walls[-1])}", status=status)
-                    continue
-                todo.insert(0, lease.number)
-                crew.fit.pop(lease.at, None)  # to be looked at again
-                self._say("lost", lease, f"is lost on {lease.name}: {line}")
-                if status == REFUSED:
-                    crew.unfit[lease.at] = UserError(
-                        f"worker {lease.name}", f"it refuses: {line.rstrip('.')}", "Mend that"
-                    )
-                    continue
-                lost[lease.number] += 1
-                if lost[lease.number] == MOST_LOST:
-                    rule = f"it was lost {MOST_LOST} times, at last on {lease.name}: {line}"
-                    raise UserError(f"shard {lease.number}/{self.count}", rule, "See the logs of that worker")
+
+    def _came_back(self, future: Future[Any], lease: _Lease) -> bool:
+        """Whether a lease that ended brought its shard, which is then in the folder."""
+        status, line, files = _answer(future)
+        if status in (0, 1) and files.keys() == {*FILES}:
+            for name in FILES:  # DONE last: a shard that has it is whole
+                path, content = self.folder / SHARDS / str(lease.number) / name, files[name]
+                write_whole(path, lambda file, content=content: file.write(content))  # type: ignore[misc]
+            self.walls.append(time.monotonic() - lease.begun)
+            self._say("back", lease, f"is back from {lease.name} after {duration(self.walls[-1])}", status=status)
+            return True
+        self._say("lost", lease, f"is lost on {lease.name}: {line}")
+        if status == REFUSED:
+            rule = f"it refuses: {line.rstrip('.')}"
+            self.crew.unfit[lease.at] = UserError(f"worker {lease.name}", rule, "Mend that")
+            return False
+        self.lost[lease.number] += 1
+        if self.lost[lease.number] == MOST_LOST:
+            rule = f"it was lost {MOST_LOST} times, at last on {lease.name}: {line}"
+            raise UserError(f"shard {lease.number}/{self.count}", rule, "See the logs of that worker")
+        return False
 
     def _say(self, kind: str, lease: _Lease, what: str, **more: Any) -> None:
         record = {"type": kind, "utc": utc(), "shard": lease.number, "worker": lease.at, "machine": lease.name}
@@ -314,7 +322,3 @@ def _answer(future: Future[Any]) -> tuple[int | None, str, Mapping[str, bytes]]:
         pass
     future.cancel()
     return None, "its worker is gone", {}
-
-
-def _put(content: bytes, file: IO[bytes]) -> None:
-    file.write(content)
