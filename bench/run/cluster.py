@@ -231,7 +231,9 @@ class Leases:
                 merge([*shards.values()], self.folder / WHOLE, command)
             except UserError as error:
                 joined = f"bench merge {shlex.quote(str(self.folder / SHARDS))}/* --out DIR"
-                raise UserError(error.place, error.rule, f"{error.remedy} The shards stay: {joined}") from None
+                raise UserError(
+                    error.place, error.rule, f"{error.remedy.rstrip('.')}. The shards stay: {joined}"
+                ) from None
             for name in FILES:  # DONE last
                 (self.folder / WHOLE / name).replace(self.folder / name)
             for name in (WHOLE, SHARDS):
