@@ -52,39 +52,36 @@ def run(
     views: Annotated[bool, typer.Option("--views/--no-views", hidden=True)] = True,
 ) -> None:
     """Measure a config: samples, tables, plots, verdicts and a page in a results folder."""
+    from bench.run import cluster as leasing
     from bench.run import runner
 
-    command, again = ["bench", *sys.argv[1:]], ""
+    command, tell = ["bench", *sys.argv[1:]], runner.stderr_line
     out = out if name is None else new_name(name, out)
-    if cluster is None and resource is not None:
+    where = None if cluster is None else leasing.Cluster(cluster, resource)
+    if where is None and resource is not None:
         raise UserError(f"--resource {resource}", "it names workers of a cluster", "Give --cluster too.")
-    if cluster is not None and (shard is not None or dry_run):
-        raise UserError(f"--cluster {cluster}", "it plans shards of its own", "Leave --shard and --dry-run out.")
+    if where is not None and (shard is not None or dry_run):
+        raise UserError(where.place, "it plans shards of its own", "Leave --shard and --dry-run out.")
     if resume is not None:
         if config is not None or out is not None or set_ or dry_run or device is not None or shard is not None:
             raise UserError(f"--resume {resume}", "a run continues as it was planned", "Give --resume alone.")
-        measure = partial(runner.resume, resume, runner.stderr_line, anyway, trust)
+        measure = (
+            partial(leasing.resume, where, resume, command, tell, anyway, trust)
+            if where
+            else partial(runner.resume, resume, tell, anyway, trust)
+        )
     elif config is None:
         raise UserError("CONFIG", "it is missing", "Name a YAML file or a config, as bench run default.")
     elif dry_run:
         plan(config, device, set_, shard=shard)
         return
     else:
-        named = devices(device)
-        measure = partial(runner.run, config, named, out, set_ or (), command, runner.stderr_line, anyway, shard)
-    if cluster is not None:
-        from bench.run import cluster as leasing
-
-        where = leasing.Cluster(cluster, resource)
-        again = where.command
-        if resume is not None:
-            measure = partial(leasing.resume, where, resume, command, runner.stderr_line, anyway, trust)
-        elif config is not None:
-            named = devices(device)
-            measure = partial(leasing.run, where, config, named, out, set_ or (), command, runner.stderr_line, anyway)
-    outcome = measured(measure, lambda folder: report([folder]) if views and not again else None, again)
+        asked = (config, devices(device), out, set_ or (), command, tell, anyway)
+        measure = partial(leasing.run, where, *asked) if where else partial(runner.run, *asked, shard)
+    shown = (lambda folder: report([folder])) if views and not where else (lambda _: None)
+    outcome = measured(measure, shown, where.command if where else "")
     if views:
-        runner.stderr_line("writing tables, plots and the page")
+        tell("writing tables, plots and the page")
         with or_advise(f"bench report {shlex.quote(str(outcome.folder))}"):
             report([outcome.folder])
     if outcome.failed:

@@ -11,7 +11,7 @@ import shutil
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -88,7 +88,7 @@ class Cluster:
 
 
 def run(
-    cluster: Cluster, config_path: Path, devices: Sequence[str], out: Path | None, overrides: Sequence[str],
+    cluster: Cluster, config_path: Path, devices: Sequence[str], out: Path | None, overrides: Iterable[str],
     command: Sequence[str], tell: Tell, anyway: bool = False,
 ) -> Outcome:  # fmt: skip
     """Measure a config on a cluster, in a new folder. UserError, with nothing written, if a worker is not fit for it."""
