@@ -24,6 +24,7 @@ QUIET = {
     "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "1s",
     "DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__INTERVAL": "10s",
 }
+PATIENT = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "120s"}  # on a machine with much else to do
 SHELL = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "PYTHONPATH": str(ROOT)}
 
 
@@ -49,14 +50,14 @@ class Fleet:
     def wait(self, workers: int) -> None:
         import distributed  # which a shard's process does without
 
-        with distributed.Client(self.address, timeout=60, set_as_default=False) as client:
-            client.wait_for_workers(workers, timeout=60)
+        with distributed.Client(self.address, timeout=120, set_as_default=False) as client:
+            client.wait_for_workers(workers, timeout=120)
 
     def start(self, *words: str, **env: str) -> subprocess.Popen:
         argv = [sys.executable, "-m", "dask", *words]
         with open(self.folder / f"dask-{len(self.processes)}.log", "wb") as log:
             process = subprocess.Popen(
-                argv, cwd=ROOT, env={**SHELL, **env}, stdout=log, stderr=log, start_new_session=True
+                argv, cwd=ROOT, env={**SHELL, **PATIENT, **env}, stdout=log, stderr=log, start_new_session=True
             )
         self.processes.append(process)
         return process
