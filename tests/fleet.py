@@ -38,9 +38,12 @@ class Fleet:
         self.folder, self.processes = folder, list[subprocess.Popen]()
         self.scheduler = self.start("scheduler", "--host", self.address, "--no-dashboard")
         host, port = self.address.removeprefix("tcp://").split(":")
-        while socket.socket().connect_ex((host, int(port))):  # Dask tries again ever more seldom
+        listens = False
+        while not listens:  # Dask itself would try again ever more seldom
             assert self.scheduler.poll() is None, (folder / "dask-0.log").read_text()
             time.sleep(0.05)
+            with socket.socket() as knock:
+                listens = knock.connect_ex((host, int(port))) == 0
 
     def worker(self, *words: str, env: dict[str, str] = QUIET, **fake: object) -> subprocess.Popen:
         quiet = ("--nthreads", "1", "--memory-limit", "0", "--no-dashboard", "--local-directory", str(self.folder))
