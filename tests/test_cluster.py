@@ -150,7 +150,9 @@ def test_a_cluster_that_can_not_measure_is_refused_in_one_line(
         return refused(capsys, config, "--out", out, "--cluster", address, *words)
 
     assert "--cluster tcp://127.0.0.1:1: no scheduler answered within 0.2 s (" in line(address="tcp://127.0.0.1:1")
-    assert "--cluster x y: no scheduler answered within 0.2 s (" in line(address="x y")
+    for odd in ("", "x", "tcp://host", "tcp://host:x", "http://host:1", "scheduler.json"):
+        assert f"--cluster {odd}: it is no address of a scheduler. Write tcp://HOST:8786." in line(address=odd)
+    assert "--cluster tls://host:1: Dask's settings here name no certificate." in line(address="tls://host:1")
     monkeypatch.setattr(cluster, "CONNECT_S", 10.0)
     assert f"{at}: no worker of this scheduler has cuda:h100=1. Start one: dask worker" in line(
         "--resource", "cuda:h100"

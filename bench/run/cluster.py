@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import shlex
 import shutil
 import time
@@ -78,11 +79,16 @@ class Cluster:
         for name in [*logging.root.manager.loggerDict]:
             if name.startswith(("distributed", "tornado", "asyncio")):
                 logging.getLogger(name).setLevel(logging.CRITICAL + 1)  # what matters is told in a line of ours
+        address = re.fullmatch(r"(tcp|tls)://([^\s:/]+|\[[0-9a-f:]+\]):[0-9]{1,5}", self.address)
+        if not address:
+            raise UserError(self.place, "it is no address of a scheduler", "Write tcp://HOST:8786.")
+        if address[1] == "tls" and not distributed.Security().get_connection_args("client").get("ssl_context"):
+            raise UserError(self.place, "Dask's settings here name no certificate", "Set distributed.comm.tls in them.")
         try:
             client = distributed.Client(self.address, timeout=CONNECT_S, set_as_default=False)
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError) as error:
             rule = f"no scheduler answered within {CONNECT_S:g} s ({first_line(error, 120)})"
-            raise UserError(self.place, rule, "Start dask scheduler, and give its address as tcp://HOST:8786") from None
+            raise UserError(self.place, rule, "Start one: dask scheduler") from None
         with contextlib.closing(client):
             yield client
 
