@@ -173,6 +173,11 @@ def test_a_cluster_that_can_not_measure_is_refused_in_one_line(
         '{"type":"cluster","devices":["cpu"],"shards":"many","machine":{"usable_cores":2}}\n'
     )
     assert "leases.jsonl: shards: " in refused(capsys, "--resume", tmp_path, *at.split())
+    (tmp_path / "config.yaml").write_text(FEW)
+    begun = (tmp_path / cluster.LEASES).read_text().replace('"many"', "7")
+    (tmp_path / cluster.LEASES).write_text(begun)
+    told = refused(capsys, "--resume", tmp_path, *at.split())
+    assert "leases.jsonl: its shards are not those of the config beside it. Restore it from a copy." in told
     monkeypatch.setitem(sys.modules, "distributed", None)
     assert "Install it: pip install 'separable-bench[cluster]'" in line()
 

@@ -35,7 +35,7 @@ from bench.spec.files import CONFIG, RESULTS, content_of, or_advise, refuse_link
 from bench.spec.format import duration
 from bench.spec.plan.plan import Plan
 from bench.spec.plan.shards import MOST_SHARDS
-from bench.spec.results_folder import Count, checked, part
+from bench.spec.results_folder import RESTORE, Count, checked, part
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -71,6 +71,9 @@ class Cluster:
     @contextlib.contextmanager
     def client(self) -> Iterator[Client]:
         """A client of the scheduler. UserError where Dask is missing or no scheduler answers."""
+        address = re.fullmatch(r"(tcp|tls)://([^\s:/]+|\[[0-9a-f:]+\]):[0-9]{1,5}", self.address)
+        if not address:
+            raise UserError(self.place, "it is no address of a scheduler", "Write tcp://HOST:8786.")
         try:
             import distributed
         except ImportError:
@@ -79,9 +82,6 @@ class Cluster:
         for name in [*logging.root.manager.loggerDict]:
             if name.startswith(("distributed", "tornado", "asyncio")):
                 logging.getLogger(name).setLevel(logging.CRITICAL + 1)  # what matters is told in a line of ours
-        address = re.fullmatch(r"(tcp|tls)://([^\s:/]+|\[[0-9a-f:]+\]):[0-9]{1,5}", self.address)
-        if not address:
-            raise UserError(self.place, "it is no address of a scheduler", "Write tcp://HOST:8786.")
         if address[1] == "tls" and not distributed.Security().get_connection_args("client").get("ssl_context"):
             raise UserError(self.place, "Dask's settings here name no certificate", "Set distributed.comm.tls in them.")
         try:
@@ -131,6 +131,8 @@ def resume(
         first = next((record for record in journal.records({}) if record["type"] == "cluster"), {})
         begun = checked(json.dumps(first), _BEGUN, str(folder / LEASES))
         plan = runner.planned(load(folder / CONFIG)[0], begun.devices, begun.machine.usable_cores)
+        if not 1 <= begun.shards <= min(len(plan.active), MOST_SHARDS):
+            raise UserError(str(folder / LEASES), "its shards are not those of the config beside it", RESTORE)
         runner.refuse_to_resume(place, folder, plan, trust)
         with cluster.client() as client:
             crew = Crew(cluster, client, begun.devices, anyway)
@@ -197,8 +199,8 @@ class Crew:
             rule = "its settings of Dask would disturb what it measures"
             raise UserError(place, rule, f"Start it with {' '.join(answer['loud'])} (docs/FLEET.md has the whole line)")
         for name, value in self.machine.items():
-            if answer[name] != value:
-                rule = f"{name}: {answer[name]!s:.200} here, {value!s:.200} of the first worker"
+            if answer.get(name) != value:
+                rule = f"{name}: {answer.get(name)!s:.200} here, {value!s:.200} of the first worker"
                 raise UserError(place, rule, "Means would mix them: use workers of one kind.")
         if "cpu" in self.needs and not self.anyway and answer["boot"] in {f["boot"] for f in self.fit.values()}:
             rule = f"another worker with {self.resources} is on this machine, and they would disturb each other"
