@@ -69,7 +69,7 @@ SHOWN = '$(or $(OUT),results/latest)'
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup bench ab advise try smoke test test-bench test-faults test-fuzz test-gpu test-torch test-page bench-harness mutants check gallery aa reproduce verdict study plots report doctor compare clean python-fits python-fits-dev python-fits-test
+.PHONY: help setup bench ab advise try smoke test test-bench test-faults test-fleet test-fuzz test-gpu test-torch test-page bench-harness mutants check gallery aa reproduce verdict study plots report doctor compare clean python-fits python-fits-dev python-fits-test
 
 help: ## list targets and variables
 	@awk 'BEGIN { FS = ":.*## "; print "Targets" } /^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
@@ -147,6 +147,9 @@ test: $(READY_DEV) ## the whole test suite; it measures no speed
 
 test-faults: $(READY_DEV) ## what docs/RELIABILITY.md promises: kills, full disks, damaged files
 	$(PY) -m pytest -n 2 -m fault
+
+test-fleet: $(READY_DEV) ## several machines as one: shards, their merge, a Dask cluster on loopback; half a minute
+	$(PY) -m pytest tests/test_cluster.py tests/test_shards.py
 
 test-bench: $(READY_DEV) ## second opinions: our timer against torch's and pytest-benchmark's, about a minute
 	$(BENCH) run configs/card.yaml --device '$(DEVICE)'$(WHERE) --set second_opinions=1$(SETS)$(DESPITE)

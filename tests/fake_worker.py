@@ -2,7 +2,7 @@
 
 BENCH_FAKE is a JSON mapping from a part of a trial's name to crash, hang, oom, nonfinite, fault (answers, then dies
 like a lost device context) or once (crashes the first time only, told by the file named there); `*` is any trial.
-Under `probe` dies or aborts, with words; `speed` is the FLOP/s that a probe tells.
+Under `probe` dies or aborts, with words; `speed` is the FLOP/s that a probe tells. Under `environ` a folder for its variables.
 Under `opinion` stands what befalls second opinions, and those alone; under `roof` dies or slow, for the roofs.
 """
 
@@ -31,6 +31,8 @@ def main() -> None:
     if fake.get("probe") == "aborts" and job["kind"] == "probe":
         print("terminate called after throwing an instance of 'c10::Error'", file=sys.stderr, flush=True)
         os.abort()
+    if "environ" in fake:
+        Path(fake["environ"], f"{job['kind']}-{os.getpid()}.json").write_text(json.dumps(dict(os.environ)))
     facts = {"device_name": "", "torch": fake.get("torch", "fake"), "threads": job["threads"]}
     of = job["imports"] if isinstance(job["imports"], dict) else {}  # of two sides a list
     facts |= {"imports": dict.fromkeys(of, "fake")} if of else {}

@@ -242,7 +242,7 @@ def test_an_advice_survives_ctrl_c_in_both_of_its_runs(bench, walked, monkeypatc
     assert "replace none of its 6 dense convolutions, 6 can't be told" in told
     assert "only 2 of" in (out / "pairs.csv").read_text()
     status, _, err = bench("--resume", out)
-    assert (status, f"--resume {out}: its plan.json would import and run {NET}" in err) == (2, True)
+    assert (status, f"--resume {out}: its plan would import and run {NET}" in err) == (2, True)
     status, _, err = bench("--resume", out, "--trust")
     assert (status, again in err, (out / "DONE").exists(), (out / "mix/DONE").exists()) == (130, True, True, False)
     status, told, err = bench("--resume", out, "--trust")

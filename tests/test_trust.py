@@ -63,7 +63,7 @@ def test_a_folder_that_names_code_is_resumed_after_trust_alone(tmp_path: Path, c
     capsys.readouterr()
     assert bench("run", "--resume", str(folder)) == 2
     assert capsys.readouterr().err == (
-        f"bench: --resume {folder}: its plan.json would import and run planted:Block and planted:Block.other. "
+        f"bench: --resume {folder}: its plan would import and run planted:Block and planted:Block.other. "
         "If you trust that code, add --trust (make: TRUST=1)\n"
     )
     assert not jobs

@@ -45,7 +45,7 @@ def serve(address: str) -> None:
     import torch._dynamo  # noqa: F401 (what the simulated device's batch norm imports)
 
     from bench.measure import worker
-    from bench.run.launch import _die_with_parent
+    from bench.run.launch import die_with_parent
     from tests import simulated
 
     simulated.register()
@@ -67,7 +67,7 @@ def serve(address: str) -> None:
                         told += asker.recv(1 << 16)
                     pid = os.fork()
                     if pid == 0:
-                        _die_with_parent()
+                        die_with_parent()
                         signal.signal(signal.SIGINT, signal.SIG_DFL)
                         events.close()
                         door.close()

@@ -43,28 +43,47 @@ def run(
     ] = False,
     name: Annotated[str | None, option("NAME", "The folder results/NAME, which bench compare finds by NAME.")] = None,
     shard: Shard = None,
+    cluster: Annotated[
+        str | None, option("ADDRESS", "Measure on the workers of a Dask cluster: tcp://HOST:8786.")
+    ] = None,
+    resource: Annotated[
+        str | None, option("NAME", "With --cluster: the workers' resource, as cuda:h100; default: the device's kind.")
+    ] = None,
+    views: Annotated[bool, typer.Option("--views/--no-views", hidden=True)] = True,
 ) -> None:
     """Measure a config: samples, tables, plots, verdicts and a page in a results folder."""
+    from bench.run import cluster as leasing
     from bench.run import runner
 
-    command = ["bench", *sys.argv[1:]]
+    command, tell = ["bench", *sys.argv[1:]], runner.stderr_line
     out = out if name is None else new_name(name, out)
+    where = None if cluster is None else leasing.Cluster(cluster, resource)
+    if where is None and resource is not None:
+        raise UserError(f"--resource {resource}", "it names workers of a cluster", "Give --cluster too.")
+    if where is not None and (shard is not None or dry_run):
+        raise UserError(where.place, "it plans shards of its own", "Leave --shard and --dry-run out.")
     if resume is not None:
         if config is not None or out is not None or set_ or dry_run or device is not None or shard is not None:
             raise UserError(f"--resume {resume}", "a run continues as it was planned", "Give --resume alone.")
-        measure = partial(runner.resume, resume, runner.stderr_line, anyway, trust)
+        measure = (
+            partial(leasing.resume, where, resume, command, tell, anyway, trust)
+            if where
+            else partial(runner.resume, resume, tell, anyway, trust)
+        )
     elif config is None:
         raise UserError("CONFIG", "it is missing", "Name a YAML file or a config, as bench run default.")
     elif dry_run:
         plan(config, device, set_, shard=shard)
         return
     else:
-        named = devices(device)
-        measure = partial(runner.run, config, named, out, set_ or (), command, runner.stderr_line, anyway, shard)
-    outcome = measured(measure, lambda folder: report([folder]))
-    runner.stderr_line("writing tables, plots and the page")
-    with or_advise(f"bench report {shlex.quote(str(outcome.folder))}"):
-        report([outcome.folder])
+        asked = (config, devices(device), out, set_ or (), command, tell, anyway)
+        measure = partial(leasing.run, where, *asked) if where else partial(runner.run, *asked, shard)
+    shown = (lambda folder: report([folder])) if views and not where else (lambda _: None)
+    outcome = measured(measure, shown, where.command if where else "")
+    if views:
+        tell("writing tables, plots and the page")
+        with or_advise(f"bench report {shlex.quote(str(outcome.folder))}"):
+            report([outcome.folder])
     if outcome.failed:
         raise typer.Exit(1)
 

@@ -114,8 +114,8 @@ def recorded(env: Mapping[str, str]) -> dict[str, str]:
     return {k: v for k, v in sorted(env.items()) if k.startswith(_RECORDED) or k in _PASSED_ON}
 
 
-def _die_with_parent() -> None:
-    """In the worker: end when the runner is killed, so that it does not disturb the run that resumes (Linux)."""
+def die_with_parent() -> None:
+    """In a new process: end when its parent is killed, so that it does not disturb the run that resumes (Linux)."""
     if _LIBC is not None:
         _LIBC.prctl(1, signal.SIGKILL)  # 1 is PR_SET_PDEATHSIG; it survives the exec
 
@@ -157,7 +157,7 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=self._log,
             env=env,
-            preexec_fn=_die_with_parent if _LIBC else None,
+            preexec_fn=die_with_parent if _LIBC else None,
             start_new_session=True,  # so that Ctrl-C reaches only the runner, which then ends the worker
         )
         assert self.process.stdout is not None

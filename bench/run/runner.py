@@ -51,11 +51,16 @@ def run(
     return measure(plan, data, devices, out, command, tell, anyway)
 
 
-def planned(config: SweepConfig, devices: Sequence[str]) -> Plan:
-    """The plan of a config for the cores of this machine. UserError where it would measure nothing."""
-    plan = make(config, devices, usable_cores())
+def planned(config: SweepConfig, devices: Sequence[str], cores: int | None = None) -> Plan:
+    """The plan of a config for `cores`, or those of this machine. UserError where it would measure nothing."""
+    plan = make(config, devices, usable_cores() if cores is None else cores)
     not_all_skipped(plan)
     return plan
+
+
+def stem(plan: Plan, devices: Sequence[str], started: datetime) -> str:
+    """The name of a new run, and of its folder."""
+    return f"{plan.name}-{'+'.join(slug(d) for d in devices)}-{started:%Y%m%dT%H%M%SZ}{shard_words(plan)}"
 
 
 def measure(
@@ -68,8 +73,8 @@ def measure(
     """
     os.environ |= {} if pickles is None else {files.MODULES: str(pickles)}
     started = datetime.now(UTC)
-    stem = f"{plan.name}-{'+'.join(slug(d) for d in devices)}-{started:%Y%m%dT%H%M%SZ}{shard_words(plan)}"
-    folder = out or RESULTS / stem
+    name = stem(plan, devices, started)
+    folder = out or RESULTS / name
     refuse_used(folder)
     ambers, reds = _checked(devices, folder, tell, anyway)
     foresee.counts(plan, every=False)  # refuses what would be no row of any use
@@ -78,7 +83,7 @@ def measure(
     plan = sized(plan, facts)
     not_all_skipped(plan)
     warnings = [f"{d}: {line}" for probed in sides for d, told in probed.items() for line in told.get("warnings", ())]
-    run_id = folder.name if out is None else stem
+    run_id = folder.name if out is None else name
     begun = started.isoformat(timespec="seconds")
     made: dict[str, Any] = {"run_id": run_id, "started_utc": begun, "command": shlex.join(command)}
     made |= _environment(plan, facts, [*ambers, *dict.fromkeys(warnings)], folder.parent)
@@ -95,7 +100,7 @@ def measure(
             write_json(folder / ENVIRONMENT, made)
             write_json(folder / PLAN, plan.to_dict())  # last: a folder with a plan is a run
         if out is None and plan.name != aa.NAME and plan.shard is None:
-            _point_latest(folder)
+            point_latest(folder)
         with or_advise(plan.resume_command(folder)):
             journal.append(_begun(folder, run_id))
             for line in warnings:
@@ -112,14 +117,12 @@ def resume(folder: Path, tell: Tell, anyway: bool = False, trust: bool = False) 
         refuse_links(folder)
     place, plan = f"--resume {folder}", read_plan(folder)
     if plan is None or not (folder / JOURNAL).is_file():
-        raise UserError(place, "this is not the folder of a run", f"Name one with {PLAN} and {JOURNAL}.")
-    if (folder / "DONE").exists():
-        raise UserError(place, "this run is complete", f"Read it with bench report {shlex.quote(str(folder))}.")
-    if plan.code and not trust:
-        named = [path[:80] for path in plan.code[:MOST_NAMED]]
-        more = [f"{len(plan.code) - MOST_NAMED} more"] if len(plan.code) > MOST_NAMED else []
-        rule = f"its plan.json would import and run {listed([*named, *more])}"
-        raise UserError(place, rule, "If you trust that code, add --trust (make: TRUST=1)")
+        raise UserError(
+            place,
+            "this is not the folder of a run",
+            f"Name one with {PLAN} and {JOURNAL}; of a cluster's run, add --cluster.",
+        )
+    refuse_to_resume(place, folder, plan, trust)
     if (folder / KEPT_MODULES).is_dir():
         os.environ[files.MODULES] = str((folder / KEPT_MODULES).resolve())
     with or_advise(plan.resume_command(folder)), Journal(folder / JOURNAL) as journal:
@@ -140,6 +143,17 @@ def resume(folder: Path, tell: Tell, anyway: bool = False, trust: bool = False) 
         # A kill before the first record leaves files that were written whole.
         journal.append({"type": "resume", "utc": utc()} if past else _begun(folder, then.get("run_id") or folder.name))
         return Session(folder, plan, journal, tell, reds, past, [*map(_sources, sides)]).to_the_end()
+
+
+def refuse_to_resume(place: str, folder: Path, plan: Plan, trust: bool) -> None:
+    """UserError for a run that is complete, and without `trust` for one whose plan names code."""
+    if (folder / "DONE").exists():
+        raise UserError(place, "this run is complete", f"Read it with bench report {shlex.quote(str(folder))}.")
+    if plan.code and not trust:
+        named = [path[:80] for path in plan.code[:MOST_NAMED]]
+        more = [f"{len(plan.code) - MOST_NAMED} more"] if len(plan.code) > MOST_NAMED else []
+        rule = f"its plan would import and run {listed([*named, *more])}"
+        raise UserError(place, rule, "If you trust that code, add --trust (make: TRUST=1)")
 
 
 def refuse_used(folder: Path, *but: str) -> None:
@@ -231,7 +245,7 @@ def _environment(plan: Plan, facts: dict[str, dict[str, Any]], ambers: list[str]
     }
 
 
-def _point_latest(folder: Path) -> None:
+def point_latest(folder: Path) -> None:
     """Make results/latest a link to the newest run, where links are possible."""
     latest = folder.parent / "latest"
     with contextlib.suppress(OSError):
