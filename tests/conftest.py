@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import settings
 
 from bench.run import environment, launch
 from tests import browser, simulated, warm_worker
 from tests.tiny_run import CONFIG, calm
 
+torch.set_num_threads(1)  # a second thread would spin: the suite has a process for each core
 simulated.register()  # torch has to know its devices before the first backward of the process
 
 # Examples are drawn from a fixed seed, and none fails for being slow on a busy machine.

@@ -501,8 +501,9 @@ def bench(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, t
 
 
 def test_fail_on_is_status_1_where_a_row_is_slower_and_0_where_none_is(
-    bench: Any, a: run_folder.Run, tmp_path: Path
+    bench: Any, a: run_folder.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("bench.show.plots.compare.draw", lambda *_: ())
     b = other(tmp_path / "b", Story(planted, run_id="b", seed=2, processes=8))
     assert bench(a.folder, a.folder, "--fail-on", "changed")[0] == 0
     assert bench(a.folder, b.folder)[1].splitlines()[::2][:2] == [
