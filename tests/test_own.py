@@ -312,7 +312,7 @@ def test_the_switches_of_a_trial_are_no_change_by_a_block():
     "own blocks", "a block of your own raises, exits, crashes the process or leaves children",
     "one row each with its words; the children are ended, all other rows are measured",
 )  # fmt: skip
-def test_blocks_that_fail_exit_or_leave_children_spoil_no_other_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_blocks_that_fail_exit_or_leave_children_spoil_no_other_row(tmp_path: Path, sketched, monkeypatch: pytest.MonkeyPatch):  # fmt: skip
     children = tmp_path / "children"
     monkeypatch.setenv("OWN_BLOCKS_CHILDREN", str(children))
     names = ("forking", "killed", "failing", "exiting")
