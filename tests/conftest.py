@@ -1,5 +1,6 @@
 """What every test may rely on."""
 
+import gc
 import json
 import subprocess
 import sys
@@ -21,6 +22,13 @@ simulated.register()  # torch has to know its devices before the first backward 
 # Examples are drawn from a fixed seed, and none fails for being slow on a busy machine.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def old_objects_stay() -> None:
+    """A worker's loop collects garbage before each trial: 1 s among all that the tests have imported and kept."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
