@@ -426,6 +426,7 @@ def test_a_terminal_that_lacks_a_character_gets_a_stand_in(verb: str, encoding: 
         shutil.copytree(
             ROOT / "results" / "reference" / name, runs[-1], ignore=shutil.ignore_patterns("plots", "*.html", "*.csv")
         )
+    monkeypatch.setattr("bench.show.write.draw", lambda *_: ())
     terminal = io.TextIOWrapper(io.BytesIO(), encoding)
     monkeypatch.setattr(sys, "stdout", terminal)
     with pytest.raises(SystemExit, match=r"^0$"):
