@@ -143,7 +143,7 @@ compare: $(READY) ## compare two runs, row by row, in pictures and on a page (A=
 	$(if $(and $(A),$(B)),,$(error Name two runs: make compare A=results/... B=results/...))$(BENCH) compare '$(A)' '$(B)'$(COMPARED)$(WHERE)
 
 test: $(READY_DEV) ## the whole test suite; it measures no speed
-	$(PY) -m pytest -n 2 --dist loadfile
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-faults: $(READY_DEV) ## what docs/RELIABILITY.md promises: kills, full disks, damaged files
 	$(PY) -m pytest -n 2 -m fault

@@ -1,5 +1,6 @@
 """What every test may rely on."""
 
+import gc
 import json
 import subprocess
 import sys
@@ -8,17 +9,26 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import settings
 
 from bench.run import environment, launch
 from tests import browser, simulated, warm_worker
 from tests.tiny_run import CONFIG, calm
 
+torch.set_num_threads(1)  # a second thread would spin: the suite has a process for each core
 simulated.register()  # torch has to know its devices before the first backward of the process
 
 # Examples are drawn from a fixed seed, and none fails for being slow on a busy machine.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def old_objects_stay() -> None:
+    """A worker's loop collects garbage before each trial: 1 s among all that the tests have imported and kept."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -37,6 +37,20 @@ class Functional(nn.Module):
         )
 
 
+class Doubled(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        once: Tensor = self.conv(x)
+        return self.conv(once)
+
+
+def wide(c_in: int, c_out: int, factor: int) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(c_in, factor * c_in, 1), nn.Conv2d(factor * c_in, c_out, 1))
+
+
 class Net(nn.Module):
     def __init__(self) -> None:
         super().__init__()

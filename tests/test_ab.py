@@ -155,8 +155,7 @@ def test_a_side_that_ends_or_fails_while_it_is_timed_is_named(measure, how: str,
     assert set(by_block.loc["separable", "status"]) <= {"ok", "noisy"}
 
 
-def test_two_source_trees_are_two_blocks_of_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Real workers, since a fork has its import path from the process that it is forked from."""
+def test_two_source_trees_are_two_blocks_of_one_name(measure, tmp_path: Path):
     for name, kernel in (("old", 3), ("new", 5)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "tree.py").write_text(
@@ -165,8 +164,7 @@ def test_two_source_trees_are_two_blocks_of_one_name(tmp_path: Path, monkeypatch
         )
     text = ONCE.replace("[standard, separable]", "[{name: mine, import: tree:block}]").replace("[8, 16]", "8")
     sides = [Side(sys.executable, (str(tmp_path / name),)) for name in ("old", "new")]
-    plan, data = planned(tmp_path, *sides, text=text)
-    run = read(runner.measure(plan, data, ["cpu"], tmp_path / "run", ["bench"], lambda _: None, True).folder)
+    run = measure(*sides, "cpu", text)
     macs = run.measurements.set_index("side")["macs"]
     assert macs["b"] / macs["a"] == 25 / 9
     a, b = (told["devices"]["cpu"]["imports"] for told in run.environment["sides"])

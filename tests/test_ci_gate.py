@@ -6,6 +6,7 @@ import json
 import math
 from collections import Counter
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from tests.synthetic import Story, config, write_run
 REFERENCE = Path(__file__).parents[1] / "results" / "reference"
 
 
+@cache
 def world(seed: int, slower: float = 1.0, **how: Any) -> Run:
     """A run of 16 arms on 1 and 4 threads, whose times are `slower` by a factor that its processes do not know of."""
     told = {"processes": 6, "shared_sd": 0.02, **how}

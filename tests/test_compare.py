@@ -502,8 +502,9 @@ def bench(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, t
 
 
 def test_fail_on_is_status_1_where_a_row_is_slower_and_0_where_none_is(
-    bench: Any, a: run_folder.Run, tmp_path: Path
+    bench: Any, a: run_folder.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("bench.show.plots.compare.draw", lambda *_: ())
     b = other(tmp_path / "b", Story(planted, run_id="b", seed=2, processes=8))
     assert bench(a.folder, a.folder, "--fail-on", "changed")[0] == 0
     assert bench(a.folder, b.folder)[1].splitlines()[::2][:2] == [
@@ -684,6 +685,6 @@ def _judged(
         pairs = first.assign(
             c_in=range(1, size + 1), speedup=np.exp(logs.mean(0)), precision=width, processes=6, noise_band=band
         )
-        runs.append(replace(like, run_id=name, pairs=pairs))
+        runs.append(replace(like, run_id=name, pairs=pairs, measurements=like.measurements[:0]))
     found = compare(*runs, **how)
     return [m.verdict for m in found.speedups.matches]

@@ -231,6 +231,7 @@ def test_the_verb_writes_the_page_beside_the_pictures_or_where_it_is_told(
     a: run_folder.Run, days: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], sketched: None,
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("bench.show.plots.compare.draw", lambda *_: ())  # a history's picture is sketched
     b = other(tmp_path / "b", Story(run_id="run b", seed=2))
 
     def bench(*given: object) -> str:

@@ -253,7 +253,7 @@ def _run(name: str, told: list[Any], device: str, band: float | None) -> run_fol
 
 
 @pytest.mark.parametrize("correction", ["benjamini-hochberg", "holm"])
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(ROWS, ROWS, st.sampled_from([("cpu", "cpu"), ("cpu", "cuda:0"), ("cuda:0", "cuda:1")]), st.sampled_from([None, 0.08]))  # fmt: skip
 def test_a_against_b_and_b_against_a_are_mirror_images(
     correction: Correction, one: list[Any], two: list[Any], devices: tuple[str, str], band: float | None

@@ -165,7 +165,7 @@ def test_an_odd_neighbour_is_a_row_of_the_index_and_spoils_no_report(sound: Path
     "an answer, or status 2 with one line below 1,000 characters",
 )  # fmt: skip
 @given(seed=st.integers(0, 1 << 32), verb=st.sampled_from(VERBS), kind=st.sampled_from(["run", "tables"]))
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_a_damaged_folder_gives_an_answer_or_one_line(sound: Path, tmp_path: Path, capsys, seed, verb, kind):
     folder = tmp_path / "results" / "damaged"
     damaged(sound / ("run" if verb[0] == "run" else kind), folder, random.Random(seed))

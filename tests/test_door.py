@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
-from torch import Tensor, nn
+from torch import nn
 
 import bench
 from bench.analyse.runs.rows import records_of
@@ -24,7 +24,7 @@ from bench.measure.user_blocks import NotABlock, source_of
 from bench.run import runner
 from bench.spec.columns import BY_NAME, KEYS
 from bench.spec.files import MODULES
-from tests.own_blocks import Functional, thin
+from tests.own_blocks import Doubled, Functional, thin, wide
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "results" / "reference"
@@ -94,20 +94,6 @@ def test_a_picture_that_is_not_there_is_one_line(reference: Any) -> None:
 
 
 # ---------------------------------------------------------------- measuring
-
-
-class Doubled(nn.Module):
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 1, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        once: Tensor = self.conv(x)
-        return self.conv(once)
-
-
-def wide(c_in: int, c_out: int, factor: int) -> nn.Module:
-    return nn.Sequential(nn.Conv2d(c_in, factor * c_in, 1), nn.Conv2d(factor * c_in, c_out, 1))
 
 
 def measured(tmp_path: Path, blocks: dict[str, Any], shapes: Any, **more: Any) -> Any:
@@ -246,7 +232,7 @@ def test_a_pickle_that_was_edited_is_no_block(tmp_path: Path, monkeypatch: pytes
     made = getattr(pickled, name)()
     assert isinstance(made, Doubled)
     assert source_of(f"bench.measure.pickled:{name}") != source_of("tests.own_blocks:thin")
-    assert getattr(pickled, name).sources == {"tests.test_door", "torch.nn.modules.conv"}
+    assert getattr(pickled, name).sources == {"tests.own_blocks", "torch.nn.modules.conv"}
     (tmp_path / name).write_bytes(pickle.dumps(7))
     with pytest.raises(NotABlock, match="was edited"):
         getattr(pickled, name)

@@ -96,7 +96,7 @@ def test_torchs_timer_takes_the_workers_threads(monkeypatch):
         def blocked_autorange(self, min_run_time: float):
             return type("Measurement", (), {"median": 1.0, "iqr": 0.5})
 
-    monkeypatch.setattr(second_opinions, "Timer", Timer)
+    monkeypatch.setattr("torch.utils.benchmark.Timer", Timer)
     told = second_opinions.by_timer(lambda: None, 3, lambda: 0, None)
     assert (seen, told) == ([3], second_opinions.Opinion(TORCH, None, 1.0, 0.5, None))
 

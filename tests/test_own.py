@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +20,7 @@ from bench.measure import trial_records, worker
 from bench.measure.device import devices
 from bench.measure.modules import build_module
 from bench.measure.user_blocks import NotABlock, build_user_block, count, source_of
-from bench.run import launch, runner
+from bench.run import foresee, launch, runner
 from bench.show.text.compare import reason
 from bench.show.write import write_views
 from bench.spec.blocks.blocks import BlockChoice, Shape, build
@@ -315,7 +312,7 @@ def test_the_switches_of_a_trial_are_no_change_by_a_block():
     "own blocks", "a block of your own raises, exits, crashes the process or leaves children",
     "one row each with its words; the children are ended, all other rows are measured",
 )  # fmt: skip
-def test_blocks_that_fail_exit_or_leave_children_spoil_no_other_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_blocks_that_fail_exit_or_leave_children_spoil_no_other_row(tmp_path: Path, sketched, monkeypatch: pytest.MonkeyPatch):  # fmt: skip
     children = tmp_path / "children"
     monkeypatch.setenv("OWN_BLOCKS_CHILDREN", str(children))
     names = ("forking", "killed", "failing", "exiting")
@@ -379,6 +376,7 @@ def changing(c_in, c_out, kernel=3):
     "own blocks", "the source of a block of your own changes in mid-run or before `--resume`",
     "the run goes on with no other source; one line names it",
 )  # fmt: skip
+@pytest.mark.usefixtures("warm")
 def test_a_run_goes_on_with_no_other_source_than_it_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     module = tmp_path / "own_changing.py"
     module.write_text(CHANGING.format(kernel=3))
@@ -434,7 +432,7 @@ def test_a_comparison_names_the_block_whose_source_differs(tmp_path: Path, other
 # ---------------------------------------------------------------- a run
 
 
-def test_a_run_records_what_was_counted_and_says_so(tmp_path: Path):
+def test_a_run_records_what_was_counted_and_says_so(tmp_path: Path, sketched: None):
     blocks = ["standard", {"import": THIN}, {"import": "tests.own_blocks:nothing"}]
     plan = planned(blocks[:2], channels=8, size=9, depth=2)
     broken = planned([blocks[0], blocks[2]], channels=8, size=9)
@@ -483,15 +481,12 @@ def test_what_was_never_inspected_has_no_theory(tmp_path: Path):
     "it hides nothing from workers",
 )  # fmt: skip
 @pytest.mark.parametrize("safe", [{}, {"PYTHONSAFEPATH": "1"}])
-def test_a_file_called_bench_in_the_working_folder_hides_nothing_and_blocks_there_are_found(tmp_path: Path, safe: dict[str, str]):  # fmt: skip
+def test_a_file_called_bench_in_the_working_folder_hides_nothing_and_blocks_there_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, safe: dict[str, str]):  # fmt: skip
+    """In the worker that counts them at planning, which starts as every other one does."""
     (tmp_path / "bench.py").write_text("")
     (tmp_path / "mine.py").write_text("import torch\n\n\ndef wide(c_in: int, c_out: int) -> torch.nn.Module:\n    return torch.nn.Conv2d(c_in, c_out, 1)\n")  # fmt: skip
-    (tmp_path / "c.yaml").write_text(json.dumps({
-        **data(["standard", {"import": "mine:wide"}], channels=4, size=4),
-        "timing": {"processes_min": 1, "processes_max": 1, "seconds": 0.01, "warmup_seconds": 0.01},
-    }))  # fmt: skip
-    root = str(Path(launch.__file__).parents[2])
-    command = [sys.executable, "-P", "-m", "bench", "run", "c.yaml", "--out", "out", "--anyway"]
-    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": root, **safe}, check=False)  # fmt: skip
-    assert told.returncode == 0, told.stderr[-400:]
-    assert "wide" in (tmp_path / "out" / "pairs.csv").read_text()
+    monkeypatch.chdir(tmp_path)
+    for name, value in safe.items():
+        monkeypatch.setenv(name, value)
+    (wide,) = foresee.counts(planned(["standard", {"import": "mine:wide"}], channels=4, size=4))[0].values()
+    assert (wide["params"], wide["macs"]) == (20, 256)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
 
+from bench.cli import main
 from bench.show.write import write_views
 
 ROOT = Path(__file__).parents[1]
@@ -52,10 +55,13 @@ def test_the_answer_in_the_readme_is_the_start_of_that_report():
 
 
 def verdicts(*folders: str) -> str:
-    return subprocess.run(
-        [sys.executable, "-m", "bench", "verdict", *folders], cwd=ROOT, capture_output=True, text=True, check=True,
-        env={**os.environ, "COLUMNS": "100"},  # what a pipe gets
-    ).stdout  # fmt: skip
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as here, redirect_stdout(said):
+        here.chdir(ROOT)
+        here.setenv("COLUMNS", "100")  # what a pipe gets
+        with pytest.raises(SystemExit, match=r"^0$"):
+            main(["verdict", *folders])
+    return said.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -192,7 +192,8 @@ def deep(folder: Path, **story: Any) -> None:
     write_run(folder, Story(**story), config(experiments={**EXPERIMENTS, "macs": {"blocks": ["standard", "separable"], "axes": {"channels": [8, 16, 32, 64], "threads": [1, 2]}}}, timing={"minutes": 4, "visit_seconds": 9}))  # fmt: skip
 
 
-def test_too_few_processes_are_said_last_with_the_minutes_that_suffice(tmp_path: Path, capsys: pytest.CaptureFixture[str]):  # fmt: skip
+def test_too_few_processes_are_said_last_with_the_minutes_that_suffice(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):  # fmt: skip
+    monkeypatch.setattr("bench.show.write.draw", lambda *_: ())
     deep(tmp_path, processes=3)
     report([tmp_path])
     last = capsys.readouterr().out.splitlines()[-1]

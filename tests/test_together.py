@@ -282,6 +282,7 @@ def run(*args: object) -> int:
 
 
 @pytest.mark.usefixtures("sketched")
+@pytest.mark.usefixtures("sketched")
 def test_two_runs_get_their_own_pages_and_one_of_both(runs: list[Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
     folders = [r.folder for r in runs]
@@ -293,13 +294,13 @@ def test_two_runs_get_their_own_pages_and_one_of_both(runs: list[Run], tmp_path:
     assert (page.with_suffix("") / "speedup.svg").is_file()
     assert all((folder / "report.html").is_file() for folder in folders)
     assert page.name in Path("results/index.html").read_text(encoding="utf-8")
+    monkeypatch.setattr("bench.show.write.draw", lambda *_: ())
     Path("elsewhere").mkdir()
     assert run("report", *folders, "--out", "elsewhere/both.html", "--format", "html") == 0
     assert capsys.readouterr().out == "elsewhere/both.html\n"
     assert Path("elsewhere/both.html").is_file()
 
 
-@pytest.mark.usefixtures("sketched")
 def test_two_runs_are_each_judged_once_and_once_together(runs: list[Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     judged: list[list[str]] = []
 
@@ -308,6 +309,7 @@ def test_two_runs_are_each_judged_once_and_once_together(runs: list[Run], tmp_pa
         return gather(asked, predicted)
 
     monkeypatch.setattr(verdict, "gather", gathered)
+    monkeypatch.setattr("bench.show.write.draw", lambda *_: ())
     assert run("report", *(r.folder for r in runs), "--out", tmp_path / "both.html") == 0
     assert judged == [["run-laptop"], ["run-card"], ["run-laptop", "run-card"]]
 

@@ -152,8 +152,7 @@ def test_a_run_given_twice_is_a_mistake_in_one_line(tmp_path: Path, capsys: pyte
 
 
 def test_a_runs_folder_gets_its_verdicts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.show.write.PICTURES", {})  # others draw
-    monkeypatch.setattr("bench.show.plots.drivers.draw", lambda told, folder: ())
+    monkeypatch.setattr("bench.show.write.draw", lambda *_: ())  # others draw
     folder = tmp_path / "run"
     data = config({"channels": [32, 64, 128], "kernel": [3]})
     write_run(folder, Story(seconds=worlds.server, processes=6), data, ("cpu", "cuda:0"))

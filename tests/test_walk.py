@@ -17,6 +17,7 @@ from bench.measure import layer_timing
 from bench.measure.device.devices import Cpu
 from bench.measure.layer_timing import LeafWalk, Walk, part_of, parts_ns
 from bench.measure.modules import Evaluation, build_module
+from bench.show import write
 from bench.show.plots import time_breakdown
 from bench.show.write import write_views
 from bench.spec.blocks.blocks import BlockChoice, Shape, build
@@ -391,7 +392,8 @@ def test_bars_stand_as_high_as_the_speedup_says(tmp_path: Path) -> None:
     assert heights == pytest.approx(wanted)
 
 
-def test_the_page_has_the_picture_only_where_blocks_were_walked(tmp_path: Path) -> None:
+def test_the_page_has_the_picture_only_where_blocks_were_walked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    monkeypatch.setattr(write, "PICTURES", {"parts": write.PICTURES["parts"]})
     for name, parts in (("walked", shares), ("plain", None)):
         write_run(tmp_path / name, Story(parts=parts), config())
         page = write_views(tmp_path / name).page.read_text(encoding="utf-8")

@@ -104,6 +104,8 @@ def _work(worker, told, fds) -> None:
         os.environ.clear()
         os.environ.update(told["env"])
         os.chdir(told["cwd"])
+        sys.path[:0] = filter(None, told["env"].get("PYTHONPATH", "").split(os.pathsep))
+        sys.dont_write_bytecode = "PYTHONDONTWRITEBYTECODE" in told["env"]
         worker()
         status = 0
     except SystemExit as left:

@@ -15,8 +15,6 @@ from importlib.util import find_spec
 from time import perf_counter_ns
 from typing import Any
 
-from torch.utils.benchmark import Timer
-
 from bench.measure.device.devices import Call, Device
 from bench.spec.columns import TOOLS
 
@@ -60,6 +58,8 @@ def by_timer(call: Call, threads: int, clock: Callable[[], int], detail: str | N
 
     It uses the device's clock, as Timer's would wait for a card even when a CPU is timed.
     """
+    from torch.utils.benchmark import Timer  # imports setuptools, which every worker would wait for
+
     timer = Timer("call()", globals={"call": call}, timer=lambda: clock() / 1e9, num_threads=threads)
     result = timer.blocked_autorange(min_run_time=SECONDS)
     return Opinion(TORCH, None, result.median, result.iqr, detail)
