@@ -81,7 +81,11 @@ def resume(fleet: Fleet, out: Path, said: list[str] | None = None) -> Path:
 
 
 def shards(process: psutil.Process) -> list[psutil.Process]:
-    return [p for p in process.children(recursive=True) if "--shard" in p.cmdline()]
+    found = []
+    for p in process.children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # it ends meanwhile
+            found += [p] if "--shard" in p.cmdline() else []
+    return found
 
 
 def is_the_whole(out: Path, local: Path, at: Path) -> None:
@@ -190,6 +194,8 @@ class Future(SimpleNamespace):
         return self.told
 
     def cancel(self) -> None: ...
+
+    def release(self) -> None: ...
 
     __hash__ = object.__hash__
 

@@ -222,6 +222,7 @@ class Leases:
     tell: Tell
     lost: Counter[int] = field(default_factory=Counter)  # leases of each shard
     walls: list[float] = field(default_factory=list)  # seconds of each shard that came back
+    leases: dict[Future[Any], _Lease] = field(default_factory=dict)
 
     def to_the_end(self, command: Sequence[str]) -> Outcome:
         """Lease the shards that are not there, then merge all. Interrupted after Ctrl-C, with what came back."""
@@ -234,6 +235,9 @@ class Leases:
                 raise Interrupted(self.folder, bool(self.plan.code)) from None
             except UserError as error:
                 raise UserError(error.place, error.rule, f"{error.remedy}, then {again}") from None
+            finally:
+                for future in self.leases:
+                    future.release()  # while the client is there: Dask would print a traceback later
             shutil.rmtree(self.folder / WHOLE, ignore_errors=True)
             try:
                 merge([*shards.values()], self.folder / WHOLE, command)
@@ -254,17 +258,18 @@ class Leases:
         crew, config = self.crew, content_of(self.folder / CONFIG)
         passed = {name: os.environ[name] for name in passed_on(os.environ)}
         words = ["--device", ",".join(self.devices), "--no-views", *(["--anyway"] if crew.anyway else [])]
-        leases: dict[Future[Any], _Lease] = {}
+        leases = self.leases
         seen = time.monotonic()
         while True:
             for error in crew.look():
                 self.tell(f"! left out: {error}")
             for future, lease in [*leases.items()]:
                 if future.status not in ("pending", "lost") or lease.at not in crew.fit:
-                    del leases[future]
                     if not self._came_back(future, lease):
                         crew.fit.pop(lease.at, None)  # to be looked at again
                         todo.insert(0, lease.number)
+                    future.release()
+                    del leases[future]
             if not todo and not leases:
                 return
             for at in [at for at in crew.fit if at not in {lease.at for lease in leases.values()}][: len(todo)]:
