@@ -92,8 +92,8 @@ def test_the_submitit_script_measures_shards_that_merge(tmp_path: Path):
         script = script.replace(old, new)
     (tmp_path / "tiny.yaml").write_text(CONFIG.replace("[16, 32, 64], kernel: [3, 5]", "[16, 32], kernel: 3"))
     (tmp_path / "script.py").write_text(script)
-    fake = "from tests.tiny_run import NO_PICTURES, calm\nfrom bench.cli import main\nfrom bench.run import environment, launch\n"
-    fake += "environment.look = calm\nlaunch.WORKER = 'tests.fake_worker'\nexec(NO_PICTURES)\nmain()\n"
+    fake = "from tests.tiny_run import calm\nfrom bench.cli import main, measuring\nfrom bench.run import environment, launch\n"
+    fake += "environment.look = calm\nlaunch.WORKER = 'tests.fake_worker'\nmeasuring.report = lambda *_, **__: None\nmain()\n"
     env = programs(tmp_path, f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(ROOT)!r})\n{fake}")
     subprocess.run(
         [sys.executable, "script.py"], cwd=tmp_path, env={**env, "PYTHONPATH": str(ROOT)}, check=True, timeout=120
