@@ -162,12 +162,12 @@ test-torch: $(if $(strip $(PYTHON)),,$(VENV)/bin/python) ## make smoke with anot
 	'build/torch-$(TORCH)/bin/python' -m pip install -qq --disable-pip-version-check 'torch==$(TORCH)' .
 	'build/torch-$(TORCH)/bin/bench' run smoke --device '$(DEVICE)'$(WHERE)$(SETS)$(DESPITE)
 
-test-wheel: $(READY_DEV) ## the wheel in a fresh environment, away from the checkout: it measures a part of the smoke config there
+test-wheel: $(READY_DEV) ## the wheel in a fresh environment, away from the checkout: it measures a trial of the smoke config there
 	rm -rf build/wheel
 	$(PY) -m hatchling build -t wheel -d build/wheel
 	at=$$(mktemp -d) && trap 'rm -rf "$$at"' EXIT && $(PY) -m venv --without-pip "$$at/env" && \
 	  $(PY) -m pip --python "$$at/env" install -qq --no-compile --disable-pip-version-check -c constraints.txt build/wheel/*.whl && \
-	  cd "$$at" && unset PYTHONPATH && env/bin/bench run smoke --device '$(DEVICE)' --anyway --set channels=16 --set processes_min=1 --set processes_max=1 && \
+	  cd "$$at" && unset PYTHONPATH && env/bin/bench run smoke --device '$(DEVICE)' --anyway --set channels=16 --set layout=contiguous --set seconds=0.3 --set processes_min=1 --set processes_max=1 && \
 	  test -s results/latest/report.html
 
 test-page: $(READY_DEV) ## the pages in a headless Chromium: console, network, sorting, themes, a phone's width
