@@ -69,7 +69,7 @@ SHOWN = '$(or $(OUT),results/latest)'
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup bench ab advise try smoke test test-bench test-faults test-fleet test-fuzz test-gpu test-torch test-page bench-harness mutants check gallery aa reproduce verdict study plots report doctor compare clean python-fits python-fits-dev python-fits-test
+.PHONY: help setup bench ab advise try smoke test test-bench test-faults test-fleet test-fuzz test-gpu test-torch test-page test-wheel bench-harness mutants check gallery aa reproduce verdict study plots report doctor compare clean python-fits python-fits-dev python-fits-test
 
 help: ## list targets and variables
 	@awk 'BEGIN { FS = ":.*## "; print "Targets" } /^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
@@ -164,6 +164,14 @@ test-torch: $(if $(strip $(PYTHON)),,$(VENV)/bin/python) ## make smoke with anot
 	$(if $(TORCH),,$(error Name a release: make test-torch TORCH=2.6.0))$(PY) -m venv --clear 'build/torch-$(TORCH)'
 	'build/torch-$(TORCH)/bin/python' -m pip install -qq --disable-pip-version-check 'torch==$(TORCH)' .
 	'build/torch-$(TORCH)/bin/bench' run smoke --device '$(DEVICE)'$(WHERE)$(SETS)$(DESPITE)
+
+test-wheel: $(READY_DEV) ## the wheel in a fresh environment, away from the checkout: it measures a trial of the smoke config there
+	rm -rf build/wheel
+	$(PY) -m hatchling build -t wheel -d build/wheel
+	at=$$(mktemp -d) && trap 'rm -rf "$$at"' EXIT && $(PY) -m venv --without-pip "$$at/env" && \
+	  $(PY) -m pip --python "$$at/env" install -qq --no-compile --disable-pip-version-check -c constraints.txt build/wheel/*.whl && \
+	  cd "$$at" && unset PYTHONPATH && env/bin/bench run smoke --device '$(DEVICE)' --anyway --set channels=16 --set layout=contiguous --set seconds=0.3 --set processes_min=1 --set processes_max=1 && \
+	  test -s results/latest/report.html
 
 test-page: $(READY_DEV) ## the pages in a headless Chromium: console, network, sorting, themes, a phone's width
 	$(PY) -m pytest tests/test_page_in_browser.py tests/test_compare_in_browser.py

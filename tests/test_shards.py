@@ -12,11 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import cli
+from bench.analyse.claims.judge import judge
+from bench.analyse.facts import facts_of
+from bench.analyse.runs.merged import together
 from bench.analyse.runs.run_folder import read, write_tables
 from bench.run import merge as merging
 from bench.run import runner
+from bench.show.export import report as export
+from bench.show.text import report
 from bench.spec.config.config import check
 from bench.spec.errors import UserError
+from bench.spec.files import runs_of
 from bench.spec.plan.durations import trial_seconds
 from bench.spec.plan.plan import Plan, make
 from bench.spec.plan.shards import part_of, shards_of, whole_of
@@ -55,13 +61,13 @@ def parts(measured: Path, tmp_path: Path) -> list[Path]:
     return [shutil.copytree(measured / n, tmp_path / n) for n in "123"]
 
 
-def merge(parts: list[Path], out: Path, partial: bool = False) -> list[str]:
-    return merging.merge(parts, out, ["bench", "merge"], partial)[1]
+def merge(parts: list[Path], out: Path, partial: bool = False, across: bool = False) -> None:
+    merging.merge(parts, out, ["bench", "merge"], partial, across)
 
 
-def refusal(parts: list[Path], out: Path) -> str:
+def refusal(parts: list[Path], out: Path, across: bool = False) -> str:
     with pytest.raises(UserError) as told:
-        merge(parts, out)
+        merge(parts, out, across=across)
     assert not out.exists(), "nothing is written"
     assert "\n" not in str(told.value)
     return str(told.value)
@@ -156,7 +162,7 @@ def test_a_shard_measures_its_trials_and_resuming_keeps_to_them(measured: Path, 
 
 def test_the_merge_of_shards_has_the_tables_of_the_whole_run_byte_by_byte(measured: Path, tmp_path: Path):
     out = tmp_path / "out"
-    assert merge([measured / n for n in "231"], out) == []
+    merge([measured / n for n in "231"], out)
     ids, tables = [], []
     for folder in (out, measured / "whole"):
         run = read(folder, samples=True)
@@ -191,12 +197,83 @@ def test_partial_merges_what_there_is_and_says_incomplete(parts: list[Path], tmp
     (two / "journal.jsonl").write_text("\n".join(line for line in journal if line != settled[-1]) + "\n")
     resume = f"{two} (shard 2/3) is unfinished: bench run --resume {two}"
     assert resume + "; shard 3/3 not named" in refusal([one, two], tmp_path / "out")
-    assert merge([one, two], tmp_path / "out", partial=True) == [resume, "shard 3/3 not named"]
+    merge([one, two], tmp_path / "out", partial=True)
     run = read(tmp_path / "out")
-    assert run.environment["ambers"][0].startswith("INCOMPLETE: ")
+    assert run.environment["ambers"][:2] == [f"INCOMPLETE: {resume}", "INCOMPLETE: shard 3/3 not named"]
+    incomplete = f"INCOMPLETE: {resume}; shard 3/3 not named"
+    assert incomplete in report.heads(run), "the terminal says so before the answer"
+    assert f"**{export.plain(incomplete)}**" in export.text([run], "md")
     details = Counter(run.pairs["status_detail"].dropna())
     assert details == {"of shard 3/3, which is not here": 2, "of shard 2/3, which had not finished it": 1}
     assert len(records(tmp_path / "out", "visit")) == 9, "no process of a trial that has not all of its own"
+
+
+# ---------------------------------------------------------------- machines that differ
+
+
+@pytest.fixture
+def mixed(parts: list[Path]) -> list[Path]:
+    """Shard 2 is of another machine, on which separable is as much slower as it is faster on the first."""
+    host = json.loads((parts[1] / "environment.json").read_text())["host"]
+    change(parts[1], "environment.json", host={**host, "governor": "powersave"})
+    journal = parts[1] / "journal.jsonl"
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    for one, other in (line["arms"] for line in lines if line["type"] == "visit"):
+        one["samples_ns"], other["samples_ns"] = other["samples_ns"], one["samples_ns"]
+    journal.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    return parts
+
+
+def test_machines_that_differ_are_merged_only_across_and_stay_apart(mixed: list[Path], tmp_path: Path):
+    told = refusal(mixed, tmp_path / "out")
+    assert "governor: powersave here" in told
+    assert "--across keeps these machines apart" in told
+    merge(mixed[::-1], tmp_path / "out", across=True)
+    folders = runs_of(tmp_path / "out")
+    assert [f.name for f in folders] == ["machine-1", "machine-2"]
+    runs = [read(f) for f in folders]
+    measured = [Counter(r.pairs.loc[r.pairs["status"] != "skipped", "run_id"]) for r in runs]
+    base = records(mixed[0], "run")[0]["run_id"].removesuffix("-shard1of3")
+    assert measured == [{f"{base}-machine-1": 4}, {f"{base}-machine-2": 2}], "each row says its machine"
+    assert set(runs[1].pairs["status_detail"].dropna()) == {
+        f"of shard {n}/3, which another machine measured" for n in (1, 3)
+    }
+    assert not any("INCOMPLETE" in amber for r in runs for amber in r.environment["ambers"])
+    # A mean over both machines would be near 1x, which neither measured.
+    joined = together(runs)
+    tallies = [t for t in (*facts_of(joined.whole).ways, *facts_of(joined.whole).places) if t.cells]
+    assert sorted(t.lean for t in tallies) == ["faster", "faster", "slower", "slower"]
+    assert all(abs(t.mean.mean) > 0.9 for t in tallies)
+    verdicts = [v for v in judge(runs).verdicts if v.claim == "faster" and v.cells.n]
+    assert {r for v in verdicts for r in v.runs} == {r.run_id for r in runs}
+    assert all(len(v.runs) == 1 for v in verdicts)
+
+
+def test_alike_machines_are_one_run_with_across_too(measured: Path, tmp_path: Path):
+    merge([measured / n for n in "123"], tmp_path / "out", across=True)
+    assert runs_of(tmp_path / "out") == [tmp_path / "out"]
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "machine-1").symlink_to(tmp_path / "out")
+    assert runs_of(tmp_path / "linked") == [tmp_path / "linked"], "no link is followed"
+
+
+def test_bench_merge_across_puts_the_machines_side_by_side_on_one_page(
+    mixed: list[Path], tmp_path: Path, capsys, sketched
+):
+    out = tmp_path / "merged"
+    cli.app(["merge", *map(str, mixed), "--out", str(out), "--across"], standalone_mode=False)
+    told = capsys.readouterr().out
+    assert all(f"machine-{n}" in told for n in (1, 2))
+    page = (out / "report.html").read_text()
+    assert "Machines side by side" in page
+    assert "powersave" in page
+    cli.app(["verdict", str(out), "--all"], standalone_mode=False)
+    assert "machine-2" in capsys.readouterr().out
+
+
+def test_another_program_is_refused_across_machines_too(mixed: list[Path], tmp_path: Path):
+    change(mixed[1], "environment.json", bench_version="0.0.1")
+    assert "bench: 0.0.1 here, " in refusal(mixed, tmp_path / "out", across=True)
 
 
 # ---------------------------------------------------------------- what is refused
@@ -218,11 +295,17 @@ def test_another_program_or_machine_is_refused_and_named(parts: list[Path], tmp_
     assert told.startswith(f"{parts[1]} (shard 2/3): {line}")
 
 
-def test_what_two_shards_have_is_compared_even_if_the_first_has_it_not(parts: list[Path], tmp_path: Path):
+@pytest.mark.parametrize(
+    ("fact", "of"),
+    [("name of cuda:0", lambda x: {"name": x}), ("source of mine:block", lambda x: {"imports": {"mine:block": x}})],
+)
+def test_what_two_shards_have_is_compared_even_if_the_first_has_it_not(
+    parts: list[Path], tmp_path: Path, fact: str, of
+):
     for part, card in zip(parts[1:], ("H100", "H200"), strict=True):
-        of = json.loads((part / "environment.json").read_text())["devices"]
-        change(part, "environment.json", devices={**of, "cuda:0": {"name": card, "imports": {"mine:block": card}}})
-    assert f"{parts[2]} (shard 3/3): name of cuda:0: H200 here, H100 in {parts[1]}." in refusal(parts, tmp_path / "out")
+        devices = json.loads((part / "environment.json").read_text())["devices"]
+        change(part, "environment.json", devices={**devices, "cuda:0": of(card)})
+    assert f"{parts[2]} (shard 3/3): {fact}: H200 here, H100 in {parts[1]}." in refusal(parts, tmp_path / "out")
 
 
 def test_another_config_is_refused_with_the_lines_that_differ(parts: list[Path], tmp_path: Path):

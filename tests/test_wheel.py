@@ -1,10 +1,14 @@
-"""The wheel works alone: its configs are inside, and are named without a path, in an empty folder."""
+"""The wheel works alone: its configs are inside, and are named without a path, in an empty folder.
+
+`make test-wheel` installs it with all that it depends on, and measures with it.
+"""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -15,15 +19,21 @@ CONFIGS = {file.stem: file for file in (ROOT / "configs").glob("*.yaml")}
 
 
 @pytest.fixture(scope="module")
-def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel as the build backend makes it, without a network, unpacked."""
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the wheel and the sdist as the build backend makes them, without a network."""
     pytest.importorskip("hatchling", reason="of the dev extra: it builds the wheel")
-    at = tmp_path_factory.mktemp("wheel")
-    subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", at], cwd=ROOT, check=True)
-    (wheel,) = at.glob("separable_bench-*-py3-none-any.whl")
+    at = tmp_path_factory.mktemp("built")
+    subprocess.run([sys.executable, "-m", "hatchling", "build", "-d", at], cwd=ROOT, check=True)
+    return at
+
+
+@pytest.fixture(scope="module")
+def unpacked(built: Path) -> Path:
+    """The wheel, unpacked."""
+    (wheel,) = built.glob("separable_bench-*-py3-none-any.whl")
     with zipfile.ZipFile(wheel) as content:
-        content.extractall(at / "site")
-    return at / "site"
+        content.extractall(built / "site")
+    return built / "site"
 
 
 @pytest.fixture
@@ -59,3 +69,20 @@ def test_the_wheel_predicts_a_run_by_a_name_in_an_empty_folder(alone, tmp_path: 
     words = "--device", "sim:h100", "--out", "out", "--set", "channels=16,64"
     assert "Would separable be faster" in alone("run", "smoke", *words)
     assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_the_sdist_makes_the_same_wheel(built: Path):
+    (sdist,), (wheel,) = built.glob("*.tar.gz"), built.glob("*.whl")
+    with tarfile.open(sdist) as content:
+        content.extractall(built, filter="data")
+    source = built / sdist.name.removesuffix(".tar.gz")
+    subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", "again"], cwd=source, check=True)
+    assert (source / "again" / wheel.name).read_bytes() == wheel.read_bytes()
+    assert {path.name for path in source.iterdir()} >= {
+        "Makefile",
+        "README.md",
+        "LICENSE",
+        "constraints.txt",
+        "tests",
+        "tools",
+    }

@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from bench.cli.options import argument, named_folder, option
-from bench.cli.output import say
 from bench.cli.reading import report
 
 
@@ -21,11 +20,12 @@ def merge(
     partial: Annotated[
         bool, typer.Option("--partial", help="Merge what there is: leave out what is missing or unfinished.")
     ] = False,
+    across: Annotated[
+        bool, typer.Option("--across", help="Merge machines that differ: each one's shards become a run below --out.")
+    ] = False,
 ) -> None:
     """Merge the shards of one run, measured on alike machines, into one results folder, and write its views."""
     from bench.run import merge as merging
 
-    whole, lacks = merging.merge([*map(named_folder, folders)], out, ["bench", *sys.argv[1:]], partial)
-    report([whole])
-    for line in lacks:
-        say(f"INCOMPLETE: {line}")
+    merging.merge([*map(named_folder, folders)], out, ["bench", *sys.argv[1:]], partial, across)
+    report([out])

@@ -14,7 +14,7 @@ import typer
 from bench.cli.options import Json, argument, file_of, named_folder, one_of, option, share_of
 from bench.cli.output import as_typed, readers_may_leave, say, say_either, say_json
 from bench.spec.errors import UserError
-from bench.spec.files import RESULTS
+from bench.spec.files import RESULTS, runs_of
 
 if TYPE_CHECKING:
     from bench.analyse.compare.facts import Comparison, Correction, Quantity
@@ -55,10 +55,13 @@ def report(
         if out is not None:
             rule = f"--format {format_} prints and writes no page"
             raise UserError("--out", rule, "Send its output to a file with >.")
-        say(export.text([read(folder) for folder in folders], format_).rstrip("\n"))
+        told = [read(run) for folder in folders for run in runs_of(folder)]
+        say(export.text(told, format_).rstrip("\n"))
         return
     if format_ is not None:
         one_of("--format", format_, export.FORMATS)
+    (first, *others), folders = folders, [run for folder in folders for run in runs_of(folder)]
+    out = first / "report.html" if not others and len(folders) > 1 and out is None else out
     page = write.page_of(folders, file_of("--out", out))
     written = _views(folders, quiet=format_ == "html", alone=page is None, wide=wide)
     if page is not None:
@@ -132,7 +135,7 @@ def verdict(
 
     for name in claim or ():
         one_of("--claim", name, tuple(BY_ID))
-    runs = [read(folder) for folder in folders]
+    runs = [read(run) for folder in folders for run in runs_of(folder)]
     if all(against_itself(run) for run in runs):
         rule = "it compares blocks with themselves and bears on no claim"
         raise UserError(str(folders[0]), rule, "Give a run of make bench or make reproduce.")

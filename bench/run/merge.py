@@ -1,10 +1,13 @@
-"""`bench merge`: the results folders of a plan's shards as one results folder, as if one run had measured the whole plan."""
+"""`bench merge`: the results folders of a plan's shards as one results folder, as if one run had measured the whole plan.
+
+Shards of machines that differ become one results folder for each machine.
+"""
 
 from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,16 +16,17 @@ from bench.run.runner import JOURNAL, refuse_used, shard_words
 from bench.run.session import utc
 from bench.spec import files
 from bench.spec.errors import UserError
-from bench.spec.files import CONFIG, ENVIRONMENT, PLAN
+from bench.spec.files import CONFIG, ENVIRONMENT, MACHINE, PLAN
 from bench.spec.format import listed
 from bench.spec.plan.plan import Plan
-from bench.spec.plan.shards import whole_of
+from bench.spec.plan.shards import of_machine, whole_of
 from bench.spec.results_folder import RESTORE, read_environment, read_plan, read_records
 
-_FACTS = {
-    "bench": "bench_version", "commit": "git", "python": "python", "torch": "torch", "CPU model": "host.cpu_model",
-    "physical cores": "host.physical_cores", "usable cores": "host.usable_cores", "CPU quota": "host.cpu_quota",
-    "governor": "host.governor", "huge pages": "host.transparent_hugepages",
+_OF_PROGRAM = {"bench": "bench_version", "commit": "git"}
+_OF_MACHINE = {
+    "python": "python", "torch": "torch", "CPU model": "host.cpu_model", "physical cores": "host.physical_cores",
+    "usable cores": "host.usable_cores", "CPU quota": "host.cpu_quota", "governor": "host.governor",
+    "huge pages": "host.transparent_hugepages",
 }  # fmt: skip
 _OF_DEVICE = {
     "name": "name", "torch": "torch", "CUDA of torch": "torch_cuda", "instructions": "cpu_capability",
@@ -50,15 +54,22 @@ class Shard:
         return f"{self.folder} (shard {self.number}/{self.count})"
 
 
-def merge(folders: Sequence[Path], out: Path, command: Sequence[str], partial: bool = False) -> tuple[Path, list[str]]:
-    """Write the run that these shards are parts of to a new folder; returns it and what it lacks, in a line each.
+Seen = dict[str, tuple[object, Shard]]
+"""Facts by name, each with the first shard that has it."""
 
-    UserError, with nothing written, for shards of different configs, versions of this program or machines; for a shard
-    that is named twice, and, unless `partial`, for missing and unfinished ones. `partial` leaves out their trials.
+
+def merge(
+    folders: Sequence[Path], out: Path, command: Sequence[str], partial: bool = False, across: bool = False
+) -> None:
+    """Write the run that these shards are parts of to a new folder.
+
+    UserError, with nothing written, for shards of different configs, versions of this program or, unless `across`, machines;
+    for a shard that is named twice, and, unless `partial`, for missing and unfinished ones. `partial` leaves out their
+    trials. `across`: if the machines differ, each one's shards become a run of their own below `out`.
     """
     refuse_used(out)
     shards = [_read(folder) for folder in folders]
-    first, by_number, seen = shards[0], dict[int, Shard](), dict[str, tuple[object, Shard]]()
+    first, by_number = shards[0], dict[int, Shard]()
     for shard in shards:
         if shard.number in by_number:
             rule = f"this shard is named twice, also by {by_number[shard.number].folder}"
@@ -68,13 +79,9 @@ def merge(folders: Sequence[Path], out: Path, command: Sequence[str], partial: b
             lines = files.changes(*(s.config.decode(errors="replace") for s in (first, shard)))
             rule = f"its config is not that of {first.folder}: {lines}"
             raise UserError(shard.name, rule, "Merge shards of one config")
-        for name, fact in _facts(shard):
-            then, other = seen.setdefault(name, (fact, shard))
-            if fact != then:
-                rule = f"{name}: {fact!s:.200} here, {then!s:.200} in {other.folder}"
-                raise UserError(shard.name, rule, "Means would mix them: measure whole runs, and see bench report A B")
     ordered = [by_number[n] for n in sorted(by_number)]
-    plan = whole_of({s.number: s.plan for s in ordered}, {s.number: s.unfinished for s in ordered})
+    machines, parts = _by_machine(ordered, across), {s.number: s.plan for s in ordered}
+    plan = whole_of(parts, {s.number: s.unfinished for s in ordered})
     missing = [f"{n}/{first.count}" for n in range(1, first.count + 1) if n not in by_number]
     late = [s for s in ordered if s.unfinished or not s.done]
     lacks = [f"{s.name} is unfinished: {s.plan.resume_command(s.folder)}" for s in late]
@@ -82,16 +89,32 @@ def merge(folders: Sequence[Path], out: Path, command: Sequence[str], partial: b
     if lacks and not partial:
         raise UserError("bench merge", "; ".join(lacks), "Measure and name every shard, or add --partial.")
     run_id = ordered[0].begun["run_id"].removesuffix(shard_words(ordered[0].plan))
+    if len(machines) == 1:
+        _write(out, ordered, plan, _joined(ordered, run_id, command, lacks))
+        return
+    for i, alike in enumerate(machines, 1):
+        name = f"{MACHINE}{i:0{len(str(len(machines)))}}"
+        environment = _joined(alike, f"{run_id}-{name}", command, lacks) | {"machine": f"{run_id}-{name}"}
+        _write(out / name, alike, of_machine(plan, parts, [s.number for s in alike]), environment)
+
+
+def _write(out: Path, shards: Sequence[Shard], plan: Plan, environment: Mapping[str, Any]) -> None:
+    """A results folder of these shards."""
+    first = shards[0]
     with files.or_advise("repeat the command"):
         out.mkdir(parents=True, exist_ok=True)
         files.write_whole(out / CONFIG, lambda file: file.write(first.config))
-        files.write_json(out / ENVIRONMENT, _joined(ordered, run_id, command, lacks))
+        files.write_json(out / ENVIRONMENT, environment)
         files.write_json(out / PLAN, plan.to_dict())
-        begun = {"type": "run", "run_id": run_id, "schema_version": first.begun["schema_version"], "utc": utc()}
-        journal = _lines(begun | files.kept(out), ordered)
+        begun = {
+            "type": "run",
+            "run_id": environment["run_id"],
+            "schema_version": first.begun["schema_version"],
+            "utc": utc(),
+        }
+        journal = _lines(begun | files.kept(out), shards)
         files.write_whole(out / JOURNAL, lambda file: file.writelines(journal))
         files.write_text(out / "DONE", utc() + "\n")
-    return out, lacks
 
 
 def _read(folder: Path) -> Shard:
@@ -128,13 +151,48 @@ def _read(folder: Path) -> Shard:
     return Shard(folder, *plan.shard, plan, environment, config, begun, tuple(lines), left, done)
 
 
-def _facts(shard: Shard) -> Iterator[tuple[str, object]]:
-    """What must be the same in all shards that have it, by name: the program, and what shapes times."""
+def _by_machine(shards: Sequence[Shard], across: bool) -> list[list[Shard]]:
+    """The shards of alike machines together. UserError for another program and, unless `across`, for another machine."""
+    program, machines = Seen(), list[tuple[Seen, list[Shard]]]()
+    for shard in shards:
+        if differs := _another(program, _of_program(shard), shard):
+            raise UserError(shard.name, differs, "Measure all shards with one program")
+        for seen, alike in machines:
+            if not (differs := _another(seen, _of_machine(shard), shard)):
+                alike.append(shard)
+                break
+            if not across:
+                raise UserError(shard.name, differs, "Means would mix them: --across keeps these machines apart")
+        else:
+            machines.append((Seen(), [shard]))
+            _another(machines[-1][0], _of_machine(shard), shard)
+    return [alike for _, alike in machines]
+
+
+def _another(seen: Seen, facts: Iterable[tuple[str, object]], shard: Shard) -> str:
+    """The first of a shard's facts that is not as `seen`, with both; if all are, they join `seen`."""
+    mine = {name: (fact, shard) for name, fact in facts}
+    for name, (fact, _) in mine.items():
+        then, other = seen.get(name, (fact, shard))
+        if fact != then:
+            return f"{name}: {fact!s:.200} here, {then!s:.200} in {other.folder}"
+    seen |= mine | seen
+    return ""
+
+
+def _of_program(shard: Shard) -> Iterator[tuple[str, object]]:
+    """What must be the same in all shards that have it, by name."""
     yield from (("number of shards", shard.count), ("schema", shard.begun["schema_version"]))
-    yield from ((name, _dig(shard.environment, path)) for name, path in _FACTS.items())
+    yield from ((name, _dig(shard.environment, path)) for name, path in _OF_PROGRAM.items())
+    for facts in (shard.environment.get("devices") or {}).values():
+        yield from ((f"source of {path}", source) for path, source in (facts.get("imports") or {}).items())
+
+
+def _of_machine(shard: Shard) -> Iterator[tuple[str, object]]:
+    """What shapes times, by name; alike machines have the same, as far as both say it."""
+    yield from ((name, _dig(shard.environment, path)) for name, path in _OF_MACHINE.items())
     for device, facts in (shard.environment.get("devices") or {}).items():
         yield from ((f"{name} of {device}", _dig(facts, path)) for name, path in _OF_DEVICE.items())
-        yield from ((f"source of {path}", source) for path, source in (facts.get("imports") or {}).items())
 
 
 def _dig(data: Any, path: str) -> Any:

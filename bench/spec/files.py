@@ -18,6 +18,7 @@ from bench.spec.errors import UserError
 
 RESULTS = Path("results")  # where runs go
 PLAN, ENVIRONMENT, CONFIG = "plan.json", "environment.json", "config.yaml"
+MACHINE = "machine-"  # and a number: the folder of each machine below one of bench merge --across
 MODULES = "BENCH_MODULES"  # names the folder of the pickles of modules that came from Python
 MOST_BYTES = 1 << 28  # of a file that is read whole
 MOST_OF_JOURNAL = 1 << 32
@@ -135,6 +136,12 @@ def changes(then: str, now: str) -> str:
     before, after = (text.splitlines()[:MOST_COMPARED] for text in (then, now))
     lines = [*difflib.unified_diff(before, after, lineterm="", n=0)][2:]
     return "; ".join(f"{line[0]} {line[1:].strip()}" for line in lines if line[0] in "+-")[:300]
+
+
+def runs_of(folder: Path) -> list[Path]:
+    """The folder, or below one of bench merge --across the folder of each machine. No link is followed."""
+    below = [] if (folder / PLAN).exists() else sorted(folder.glob(f"{MACHINE}*"))
+    return [path for path in below if not path.is_symlink()] or [folder]
 
 
 def refuse_links(folder: Path) -> None:

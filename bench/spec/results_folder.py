@@ -51,7 +51,7 @@ _Band = part({"noise_band": Annotated[float, Field(ge=0, le=10)], "threads": lis
 _Host = part({}, {"cpu_model": str, **_each("physical_cores memory_bytes", Count)})
 _Device = part({}, {**_each("name torch", str), "torch_parallel": list[str], "prediction": Prediction, **_each("switches properties", dict[str, Any]), **_each("disagree imports", dict[str, str])})  # fmt: skip
 _Environment = part({}, {
-    **_each("run_id started_utc command torch", str), "host": _Host, "devices": GenericAlias(dict, (str, _Device)), "ambers": list[str],
+    **_each("run_id started_utc command torch machine", str), "host": _Host, "devices": GenericAlias(dict, (str, _Device)), "ambers": list[str],
     "worker_environment": dict[str, dict[str, str]], "sides": _list(part({"devices": GenericAlias(dict, (str, _Device))}, {})),
     "noise_bands": GenericAlias(dict, (str, _list(_Band) | _Band)),  # until 2026-11-22 it was one for a device
 })  # fmt: skip

@@ -16,7 +16,7 @@ FIELDS = "device device_name threads dtype layout mode pass batch allocator wait
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """A machine and its torch. `run_id` is of a run that does not say where it was made, else empty."""
+    """A machine and its torch. `run_id`: what tells apart runs that do not say where they were made, and the machines of one merge."""
 
     cpu_model: str
     physical_cores: int
@@ -38,7 +38,8 @@ class Installation:
             host.get("physical_cores") or 0,
             host.get("memory_bytes") or 0,
         )
-        return cls(model, cores, memory, environment.get("torch") or "", "" if model else run_id)
+        apart = environment.get("machine") or ("" if model else run_id)
+        return cls(model, cores, memory, environment.get("torch") or "", apart)
 
     @property
     def machine(self) -> tuple[Any, ...]:

@@ -62,6 +62,8 @@ def entry(folder: Path, root: Path) -> dict[str, str]:
         finding = "no tables yet: bench report writes them" if run is None else _finding(run, folder)
     except (OSError, UserError) as error:
         finding = f"can't be read: {error}"
+    whole = (folder / "DONE").exists() or not (folder / _MARKS[0]).exists()
+    whole = whole and not any(amber.startswith("INCOMPLETE: ") for amber in told.get("ambers") or ())
     return {
         "name": name,
         "link": quote((folder.relative_to(root) / report.NAME).as_posix()) if (folder / report.NAME).is_file() else "",
@@ -69,7 +71,7 @@ def entry(folder: Path, root: Path) -> dict[str, str]:
         "machine": ", ".join(dict.fromkeys(str(d.get("name") or k) for k, d in (told.get("devices") or {}).items())),
         "torch": str(told.get("torch") or ""),
         "config": plan.name if plan else "",
-        "state": "complete" if (folder / "DONE").exists() or not (folder / _MARKS[0]).exists() else "INCOMPLETE",
+        "state": "complete" if whole else "INCOMPLETE",
         "measured": "" if run is None else run_facts.measured(facts_of(run)),
         "finding": finding,
         "verdicts": answers,

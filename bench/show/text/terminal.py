@@ -82,7 +82,9 @@ def _ranged(row: Record) -> str:
 
 
 def incomplete(run: Run) -> str:
-    """What an unfinished run must say first; nothing where the run was measured to its end."""
+    """What an unfinished run must say first, or a merge without some of its shards; nothing where all was measured."""
+    if lacks := [a for a in run.environment.get("ambers") or () if a.startswith("INCOMPLETE: ")]:
+        return "; ".join([lacks[0], *(line.removeprefix("INCOMPLETE: ") for line in lacks[1:])])
     if run.plan is None or not run.from_journal or (run.folder / "DONE").exists():
         return ""
     told = run.pairs[run.pairs["status"] != PREDICTED]

@@ -14,6 +14,7 @@ from bench.spec.plan.plan import ELSEWHERE, Plan
 
 MOST_SHARDS = 1000
 NOT_HERE, NOT_FINISHED = "which is not here", "which had not finished it"
+ON_ANOTHER = "which another machine measured"
 
 
 def part_of(plan: Plan, text: str) -> Plan:
@@ -65,7 +66,8 @@ def whole_of(parts: Mapping[int, Plan], unfinished: Mapping[int, Collection[str]
     for number, part in parts.items():
         if _unskipped(part) != _unskipped(first):
             rule = f"its plan has other trials than shard {next(iter(parts))}/{count}"
-            raise UserError(f"shard {number}/{count}", rule, "Merge shards of one config, of alike machines.")
+            remedy = "Merge shards of one config; write threads as numbers, not as all, if machines have other cores."
+            raise UserError(f"shard {number}/{count}", rule, remedy)
     absent = {_elsewhere(number, count, NOT_HERE) for number in range(1, count + 1) if number not in parts}
     trials = []
     for same in zip(*(part.trials for part in parts.values()), strict=True):
@@ -82,6 +84,13 @@ def whole_of(parts: Mapping[int, Plan], unfinished: Mapping[int, Collection[str]
         lacking = owners and trial.skip is None and trial.trial_id in unfinished.get(owners[0], ())
         trials.append(replace(trial, skip=_elsewhere(owners[0], count, NOT_FINISHED)) if lacking else trial)
     return replace(first, trials=tuple(trials), shard=None)
+
+
+def of_machine(whole: Plan, parts: Mapping[int, Plan], numbers: Collection[int]) -> Plan:
+    """The whole plan of all `parts` for the machine that measured those of these numbers; it skips the others' trials."""
+    owners = {t.trial_id: (n, part.shard[1]) for n, part in parts.items() if part.shard for t in part.active}
+    others = {i: _elsewhere(*owner, ON_ANOTHER) for i, owner in owners.items() if owner[0] not in numbers}
+    return replace(whole, trials=tuple(replace(t, skip=t.skip or others.get(t.trial_id)) for t in whole.trials))
 
 
 def _elsewhere(number: int, count: int, why: str) -> str:
