@@ -219,8 +219,8 @@ def _joined(shards: Sequence[Shard], run_id: str, command: Sequence[str], lacks:
 
 def _lines(begun: Mapping[str, Any], shards: Sequence[Shard]) -> Iterator[bytes]:
     """The journal of the whole: each shard's records but those of trials that it did not finish; a shard is a session."""
-    yield json.dumps(begun).encode() + b"\n"
     for i, shard in enumerate(shards):
-        began = {"type": "resume", "utc": str(shard.begun.get("utc")), "shard": f"{shard.number}/{shard.count}"}
-        yield json.dumps(began).encode() + b"\n" if i else b""
+        record = {"type": "resume", "utc": str(shard.begun.get("utc"))} if i else begun
+        of = {"shard": f"{shard.number}/{shard.count}", "machine": str(shard.environment.get("node") or "")}
+        yield json.dumps({**record, **of}).encode() + b"\n"
         yield from (line for trial_id, line in shard.lines if trial_id not in shard.unfinished)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import shlex
 import shutil
 import sys
@@ -88,6 +89,7 @@ def measure(
     made: dict[str, Any] = {"run_id": run_id, "started_utc": begun, "command": shlex.join(command)}
     made |= _environment(plan, facts, [*ambers, *dict.fromkeys(warnings)], folder.parent)
     made |= {"sides": [{"devices": probed} for probed in sides]} if plan.sides else {}
+    made |= {"node": platform.node()} if plan.shard else {}  # machines of a fleet have names
     with or_advise("repeat the command: nothing is measured yet"):
         folder.mkdir(parents=True, exist_ok=True)
         journal = Journal(folder / JOURNAL)

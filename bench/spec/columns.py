@@ -95,6 +95,7 @@ COLUMNS: tuple[Column, ...] = (
     _c("mp", "waiting", "str", "OpenMP's waiting: default, active (spin) or passive (sleep)"),
     _c("mpr", "device", "str", "cpu, cuda:0 and so on; sim:NAME is predicted"),
     _c("mpr", "device_name", "str", "the device's name; that of a predicted one begins with the word predicted", empty="the run's environment.json is lost"),
+    _c("mp", "machine", "str", "the name of the machine that measured the trial", empty="nothing was measured; it is not a merge of shards"),
     # theory
     _cost("m", "params", "int", "trainable parameters, batch norm included"),
     _cost("m", "macs", "int", "multiply-accumulates of one evaluation: convolutions, and linear layers of networks"),

@@ -51,7 +51,7 @@ _Band = part({"noise_band": Annotated[float, Field(ge=0, le=10)], "threads": lis
 _Host = part({}, {"cpu_model": str, **_each("physical_cores memory_bytes", Count)})
 _Device = part({}, {**_each("name torch", str), "torch_parallel": list[str], "prediction": Prediction, **_each("switches properties", dict[str, Any]), **_each("disagree imports", dict[str, str])})  # fmt: skip
 _Environment = part({}, {
-    **_each("run_id started_utc command torch machine", str), "host": _Host, "devices": GenericAlias(dict, (str, _Device)), "ambers": list[str],
+    **_each("run_id started_utc command torch machine node", str), "host": _Host, "devices": GenericAlias(dict, (str, _Device)), "ambers": list[str],
     "worker_environment": dict[str, dict[str, str]], "sides": _list(part({"devices": GenericAlias(dict, (str, _Device))}, {})),
     "noise_bands": GenericAlias(dict, (str, _list(_Band) | _Band)),  # until 2026-11-22 it was one for a device
 })  # fmt: skip
@@ -71,7 +71,8 @@ _Opinion = part({"arm_id": str, "tool": Literal[TOOLS]}, {**_each("time_min_s ti
 _OK, _ENDED = {"trial_id": str, "status": Literal["ok"]}, part(_each("wall_s timed_s", _Seconds), {})
 _OTHER = part({"type": str}, {})
 _RECORDS: dict[str, type[BaseModel]] = {
-    "run": part({"run_id": str, "schema_version": Count}, {"sha256": dict[str, str], "config": str}),
+    "run": part({"run_id": str, "schema_version": Count}, {"sha256": dict[str, str], "config": str, "machine": str}),
+    "resume": part({}, {"machine": str}),
     "end": _ENDED,
     "interrupt": _ENDED,
     "roof": part(
@@ -175,7 +176,7 @@ def read_records(path: Path, content: bytes, trials: Mapping[str, Trial]) -> Ite
             if record["schema_version"] > SCHEMA_VERSION:
                 raise UserError(place, f"the newest schema that this program reads is {SCHEMA_VERSION}", "Use a newer bench", record["schema_version"])  # fmt: skip
             refuse_edited(path.parent, record)
-        elif kind not in ("end", "interrupt", "roof") and kind in _RECORDS:
+        elif kind not in ("end", "interrupt", "resume", "roof") and kind in _RECORDS:
             trial = trials.get(record["trial_id"])
             if trial is None:
                 raise UserError(place, "plan.json holds no such trial", "Put the plan back that this journal began with", record["trial_id"])  # fmt: skip

@@ -98,6 +98,7 @@ class TrialResults:
     settled: str | None = None  # why no further process is needed
     opinions: tuple[SecondOpinion, ...] = ()
     opinion_failure: Failure | None = None
+    machine: str | None = None  # of a merge: where it was measured
 
     @property
     def visits(self) -> tuple[Visit, ...]:
@@ -124,6 +125,7 @@ class Journal:
     """A journal's content. Seconds are summed over the sessions that ended by themselves or by Ctrl-C."""
 
     run_id: str = ""
+    machine: str | None = None  # of a merge: where the records that follow were made
     trials: dict[str, TrialResults] = field(default_factory=dict)  # by trial_id
     roofs: dict[roofline.Key, Roof] = field(default_factory=dict)
     timed_s: float = 0.0
@@ -152,9 +154,10 @@ WALK_OFF = 0.05  # share of a call by which the layers may take longer than it, 
 def _add(journal: Journal, record: dict[str, Any]) -> None:
     match record["type"]:
         case "run":
-            journal.run_id = record["run_id"]
+            journal.run_id, journal.machine = record["run_id"], record.get("machine")
         case "resume":
             journal.begun += 1
+            journal.machine = record.get("machine", journal.machine)
         case "end" | "interrupt":
             journal.timed_s += float(record["timed_s"])
             journal.wall_s += float(record["wall_s"])
@@ -165,6 +168,7 @@ def _add(journal: Journal, record: dict[str, Any]) -> None:
             journal.roofs[key] = roof.highest(journal.roofs[key]) if key in journal.roofs else roof
         case "inspect" | "visit" | "settled" | "opinion":
             results = journal.trials.setdefault(record["trial_id"], TrialResults())
+            results.machine = journal.machine
             _add_to_trial(results, record)
 
 

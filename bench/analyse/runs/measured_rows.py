@@ -21,7 +21,7 @@ from bench.spec.blocks.costs import Cost, layer_ratio, mac_ratio
 from bench.spec.blocks.layers import CONVOLUTIONS
 from bench.spec.columns import FLAGS, MEASURED, PARTS, SCHEMA_VERSION
 from bench.spec.config.timing import Timing
-from bench.spec.errors import UserError
+from bench.spec.errors import UserError, printable
 from bench.spec.interval import Interval
 from bench.spec.model.model_parameters import Prediction
 from bench.spec.plan.plan import Arm, Trial
@@ -109,6 +109,7 @@ def trial_columns(trial: Trial, results: TrialResults, context: RunContext) -> R
         "pass": trial.pass_,
         "device_name": context.device_names.get(place.device) or None,
         "processes": len(results.visits),
+        "machine": printable(results.machine or "") or None,
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from bench.analyse.runs.run_folder import Run
 from bench.spec.devices.device_names import is_predicted
 from bench.spec.files import content_of
-from bench.spec.format import digits
+from bench.spec.format import digits, plural
 
 _HOST = (
     ("cpu_model", "CPU"), ("physical_cores", "physical cores"), ("usable_cores", "usable cores"), ("cpu_quota", "CPU quota"),
@@ -27,6 +27,8 @@ def machine(run: Run) -> tuple[tuple[Fact, ...], tuple[tuple[str, tuple[Fact, ..
     facts = [(label, _plain(key, host.get(key))) for key, label in _HOST]
     facts += [(label, _plain(key, told.get(key))) for key, label in _VERSIONS]
     facts.append(("started (UTC)", str(told.get("started_utc") or "")))
+    measured = run.measurements["machine"].dropna().value_counts(sort=False)  # of a merge
+    facts += [(f"machine {name}", plural(int(rows), "row")) for name, rows in measured.items()]
     devices = []
     for name, seen in (told.get("devices") or {}).items():
         facts.append((f"device {name}", str(seen.get("name") or "unknown")))
