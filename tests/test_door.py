@@ -118,7 +118,7 @@ def test_modules_classes_factories_and_partials_are_measured_as_a_run(tmp_path: 
     }
     assert isinstance(run.samples, pd.DataFrame)
     (run.folder / "DONE").unlink()
-    with pytest.raises(bench.UserError, match=r"plan.json would import and run bench.measure.pickled:m_"):
+    with pytest.raises(bench.UserError, match=r"its plan would import and run bench.measure.pickled:m_"):
         runner.resume(run.folder, lambda _: None)
     try:
         assert runner.resume(run.folder, lambda _: None, trust=True).failed == 0
