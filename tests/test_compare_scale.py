@@ -79,6 +79,7 @@ def test_views_are_bounded_and_data_are_not(folders: list[Path], sketched: None)
     (data,) = json.loads("".join(as_json([found])))["comparisons"]
     assert (len(data["speedups"]["rows"]), len(data["times"]["rows"])) == (PAIRS, 2 * PAIRS)
     assert sum(part.count("\n") for part in as_csv([found])) == 1 + 3 * PAIRS
+    assert page.text([found], [()], "bench compare a b").count("<h1") == 1
     shown = page.table([found])
     assert len(shown.lines) == 2 * page.MOST_ROWS
     assert f"leaves out {3 * PAIRS - 2 * page.MOST_ROWS:,} rows: --csv writes all." in page._left_out([found])

@@ -11,6 +11,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: Any) -> None:
     """A line per group with two sizes or more: seconds of processor time at each, and the slope between the two largest."""
     groups: dict[str, list[tuple[int, float]]] = {}
     for one in config._benchmarksession.benchmarks:
+        if hasattr(one, "stats") and not one.stats.data:
+            continue  # it failed
         size = (one.params or {}).get("rows")
         groups.setdefault(one.name.partition("[")[0], []).append(
             (size or 0, one.stats.min if hasattr(one, "stats") else one["min"])

@@ -69,7 +69,8 @@ def numbers(*columns: pd.Series) -> Ints:
     known: dict[object, int] = {}
     found = []
     for column in columns:
-        codes, different = pd.factorize(column)
+        category = isinstance(column.dtype, pd.CategoricalDtype)
+        codes, different = (column.cat.codes, column.cat.categories) if category else pd.factorize(column)
         found.append(
             np.array([*(known.setdefault(value, len(known)) for value in different), -1], dtype=np.int64)[codes]
         )

@@ -27,8 +27,9 @@ def machine(run: Run) -> tuple[tuple[Fact, ...], tuple[tuple[str, tuple[Fact, ..
     facts = [(label, _plain(key, host.get(key))) for key, label in _HOST]
     facts += [(label, _plain(key, told.get(key))) for key, label in _VERSIONS]
     facts.append(("started (UTC)", str(told.get("started_utc") or "")))
-    measured = run.measurements["machine"].dropna().value_counts(sort=False)  # of a merge
-    facts += [(f"machine {name}", plural(int(rows), "row")) for name, rows in measured.items()]
+    if "machine" in run.measurements:  # which a comparison does not read
+        measured = run.measurements["machine"].dropna().value_counts(sort=False)  # of a merge
+        facts += [(f"machine {name}", plural(int(rows), "row")) for name, rows in measured.items()]
     devices = []
     for name, seen in (told.get("devices") or {}).items():
         facts.append((f"device {name}", str(seen.get("name") or "unknown")))
