@@ -54,7 +54,7 @@ def shell_of(scheduler: str) -> tuple[str, list[dict[str, str]]]:
         (container,) = spec["template"]["spec"]["containers"]
         assert container["command"] == ["sh", "-c"]
         return container["args"][0], [{"JOB_COMPLETION_INDEX": str(n)} for n in range(spec["completions"])]
-    count = int(re.findall(r"num_nodes: (\d+)", section("Other schedulers"))[0])
+    count = int(re.findall(r"num_nodes: (\d+)", section("With SkyPilot"))[0])
     (script,) = re.findall(r"`(bench run [^`]*SKYPILOT[^`]*)`", FLEET)
     return script, [{"SKYPILOT_NODE_RANK": str(n), "SKYPILOT_NUM_NODES": str(count)} for n in range(count)]
 
@@ -86,7 +86,9 @@ def test_the_pods_of_the_kubernetes_job_are_guaranteed_and_alone_on_their_nodes(
 def test_the_submitit_script_measures_shards_that_merge(tmp_path: Path):
     """On submitit's local executor, by fake workers."""
     pytest.importorskip("submitit", reason="of the dev extra")
-    (script,) = blocks("python")
+    script, jobqueue = blocks("python")
+    compile(jobqueue, "docs/FLEET.md", "eval")
+    assert "submitit" in script
     for old, new in (("COUNT = 8", "COUNT = 2"), ("configs/speed_thinking.yaml", "tiny.yaml"), ('AutoExecutor("logs")', 'AutoExecutor("logs", cluster="local")')):  # fmt: skip
         assert script.count(old) == 1
         script = script.replace(old, new)
