@@ -58,6 +58,8 @@ def test_the_wheel_holds_the_configs_of_the_repository(unpacked: Path):
 
 def test_the_wheel_plans_and_prints_its_configs_in_an_empty_folder(alone, tmp_path: Path):
     assert alone("plan", "default").startswith("default on cpu: ")
+    assert alone("smoke", "--dry-run") == alone("plan", "smoke")
+    assert alone("reproduce", "--dry-run") == alone("plan", "speed_thinking")
     assert alone("config").count("\n") == len(CONFIGS)
     printed = alone("config", "smoke")
     assert printed == CONFIGS["smoke"].read_text(encoding="utf-8")

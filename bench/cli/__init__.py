@@ -26,10 +26,12 @@ __all__ = ["app", "call", "devices", "main"]
 # pydantic would search every installed package for its plugins, at each start.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
+SHORT = {"smoke": ("run", "smoke"), "reproduce": ("run", "speed_thinking")}
 MOST_PRINTED = 4000  # characters of a mistake
 
 app = typer.Typer(
     help="Is a depthwise-separable block faster than the standard convolution it replaces, on this machine, and why?",
+    epilog="; ".join(f"bench {word} is bench {' '.join(words)}" for word, words in SHORT.items()) + ".",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # rich would take longer to import than the help takes to print
@@ -64,7 +66,8 @@ def _top(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 def main(args: list[str] | None = None) -> None:
     """Run the command line of `bench` and exit with its status."""
-    call(app, "bench", args)
+    given = sys.argv[1:] if args is None else args
+    call(app, "bench", [*SHORT.get(given[0], given[:1]), *given[1:]] if given else given)
 
 
 def call(app: typer.Typer, name: str, args: list[str] | None = None) -> NoReturn:
