@@ -26,7 +26,7 @@ from bench.run import runner
 from bench.run.journal import Journal
 from bench.run.launch import passed_on
 from bench.run.lease import FILES, facts, shard
-from bench.run.merge import merge
+from bench.run.merge import OF_MACHINE, merge
 from bench.run.session import Interrupted, Outcome, Tell, utc
 from bench.spec.config.config import load
 from bench.spec.devices.device_names import is_predicted
@@ -46,7 +46,10 @@ PER_WORKER = 4  # shards: each starts workers of its own, and one that is lost i
 CONNECT_S, PATIENCE_S, LOOK_S = 10.0, 60.0, 1.0
 MOST_LOST = 3  # leases of one shard, after which a run gives up
 REFUSED = 2  # the exit status of a shard that does not begin, such as on a red machine
-ALIKE = ("git", "python", "cpu_model", "physical_cores", "usable_cores", "cpu_quota", "governor", "transparent_hugepages")  # fmt: skip
+ALIKE = (
+    "git",
+    *(path.removeprefix("host.") for path in OF_MACHINE.values() if path != "torch"),
+)  # a worker imports no torch
 _BEGUN = part({"devices": list[str], "shards": Count, "machine": part({"usable_cores": Count}, {})}, {})
 
 

@@ -20,10 +20,10 @@ from bench.spec.files import CONFIG, ENVIRONMENT, MACHINE, PLAN
 from bench.spec.format import listed
 from bench.spec.plan.plan import Plan
 from bench.spec.plan.shards import of_machine, whole_of
-from bench.spec.results_folder import RESTORE, read_environment, read_plan, read_records
+from bench.spec.results_folder import INCOMPLETE, RESTORE, read_environment, read_plan, read_records
 
 _OF_PROGRAM = {"bench": "bench_version", "commit": "git"}
-_OF_MACHINE = {
+OF_MACHINE = {
     "python": "python", "torch": "torch", "CPU model": "host.cpu_model", "physical cores": "host.physical_cores",
     "usable cores": "host.usable_cores", "CPU quota": "host.cpu_quota", "governor": "host.governor",
     "huge pages": "host.transparent_hugepages",
@@ -190,7 +190,7 @@ def _of_program(shard: Shard) -> Iterator[tuple[str, object]]:
 
 def _of_machine(shard: Shard) -> Iterator[tuple[str, object]]:
     """What shapes times, by name; alike machines have the same, as far as both say it."""
-    yield from ((name, _dig(shard.environment, path)) for name, path in _OF_MACHINE.items())
+    yield from ((name, _dig(shard.environment, path)) for name, path in OF_MACHINE.items())
     for device, facts in (shard.environment.get("devices") or {}).items():
         yield from ((f"{name} of {device}", _dig(facts, path)) for name, path in _OF_DEVICE.items())
 
@@ -212,7 +212,7 @@ def _joined(shards: Sequence[Shard], run_id: str, command: Sequence[str], lacks:
     return {
         **made[0], **mixed, "run_id": run_id, "command": shlex.join(command),
         "started_utc": min(str(environment.get("started_utc") or "") for environment in made),
-        "ambers": [*(f"INCOMPLETE: {line}" for line in lacks), *ambers],
+        "ambers": [*(f"{INCOMPLETE}{line}" for line in lacks), *ambers],
         "shards": [{"shard": f"{s.number}/{s.count}", "environment": s.environment} for s in shards],
     }  # fmt: skip
 

@@ -70,6 +70,7 @@ _Card = part({}, {**_each("sm_clock_hz temperature_c power_w", _Reading), "throt
 _Opinion = part({"arm_id": str, "tool": Literal[TOOLS]}, {**_each("time_min_s time_median_s", _Time), "time_iqr_s": _Seconds, "detail": str})  # fmt: skip
 _OK, _ENDED = {"trial_id": str, "status": Literal["ok"]}, part(_each("wall_s timed_s", _Seconds), {})
 _OTHER = part({"type": str}, {})
+INCOMPLETE = "INCOMPLETE: "  # begins such a line among the ambers
 _RECORDS: dict[str, type[BaseModel]] = {
     "run": part({"run_id": str, "schema_version": Count}, {"sha256": dict[str, str], "config": str, "machine": str}),
     "resume": part({}, {"machine": str}),
@@ -106,6 +107,11 @@ def checked(content: bytes | str, kind: Any, place: str, remedy: str = RESTORE) 
 @cache
 def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
+
+
+def lacks_of(environment: Mapping[str, Any]) -> list[str]:
+    """What a merge of some of the shards lacks, a line each, by its environment.json."""
+    return [a.removeprefix(INCOMPLETE) for a in environment.get("ambers") or () if a.startswith(INCOMPLETE)]
 
 
 def read_plan(folder: Path) -> Plan | None:

@@ -84,15 +84,6 @@ def by_process(texts: Sequence[str]) -> tuple[Ints, Ints, Floats]:
 
     ValueError for another text, and for a value that is not above 0.
     """
-    parts = [_by_process(texts[i : i + AT_ONCE]) for i in range(0, max(1, len(texts)), AT_ONCE)]
-    counts, process, value = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return counts, process, value
-
-
-AT_ONCE = 50_000  # texts that are parsed together: their copies stay in memory that is used again
-
-
-def _by_process(texts: Sequence[str]) -> tuple[Ints, Ints, Floats]:
     counts = np.array([text.count(":") for text in texts], dtype=np.int64)
     lines = BytesIO(" ".join(texts).replace(" ", "\n").encode() or b"0:1")
     table = pd.read_csv(lines, sep=":", header=None, dtype=np.float64, names=["process", "value"], index_col=False)

@@ -21,7 +21,7 @@ from bench.show.text import run_facts
 from bench.spec.columns import FILES
 from bench.spec.errors import UserError
 from bench.spec.files import refuse_links, write_text
-from bench.spec.results_folder import read_environment, read_noise, read_plan, read_verdicts
+from bench.spec.results_folder import lacks_of, read_environment, read_noise, read_plan, read_verdicts
 
 NAME = "index.html"
 ROOT = "results"  # a folder of this name has an index that is kept up to date
@@ -63,7 +63,7 @@ def entry(folder: Path, root: Path) -> dict[str, str]:
     except (OSError, UserError) as error:
         finding = f"can't be read: {error}"
     whole = (folder / "DONE").exists() or not (folder / _MARKS[0]).exists()
-    whole = whole and not any(amber.startswith("INCOMPLETE: ") for amber in told.get("ambers") or ())
+    whole = whole and not lacks_of(told)
     return {
         "name": name,
         "link": quote((folder.relative_to(root) / report.NAME).as_posix()) if (folder / report.NAME).is_file() else "",

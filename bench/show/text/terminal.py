@@ -17,6 +17,7 @@ from bench.spec.columns import FAILED, PREDICTED, WITH_NUMBERS
 from bench.spec.errors import printable
 from bench.spec.format import digits, percent, times
 from bench.spec.interval import EQUIVALENCE_MARGIN
+from bench.spec.results_folder import INCOMPLETE, lacks_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -83,16 +84,16 @@ def _ranged(row: Record) -> str:
 
 def incomplete(run: Run) -> str:
     """What an unfinished run must say first, or a merge without some of its shards; nothing where all was measured."""
-    if lacks := [a for a in run.environment.get("ambers") or () if a.startswith("INCOMPLETE: ")]:
-        return "; ".join([lacks[0], *(line.removeprefix("INCOMPLETE: ") for line in lacks[1:])])
+    if lacks := lacks_of(run.environment):
+        return INCOMPLETE + "; ".join(lacks)
     if run.plan is None or not run.from_journal or (run.folder / "DONE").exists():
         return ""
     told = run.pairs[run.pairs["status"] != PREDICTED]
     goes_on = f"bench run --resume{' --trust' if run.plan.code else ''} goes on"
     missing = int(told["processes"].lt(run.timing.processes_min).sum())
     if not missing and run.opinions is not None:
-        return f"INCOMPLETE: second opinions are still due; {goes_on}"
-    return f"INCOMPLETE: {missing} of {len(run.pairs)} rows have fewer processes than asked; {goes_on}"
+        return f"{INCOMPLETE}second opinions are still due; {goes_on}"
+    return f"{INCOMPLETE}{missing} of {len(run.pairs)} rows have fewer processes than asked; {goes_on}"
 
 
 def explained(cells: Iterable[str]) -> list[str]:
