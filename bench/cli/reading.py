@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -169,6 +170,8 @@ def compare(
     Exit status with --fail-on: 1 if all rows together or one of them are slower, or one failed only in B; 3 if a
     slow-down of --least could have been missed; 0 if not; 2 for a usage error or if no row could be compared.
     """
+    # Huge pages, which numpy asks for, can take the system minutes to find; it reads this when it is imported.
+    os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")
     from bench.analyse.compare.ci_gate import gate
     from bench.analyse.compare.compare import compare_all, compare_sides
     from bench.analyse.compare.facts import COMPARED
@@ -194,7 +197,9 @@ def compare(
         _history(folders, margin, by, out, html, json_)
         return
     correction: Correction = "benjamini-hochberg" if fail_on is None else "holm"
-    runs = [replace(read(named_folder(folder), only=COMPARED), typed=str(folder)) for folder in folders]
+    with ThreadPoolExecutor(2) as readers:  # most of reading a large table holds no lock of Python's
+        read_runs = readers.map(lambda folder: read(folder, only=COMPARED), map(named_folder, folders))
+        runs = [replace(run, typed=str(folder)) for folder, run in zip(folders, read_runs, strict=True)]
     compared: tuple[Comparison, ...]
     if len(runs) == 1 and is_ab(runs[0]):
         compared = (compare_sides(runs[0], share, correction),)
