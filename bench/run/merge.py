@@ -18,7 +18,7 @@ from bench.spec import files
 from bench.spec.errors import UserError
 from bench.spec.files import CONFIG, ENVIRONMENT, MACHINE, PLAN
 from bench.spec.format import listed
-from bench.spec.plan.plan import Plan
+from bench.spec.plan.plan import Plan, Trial
 from bench.spec.plan.shards import of_machine, whole_of
 from bench.spec.results_folder import INCOMPLETE, RESTORE, read_environment, read_plan, read_records
 
@@ -68,7 +68,8 @@ def merge(
     trials. `across`: if the machines differ, each one's shards become a run of their own below `out`.
     """
     refuse_used(out)
-    shards = [_read(folder) for folder in folders]
+    known: dict[Trial, Trial] = {}  # each shard's plan has all trials
+    shards = [_read(folder, known) for folder in folders]
     first, by_number = shards[0], dict[int, Shard]()
     for shard in shards:
         if shard.number in by_number:
@@ -117,11 +118,11 @@ def _write(out: Path, shards: Sequence[Shard], plan: Plan, environment: Mapping[
         files.write_text(out / "DONE", utc() + "\n")
 
 
-def _read(folder: Path) -> Shard:
+def _read(folder: Path, known: dict[Trial, Trial]) -> Shard:
     """A shard's folder. UserError for one that is none or was changed, and for a record of a trial of another shard."""
     if folder.is_dir():
         files.refuse_links(folder)
-    plan, path = read_plan(folder), folder / JOURNAL
+    plan, path = read_plan(folder, known), folder / JOURNAL
     if plan is None or plan.shard is None or not path.is_file() or not (folder / CONFIG).is_file():
         remedy = "Name folders of bench run --shard; bench report A B shows whole runs side by side."
         raise UserError(str(folder), "this is not the folder of a shard", remedy)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 from string import ascii_uppercase
@@ -114,31 +114,42 @@ def lacks_of(environment: Mapping[str, Any]) -> list[str]:
     return [a.removeprefix(INCOMPLETE) for a in environment.get("ambers") or () if a.startswith(INCOMPLETE)]
 
 
-def read_plan(folder: Path) -> Plan | None:
-    """The plan of a run; None where there is none. UserError for one that no config makes."""
-    path = folder / PLAN
+def read_plan(folder: Path, known: dict[Trial, Trial] | None = None) -> Plan | None:
+    """The plan of a run; None where there is none. UserError for one that no config makes.
+
+    `known`: the trials of plans that were read before, which this plan's join; equal ones are checked and kept once.
+    """
+    path, known = folder / PLAN, {} if known is None else known
     if not path.is_file():
         return None
     plan: Plan = checked(content_of(path), Plan, str(path))
     for i, trial in enumerate(plan.trials):
-        s = trial.shape
-        given = {**asdict(trial.surroundings), **asdict(s), **trial.to_dict()}
-        axes = {name: [given[name]] for name in Axes.model_fields.keys() & given.keys() - {"pass_"}}
-        axes |= {"channels": [(s.c_in, s.c_out)], "size": [(s.height, s.width)], "pass": [trial.pass_]}
-        try:
-            Axes.model_validate(axes)
-        except ValidationError as error:
-            first = first_mistake(error, Axes, Place(f"{path}: trials[{i}]"))
-            raise UserError(first.place, first.rule, RESTORE, first.value) from None
-        if not trial.arms:
-            raise UserError(f"{path}: trials[{i}]", "it has no arm", RESTORE)
+        place = f"{path}: trials[{i}]"
+        if trial not in known:
+            _refuse_unplanned(trial, place)
+        known.setdefault(trial, trial)
         if plan.sides and tuple(arm.choice.side for arm in trial.arms) != SIDES:
-            raise UserError(f"{path}: trials[{i}]", "its arms are not sides a and b", RESTORE)
+            raise UserError(place, "its arms are not sides a and b", RESTORE)
     if len(plan.sides) not in (0, 2) or any("\0" in side.label for side in plan.sides):
         raise UserError(f"{path}: sides", "they are not two Pythons", RESTORE)
     if plan.shard is not None and not 1 <= plan.shard[0] <= plan.shard[1] <= MOST_SHARDS:
         raise UserError(f"{path}: shard", f"it is none of 1/n to n/n, n up to {MOST_SHARDS}", RESTORE)
-    return plan
+    return replace(plan, trials=tuple(map(known.__getitem__, plan.trials)))
+
+
+def _refuse_unplanned(trial: Trial, place: str) -> None:
+    """UserError for a trial that no config makes."""
+    s = trial.shape
+    given = {**asdict(trial.surroundings), **asdict(s), **trial.to_dict()}
+    axes = {name: [given[name]] for name in Axes.model_fields.keys() & given.keys() - {"pass_"}}
+    axes |= {"channels": [(s.c_in, s.c_out)], "size": [(s.height, s.width)], "pass": [trial.pass_]}
+    try:
+        Axes.model_validate(axes)
+    except ValidationError as error:
+        first = first_mistake(error, Axes, Place(place))
+        raise UserError(first.place, first.rule, RESTORE, first.value) from None
+    if not trial.arms:
+        raise UserError(place, "it has no arm", RESTORE)
 
 
 def read_environment(folder: Path) -> dict[str, Any]:
