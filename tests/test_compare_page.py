@@ -240,7 +240,7 @@ def test_the_verb_writes_the_page_beside_the_pictures_or_where_it_is_told(
         assert not left.value.code
         return capsys.readouterr().out
 
-    assert "page: results/compare-run a-run b/compare.html" in bench(a.folder, b.folder)
+    assert f"page: results/compare-{a.folder.name}-{b.folder.name}/compare.html" in bench(a.folder, b.folder)
     Path("x").mkdir()
     told = bench(a.folder, b.folder, "--html", "x/y.html", "--csv", "x/y.csv").splitlines()
     assert told[-2:] == ["page: x/y.html", "rows: x/y.csv"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 from pathlib import Path
 
@@ -177,3 +178,28 @@ def test_a_damaged_folder_gives_an_answer_or_one_line(sound: Path, tmp_path: Pat
     if status == 2:
         assert len([line for line in err.splitlines() if line.startswith("bench: ")]) == 1
         assert len(err.splitlines()[-1]) < 1000
+
+
+@pytest.mark.fault(
+    "folders of others", "a table is cut within a line, its header too, or a process is in a cell twice",
+    "status 2, one line with the line's number",
+)  # fmt: skip
+@pytest.mark.parametrize("verb", [["report"], ["verdict"], ["compare", "{sound}"]])
+@pytest.mark.parametrize("file", ["pairs.csv", "measurements.csv"])
+@pytest.mark.parametrize("cut", [0.02, 0.5, 0.999, "twice"])
+def test_a_cut_table_is_refused(sound: Path, tmp_path: Path, capsys, verb, file, cut):
+    folder = Path(shutil.copytree(sound / "run", tmp_path / "cut"))
+    bench("report", str(folder))
+    (folder / "journal.jsonl").unlink()
+    whole = (folder / file).read_text()
+    if cut == "twice":
+        part = re.sub(r" 2:(?=[0-9])", " 1:", whole, count=1)
+        assert part != whole
+    else:
+        part = whole[: int(len(whole) * cut)]
+        assert not part.endswith("\n")
+    (folder / file).write_text(part)
+    capsys.readouterr()
+    assert bench(*(word.format(sound=sound / "run") for word in verb), str(folder)) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(f"bench: {folder / file}:{part.count(chr(10)) + 1 if cut != 'twice' else ''}")

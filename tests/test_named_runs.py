@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from bench import cli
-from tests.synthetic import Story, config, write_run
+from bench.spec.plan.plan import Arm, Trial
+from tests.synthetic import Story, config, half_the_promise, write_run
 
 CONFIG = """
 name: small
@@ -35,6 +36,7 @@ def test_a_named_run_has_its_folder_and_its_name_is_not_given_twice(bench: Any) 
     measure = ("run", "c.yaml", "--device", "sim:h100", "--name")
     assert bench(*measure, "old")[0] == 0
     assert Path("results/old/journal.jsonl").is_file()
+    assert Path("results/latest").resolve() == Path("results/old").resolve()
     before = Path("results/old/journal.jsonl").read_bytes()
     status, out, err = bench(*measure, "old")
     assert (status, out) == (2, "")
@@ -64,8 +66,23 @@ def test_runs_are_compared_by_their_names_and_called_so(bench: Any) -> None:
     status, out, _ = bench("compare", "old", "new")
     assert status == 0
     assert out.splitlines()[1:3] == ["A  old", "B  new"]
-    assert "bench compare old new" in Path("results/compare-id-old-id-new/compare.html").read_text()
+    assert "bench compare old new" in Path("results/compare-old-new/compare.html").read_text()
     assert "A  old (id-old)" in bench("compare", "old", "new", "--all")[1]
     assert bench("compare", "old", "neu")[2].startswith("bench: neu: there is no such results folder.")
     write_run(Path("old"), Story(run_id="beside", seed=5), config({"channels": [16]}))
     assert "A  old (beside)" in bench("compare", "old", "new", "--all")[1]  # a folder of that name comes first
+
+
+def test_the_labels_of_a_short_table_say_what_any_row_differs_in(bench: Any) -> None:
+    """Only rows of one layout are shown; the rest are of another."""
+    axes = {"channels": [16, 24, 32, 48, 64, 96, 128], "layout": ["contiguous", "channels_last"]}
+    for name in ("old", "new"):
+
+        def speedup(trial: Trial, arm: Arm, name: str = name) -> float:
+            return half_the_promise(trial, arm) * (1.5 if (name, trial.layout) == ("new", "channels_last") else 1)
+
+        write_run(Path("results") / name, Story(speedup, run_id=name), config(axes))
+    out = bench("compare", "old", "new")[1]
+    labels = [line.split()[0] for line in out.splitlines() if line.startswith("sweep/")]
+    assert len(labels) == 6 + 4
+    assert all("-nhwc-cpu-" in label for label in labels)

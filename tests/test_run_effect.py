@@ -13,7 +13,7 @@ import pytest
 from bench.analyse.claims.judge import judge
 from bench.analyse.compare.compare import compare
 from bench.analyse.runs import run_folder
-from bench.analyse.runs.noise_floor import earlier_beside, effects, run_effect
+from bench.analyse.runs.noise_floor import effects, repeats, run_effect
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.stats.estimators import standard_error, widened
 from bench.show.text import compare as words
@@ -70,25 +70,27 @@ def test_a_comparison_holds_one_in_twenty_apart_only_with_the_effect_in_its_inte
         run_folder.write_tables(made)
         (folder / "environment.json").write_text(json.dumps(made.environment))
         runs.append(made)
-    *earlier, a, b = runs
-    assert {one.run_id for one in earlier_beside(a, b)} == {one.run_id for one in earlier}
-    assert {one.run_id for one in earlier_beside(b, a)} == {one.run_id for one in earlier}
+    a, b = runs[-2:]
+    for pair in ((a, b), (b, a)):
+        assert [[one.run_id for one in group] for group in repeats(*pair)] == [["r4", "r3", "r2", "r1", "r0"]]
     compared = compare(a, b).speedups
     assert compared.effect is not None
     assert compared.effect.sd == pytest.approx(0.05, rel=0.25)
     apart = np.mean([abs(m.log.mean) > m.log.half_width for m in compared.judged if m.log])
     assert apart <= 0.15
     assert "Run to run speedups differ by" in words.run_to_run(compared)
-    unknown = compare(replace(a, folder=tmp_path / "else" / "a"), replace(b, folder=tmp_path / "else" / "b")).speedups
+    elsewhere = compare(replace(a, folder=tmp_path / "else" / "a"), replace(b, folder=tmp_path / "else" / "b"))
+    unknown = elsewhere.speedups
     assert unknown.effect is None
     assert np.mean([abs(m.log.mean) > m.log.half_width for m in unknown.judged if m.log]) > 0.5
-    assert "by an unknown amount" in words.run_to_run(unknown)
+    assert "from run to run is not known" in words.runs_differ(elsewhere)[-1]
 
 
 def test_a_later_run_and_the_other_side_are_no_repeats(tmp_path: Path) -> None:
     old, new = (run_folder.read(REFERENCE / name) for name in ("xeon-2-cores", "xeon-2-cores-threads"))
-    assert {one.run_id for one in earlier_beside(old, new)} == set()
-    assert old.run_id not in {one.run_id for one in earlier_beside(new, old)}
+    assert [[one.run_id for one in group] for group in repeats(old, new)] == [[old.run_id]]
+    upgraded = replace(new, environment={**new.environment, "torch": "9.9"})
+    assert [[one.run_id for one in group] for group in repeats(old, upgraded)] == [[old.run_id], [new.run_id]]
 
 
 @pytest.mark.parametrize(

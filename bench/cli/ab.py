@@ -66,7 +66,7 @@ def ab(
     command = ["bench", *sys.argv[1:]]
     measure = partial(runner.measure, plan, data, names, out, command, runner.stderr_line, anyway)
     folder = measured(measure, lambda folder: report([folder])).folder
-    write.write_numbers(read(folder), folder)
+    write.write_numbers(read(folder, samples=True), folder)
     try:
         compare([folder], margin, "slower", least, untold, json_=json_)
     finally:  # it ends with the gate's status

@@ -150,8 +150,12 @@ def compare(
     fail_on: Annotated[
         str | None, option("WORD", "slower or changed: status 1 if the mean or a row is, 3 if that can't be told.")
     ] = None,
-    least: Annotated[str, option("10%", "A slow-down that --fail-on must have been able to see.")] = "10%",
-    untold: Annotated[str, option("WORD", "Where --fail-on can't tell: fail (status 3) or pass.")] = "fail",
+    least: Annotated[
+        str | None, option("10%", "A slow-down that --fail-on must have been able to see; default: 10%.")
+    ] = None,
+    untold: Annotated[
+        str | None, option("WORD", "Where --fail-on can't tell: fail (status 3; default) or pass.")
+    ] = None,
     by: Annotated[
         str | None,
         option("WORD", "speedups or times; default: times for --fail-on on one machine, else speedups."),
@@ -182,8 +186,11 @@ def compare(
     from bench.spec.files import write_whole
 
     share = share_of("--margin", margin)
-    must_see = share_of("--least", least)
-    one_of("--untold", untold, ("fail", "pass"))
+    must_see = share_of("--least", least or "10%")
+    one_of("--untold", untold or "fail", ("fail", "pass"))
+    for name, given in (("--least", least), ("--untold", untold)):
+        if given is not None and fail_on is None:
+            raise UserError(name, "it is a rule of the gate", "Write --fail-on slower too.", given)
     if by is not None:
         one_of("--by", by, ("speedups", "times"))
     file_of("--csv", csv)
@@ -227,16 +234,16 @@ def compare(
     if html is not None or not json_:
         from bench.show import write
 
-        gates = {} if gated is None else {"least": least, "untold": untold if untold != "fail" else None}
-        options = {"margin": margin, "fail-on": fail_on, **gates, "by": by, "csv": csv, "out": out, "html": html}
-        views = write.write_comparisons(compared, as_typed("compare", folders, options), out, html)
+        gates = {"fail-on": fail_on, "least": least, "untold": untold}
+        options = {"margin": margin, **gates, "by": by, "csv": csv, "out": out, "html": html}
+        views = write.write_comparisons(compared, as_typed("compare", folders, options), out, html, gated)
         if not json_:
             _say_written(views)
             if csv is not None:
                 say(f"rows: {csv}")
             if gated is not None:
-                say(words.gate(gated))
-    if status := {"failed": 1, "can't tell": 3 if untold == "fail" else 0}.get(gated.answer if gated else "", 0):
+                words.print_gate(gated)
+    if status := {"failed": 1, "can't tell": 0 if untold == "pass" else 3}.get(gated.answer if gated else "", 0):
         raise typer.Exit(status)
 
 

@@ -117,8 +117,7 @@ def run(
             begun = {"type": "cluster", "utc": utc(), "devices": [*devices], "shards": count, "machine": machine}
             journal.append(begun)
             outcome = Leases(crew, folder, plan, devices, count, journal, tell).to_the_end(command)
-    if out is None:
-        runner.point_latest(folder)
+    runner.point_latest(folder)
     return outcome
 
 

@@ -20,7 +20,7 @@ from bench.spec.files import CONFIG, ENVIRONMENT, MACHINE, PLAN
 from bench.spec.format import listed
 from bench.spec.plan.plan import Plan, Trial
 from bench.spec.plan.shards import of_machine, whole_of
-from bench.spec.results_folder import INCOMPLETE, RESTORE, read_environment, read_plan, read_records
+from bench.spec.results_folder import INCOMPLETE, RESTORE, read_environment, read_plan, read_records, sources_of
 
 _OF_PROGRAM = {"bench": "bench_version", "commit": "git"}
 OF_MACHINE = {
@@ -185,8 +185,7 @@ def _of_program(shard: Shard) -> Iterator[tuple[str, object]]:
     """What must be the same in all shards that have it, by name."""
     yield from (("number of shards", shard.count), ("schema", shard.begun["schema_version"]))
     yield from ((name, _dig(shard.environment, path)) for name, path in _OF_PROGRAM.items())
-    for facts in (shard.environment.get("devices") or {}).values():
-        yield from ((f"source of {path}", source) for path, source in (facts.get("imports") or {}).items())
+    yield from ((f"source of {path}", source) for path, source in sources_of(shard.environment).items())
 
 
 def _of_machine(shard: Shard) -> Iterator[tuple[str, object]]:

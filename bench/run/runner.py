@@ -101,7 +101,7 @@ def measure(
             write_text(folder / CONFIG, yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
             write_json(folder / ENVIRONMENT, made)
             write_json(folder / PLAN, plan.to_dict())  # last: a folder with a plan is a run
-        if out is None and plan.name != aa.NAME and plan.shard is None:
+        if plan.name != aa.NAME and plan.shard is None:
             point_latest(folder)
         with or_advise(plan.resume_command(folder)):
             journal.append(_begun(folder, run_id))
@@ -248,8 +248,10 @@ def _environment(plan: Plan, facts: dict[str, dict[str, Any]], ambers: list[str]
 
 
 def point_latest(folder: Path) -> None:
-    """Make results/latest a link to the newest run, where links are possible."""
-    latest = folder.parent / "latest"
+    """Make results/latest a link to the newest run in results, where links are possible."""
+    latest = RESULTS / "latest"
+    if folder.parent != RESULTS:
+        return
     with contextlib.suppress(OSError):
         latest.unlink(missing_ok=True)
         latest.symlink_to(folder.name, target_is_directory=True)

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from bench.analyse.claims.judge import Verdicts, judge
 from bench.analyse.compare.change_points import History
+from bench.analyse.compare.ci_gate import Gate
 from bench.analyse.compare.compare import compare_sides
 from bench.analyse.compare.facts import Comparison
 from bench.analyse.drivers import observations
@@ -180,19 +181,24 @@ def write_together(joined: Together, path: Path) -> tuple[Path, ...]:
 
 
 def write_comparisons(
-    comparisons: Sequence[Comparison], command: str, out: Path | None = None, html: Path | None = None
-) -> ComparisonViews:
-    """Draw all comparisons and write one page over them, which names `command` as its maker.
+    comparisons: Sequence[Comparison], command: str, out: Path | None = None, html: Path | None = None,
+    gate: Gate | None = None,
+) -> ComparisonViews:  # fmt: skip
+    """Draw all comparisons and write one page over them, which names `command` as its maker and has the answer of a `gate`.
 
-    Two runs have one folder: `out`, or results/compare-A-B. Of more runs each comparison has a folder compare-A-B in `out`
+    Two runs have one folder: `out`, or results/compare-A-B with the names of their folders, or if these are equal of the runs. Of more runs each comparison has a folder compare-A-B in `out`
     or results, and the page is written beside these folders. `html` is another path for the page.
     """
     several = len(comparisons) > 1
-    names = [f"compare-{c.a.run_id}-{c.b.run_id}" for c in comparisons]
+    both = [[run.folder.resolve().name for run in (c.a, c.b)] for c in comparisons]
+    names = [
+        f"compare-{a}-{b}" if a != b else f"compare-{c.a.run_id}-{c.b.run_id}"
+        for c, (a, b) in zip(comparisons, both, strict=True)
+    ]
     folders = [out if out and not several else (out or RESULTS) / name for name in names]
     pictures = tuple(compare_pictures.draw(c, folder) for c, folder in zip(comparisons, folders, strict=True))
     page = html or (folders[0].parent if several else folders[0]) / compare_page.NAME
-    write_text(page, compare_page.text(comparisons, pictures, command), given=page is html)
+    write_text(page, compare_page.text(comparisons, pictures, command, gate), given=page is html)
     return ComparisonViews(tuple(chain.from_iterable(pictures)), page)
 
 

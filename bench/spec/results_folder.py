@@ -157,6 +157,12 @@ def read_environment(folder: Path) -> dict[str, Any]:
     return _read(folder / ENVIRONMENT, _Environment)
 
 
+def sources_of(environment: Mapping[str, Any]) -> dict[str, str]:
+    """The hashes of the sources of users' blocks, by import path."""
+    devices = (environment.get("devices") or {}).values()
+    return {path: source for facts in devices for path, source in (facts.get("imports") or {}).items()}
+
+
 def read_noise(folder: Path) -> dict[str, Any]:
     """What aa.json says, the result of an A/A test; empty where there is none. UserError for one that no test writes."""
     return _read(folder / "aa.json", _Noise)

@@ -63,6 +63,7 @@ class Whole:
     slower: Interval
     unknown: float
     edge: float
+    same_run: bool = False
 
     def failed(self, fail_on: FailOn) -> bool:
         """Whether B is slower (or with `changed` also faster), by more than chance and perhaps by more than the margin."""
@@ -73,6 +74,12 @@ class Whole:
         """Whether a slow-down (a change) of `least`, a share, is ruled out."""
         edge = math.log1p(least)
         return self.slower.within(edge) if fail_on == "changed" else self.slower.high < edge
+
+    def most(self, fail_on: FailOn) -> float:
+        """The largest slow-down (or change), a share, that B may have; infinite without an interval."""
+        log = self.slower
+        ends = (log.high, -log.low if fail_on == "changed" else log.high)
+        return math.expm1(min(700.0, max(ends))) if log.half_width < math.inf else math.inf
 
     @property
     def seen(self) -> float:
@@ -180,7 +187,7 @@ def _whole(c: Comparison, compared: QuantityComparison, tests: int) -> Whole:
     """The whole of a comparison; its level is shared by `tests` of them (Bonferroni)."""
     mean, level = compared.mean, compared.confidence
     if c.same_run:
-        return Whole(mean, Interval(0.0, 0.0, 2), 0.0, compared.edge)
+        return Whole(mean, Interval(0.0, 0.0, 2), 0.0, compared.edge, same_run=True)
     cpu = all(map(is_cpu, compared.a["device"].iloc[compared.rows.a[compared.places]].unique()))
     known, least = apart(compared.effect), apart_at_least(compared.effect, cpu, compared.quantity == "time")
     unknown = 0.0 if compared.paired else math.sqrt(least**2 - known**2)

@@ -28,7 +28,7 @@ from bench.analyse.compare.facts import (
 from bench.analyse.compare.row_matching import Matching, kind, mapped, match
 from bench.analyse.compare.sides import side_of
 from bench.analyse.compare.whole import Processes
-from bench.analyse.runs.noise_floor import earlier_beside, run_effect
+from bench.analyse.runs.noise_floor import repeats, run_effect
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.stats import estimators, interval_arrays
 from bench.analyse.stats.estimators import Floats, Ints
@@ -36,6 +36,7 @@ from bench.analyse.stats.interval_arrays import Bools, Intervals
 from bench.spec.columns import MEASURED
 from bench.spec.errors import UserError
 from bench.spec.interval import Interval
+from bench.spec.results_folder import sources_of
 
 _Place = tuple[str, int | None]  # a kind of device and the threads
 _ADJUST: dict[Correction, Callable[[Sequence[float]], list[float]]] = {
@@ -113,8 +114,7 @@ def _draft(a: Run, b: Run, margin: float, correction: Correction) -> Comparison:
     matched = match(rows_a, rows_b)
     kinds = list(dict.fromkeys(kind(d) for d in rows_a["device"].iloc[matched.a].unique()))
     cards = tuple(d for d in kinds if not matched.across and other_card(a, b, d))
-    beside = [[one, *earlier_beside(one, other)] for one, other in ((a, b), (b, a))]
-    side = _Sides(a, b, margin, bands, cards, beside)
+    side = _Sides(a, b, margin, bands, cards, repeats(a, b))
     speedups = side.compared("speedup", rows_a, rows_b, matched)
     reasons = {d: "the runs share no kind of device" if matched.across else other_machine(a, b, d) for d in kinds}
     alike = [d for d, why in reasons.items() if why is None]
@@ -137,8 +137,7 @@ def _draft(a: Run, b: Run, margin: float, correction: Correction) -> Comparison:
 
 def _with_sources(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
     """The rows, each with the import paths and source hashes of its users' blocks; None where the run has no hashes."""
-    devices = (run.environment.get("devices") or {}).values()
-    hashes = {path: source for facts in devices for path, source in (facts.get("imports") or {}).items()}
+    hashes = sources_of(run.environment)
     arms = (
         [(t.experiment, arm.choice) for t in (run.plan.trials if run.plan else ()) for arm in t.arms] if hashes else []
     )
@@ -161,7 +160,7 @@ class _Sides:
     margin: float
     bands: tuple[dict[_Place, float], dict[_Place, float]]
     cards: tuple[str, ...]
-    repeats: Sequence[Sequence[Run]]  # of a and of b: each with earlier runs of its installation
+    repeats: Sequence[Sequence[Run]]  # runs that tell what runs of an installation differ by
 
     def compared(
         self, quantity: Quantity, rows_a: pd.DataFrame, rows_b: pd.DataFrame, matching: Matching

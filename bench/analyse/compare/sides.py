@@ -15,7 +15,8 @@ def side_of(run: Run, side: int) -> Run:
     B's rows have what B / A is made of too: `speedup`, its `precision`, and PAIRED, which are A's time / B's time.
     """
     told: list[dict[str, dict[str, dict[str, object]]]] = run.environment.get("sides") or []
-    devices = told[side]["devices"] if side < len(told) else {}
+    named = {device: {"name": facts.get("name")} for device, facts in (run.environment.get("devices") or {}).items()}
+    devices = {d: named.get(d, {}) | facts for d, facts in told[side]["devices"].items()} if side < len(told) else {}
     first = next(iter(devices.values()), {})
     environment = {**run.environment, "devices": devices, **{name: first.get(name) for name in ("torch", "python")}}
     if run.plan is not None and run.plan.sides:

@@ -23,7 +23,7 @@ from bench.spec.columns import KEYS, MEASURED, SPEEDUP, TIME
 from bench.spec.errors import UserError
 from bench.spec.format import percent
 from bench.spec.plan.aa import LEAST_PAIRS
-from bench.spec.results_folder import read_environment
+from bench.spec.results_folder import read_environment, sources_of
 
 POWER = 0.8
 MOST_READ = 16  # folders beside a run that are asked for earlier runs, the latest
@@ -171,23 +171,37 @@ def effects(runs: Sequence[Run]) -> dict[Installation, RunEffect]:
     return {at: effect for at, effect in found.items() if effect is not None}
 
 
-def earlier_beside(run: Run, but: Run) -> list[Run]:
-    """Runs of the same installation in the same folder that began before it; none that can't be read, and not `but`."""
-    mine = run.folder.resolve()
-    tables = [path for path in mine.parent.glob("*/pairs.csv") if path.is_file()]
+def repeats(a: Run, b: Run) -> list[list[Run]]:
+    """The runs in the folders beside these two that tell what runs of A and of B differ by, each with the run that they repeat.
+
+    They began before it, in the same installation, with the same source of own blocks. A change from A to B must not pass
+    for what runs differ by: so where A and B are alike in that, the later of them and what lies between them is left out.
+    """
+    ends = sorted((a, b), key=lambda run: _began(run.environment))
+    if _made_alike(a.environment, a.run_id) == _made_alike(b.environment, b.run_id):
+        del ends[1:]
+    beside = {run.folder.resolve().parent for run in (a, b)}
+    tables = [path for folder in beside for path in folder.glob("*/pairs.csv") if path.is_file()]
     written = {path.parent.resolve(): path.stat().st_mtime for path in tables}
-    folders = sorted(written.keys() - {mine, but.folder.resolve()}, key=written.__getitem__, reverse=True)
-    beside: list[Run] = []
+    folders = sorted(written.keys() - {run.folder.resolve() for run in (a, b)}, key=written.__getitem__, reverse=True)
+    groups = [[run] for run in ends]
     for folder in folders[:MOST_READ]:
         try:
             told = read_environment(folder)  # tables take long, and most are of no use here
-            alike = Installation.told(told, folder.name) == Installation.of(run) and _began(told) < _began(
-                run.environment
-            )
-            beside += [read_tables(folder, _READ)] if alike else []
+            mine = _made_alike(told, folder.name)
+            for group, run in zip(groups, ends, strict=True):
+                if mine == _made_alike(run.environment, run.run_id) and _began(told) < _began(run.environment):
+                    earlier = read_tables(folder, _READ)
+                    copied = earlier.run_id in (a.run_id, b.run_id)
+                    group += [] if copied or against_itself(earlier) else [earlier]
         except (OSError, UserError):
             continue
-    return [one for one in beside if not against_itself(one)]
+    return groups
+
+
+def _made_alike(environment: Mapping[str, Any], run_id: str) -> tuple[Installation, dict[str, str]]:
+    """The installation, and the hashes of own blocks' sources by import path."""
+    return Installation.told(environment, run_id), sources_of(environment)
 
 
 def _began(environment: Mapping[str, Any]) -> str:

@@ -82,13 +82,16 @@ def log_by_process(row: Record) -> dict[Hashable, float]:
 def by_process(texts: Sequence[str]) -> tuple[Ints, Ints, Floats]:
     """Of texts such as `1:2.04 2:1.98`: how many processes each has, then of all the process and the value.
 
-    ValueError for another text, and for a value that is not above 0.
+    ValueError for another text, for a value that is not above 0, and for processes that are not in order.
     """
     counts = np.array([text.count(":") for text in texts], dtype=np.int64)
     lines = BytesIO(" ".join(texts).replace(" ", "\n").encode() or b"0:1")
     table = pd.read_csv(lines, sep=":", header=None, dtype=np.float64, names=["process", "value"], index_col=False)
     process, value = (table[name].to_numpy()[: counts.sum()] for name in table)
     if len(value) != counts.sum() or not ((value >= 1e-30) & (value <= 1e30) & (process >= 0) & (process < 1e9)).all():
+        raise ValueError(texts[:1])
+    row = np.repeat(np.arange(len(counts)), counts)
+    if ((np.diff(process) <= 0) & (np.diff(row) == 0)).any():
         raise ValueError(texts[:1])
     return counts, process.astype(np.int64), value
 

@@ -229,7 +229,7 @@ def _columns(folder: Path, file: Literal["m", "p"], only: Collection[str] | None
     wanted = {c.name: c for c in columns_of(file) if only is not None and c.name in only}
     numbers = {c.name for c in wanted.values() if c.dtype in ("Int64", "Float64")}
     with suppress(OSError, ValueError):
-        if not wanted or not path.is_file() or path.stat().st_size > MOST_OF_COLUMNS or marked_texts(path):
+        if not wanted or not path.is_file() or path.stat().st_size > MOST_OF_COLUMNS or odd_texts(path):
             raise ValueError
         kinds: dict[str, Any] = {
             name: "float64" if name in numbers else "object" if name in _UNLIKE else "category" for name in wanted
@@ -245,10 +245,11 @@ def _columns(folder: Path, file: Literal["m", "p"], only: Collection[str] | None
     return _table(path, file)
 
 
-def marked_texts(path: Path) -> bool:
-    """Whether a cell may be a text with a mark before what would be a formula (`cell_of`)."""
+def odd_texts(path: Path) -> bool:
+    """Whether the last line is cut, or a cell may be a text with a mark before what would be a formula (`cell_of`)."""
     with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
-        return content.find(b"'") >= 0 and any(content.find(mark) >= 0 for mark in (b",'", b"\n'", b"\"'"))
+        marked = content.find(b"'") >= 0 and any(content.find(mark) >= 0 for mark in (b",'", b"\n'", b"\"'"))
+        return marked or content[-1:] != b"\n"
 
 
 def _quickly(column: pd.Series, of: Column) -> Any:
@@ -272,11 +273,15 @@ def _table(path: Path, file: File) -> pd.DataFrame:
     Python's float() reads the numbers, because it keeps every digit in all versions of pandas.
     """
     try:
-        data = pd.read_csv(io.BytesIO(content_of(path)), dtype="string", keep_default_na=False, na_values=[""])
+        content = content_of(path)
+        data = pd.read_csv(io.BytesIO(content), dtype="string", keep_default_na=False, na_values=[""])
     except OSError as error:
         raise UserError(str(path), f"the table can't be read: {error.strerror}", RESTORE) from None
     except ValueError as error:
         raise UserError(str(path), f"this is none of our tables: {error}", RESTORE) from None
+    if not content.endswith(b"\n"):
+        last = 1 + content.count(b"\n")
+        raise UserError(f"{path}:{last}", "its last line is cut: no line break ends it", RESTORE)
     lacking = [k for k in _NEEDED[file] if k not in data]
     if lacking:
         raise UserError(str(path), "a column that identifies the rows is missing", RESTORE, lacking[0])  # fmt: skip
@@ -317,8 +322,10 @@ _above_0 = partial(_number, least=1e-30)
 
 
 def _by_process(text: str) -> str:
-    for replicate, _, speedup in (each.partition(":") for each in text.split()):
-        _number(replicate, kind=int), _above_0(speedup)
+    pairs = [each.partition(":") for each in text.split()]
+    replicates = [(_number(replicate, kind=int), _above_0(value))[0] for replicate, _, value in pairs]
+    if len({*replicates}) < len(replicates):
+        raise ValueError
     return text
 
 

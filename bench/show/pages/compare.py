@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from bench.analyse.compare.change_points import History
+from bench.analyse.compare.ci_gate import Gate
 from bench.analyse.compare.facts import JUDGED, VALUES, Comparison, Match, Quantity, QuantityComparison
 from bench.analyse.runs.rows import Record, records_of
 from bench.show.export import compare as compare_export
@@ -47,8 +48,10 @@ _SHAPE = tuple(n for n in rows_table.SHAPE if n != "groups")  # rows are not mat
 _ALWAYS = ("block", "c_in", "kernel", "answer", "a", "b", "ratio", "low", "high")
 
 
-def text(comparisons: Sequence[Comparison], pictures: Sequence[Iterable[Path]], command: str) -> str:
-    """The page, with the SVG files among the `pictures` of each comparison, and `command` as its maker."""
+def text(
+    comparisons: Sequence[Comparison], pictures: Sequence[Iterable[Path]], command: str, gate: Gate | None = None
+) -> str:
+    """The page, with the SVG files among the `pictures` of each comparison, `command` as its maker, and a gate's answer."""
     several = len(comparisons) > 1
     compared: list[dict[str, Any]] = []
     for i, (c, files) in enumerate(zip(comparisons, pictures, strict=True), 1):
@@ -65,6 +68,7 @@ def text(comparisons: Sequence[Comparison], pictures: Sequence[Iterable[Path]], 
         "named": named,
         "made_on": run_facts.made_on,
         "compared": compared,
+        "gate": words.gate(gate)[::-1] if gate else (),
         "heads": [f"{name}: {_HEADINGS[q.quantity]}" if several else _HEADINGS[q.quantity] for name, q in columns],
         "answers": _answers([q for _, q in columns]),
         "means": [words.direction(q.mean, q.quantity) if q.number else ("", "no row to judge") for _, q in columns],

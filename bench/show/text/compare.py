@@ -75,16 +75,16 @@ def print_comparison(c: Comparison, file: TextIO | None = None, every: bool = Fa
         left = f"{more} more rows, changed by less or not at all: {'--csv or --json' if every else '--all'}"
         rest = [d for d in details(compared) if every or not d.startswith("B / A")]
         print_lines(console, terminal.wrapped([*([left] if more > 0 else []), *rest], width))
-    rule = f"Margin {_percent(c.margin)}, after {_CORRECTIONS[c.correction]} correction. AMBIGUOUS: the interval reaches over it."
-    brief = [SAME_RUN] if c.same_run else [run_to_run(q) for q in c.quantities]
+    rule = f"Margin {_percent(c.margin)}, after {_CORRECTIONS[c.correction]} correction. AMBIGUOUS: neither beyond it nor within."
+    brief = [SAME_RUN] if c.same_run else runs_differ(c)
     print_lines(console, ["", *terminal.wrapped([legend(c), *notes(c)] if every else [*brief, rule], width)])
 
 
 def _narrow(compared: QuantityComparison, matches: Sequence[Match], width: int) -> list[tuple[str, ...]]:
     """The table without half-widths and without what all trials' names share; without A and B where those do not fit."""
-    names = [str(m.a["trial_id"]).removesuffix(f"/{m.a['block']}").split("-") for m in matches]
-    shared = 0
-    while len({tuple(n[-shared - 1 :]) for n in names}) == 1 and len(names) > 1 and min(map(len, names)) > shared + 1:
+    many = [str(m.a["trial_id"]).removesuffix(f"/{m.a['block']}").split("-") for m in compared.telling(MOST_DRAWN)]
+    names, shared = many[: len(matches)], 0
+    while len({tuple(n[-shared - 1 :]) for n in many}) == 1 and len(many) > 1 and min(map(len, many)) > shared + 1:
         shared += 1
     lines: list[tuple[str, ...]] = [("", "A", "B", "B / A", "verdict")]
     for m, name in zip(matches, names, strict=True):
@@ -186,11 +186,11 @@ def notes(c: Comparison) -> list[str]:
     if c.same_run:
         return [SAME_RUN]
     if c.speedups is None:
-        return [run_to_run(q) for q in c.quantities]
+        return runs_differ(c)
     bands = [f"±{_percent(math.expm1(band))} in {n}" for n, band in zip("AB", c.bands, strict=True) if band is not None]
     effect = "They widen the intervals of B / A, and the margin where it is narrower."
     noise = f"at most {listed(bands)}. {effect}" if bands else "none for these rows."
-    return [f"Noise bands (bench aa): {noise}", *filter(None, map(run_to_run, c.quantities)), DRIFT]
+    return [f"Noise bands (bench aa): {noise}", *runs_differ(c), DRIFT]
 
 
 def unswept(c: Comparison) -> list[str]:
@@ -201,15 +201,19 @@ def unswept(c: Comparison) -> list[str]:
     return [f"Pictures over channels leave out {listed(others)}: the picture of all rows has them."] if others else []
 
 
+def runs_differ(c: Comparison) -> list[str]:
+    """What runs of one machine differ by, or that it is not known, by quantity."""
+    judged = [q for q in c.quantities if q.number]
+    unknown = [f"{q.quantity}s" for q in judged if not q.paired and q.effect is None]
+    none = f"How far {listed(unknown)} differ from run to run is not known and in no interval here: no earlier run beside A or B measured the same rows on the same machine."
+    return [*(run_to_run(q) for q in judged if q.paired or q.effect), *([none] if unknown else [])]
+
+
 def run_to_run(compared: QuantityComparison) -> str:
-    """What runs of one machine differ by, or that it is not known."""
+    """What runs of one machine differ by, where it is known; of the two sides of one run how they were measured."""
     e, what = compared.effect, f"{compared.quantity}s"
-    if not compared.number:
-        return ""
-    if compared.paired:
-        return "A and B took turns within each round of one run. Intervals are over pairs of processes."
-    if e is None:
-        return f"Run to run {what} differ by an unknown amount, in no interval here: no earlier run beside A or B measured the same rows on the same machine."
+    if compared.paired or e is None:
+        return "A and B took turns within each round of one run. B / A and its interval are over pairs of processes; A and B are medians of their own."
     if e.sd == 0:
         return f"Run to run {what} differ by no more than their intervals say ({plural(e.rows, 'row')} of {plural(len(e.runs), 'run')})."
     return f"Run to run {what} differ by {percent(math.expm1(e.sd))} (sd, {plural(e.rows, 'row')} of {plural(len(e.runs), 'run')}), which is in the intervals."
@@ -240,30 +244,57 @@ def margins(low: float, high: float) -> str:
     return one if one == other else f"{one} to {other}"
 
 
-def gate(g: Gate) -> str:
-    """The result of --fail-on, the last line of a log.
+def print_gate(g: Gate, file: TextIO | None = None) -> None:
+    """Print the result of --fail-on; the last line, which logs are searched for, in one piece."""
+    *more, last = gate(g)
+    print_lines(console_on(file), [*terminal.wrapped(more, terminal.width()), last])
 
-    `gate passed: B's times are 1.00x [0.99, 1.01] of A's (60 rows), so 10 % slower would have been seen. 0 of 60 rows slower by
-    more than 5 %, 0 failed in B; 9 AMBIGUOUS, 0 not measured; 7 rows may hide a slow-down of up to 11 % (median 6 %)`
+
+def gate(g: Gate) -> list[str]:
+    """The result of --fail-on: what the rows say, what to do where it can't tell, and as the last line of a log the answer.
+
+    `gate passed: B's times are 1.00x [0.99, 1.01] of A's (60 rows), so 10 % slower would have been seen`
     """
     n = g.counts
-    failed = f"{sum(n[v] for v in g.verdicts)} of {plural(g.judged, 'row')} {g.fail_on} by more than {margins(*g.edges)}, {g.failed_in_b} failed in B"
+    changed = (
+        f"{sum(n[v] for v in g.verdicts)} of {plural(g.judged, 'row')} {g.fail_on} by more than {margins(*g.edges)}"
+    )
+    rows = (
+        f"{changed}, {g.failed_in_b} failed in B; {n['AMBIGUOUS']} AMBIGUOUS, {n['NOT MEASURED']} not measured{_hidden(g)}."
+    )
     wholes = "; ".join(f"B's {g.quantity}s are {_span(w.mean.ratio, w.mean.ends)} of A's ({plural(w.mean.rows, 'row')})" for w in g.wholes)  # fmt: skip
-    return f"gate {g.answer}: {wholes}{_told(g)}. {failed}; {n['AMBIGUOUS']} AMBIGUOUS, {n['NOT MEASURED']} not measured{_hidden(g)}"
+    alone = g.answer == "failed" and not any(w.failed(g.fail_on) for w in g.wholes)
+    by_rows = f"{plural(g.failing, 'row')} {g.fail_on if not g.failed_in_b else f'{g.fail_on} or failed in B'}; " if alone else ""  # fmt: skip
+    return [rows, *_remedies(g), f"gate {g.answer}: {by_rows}{wholes}{_told(g)}"]
 
 
 def _told(g: Gate) -> str:
-    """What the wholes allow to say: that `least` would have been seen, or what could have been, and what to do."""
+    """What the wholes allow to say: that `least` would have been seen, or what B may still be."""
     least, what = _percent(g.least), "slower" if g.fail_on == "slower" else "slower or faster"
     if g.answer == "failed":
         return ""
+    if all(w.same_run for w in g.wholes):
+        return f". {SAME_RUN[:-1]}"
     if g.answer == "passed":
         return f", so {least} {what} would have been seen"
-    widest = max(g.wholes, key=lambda w: w.seen)
-    apart = f" (two separate runs may differ by {percent(math.expm1(widest.unknown))}: docs/METHOD.md#run-to-run)" if widest.unknown else ""  # fmt: skip
-    seen = f"the least that could have been seen is {percent(widest.seen)} {what}" if math.isfinite(widest.seen) else "no interval, so nothing could have been seen"  # fmt: skip
-    remedies = ["measure more processes (--set processes_min=20)", *(["measure A four times in one folder, so that run to run is known"] if widest.unknown else [])]  # fmt: skip
-    return f": {seen}{apart if math.isfinite(widest.seen) else ''}; {listed([*remedies, *([f'use {LOCKSTEP}'] if widest.unknown else [])], 'or')}"
+    most = max(w.most(g.fail_on) for w in g.wholes)
+    return (
+        f", so B may be up to {percent(most)} {what}"
+        if math.isfinite(most)
+        else ": no interval, so nothing could have been seen"
+    )
+
+
+def _remedies(g: Gate) -> list[str]:
+    """What to do where the gate can't tell, and which change such a gate finds."""
+    if g.answer != "can't tell":
+        return []
+    what, widest = "slow-down" if g.fail_on == "slower" else "change", max(g.wholes, key=lambda w: w.seen)
+    finds = [f"A gate on such runs finds a {what} of {percent(widest.seen)} in 8 of 10 cases."] if math.isfinite(widest.seen) else []  # fmt: skip
+    apart = [f"Two separate runs may differ by {percent(math.expm1(widest.unknown))}, as reference runs do (docs/METHOD.md#run-to-run)."] if widest.unknown else []  # fmt: skip
+    more = ["measure A four times in one folder", f"use {LOCKSTEP}"] if widest.unknown else []
+    remedy = listed(["measure more processes (--set processes_min=20)", *more], "or")
+    return [" ".join([*finds, *apart, f"To tell: {remedy}."])]
 
 
 def headline(c: Comparison) -> str:
