@@ -259,9 +259,7 @@ def gate(g: Gate) -> list[str]:
     changed = (
         f"{sum(n[v] for v in g.verdicts)} of {plural(g.judged, 'row')} {g.fail_on} by more than {margins(*g.edges)}"
     )
-    rows = (
-        f"{changed}, {g.failed_in_b} failed in B; {n['AMBIGUOUS']} AMBIGUOUS, {n['NOT MEASURED']} not measured{_hidden(g)}."
-    )
+    rows = f"{changed}, {g.failed_in_b} failed in B; {n['AMBIGUOUS']} AMBIGUOUS, {n['NOT MEASURED']} not measured{_hidden(g)}."
     wholes = "; ".join(f"B's {g.quantity}s are {_span(w.mean.ratio, w.mean.ends)} of A's ({plural(w.mean.rows, 'row')})" for w in g.wholes)  # fmt: skip
     alone = g.answer == "failed" and not any(w.failed(g.fail_on) for w in g.wholes)
     by_rows = f"{plural(g.failing, 'row')} {g.fail_on if not g.failed_in_b else f'{g.fail_on} or failed in B'}; " if alone else ""  # fmt: skip
