@@ -90,8 +90,9 @@ def by_process(texts: Sequence[str]) -> tuple[Ints, Ints, Floats]:
     process, value = (table[name].to_numpy()[: counts.sum()] for name in table)
     if len(value) != counts.sum() or not ((value >= 1e-30) & (value <= 1e30) & (process >= 0) & (process < 1e9)).all():
         raise ValueError(texts[:1])
-    row = np.repeat(np.arange(len(counts)), counts)
-    if ((np.diff(process) <= 0) & (np.diff(row) == 0)).any():
+    falls = np.diff(process, prepend=0) <= 0
+    falls[(np.cumsum(counts) - counts)[counts > 0]] = False  # the first of a row
+    if falls.any():
         raise ValueError(texts[:1])
     return counts, process.astype(np.int64), value
 
