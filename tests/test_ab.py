@@ -134,7 +134,13 @@ def test_a_side_that_fails_in_a_trial_fails_that_row_alone(measure, tmp_path: Pa
     run = measure(HERE, wrong, "cpu", text)
     by_block = run.pairs.groupby("block")[["status", "status_detail"]].agg(list)
     assert by_block.loc["mine", "status"] == ["crash"] * 2
-    assert all("planted" in detail for detail in by_block.loc["mine", "status_detail"])
+    assert all(
+        detail.startswith("side b: ") and "planted" in detail for detail in by_block.loc["mine", "status_detail"]
+    )
+    assert compare_sides(run).times.failed_in_b == 2
+    assert gate([compare_sides(run)]).answer == "failed"
+    either = replace(run, measurements=run.measurements.assign(status_detail=None))  # as an older run says it
+    assert gate([compare_sides(either)]).answer == "can't tell"
     assert set(by_block.loc["separable", "status"]) <= {"ok", "noisy"}
 
 

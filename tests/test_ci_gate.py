@@ -24,6 +24,7 @@ from bench.analyse.compare.whole import ELSEWHERE, ENOUGH_RUNS, apart, apart_at_
 from bench.analyse.runs import run_folder
 from bench.analyse.runs.noise_floor import RunEffect, run_effect
 from bench.analyse.runs.run_folder import Run
+from bench.show.text import compare as words
 from tests import worlds
 from tests.synthetic import Story, config, write_run
 
@@ -131,6 +132,51 @@ def test_a_known_effect_closes_the_gate_on_what_runs_differ_by_anyway(monkeypatc
     assert told["failed"] <= stats.binom.ppf(0.99, 60, 0.05)
     assert told["can't tell"] > 40
     assert answers(20, slower=1.4, moved=0.05)["failed"] >= 18
+
+
+@pytest.mark.parametrize(
+    "loss", [{"time_ci_low_s": None, "time_ci_high_s": None}, {"status": "skipped", "time_median_s": None}]
+)
+@pytest.mark.parametrize(("lost", "answer"), [(1, "passed"), (8, "can't tell")])
+def test_a_gate_that_lost_too_many_rows_can_not_tell(loss: dict[str, None], lost: int, answer: str) -> None:
+    """Whatever became of them: all that is left may be as fast as ever."""
+    a, b = world(0), world(1)
+    rows = b.measurements.copy()
+    rows.loc[rows.index[:lost], list(loss)] = list(loss.values())
+    found = gate([compare(a, replace(b, measurements=rows), correction="holm")])
+    assert (found.answer, found.unjudged) == (answer, lost)
+    if lost > 1:
+        assert words.gate(found)[-1].endswith(", but 8 rows can't be judged")
+
+
+def test_rows_that_are_slower_by_less_than_runs_differ_do_not_pass() -> None:
+    a = world(0, shared_sd=0.0005)
+    slow = 4
+    rows = a.measurements.copy()
+    for name in ("time_median_s", "time_ci_low_s", "time_ci_high_s", "time_min_s"):
+        rows.loc[rows.index[:slow], name] *= 1.03
+    found = gate([compare(a, replace(a, run_id="b", measurements=rows), margin=0.01, correction="holm")])
+    assert (found.answer, found.failing) == ("can't tell", 0)
+    assert 0 < found.doubtful <= slow
+    text = words.gate(found)
+    assert f"({found.doubtful} by no more than separate runs may differ)" in text[0]
+    assert text[-1].endswith(f", but {found.doubtful} rows may be slower")
+
+
+def test_what_is_slower_by_less_than_the_margin_is_no_rule_of_a_gate(bench: Any, tmp_path: Path, capsys: Any) -> None:
+    for seed, name in enumerate("ab"):
+        write_run(tmp_path / name, Story(run_id=name, seed=seed), config({"channels": [16]}))
+    assert bench("a", "b", "--margin", "20%")[0] == 0  # --least is 20 % then
+    with pytest.raises(SystemExit) as left:
+        cli.main(["compare", "a", "b", "--fail-on", "slower", "--margin", "20%", "--least", "10%"])
+    assert left.value.code == 2
+    assert (
+        "--least: '10%': a slow-down below --margin 20% counts as none. Give a larger one." in capsys.readouterr().err
+    )
+    with pytest.raises(SystemExit) as left:
+        cli.main(["compare", "a", "b", "--least", "10%"])
+    assert left.value.code == 2
+    assert "--least: '10%': it is a rule of the gate. Write --fail-on slower too." in capsys.readouterr().err
 
 
 # ---------------------------------------------------------------- the command

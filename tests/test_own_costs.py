@@ -273,7 +273,7 @@ OWN = "tests.own_blocks"
 def test_a_plan_shows_the_ratio_of_a_block_that_is_counted_on_the_meta_device() -> None:
     blocks = [{"import": f"{OWN}:{name}"} for name in ("thin", "fused_attention", "OwnOperator", "killed")]
     conf, plan = plans("standard", *blocks, channels=[8, 16], size=4)
-    known, lines = foresee.counts(plan)
+    known, lines, _ = foresee.counts(plan)
     arms = json.loads(plan_text.as_json(conf, plan, known))["trials"][0]["arms"]
     assert [arm["macs"] for arm in arms] == [9_216, 2_176, 5_120, None, None]
     assert [arm["mac_ratio"] for arm in arms[1:]] == pytest.approx([9_216 / 2_176, 1.8, None, None])
@@ -324,7 +324,9 @@ def bare() -> nn.Module:
 
 @pytest.mark.usefixtures("warm")
 def test_a_block_without_parameters_that_the_meta_device_can_not_run_is_no_network() -> None:
-    known, (line,) = foresee.counts(plans("pointwise", {"import": "tests.test_own_costs:bare"}, channels=4, size=4)[1])
+    known, (line,), _ = foresee.counts(
+        plans("pointwise", {"import": "tests.test_own_costs:bare"}, channels=4, size=4)[1]
+    )
     assert known == {}
     assert "bare at c4-k3-4px: its costs are not known before it runs: RuntimeError" in line
 
@@ -344,4 +346,4 @@ def test_keywords_that_a_factory_hands_on_are_left_out_where_it_has_others() -> 
 def test_a_plan_without_users_blocks_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(foresee, "Worker", None)
     monkeypatch.setattr(launch, "Worker", None)
-    assert foresee.counts(plans("standard", "separable")[1]) == ({}, [])
+    assert foresee.counts(plans("standard", "separable")[1]) == ({}, [], [])

@@ -36,7 +36,7 @@ def ab(
     out: Annotated[Path | None, option("DIR", "The results folder; default: a new one.")] = None,
     set_: Set = None,
     margin: Annotated[str, option("5%", "A change that matters: 5% or 0.05.")] = "5%",
-    least: Annotated[str, option("10%", "A slow-down that must have been visible.")] = "10%",
+    least: Annotated[str | None, option("10%", "A slow-down that must have been visible; default: 10%.")] = None,
     untold: Annotated[str, option("WORD", "Where it can't tell: fail (status 3) or pass.")] = "fail",
     json_: Json = False,
     anyway: Anyway = False,
@@ -55,7 +55,7 @@ def ab(
     from bench.spec.plan.ab import against
     from bench.spec.plan.plan import make, not_all_skipped
 
-    for name, share in (("--margin", margin), ("--least", least)):
+    for name, share in (("--margin", margin), ("--least", least or margin)):
         share_of(name, share)
     one_of("--untold", untold, ("fail", "pass"))
     sides = side("--a", a, a_path, a_env), side("--b", b, b_path, b_env)

@@ -88,6 +88,7 @@ def _layers_plan(
     model: str, size: str, batch: int, candidates: str, names: list[str], threads: str | None, set_: list[str] | None
 ) -> tuple[Plan, dict[str, Any]]:
     """The plan of a model's layers, and its config's data. The model is walked once, in a worker."""
+    from bench.run import foresee
     from bench.run.launch import START_TIMEOUT_S, probe
     from bench.run.runner import stderr_line
     from bench.spec.config.timing import Timing
@@ -106,6 +107,9 @@ def _layers_plan(
     data = planning.layers_config(model, pixels, batch, found, words)
     plan = _planned("bench advise", data, names, threads, set_)
     planning.refuse_several(plan)
+    if any(choice.factory for choice in choices[:-1]):
+        for line in foresee.counts(plan)[-1]:
+            raise UserError("--candidates", line, "Name blocks with the layer's output.")
     for layer in (layer for layer in found if layer["odd"]):
         stderr_line(f"! {layer['name']} is left as it is: {layer['odd']}")
     return plan, data

@@ -196,8 +196,8 @@ def plan(
         unsized = make(checked, names, usable_cores())
         unsized = unsized if shard is None else part_of(unsized, shard)
         planned = sized(unsized)
-        counts, lines = foresee.counts(unsized)
-        planned = replace(planned, notes=(*planned.notes, *lines))
+        counts, lines, unlike = foresee.counts(unsized)
+        planned = replace(planned, notes=(*planned.notes, *lines, *unlike))
         as_text = plan_text.as_json if json_ else partial(plan_text.text, everything=all_)
         say(as_text(checked, planned, known=counts))
         not_all_skipped(unsized)  # a run may measure trials that are skipped by a guessed speed

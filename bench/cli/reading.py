@@ -176,7 +176,7 @@ def compare(
     """
     # Huge pages, which numpy asks for, can take the system minutes to find; it reads this when it is imported.
     os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")
-    from bench.analyse.compare.ci_gate import gate
+    from bench.analyse.compare.ci_gate import LEAST, gate
     from bench.analyse.compare.compare import compare_all, compare_sides
     from bench.analyse.compare.facts import COMPARED
     from bench.analyse.runs.noise_floor import is_ab
@@ -186,7 +186,9 @@ def compare(
     from bench.spec.files import write_whole
 
     share = share_of("--margin", margin)
-    must_see = share_of("--least", least or "10%")
+    must_see = max(LEAST, share) if least is None else share_of("--least", least)
+    if must_see < share:
+        raise UserError("--least", f"a slow-down below --margin {margin} counts as none", "Give a larger one.", least)
     one_of("--untold", untold or "fail", ("fail", "pass"))
     for name, given in (("--least", least), ("--untold", untold)):
         if given is not None and fail_on is None:

@@ -43,16 +43,16 @@ def inspect(trial: Trial) -> dict[str, Any]:
 
 
 def foresee(trial: Trial) -> dict[str, Any]:
-    """What the one arm's block costs, counted on torch's meta device; or why it is refused, or can't be counted there."""
+    """What the one arm's block costs, counted on torch's meta device, and its output's shape; or why it is refused, or can't be counted there."""
     try:
-        return {"arms": [{"counted": _foreseen(trial, trial.arms[0])}]}
+        return {"arms": [_foreseen(trial, trial.arms[0])]}
     except NotABlock as error:
         return {"arms": [{"refused": [first_line(error), error.remedy]}]}
     except Exception as error:  # noqa: BLE001 (a run makes what a block raises its row)
         return {"arms": [{"failed": typed_line(error)}]}
 
 
-def _foreseen(trial: Trial, arm: Arm) -> dict[str, int | str]:
+def _foreseen(trial: Trial, arm: Arm) -> dict[str, Any]:
     choice, shape = arm.choice, trial.shape
     alien = f"{choice.label} takes neither c_in nor c_out, and is no block of {shape.c_in}->{shape.c_out} channels"
     network = "If it is a network, write network: true beside its import; else give its factory these parameters, or use channels that it takes."
@@ -70,7 +70,7 @@ def _foreseen(trial: Trial, arm: Arm) -> dict[str, int | str]:
         raise
     if not block and output.dim() != x.dim():
         raise NotABlock(f"{alien}: its output has {output.dim()} dimensions", network)
-    return count(module, x, trial.pass_ == "training")
+    return {"counted": count(module, x, trial.pass_ == "training"), "output": list(output.shape)}
 
 
 def _on_meta(trial: Trial, arm: Arm) -> tuple[nn.Module, Tensor]:

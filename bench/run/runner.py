@@ -78,12 +78,13 @@ def measure(
     folder = out or RESULTS / name
     refuse_used(folder)
     ambers, reds = _checked(devices, folder, tell, anyway)
-    foresee.counts(plan, every=False)  # refuses what would be no row of any use
+    unlike = foresee.counts(plan, every=False)[-1]  # refuses what would be no row of any use
     sides = _probe(plan)
     facts = sides[0]
     plan = sized(plan, facts)
     not_all_skipped(plan)
     warnings = [f"{d}: {line}" for probed in sides for d, told in probed.items() for line in told.get("warnings", ())]
+    warnings += unlike
     run_id = folder.name if out is None else name
     begun = started.isoformat(timespec="seconds")
     made: dict[str, Any] = {"run_id": run_id, "started_utc": begun, "command": shlex.join(command)}

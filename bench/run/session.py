@@ -250,7 +250,7 @@ class Session:
                     elif message["type"] == "roof":
                         self.journal.append(message | {"surroundings": surroundings.label})
                     elif message["type"] == RECORDS[kind] and current is not None:
-                        self._finish(kind, current, message, replicate)
+                        self._finish(kind, current, message, replicate, side)
                         todo.remove(current)
                         current = None
             except Silent:
@@ -260,7 +260,7 @@ class Session:
             ended = no_answer(longest) if hung else how_it_ended(status, log, log_at)
             if current is not None:
                 record = {"type": RECORDS[kind], "trial_id": current.trial_id, "status": "timeout" if hung else "crash"}
-                self._finish(kind, current, record | {"status_detail": ended}, replicate)
+                self._finish(kind, current, record | {"status_detail": ended}, replicate, side)
                 todo.remove(current)
             lost = 0 if len(todo) < served else lost + 1
             if lost:
@@ -270,8 +270,12 @@ class Session:
                 remedy = f"See {log}; then {self.plan.resume_command(self.folder)}"
                 raise UserError(f"worker for {surroundings.label}", f"it can't start: {why}", remedy)
 
-    def _finish(self, kind: str, trial: Trial, record: dict[str, Any], replicate: int) -> None:
+    def _finish(self, kind: str, trial: Trial, record: dict[str, Any], replicate: int, side: int = 0) -> None:
         """Append a trial's record to the journal, report a failure, and settle the trial if it needs no more."""
+        if (
+            kind == "inspect" and self.plan.sides and record["status"] != "ok"
+        ):  # while it is timed, the side says so itself
+            record = record | {"status_detail": f"side {SIDES[side]}: {record['status_detail']}"}
         self._record(record | ({"replicate": replicate, "reds": self.reds} if kind == "time" else {}))
         if record["status"] != "ok":
             what = "second opinions on " if kind == "opinion" else ""

@@ -23,6 +23,7 @@ from bench.analyse.compare.facts import (
 from bench.analyse.compare.whole import apart, apart_at_least
 from bench.analyse.runs.noise_floor import POWER
 from bench.analyse.stats.estimators import Floats, at_confidence
+from bench.spec.columns import FAILED
 from bench.spec.devices.device_names import is_cpu, is_predicted
 from bench.spec.errors import UserError
 from bench.spec.interval import Interval
@@ -30,6 +31,7 @@ from bench.spec.interval import Interval
 FailOn = Literal["slower", "changed"]
 Answer = Literal["passed", "failed", "can't tell"]
 LEAST = 0.1  # a slow-down that must not pass a gate
+MOST_UNJUDGED = 0.1  # of the rows that A measured: a gate that lacks more can't pass
 LOCKSTEP = "bench ab"  # measures two installations in one run
 
 
@@ -63,6 +65,7 @@ class Whole:
     slower: Interval
     unknown: float
     edge: float
+    name: str  # of B
     same_run: bool = False
 
     def failed(self, fail_on: FailOn) -> bool:
@@ -101,16 +104,20 @@ class Gate:
     counts: dict[Verdict, int]
     judged: int
     failing: int
+    doubtful: int  # rows that have one of `verdicts`, by no more than two separate runs may differ
     failed_in_b: int
+    unjudged: int  # rows that A measured and nothing tells of
+    lacking: bool  # whether those are too many to pass
     edges: tuple[float, float]  # ln: the narrowest and the widest margin of a row
     hidden: Hidden
 
     @property
     def answer(self) -> Answer:
-        """Failed, if a row or the whole is slower; passed, if `least` would have been seen in each whole."""
+        """Failed, if a row or the whole is slower; passed, if no row may be and `least` would have been seen in each whole."""
         if self.failing or any(whole.failed(self.fail_on) for whole in self.wholes):
             return "failed"
-        return "passed" if all(whole.told(self.least, self.fail_on) for whole in self.wholes) else "can't tell"
+        told = all(whole.told(self.least, self.fail_on) for whole in self.wholes)
+        return "passed" if told and not self.doubtful and not self.lacking else "can't tell"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for --json; null where there is no number."""
@@ -134,6 +141,8 @@ class Gate:
             "judged": self.judged,
             **{v.lower(): self.counts[v] for v in self.verdicts},
             "failed_in_b": self.failed_in_b,
+            "unjudged": self.unjudged,
+            "slower_by_no_more_than_runs_differ": self.doubtful,
             "ambiguous": self.counts["AMBIGUOUS"],
             "could_hide": {
                 "rows": len(hidden.sizes) + hidden.unbounded, "median": hidden.median, "most": hidden.most, "of_any_size": hidden.unbounded,
@@ -162,6 +171,10 @@ def gate(
     verdicts: tuple[Verdict, ...] = CHANGED if fail_on == "changed" else ("SLOWER",)
     wholes = tuple(_whole(c, one, len(compared)) for c, one in zip(comparisons, compared, strict=True))
     failed = sum(one.failed_in_b for one in compared)
+    changed = sum(int(np.isin(one.rows.verdict, [VERDICTS.index(v) for v in verdicts]).sum()) for one in compared)
+    beyond = sum(_beyond(one, verdicts, w.unknown) for one, w in zip(compared, wholes, strict=True))
+    judged, unjudged = (sum(n) for n in zip(*((one.number, one.unjudged) for one in compared), strict=True))
+    lost = any(one.paired and {*FAILED} & {*one.a["status"].iloc[one.rows.a].unique()} for one in compared)
     return Gate(
         fail_on,
         quantity,
@@ -169,17 +182,24 @@ def gate(
         least,
         verdicts,
         counts={v: sum(one.counts[v] for one in compared) for v in VERDICTS},
-        judged=sum(one.number for one in compared),
-        failing=failed + sum(_beyond(one, verdicts, w.unknown) for one, w in zip(compared, wholes, strict=True)),
+        judged=judged,
+        failing=failed + beyond,
+        doubtful=changed - beyond,
         failed_in_b=failed,
+        unjudged=unjudged,
+        lacking=lost or unjudged > MOST_UNJUDGED * (judged + unjudged),
         edges=(min(one.least_edge for one in compared), max(one.edge for one in compared)),
         hidden=_hidden(compared, fail_on),
     )
 
 
 def _beyond(compared: QuantityComparison, verdicts: Sequence[Verdict], unknown: float) -> int:
-    """How many rows have one of the verdicts, and moved by more than separate runs may."""
-    rows = compared.rows
+    """How many rows have one of the verdicts, and moved by more than separate runs may.
+
+    `unknown` is the bound of one row; that of the largest of many is Bonferroni's.
+    """
+    rows, normal = compared.rows, NormalDist()
+    unknown *= normal.inv_cdf(1 - 0.05 / max(1, compared.number)) / normal.inv_cdf(0.95)
     return int((np.isin(rows.verdict, [VERDICTS.index(v) for v in verdicts]) & (np.abs(rows.log.mean) > unknown)).sum())
 
 
@@ -187,14 +207,14 @@ def _whole(c: Comparison, compared: QuantityComparison, tests: int) -> Whole:
     """The whole of a comparison; its level is shared by `tests` of them (Bonferroni)."""
     mean, level = compared.mean, compared.confidence
     if c.same_run:
-        return Whole(mean, Interval(0.0, 0.0, 2), 0.0, compared.edge, same_run=True)
+        return Whole(mean, Interval(0.0, 0.0, 2), 0.0, compared.edge, c.b.called, same_run=True)
     cpu = all(map(is_cpu, compared.a["device"].iloc[compared.rows.a[compared.places]].unique()))
     known, least = apart(compared.effect), apart_at_least(compared.effect, cpu, compared.quantity == "time")
     unknown = 0.0 if compared.paired else math.sqrt(least**2 - known**2)
     cards = math.log1p(CARD_MARGIN) if c.cards and compared.quantity == "time" else 0.0
     log = at_confidence(mean.log, level, 1 - (1 - level) / tests)
     sign = -1 if compared.quantity == "speedup" else 1
-    return Whole(mean, Interval(sign * log.mean, math.hypot(log.half_width, unknown, cards), log.n), unknown, compared.edge)  # fmt: skip
+    return Whole(mean, Interval(sign * log.mean, math.hypot(log.half_width, unknown, cards), log.n), unknown, compared.edge, c.b.called)  # fmt: skip
 
 
 def _hidden(compared: Sequence[QuantityComparison], fail_on: FailOn) -> Hidden:

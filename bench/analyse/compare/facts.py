@@ -41,7 +41,7 @@ VALUES: dict[Quantity, tuple[str, str, str]] = {"speedup": SPEEDUP, "time": TIME
 
 
 COMPARED = (
-    *KEYS, *SPEEDUP, *TIME, *"run_id trial_id schema_version status processes precision precision_reached noise_band verdict".split(),
+    *KEYS, *SPEEDUP, *TIME, *"run_id trial_id schema_version status status_detail processes precision precision_reached noise_band verdict".split(),
     *"side device_name groups time_min_s time_by_process speedup_by_process".split(),
 )  # fmt: skip
 """The columns of the tables that a comparison reads."""
@@ -217,9 +217,24 @@ class QuantityComparison:
 
     @property
     def failed_in_b(self) -> int:
-        """Rows that A measured and that ran out of memory, crashed or the like in B."""
+        """Rows that A measured and that ran out of memory, crashed or the like in B; of two sides of a run those that B ended."""
         one, two = (rows["status"].iloc[at].isin(of).to_numpy() for rows, at, of in ((self.a, self.rows.a, MEASURED), (self.b, self.rows.b, FAILED)))  # fmt: skip
+        if self.paired:
+            one = self.b["status_detail"].iloc[self.rows.b].astype(str).str.match(r"side b\b").to_numpy(dtype=bool)
         return int((one & two & (self.rows.way == 0)).sum())
+
+    @property
+    def unjudged(self) -> int:
+        """Rows that A measured and no verdict or no interval covers: failed or skipped in B, or of a block whose source differs.
+
+        The sides of one run fail together: of them every failed row.
+        """
+        r, known = self.rows, np.isfinite(self.rows.log.half_width)
+        known[np.setdiff1d(np.arange(len(r.a)), self.places)] = False
+        status = self.a["status"].iloc[r.a]
+        asked = status.isin((*MEASURED, *FAILED) if self.paired else MEASURED).to_numpy()
+        alike = np.isin(r.way, [i for i, fields in enumerate(r.ways) if fields in ((), ("source",))])
+        return int((asked & alike & ~known).sum())
 
     @property
     def mean(self) -> MeanRatio:
@@ -310,15 +325,21 @@ class Comparison:
     @property
     def same_run(self) -> bool:
         """Whether A and B are one run. A copy with a row less or another number is a different run."""
+        failed = any(q.failed_in_b for q in self.quantities)
         alone = len(self.quantities[0].only_a) or len(self.quantities[0].only_b)
         moved = any(q.rows.log.mean[q.places].any() for q in self.quantities)
-        return self.a.run_id == self.b.run_id and not alone and not moved
+        return self.a.run_id == self.b.run_id and not alone and not moved and not failed
 
     @property
     def same_machine(self) -> bool:
         """Whether one machine made both runs: the same processor, and for each kind of device the same card."""
         host = ("CPU model", "physical cores")
-        return not (self.times is None or self.apart or self.cards or any(d.name in host for d in self.differences))
+        return not (
+            self.times is None
+            or self.apart
+            or self.cards
+            or any(d.name in host and "unknown" not in (d.a, d.b) for d in self.differences)
+        )
 
     @property
     def keys(self) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from bench.spec.interval import LEAST_FOR_INTERVAL, Interval, t_quantile
 
 ELSEWHERE: dict[str, tuple[float, float]] = {"cpu": (0.0137, 0.0), "accelerator": (0.0115, 0.0969)}
 """The run effect (sd of ln) on speedups and on times in the reference runs: the two-core Xeon's, the H100's."""
-ENOUGH_RUNS = 4  # fewer repeats can't say that this machine is quieter than the reference
+ENOUGH_RUNS, ENOUGH_ROWS = 4, 8  # fewer repeats can't say that this machine is quieter than the reference
 
 
 def apart(effect: RunEffect | None) -> float:
@@ -36,11 +36,11 @@ def apart(effect: RunEffect | None) -> float:
 
 
 def apart_at_least(effect: RunEffect | None, cpu: bool, times: bool) -> float:
-    """The same, and with fewer than ENOUGH_RUNS repeats at least that of the reference runs.
+    """The same, and with fewer than ENOUGH_RUNS repeats, or ENOUGH_ROWS rows of them, at least that of the reference runs.
 
     Of their times, at least what speedups move by.
     """
-    if effect is not None and len(effect.runs) >= ENOUGH_RUNS:
+    if effect is not None and len(effect.runs) >= ENOUGH_RUNS and effect.rows >= ENOUGH_ROWS:
         return apart(effect)
     speedup, time = ELSEWHERE["cpu" if cpu else "accelerator"]
     elsewhere = RunEffect(max(speedup, time) if times else speedup, 0, ())

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +28,7 @@ from bench.spec.plan.aa import LEAST_PAIRS
 from bench.spec.results_folder import read_environment, sources_of
 
 POWER = 0.8
-MOST_READ = 16  # folders beside a run that are asked for earlier runs, the latest
+MOST_READ = 16  # earlier runs beside a run, the latest
 _READ = (*KEYS, *SPEEDUP, *TIME, "run_id", "schema_version", "status", "processes", "device_name")
 _KEYS = ("device_name", *(k for k in KEYS if k != "experiment"))
 
@@ -181,21 +183,22 @@ def repeats(a: Run, b: Run) -> list[list[Run]]:
     if _made_alike(a.environment, a.run_id) == _made_alike(b.environment, b.run_id):
         del ends[1:]
     beside = {run.folder.resolve().parent for run in (a, b)}
-    tables = [path for folder in beside for path in folder.glob("*/pairs.csv") if path.is_file()]
-    written = {path.parent.resolve(): path.stat().st_mtime for path in tables}
-    folders = sorted(written.keys() - {run.folder.resolve() for run in (a, b)}, key=written.__getitem__, reverse=True)
-    groups = [[run] for run in ends]
-    for folder in folders[:MOST_READ]:
-        try:
+    tables = {path.parent.resolve() for folder in beside for path in folder.glob("*/pairs.csv") if path.is_file()}
+    alike: list[list[tuple[str, Path]]] = [[] for _ in ends]
+    for folder in sorted(tables - {run.folder.resolve() for run in (a, b)}):
+        with suppress(OSError, UserError):
             told = read_environment(folder)  # tables take long, and most are of no use here
             mine = _made_alike(told, folder.name)
-            for group, run in zip(groups, ends, strict=True):
+            for run, found in zip(ends, alike, strict=True):
                 if mine == _made_alike(run.environment, run.run_id) and _began(told) < _began(run.environment):
-                    earlier = read_tables(folder, _READ)
-                    copied = earlier.run_id in (a.run_id, b.run_id)
-                    group += [] if copied or against_itself(earlier) else [earlier]
-        except (OSError, UserError):
-            continue
+                    found.append((_began(told), folder))
+    groups = [[run] for run in ends]
+    for group, found in zip(groups, alike, strict=True):
+        for _, folder in sorted(found, reverse=True)[:MOST_READ]:
+            with suppress(OSError, UserError):
+                earlier = read_tables(folder, _READ)
+                copied = earlier.run_id in (a.run_id, b.run_id)
+                group += [] if copied or against_itself(earlier) else [earlier]
     return groups
 
 

@@ -259,8 +259,10 @@ def gate(g: Gate) -> list[str]:
     changed = (
         f"{sum(n[v] for v in g.verdicts)} of {plural(g.judged, 'row')} {g.fail_on} by more than {margins(*g.edges)}"
     )
-    rows = f"{changed}, {g.failed_in_b} failed in B; {n['AMBIGUOUS']} AMBIGUOUS, {n['NOT MEASURED']} not measured{_hidden(g)}."
-    wholes = "; ".join(f"B's {g.quantity}s are {_span(w.mean.ratio, w.mean.ends)} of A's ({plural(w.mean.rows, 'row')})" for w in g.wholes)  # fmt: skip
+    doubt = f" ({g.doubtful} by no more than separate runs may differ)" if g.doubtful else ""
+    rows = f"{changed}{doubt}, {g.failed_in_b} failed in B; {n['AMBIGUOUS']} AMBIGUOUS, {n['NOT MEASURED']} not measured{_hidden(g)}."
+    whose = [w.name if len(g.wholes) > 1 else "B" for w in g.wholes]
+    wholes = "; ".join(f"{b}'s {g.quantity}s are {_span(w.mean.ratio, w.mean.ends)} of A's ({plural(w.mean.rows, 'row')})" for b, w in zip(whose, g.wholes, strict=True))  # fmt: skip
     alone = g.answer == "failed" and not any(w.failed(g.fail_on) for w in g.wholes)
     by_rows = f"{plural(g.failing, 'row')} {g.fail_on if not g.failed_in_b else f'{g.fail_on} or failed in B'}; " if alone else ""  # fmt: skip
     return [rows, *_remedies(g), f"gate {g.answer}: {by_rows}{wholes}{_told(g)}"]
@@ -275,11 +277,13 @@ def _told(g: Gate) -> str:
         return f". {SAME_RUN[:-1]}"
     if g.answer == "passed":
         return f", so {least} {what} would have been seen"
-    most = max(w.most(g.fail_on) for w in g.wholes)
+    if not all(w.told(g.least, g.fail_on) for w in g.wholes):
+        most = max(w.most(g.fail_on) for w in g.wholes)
+        return f", so B may be up to {percent(most)} {what}" if math.isfinite(most) else ": no interval, so nothing could have been seen"  # fmt: skip
     return (
-        f", so B may be up to {percent(most)} {what}"
-        if math.isfinite(most)
-        else ": no interval, so nothing could have been seen"
+        f", but {plural(g.unjudged, 'row')} can't be judged"
+        if g.lacking
+        else f", but {plural(g.doubtful, 'row')} may be {g.fail_on}"
     )
 
 
@@ -291,7 +295,8 @@ def _remedies(g: Gate) -> list[str]:
     finds = [f"A gate on such runs finds a {what} of {percent(widest.seen)} in 8 of 10 cases."] if math.isfinite(widest.seen) else []  # fmt: skip
     apart = [f"Two separate runs may differ by {percent(math.expm1(widest.unknown))}, as reference runs do (docs/METHOD.md#run-to-run)."] if widest.unknown else []  # fmt: skip
     more = ["measure A four times in one folder", f"use {LOCKSTEP}"] if widest.unknown else []
-    remedy = listed(["measure more processes (--set processes_min=20)", *more], "or")
+    lost = ["see why rows have no verdict (--all)"] if g.lacking else []
+    remedy = listed([*lost, "measure more processes (--set processes_min=20)", *more], "or")
     return [" ".join([*finds, *apart, f"To tell: {remedy}."])]
 
 
