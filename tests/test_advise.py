@@ -179,7 +179,7 @@ def walked(monkeypatch, fake) -> None:
 @pytest.mark.parametrize(
     ("args", "line"),
     [
-        (("tests.advised:nothing",), "import: tests.advised:nothing is not callable."),
+        (("tests.advised:nothing",), "import: tests.advised:nothing: there is no nothing in tests.advised."),
         (("no_such_file:net",), "import: no_such_file:net can't be imported: No module named 'no_such_file'."),
         (("tests.advised:number",), "tests.advised:number: tests.advised:number gives no torch.nn.Module but a int."),
         (("tests.advised:needy",), "tests.advised:needy: tests.advised:needy() fails: TypeError: needy() missing 1 required"),
@@ -189,6 +189,7 @@ def walked(monkeypatch, fake) -> None:
         (("tests.advised:Keyword",), "it has no dense k x k convolution to replace. Name another model."),
         ((NET, "--size", "4x32x32"), f"{NET}: the model can't run on 4x32x32: RuntimeError: Given groups=1"),
         ((NET, "--size", "3x2x2"), f"{NET}: the model can't run on 3x2x2: RuntimeError: "),
+        ((NET, "--candidates", "separable,tests.test_own_costs:unpadded"), "--candidates: unpadded at "),
         (("resnet19",), "resnet19: it is neither an import path nor a network: Did you mean resnet18."),
     ],
 )  # fmt: skip

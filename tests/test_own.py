@@ -109,7 +109,7 @@ def test_a_factory_is_called_with_what_it_has_parameters_for_and_copies_are_stac
     ("path", "sizes", "error", "words"),
     [
         ("tests.no_such:thing", {}, NotABlock, "can't be imported: No module named 'tests.no_such'"),
-        ("tests.own_blocks:thinn", {}, NotABlock, "is not callable"),
+        ("tests.own_blocks:thinn", {}, NotABlock, "there is no thinn in tests.own_blocks"),
         ("tests.own_blocks:NUMBER", {}, NotABlock, "is not callable"),
         ("tests.own_blocks:nothing", {}, NotABlock, "gives no torch.nn.Module but a int"),
         (THIN, {"padding": "valid"}, NotImplementedError, "takes no padding, and padding is valid here"),
@@ -129,7 +129,7 @@ def test_what_a_factory_can_not_do_is_said(path, sizes, error, words):
 @pytest.mark.parametrize("path", ["no_such_module:block", "tests.own_blocks:thinn"])
 def test_a_run_that_could_not_import_a_block_ends_before_it_begins(tmp_path, path):
     (tmp_path / "c.yaml").write_text(json.dumps(data(["standard", {"import": path}], channels=8)))
-    with pytest.raises(UserError, match=f"import: {path} .*Name package.module:name as Python finds it"):
+    with pytest.raises(UserError, match=f"import: {path}:? .*Name package.module:name as Python finds it"):
         runner.run(tmp_path / "c.yaml", ["cpu"], tmp_path / "run", (), ["bench"], lambda _: None)
     assert not (tmp_path / "run").exists()
 

@@ -290,7 +290,7 @@ def test_a_plan_shows_the_ratio_of_a_block_that_is_counted_on_the_meta_device() 
         ({"import": f"{OWN}:pair"}, "block pair: pair gives a tuple, where forward must return one tensor. Return the tensor alone"),
         ({"import": f"{OWN}:mapping"}, "block mapping: mapping gives a dict, where forward must return one tensor. Return"),
         ({"import": f"{OWN}:nothing"}, "block nothing: tests.own_blocks:nothing gives no torch.nn.Module but a int"),
-        ({"import": f"{OWN}:thinn"}, "import: tests.own_blocks:thinn is not callable. Name package.module:name"),
+        ({"import": f"{OWN}:thinn"}, "import: tests.own_blocks:thinn: there is no thinn in tests.own_blocks. Name package.module:name"),
         ({"import": f"{OWN}:Net"}, "block Net: Net takes neither c_in nor c_out, and is no block of 8->8"),
         ({"import": "tests.test_own_costs:passing"}, "If it is a network, write network: true beside its import"),
     ],
@@ -329,6 +329,21 @@ def test_a_block_without_parameters_that_the_meta_device_can_not_run_is_no_netwo
     )
     assert known == {}
     assert "bare at c4-k3-4px: its costs are not known before it runs: RuntimeError" in line
+
+
+def unpadded(c_in: int, c_out: int, kernel: int) -> nn.Module:
+    return nn.Conv2d(c_in, c_out, kernel)
+
+
+@pytest.mark.usefixtures("warm")
+def test_a_block_whose_output_has_another_shape_is_said_to_be_no_replacement(tmp_path: Path) -> None:
+    """With a 1 x 1 kernel it is one."""
+    blocks = ("standard", {"import": "tests.test_own_costs:unpadded"})
+    (line,) = foresee.counts(plans(*blocks, channels=4, size=8, kernel=[1, 3])[1])[-1]
+    assert line == (
+        "unpadded at c4-k3-8px: its output is 1 x 4 x 6 x 6, that of the baseline 1 x 4 x 8 x 8, so neither can replace the other"
+    )
+    assert foresee.counts(plans(*blocks, channels=4, size=8, kernel=3, padding="valid")[1])[-1] == []
 
 
 def test_a_network_beside_one_of_ours_needs_the_key() -> None:

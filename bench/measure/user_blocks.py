@@ -84,6 +84,8 @@ def factory_of(path: str) -> Callable[..., object]:
         raise NotABlock(f"{path} can't be imported: {first_line(error)}", FIND) from error
     for part in name.split("."):
         named = getattr(named, part, None)
+    if named is None:
+        raise NotABlock(f"{path}: there is no {name} in {module}", FIND)
     if not callable(named):
         raise NotABlock(f"{path} is not callable", FIND)
     return named

@@ -74,7 +74,7 @@ def read(folder: Path, samples: bool = False, only: Collection[str] | None = Non
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise UserError(str(folder), "there is no such results folder", "Name a folder that bench run made, such as results/latest.")  # fmt: skip
+        raise UserError(str(folder), "it is a file, no results folder" if folder.is_file() else "there is no such results folder", "Name a folder that bench run made, such as results/latest.")  # fmt: skip
     refuse_links(folder)
     plan = read_plan(folder)
     environment = read_environment(folder)

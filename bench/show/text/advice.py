@@ -55,7 +55,12 @@ def sentences(advice: Advice) -> list[str]:
     if mixed is None:
         return [*lines, f"The mix was not measured: {advice.failed or 'bench advise --resume goes on'}.", HONEST]
     before, after = map(_ms, mixed.times_s)
+    apart = (mixed.times_s[0] or 0.0) / advice.whole_s - 1 if advice.whole_s and mixed.times_s[0] else 0.0
     lines.append(f"Measured gain, whole against whole: {_gain(mixed)} ({before} ms -> {after} ms).")
+    if abs(apart) > OFF:
+        lines.append(
+            f"The unchanged model took {percent(abs(apart))} {'longer' if apart > 0 else 'less'} in that run than beside its layers: the machine's speed changed, so trust the measured gain."
+        )
     if abs(off) > OFF:
         lines.append(f"The prediction is {percent(abs(off))} too {'high' if off > 0 else 'low'}. {WHY_OFF}")
     for what, two in (("Parameters", mixed.params), ("MACs", mixed.macs)):
