@@ -281,6 +281,16 @@ def test_the_gate_fails_for_a_slow_side_passes_an_equal_one_and_else_can_not_tel
     assert gate["whole"][0]["separate_runs_differ_by"] is None
 
 
+def test_one_fast_sample_of_the_slow_side_hides_nothing(faked: Path):
+    """Load moves medians and not the fastest samples, so those must agree between separate runs. Here it disturbs both sides."""
+    slowed(faked, 3.9, 3)
+    run = read(faked)
+    before = compare_sides(run).times.counts
+    fast = run.measurements.assign(time_min_s=run.measurements.groupby("trial_id")["time_min_s"].transform("min"))
+    assert before["SLOWER"] > 0
+    assert compare_sides(replace(run, measurements=fast)).times.counts == before
+
+
 def test_only_a_run_of_two_sides_is_compared_alone_and_it_joins_no_others(faked: Path, capsys):
     assert bench("run", "c.yaml", "--out", "results/plain") == 0
     assert bench("compare", "results/plain") == 2

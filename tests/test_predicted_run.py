@@ -428,5 +428,5 @@ def test_blocks_of_ones_own_are_looked_at_by_a_worker_once_and_a_run_goes_on_fro
 def test_a_predicted_run_that_could_not_import_a_block_ends_before_it_begins(workers: None, tmp_path: Path, capsys):
     (tmp_path / "c.yaml").write_text(OWN.replace("BLOCK", "thinn"))
     assert bench("run", str(tmp_path / "c.yaml"), "--device", "sim:t4", "--out", str(tmp_path / "run")) == 2
-    assert "tests.own_blocks:thinn is not callable" in capsys.readouterr().err
+    assert "tests.own_blocks:thinn: there is no thinn in tests.own_blocks" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()

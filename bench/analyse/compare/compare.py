@@ -201,7 +201,7 @@ class _Sides:
         log = Intervals(log.mean, half, np.where(again, np.maximum(2, log.n), log.n))
         far = np.abs(log.mean) - edge
         p = np.where(far > 0, interval_arrays.p_values(Intervals(far, half, log.n), confidence), 1.0)
-        if quantity == "time":
+        if quantity == "time" and facts.PAIRED not in b:  # there load disturbs both sides alike
             p = np.where(_minima_agree(a, b, log.mean, edge), p, 1.0)
         way, ways = _with_source(a, b, matching)
         verdict = np.full(count, VERDICTS.index("AMBIGUOUS"))
