@@ -281,6 +281,12 @@ def test_the_gate_fails_for_a_slow_side_passes_an_equal_one_and_else_can_not_tel
     assert gate["whole"][0]["separate_runs_differ_by"] is None
 
 
+def test_a_gate_without_sense_is_refused_before_anything_is_measured(faked: Path, capsys):
+    assert bench("ab", "c.yaml", "--margin", "20%", "--least", "10%", "--out", "results/none") == 2
+    assert "--least: '10%': a slow-down below --margin 20% counts as none." in capsys.readouterr().err
+    assert not Path("results/none").exists()
+
+
 def test_one_fast_sample_of_the_slow_side_hides_nothing(faked: Path):
     """Load moves medians and not the fastest samples, so those must agree between separate runs. Here it disturbs both sides."""
     slowed(faked, 3.9, 3)

@@ -86,3 +86,10 @@ def test_the_labels_of_a_short_table_say_what_any_row_differs_in(bench: Any) -> 
     labels = [line.split()[0] for line in out.splitlines() if line.startswith("sweep/")]
     assert len(labels) == 6 + 4
     assert all("-nhwc-cpu-" in label for label in labels)
+
+
+def test_folders_of_one_name_do_not_share_a_folder_of_pictures(bench: Any) -> None:
+    for seed, folder in enumerate(("results/old", "x/new", "y/new")):
+        write_run(Path(folder), Story(run_id=f"id{seed}", seed=seed), config({"channels": [16, 64]}))
+    assert bench("compare", "old", "x/new", "y/new")[0] == 0
+    assert {path.name for path in Path("results").glob("compare-*")} == {"compare-id0-id1", "compare-id0-id2"}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from bench.cli.measuring import Anyway, measured
-from bench.cli.options import Config, Device, Json, Set, devices, one_of, option, share_of
+from bench.cli.options import Config, Device, Json, Set, devices, one_of, option, shares_of_gate
 from bench.cli.reading import compare, report
 from bench.spec.errors import UserError
 
@@ -55,8 +55,7 @@ def ab(
     from bench.spec.plan.ab import against
     from bench.spec.plan.plan import make, not_all_skipped
 
-    for name, share in (("--margin", margin), ("--least", least or margin)):
-        share_of(name, share)
+    shares_of_gate(margin, least)
     one_of("--untold", untold, ("fail", "pass"))
     sides = side("--a", a, a_path, a_env), side("--b", b, b_path, b_env)
     checked, data = load(config, set_ or ())

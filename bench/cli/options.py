@@ -102,6 +102,17 @@ def pixels_of(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2] or match[1])
 
 
+def shares_of_gate(margin: str, least: str | None) -> tuple[float, float]:
+    """--margin and --least as shares; without the latter 10 %, and the margin if that is larger. UserError for a smaller one."""
+    from bench.analyse.compare.ci_gate import LEAST
+
+    share = share_of("--margin", margin)
+    must_see = max(LEAST, share) if least is None else share_of("--least", least)
+    if must_see < share:
+        raise UserError("--least", f"a slow-down below --margin {margin} counts as none", "Give a larger one.", least)
+    return share, must_see
+
+
 def new_name(name: str, out: Path | None) -> Path:
     """The folder results/NAME. UserError for a name that is taken or no plain word, and beside --out."""
     folder, place = RESULTS / name, f"--name {name}"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.options import Json, argument, file_of, named_folder, one_of, option, share_of
+from bench.cli.options import Json, argument, file_of, named_folder, one_of, option, share_of, shares_of_gate
 from bench.cli.output import as_typed, readers_may_leave, say, say_either, say_json
 from bench.spec.errors import UserError
 from bench.spec.files import RESULTS, runs_of
@@ -176,7 +176,7 @@ def compare(
     """
     # Huge pages, which numpy asks for, can take the system minutes to find; it reads this when it is imported.
     os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")
-    from bench.analyse.compare.ci_gate import LEAST, gate
+    from bench.analyse.compare.ci_gate import gate
     from bench.analyse.compare.compare import compare_all, compare_sides
     from bench.analyse.compare.facts import COMPARED
     from bench.analyse.runs.noise_floor import is_ab
@@ -185,10 +185,7 @@ def compare(
     from bench.show.text import compare as words
     from bench.spec.files import write_whole
 
-    share = share_of("--margin", margin)
-    must_see = max(LEAST, share) if least is None else share_of("--least", least)
-    if must_see < share:
-        raise UserError("--least", f"a slow-down below --margin {margin} counts as none", "Give a larger one.", least)
+    share, must_see = shares_of_gate(margin, least)
     one_of("--untold", untold or "fail", ("fail", "pass"))
     for name, given in (("--least", least), ("--untold", untold)):
         if given is not None and fail_on is None:

@@ -186,15 +186,15 @@ def write_comparisons(
 ) -> ComparisonViews:  # fmt: skip
     """Draw all comparisons and write one page over them, which names `command` as its maker and has the answer of a `gate`.
 
-    Two runs have one folder: `out`, or results/compare-A-B with the names of their folders, or if these are equal of the runs. Of more runs each comparison has a folder compare-A-B in `out`
-    or results, and the page is written beside these folders. `html` is another path for the page.
+    Two runs have one folder: `out`, or results/compare-A-B by the names of their folders, or of the runs where folders share a name. Of more runs each
+    comparison has a folder compare-A-B in `out` or results, and the page is written beside these folders. `html` is
+    another path for the page.
     """
     several = len(comparisons) > 1
-    both = [[run.folder.resolve().name for run in (c.a, c.b)] for c in comparisons]
-    names = [
-        f"compare-{a}-{b}" if a != b else f"compare-{c.a.run_id}-{c.b.run_id}"
-        for c, (a, b) in zip(comparisons, both, strict=True)
-    ]
+    a, *others = [run.folder.resolve().name for run in (comparisons[0].a, *(c.b for c in comparisons))]
+    if len({a, *others}) <= len(others):
+        a, others = comparisons[0].a.run_id, [c.b.run_id for c in comparisons]
+    names = [f"compare-{a}-{b}" for b in others]
     folders = [out if out and not several else (out or RESULTS) / name for name in names]
     pictures = tuple(compare_pictures.draw(c, folder) for c, folder in zip(comparisons, folders, strict=True))
     page = html or (folders[0].parent if several else folders[0]) / compare_page.NAME
