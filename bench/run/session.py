@@ -272,9 +272,8 @@ class Session:
 
     def _finish(self, kind: str, trial: Trial, record: dict[str, Any], replicate: int, side: int = 0) -> None:
         """Append a trial's record to the journal, report a failure, and settle the trial if it needs no more."""
-        if (
-            kind == "inspect" and self.plan.sides and record["status"] != "ok"
-        ):  # while it is timed, the side says so itself
+        # While it is timed, the side says so itself.
+        if kind == "inspect" and self.plan.sides and record["status"] != "ok":
             record = record | {"status_detail": f"side {SIDES[side]}: {record['status_detail']}"}
         self._record(record | ({"replicate": replicate, "reds": self.reds} if kind == "time" else {}))
         if record["status"] != "ok":

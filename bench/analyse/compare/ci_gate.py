@@ -171,7 +171,7 @@ def gate(
     verdicts: tuple[Verdict, ...] = CHANGED if fail_on == "changed" else ("SLOWER",)
     wholes = tuple(_whole(c, one, len(compared)) for c, one in zip(comparisons, compared, strict=True))
     failed = sum(one.failed_in_b for one in compared)
-    changed = sum(int(np.isin(one.rows.verdict, [VERDICTS.index(v) for v in verdicts]).sum()) for one in compared)
+    counts: dict[Verdict, int] = {v: sum(one.counts[v] for one in compared) for v in VERDICTS}
     beyond = sum(_beyond(one, verdicts, w.unknown) for one, w in zip(compared, wholes, strict=True))
     judged, unjudged = (sum(n) for n in zip(*((one.number, one.unjudged) for one in compared), strict=True))
     lost = any(one.paired and {*FAILED} & {*one.a["status"].iloc[one.rows.a].unique()} for one in compared)
@@ -181,10 +181,10 @@ def gate(
         wholes,
         least,
         verdicts,
-        counts={v: sum(one.counts[v] for one in compared) for v in VERDICTS},
+        counts=counts,
         judged=judged,
         failing=failed + beyond,
-        doubtful=changed - beyond,
+        doubtful=sum(counts[v] for v in verdicts) - beyond,
         failed_in_b=failed,
         unjudged=unjudged,
         lacking=lost or unjudged > MOST_UNJUDGED * (judged + unjudged),

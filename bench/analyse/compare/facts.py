@@ -229,8 +229,8 @@ class QuantityComparison:
 
         The sides of one run fail together: of them every failed row.
         """
-        r, known = self.rows, np.isfinite(self.rows.log.half_width)
-        known[np.setdiff1d(np.arange(len(r.a)), self.places)] = False
+        r, places, known = self.rows, self.places, np.zeros(len(self.rows.a), dtype=bool)
+        known[places] = np.isfinite(r.log.half_width[places])
         status = self.a["status"].iloc[r.a]
         asked = status.isin((*MEASURED, *FAILED) if self.paired else MEASURED).to_numpy()
         alike = np.isin(r.way, [i for i, fields in enumerate(r.ways) if fields in ((), ("source",))])

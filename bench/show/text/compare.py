@@ -66,8 +66,9 @@ def print_comparison(c: Comparison, file: TextIO | None = None, every: bool = Fa
     print_lines(console, terminal.wrapped(told, width))
     for compared in c.quantities:
         most = (MOST_ROWS if every or compared.paired else FEW_ROWS)[compared.quantity]
-        rows, more = compared.telling(most), len(compared.rows.a) - most
-        header, *lines = table(compared, rows) if every else _narrow(compared, rows, width)
+        many, more = compared.telling(max(most, MOST_DRAWN)), len(compared.rows.a) - most
+        rows = many[:most]
+        header, *lines = table(compared, rows) if every else _narrow(compared, rows, many, width)
         if rows:
             brief_head = f"{_QUANTITIES[compared.quantity]}, B / A {ABOVE[compared.quantity]}"
             print_lines(console, ["", HEADINGS[compared.quantity] if every else brief_head])
@@ -80,14 +81,16 @@ def print_comparison(c: Comparison, file: TextIO | None = None, every: bool = Fa
     print_lines(console, ["", *terminal.wrapped([legend(c), *notes(c)] if every else [*brief, rule], width)])
 
 
-def _narrow(compared: QuantityComparison, matches: Sequence[Match], width: int) -> list[tuple[str, ...]]:
-    """The table without half-widths and without what all trials' names share; without A and B where those do not fit."""
-    many = [str(m.a["trial_id"]).removesuffix(f"/{m.a['block']}").split("-") for m in compared.telling(MOST_DRAWN)]
-    names, shared = many[: len(matches)], 0
-    while len({tuple(n[-shared - 1 :]) for n in many}) == 1 and len(many) > 1 and min(map(len, many)) > shared + 1:
+def _narrow(
+    compared: QuantityComparison, matches: Sequence[Match], many: Sequence[Match], width: int
+) -> list[tuple[str, ...]]:
+    """The table of the first of `many` matches, without half-widths and what all trials' names share; without A and B where those do not fit."""
+    names = [str(m.a["trial_id"]).removesuffix(f"/{m.a['block']}").split("-") for m in many]
+    shared = 0
+    while len({tuple(n[-shared - 1 :]) for n in names}) == 1 and len(names) > 1 and min(map(len, names)) > shared + 1:
         shared += 1
     lines: list[tuple[str, ...]] = [("", "A", "B", "B / A", "verdict")]
-    for m, name in zip(matches, names, strict=True):
+    for m, name in zip(matches, names, strict=False):
         a, b = (terminal.brief_cell(r) if compared.quantity == "speedup" else _time(r) for r in (m.a, m.b))
         label = " ".join(["-".join(name[: len(name) - shared]), str(m.a["block"])])
         lines.append((label, a, b, "" if m.ratio is None else _span(m.ratio, m.ends), m.verdict))
@@ -212,7 +215,7 @@ def runs_differ(c: Comparison) -> list[str]:
 def run_to_run(compared: QuantityComparison) -> str:
     """What runs of one machine differ by, where it is known; of the two sides of one run how they were measured."""
     e, what = compared.effect, f"{compared.quantity}s"
-    if compared.paired or e is None:
+    if e is None:
         return "A and B took turns within each round of one run. B / A and its interval are over pairs of processes; A and B are medians of their own."
     if e.sd == 0:
         return f"Run to run {what} differ by no more than their intervals say ({plural(e.rows, 'row')} of {plural(len(e.runs), 'run')})."
