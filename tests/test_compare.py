@@ -249,7 +249,7 @@ def test_the_mean_of_one_row_says_what_the_row_says(a: run_folder.Run) -> None:
             edge=np.array([edge]), verdict=np.array([VERDICTS.index(verdict)]),
         )  # fmt: skip
         assert verdict == ("SAME" if said.startswith("the same") else "AMBIGUOUS")
-        older = replace(found, processes=(Processes.of(found.a.iloc[:1], "not_in_old_tables"),), rows=rows)
+        older = replace(found, processes=(Processes.of(found.a, "not_in_old_tables", np.array([0])),), rows=rows)
         assert mean(older).endswith(f"of A's (geometric mean): {said}")
 
 

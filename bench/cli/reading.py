@@ -174,8 +174,9 @@ def compare(
     Exit status with --fail-on: 1 if all rows together or one of them are slower, or one failed only in B; 3 if a
     slow-down of --least could have been missed; 0 if not; 2 for a usage error or if no row could be compared.
     """
-    # Huge pages, which numpy asks for, can take the system minutes to find; it reads this when it is imported.
-    os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")
+    # Numpy reads these when it is imported. Huge pages can take the system minutes to find; idle BLAS threads spin at first.
+    for name, value in (("NUMPY_MADVISE_HUGEPAGE", "0"), ("OPENBLAS_NUM_THREADS", "1")):
+        os.environ.setdefault(name, value)
     from bench.analyse.compare.ci_gate import gate
     from bench.analyse.compare.compare import compare_all, compare_sides
     from bench.analyse.compare.facts import COMPARED

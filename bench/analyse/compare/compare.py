@@ -33,11 +33,13 @@ from bench.analyse.runs.run_folder import Run
 from bench.analyse.stats import estimators, interval_arrays
 from bench.analyse.stats.estimators import Floats, Ints
 from bench.analyse.stats.interval_arrays import Bools, Intervals
-from bench.spec.columns import MEASURED
+from bench.spec.columns import MEASURED, SPEEDUP, TIME
 from bench.spec.errors import UserError
 from bench.spec.interval import Interval
 from bench.spec.results_folder import sources_of
 
+_PLACE = ("device", "threads")
+_JUDGED_BY = (*SPEEDUP, *TIME, *_PLACE, *"status processes precision time_min_s source".split())
 _Place = tuple[str, int | None]  # a kind of device and the threads
 _ADJUST: dict[Correction, Callable[[Sequence[float]], list[float]]] = {
     "benjamini-hochberg": estimators.benjamini_hochberg,
@@ -76,7 +78,7 @@ def compare_sides(run: Run, margin: float = CHANGE_MARGIN, correction: Correctio
     """Compare side B with side A of a run of `bench ab`, by times: they took turns in the same rounds, so rows are paired."""
     a, b = side_of(run, 0), side_of(run, 1)
     rows = a.measurements.assign(source=None), b.measurements.assign(source=None)  # two sources are what is compared
-    draft = _Sides(a, b, margin, ({}, {}), (), ([a], [b])).compared("time", *rows, match(*rows))
+    draft = _Sides(a, b, margin, ({}, {}), (), ([a], [b]), paired=True).compared("time", *rows, match(*rows))
     (times,) = _corrected([draft], correction)
     return Comparison(a, b, margin, correction, (None, None), False, None, times, "", (), tuple(differences(a, b)))
 
@@ -120,19 +122,22 @@ def _draft(a: Run, b: Run, margin: float, correction: Correction) -> Comparison:
     alike = [d for d, why in reasons.items() if why is None]
     times = None
     if alike:
-        every = [_with_sources(run, run.measurements) for run in (a, b)]
-        arms_a, arms_b = (
-            rows[mapped(rows["device"], kind).isin(alike).to_numpy()].reset_index(drop=True) for rows in every
-        )
+        arms_a, arms_b = (_on(alike, _with_sources(run, run.measurements)) for run in (a, b))
         times = side.compared("time", arms_a, arms_b, match(arms_a, arms_b))
     alone = (matched.way == 0) | matched.across
     met = ((bands[0], rows_a, matched.a), (bands[1], rows_b, matched.b))
-    widest = [max((v for p in _places(rows.iloc[at[alone]]) if (v := by.get(p))), default=None) if by else None for by, rows, at in met]  # fmt: skip
+    widest = [max((v for p in _places(rows[[*_PLACE]].iloc[at[alone]]) if (v := by.get(p))), default=None) if by else None for by, rows, at in met]  # fmt: skip
     return Comparison(
         a, b, margin, correction, (widest[0], widest[1]), matched.across, speedups, times,
         "; ".join(why for why in reasons.values() if why) if reasons else "no row is in both runs", cards,
         tuple(differences(a, b)),
     )  # fmt: skip
+
+
+def _on(kinds: Sequence[str], rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of these kinds of device."""
+    those = mapped(rows["device"], kind).isin(kinds).to_numpy()
+    return rows if those.all() else rows[those].reset_index(drop=True)
 
 
 def _with_sources(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
@@ -161,6 +166,7 @@ class _Sides:
     bands: tuple[dict[_Place, float], dict[_Place, float]]
     cards: tuple[str, ...]
     repeats: Sequence[Sequence[Run]]  # runs that tell what runs of an installation differ by
+    paired: bool = False  # whether they are the sides of one run, whose B has what B / A is made of
 
     def compared(
         self, quantity: Quantity, rows_a: pd.DataFrame, rows_b: pd.DataFrame, matching: Matching
@@ -170,12 +176,16 @@ class _Sides:
         effect = max(known, key=lambda e: e.sd, default=None)
         sd = effect.sd * math.sqrt(2) if effect else 0.0
         only = rows_a.iloc[matching.only_a], rows_b.iloc[matching.only_b]
-        a, b = rows_a.iloc[matching.a], rows_b.iloc[matching.b]
-        found, by_process = self._found(quantity, a, b, matching, sd), f"{quantity}_by_process"
-        sides = [(b, facts.PAIRED)] if facts.PAIRED in b else [(a, by_process), (b, by_process)]
-        values = tuple(Processes.of(rows, column) for rows, column in sides)
+        a, b = (
+            rows[[n for n in _JUDGED_BY if n in rows]].iloc[at]
+            for rows, at in ((rows_a, matching.a), (rows_b, matching.b))
+        )
+        found = self._found(quantity, a, b, matching, sd)
+        name = "speedup_by_process" if self.paired else f"{quantity}_by_process"
+        sides = ((rows_a, matching.a), (rows_b, matching.b))[self.paired :]
+        values = tuple(Processes.of(rows, name, at) for rows, at in sides)
         return QuantityComparison(
-            quantity, rows_a, rows_b, found, *only, self.a.timing.confidence, values, effect=effect
+            quantity, rows_a, rows_b, found, *only, self.a.timing.confidence, values, effect=effect, paired=self.paired
         )
 
     def _found(self, quantity: Quantity, a: pd.DataFrame, b: pd.DataFrame, matching: Matching, sd: float) -> Judged:
@@ -191,7 +201,7 @@ class _Sides:
             edge = np.where(cards, np.maximum(edge, math.log1p(facts.CARD_MARGIN)), edge)
         sides = ((a, self.a), (b, self.b))
         left, right = (_logs(rows, quantity, run.timing.confidence, confidence) for rows, run in sides)
-        if facts.PAIRED in b:  # the sides of one run, which the speedup is the ratio of
+        if self.paired:  # the sides of one run, which the speedup is the ratio of
             turns = _logs(b, "speedup", self.b.timing.confidence, confidence)
             log = Intervals(-turns.mean, turns.half_width, turns.n)
         else:
@@ -201,7 +211,7 @@ class _Sides:
         log = Intervals(log.mean, half, np.where(again, np.maximum(2, log.n), log.n))
         far = np.abs(log.mean) - edge
         p = np.where(far > 0, interval_arrays.p_values(Intervals(far, half, log.n), confidence), 1.0)
-        if quantity == "time" and facts.PAIRED not in b:  # there load disturbs both sides alike
+        if quantity == "time" and not self.paired:  # in lockstep load disturbs both sides alike
             p = np.where(_minima_agree(a, b, log.mean, edge), p, 1.0)
         way, ways = _with_source(a, b, matching)
         verdict = np.full(count, VERDICTS.index("AMBIGUOUS"))
@@ -257,7 +267,7 @@ def _minima_agree(a: pd.DataFrame, b: pd.DataFrame, log: Floats, edge: Floats) -
 
 def _places(rows: pd.DataFrame, every: bool = False) -> list[_Place]:
     """The different places of rows, or of `every` row."""
-    two = rows[["device", "threads"]]
+    two = rows[[*_PLACE]]
     pairs = two if every else two.drop_duplicates()
     return [(kind(d), t) for d, t in zip(pairs["device"].tolist(), pairs["threads"].tolist(), strict=True)]
 

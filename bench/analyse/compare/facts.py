@@ -24,7 +24,6 @@ from bench.analyse.stats.interval_arrays import Intervals, student
 from bench.spec.columns import FAILED, KEYS, MEASURED, SPEEDUP, TIME
 from bench.spec.interval import Interval
 
-PAIRED = "ratio_by_process"  # a column of side B alone: A's time / B's time in each pair of processes
 CHANGE_MARGIN = 0.05  # a smaller change from run to run does not matter
 CARD_MARGIN = 0.08  # cards of one model differ by so much on average: Sinha et al. 2022 (SC22, arXiv:2208.11035)
 Verdict = Literal["SLOWER", "FASTER", "AMBIGUOUS", "CONFOUNDED", "NOT MEASURED", "SAME"]
@@ -147,16 +146,12 @@ class QuantityComparison:
     processes: tuple[Processes, ...]  # of the matched rows of both sides; of paired ones B's alone, as B / A
     family: int = 0  # rows that p is corrected over: of all comparisons that were made together
     effect: RunEffect | None = None  # what runs differ by, which is in the intervals; None where it is not known
+    paired: bool = False  # whether they are the sides of one run, which took turns in each process
 
     @property
     def counts(self) -> dict[Verdict, int]:
         counts = np.bincount(self.rows.verdict, minlength=len(VERDICTS)).tolist()
         return dict(zip(VERDICTS, counts, strict=True))
-
-    @property
-    def paired(self) -> bool:
-        """Whether they are the sides of one run, which took turns in each process."""
-        return PAIRED in self.b
 
     @property
     def places(self) -> Ints:

@@ -72,7 +72,7 @@ def numbers(*columns: pd.Series) -> Ints:
         category = isinstance(column.dtype, pd.CategoricalDtype)
         codes, different = (column.cat.codes, column.cat.categories) if category else pd.factorize(column)
         found.append(
-            np.array([*(known.setdefault(value, len(known)) for value in different), -1], dtype=np.int64)[codes]
+            np.array([*(known.setdefault(value, len(known)) for value in different), -1], dtype=np.int32)[codes]
         )
     return np.concatenate(found)
 

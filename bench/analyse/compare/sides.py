@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bench.analyse.compare.facts import PAIRED
 from bench.analyse.runs.run_folder import Run
 from bench.spec.plan.plan import SIDES
 
@@ -12,7 +11,7 @@ from bench.spec.plan.plan import SIDES
 def side_of(run: Run, side: int) -> Run:
     """What one side measured, with its devices and versions.
 
-    B's rows have what B / A is made of too: `speedup`, its `precision`, and PAIRED, which are A's time / B's time.
+    B's rows have what A's time / B's time is made of too: `speedup`, its `precision`, and the values by process.
     """
     told: list[dict[str, dict[str, dict[str, object]]]] = run.environment.get("sides") or []
     named = {device: {"name": facts.get("name")} for device, facts in (run.environment.get("devices") or {}).items()}
@@ -23,10 +22,8 @@ def side_of(run: Run, side: int) -> Run:
         environment["side"] = run.plan.sides[side].label
     rows = run.measurements[run.measurements["side"] == SIDES[side]].reset_index(drop=True)
     if side == 1:
-        pairs = (
-            run.pairs.drop_duplicates("trial_id").set_index("trial_id").reindex(rows["trial_id"]).reset_index(drop=True)
-        )
-        rows = rows.assign(
-            **{name: pairs[name] for name in ("speedup", "precision")}, **{PAIRED: pairs["speedup_by_process"]}
-        )
+        pairs = run.pairs.drop_duplicates("trial_id").set_index("trial_id")
+        pairs = pairs.reindex(rows["trial_id"]).reset_index(drop=True)
+        needed = [n for n in pairs if n in ("speedup", "precision") or str(n).startswith("speedup_by_process")]
+        rows = rows.assign(**{str(name): pairs[name] for name in needed})
     return replace(run, run_id=f"{run.run_id}-{SIDES[side]}", measurements=rows, pairs=run.pairs.iloc[:0], environment=environment)  # fmt: skip

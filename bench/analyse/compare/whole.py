@@ -49,30 +49,34 @@ def apart_at_least(effect: RunEffect | None, cpu: bool, times: bool) -> float:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Processes:
-    """What processes measured in the rows of one side: values a row, then of each value its process and its ln.
+    """What processes measured in the rows of one side: ln of the value in each row (down) and process, nan where there is none.
 
     The rows of one `place` (device and threads) share processes.
     """
 
-    counts: Ints
-    process: Ints
     logs: Floats
     place: Ints
 
     @classmethod
-    def of(cls, rows: pd.DataFrame, column: str) -> Processes:
-        """From a column of texts such as `1:2.04 2:1.98`, or none."""
-        texts = rows[column].fillna("").tolist() if column in rows else [""] * len(rows)
-        counts, process, values = by_process(texts)
-        return cls(counts, process, np.log(values), combined([numbers(rows[n]) for n in ("device", *CPU_ONLY)]))
+    def of(cls, rows: pd.DataFrame, name: str, at: Ints) -> Processes:
+        """Of the rows `at` these places, from a column of texts such as `1:2.04 2:1.98`, from those that `by_process` makes, or none."""
+        columns = {str(n): rows[n].to_numpy() for n in rows if str(n).startswith(f"{name} ")}
+        columns = columns or (by_process(rows[name], name) if name in rows else {})
+        logs = np.empty((len(at), len(columns)))
+        for i, values in enumerate(columns.values()):
+            logs[:, i] = values[at]
+        return cls(np.log(logs, out=logs), combined([numbers(rows[n])[at] for n in ("device", *CPU_ONLY)]))
+
+    @property
+    def counts(self) -> Ints:
+        """How many processes measured each row."""
+        return np.asarray((~np.isnan(self.logs)).sum(axis=1), dtype=np.int64)
 
     def at(self, rows: Ints) -> Processes:
         """Those of some rows."""
-        if len(rows) == len(self.counts):  # all, as rows are named once and in order
+        if len(rows) == len(self.logs):  # all, as rows are named once and in order
             return self
-        counts, before = self.counts[rows], np.cumsum(self.counts) - self.counts
-        values = np.repeat(before[rows] - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
-        return Processes(counts, self.process[values], self.logs[values], self.place[rows])
+        return Processes(self.logs[rows], self.place[rows])
 
 
 def mean_over_rows(logs: Floats, sides: Sequence[Processes], confidence: float) -> Interval:
@@ -86,11 +90,13 @@ def mean_over_rows(logs: Floats, sides: Sequence[Processes], confidence: float) 
 
 def _errors(side: Processes) -> tuple[Floats, Ints]:
     """The variance of the mean over rows that each place adds, and its degrees of freedom."""
-    counts, logs = side.counts, side.logs
-    row = np.repeat(np.arange(len(counts)), counts)
-    off = (logs - (np.bincount(row, logs) / counts)[row]) * (1 / np.sqrt(counts * (counts - 1)) / len(counts))[row]
-    wide = int(side.process.max()) + 1
-    process, at = np.unique(side.place[row] * wide + side.process, return_inverse=True)
-    of = np.unique(process // wide, return_inverse=True)[1]
-    processes, variance = np.bincount(of), np.bincount(of, np.bincount(at, off) ** 2)
-    return variance[processes > 1].astype(np.float64), processes[processes > 1] - 1
+    counts, rows = side.counts, len(side.place)
+    mean, scale = np.nansum(side.logs, axis=1) / counts, 1 / np.sqrt(counts * (counts - 1)) / rows
+    places = int(side.place.max()) + 1
+    variance, processes = np.zeros(places), np.zeros(places, dtype=np.int64)
+    for logs in side.logs.T:
+        known = np.flatnonzero(~np.isnan(logs))
+        place = side.place[known]
+        variance += np.bincount(place, (logs[known] - mean[known]) * scale[known], minlength=places) ** 2
+        processes += np.bincount(place, minlength=places) > 0
+    return variance[processes > 1], processes[processes > 1] - 1

@@ -12,7 +12,7 @@ from weakref import ref
 import numpy as np
 import pandas as pd
 
-from bench.analyse.stats.estimators import Floats, Ints
+from bench.analyse.stats.estimators import Floats
 from bench.spec.columns import cell_of
 from bench.spec.devices.device_names import in_words, is_cpu
 
@@ -30,6 +30,8 @@ USUAL: Mapping[str, Any] = {
     "cudnn_benchmark": "on",
 }
 """How a block is run by default; what an older table leaves empty counts as this."""
+
+MOST_PROCESSES = 1000  # of a trial, as in a config
 
 _LEFT_OUT_IF_USUAL = ("dtype", "mode", "pass", "allocator", "waiting")  # of a label
 
@@ -79,22 +81,29 @@ def log_by_process(row: Record) -> dict[Hashable, float]:
     return {(*place, replicate): math.log(float(speedup)) for replicate, speedup in pairs}
 
 
-def by_process(texts: Sequence[str]) -> tuple[Ints, Ints, Floats]:
-    """Of texts such as `1:2.04 2:1.98`: how many processes each has, then of all the process and the value.
+def by_process(texts: pd.Series, name: str) -> dict[str, Floats]:
+    """Of texts such as `1:2.04 2:1.98`: the values in each process, as columns `NAME 1`, `NAME 2`; nan where there is none.
 
-    ValueError for another text, for a value that is not above 0, and for processes that are not in order.
+    ValueError for another text, for a value that is not above 0, and for processes that are not in order from 0 to MOST_PROCESSES.
     """
-    counts = np.array([text.count(":") for text in texts], dtype=np.int64)
-    lines = BytesIO(" ".join(texts).replace(" ", "\n").encode() or b"0:1")
+    known = texts.dropna()
+    counts = np.array([text.count(":") for text in known], dtype=np.int64)
+    lines = BytesIO(" ".join(known.tolist()).replace(" ", "\n").encode() or b"0:1")
     table = pd.read_csv(lines, sep=":", header=None, dtype=np.float64, names=["process", "value"], index_col=False)
-    process, value = (table[name].to_numpy()[: counts.sum()] for name in table)
-    if len(value) != counts.sum() or not ((value >= 1e-30) & (value <= 1e30) & (process >= 0) & (process < 1e9)).all():
-        raise ValueError(texts[:1])
-    falls = np.diff(process, prepend=0) <= 0
+    process, value = (table[column].to_numpy()[: counts.sum()] for column in table)
+    fits = (value >= 1e-30) & (value <= 1e30) & (process >= 0) & (process <= MOST_PROCESSES) & (process % 1 == 0)
+    if len(value) != counts.sum() or not fits.all():
+        raise ValueError(name)
+    falls = np.diff(process, prepend=-1) <= 0
     falls[(np.cumsum(counts) - counts)[counts > 0]] = False  # the first of a row
     if falls.any():
-        raise ValueError(texts[:1])
-    return counts, process.astype(np.int64), value
+        raise ValueError(name)
+    row, process = np.repeat(np.flatnonzero(texts.notna()), counts), process.astype(np.int64)
+    found = {}
+    for one in np.flatnonzero(np.bincount(process)).tolist():
+        found[f"{name} {one}"] = column = np.full(len(texts), np.nan)
+        column[row[process == one]] = value[process == one]
+    return found
 
 
 def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:

@@ -7,19 +7,20 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, partial
-from mmap import ACCESS_READ, mmap
+from os import SEEK_END
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Any, Literal, cast
 
 import pandas as pd
+from pandas.api.types import is_bool_dtype, is_integer_dtype, is_string_dtype, union_categoricals
 from pydantic import TypeAdapter
 
 from bench.analyse.runs import predicted_rows
 from bench.analyse.runs.journal import Journal, Visit, read_journal
 from bench.analyse.runs.measured_rows import Row, RunContext, rows_of
 from bench.analyse.runs.roofline import roof_rows
-from bench.analyse.runs.rows import as_csv, by_process
+from bench.analyse.runs.rows import MOST_PROCESSES, as_csv, by_process
 from bench.analyse.runs.second_opinion_rows import opinion_rows
 from bench.spec.columns import FILES, FLAGS, KEYS, SCHEMA_VERSION, SPEEDUP, STATUSES, TIME, Column, columns_of, text_of
 from bench.spec.config.timing import Timing
@@ -224,47 +225,65 @@ def _from_tables(
 
 
 def _columns(folder: Path, file: Literal["m", "p"], only: Collection[str] | None) -> pd.DataFrame:
-    """A table, or quickly `only` these columns of it, in which most texts are categories; `_table` reads one with an odd value."""
+    """A table, or quickly and in little memory `only` these columns of it; `_table` reads one with an odd value.
+
+    Then texts and KEYS are categories, and what each process measured is a column (`by_process`).
+    """
     path = folder / FILES[file]
     wanted = {c.name: c for c in columns_of(file) if only is not None and c.name in only}
-    numbers = {c.name for c in wanted.values() if c.dtype in ("Int64", "Float64")}
-    with suppress(OSError, ValueError):
-        if not wanted or not path.is_file() or path.stat().st_size > MOST_OF_COLUMNS or odd_texts(path):
+    with suppress(OSError, KeyError, ValueError):
+        if not wanted or not path.is_file() or not 0 < path.stat().st_size <= MOST_OF_COLUMNS:
             raise ValueError
+        with path.open("rb") as content:
+            content.seek(-1, SEEK_END)
+            if content.read() != b"\n":  # cut
+                raise ValueError
         kinds: dict[str, Any] = {
-            name: "float64" if name in numbers else "object" if name in _UNLIKE else "category" for name in wanted
+            c.name: "float64" if c.dtype == "Float64" else "object" if c.name in _BY_PROCESS else "category"
+            for c in wanted.values()
         }
-        data = pd.read_csv(
-            path, usecols=lambda n: n in wanted, dtype=kinds, keep_default_na=False, na_values=[""], **_EXACT
-        )
-        for name, column in data.items():
-            data[name] = _quickly(column, wanted[str(name)])
-        if {*_NEEDED[file]} <= {*data} and int(data["schema_version"].max() if len(data) else 0) <= SCHEMA_VERSION:
-            lacking = {n: _array([None] * len(data), c) for n, c in wanted.items() if n not in data}
-            return pd.DataFrame(data.assign(**lacking)[[*wanted]])
+        with pd.read_csv(
+            path, usecols=lambda n: n in wanted, dtype=kinds, keep_default_na=False, na_values=[""],
+            chunksize=_AT_ONCE, low_memory=False, **_EXACT,
+        ) as chunks:  # fmt: skip
+            parts = [pd.DataFrame(_quickly(chunk, wanted)) for chunk in chunks]
+        data = _joined(parts)
+        newest = data["schema_version"].max() if "schema_version" in data and len(data) else 0
+        if {*_NEEDED[file]} <= {*data} and newest <= SCHEMA_VERSION:
+            lacking = {
+                n: _array([None] * len(data), c) for n, c in wanted.items() if n not in data and n not in _BY_PROCESS
+            }
+            return data.assign(**lacking)
     return _table(path, file)
 
 
-def odd_texts(path: Path) -> bool:
-    """Whether the last line is cut, or a cell may be a text with a mark before what would be a formula (`cell_of`)."""
-    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
-        marked = content.find(b"'") >= 0 and any(content.find(mark) >= 0 for mark in (b",'", b"\n'", b"\"'"))
-        return marked or content[-1:] != b"\n"
+def _quickly(chunk: pd.DataFrame, wanted: Mapping[str, Column]) -> dict[str, Any]:
+    """Some rows' columns, checked at once. ValueError for a value that does not fit."""
+    found: dict[str, Any] = {}
+    for name, column in chunk.items():
+        of = wanted[str(name)]
+        if of.name in _BY_PROCESS:
+            found |= by_process(column, of.name)
+        elif of.dtype == "Float64":
+            least = 1e-30 if of.name in _ABOVE_0 else 0
+            if not (column.isna() | column.between(least, 1e30)).all():
+                raise ValueError
+            found[of.name] = column
+        else:
+            different = column.cat.categories
+            if len(different) and not _KINDS[of.dtype](different.dtype):
+                raise ValueError
+            parse = _PARSERS.get(of.name) or _PARSERS[of.dtype]
+            column = column.cat.rename_categories(pd.Series([parse(str(v)) for v in different], dtype=object).array)
+            found[of.name] = column if of.dtype == "string" or of.name in KEYS else column.astype(of.dtype)
+    return found
 
 
-def _quickly(column: pd.Series, of: Column) -> Any:
-    """A column's values, checked at once. ValueError for one that does not fit."""
-    if of.dtype in ("Int64", "Float64"):
-        least = 1e-30 if of.name in _ABOVE_0 else 0
-        known = column.dropna().to_numpy()
-        if not ((known >= least) & (known <= 1e30)).all() or (of.dtype == "Int64" and ((known >= 2**53) | (known % 1 != 0)).any()):  # fmt: skip
-            raise ValueError
-        return column.astype(of.dtype)
-    if of.name == "status" and not set(column.cat.categories) <= set(STATUSES):
-        raise ValueError
-    if of.name in _BY_PROCESS:
-        by_process(column.dropna().tolist())
-    return column
+def _joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """The rows of all parts. A column of a process that some parts lack is empty there."""
+    sorts = [name for name, kind in parts[0].dtypes.items() if isinstance(kind, pd.CategoricalDtype)]
+    rest = pd.concat([part.drop(columns=sorts) for part in parts], ignore_index=True)
+    return rest.assign(**{str(name): union_categoricals([part[name] for part in parts]) for name in sorts})
 
 
 def _table(path: Path, file: File) -> pd.DataFrame:
@@ -323,7 +342,9 @@ _above_0 = partial(_number, least=1e-30)
 
 def _by_process(text: str) -> str:
     pairs = [each.partition(":") for each in text.split()]
-    replicates = [(_number(replicate, kind=int), _above_0(value))[0] for replicate, _, value in pairs]
+    replicates = [
+        (_number(replicate, most=MOST_PROCESSES, kind=int), _above_0(value))[0] for replicate, _, value in pairs
+    ]
     if len({*replicates}) < len(replicates):
         raise ValueError
     return text
@@ -333,7 +354,9 @@ _OLD_PANDAS = tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1)
 _EXACT: dict[str, Any] = {"float_precision": "round_trip"} if _OLD_PANDAS else {}
 """Reads every digit of a number, as newer versions do by themselves."""
 _BY_PROCESS = ("speedup_by_process", "time_by_process")
-_UNLIKE = (*_BY_PROCESS, "trial_id", "arm_id", "status_detail", "quality_notes")  # texts that differ from row to row
+_AT_ONCE = 100_000  # rows of a table that are read at once
+_KINDS = {"string": is_string_dtype, "Int64": is_integer_dtype, "boolean": is_bool_dtype}
+"""What pandas takes texts for that are of a dtype of ours."""
 _ABOVE_0 = (*SPEEDUP, *TIME, "time_min_s", "mac_ratio", "layer_ratio")
 _PARSERS: dict[str, Callable[[str], object]] = {
     "string": text_of,
