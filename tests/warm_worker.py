@@ -60,6 +60,8 @@ def serve(address: str) -> None:
             for key, _ in events.select():
                 if key.fileobj == 0:
                     return
+                if events.get_map().get(key.fd) is not key:  # ended earlier in this turn: a fork and its asker at once
+                    continue
                 if key.fileobj is door:
                     asker, _ = door.accept()
                     told, fds, _, _ = socket.recv_fds(asker, 1 << 16, 3)
