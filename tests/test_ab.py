@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import math
 import os
@@ -251,6 +252,8 @@ def test_the_verb_answers_first_and_writes_tables_page_and_index(faked: Path, ca
     page = (faked / "report.html").read_text()
     assert "Is B slower than A?" in page
     assert "took turns" in page
+    assert lines[-1].startswith("gate passed: B's times are ")
+    assert "Gate passed: B's times are " in html.unescape(page)
     assert "4 faster" in index
     assert index.count('href="run/report.html"')
     assert not (faked / "verdict.json").exists()  # blocks against themselves bear on no claim

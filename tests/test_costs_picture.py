@@ -75,7 +75,7 @@ def test_the_measured_speedup_stands_beside_that_by_the_costs(figure: Figure, ru
     said = words(figure.axes[0])
     for w in explained(run).values():
         by_costs = f"costs say {times(1 / w.separable_time.value, lines=(1.0,))}"
-        verdict = "not measured" if w.measured is None else w.measured["verdict"]
+        verdict = "shape not measured" if w.measured is None else w.measured["verdict"]
         assert f"{verdict}\n{by_costs}" in said
         assert w.measured is None or times(w.measured["speedup"], lines=(1.0,)) in said
     diamonds = [line for line in figure.axes[0].lines if line.get_marker() == "D"]

@@ -99,6 +99,8 @@ def _views(folders: list[Path], quiet: bool, alone: bool, wide: bool) -> list[Ru
             with readers_may_leave():
                 compare_words.print_comparison(views.sides)
             say(f"page: {views.page}")
+            if views.gated is not None:
+                compare_words.print_gate(views.gated)
             continue
         if views.advice:
             with readers_may_leave():

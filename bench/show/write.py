@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from bench.analyse.claims.judge import Verdicts, judge
 from bench.analyse.compare.change_points import History
-from bench.analyse.compare.ci_gate import Gate
+from bench.analyse.compare.ci_gate import Gate, gate
 from bench.analyse.compare.compare import compare_sides
 from bench.analyse.compare.facts import Comparison
 from bench.analyse.drivers import observations
@@ -78,6 +78,7 @@ class Views:
     pictures: tuple[Path, ...]
     page: Path
     sides: Comparison | None = None  # of a run of bench ab
+    gated: Gate | None = None  # of one with a row to judge
     advice: tuple[Advice, ...] = ()  # of a run of bench advise
 
 
@@ -101,9 +102,10 @@ def write_views(folder: Path) -> Views:
     tables, verdicts = write_numbers(run, folder)
     into = folder / "plots"
     if noise_floor.is_ab(run):
-        sides = compare_sides(run)
-        made = write_comparisons([sides], f"bench report {folder}", into, folder / report.NAME)
-        return Views(run, None, None, verdicts, tables, made.pictures, made.page, sides)
+        sides = compare_sides(run, correction="holm")
+        gated = gate([sides], quantity="time") if sides.times and sides.times.number else None
+        made = write_comparisons([sides], f"bench report {folder}", into, folder / report.NAME, gated)
+        return Views(run, None, None, verdicts, tables, made.pictures, made.page, sides, gated)
     if is_advice(run):
         advice = advice_of(run, read(folder / MIX) if (folder / MIX / PLAN).is_file() else None)
         pictures = draw(run, into, {"advice": lambda run: networks.of_layers(run, advice)})
@@ -182,9 +184,9 @@ def write_together(joined: Together, path: Path) -> tuple[Path, ...]:
 
 def write_comparisons(
     comparisons: Sequence[Comparison], command: str, out: Path | None = None, html: Path | None = None,
-    gate: Gate | None = None,
+    gated: Gate | None = None,
 ) -> ComparisonViews:  # fmt: skip
-    """Draw all comparisons and write one page over them, which names `command` as its maker and has the answer of a `gate`.
+    """Draw all comparisons and write one page over them, which names `command` as its maker and has the gate's answer.
 
     Two runs have one folder: `out`, or results/compare-A-B by the names of their folders, or of the runs where folders share a name. Of more runs each
     comparison has a folder compare-A-B in `out` or results, and the page is written beside these folders. `html` is
@@ -198,7 +200,7 @@ def write_comparisons(
     folders = [out if out and not several else (out or RESULTS) / name for name in names]
     pictures = tuple(compare_pictures.draw(c, folder) for c, folder in zip(comparisons, folders, strict=True))
     page = html or (folders[0].parent if several else folders[0]) / compare_page.NAME
-    write_text(page, compare_page.text(comparisons, pictures, command, gate), given=page is html)
+    write_text(page, compare_page.text(comparisons, pictures, command, gated), given=page is html)
     return ComparisonViews(tuple(chain.from_iterable(pictures)), page)
 
 

@@ -52,7 +52,7 @@ def picture(run: Run) -> Figure | None:
     axis.set(xlim=(0, min(axis.get_xlim()[1], 2 * most)), ylim=(ys[-1] + 0.7, -0.3))
     named = [(y, BASELINE, w.standard) for y, w in zip(ys, shown, strict=True)]
     named += [(y + _APART, BLOCK, w.separable) for y, w in zip(ys, shown, strict=True)]
-    axis.set_yticks([y for y, *_ in named], [f"{block}: {in_seconds(cost.layer_s.value, 2)} a layer, {in_seconds(1e9 * cost.mac_s.value, 2)} a GMAC" for _, block, cost in named], fontsize=7.5)  # fmt: skip
+    axis.set_yticks([y for y, *_ in named], [f"{block}: {_seconds(cost.layer_s.value)} a layer, {_seconds(1e9 * cost.mac_s.value)} a GMAC" for _, block, cost in named], fontsize=7.5)  # fmt: skip
     axis.tick_params(axis="y", length=0)
     axis.grid(False, axis="y")
     axis.axvline(1, color=style.INK, lw=1, zorder=4)
@@ -68,6 +68,10 @@ def picture(run: Run) -> Figure | None:
     ]
     left = captions.not_drawn(len(every) - len(shown), "way", "measurements.csv")
     return panels.frame(figure, run, rows, titles.costs(shown), handles, left, hollow=False, how=_HOW, bars="", marks=f"{_MARKS} · {apart}")  # fmt: skip
+
+
+def _seconds(cost: float) -> str:
+    return in_seconds(cost, 2) if cost else "~0 s"
 
 
 def _bar(axis: Axes, y: float, layers: Estimate, whole: Estimate) -> None:
@@ -89,7 +93,7 @@ def _interval(axis: Axes, low: float | None, high: float | None, y: float, colou
 def _measured(axis: Axes, y: float, way: Way) -> None:
     """A diamond on the bar; at the right the measured speedup, its verdict, and the speedup by the costs."""
     row, by_costs = way.measured, f"costs say {times(1 / way.separable_time.value, lines=(1.0,))}"
-    verdict = "not measured" if row is None else row["verdict"] or "no interval"
+    verdict = "shape not measured" if row is None else row["verdict"] or "no interval"
     colour = _COLOURS.get(verdict, style.FAINT)
     beside: dict[str, Any] = {"xycoords": axis.get_yaxis_transform(), "va": "center"}
     style.note(axis, f"{verdict}\n{by_costs}", (1, y - _APART / 2), (58, 0), colour, **beside)
