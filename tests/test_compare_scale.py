@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -94,6 +95,30 @@ def test_an_odd_value_is_read_or_named_as_in_a_small_table(
                     .tolist()
                 )
             )
+        except UserError as error:
+            told.append(str(error))
+    assert told[0] == told[1]
+    assert told[0].startswith("[") == fits
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "fits"),
+    [
+        ("speedup", "True", False), ("noise_band", "True", False), ("processes", "True", False), ("processes", "1e3", False), ("speedup_by_process", "5", False),
+        ("speedup_by_process", "nan", False), ("speedup_by_process", "", True), ("schema_version", "", True), ("trial_id", "01", True), ("c_in", "", True),
+    ],
+)  # fmt: skip
+def test_a_column_is_read_or_refused_as_in_a_small_table(
+    folders: list[Path], tmp_path: Path, column: str, value: str, fits: bool
+) -> None:
+    for name in ("measurements.csv", "environment.json"):
+        (tmp_path / name).write_bytes((folders[0] / name).read_bytes())
+    table = pd.read_csv(folders[0] / "pairs.csv", dtype="string").assign(**{column: value})
+    table.to_csv(tmp_path / "pairs.csv", index=False)
+    told = []
+    for only in (None, COMPARED):
+        try:
+            told.append(str(run_folder.read(tmp_path, only=only).pairs["trial_id"].tolist()))
         except UserError as error:
             told.append(str(error))
     assert told[0] == told[1]

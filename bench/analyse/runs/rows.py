@@ -87,11 +87,19 @@ def by_process(texts: pd.Series, name: str) -> dict[str, Floats]:
     ValueError for another text, for a value that is not above 0, and for processes that are not in order from 0 to MOST_PROCESSES.
     """
     known = texts.dropna()
+    if known.empty:
+        return {}
     counts = np.array([text.count(":") for text in known], dtype=np.int64)
-    lines = BytesIO(" ".join(known.tolist()).replace(" ", "\n").encode() or b"0:1")
+    lines = BytesIO(" ".join(known.tolist()).replace(" ", "\n").encode())
     table = pd.read_csv(lines, sep=":", header=None, dtype=np.float64, names=["process", "value"], index_col=False)
-    process, value = (table[column].to_numpy()[: counts.sum()] for column in table)
-    fits = (value >= 1e-30) & (value <= 1e30) & (process >= 0) & (process <= MOST_PROCESSES) & (process % 1 == 0)
+    process, value = (table[column].to_numpy() for column in table)
+    fits = (
+        (value >= 1e-30)
+        & (value <= 1e30)
+        & (process >= 0)
+        & (process <= MOST_PROCESSES)
+        & (np.floor(process) == process)
+    )
     if len(value) != counts.sum() or not fits.all():
         raise ValueError(name)
     falls = np.diff(process, prepend=-1) <= 0

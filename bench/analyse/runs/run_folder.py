@@ -238,9 +238,8 @@ def _columns(folder: Path, file: Literal["m", "p"], only: Collection[str] | None
             content.seek(-1, SEEK_END)
             if content.read() != b"\n":  # cut
                 raise ValueError
-        kinds: dict[str, Any] = {
-            c.name: "float64" if c.dtype == "Float64" else "object" if c.name in _BY_PROCESS else "category"
-            for c in wanted.values()
+        kinds: dict[str, Any] = {  # of Float64 what pandas finds: told to read floats it would take True for 1
+            c.name: "object" if c.name in _BY_PROCESS else "category" for c in wanted.values() if c.dtype != "Float64"
         }
         with pd.read_csv(
             path, usecols=lambda n: n in wanted, dtype=kinds, keep_default_na=False, na_values=[""],
@@ -248,8 +247,8 @@ def _columns(folder: Path, file: Literal["m", "p"], only: Collection[str] | None
         ) as chunks:  # fmt: skip
             parts = [pd.DataFrame(_quickly(chunk, wanted)) for chunk in chunks]
         data = _joined(parts)
-        newest = data["schema_version"].max() if "schema_version" in data and len(data) else 0
-        if {*_NEEDED[file]} <= {*data} and newest <= SCHEMA_VERSION:
+        known = "schema_version" not in data or (data["schema_version"].fillna(0) <= SCHEMA_VERSION).all()
+        if known and {*_NEEDED[file]} <= {*data}:
             lacking = {
                 n: _array([None] * len(data), c) for n, c in wanted.items() if n not in data and n not in _BY_PROCESS
             }
@@ -266,9 +265,9 @@ def _quickly(chunk: pd.DataFrame, wanted: Mapping[str, Column]) -> dict[str, Any
             found |= by_process(column, of.name)
         elif of.dtype == "Float64":
             least = 1e-30 if of.name in _ABOVE_0 else 0
-            if not (column.isna() | column.between(least, 1e30)).all():
+            if column.dtype.kind not in "if" or not (column.isna() | column.between(least, 1e30)).all():
                 raise ValueError
-            found[of.name] = column
+            found[of.name] = column.astype("float64")
         else:
             different = column.cat.categories
             if len(different) and not _KINDS[of.dtype](different.dtype):
