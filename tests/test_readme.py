@@ -100,7 +100,7 @@ def test_the_answers_of_the_readme_are_printed_by_the_commands_beside_them():
 
 
 def test_the_readme_is_short():
-    assert len(README.split()) < 1300
+    assert len(README.split()) < 1200
     before, _, _ = README.partition("```console\n$ ")
     assert len(before.split()) < 250
 
