@@ -118,8 +118,8 @@ def cost(block: Block, height: int, width: int, batch: int = 1, dtype: str = "fp
     UserError where a kernel does not fit. bytes_min counts each layer's input, weights and output once (three times
     in training, where each of the three convolutions reads two of them and writes the third).
     """
-    trace = _traced(block, height, width, batch, dtype)
-    detail, operators = trace.detail, trace.operators
+    trace = _Trace(block, height, width, batch, dtype)
+    detail = trace.detail
     passes = PASSES_TRAINING if training else 1
     channels, h, w = detail[-1].output
     return Cost(
@@ -127,7 +127,7 @@ def cost(block: Block, height: int, width: int, batch: int = 1, dtype: str = "fp
         macs=passes * sum([d.macs for d in detail]),
         bytes_min=passes * sum([d.bytes_min for d in detail]),
         layers=sum([d.layer.op in CONVOLUTIONS for d in detail]),
-        ops=len(operators),
+        ops=len(trace.operators),
         activations=sum([d.activations for d in detail]),
         memory_bytes=peak(trace.steps(training)),
         output=(batch, channels) if detail[-1].layer.op == "linear" else (batch, channels, h, w),
@@ -139,39 +139,34 @@ def allocations(
     block: Block, height: int, width: int, batch: int = 1, dtype: str = "fp32", training: bool = False
 ) -> tuple[Step, ...]:
     """The allocations of one evaluation beyond input and weights, in order; their peak is `Cost.memory_bytes`."""
-    return tuple(_traced(block, height, width, batch, dtype).steps(training))
-
-
-def _traced(block: Block, height: int, width: int, batch: int, dtype: str) -> _Trace:
-    trace = _Trace(block, height, width, batch, ITEM_BYTES[dtype])
-    value = 0
-    for item in block.items:
-        if isinstance(item, Layer):
-            value = trace.next_layer(value)
-            continue
-        beside = value
-        for _ in item.body:
-            value = trace.next_layer(value)
-        for _ in item.shortcut:
-            beside = trace.next_layer(beside)
-        value = trace.next_layer(value, beside)
-    return trace
+    return tuple(_Trace(block, height, width, batch, dtype).steps(training))
 
 
 class _Trace:
-    """The costs of a block's layers, added one after the other, and their operators."""
+    """The costs of a block's layers, and their operators."""
 
-    def __init__(self, block: Block, height: int, width: int, batch: int, item: int) -> None:
-        self.walk, self.batch, self.item = block.walk(height, width), batch, item
+    def __init__(self, block: Block, height: int, width: int, batch: int, dtype: str) -> None:
+        self.walk, self.batch, self.item = block.walk(height, width), batch, ITEM_BYTES[dtype]
         self.detail: list[LayerCost] = []
         self.operators: list[Operator] = []
+        value = 0
+        for item in block.items:
+            if isinstance(item, Layer):
+                value = self._next_layer(value)
+                continue
+            beside = value
+            for _ in item.body:
+                value = self._next_layer(value)
+            for _ in item.shortcut:
+                beside = self._next_layer(beside)
+            value = self._next_layer(value, beside)
 
     def steps(self, training: bool) -> Iterator[Step]:
         if not training:
             return inference_steps(self.operators)
         return training_steps(self.operators, self.batch * math.prod(self.detail[0].input) * self.item)
 
-    def next_layer(self, *inputs: int) -> int:
+    def _next_layer(self, *inputs: int) -> int:
         """Add the next layer, which reads the values `inputs`; its output's value."""
         layer, start, end = next(self.walk)
         priced = _layer_cost(layer, start, end, self.batch, self.item)

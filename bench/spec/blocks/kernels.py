@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from bench.spec.blocks.costs import INDEX_BYTES, ITEM_BYTES
-from bench.spec.blocks.layers import Block, Layer
+from bench.spec.blocks.layers import Block, Layer, Pixels, Placed, Residual
 
 Family = Literal["dense", "pointwise", "depthwise", "grouped", "linear", "norm", "elementwise", "pool"]
 CONTRACTIONS: tuple[Family, ...] = ("dense", "pointwise", "grouped", "linear")
@@ -105,29 +105,17 @@ def of_block(
 
     Batch norm and activation are separate kernels, as in eager mode. UserError where a filter does not fit.
     """
-    block.output(height, width)  # raises where a filter does not fit
-    kernels: list[Kernel] = []
-
-    def row(layers: Sequence[Layer], at: tuple[int, int]) -> tuple[int, int]:
-        for layer in layers:
-            end = layer.output(*at)
-            kernels.extend(_of_layer(layer, at, end, batch, dtype, channels_last))
-            at = end
-        return at
-
-    at = height, width
+    walk = block.walk(height, width)
+    placed: list[Placed] = []
     for item in block.items:
-        if isinstance(item, Layer):
-            at = row((item,), at)
-        else:
-            row(item.shortcut, at)
-            at = row((*item.body, item.add), at)
-    return tuple(kernels)
+        if isinstance(item, Residual):
+            body = [next(walk) for _ in item.body]
+            placed += [next(walk) for _ in item.shortcut] + body
+        placed.append(next(walk))
+    return tuple(kernel for one in placed for kernel in _of_layer(*one, batch, dtype, channels_last))
 
 
-def _of_layer(
-    layer: Layer, start: tuple[int, int], end: tuple[int, int], batch: int, dtype: str, channels_last: bool
-) -> list[Kernel]:
+def _of_layer(layer: Layer, start: Pixels, end: Pixels, batch: int, dtype: str, channels_last: bool) -> list[Kernel]:
     item = ITEM_BYTES[dtype]
     bytes_in, bytes_out = batch * layer.c_in * math.prod(start) * item, batch * layer.c_out * math.prod(end) * item
     kernel: Kernel
@@ -141,11 +129,9 @@ def _of_layer(
         kernel = replace(kernel, bytes_in=bytes_in, bytes_out=bytes_out)
     elif layer.op == "linear":
         kernel = linear(layer.name, batch, layer.c_in, layer.c_out, dtype)
-        bytes_out = kernel.bytes_out
-    elif layer.op == "max_pool":
-        kernel = Kernel(layer.name, "pool", dtype, bytes_in, bytes_out + bytes_out // item * INDEX_BYTES)
-    elif layer.op == "global_pool":
-        kernel = Kernel(layer.name, "pool", dtype, bytes_in, bytes_out)
+    elif layer.op in ("max_pool", "global_pool"):
+        indices = bytes_out // item * INDEX_BYTES if layer.op == "max_pool" else 0
+        kernel = Kernel(layer.name, "pool", dtype, bytes_in, bytes_out + indices)
     else:
         kernel = Kernel(layer.name, "elementwise", dtype, bytes_in * (2 if layer.op == "add" else 1), bytes_out)
     kernels = [kernel]
