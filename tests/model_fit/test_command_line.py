@@ -2,7 +2,6 @@
 
 import pytest
 
-from bench.spec.model import model_parameters
 from tests.model_fit.reference import model_fit
 
 
@@ -35,10 +34,3 @@ def test_a_mistake_is_one_line_and_status_2(capsys, words, line):
     assert (status, said) == (2, "")
     assert error.startswith(f"python -m tools.model_fit: {line}")
     assert error.count("\n") == 1
-
-
-def test_a_fit_that_was_not_made_is_told_with_what_makes_it(capsys, monkeypatch):
-    monkeypatch.setattr(model_parameters, "fit_result", dict)
-    status, said, error = model_fit(capsys, "report")
-    assert (status, said) == (2, "")
-    assert error.endswith("no fit has been made. Run python -m tools.model_fit calibrate DATA_DIR first.\n")

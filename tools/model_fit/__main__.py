@@ -12,7 +12,6 @@ import typer
 from bench.cli import call
 from bench.cli.options import Json, file_of
 from bench.cli.output import say
-from bench.spec.errors import UserError
 
 NAME = "python -m tools.model_fit"
 
@@ -62,10 +61,7 @@ def report() -> None:
     from bench.spec.model import model_parameters
     from tools.model_fit import report as reporting
 
-    told = model_parameters.fit_result()
-    if not told:
-        raise UserError(model_parameters.FILE, "no fit has been made", f"Run {NAME} calibrate DATA_DIR first.")
-    say(reporting.markdown(told).removesuffix("\n"))
+    say(reporting.markdown(model_parameters.fit_result()).removesuffix("\n"))
 
 
 @app.command(short_help="Fit to one half of a measured run, predict the other")

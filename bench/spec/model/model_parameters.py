@@ -92,11 +92,14 @@ estimates.
 """
 
 
+def _file() -> bytes:
+    return (files("bench.spec.model") / FILE).read_bytes()
+
+
 @cache
 def fit_result() -> dict[str, Any]:
-    """The content of FILE; empty before the first fit."""
-    file = files("bench.spec.model") / FILE
-    result: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    """The content of FILE."""
+    result: dict[str, Any] = json.loads(_file())
     return result
 
 
@@ -108,11 +111,9 @@ def prior() -> Parameters:
 @cache
 def fitted() -> Parameters:
     """All parameters by the shipped fit; the prior's values for those that are not fitted."""
-    return {**prior(), **fit_result().get("parameters", {})}
+    return {**prior(), **fit_result()["parameters"]}
 
 
-UNFITTED = {"time": 1.5, "speedup": 1.0}
-"""ln: the assumed errors of a model without a fit."""
 WORSE = {
     "gpu": (
         "in training and under torch.compile (small blocks take longer than predicted), in channels_last at fp32 (the model "
@@ -153,15 +154,12 @@ class Prediction:
 def prediction_of(device: PredictedDevice) -> Prediction:
     """The model and its errors for a device. The host of a GPU may be slower if the device gives no source for it."""
     host = SLOWER if device.kind == "gpu" and "dispatch_s" not in device.sources else 1.0
-    return Prediction(model_name(), **fit_result().get("errors", {}).get(device.kind, UNFITTED), host=host)
+    return Prediction(model_name(), **fit_result()["errors"][device.kind], host=host)
 
 
 def model_name() -> str:
-    """`model 3f9c2a`, with a hash of the fitted parameters; `unfitted model` without them."""
-    file = files("bench.spec.model") / FILE
-    if not file.is_file():
-        return "unfitted model"
-    return f"model {hashlib.sha256(file.read_bytes()).hexdigest()[:6]}"
+    """`model 3f9c2a`, with a hash of the fitted parameters."""
+    return f"model {hashlib.sha256(_file()).hexdigest()[:6]}"
 
 
 def device_name(device: PredictedDevice) -> str:
@@ -171,7 +169,7 @@ def device_name(device: PredictedDevice) -> str:
 
 def without_model(text: str) -> str:
     """A text with devices by `device_name`, without the model's name."""
-    return re.sub(r" \((unfitted model|model [0-9a-f]{6})\)", "", text)
+    return re.sub(r" \(model [0-9a-f]{6}\)", "", text)
 
 
 def disagreements(name: str, disagree: Mapping[str, str]) -> list[str]:
