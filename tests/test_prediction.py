@@ -266,7 +266,10 @@ def test_a_host_that_is_told_is_said_and_allows_for_no_other(tmp_path, capsys):
         (["crossover", "--device", "sim:a100", "--host-us", "0"], "--host-us: 0.0: it is not from 0.5 to 2000."),
         (["crossover", "--device", "sim:server_cpu", "--host-us", "9"], "--host-us: 9.0: a CPU is its own host."),
         (["crossover", "--device", "sim:a100", "--kernel", "4"], "--kernel: 4: it is even"),
-        (["crossover", "--device", "sim:a100", "--batch", "0"], "--batch: 0: it is not from 1 to 65536."),
+        (
+            ["crossover", "--device", "sim:a100", "--batch", "0"],
+            "--batch: 0: it is below 1. Give a whole number from 1 to 65536.",
+        ),
         (["crossover", "--device", "3090"], "it is not a predicted device. Write sim:rtx3090, or measure"),
         (["crossover", "--device", "100"], "it is not a predicted device. Write sim:a100, or measure"),
         (

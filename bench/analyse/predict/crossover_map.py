@@ -16,7 +16,7 @@ from bench.spec.blocks.blocks import BOUNDS, BlockChoice, Shape, build
 from bench.spec.blocks.kernels import of_block
 from bench.spec.devices.device_names import PREDICTED_PREFIX
 from bench.spec.devices.predicted_devices import PredictedDevice
-from bench.spec.errors import UserError
+from bench.spec.errors import UserError, check_bounds
 from bench.spec.model import kernel_model
 from bench.spec.model.kernel_model import Mode
 from bench.spec.model.model_parameters import prediction_of
@@ -111,6 +111,8 @@ def mapped(
     """
     modes = modes or (("eager", "graph") if device.kind == "gpu" else ("eager",))
     _check(device, modes, dtype, {"channels": channels, "batch": batches, "kernel": [kernel], "size": [size]})
+    if kernel % 2 == 0:
+        raise UserError("--kernel", "it is even, and its map would shift by half a pixel", "Take an odd one", kernel)
     prediction = prediction_of(device)
     points = []
     for mode, batch, c in itertools.product(modes, batches, channels):
@@ -136,11 +138,5 @@ def _check(device: PredictedDevice, modes: Sequence[str], dtype: str, numbers: M
     if "graph" in modes and why:
         raise UserError("--mode", why, "Take eager or compile", value="graph")
     for what, asked in numbers.items():
-        low, high = BOUNDS[what]
-        wrong = next((n for n in asked if not low <= n <= high), None)
-        if wrong is not None:
-            raise UserError(f"--{what}", f"it is not from {low} to {high}", "Take another number", value=wrong)
-    even = next((k for k in numbers["kernel"] if k % 2 == 0), None)
-    if even is not None:
-        rule = "it is even, and its map would shift by half a pixel"
-        raise UserError("--kernel", rule, "Take an odd one", value=even)
+        for number in asked:
+            check_bounds(f"--{what}", number, BOUNDS[what], whole=True)
