@@ -144,7 +144,7 @@ def test_a_model_s_lines_are_violet(run: run_folder.Run):
 
 def test_drawn_times_give_the_points_own_intervals_back(sweeps: tuple[Sweep, ...]):
     s = sweeps[0]
-    found = drawn(s, 1, 20_000)
+    found = drawn(s, 1)
     assert found is not None
     for p, column in zip(s.points, np.log(found).T, strict=True):
         low, high = np.quantile(column, [0.025, 0.975])

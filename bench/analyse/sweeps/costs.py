@@ -16,7 +16,7 @@ from bench.analyse.runs.condition import Condition
 from bench.analyse.runs.rows import Record, grouped
 from bench.analyse.stats.estimators import Floats
 from bench.analyse.stats.regression import two_costs
-from bench.analyse.sweeps.designed import RESAMPLES, SEED, Estimate, Sweep, drawn
+from bench.analyse.sweeps.designed import SEED, Estimate, Sweep, drawn
 from bench.spec.columns import MEASURED
 
 BASELINE, BLOCK = "standard", "separable"
@@ -33,7 +33,7 @@ class LayerMacCosts:
     @classmethod
     def of(cls, sweeps: Sequence[Sweep], seed: int = SEED) -> LayerMacCosts:
         """The costs through the points of all these sweeps. The same sweeps and seed give the same draws."""
-        times = [drawn(s, seed + i, RESAMPLES) for i, s in enumerate(sweeps)]
+        times = [drawn(s, seed + i) for i, s in enumerate(sweeps)]
         known = [t for t in times if t is not None]
         draws = unit_costs(sweeps, np.hstack(known)) if len(known) == len(times) else (None, None)
         return cls(*(Estimate.of(float(v), d) for v, d in zip(unit_costs(sweeps), draws, strict=True)))
@@ -79,12 +79,6 @@ def fitted(sweeps: Iterable[Sweep]) -> dict[tuple[Condition, int | None], list[S
     return {key: some for key, some in groups.items() if {BASELINE, BLOCK} <= {s.block for s in some if s.grows == "layers"}}  # fmt: skip
 
 
-def both_blocks(sweeps: Sequence[Sweep]) -> tuple[LayerMacCosts, LayerMacCosts]:
-    """The costs of the standard and of the separable block by these sweeps of both, which are drawn independently."""
-    one, other = ([s for s in sweeps if s.block == name] for name in (BASELINE, BLOCK))
-    return LayerMacCosts.of(one), LayerMacCosts.of(other, SEED + len(one))
-
-
 def ways(sweeps: Iterable[Sweep], pairs: Iterable[Record]) -> tuple[Shape, list[Way]] | None:
     """The shape that was measured in most conditions with sweeps of layers of both blocks, and each of these conditions.
 
@@ -112,7 +106,9 @@ def single_blocks(pairs: Iterable[Record]) -> list[Record]:
 
 
 def _way(condition: Condition, sweeps: Sequence[Sweep], shape: Shape, rows: Sequence[Record]) -> Way:
-    one, other = both_blocks(sweeps)
+    of_standard, of_separable = ([s for s in sweeps if s.block == name] for name in (BASELINE, BLOCK))
+    one = LayerMacCosts.of(of_standard)
+    other = LayerMacCosts.of(of_separable, SEED + len(of_standard))  # drawn independently
     channels, kernel, height, width = shape
     pixels = height * width * (condition.batch or 1)
     standard, separable = channels**2 * kernel**2 * pixels, channels * (kernel**2 + channels) * pixels  # MACs

@@ -155,8 +155,8 @@ class Estimate:
         return cls.of(value, None if any(d is None for d in draws) else function(*draws))
 
 
-def drawn(sweep: Sweep, seed: int, resamples: int) -> Floats | None:
-    """Times of the points drawn anew, a row for each resample; None where a point has no interval.
+def drawn(sweep: Sweep, seed: int) -> Floats | None:
+    """Times of the points drawn anew, a row for each of RESAMPLES; None where a point has no interval.
 
     Each is drawn within its interval: Student's t with the processes' degrees of freedom.
     """
@@ -165,6 +165,6 @@ def drawn(sweep: Sweep, seed: int, resamples: int) -> Floats | None:
         return None
     rng = np.random.default_rng(seed)
     errors = [standard_error(i) for i in known]
-    ts = np.column_stack([rng.standard_t(i.n - 1, resamples) for i in known])
+    ts = np.column_stack([rng.standard_t(i.n - 1, RESAMPLES) for i in known])
     moved = np.clip(ts * np.array(errors), -50, 50)  # a factor of e^50 is far enough, and no number overflows
     return np.asarray(np.exp(np.array([i.mean for i in known]) + moved), dtype=np.float64)

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from bench.analyse.runs.rows import Record, grouped
 
-SETTINGS = ("threads", "batch", "dtype", "layout", "allocator", "waiting", "mode", "cudnn_benchmark", "pass")
-_FIXED = ("c_in", "c_out", "height", "width", "kernel", "stride", "padding", "dilation", "depth")
-_SHAPES = ("c_in", "c_out", "kernel")
+_VARY = ("c_in", "c_out", "kernel")
+_HELD = (
+    "height", "width", "stride", "padding", "dilation", "depth", "threads", "batch", "dtype", "layout", "allocator",
+    "waiting", "mode", "cudnn_benchmark", "pass", "block",
+)  # fmt: skip
 
 
 def sweep_of_shapes(rows: Sequence[Record]) -> list[Record]:
@@ -27,9 +29,5 @@ def sweep_of_shapes(rows: Sequence[Record]) -> list[Record]:
 
 def _sweeps(rows: Sequence[Record]) -> bool:
     """Whether channels or kernel vary while the rest of a shape is held."""
-    rest = [name for name in (*_FIXED, *SETTINGS, "block") if name not in _SHAPES]
-    return any(_varying(alike, _SHAPES) for alike in grouped(rows, lambda r: tuple(r[name] for name in rest)).values())
-
-
-def _varying(rows: Sequence[Record], names: Sequence[str]) -> list[str]:
-    return [name for name in names if len({r[name] for r in rows}) > 1]
+    alike = grouped(rows, lambda r: tuple(r[name] for name in _HELD)).values()
+    return any(len({r[name] for r in some}) > 1 for some in alike for name in _VARY)
