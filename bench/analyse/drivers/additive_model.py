@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.analyse.stats.estimators import Floats
+from bench.analyse.stats.estimators import CONFIDENCE, Floats
 from bench.spec.format import listed, percent, share
 
 RESAMPLES = 500
@@ -74,14 +74,11 @@ class Additive:
     outliers: Mapping[int, float]
 
 
-def fit(
-    counts: Mapping[str, Floats], time_s: Floats, words: Mapping[str, str], confidence: float = 0.95,
-    resamples: int = RESAMPLES, seed: int = 1,
-) -> Additive | str:  # fmt: skip
+def fit(counts: Mapping[str, Floats], time_s: Floats, words: Mapping[str, str], resamples: int) -> Additive | str:
     """Non-negative least squares of the relative error (model / time - 1): a short row counts as much as a long one.
 
     `counts` by name, all above 0. Solver: Lawson & Hanson (1974), by scipy. Intervals: percentiles over draws of rows
-    with replacement, from this seed. Least squares of relative errors are low by about exp(-1.5 s^2) where times
+    with replacement, from a fixed seed. Least squares of relative errors are low by about exp(-1.5 s^2) where times
     scatter by s in ln, for all terms alike, so shares are unaffected. A text with the reason where columns are collinear.
 
     The bottleneck is the term that takes over half of a typical row's time (the median of the rows' shares): ops,
@@ -101,13 +98,13 @@ def fit(
     costs = nnls(columns, np.ones(len(time_s)))[0]
     median, total = _shares(columns, costs, time_s)
     medians, totals = np.full((2, max(1, resamples), len(merged)), math.nan)
-    draws = np.random.default_rng(seed)
+    draws = np.random.default_rng(1)
     at_once = max(1, 500_000 // len(time_s))
     for i in range(0, resamples, at_once):
         rows = np.array([draws.integers(0, len(time_s), len(time_s)) for _ in range(min(at_once, resamples - i))])
         fitted = np.array([nnls(columns[some], np.ones(len(some)))[0] for some in rows])
         medians[i : i + at_once], totals[i : i + at_once] = _shares(columns[rows], fitted[:, None], time_s[rows])
-    tails = (50 - 50 * confidence, 50 + 50 * confidence)
+    tails = (50 - 50 * CONFIDENCE, 50 + 50 * CONFIDENCE)
     terms = tuple(
         Term(names, float(costs[i] / scale[i]), _share(median[i], medians[:, i], tails), _share(total[i], totals[:, i], tails))
         for i, names in enumerate(merged)

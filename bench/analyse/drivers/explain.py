@@ -187,7 +187,7 @@ def _additive_model(usable: _Usable, resamples: int) -> Additive | str:
         return usable.too_little
     calls = "ops" if "ops" in usable.counts else "conv_layers"
     summed = {c: usable.counts[c] for c in (calls, "macs", "activations") if c in usable.counts}
-    return additive_model.fit(summed, usable.time_s, COUNT_WORDS, CONFIDENCE, resamples)
+    return additive_model.fit(summed, usable.time_s, COUNT_WORDS, resamples)
 
 
 def _explain(rows: Sequence[Observation], asked: Sequence[str]) -> Group:

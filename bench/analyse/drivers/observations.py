@@ -23,12 +23,7 @@ PREDICTORS = ("macs", "activations", "conv_layers")
 COUNTS = (*PREDICTORS, "ops")
 OUR_TIMES = ("time_min_s", "time_median_s")
 """Time columns of our tables; the first that a table has is used. Disturbance moves the minimum least."""
-SHORTEST_S, LONGEST_S, SMALLEST_COUNT, LARGEST_COUNT = (
-    1e-12,
-    1e9,
-    1e-6,
-    1e24,
-)  # beyond them a cell holds a slip, not a measurement
+SECONDS, COUNT = (1e-12, 1e9), (1e-6, 1e24)  # beyond them a cell holds a slip, not a measurement
 
 _HELP = "Give a table of observations (docs/DRIVERS.md lists its columns), a results folder or its measurements.csv."
 
@@ -158,10 +153,8 @@ def _ours(row: Mapping[str, Any], at: str) -> Observation:
         words = [name or device, f"{threads} thread{'s' if threads != '1' else ''}" if threads else ""]
     else:
         words = [f"{name} ({device})" if name else device]
-    environment = ("allocator", "waiting", "cudnn_benchmark")
-    unusual = [f"{k} {row[k]}" for k in environment if row.get(k) not in (None, "", USUAL[k])]
-    batch = str(row.get("batch") or "")
-    unusual = [*([f"batch {batch}"] if batch not in ("", "1") else []), *unusual]
+    usual = {"batch": 1, **{name: USUAL[name] for name in ("allocator", "waiting", "cudnn_benchmark")}}
+    unusual = [f"{k} {row[k]}" for k, value in usual.items() if str(row.get(k) or value) != str(value)]
     labels = {
         "source": str(row.get("run_id") or ""),
         "device": ", ".join(filter(None, words)),
@@ -172,17 +165,17 @@ def _ours(row: Mapping[str, Any], at: str) -> Observation:
     time = next((t for t in OUR_TIMES if row.get(t) not in (None, "")), OUR_TIMES[0])
     nonzero = {name: value for name, value in row.items() if value not in (0, "0")}  # 0 has no logarithm
     counts = _counts(nonzero, _OUR_NAMES, at)
-    attained = csv_cells.number(nonzero, "attainable_share", at, SMALLEST_COUNT, LARGEST_COUNT)
+    attained = csv_cells.number(nonzero, "attainable_share", at, *COUNT)
     arm, bound, roof = (str(row.get(k) or "") for k in ("arm_id", "bound", "roof"))
     return Observation(labels, counts, _time(row, time, at), arm.partition("/")[2], bound, roof, attained)
 
 
 def _counts(row: Mapping[str, Any], names: Mapping[str, str], at: str) -> dict[str, float | None]:
-    return {c: csv_cells.number(row, names.get(c, c), at, SMALLEST_COUNT, LARGEST_COUNT) for c in COUNTS}
+    return {c: csv_cells.number(row, names.get(c, c), at, *COUNT) for c in COUNTS}
 
 
 def _time(row: Mapping[str, Any], column: str, at: str) -> float:
-    seconds = csv_cells.number(row, column, at, SHORTEST_S, LONGEST_S, "seconds", optional=False)
+    seconds = csv_cells.number(row, column, at, *SECONDS, "seconds", optional=False)
     if seconds is None:
         raise UserError(f"{at}: {column}", "it is empty", "Give the seconds of one evaluation, or leave the row out.")
     return seconds
