@@ -419,15 +419,21 @@ def test_why_there_is_no_cuda_is_told_apart_in_one_line(
 
 def test_an_index_beyond_the_cards_is_named(monkeypatch: pytest.MonkeyPatch):
     planted(monkeypatch)
-    assert str(device_list.why_not("cuda:1")) == "DEVICE=cuda:1: only cuda:0 exists. Name cuda:0."
+    assert (
+        str(device_list.why_not("cuda:1"))
+        == "DEVICE=cuda:1: the last one that torch sees is cuda:0. Name one up to it."
+    )
     planted(monkeypatch, count=3)
-    assert "only cuda:0 to cuda:2 exist" in str(device_list.why_not("cuda:3"))
+    assert "the last one that torch sees is cuda:2. Name one up to it." in str(device_list.why_not("cuda:3"))
 
 
 def test_an_index_that_counts_hidden_cards_is_told_that_the_rest_is_numbered_anew(monkeypatch: pytest.MonkeyPatch):
     planted(monkeypatch, visible="1")
     told = str(device_list.why_not("cuda:1"))
-    assert "only cuda:0 exists, as CUDA_VISIBLE_DEVICES=1 leaves 1 and numbers them anew from 0. Name cuda:0" in told
+    assert (
+        "is cuda:0, as CUDA_VISIBLE_DEVICES=1 hides others and numbers the rest anew from 0. Name one up to it, or unset"
+        in told
+    )
     assert device_list.why_not("cuda:0") is None
 
 

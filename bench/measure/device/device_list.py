@@ -61,7 +61,7 @@ def why_not(name: str) -> UserError | None:
         if count == 0:
             return UserError(place, f"torch {torch.__version__} sees no Intel GPU", f"Install an XPU build of torch and Intel's driver, {or_cpu}.")  # fmt: skip
         index = int(name.partition(":")[2] or 0)
-        return None if index < count else UserError(place, f"only xpu:0 to xpu:{count - 1} exist", "Name one of them.")
+        return None if index < count else _beyond(place, f"xpu:{count - 1}", None)
     return UserError(place, "no such device", "Name cpu, cuda, cuda:1, xpu or mps.")
 
 
@@ -94,21 +94,20 @@ def why_no_cuda(name: str) -> UserError | None:
         return UserError(place, f"torch {version} sees no GPU though the driver starts", f"Check nvidia-smi and CUDA_VISIBLE_DEVICES, {or_cpu}.")  # fmt: skip
     index = torch.device(name).index or 0
     if index >= count:
-        return _beyond(place, count, os.environ.get("CUDA_VISIBLE_DEVICES"))
+        return _beyond(place, f"cuda:{count - 1}", os.environ.get("CUDA_VISIBLE_DEVICES"))
     if torch.version.cuda is not None and not _has_kernels(index):
         card = torch.cuda.get_device_name(index)
         return UserError(place, f"torch {version} has no kernels for the {card}", f"Install a torch built for an older CUDA, {or_cpu}.")  # fmt: skip
     return None
 
 
-def _beyond(place: str, count: int, visible: str | None) -> UserError:
+def _beyond(place: str, last: str, visible: str | None) -> UserError:
     """An index beyond the cards that torch sees; CUDA_VISIBLE_DEVICES may hide some of the machine's."""
-    there = "only cuda:0 exists" if count == 1 else f"only cuda:0 to cuda:{count - 1} exist"
-    name = "cuda:0" if count == 1 else "one of them"
-    if visible is None:
-        return UserError(place, there, f"Name {name}.")
-    rule = f"{there}, as CUDA_VISIBLE_DEVICES={visible} leaves {count} and numbers them anew from 0"
-    return UserError(place, rule, f"Name {name}, or unset the variable.")
+    rule, remedy = f"the last one that torch sees is {last}", "Name one up to it"
+    if visible is not None:
+        rule += f", as CUDA_VISIBLE_DEVICES={visible} hides others and numbers the rest anew from 0"
+        remedy += ", or unset the variable"
+    return UserError(place, rule, remedy)
 
 
 def _has_kernels(index: int) -> bool:
