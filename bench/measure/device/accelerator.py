@@ -145,15 +145,12 @@ class Accelerator:
         if not hasattr(self.module, "CUDAGraph"):
             raise NotImplementedError(f"{self.kind} has no graphs in this torch")
         self.synchronize()
-        if hasattr(self.module, "Stream"):
-            side = self.module.Stream()
-            side.wait_stream(self.module.current_stream())
-            with self.module.stream(side):
-                for _ in range(3):
-                    call()
-            self.module.current_stream().wait_stream(side)
-        else:
-            call()
+        side = self.module.Stream()
+        side.wait_stream(self.module.current_stream())
+        with self.module.stream(side):
+            for _ in range(3):
+                call()
+        self.module.current_stream().wait_stream(side)
         graph = self.module.CUDAGraph()
         output = self._capturing(graph, call)
         return graph.replay, output
