@@ -41,10 +41,23 @@ class Derivation:
         return Fraction(self.cost.macs, self.standard[1].macs) if self.standard else None
 
     @property
-    def formula(self) -> Fraction | None:
-        """The ratio by the block's formula; None for a block that has none."""
-        formula = _formula(self.choice, self.shape, self.cost)
-        return formula and formula[2]
+    def formula(self) -> tuple[str, str, Fraction] | None:
+        """That ratio by the block's formula: in symbols, in numbers, exact. None for a block that has none.
+
+        C channels in, N out, k the kernel, G groups, W -> Wo the map's width. The sources' 1/N + 1/k^2 holds at any
+        stride, padding and depth; that of the spatially separable block at depth 1.
+        """
+        s, name, k, n = self.shape, self.choice.name, self.shape.kernel, self.shape.c_out
+        if name == "separable" or (name == "mobilenet_block" and k == 3):
+            return "1/N + 1/k^2", f"1/{n} + 1/{k * k}", Fraction(1, n) + Fraction(1, k * k)
+        if name == "grouped":
+            groups = int(self.choice.options()["groups"])
+            return "1/G", f"1/{groups}", Fraction(1, groups)
+        if name == "spatially_separable" and s.depth == 1:
+            wo = self.cost.output[3]
+            numbers = f"({s.width}/{wo} + {n}/{s.c_in})/{k}"
+            return "(W/Wo + N/C)/k", numbers, (Fraction(s.width, wo) + Fraction(n, s.c_in)) / k
+        return None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; `detail` has a row per layer, and its MACs and bytes add up to the block's."""
@@ -177,9 +190,8 @@ class Derivation:
             f"  MACs({mine}) / MACs({other}) = {self.cost.macs:,} / {priced.macs:,} = {_ratio(ratio)}",
             f"  params({mine}) / params({other}) = {self.cost.params:,} / {priced.params:,} = {params}",
         ]
-        formula = _formula(self.choice, self.shape, self.cost)
-        if formula is not None:
-            symbols, numbers, value = formula
+        if self.formula is not None:
+            symbols, numbers, value = self.formula
             end = "exactly the ratio of the MACs" if value == ratio else "not the ratio of the MACs"
             steps = [symbols, numbers] if numbers == _exact(value) else [symbols, numbers, _exact(value)]
             lines.append(f"  {' = '.join(steps)}: {end}")
@@ -234,25 +246,6 @@ def _standard_twin(
         sizes = (" x ".join(f"{n}" for n in c.output[2:]) for c in (twins, priced))
         return None, "its output has {} pixels, and not {}".format(*sizes)
     return (twin, twins), ""
-
-
-def _formula(choice: BlockChoice, s: Shape, priced: Cost) -> tuple[str, str, Fraction] | None:
-    """MACs of the block / MACs of the standard one by formula: in symbols, in numbers, exact. None without a formula.
-
-    C channels in, N out, k the kernel, G groups, W -> Wo the map's width. The sources' 1/N + 1/k^2 holds at any stride,
-    padding and depth; that of the spatially separable block at depth 1.
-    """
-    k, n = s.kernel, s.c_out
-    if choice.name == "separable" or (choice.name == "mobilenet_block" and k == 3):
-        return "1/N + 1/k^2", f"1/{n} + 1/{k * k}", Fraction(1, n) + Fraction(1, k * k)
-    if choice.name == "grouped":
-        groups = int(choice.options()["groups"])
-        return "1/G", f"1/{groups}", Fraction(1, groups)
-    if choice.name == "spatially_separable" and s.depth == 1:
-        wo = priced.output[3]
-        numbers = f"({s.width}/{wo} + {n}/{s.c_in})/{k}"
-        return "(W/Wo + N/C)/k", numbers, (Fraction(s.width, wo) + Fraction(n, s.c_in)) / k
-    return None
 
 
 def _title(choice: BlockChoice) -> str:
