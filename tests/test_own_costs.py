@@ -347,7 +347,7 @@ def test_a_block_whose_output_has_another_shape_is_said_to_be_no_replacement(tmp
 
 
 def test_a_network_beside_one_of_ours_needs_the_key() -> None:
-    with pytest.raises(UserError, match="Write network: true beside an import of a network"):
+    with pytest.raises(UserError, match="write network: true beside an import of a network"):
         plans("mobilenet_v1", {"import": f"{OWN}:Net"})
 
 

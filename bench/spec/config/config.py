@@ -87,26 +87,24 @@ class Experiment(_Model):
 
     @model_validator(mode="after")
     def _shapes_or_axes(self) -> Experiment:
-        both = [name for name in _SHAPED if self.shapes_ and name in self.axes.model_fields_set]
-        both += ["together"] if self.shapes_ and self.together else []
-        if both or (self.shapes_ and self.network):
-            words = {"what": ", ".join(both) or "networks", "remedy": "Remove shapes, or that"}
+        both = [name for name in _SHAPED if name in self.axes.model_fields_set]
+        both += ["together"] * bool(self.together) + ["networks"] * self.network
+        if self.shapes_ and both:
+            words = {"what": ", ".join(both), "remedy": "Remove shapes, or that"}
             raise PydanticCustomError("shapes", "shapes and {what} exclude each other", words)
         return self
 
     @model_validator(mode="after")
     def _distinct(self) -> Experiment:
-        labels = [b.choice().label for b in self.blocks]
+        labels = [c.label for c in self.choices()]
         twice = next((label for label in labels if labels.count(label) > 1), None)
         if twice is not None:
             words = {"label": twice, "remedy": "Remove one"}
             raise PydanticCustomError("twice", "the block {label} is listed twice", words)
-        whole = {b.choice().network: b.name for b in self.blocks}
+        whole = {c.network: c.name for c in self.choices()}
         if len(whole) > 1:
-            own = any(b.import_ is not None and not b.network for b in self.blocks)
-            remedy = "Write network: true beside an import of a network, or use separate experiments"
-            words = {"block": whole[False], "network": whole[True]}
-            words["remedy"] = remedy if own else "Put them into separate experiments"
+            remedy = "Use separate experiments; write network: true beside an import of a network"
+            words = {"block": whole[False], "network": whole[True], "remedy": remedy}
             raise PydanticCustomError("mixed", "{block} is a block and {network} a network, whose inputs differ", words)
         return self
 
