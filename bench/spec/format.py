@@ -148,14 +148,14 @@ def plus_minus(value: Interval) -> str:
     return f"{value.mean:.{d}f} ±{value.half_width:.{d}f}"
 
 
-def p_words(p: float | None, level: float = 0.05) -> str:
-    """0.0004 -> '<0.001'; two digits, or near the level up to four, and '<0.050' or '>0.050' where those are not enough."""
+def p_words(p: float | None) -> str:
+    """0.0004 -> '<0.001'; two digits, or near 0.05 up to four, and '<0.050' or '>0.050' where those are not enough."""
     if p is None or p < 0.001:
         return "" if p is None else "<0.001"
     short = f"{p:.2g}" if p < 0.995 else "1"
-    if not math.isclose(float(short), level) or math.isclose(p, level):
+    if float(short) != 0.05 or math.isclose(p, 0.05):
         return short
-    return marked(p, (level,), apart((p,), (level,), 3))
+    return marked(p, (0.05,), apart((p,), (0.05,), 3))
 
 
 def rough(ratio: float) -> str:
