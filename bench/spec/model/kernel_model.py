@@ -275,10 +275,7 @@ def host_demand(mode: str, run: Iterable[tuple[Kernel, int]], training: bool = F
         return HostDemand(operators=calls)
     # batch norm also counts its batches: one more operator
     norms = sum(n for kernel, n in counted if kernel.family == "norm")
-    twice = (
-        *CONTRACTIONS,
-        "depthwise",
-    )  # backward: a kernel for the gradient of the input, one for that of the weights
+    twice = (*CONTRACTIONS, "depthwise")  # backward: a kernel for the gradient of the input, one for the weights'
     nodes = sum(kernel.calls * (2 if kernel.family in twice else 1) * n for kernel, n in counted)
     return HostDemand(calls + norms, noted=calls, backwards=1, nodes=nodes)
 

@@ -32,10 +32,8 @@ def word_of(choice: BlockChoice) -> str:
 
 def model_trial(model: str, size: Sequence[int]) -> Trial:
     """The trial that a worker walks: the model's path in its words, and channels, height and width of the input."""
-    place, arm = (
-        Surroundings("cpu", 1, "retain", "default"),
-        Arm(NOW, BlockChoice(NOW, factory=f"{OURS}whole", given=model)),
-    )
+    place = Surroundings("cpu", 1, "retain", "default")
+    arm = Arm(NOW, BlockChoice(NOW, factory=f"{OURS}whole", given=model))
     shape = Shape(size[0], size[0], size[1], size[2], 1)
     return Trial(NOW, WHOLE, shape, "fp32", "contiguous", "eager", "inference", place, (arm,))
 
@@ -57,9 +55,8 @@ def layers_config(
         name = first["name"] if re.match(NAME_PATTERN, first["name"]) else ""
         name = name if name and name not in (WHOLE, *experiments) else f"layer-{len(experiments) + 1}"
         words += [f"{layer['name']}={name}" for layer in (first, *others)]
-        flags = {
-            key: first[key] for key, usual in (("norm", True), ("act", True), ("bias", False)) if first[key] != usual
-        }
+        usual = {"norm": True, "act": True, "bias": False}
+        flags = {key: first[key] for key, value in usual.items() if first[key] != value}
         shape, made = Shape(**first["shape"]), [{"name": "standard", **flags}]
         for choice in map(candidate, candidates):
             own = {"name": choice.name, **({"groups": choice.groups} if choice.groups else {}), **flags}

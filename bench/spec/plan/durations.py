@@ -133,22 +133,21 @@ def sized(plan: Plan, facts: Mapping[str, Mapping[str, Any]] | None = None) -> P
     `facts`: the answers of probes, by device, with the speed of a dense fp32 convolution; a guess for other devices.
     Other dtypes count as fp32. Predicted trials are never skipped.
     """
-    if plan.timing.visit_seconds is None:
+    limit, calls, known = plan.timing.visit_seconds, fewest_calls(plan.timing), facts or {}
+    if limit is None:
         return plan
-    known = facts or {}
-    return replace(
-        plan, trials=tuple(_judged(t, plan.timing, known.get(t.surroundings.device, {})) for t in plan.trials)
-    )
+    trials = (_judged(t, limit, calls, known.get(t.surroundings.device, {})) for t in plan.trials)
+    return replace(plan, trials=tuple(trials))
 
 
-def _judged(trial: Trial, timing: Timing, probed: Mapping[str, Any]) -> Trial:
-    limit, place, speed = timing.visit_seconds, trial.surroundings, guessed_flop_per_s(trial.surroundings)
-    if trial.skip is not None or limit is None or trial.predicted:
+def _judged(trial: Trial, limit: float, calls: int, probed: Mapping[str, Any]) -> Trial:
+    if trial.skip is not None or trial.predicted:
         return trial
+    place, speed = trial.surroundings, guessed_flop_per_s(trial.surroundings)
     measured = probed.get("conv_flop_per_s")
     if measured:
         speed = REACHED * measured * (place.threads / probed["threads"] if place.device == "cpu" else 1)
-    if fewest_calls(timing) * flop_of(trial) <= limit * speed:
+    if calls * flop_of(trial) <= limit * speed:
         return trial
     how = f"by the measured speed, {probed['conv_detail']}" if measured else GUESSED
     return replace(trial, skip=f"its fewest rounds would take over visit_seconds, {limit:g} s, {how}")
