@@ -159,14 +159,13 @@ class Derivation:
         weighted = [d for d in c.detail if d.layer.op not in _WITHOUT_WEIGHTS]
         forward = sum(d.macs for d in weighted)
         moved = c.bytes_min // item // (PASSES_TRAINING if self.training else 1)
-        params, macs = _sum([d.params for d in weighted], c.params), _sum([d.macs for d in weighted], forward)
+        params, macs = ([f"{getattr(d, name):,}" for d in weighted] for name in ("params", "macs"))
         if self.choice.network:
-            sums = zip(_network_sums(c), (c.params, forward), strict=True)
-            params, macs = (f"{parts} = {n:,}" if parts else f"{n:,}" for parts, n in sums)
+            params, macs = _terms_of_network(c)
         return [
             "in all",
-            f"  params = {params}",
-            f"  MACs = {macs}" + (f"{times} = {c.macs:,}" if times else ""),
+            f"  params = {_sum(params, c.params)}",
+            f"  MACs = {_sum(macs, forward)}" + (f"{times} = {c.macs:,}" if times else ""),
             f"  FLOP = 2 x MACs = {c.flops:,}",
             f"  least bytes = {item} x {moved:,} inputs, weights and outputs of the layers{times} = {c.bytes_min:,}",
             f"  layers = {c.layers}",
@@ -274,9 +273,8 @@ def _output_steps(layer: Layer, height: int, width: int) -> str:
     return " by ".join(dict.fromkeys(ends))
 
 
-def _sum(parts: list[int], total: int) -> str:
-    terms = f"{' + '.join(f'{p:,}' for p in parts)} = " if 1 < len(parts) <= MOST_LAYERS_SHOWN else ""
-    return f"{terms}{total:,}"
+def _sum(terms: list[str], total: int) -> str:
+    return f"{' + '.join(terms)} = {total:,}" if 1 < len(terms) <= MOST_LAYERS_SHOWN else f"{total:,}"
 
 
 def _ratio(ratio: Fraction) -> str:
@@ -302,21 +300,15 @@ def _network_table(cost: Cost) -> list[str]:
     return [*aligned(rows, left=2), ""]
 
 
-def _network_sums(cost: Cost) -> tuple[str, str]:
-    """Params and forward MACs as sums over kinds of layer, in words; empty where there is one kind only."""
+def _terms_of_network(cost: Cost) -> list[list[str]]:
+    """Params and forward MACs of each kind of layer."""
     norm = sum(2 * d.layer.c_out for d in cost.detail if d.layer.norm)
     convolutions = [d for d in cost.detail if d.layer.op in CONVOLUTIONS]
     linear = [d for d in cost.detail if d.layer.op == "linear"]
-    weights = sum(d.params for d in convolutions) - norm
-    linear_params = sum(d.params for d in linear)
-    params = ((weights, "of convolutions"), (norm, "of batch norm"), (linear_params, "of linear layers"))
-    macs = ((sum(d.macs for d in convolutions), "of convolutions"), (sum(d.macs for d in linear), "of linear layers"))
-    return _terms(params), _terms(macs)
-
-
-def _terms(parts: tuple[tuple[int, str], ...]) -> str:
-    terms = [f"{count:,} {what}" for count, what in parts if count]
-    return " + ".join(terms) if len(terms) > 1 else ""
+    params = sum(d.params for d in convolutions) - norm, norm, sum(d.params for d in linear)
+    macs = sum(d.macs for d in convolutions), 0, sum(d.macs for d in linear)
+    words = "of convolutions", "of batch norm", "of linear layers"
+    return [[f"{n:,} {what}" for n, what in zip(some, words, strict=True) if n] for some in (params, macs)]
 
 
 def _words(layers: list[Layer]) -> str:

@@ -54,9 +54,8 @@ def unlimited_seconds(plan: Plan, processes: int) -> float:
     compiling = [t for t in active if t.mode == "compile"]
     loads = COMPILER_START_SECONDS * len({t.surroundings for t in compiling})
     colds = sum(COMPILE_SECONDS * _compilations(t) for t in compiling) + (COMPILER_COLD_SECONDS if compiling else 0)
-    roofs = ROOF_SECONDS * min(processes, ROOF_PROCESSES) * len({(t.surroundings, t.dtype) for t in active})
-    if plan.timing.brief:
-        roofs = 0.0
+    roofed = 0 if plan.timing.brief else len({(t.surroundings, t.dtype) for t in active})
+    roofs = ROOF_SECONDS * min(processes, ROOF_PROCESSES) * roofed
     once = starts + loads + colds + roofs + INSPECT_SECONDS * len(active) + opinions_seconds(plan.chosen)
     return processes * (visits + starts + loads) + once + _predicted_seconds(plan)
 
