@@ -14,6 +14,7 @@ from typing import Any, Literal
 from bench.analyse.claims.cells import Cell
 from bench.analyse.runs.condition import Condition
 from bench.analyse.stats.estimators import CONFIDENCE, p_value
+from bench.analyse.sweeps.crossover import Channels
 from bench.spec.interval import EQUIVALENCE_MARGIN, Interval
 
 Side = Literal["yes", "no", "same", "partly", "open", "unmeasured"]
@@ -80,15 +81,6 @@ class Count:
     words: str = ""
     processes: int | None = None  # the fewest that measured one; None where none is needed
     noisy: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Channels:
-    """A number of channels with the range that it lies in; None for an end that was not measured."""
-
-    value: float
-    low: float | None
-    high: float | None
 
 
 @dataclass(frozen=True, slots=True)

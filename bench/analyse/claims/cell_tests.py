@@ -12,11 +12,11 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from bench.analyse.claims.answers import ALPHA, Answer, Channels, moved, sure_of
+from bench.analyse.claims.answers import ALPHA, Answer, moved, sure_of
 from bench.analyse.claims.cells import Cell
 from bench.analyse.runs.rows import grouped
 from bench.analyse.stats.estimators import benjamini_hochberg, holm, p_value
-from bench.analyse.sweeps.crossover import crossing
+from bench.analyse.sweeps.crossover import Channels, crossing
 from bench.spec.format import plural
 from bench.spec.interval import Interval
 
@@ -174,8 +174,8 @@ def _channels(ratios: Sequence[Ratio], answer: Answer, holds_above: bool, line: 
     square = [r for r in ratios if r.cell.row["c_in"] == r.cell.row["c_out"]]
     series = max(grouped(square, lambda r: r.series).values(), key=len, default=[])
     at = crossing([(int(r.cell.row["c_in"]), r.log) for r in series], line) if len(series) > 1 else None
-    if at is not None and at.channels is not None:
-        return Channels(at.channels, at.low, at.high)
+    if at is not None:
+        return at
     support = next(some for said, some in _answers(ratios, _sides(ratios, holds_above)) if said == answer)
     pick = min if answer.endswith("FROM") else max
     return Channels(pick(r.channels or 0.0 for r in support), None, None)

@@ -5,63 +5,39 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from bench.spec.interval import Interval
 
-Kind = Literal["crosses", "below", "above", "stops", "several"]
-
 
 @dataclass(frozen=True, slots=True)
-class Crossing:
-    """Where measured speedups along one row of channels cross 1 (or another line), by straight lines through ln speedup over ln channels.
+class Channels:
+    """A number of channels with the range that it lies in; None for an end that was not measured."""
 
-    crosses: separable is faster from `channels` on, which lies between the measured `before` and `after`. `low` and
-    `high`: the range that the crossing lies in; None where an end does not lie within the row. below, above: it is faster in
-    all of the row, or nowhere. stops: it is faster up to `channels`. several: it crosses at each of `crossings`.
-    """
-
-    kind: Kind
-    least: int
-    most: int
-    crossings: tuple[float, ...] = ()
-    before: int | None = None
-    after: int | None = None
-    low: float | None = None
-    high: float | None = None
-
-    @property
-    def channels(self) -> float | None:
-        """The one crossing; None where there are none or several."""
-        return self.crossings[0] if len(self.crossings) == 1 else None
+    value: float
+    low: float | None
+    high: float | None
 
 
-def crossing(points: Iterable[tuple[int, Interval]], line: float = 0.0) -> Crossing:
-    """Where ln of a ratio, measured at different channels (two points at least), crosses a line, by straight lines through ln channels.
+def crossing(points: Iterable[tuple[int, Interval]], line: float = 0.0) -> Channels | None:
+    """Where ln of a ratio at two or more numbers of channels crosses a line once, by straight lines through ln channels.
 
-    The range from `low` to `high` holds where the ends of the intervals cross, and where the curve may cross between two
-    points: see `_bend`.
+    None where it crosses nowhere or several times. The range from `low` to `high` holds where the ends of the intervals
+    cross, and where the curve may cross between two points: see `_bend`. An end that does not lie within the row is None.
     """
     points = sorted(points, key=lambda point: point[0])
-    channels = [c for c, _ in points]
-    x = [math.log(c) for c in channels]
-    y, bottom, top = ([value - line for value in ends] for ends in zip(*((i.mean, i.low, i.high) for _, i in points), strict=True))  # fmt: skip
-    every, least, most = _crossings(x, y), channels[0], channels[-1]
+    x = [math.log(c) for c, _ in points]
+    y, bottom, top = ([end - line for end in ends] for ends in zip(*((i.mean, i.low, i.high) for _, i in points), strict=True))  # fmt: skip
+    every = _crossings(x, y)
+    if len(every) != 1:
+        return None
+    at = math.exp(every[0])
+    after = next(i for i, (c, _) in enumerate(points) if c >= at * (1 - 1e-9))
+    bent = [math.exp(v) for v in _bend(x, y, after - 1, every[0])] if after else []
     known = all(math.isfinite(i.half_width) for _, i in points)
-    crossed = [_crossings(x, end) if known else [] for end in (top, bottom)]
-    ends = [math.exp(c[0]) if len(c) == 1 else None for c in crossed]  # none where there is no crossing or several
-    if not every:
-        return Crossing("below" if y[0] > 0 else "above", least, most, low=ends[0], high=ends[1])
-    at = tuple(math.exp(c) for c in every)
-    if len(at) > 1:
-        return Crossing("several", least, most, at)
-    after = next(c for c in channels if c >= at[0] * (1 - 1e-9))
-    before = channels[max(0, channels.index(after) - 1)]
-    rises = y[-1] > 0
-    first, last = ends if rises else ends[::-1]
-    bent = [math.exp(v) for v in _bend(x, y, channels.index(before), every[0])] if before < after else []
+    crossed = [_crossings(x, end) if known else [] for end in ((top, bottom) if y[-1] > 0 else (bottom, top))]
+    first, last = (math.exp(c[0]) if len(c) == 1 else None for c in crossed)
     low, high = (None if end is None else pick([end, *bent]) for end, pick in ((first, min), (last, max)))
-    return Crossing("crosses" if rises else "stops", least, most, at, before, after, low, high)
+    return Channels(at, low, high)
 
 
 def _crossings(x: Sequence[float], y: Sequence[float]) -> list[float]:

@@ -63,12 +63,6 @@ class Sweep:
         return np.array([getattr(p, self.grows) for p in self.points], dtype=np.float64)
 
     @property
-    def drift(self) -> float:
-        """Largest / smallest of the count that is held."""
-        held = [p.macs if self.grows == "layers" else p.layers for p in self.points]
-        return max(held) / min(held)
-
-    @property
     def words(self) -> str:
         """What is special about it beside others of its kind: how MACs are held, or how many layers are."""
         first, last = self.points[0], self.points[-1]

@@ -14,12 +14,13 @@ from functools import partial
 from itertools import groupby
 from typing import TextIO
 
-from bench.analyse.claims.answers import ANSWERS, Channels, Effect, Verdict
+from bench.analyse.claims.answers import ANSWERS, Effect, Verdict
 from bench.analyse.claims.claims import CLAIMS, TEXTS
 from bench.analyse.claims.judge import Verdicts
 from bench.analyse.claims.rules_layers_or_macs import NO_SWEEP
 from bench.analyse.runs.condition import Condition
 from bench.analyse.runs.rows import grouped
+from bench.analyse.sweeps.crossover import Channels
 from bench.show.text.terminal import console_on, named, print_lines
 from bench.spec.devices.device_names import in_words
 from bench.spec.format import apart, capital, letters, listed, marked, p_words, plural, spanned, times
