@@ -22,6 +22,7 @@ from bench.spec.files import content_of
 _NUMBER = re.compile(r"[-+]?[0-9.,]*[0-9][0-9.,]*(?:[eE][-+]?[0-9]+)?")
 _SPACED = re.compile(r"[-+]?[0-9]{1,3}(?:[ '\u00a0\u2009\u202f\u2019][0-9]{3})+(?:[.,][0-9]*)?")
 MOST_DIGITS = 60  # of a number with separators
+NAMES_SHOWN = 8
 _Rows = list[tuple[int, list[str]]]
 
 
@@ -134,8 +135,7 @@ def _tells(cell: str, decimal: str, grouping: str) -> str | None:
     return cell if cell.count(decimal) == 1 and grouping not in cell and not grouped else None
 
 
-def first_names(header: Iterable[str], most: int = 8) -> str:
+def first_names(header: Collection[str]) -> str:
     """The first names of a header, and how many more there are."""
-    names = [name for name in header if name]
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return (", ".join(names[:most]) or "none") + more
+    more = f" and {len(header) - NAMES_SHOWN} more" if len(header) > NAMES_SHOWN else ""
+    return (", ".join([*header][:NAMES_SHOWN]) or "none") + more

@@ -135,9 +135,7 @@ def cost(block: Block, height: int, width: int, batch: int = 1, dtype: str = "fp
     )
 
 
-def allocations(
-    block: Block, height: int, width: int, batch: int = 1, dtype: str = "fp32", training: bool = False
-) -> tuple[Step, ...]:
+def allocations(block: Block, height: int, width: int, batch: int, dtype: str, training: bool) -> tuple[Step, ...]:
     """The allocations of one evaluation beyond input and weights, in order; their peak is `Cost.memory_bytes`."""
     return tuple(_Trace(block, height, width, batch, dtype).steps(training))
 

@@ -195,7 +195,7 @@ def changed(items: Items, change: Callable[[Layer], Layer | None]) -> Items:
     return tuple(result)
 
 
-def residual(name: str, body: tuple[Layer, ...], shortcut: tuple[Layer, ...] = (), act: Act = "") -> Residual:
-    """A residual whose addition is called `name` and may have an activation after it."""
+def residual(body: tuple[Layer, ...], shortcut: tuple[Layer, ...] = (), act: Act = "") -> Residual:
+    """A residual whose addition may have an activation after it."""
     c_out = body[-1].c_out
-    return Residual(body, Layer(name, c_out, c_out, act=act, op="add"), shortcut)
+    return Residual(body, Layer("add", c_out, c_out, act=act, op="add"), shortcut)

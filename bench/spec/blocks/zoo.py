@@ -117,7 +117,7 @@ def inverted_bottleneck(s: Shape, expansion: int) -> Items:
     if expansion > 1:
         body = (conv("expand", s.c_in, wide, 1, padding=s.padding, act="relu6"), *body)  # type: ignore[assignment]
     keeps_size = s.stride == 1 and (s.padding == "same" or s.kernel == 1)
-    return (residual("add", body),) if keeps_size and s.c_in == s.c_out else body
+    return (residual(body),) if keeps_size and s.c_in == s.c_out else body
 
 
 def mobilenet_v1(block: Builder, s: Shape, width: float) -> Items:
@@ -159,7 +159,7 @@ def xception(block: Builder, s: Shape) -> Items:
         if halved:
             body.append(Layer("pool", inside, inside, 3, 2, op="max_pool"))
             shortcut = (conv("shortcut", c, inside, 1, 2, act=""),)
-        items += _named(f"block_{i}", (residual("add", tuple(body), shortcut),))
+        items += _named(f"block_{i}", (residual(tuple(body), shortcut),))
         c = inside
     for i, n in enumerate((1536, 2048), 13):
         items += _named(f"block_{i}", _norm_at_end(block(_shape(c, n)), "relu"))
@@ -209,7 +209,7 @@ def _resnet(s: Shape, table: Iterable[tuple[int, int, int]], body: Callable[[int
         for j in range(1, copies + 1):
             stride, n = first if j == 1 else 1, wide * wider
             shortcut = () if (stride, c) == (1, n) else (conv("shortcut", c, n, 1, stride, act=""),)
-            items += _named(f"stage_{i}_{j}", (residual("add", body(c, wide, stride), shortcut, "relu"),))
+            items += _named(f"stage_{i}_{j}", (residual(body(c, wide, stride), shortcut, "relu"),))
             c = n
     return (*items, *_classifier(c, s.c_out))
 
