@@ -158,7 +158,7 @@ def test_a_twin_puts_out_the_same_map_after_every_part(name):
     assert len(parts[0]) > 10
     derived = derive(BlockChoice(name), network_shape(size))
     assert derived.standard is not None
-    assert derived.standard[0].name == BLOCKS[name].twin
+    assert derived.standard[0] == BLOCKS[name].twin
     assert 8 < 1 / float(derived.mac_ratio or 1) < 9
 
 

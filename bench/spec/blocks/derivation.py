@@ -13,7 +13,7 @@ from typing import Any
 
 from bench.spec.blocks.blocks import BLOCKS, BOUNDS, CLASSES, IMAGE_CHANNELS, BlockChoice, build
 from bench.spec.blocks.costs import ITEM_BYTES, PASSES_TRAINING, Cost, LayerCost, conv_params, cost
-from bench.spec.blocks.layers import CONVOLUTIONS, FIXED_IN_NETWORKS, Block, Layer, Shape
+from bench.spec.blocks.layers import CONVOLUTIONS, FIXED_IN_NETWORKS, Layer, Shape
 from bench.spec.errors import UserError, check_bounds
 from bench.spec.format import aligned, digits, plural
 
@@ -24,15 +24,14 @@ _COUNTS = ("params", "macs", "flops", "bytes_min", "layers", "ops", "activations
 
 @dataclass(frozen=True, slots=True)
 class Derivation:
-    """A block at a shape with its cost, and the standard convolution at that shape, or why there is none."""
+    """A block at a shape with its cost, and name and cost of what it is compared with, or why there is nothing."""
 
     choice: BlockChoice
     shape: Shape
     dtype: str
     training: bool
-    block: Block
     cost: Cost
-    standard: tuple[Block, Cost] | None
+    standard: tuple[str, Cost] | None
     incomparable: str = ""
 
     @property
@@ -93,7 +92,7 @@ class Derivation:
                 }
                 for d in c.detail
             ],
-            "standard": standard and standard.name,
+            "standard": standard,
             "standard_params": priced and priced.params,
             "standard_macs": priced and priced.macs,
             "mac_ratio_to_standard": None if ratio is None else float(ratio),
@@ -175,13 +174,13 @@ class Derivation:
     def _against_standard(self) -> list[str]:
         if self.standard is None or self.mac_ratio is None:
             return [f"no standard convolution to compare with: {self.incomparable}"]
-        block, priced = self.standard
-        mine, other = self.choice.name, block.name if self.choice.network else "standard"
+        twin, priced = self.standard
+        mine, other = self.choice.name, twin if self.choice.network else "standard"
         ratio, params = self.mac_ratio, _ratio(Fraction(self.cost.params, priced.params))
         lines = []
         if not self.choice.network:
             lines = ["the standard convolution in its place", *(f"  {x}" for x in self._layers(priced) if x)]
-            if self.training or len(block.layers) > 1:
+            if self.training or priced.layers > 1:
                 lines.append(f"  params = {priced.params:,}, MACs = {priced.macs:,}")
             lines.append("")
         lines += [
@@ -223,16 +222,15 @@ def derive(choice: BlockChoice, shape: Shape, dtype: str = "fp32", training: boo
         *((name, name, getattr(shape, name)) for name in ("kernel", "stride", "dilation", "depth", "batch")),
     ):  # fmt: skip
         check_bounds(word, value, BOUNDS[name], whole=True)
-    block = build(choice, shape)
-    priced = cost(block, shape.height, shape.width, shape.batch, dtype, training)
+    priced = cost(build(choice, shape), shape.height, shape.width, shape.batch, dtype, training)
     standard, why = _standard_twin(choice, shape, dtype, training, priced)
-    return Derivation(choice, shape, dtype, training, block, priced, standard, why)
+    return Derivation(choice, shape, dtype, training, priced, standard, why)
 
 
 def _standard_twin(
     choice: BlockChoice, shape: Shape, dtype: str, training: bool, priced: Cost
-) -> tuple[tuple[Block, Cost] | None, str]:
-    """What the block is compared with, or why there is nothing; neither for a baseline itself."""
+) -> tuple[tuple[str, Cost] | None, str]:
+    """Name and cost of what the block is compared with, or why there is nothing; neither for a baseline itself."""
     name = BLOCKS[choice.name].twin if choice.network else "standard"
     if name in ("", choice.name):
         return None, ""
@@ -244,7 +242,7 @@ def _standard_twin(
     if twins.output != priced.output:
         sizes = (" x ".join(f"{n}" for n in c.output[2:]) for c in (twins, priced))
         return None, "its output has {} pixels, and not {}".format(*sizes)
-    return (twin, twins), ""
+    return (twin.name, twins), ""
 
 
 def _title(choice: BlockChoice) -> str:
