@@ -41,7 +41,7 @@ def test_a_kernel_never_takes_less_than_its_floor_and_more_work_is_never_faster(
     device, c_in, c_out, pixels, batch, dtype
 ):
     def seconds(items, channels):
-        made = convolution("x", items, c_in, channels, pixels, pixels, (3, 3), dtype=dtype)
+        made = convolution(items, c_in, channels, pixels, pixels, (3, 3), dtype=dtype)
         return kernel_model.kernel_seconds(device, made, PRIOR)
 
     one = seconds(batch, c_out)
@@ -53,7 +53,7 @@ def test_a_kernel_never_takes_less_than_its_floor_and_more_work_is_never_faster(
 @settings(max_examples=40, deadline=None)
 @given(DEVICES, st.integers(1, 1 << 32))
 def test_moving_is_no_faster_than_the_caches_rate(device, nbytes):
-    seconds = kernel_model.kernel_seconds(device, Kernel("x", "elementwise", "fp32", nbytes, nbytes), PRIOR)
+    seconds = kernel_model.kernel_seconds(device, Kernel("elementwise", "fp32", nbytes, nbytes), PRIOR)
     assert seconds >= 2 * nbytes / device.cache_bytes_per_s
 
 
@@ -73,7 +73,7 @@ def test_a_3_x_3_in_fp32_is_faster_where_the_library_has_winograds_algorithm_in_
     p = {**PRIOR, "gpu.corner": 50.0}
 
     def ratio(taps=(3, 3), dtype="fp32", stride=1):
-        made = convolution("x", 64, 512, 512, 3136, 3136, taps, stride, dtype=dtype)
+        made = convolution(64, 512, 512, 3136, 3136, taps, stride, dtype=dtype)
         slow, fast = (kernel_model.kernel_seconds(device, made, p) for device in (without, having))
         return slow / fast
 
@@ -82,7 +82,7 @@ def test_a_3_x_3_in_fp32_is_faster_where_the_library_has_winograds_algorithm_in_
 
 
 def depthwise(kernel=3, dtype="fp32"):
-    return convolution("x", 64, 512, 512, 3136, 3136, (kernel, kernel), groups=512, dtype=dtype)
+    return convolution(64, 512, 512, 3136, 3136, (kernel, kernel), groups=512, dtype=dtype)
 
 
 def test_a_depthwise_kernel_in_fp32_is_bound_by_a_units_instructions_and_not_by_its_arithmetic():
@@ -109,7 +109,7 @@ def test_a_tap_more_costs_a_depthwise_kernel_less_than_its_first():
 def test_a_cpu_lays_out_anew_what_its_library_wants_otherwise():
     cpu = predicted_devices.find_device("server_cpu")
     how = {"taps": (3, 3), "channels_last": True}
-    last = convolution("x", 4, 64, 64, 784, 784, **how)
+    last = convolution(4, 64, 64, 784, 784, **how)
     flat = replace(last, channels_last=False)
     packed = replace(last, packed=True)
     asked = {
@@ -129,7 +129,7 @@ def test_aten_convolves_by_itself_where_its_source_says_so():
     cpu = replace(cpu, peak={**cpu.peak, "bf16": 1e13})
 
     def anew(threads, images, c_in, pixels, taps=(1, 1), groups=1, dtype="fp32", stride=1):
-        made = convolution("x", images, c_in, c_in, pixels, pixels, taps, stride, groups, dtype)
+        made = convolution(images, c_in, c_in, pixels, pixels, taps, stride, groups, dtype)
         return kernel_model.demand(cpu.on(threads), made).weights > 0
 
     assert not anew(1, 1, 64, 3136), "1 x 1 on one thread"
@@ -148,8 +148,8 @@ def test_measured_roofs_are_taken_whole_and_a_data_sheet_by_a_share():
     paper = predicted_devices.find_device("server_cpu")
     roofs = replace(paper, measured=True)
     p = {**PRIOR, "cpu.paper": 0.5, "cpu.paper.memory": 0.25, "cpu.corner": 50.0}
-    computing = convolution("x", 64, 512, 512, 3136, 3136, (3, 3), channels_last=True)
-    moving = Kernel("x", "elementwise", "fp32", 1 << 32, 1 << 32)
+    computing = convolution(64, 512, 512, 3136, 3136, (3, 3), channels_last=True)
+    moving = Kernel("elementwise", "fp32", 1 << 32, 1 << 32)
     for kernel, share in ((computing, 0.5), (moving, 0.25)):
         slow, fast = (kernel_model.kernel_seconds(device, kernel, p) for device in (paper, roofs))
         assert fast / slow == pytest.approx(share, rel=0.05)
@@ -171,6 +171,6 @@ def test_the_host_takes_what_others_published_for_compiled_calls_and_autograd(de
 
 def test_a_cpu_is_its_own_host():
     call = kernel_model.call_seconds(
-        predicted_devices.find_device("laptop_cpu"), [Kernel("x", "elementwise", "fp32", 4096, 4096)], "eager", PRIOR
+        predicted_devices.find_device("laptop_cpu"), [Kernel("elementwise", "fp32", 4096, 4096)], "eager", PRIOR
     )
     assert call.wall_s == call.host_s + call.device_s

@@ -135,14 +135,14 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
             x, w, _, stride, _, _, transposed, _, groups = args[:9]
             low, high = (outputs[0], x) if transposed else (x, outputs[0])
             return kernels.convolution(
-                name, x.shape[0], x.shape[1], outputs[0].shape[1], math.prod(low.shape[2:]), math.prod(high.shape[2:]),
+                x.shape[0], x.shape[1], outputs[0].shape[1], math.prod(low.shape[2:]), math.prod(high.shape[2:]),
                 (int(w.shape[2]), int(w.shape[3])), int(stride[0]), int(groups), self._word(x), self.channels_last,
             )  # fmt: skip
         if name in ("aten::mm", "aten::addmm"):
             a, b = args[:2] if name == "aten::mm" else args[1:3]
-            return kernels.linear(name, a.shape[0], a.shape[1], b.shape[1], self._word(a))
+            return kernels.linear(a.shape[0], a.shape[1], b.shape[1], self._word(a))
         family: Family = next((f for word, f in _FAMILIES.items() if word in name), "elementwise")
-        return Kernel(name, family, "fp32", sum(map(_bytes, tensors_in(args))), sum(map(_bytes, outputs)))
+        return Kernel(family, "fp32", sum(map(_bytes, tensors_in(args))), sum(map(_bytes, outputs)))
 
     def _word(self, tensor: Tensor) -> str:
         """The dtype's name; for fp32 the trial's, which may be TF32."""

@@ -30,13 +30,11 @@ def kernels(draw, dtype):
         groups = draw(st.sampled_from([1, c_in]))
         c_out = c_in if groups > 1 else draw(st.integers(1, 256))
         pixels, last = draw(st.integers(1, 4096)), draw(st.booleans())
-        return convolution(
-            "x", n, c_in, c_out, pixels, pixels, taps, draw(st.sampled_from([1, 2])), groups, dtype, last
-        )
+        return convolution(n, c_in, c_out, pixels, pixels, taps, draw(st.sampled_from([1, 2])), groups, dtype, last)
     if word == "linear":
-        return linear("x", n, draw(st.integers(1, 4096)), draw(st.integers(1, 4096)), dtype)
+        return linear(n, draw(st.integers(1, 4096)), draw(st.integers(1, 4096)), dtype)
     nbytes = draw(st.integers(1, 1 << 30))
-    return Kernel("x", word, dtype, nbytes, nbytes)
+    return Kernel(word, dtype, nbytes, nbytes)
 
 
 @st.composite
@@ -47,7 +45,7 @@ def observed(draw, devices):
     mode, training = draw(st.sampled_from(["eager", "graph", "compile"])), draw(st.booleans())
     if mode == "compile":  # what is fused is told from the order in the one, from the counts in the other
         run = tuple((kernel, n) for kernel, n in run if kernel.family not in ("norm", "elementwise"))
-        run = run or ((linear("x", 1, 8, 8, dtype), 1),)
+        run = run or ((linear(1, 8, 8, dtype), 1),)
     return Observed("s", "t", device, dtype, mode, "n", 1, run, 1.0, training=training)
 
 
@@ -71,9 +69,9 @@ def world(truth, devices=("v100", "rtx3090", "a100"), source="made"):
         for c in (32, 128, 512):
             for pixels in (196, 3136):
                 for batch in (1, 16, 128):
-                    dense = convolution("", batch, c, c, pixels, pixels, (3, 3))
-                    deep = convolution("", batch, c, c, pixels, pixels, (3, 3), 1, c)
-                    point = convolution("", batch, c, c, pixels, pixels)
+                    dense = convolution(batch, c, c, pixels, pixels, (3, 3))
+                    deep = convolution(batch, c, c, pixels, pixels, (3, 3), 1, c)
+                    point = convolution(batch, c, c, pixels, pixels)
                     group = f"{name} {c} {pixels} {batch}"
                     for run, base in (((dense,), True), ((deep, point), False)):
                         row = Observed(source, name, known()[name], "fp32", "graph", "", batch, tuple((k, 1) for k in run), 1.0, group, base)  # fmt: skip
@@ -163,25 +161,25 @@ def test_each_table_weighs_alike_in_an_interval():
 
 def test_the_unfitted_roofline_is_what_it_says():
     device = known()["a100"]
-    big = convolution("", 64, 512, 512, 3136, 3136, (3, 3))
+    big = convolution(64, 512, 512, 3136, 3136, (3, 3))
     row = Observed("s", "t", device, "fp32", "library", "", 1, ((big, 1),), 1.0)
     (seconds,) = unfitted_roofline.seconds([row])
     assert seconds == pytest.approx(2 * big.macs / (0.6 * 19.5e12))
-    tiny = replace(row, kernels=((Kernel("", "elementwise", "fp32", 4, 4), 1),))
+    tiny = replace(row, kernels=((Kernel("elementwise", "fp32", 4, 4), 1),))
     assert unfitted_roofline.seconds([tiny]) == pytest.approx([2.5e-6])
     cpu = known()["server_cpu"]
     rows = [replace(tiny, device=cpu, mode=mode) for mode in ("library", "eager")]
     assert unfitted_roofline.seconds(rows) == pytest.approx([2.5e-6, 8.5e-6])
-    half_a_tile = replace(row, device=cpu, kernels=((convolution("", 1, 512, 64, 784, 784, (3, 3)), 1),))
+    half_a_tile = replace(row, device=cpu, kernels=((convolution(1, 512, 64, 784, 784, (3, 3)), 1),))
     waves = [float(unfitted_roofline.seconds([half_a_tile], kind)[0]) for kind in ("cpu", "gpu")]
     assert waves[0] == pytest.approx(waves[1] * 40 * 128 * 128 / (784 * 64))
 
 
 def test_a_compiled_network_keeps_one_pass_over_each_map():
     counted = (
-        (Kernel("", "norm", "fp32", 400, 400), 3),
-        (Kernel("", "elementwise", "fp32", 400, 400), 3),
-        (Kernel("", "elementwise", "fp32", 800, 400), 1),
-        (Kernel("", "pool", "fp32", 400, 4), 1),
+        (Kernel("norm", "fp32", 400, 400), 3),
+        (Kernel("elementwise", "fp32", 400, 400), 3),
+        (Kernel("elementwise", "fp32", 800, 400), 1),
+        (Kernel("pool", "fp32", 400, 4), 1),
     )
     assert fitting.fused(counted) == (counted[0], counted[2], counted[3])

@@ -103,7 +103,7 @@ def _kernels(row: Mapping[str, str], name: str) -> Counted:
         return tuple((kernel, n) for kernel, n in counted if kernel.family != "norm")
     c, out = int(row["channels"]), size - 2 + 2 * int(row["padding"])
     groups = 1 if name == "standard" else c
-    layers = [convolution("", batch, c, c, size**2, out**2, (3, 3), 1, groups, dtype, last)]
+    layers = [convolution(batch, c, c, size**2, out**2, (3, 3), 1, groups, dtype, last)]
     if name == "separable":
-        layers.append(convolution("", batch, c, c, out**2, out**2, dtype=dtype, channels_last=last))
+        layers.append(convolution(batch, c, c, out**2, out**2, dtype=dtype, channels_last=last))
     return tuple((layer, int(row["layers"])) for layer in layers)

@@ -124,15 +124,15 @@ def _kernel(words: list[Any], batch: int, dtype: str, channels_last: bool) -> Ke
     item = ITEM_BYTES[dtype] * batch
     if kind == "conv":
         c_in, c_out, low, high, tall, wide, stride, groups = n
-        return make.convolution("", batch, c_in, c_out, low, high, (tall, wide), stride, groups, dtype, channels_last)
+        return make.convolution(batch, c_in, c_out, low, high, (tall, wide), stride, groups, dtype, channels_last)
     if kind == "matmul":
         many, rows, depth, columns = n
         weights = depth * columns * ITEM_BYTES[dtype] * (batch * many if many > 1 else 1)
         moved = many * rows * depth * item, many * rows * columns * item
-        return Kernel("", "linear", dtype, *moved, weights, rows * many * batch, columns, depth)
+        return Kernel("linear", dtype, *moved, weights, rows * many * batch, columns, depth)
     if kind == "norm":
-        return Kernel("", "norm", dtype, n[0] * item, n[0] * item)
-    return Kernel("", "pool" if kind == "pool" else "elementwise", dtype, n[0] * item, n[1] * item)
+        return Kernel("norm", dtype, n[0] * item, n[0] * item)
+    return Kernel("pool" if kind == "pool" else "elementwise", dtype, n[0] * item, n[1] * item)
 
 
 def _deepbench(path: Path) -> Iterator[Observed]:
@@ -152,7 +152,7 @@ def _deepbench(path: Path) -> Iterator[Observed]:
         stride = max(1, round((w * h / max(1, pixels)) ** 0.5))
         device = known()[DEVICES[word]]
         blocked = device.kind == "cpu"
-        kernel = make.convolution("", n, c, k, w * h, pixels, (r, s), stride, 1, dtype, blocked)
+        kernel = make.convolution(n, c, k, w * h, pixels, (r, s), stride, 1, dtype, blocked)
         kernel = replace(kernel, packed=blocked)
         name = f"{n} x {c} x {h} x {w} to {k} by {r} x {s}"
         time_s = _number(row, "fwd_ms", at) / 1e3

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from bench.spec.blocks.costs import INDEX_BYTES, ITEM_BYTES
@@ -28,7 +28,6 @@ class Kernel:
     have the layout of a processor's library already.
     """
 
-    name: str = field(compare=False)
     family: Family
     dtype: str
     bytes_in: int
@@ -56,7 +55,6 @@ class Kernel:
 
 
 def convolution(
-    name: str,
     batch: int,
     c_in: int,
     c_out: int,
@@ -75,7 +73,6 @@ def convolution(
     if groups == 1:
         family = "pointwise" if area == 1 else "dense"
     return Kernel(
-        name,
         family,
         dtype,
         bytes_in=batch * c_in * pixels_in * item,
@@ -92,10 +89,10 @@ def convolution(
     )
 
 
-def linear(name: str, batch: int, c_in: int, c_out: int, dtype: str = "fp32") -> Kernel:
+def linear(batch: int, c_in: int, c_out: int, dtype: str = "fp32") -> Kernel:
     """A product of a (batch, c_in) and a (c_in, c_out) matrix."""
     read, written, weights = (n * ITEM_BYTES[dtype] for n in (batch * c_in, batch * c_out, c_in * c_out))
-    return Kernel(name, "linear", dtype, read, written, weights, batch, c_out, c_in)
+    return Kernel("linear", dtype, read, written, weights, batch, c_out, c_in)
 
 
 def of_block(
@@ -123,22 +120,21 @@ def _of_layer(layer: Layer, start: Pixels, end: Pixels, batch: int, dtype: str, 
         pixels = (math.prod(start), math.prod(end))
         low, high = pixels if layer.op == "conv" else pixels[::-1]
         kernel = convolution(
-            layer.name, batch, layer.c_in, layer.c_out, low, high, layer.kernels, layer.stride, layer.groups, dtype,
-            channels_last,
-        )  # fmt: skip
+            batch, layer.c_in, layer.c_out, low, high, layer.kernels, layer.stride, layer.groups, dtype, channels_last
+        )
         kernel = replace(kernel, bytes_in=bytes_in, bytes_out=bytes_out)
     elif layer.op == "linear":
-        kernel = linear(layer.name, batch, layer.c_in, layer.c_out, dtype)
+        kernel = linear(batch, layer.c_in, layer.c_out, dtype)
     elif layer.op in ("max_pool", "global_pool"):
         indices = bytes_out // item * INDEX_BYTES if layer.op == "max_pool" else 0
-        kernel = Kernel(layer.name, "pool", dtype, bytes_in, bytes_out + indices)
+        kernel = Kernel("pool", dtype, bytes_in, bytes_out + indices)
     else:
-        kernel = Kernel(layer.name, "elementwise", dtype, bytes_in * (2 if layer.op == "add" else 1), bytes_out)
+        kernel = Kernel("elementwise", dtype, bytes_in * (2 if layer.op == "add" else 1), bytes_out)
     kernels = [kernel]
     if layer.norm:
-        kernels.append(Kernel(f"{layer.name}.norm", "norm", dtype, bytes_out, bytes_out))
+        kernels.append(Kernel("norm", dtype, bytes_out, bytes_out))
     if layer.act:
-        kernels.append(Kernel(f"{layer.name}.act", "elementwise", dtype, bytes_out, bytes_out))
+        kernels.append(Kernel("elementwise", dtype, bytes_out, bytes_out))
     return kernels
 
 
