@@ -23,6 +23,7 @@ from bench.measure import user_models
 from bench.run import launch, session
 from bench.show.text import advice as words
 from bench.spec.blocks.blocks import BLOCKS
+from bench.spec.config.axes import read_shape
 from bench.spec.config.config import check
 from bench.spec.errors import UserError
 from bench.spec.interval import EQUIVALENCE_MARGIN, Interval
@@ -265,7 +266,7 @@ def test_a_finished_advice_has_its_files_and_report_shows_it(bench, walked, tmp_
     assert "must be trained anew" in (out / "report.html").read_text()
     assert (out / "plots" / "advice.png").stat().st_size > 10_000
     config = yaml.safe_load((out / "config.yaml").read_text())
-    assert check(config, "kept").experiments["bare"].shapes_ == ["8->16 10x10 k3 s2 d2 valid"]
+    assert check(config, "kept").experiments["bare"].shapes_ == [read_shape("8->16 10x10 k3 s2 d2 valid")]
     advice = advice_of(run_folder.read(out), run_folder.read(out / "mix"))[0]
     assert advice.layers_s == pytest.approx(sum(len(x.names) * (x.now_s or 0) for x in advice.layers))
     assert advice.mixed is not None

@@ -34,25 +34,18 @@ _SHAPE = re.compile(
 NOTATION = '"32->64 56x56 k3 s2": channels, size, kernel and, if not 1 and same, stride, dilation (d2), padding (valid)'
 
 
-def read_shape(text: str) -> str:
-    """The text of a shape, as `32->64 56x56 k3 s2 d1 valid`. PydanticCustomError for another text or a size out of bounds."""
-    axes = shape_axes(text)
-    if not axes:
+def read_shape(text: object) -> Axes:
+    """The axes of a shape, as `32->64 56x56 k3 s2 d1 valid`, one value each. PydanticCustomError for anything else."""
+    match = _SHAPE.fullmatch(text.strip()) if isinstance(text, str) else None
+    if match is None:
         raise PydanticCustomError("shape", "it is not a shape", {"remedy": f"Write {NOTATION}"})
+    found = {name: value for name, value in match.groupdict().items() if value}
     try:
-        Axes.model_validate(axes)
+        return Axes.model_validate({name: int(value) if value.isdigit() else value for name, value in found.items()})
     except ValidationError as error:
         name = str(error.errors()[0]["loc"][0])
         remedy = Axes.model_fields[name].description
         raise PydanticCustomError("shape", "its {name} is out of bounds", {"name": name, "remedy": remedy}) from None
-    return text
-
-
-def shape_axes(text: str) -> dict[str, Any]:
-    """The axes of a shape's text, one value each; empty if it is none."""
-    match = _SHAPE.fullmatch(text.strip())
-    found = {name: value for name, value in match.groupdict().items() if value} if match else {}
-    return {name: int(value) if value.isdigit() else value for name, value in found.items()}
 
 
 def _threads(value: object) -> int | Literal["all"]:

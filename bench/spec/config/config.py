@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from bench.spec.blocks.blocks import BLOCKS, CLASSES, EVEN_KERNEL, IMAGE_CHANNELS, BlockChoice, Shape, build
 from bench.spec.blocks.costs import ITEM_BYTES, conv_params, cost
-from bench.spec.config.axes import BLOCK_AXES, NOTATION, SHAPE_AXES, Axes, read_shape, shape_axes
+from bench.spec.config.axes import BLOCK_AXES, NOTATION, SHAPE_AXES, Axes, read_shape
 from bench.spec.config.block_entries import STRICT, BlockEntry, as_mapping, key
 from bench.spec.config.shipped import config_file
 from bench.spec.config.timing import Timing
@@ -67,7 +67,7 @@ class Experiment(_Model):
         Field(description=f"List axes that walk in step, of {', '.join(SHAPE_AXES)}"),
     ] = []
     shapes_: Annotated[
-        list[Annotated[str, AfterValidator(read_shape)]],
+        list[Annotated[Axes, BeforeValidator(read_shape)]],
         Field(alias="shapes", description=f"List shapes in quotes, each as {NOTATION}"),
     ] = []
 
@@ -119,8 +119,8 @@ class Experiment(_Model):
     def swept(self) -> Axes:
         """The axes of the plan, with the columns of `shapes`. For networks, BLOCK_AXES have one value each; size defaults to the first one's."""
         if self.shapes_:
-            each = [Axes.model_validate(shape_axes(text)) for text in self.shapes_]
-            return self.axes.model_copy(update={n: [v for axes in each for v in getattr(axes, n)] for n in _SHAPED})
+            columns = {n: [value for axes in self.shapes_ for value in getattr(axes, n)] for n in _SHAPED}
+            return self.axes.model_copy(update=columns)
         if not self.network:
             return self.axes
         size = next((BLOCKS[b.name].network for b in self.blocks if b.name in BLOCKS), 224)
