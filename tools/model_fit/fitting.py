@@ -68,7 +68,8 @@ def tabulate(rows: Sequence[Observed]) -> Table:
         run = row.kernels
         if row.mode == "compile":
             run = tuple((kernel_model.laid_out(row.device, kernel), n) for kernel, n in fused(run))
-        host.append(host_demand(row.mode, run, row.training))
+        alone = row.mode == "library"  # a kernel was called without a host
+        host.append(HostDemand() if alone else host_demand(row.mode, run, row.training))
         for kernel, n in run:
             place.append(i)
             count.append(n)

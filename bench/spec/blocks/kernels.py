@@ -23,9 +23,8 @@ CONTRACTIONS: tuple[Family, ...] = ("dense", "pointwise", "grouped", "linear")
 class Kernel:
     """One operator. `bytes_in` and `weights`: least bytes to read; `bytes_out`: least bytes to write.
 
-    `macs` = rows x columns x depth x groups; 0 without multiplications. `calls`: operators that the host dispatches for
-    it. Of a convolution `taps`: height and width of the filter, `stride`, and `images`: the batch. `packed`: its data
-    have the layout of a processor's library already.
+    `macs` = rows x columns x depth x groups; 0 without multiplications. Of a convolution `taps`: height and width of
+    the filter, `stride`, and `images`: the batch. `packed`: its data have the layout of a processor's library already.
     """
 
     family: Family
@@ -40,7 +39,6 @@ class Kernel:
     taps: tuple[int, int] = (1, 1)
     stride: int = 1
     channels_last: bool = False
-    calls: int = 1
     images: int = 0
     packed: bool = False
 

@@ -262,11 +262,9 @@ class HostDemand(NamedTuple):
 
 
 def host_demand(mode: str, run: Iterable[tuple[Kernel, int]], training: bool = False) -> HostDemand:
-    """The host's part of a call, from kernels and their numbers, in a mode; nothing in mode library."""
+    """The host's part of a call, from kernels and their numbers, in a mode."""
     counted = list(run)
-    calls = sum(kernel.calls * n for kernel, n in counted)
-    if mode == "library":
-        return HostDemand()
+    calls = sum(n for _, n in counted)
     if mode == "graph":
         return HostDemand(replays=1)
     if mode == "compile":
@@ -276,7 +274,7 @@ def host_demand(mode: str, run: Iterable[tuple[Kernel, int]], training: bool = F
     # batch norm also counts its batches: one more operator
     norms = sum(n for kernel, n in counted if kernel.family == "norm")
     twice = (*CONTRACTIONS, "depthwise")  # backward: a kernel for the gradient of the input, one for the weights'
-    nodes = sum(kernel.calls * (2 if kernel.family in twice else 1) * n for kernel, n in counted)
+    nodes = sum((2 if kernel.family in twice else 1) * n for kernel, n in counted)
     return HostDemand(calls + norms, noted=calls, backwards=1, nodes=nodes)
 
 
