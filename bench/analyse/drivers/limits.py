@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from bench.analyse.drivers import additive_model
-from bench.analyse.drivers.additive_model import Additive
+from bench.analyse.drivers.additive_model import BANDWIDTH, COMPUTE, HALF, OVERHEAD, Additive
 from bench.analyse.drivers.observations import Observation
 from bench.spec.format import capital, share
 
@@ -41,12 +40,12 @@ def limit_of(rows: Sequence[Observation], model: Additive | str) -> Limit:
     """What limits the rows: by their submission first, then by their roofs, then by the model (or why there is none)."""
     bounds = [r.bound for r in rows if r.bound]
     launches = bounds.count("launch-bound")
-    if launches > additive_model.HALF * len(bounds):
-        return Limit(additive_model.OVERHEAD, f"{launches} of {len(bounds)} rows {_SUBMITS}")
+    if launches > HALF * len(bounds):
+        return Limit(OVERHEAD, f"{launches} of {len(bounds)} rows {_SUBMITS}")
     shares = [r.attained for r in rows if r.attained is not None and r.roof]
     if shares and (attained := median(shares)) >= ATTAINED:
         roof = Counter(r.roof for r in rows if r.roof).most_common(1)[0][0]
-        word = additive_model.COMPUTE if roof == "compute" else additive_model.BANDWIDTH
+        word = COMPUTE if roof == "compute" else BANDWIDTH
         return Limit(word, f"rows attain {share(attained)} of their roof (median), most of it {roof}")
     if isinstance(model, str):
         return Limit(UNKNOWN, model)
