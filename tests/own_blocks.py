@@ -75,6 +75,10 @@ def separable(c_in: int, c_out: int, kernel: int = 3, stride: int = 1) -> nn.Mod
     return _named("separable", c_in, c_out, kernel, stride)
 
 
+def transposed(c_in: int, c_out: int, kernel: int = 3, stride: int = 1) -> nn.Module:
+    return _named("transposed", c_in, c_out, kernel, stride)
+
+
 class Asking(nn.Module):
     """A convolution whose output the host looks at."""
 

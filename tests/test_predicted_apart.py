@@ -292,6 +292,15 @@ def test_a_block_of_ones_own_is_timed_as_the_same_block_by_name(device: str, nam
         assert same["samples_ns"] == pytest.approx(other["samples_ns"], rel=0.01)
 
 
+@pytest.mark.parametrize("device", ["sim:a100", "sim:desktop_cpu"])
+def test_a_transposed_convolution_of_ones_own_moves_the_bytes_of_its_own_maps(device: str):
+    """Its output is larger than its input, which is where its work is counted."""
+    axes = {"channels": "64->8", "size": 56, "batch": 64, "stride": 2, "threads": 1}
+    (trial,) = foretold_by(device, axes, ["transposed", {"import": "tests.own_blocks:transposed", "name": "mine"}])
+    own = user_kernels.inspect(trial)["arms"][1]["call"]
+    assert own == pytest.approx(asdict(model_of(trial, trial.arms[0])), rel=0.01)
+
+
 def test_what_waits_for_a_value_is_predicted_in_a_loop_and_not_in_a_graph():
     eager, graph = foretold_by(
         "sim:a100",

@@ -133,10 +133,10 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _kernel(self, name: str, args: tuple[Any, ...], outputs: list[Tensor]) -> Kernel:
         if name == "aten::convolution":
             x, w, _, stride, _, _, transposed, _, groups = args[:9]
-            low, high = (outputs[0], x) if transposed else (x, outputs[0])
+            y = outputs[0]
             return kernels.convolution(
-                x.shape[0], x.shape[1], outputs[0].shape[1], math.prod(low.shape[2:]), math.prod(high.shape[2:]),
-                (int(w.shape[2]), int(w.shape[3])), int(stride[0]), int(groups), self._word(x), self.channels_last,
+                x.shape[0], x.shape[1], y.shape[1], math.prod(x.shape[2:]), math.prod(y.shape[2:]),
+                (int(w.shape[2]), int(w.shape[3])), int(stride[0]), int(groups), self._word(x), self.channels_last, bool(transposed),
             )  # fmt: skip
         if name in ("aten::mm", "aten::addmm"):
             a, b = args[:2] if name == "aten::mm" else args[1:3]

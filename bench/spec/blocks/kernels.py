@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from bench.spec.blocks.costs import INDEX_BYTES, ITEM_BYTES
@@ -63,8 +63,9 @@ def convolution(
     groups: int = 1,
     dtype: str = "fp32",
     channels_last: bool = False,
+    transposed: bool = False,
 ) -> Kernel:
-    """A convolution of a (batch, c_in, pixels_in) into a (batch, c_out, pixels_out) map; swap them if transposed."""
+    """A convolution of a (batch, c_in, pixels_in) into a (batch, c_out, pixels_out) map."""
     item = ITEM_BYTES[dtype]
     area = math.prod(taps)
     family: Family = "depthwise" if groups == c_in == c_out else "grouped"
@@ -76,7 +77,7 @@ def convolution(
         bytes_in=batch * c_in * pixels_in * item,
         bytes_out=batch * c_out * pixels_out * item,
         weights=c_out * (c_in // groups) * area * item,
-        rows=batch * pixels_out,
+        rows=batch * (pixels_in if transposed else pixels_out),
         columns=c_out // groups,
         depth=c_in // groups * area,
         groups=groups,
@@ -115,12 +116,10 @@ def _of_layer(layer: Layer, start: Pixels, end: Pixels, batch: int, dtype: str, 
     bytes_in, bytes_out = batch * layer.c_in * math.prod(start) * item, batch * layer.c_out * math.prod(end) * item
     kernel: Kernel
     if layer.op in ("conv", "transposed"):
-        pixels = (math.prod(start), math.prod(end))
-        low, high = pixels if layer.op == "conv" else pixels[::-1]
         kernel = convolution(
-            batch, layer.c_in, layer.c_out, low, high, layer.kernels, layer.stride, layer.groups, dtype, channels_last
-        )
-        kernel = replace(kernel, bytes_in=bytes_in, bytes_out=bytes_out)
+            batch, layer.c_in, layer.c_out, math.prod(start), math.prod(end), layer.kernels, layer.stride, layer.groups,
+            dtype, channels_last, layer.op == "transposed",
+        )  # fmt: skip
     elif layer.op == "linear":
         kernel = linear(batch, layer.c_in, layer.c_out, dtype)
     elif layer.op in ("max_pool", "global_pool"):
