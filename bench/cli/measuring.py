@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli.options import Config, Device, Json, Set, argument, devices, new_name, one_of, option, pixels_of
-from bench.cli.output import readers_may_leave, say
+from bench.cli.output import readers_may_leave, say, say_either, say_json
 from bench.cli.reading import report
 from bench.spec.devices.device_names import is_predicted
 from bench.spec.errors import UserError
@@ -129,8 +129,6 @@ def aa(
     anyway: Anyway = False,
 ) -> None:
     """Measure blocks against themselves: this machine's false-positive rate, noise band and smallest effect."""
-    import json
-
     from bench.run import runner
     from bench.run.machine import usable_cores
     from bench.show import write
@@ -150,9 +148,11 @@ def aa(
     index.refresh([views.run.folder])
     if views.noise is None:
         raise typer.Exit(1)
-    say(json.dumps(views.noise.to_dict(), indent=2) if json_ else "\n".join(views.noise.sentences()))
-    if not json_:
-        say(f"written: {views.run.folder}/aa.json; the next runs on this device use its noise band")
+    if json_:
+        say_json(views.noise.to_dict())
+        return
+    say("\n".join(views.noise.sentences()))
+    say(f"written: {views.run.folder}/aa.json; the next runs on this device use its noise band")
 
 
 def config(
@@ -233,16 +233,13 @@ def cost(
 
     A network has its batch norm and ReLU without --norm and --act, and a table in place of the steps.
     """
-    import json
-
     from bench.spec.blocks.blocks import BlockChoice, kind_of
     from bench.spec.blocks.costs import ITEM_BYTES
     from bench.spec.blocks.derivation import derive, shape_of
     from bench.spec.blocks.layers import FIXED_IN_NETWORKS
 
     network = kind_of(block).network > 0
-    if padding is not None:
-        one_of("--padding", padding, ("same", "valid"))
+    one_of("--padding", padding, ("same", "valid"))
     one_of("--dtype", dtype, tuple(ITEM_BYTES))
     one_of("--pass", pass_, ("inference", "training"))
     choice = BlockChoice(
@@ -252,20 +249,18 @@ def cost(
     options = dict(zip(FIXED_IN_NETWORKS, given, strict=True))
     shape = shape_of(choice, None if size is None else pixels_of(size), batch, options)
     derivation = derive(choice, shape, dtype, training=pass_ == "training")
-    say(json.dumps(derivation.to_dict(), indent=2) if json_ else derivation.text())
+    say_either(json_, derivation.to_dict, lambda: say(derivation.text()))
 
 
 def doctor(device: Device = None, json_: Json = False) -> None:
     """Check whether this machine is fit to measure: its devices, what would spoil the numbers, what to do."""
-    import json
-
     from bench.run import checks
     from bench.run import doctor as examination
     from bench.show.text import terminal
 
     results = examination.examine(devices(device), RESULTS)
     if json_:
-        say(json.dumps(examination.to_dict(results), indent=2))
+        say_json(examination.to_dict(results))
     else:
         with readers_may_leave():
             terminal.print_findings([(c.name, c.state, c.seen, c.remedy) for c in results])

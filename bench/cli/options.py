@@ -155,7 +155,7 @@ def share_of(option: str, text: str) -> float:
     return value
 
 
-def one_of(option: str, given: str, known: tuple[str, ...]) -> None:
-    """UserError for a word that is not in `known`."""
-    if given not in known:
+def one_of(option: str, given: str | None, known: tuple[str, ...]) -> None:
+    """UserError for a word that is given and not in `known`."""
+    if given is not None and given not in known:
         raise UserError(option, "it is not one of the known words", f"Write {listed(known, 'or')}.", value=given)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from bench.cli.options import Json, likely_device, one_of, option
-from bench.cli.output import say
+from bench.cli.output import say, say_json
 from bench.spec.devices.device_names import PREDICTED_PREFIX, is_predicted
 from bench.spec.errors import UserError, nearest
 
@@ -71,7 +70,7 @@ def crossover(
         kernel, size, dtype, layout,
     )  # fmt: skip
     if json_:
-        say(json.dumps(crossings.to_dict(), indent=2))
+        say_json(crossings.to_dict())
         return
     from bench.show.plots import speedup_map
     from bench.show.text import crossover_map as words

@@ -59,8 +59,7 @@ def report(
         told = [read(run) for folder in folders for run in runs_of(folder)]
         say(export.text(told, format_).rstrip("\n"))
         return
-    if format_ is not None:
-        one_of("--format", format_, export.FORMATS)
+    one_of("--format", format_, export.FORMATS)
     (first, *others), folders = folders, [run for folder in folders for run in runs_of(folder)]
     out = first / "report.html" if not others and len(folders) > 1 and out is None else out
     page = write.page_of(folders, file_of("--out", out))
@@ -189,16 +188,14 @@ def compare(
     from bench.spec.files import write_whole
 
     share, must_see = shares_of_gate(margin, least)
-    one_of("--untold", untold or "fail", ("fail", "pass"))
+    one_of("--untold", untold, ("fail", "pass"))
     for name, given in (("--least", least), ("--untold", untold)):
         if given is not None and fail_on is None:
             raise UserError(name, "it is a rule of the gate", "Write --fail-on slower too.", given)
-    if by is not None:
-        one_of("--by", by, ("speedups", "times"))
+    one_of("--by", by, ("speedups", "times"))
     file_of("--csv", csv)
     file_of("--html", html)
-    if fail_on is not None:
-        one_of("--fail-on", fail_on, ("slower", "changed"))
+    one_of("--fail-on", fail_on, ("slower", "changed"))
     if history:
         if fail_on is not None or csv is not None:
             remedy = "Leave them out; --json holds every row."
