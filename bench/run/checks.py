@@ -126,15 +126,14 @@ def governor(m: Machine) -> Check:
 
 def turbo(m: Machine) -> Check:
     """Frequencies above the nominal one, which depend on heat and on the other cores."""
-    off, boost = f"{CPU}/intel_pstate/no_turbo", f"{CPU}/cpufreq/boost"
-    states = {(off, "1"): False, (off, "0"): True, (boost, "1"): True, (boost, "0"): False}
-    on = next((on for (path, text), on in states.items() if m.read(path) == text), None)
-    if on is None:
-        return _unknown("turbo")
-    if not on:
-        return Check("turbo", "green", "off")
-    path, text = (off, 1) if m.read(off) == "0" else (boost, 0)
-    return Check("turbo", "amber", "on: the clock follows heat and the number of busy cores", f"leave it on for realistic times; for repeatable times, echo {text} | sudo tee {path}")  # fmt: skip
+    for path, on, off in ((f"{CPU}/intel_pstate/no_turbo", "0", "1"), (f"{CPU}/cpufreq/boost", "1", "0")):
+        if (now := m.read(path)) == off:
+            return Check("turbo", "green", "off")
+        if now == on:
+            seen = "on: the clock follows heat and the number of busy cores"
+            remedy = f"leave it on for realistic times; for repeatable times, echo {off} | sudo tee {path}"
+            return Check("turbo", "amber", seen, remedy)
+    return _unknown("turbo")
 
 
 def battery(m: Machine) -> Check:
