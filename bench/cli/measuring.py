@@ -100,7 +100,7 @@ def measured(
     from bench.run.runner import stderr_line
     from bench.run.session import Interrupted
 
-    for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):  # Windows has no SIGHUP
+    for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, _end)
     try:

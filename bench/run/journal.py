@@ -1,7 +1,4 @@
-"""Write journal.jsonl, the append-only record of a run, and what it says of the progress (Progress).
-
-Each line is on the disk before the run goes on.
-"""
+"""Write journal.jsonl, the append-only record of a run. Each line is on the disk before the run goes on."""
 
 from __future__ import annotations
 
@@ -17,25 +14,21 @@ from bench.spec.files import MOST_OF_JOURNAL, content_of, named
 from bench.spec.plan.plan import Trial
 from bench.spec.results_folder import read_records
 
-try:
-    import fcntl
-except ImportError:  # on Windows, where two runs in one folder are not detected
-    fcntl = None  # type: ignore[assignment]
-
 
 class Journal:
     """Append records, one JSON object per line, each flushed and synced. Locks the file until closed."""
 
     def __init__(self, path: Path) -> None:
+        import fcntl  # Windows has none: there runs can be read, and none is written
+
         self.path = path
         self._file = open(path, "ab+", buffering=0)  # noqa: SIM115 (held for the whole run)
-        if fcntl is not None:
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                self._file.close()
-                rule, remedy = "another run is writing there", "Wait for it, or name another folder with --out."
-                raise UserError(str(path.parent), rule, remedy) from None
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._file.close()
+            rule, remedy = "another run is writing there", "Wait for it, or name another folder with --out."
+            raise UserError(str(path.parent), rule, remedy) from None
 
     def __enter__(self) -> Journal:
         return self
