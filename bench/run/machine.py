@@ -49,7 +49,7 @@ def look(results: Path, sample_s: float = SAMPLE_S) -> Machine:
     busy, stolen = load(cpus, sample_s)
     memory, swap = reported(psutil.virtual_memory), reported(psutil.swap_memory)
     rooms = [room for room in (memory and memory.available, memory_room(file_text)) if room is not None]
-    battery = reported(psutil.sensors_battery) if hasattr(psutil, "sensors_battery") else None
+    battery = reported(psutil.sensors_battery)
     there = next((p for p in (results.absolute(), *results.absolute().parents) if p.exists()), Path("/"))
     return Machine(
         read=file_text,
@@ -62,17 +62,17 @@ def look(results: Path, sample_s: float = SAMPLE_S) -> Machine:
         memory_bytes=memory and memory.total,
         available_bytes=min(rooms, default=None),
         swap_bytes=swap and swap.used,
-        plugged=None if battery is None else battery.power_plugged,
+        plugged=battery and battery.power_plugged,
         libc=" ".join(platform.libc_ver()).strip(),
         clock_step_ns=_clock_step_ns(),
         results=results,
-        free_bytes=_free_bytes(there),
+        free_bytes=reported(lambda: shutil.disk_usage(there).free),
         writable=there.is_dir() and os.access(there, os.W_OK | os.X_OK),
     )
 
 
 def reported(ask: Callable[[], T]) -> T | None:
-    """What psutil answers; None where this system does not report it, as without /proc."""
+    """What the system answers, mostly through psutil; None where it does not report it, as without /proc."""
     try:
         return ask()
     except (OSError, LookupError, psutil.Error):
@@ -167,10 +167,3 @@ def _cpus() -> frozenset[int]:
 def _clock_step_ns() -> int:
     seen = [time.perf_counter_ns() for _ in range(2000)]
     return min((b - a for a, b in pairwise(seen) if b > a), default=0)
-
-
-def _free_bytes(folder: Path) -> int | None:
-    try:
-        return shutil.disk_usage(folder).free
-    except OSError:
-        return None
