@@ -20,7 +20,7 @@ from bench.spec.files import RESULTS, runs_of
 if TYPE_CHECKING:
     from bench.analyse.compare.facts import Comparison, Correction, Quantity
     from bench.analyse.runs.run_folder import Run
-    from bench.show.write import ComparisonViews
+    from bench.show.write import ComparisonViews, Views
 
 
 def report(
@@ -80,43 +80,43 @@ def report(
 
 
 def _views(folders: list[Path], quiet: bool, alone: bool, wide: bool) -> list[Run]:
-    """Write all views of each run, and tell of them unless `quiet`, in full of one `alone`; the runs without samples."""
+    """Write all views of each run, and tell of them unless `quiet`; the runs without samples."""
     from bench.show import write
-    from bench.show.export import reproduction
-    from bench.show.text import advice as advice_words
-    from bench.show.text import compare as compare_words
-    from bench.show.text import layer_costs, second_opinion
-    from bench.show.text import report as run_words
 
     written = []
     for folder in folders:
         views = write.write_views(folder)
         written.append(replace(views.run, samples=None))
-        if quiet:
-            continue
-        if views.sides is not None:
+        if not quiet:
             with readers_may_leave():
-                compare_words.print_comparison(views.sides)
-            say(f"page: {views.page}")
-            if views.gated is not None:
-                compare_words.print_gate(views.gated)
-            continue
-        if views.advice:
-            with readers_may_leave():
-                advice_words.show(views.run, views.advice)
-            say(f"page: {views.page}")
-            continue
-        if alone:
-            with readers_may_leave():
-                run_words.show(views.run, views.page, wide=wide)
-                if wide:
-                    second_opinion.print_second_opinions(views.run)
-                    layer_costs.print_time_breakdown(views.run)
-        if alone and views.noise is not None:
-            say("\n".join(views.noise.sentences()))
-        for one in reproduction.untested(views.run, views.verdicts) if alone else ():
-            say(reproduction.not_tested(one))
+                _tell(views, alone, wide)
     return written
+
+
+def _tell(views: Views, alone: bool, wide: bool) -> None:
+    """Print a run's comparison of two sides, its advice, or, of one `alone`, its summary."""
+    from bench.show.export import reproduction
+    from bench.show.text import advice, layer_costs, second_opinion
+    from bench.show.text import compare as compare_words
+    from bench.show.text import report as run_words
+
+    if views.sides is not None:
+        compare_words.print_comparison(views.sides)
+        say(f"page: {views.page}")
+        if views.gated is not None:
+            compare_words.print_gate(views.gated)
+    elif views.advice:
+        advice.show(views.run, views.advice)
+        say(f"page: {views.page}")
+    elif alone:
+        run_words.show(views.run, views.page, wide=wide)
+        if wide:
+            second_opinion.print_second_opinions(views.run)
+            layer_costs.print_time_breakdown(views.run)
+        if views.noise is not None:
+            say("\n".join(views.noise.sentences()))
+        for one in reproduction.untested(views.run, views.verdicts):
+            say(reproduction.not_tested(one))
 
 
 def verdict(
