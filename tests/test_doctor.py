@@ -24,6 +24,7 @@ from bench.run.checks import Check
 from bench.run.machine import Machine
 from bench.show.text import terminal as findings
 from bench.spec.errors import UserError
+from bench.spec.files import file_text
 
 ROOT = Path(__file__).parents[1]
 GIB = 1 << 30
@@ -255,7 +256,7 @@ def test_a_look_at_this_machine_finds_it(tmp_path: Path):
     assert found.writable
     assert found.free_bytes
     assert found.available_bytes <= found.memory_bytes
-    assert machine.file_text(str(tmp_path)) == machine.file_text("/no/such/file") == ""
+    assert file_text(str(tmp_path)) == file_text("/no/such/file") == ""
     assert not machine.look(tmp_path.joinpath("file").touch() or tmp_path / "file", sample_s=0.01).writable
 
 

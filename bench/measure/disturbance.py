@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.spec.columns import FLAGS
+from bench.spec.files import file_text
 
 WAIT, PREEMPTED, FAULTS, STEAL, THROTTLED, STALLED = FLAGS
 FLAGGED = 0.01  # share of a sample's time that a disturbance takes, above which the sample is flagged
@@ -102,14 +103,6 @@ class Watch:
         self._threads, self._stat, self._quota = {}, None, None
 
 
-def file_text(path: Path) -> str:
-    """A file's text, empty where it can't be read."""
-    try:
-        return path.read_text()
-    except OSError:
-        return ""
-
-
 def _open(path: str | Path | None) -> int | None:
     if path is None:
         return None
@@ -121,7 +114,7 @@ def _open(path: str | Path | None) -> int | None:
 
 def _cgroup_stat() -> Path | None:
     """cpu.stat of this process's control group: version 2, or the cpu controller of version 1."""
-    for line in file_text(Path("/proc/self/cgroup")).splitlines():
+    for line in file_text("/proc/self/cgroup").splitlines():
         number, controllers, path = line.split(":", 2)
         if number == "0" and not controllers:
             return Path("/sys/fs/cgroup") / path.lstrip("/") / "cpu.stat"

@@ -20,9 +20,10 @@ from pathlib import Path
 from time import perf_counter, perf_counter_ns
 from typing import Any
 
-from bench.measure.disturbance import CPUS, Counters, Watch, file_text
+from bench.measure.disturbance import CPUS, Counters, Watch
 from bench.measure.sampling import record, sample
 from bench.spec.config.timing import Timing
+from bench.spec.files import file_text
 from bench.spec.plan.plan import SIDES, Trial
 
 

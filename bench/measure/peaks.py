@@ -24,12 +24,13 @@ import torch
 from torch import Tensor
 
 from bench.measure.device.devices import Device, set_switches
-from bench.measure.disturbance import CPUS, WAIT, Watch, file_text, flags_of_machine
+from bench.measure.disturbance import CPUS, WAIT, Watch, flags_of_machine
 from bench.measure.modules import DTYPES, FORMATS
 from bench.measure.sampling import sample
 from bench.spec.columns import FLAGS
 from bench.spec.config.timing import Timing
 from bench.spec.errors import first_line
+from bench.spec.files import file_text
 from bench.spec.format import in_bytes, with_prefix
 
 TIMING = Timing(seconds=0.3, sample_seconds=0.005, warmup_seconds=0.1, rounds_min=3, precision=1e-9)
@@ -288,9 +289,7 @@ def cpu_cache(cpus: Collection[int], threads: int, root: Path = CPUS) -> int | N
     caches: dict[tuple[int, str], int] = {}  # level and the CPUs that share it, to its size
     for cpu in cpus:
         for index in (root / f"cpu{cpu}" / "cache").glob("index*"):
-            kind, level, shared, size = (
-                file_text(index / w).strip() for w in ("type", "level", "shared_cpu_list", "size")
-            )
+            kind, level, shared, size = (file_text(index / w) for w in ("type", "level", "shared_cpu_list", "size"))
             match = re.fullmatch(r"(\d+)([KMG]?)", size)
             if kind != "Instruction" and level and match is not None:
                 caches[int(level), shared] = int(match[1]) * _UNITS[match[2]]
@@ -317,6 +316,6 @@ def _host_room() -> int:
         available = psutil.virtual_memory().available
     except OSError:  # without /proc
         available = ASSUMED_ROOM
-    paths = {line.rpartition(":")[2].lstrip("/") for line in file_text(Path("/proc/self/cgroup")).splitlines()} | {""}
+    paths = {line.rpartition(":")[2].lstrip("/") for line in file_text("/proc/self/cgroup").splitlines()} | {""}
     files = [group / path / name for path in paths for group, name in _LIMITS]
-    return min([available, *(int(text) for text in map(file_text, files) if text.strip().isdigit())])
+    return min([available, *(int(text) for text in map(file_text, files) if text.isdigit())])

@@ -12,8 +12,9 @@ import psutil
 
 import bench
 from bench.run.checks import chosen, local, worst
-from bench.run.machine import Machine, file_text, look, quota, reported, usable_cores
+from bench.run.machine import Machine, look, quota, reported, usable_cores
 from bench.spec.errors import UserError
+from bench.spec.files import file_text
 from bench.spec.plan.aa import LEAST_PAIRS
 from bench.spec.results_folder import read_noise
 

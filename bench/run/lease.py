@@ -17,9 +17,8 @@ from typing import Any
 
 from bench.run import environment
 from bench.run.launch import die_with_parent, last_line
-from bench.run.machine import file_text
 from bench.run.runner import JOURNAL
-from bench.spec.files import CONFIG, ENVIRONMENT, PLAN
+from bench.spec.files import CONFIG, ENVIRONMENT, PLAN, file_text
 
 FILES = (CONFIG, ENVIRONMENT, PLAN, JOURNAL, "DONE")  # of a shard's folder; they travel
 PROGRAM = ("-P", "-m", "bench")  # -P: a bench.py in the working folder is not this package

@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 
 import psutil
 
+from bench.spec.files import file_text
+
 T = TypeVar("T")
 Reader = Callable[[str], str]
 SAMPLE_S = 0.5  # of watching the load: fifty ticks of each core's clock
@@ -77,14 +79,6 @@ def reported(ask: Callable[[], T]) -> T | None:
         return ask()
     except (OSError, LookupError, psutil.Error):
         return None
-
-
-def file_text(path: str) -> str:
-    """A file's text, empty where it can't be read."""
-    try:
-        return Path(path).read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return ""
 
 
 def usable_cores() -> int:

@@ -30,6 +30,14 @@ def is_pipe(path: Path) -> bool:
     return path.is_fifo() and not str(path).startswith("/dev/")
 
 
+def file_text(path: str | Path) -> str:
+    """A file's text without its ends' white space, empty where it can't be read."""
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+
+
 def content_of(path: Path, most: int = MOST_BYTES, kind: str = "file") -> bytes:
     """A file's bytes. UserError for a pipe that no shell has made, and for over `most` bytes; OSError as of open()."""
     if is_pipe(path):
