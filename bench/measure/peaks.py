@@ -123,50 +123,47 @@ def record(device: Device, dtype: str) -> dict[str, Any]:
 
 def _computing(device: Device, dtype: str, roofs: Roofs) -> None:
     place, kind = device.torch_device, DTYPES[dtype]
-    ladders = {"matmul": _matmuls(place, kind)} | {f"conv {name}": _convs(place, kind, name) for name in FORMATS}
-    loads: list[Load] = []
-    for name, ladder in ladders.items():
-        roof = f"{name.partition(' ')[0]}_flop_per_s"
+    ladders = [("matmul_flop_per_s", _matmuls(place, kind))]
+    ladders += [("conv_flop_per_s", _convs(place, kind, layout)) for layout in FORMATS]
+    loads: list[tuple[str, Load]] = []
+    for roof, ladder in ladders:
         try:
-            loads.append(_large_enough(device, ladder))
+            loads.append((roof, _large_enough(device, ladder)))
         except (RuntimeError, TypeError) as error:
             roofs.detail.setdefault(roof, first_line(error, 200))
-    for load, rate in zip(loads, _rates(device, loads), strict=True):
-        roof = f"{load.name.partition(' ')[0]}_flop_per_s"
-        if rate > (getattr(roofs, roof) or 0.0):
-            setattr(roofs, roof, rate)
-            roofs.detail[roof] = load.name.partition(" ")[2]
+    _reach(device, loads, roofs)
 
 
 def _moving(device: Device, _: str, roofs: Roofs) -> None:
     pool = _pool(device, roofs.cache_bytes)
-    loads: dict[str, list[Load]] = {"cache_bytes_per_s": [], "memory_bytes_per_s": []}
+    loads: list[tuple[str, Load]] = []
     size = LEAST_SET
     best = 0.0
     while size <= roofs.cache_bytes // 2:
         inside = [_replayed(device, load) for load in _moves(pool[: size // 4], in_bytes(size, "MiB"))]
         reached = max(_probed(device, load) for load in inside)
         if reached > best:
-            best, loads["cache_bytes_per_s"] = reached, inside
+            best, loads = reached, [("cache_bytes_per_s", load) for load in inside]
         size *= 2
     if pool.numel() * 4 >= 2 * roofs.cache_bytes:
-        loads["memory_bytes_per_s"] = _in_turn(pool)
+        loads += [("memory_bytes_per_s", load) for load in _in_turn(pool)]
     else:
         free = in_bytes(room(device), "MiB")
         roofs.detail["memory_bytes_per_s"] = f"{free} are free, too few to get beyond the cache"
-    every = [load for some in loads.values() for load in some]
-    rates = dict(zip(map(id, every), _rates(device, every), strict=True))
-    for roof, some in loads.items():
-        if some:
-            fastest = max(some, key=lambda load: rates[id(load)])
-            setattr(roofs, roof, rates[id(fastest)])
-            roofs.detail[roof] = fastest.name
+    _reach(device, loads, roofs)
+
+
+def _reach(device: Device, loads: Sequence[tuple[str, Load]], roofs: Roofs) -> None:
+    """Sample loads of some roofs together, and set each roof to the rate of its fastest one."""
+    rates = _rates(device, [load for _, load in loads]) if loads else []
+    for (roof, load), rate in zip(loads, rates, strict=True):
+        if rate > (getattr(roofs, roof) or 0.0):
+            setattr(roofs, roof, rate)
+            roofs.detail[roof] = load.name
 
 
 def _rates(device: Device, loads: Sequence[Load]) -> list[float]:
     """Each load's amount per second in its fastest sample, warm-up included."""
-    if not loads:
-        return []
     visit = sample([partial(device.time, load.call) for load in loads], TIMING, 0, device.clock, None)
     return [load.amount / min(*arm.times, *arm.warm_up) * 1e9 for load, arm in zip(loads, visit.arms, strict=True)]
 
@@ -174,7 +171,7 @@ def _rates(device: Device, loads: Sequence[Load]) -> list[float]:
 def _matmuls(place: torch.device, dtype: torch.dtype) -> Iterator[Load]:
     for size in (64, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 12288, 16384):
         a, b = (torch.randn(size, size, device=place).to(dtype) for _ in range(2))
-        yield Load(f"matmul {size} x {size}", partial(torch.mm, a, b), 2.0 * size**3)
+        yield Load(f"{size} x {size}", partial(torch.mm, a, b), 2.0 * size**3)
 
 
 def _convs(place: torch.device, dtype: torch.dtype, layout: str) -> Iterator[Load]:
@@ -183,7 +180,7 @@ def _convs(place: torch.device, dtype: torch.dtype, layout: str) -> Iterator[Loa
         memory_format = FORMATS[layout]
         x = torch.randn(batch, channels, 28, 28, device=place).to(dtype).contiguous(memory_format=memory_format)
         w = torch.randn(channels, channels, 3, 3, device=place).to(dtype).contiguous(memory_format=memory_format)
-        name = f"conv {channels}->{channels} 3x3 28x28 batch {batch} {layout}"
+        name = f"{channels}->{channels} 3x3 28x28 batch {batch} {layout}"
         flop = 2.0 * batch * channels**2 * 9 * 28**2
         yield Load(name, partial(torch.nn.functional.conv2d, x, w, padding=1), flop)
 
