@@ -138,7 +138,7 @@ def _resumed(folder: Path, anyway: bool, trust: bool) -> Outcome:
     from bench.run.session import Outcome
 
     if (folder / "DONE").exists() and (folder / PLAN).is_file():
-        return Outcome(folder, 0, 0, 0.0)
+        return Outcome(folder, 0)
     return runner.resume(folder, runner.stderr_line, anyway, trust)
 
 

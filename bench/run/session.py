@@ -42,9 +42,7 @@ class Outcome:
     """How a run ended."""
 
     folder: Path
-    measured: int
-    failed: int
-    wall_s: float
+    failed: int  # trials
 
 
 class Session:
@@ -83,8 +81,7 @@ class Session:
             self._measure()
         self._close("end")
         write_text(self.folder / "DONE", utc() + "\n")
-        failed = len(self.progress.failed)
-        return Outcome(self.folder, len(self.plan.active) - failed, failed, self._now() - self.begun)
+        return Outcome(self.folder, len(self.progress.failed))
 
     def _measure(self) -> None:
         try:
