@@ -6,11 +6,10 @@ import re
 import shlex
 import shutil
 import sys
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from bench.cli.measuring import Anyway, measured
+from bench.cli.measuring import Anyway, measured, new_run
 from bench.cli.options import Config, Device, Json, Set, devices, one_of, option, shares_of_gate
 from bench.cli.reading import compare, report
 from bench.spec.errors import UserError
@@ -47,24 +46,21 @@ def ab(
     together or one of them are slower, or one failed only in B; 3 if a slow-down of --least could have been missed; 0 if not.
     """
     from bench.analyse.runs.run_folder import read
-    from bench.run import runner
-    from bench.run.machine import usable_cores
+    from bench.run.runner import planned
     from bench.show import write
     from bench.show.pages import index
     from bench.spec.config.config import load
     from bench.spec.plan.ab import against
-    from bench.spec.plan.plan import make, not_all_skipped
+    from bench.spec.plan.plan import not_all_skipped
 
     shares_of_gate(margin, least)
     one_of("--untold", untold, ("fail", "pass"))
     sides = side("--a", a, a_path, a_env), side("--b", b, b_path, b_env)
     checked, data = load(config, set_ or ())
     names = devices(device)
-    plan = against(make(checked, names, usable_cores()), sides)
+    plan = against(planned(checked, names), sides)
     not_all_skipped(plan)
-    command = ["bench", *sys.argv[1:]]
-    measure = partial(runner.measure, plan, data, names, out, command, runner.stderr_line, anyway)
-    folder = measured(measure, lambda folder: report([folder])).folder
+    folder = measured(new_run(plan, data, names, out, anyway), lambda folder: report([folder])).folder
     write.write_numbers(read(folder, samples=True), folder)
     try:
         compare([folder], margin, "slower", least, untold, json_=json_)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
-import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.measuring import Anyway, measured
+from bench.cli.measuring import Anyway, measured, new_run
 from bench.cli.options import Device, Set, argument, devices, option
 from bench.cli.output import readers_may_leave, say
 from bench.cli.reading import report
@@ -44,16 +43,16 @@ def advise(
 
     The layers' run is in the folder, the mix's in its subfolder mix. Weights are random, so accuracy is not asked.
     """
-    from bench.run import runner
+    from bench.run.runner import stderr_line
     from bench.spec.plan.advise import MIX
 
-    again, command = "bench advise --resume", ["bench", *sys.argv[1:]]
+    again = "bench advise --resume"
     if resume is None:
         if model is None:
             raise UserError("MODEL", "it is missing", "Name one, as bench advise resnet18")
         names = devices(device)
         plan, data = _layers_plan(model, size, batch, candidates, names, threads, set_)
-        first = partial(runner.measure, plan, data, names, out, command, runner.stderr_line, anyway)
+        first = new_run(plan, data, names, out, anyway)
     else:
         if any(given is not None for given in (model, out, device, threads)) or set_:
             raise UserError(f"--resume {resume}", "an advice continues as it was planned", "Give --resume alone.")
@@ -62,12 +61,11 @@ def advise(
     folder = outcomes[0].folder
     second = _mix_plan(folder)
     if second is not None:
-        runner.stderr_line("the best mix, whole against whole")
-        new = partial(runner.measure, *second, folder / MIX, command, runner.stderr_line, anyway)
-        old = partial(_resumed, folder / MIX, anyway, trust)
-        mixed = old if (folder / MIX / PLAN).is_file() else new
+        stderr_line("the best mix, whole against whole")
+        begun = (folder / MIX / PLAN).is_file()
+        mixed = partial(_resumed, folder / MIX, anyway, trust) if begun else new_run(*second, folder / MIX, anyway)
         outcomes.append(measured(mixed, lambda _: report([folder]), again, folder))
-    runner.stderr_line("writing tables, picture and page")
+    stderr_line("writing tables, picture and page")
     with or_advise(f"bench report {shlex.quote(str(folder))}"):
         report([folder])
     if any(outcome.failed for outcome in outcomes):
@@ -157,7 +155,6 @@ def try_(
     Three fresh processes, 0.3 s of samples a layer in each. bench report gives its page, bench run measures longer.
     """
     from bench.analyse.runs.run_folder import read, write_tables
-    from bench.run import runner
     from bench.show.text import advice as words
 
     named = [{"import": word} if ":" in word else word for word in blocks.split(",")]
@@ -167,8 +164,7 @@ def try_(
     plan = _planned("bench try", data, names, threads, set_)
     if any(len(trial.arms) < 2 for trial in plan.trials):
         raise UserError("--blocks", "a table compares two blocks or more", "Name another", blocks)
-    measure = partial(runner.measure, plan, data, names, out, ["bench", *sys.argv[1:]], runner.stderr_line, anyway)
-    outcome = measured(measure, lambda folder: words.show_tried(read(folder)))
+    outcome = measured(new_run(plan, data, names, out, anyway), lambda folder: words.show_tried(read(folder)))
     run = read(outcome.folder, samples=True)
     with readers_may_leave():
         words.show_tried(run)

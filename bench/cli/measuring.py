@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,6 +23,7 @@ from bench.spec.files import RESULTS, or_advise
 
 if TYPE_CHECKING:
     from bench.run.session import Outcome
+    from bench.spec.plan.plan import Plan
 
 Shard = Annotated[str | None, option("I/N", "Only the I-th of N parts of the plan; bench merge joins them.")]
 Anyway = Annotated[bool, typer.Option("--anyway", help="Measure despite red checks of bench doctor and mark each row.")]
@@ -88,6 +89,16 @@ def run(
         raise typer.Exit(1)
 
 
+def new_run(
+    plan: Plan, data: dict[str, Any], names: list[str], out: Path | None, anyway: bool
+) -> Callable[[], Outcome]:
+    """What measures a plan in a new folder, for `measured`."""
+    from bench.run import runner
+
+    command = ["bench", *sys.argv[1:]]
+    return partial(runner.measure, plan, data, names, out, command, runner.stderr_line, anyway)
+
+
 def measured(
     measure: Callable[[], Outcome], show: Callable[[Path], None], again: str = "", at: Path | None = None
 ) -> Outcome:
@@ -129,7 +140,6 @@ def aa(
     anyway: Anyway = False,
 ) -> None:
     """Measure blocks against themselves: this machine's false-positive rate, noise band and smallest effect."""
-    from bench.run import runner
     from bench.run.machine import usable_cores
     from bench.show import write
     from bench.show.pages import index
@@ -142,9 +152,7 @@ def aa(
     if is_predicted(name):
         raise UserError(f"--device {name}", "a prediction has no noise to test", "Name a device of this machine.")
     planned, data = drawn_plan(name, usable_cores(), pairs, set_ or ())
-    command = ["bench", *sys.argv[1:]]
-    measure = partial(runner.measure, planned, data, [name], out, command, runner.stderr_line, anyway)
-    views = write.write_views(measured(measure, lambda _: None).folder)
+    views = write.write_views(measured(new_run(planned, data, [name], out, anyway), lambda _: None).folder)
     index.refresh([views.run.folder])
     if views.noise is None:
         raise typer.Exit(1)
