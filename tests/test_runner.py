@@ -324,7 +324,7 @@ def test_accelerators_are_asked_before_the_cpu_and_recorded_in_the_order_that_wa
 
     monkeypatch.setattr(runner, "probe", answers)
     plan = make(load(config)[0], ["cpu", "cuda:1", "xpu:0"], 1)
-    assert list(runner._probe(plan)[0]) == ["cpu", "cuda:1", "xpu:0"]
+    assert list(runner._probe(plan)[0]["devices"]) == ["cpu", "cuda:1", "xpu:0"]
     assert asked == ["cuda:1", "xpu:0", "cpu"]
 
 

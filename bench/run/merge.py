@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.run.runner import JOURNAL, refuse_used, shard_words
+from bench.run.runner import JOURNAL, begin_record, refuse_used, shard_words
 from bench.run.session import utc
 from bench.spec import files
 from bench.spec.errors import UserError
@@ -107,14 +107,8 @@ def _write(out: Path, shards: Sequence[Shard], plan: Plan, environment: Mapping[
         files.write_whole(out / CONFIG, lambda file: file.write(first.config))
         files.write_json(out / ENVIRONMENT, environment)
         files.write_json(out / PLAN, plan.to_dict())
-        begun = {
-            "type": "run",
-            "run_id": environment["run_id"],
-            "schema_version": first.begun["schema_version"],
-            "utc": utc(),
-        }
-        journal = _lines(begun | files.kept(out), shards)
-        files.write_whole(out / JOURNAL, lambda file: file.writelines(journal))
+        begun = begin_record(out, environment["run_id"]) | {"schema_version": first.begun["schema_version"]}
+        files.write_whole(out / JOURNAL, lambda file: file.writelines(_lines(begun, shards)))
         files.write_text(out / "DONE", utc() + "\n")
 
 

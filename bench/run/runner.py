@@ -32,7 +32,7 @@ from bench.spec.plan import aa
 from bench.spec.plan.durations import sized
 from bench.spec.plan.plan import Plan, Side, make, not_all_skipped
 from bench.spec.plan.shards import part_of
-from bench.spec.results_folder import read_environment, read_plan
+from bench.spec.results_folder import read_environment, read_plan, sources_of
 
 JOURNAL, KEPT_MODULES = "journal.jsonl", "modules"
 MOST_NAMED = 5  # of the imports that a folder names
@@ -80,16 +80,16 @@ def measure(
     ambers, reds = _checked(devices, folder, tell, anyway)
     unlike = foresee.counts(plan, every=False)[-1]  # refuses what would be no row of any use
     sides = _probe(plan)
-    facts = sides[0]
+    facts = sides[0]["devices"]
     plan = sized(plan, facts)
     not_all_skipped(plan)
-    warnings = [f"{d}: {line}" for probed in sides for d, told in probed.items() for line in told.get("warnings", ())]
-    warnings += unlike
+    told = [(d, line) for side in sides for d, seen in side["devices"].items() for line in seen.get("warnings", ())]
+    warnings = [*(f"{d}: {line}" for d, line in told), *unlike]
     run_id = folder.name if out is None else name
     begun = started.isoformat(timespec="seconds")
     made: dict[str, Any] = {"run_id": run_id, "started_utc": begun, "command": shlex.join(command)}
     made |= _environment(plan, facts, [*ambers, *dict.fromkeys(warnings)], folder.parent)
-    made |= {"sides": [{"devices": probed} for probed in sides]} if plan.sides else {}
+    made |= {"sides": sides} if plan.sides else {}
     made |= {"node": platform.node()} if plan.shard else {}  # machines of a fleet have names
     with or_advise("repeat the command: nothing is measured yet"):
         folder.mkdir(parents=True, exist_ok=True)
@@ -105,10 +105,10 @@ def measure(
         if plan.name != aa.NAME and plan.shard is None:
             point_latest(folder)
         with or_advise(plan.resume_command(folder)):
-            journal.append(_begun(folder, run_id))
+            journal.append(begin_record(folder, run_id))
             for line in warnings:
                 tell(f"! {line}")
-            return Session(folder, plan, journal, tell, reds, sources=[*map(_sources, sides)]).to_the_end()
+            return Session(folder, plan, journal, tell, reds, sources=[*map(sources_of, sides)]).to_the_end()
 
 
 def resume(folder: Path, tell: Tell, anyway: bool = False, trust: bool = False) -> Outcome:
@@ -131,21 +131,23 @@ def resume(folder: Path, tell: Tell, anyway: bool = False, trust: bool = False) 
     with or_advise(plan.resume_command(folder)), Journal(folder / JOURNAL) as journal:
         past, then = journal.records({trial.trial_id: trial for trial in plan.trials}), read_environment(folder)
         _, reds = _checked([s.device for s in plan.surroundings()], folder, tell, anyway)
-        begun = [side.get("devices") or {} for side in then.get("sides") or [then]]
-        sides = _probe(plan, [*map(_sources, begun)])
-        model = environment.host()["cpu_model"]
+        begun = then.get("sides") or [then]
+        sides = _probe(plan, [*map(sources_of, begun)])
+        model: Any = environment.cpu_model()
         pairs = [("measured with cpu_model", (then.get("host") or {}).get("cpu_model"), model)]
         for old, new in zip(begun, sides, strict=False):
-            for d, f in old.items():
+            for d, f in (old.get("devices") or {}).items():
                 how = "predicted by" if is_predicted(d) else f"measured with torch on {d}"
-                pairs.append((how, _made_with(f), _made_with(new[d]) if d in new else None))
+                pairs.append((how, _made_with(f), _made_with(new["devices"].get(d, {}))))
         for how, before, now in pairs:
             if now != before:
                 rule = f"it was {how} {before}, here it is {now}"
                 raise UserError(place, rule, "Continue it there, or start a new run here.")
         # A kill before the first record leaves files that were written whole.
-        journal.append({"type": "resume", "utc": utc()} if past else _begun(folder, then.get("run_id") or folder.name))
-        return Session(folder, plan, journal, tell, reds, past, [*map(_sources, sides)]).to_the_end()
+        journal.append(
+            {"type": "resume", "utc": utc()} if past else begin_record(folder, then.get("run_id") or folder.name)
+        )
+        return Session(folder, plan, journal, tell, reds, past, [*map(sources_of, sides)]).to_the_end()
 
 
 def refuse_to_resume(place: str, folder: Path, plan: Plan, trust: bool) -> None:
@@ -175,7 +177,7 @@ def shard_words(plan: Plan) -> str:
     return "-shard{}of{}".format(*plan.shard) if plan.shard else ""
 
 
-def _begun(folder: Path, run_id: str) -> dict[str, Any]:
+def begin_record(folder: Path, run_id: str) -> dict[str, Any]:
     """The journal's first record, with what its folder's files are."""
     return {"type": "run", "run_id": run_id, "schema_version": SCHEMA_VERSION, "utc": utc(), **kept(folder)}
 
@@ -200,20 +202,14 @@ def _made_with(facts: dict[str, Any]) -> Any:
     return facts["prediction"]["model"] if facts.get("prediction") else facts.get("torch")
 
 
-def _sources(devices: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """The hashes of the sources of users' blocks, by their import paths, in the facts of devices."""
-    return {path: source for facts in devices.values() for path, source in (facts.get("imports") or {}).items()}
-
-
-def _probe(plan: Plan, sources: Sequence[Mapping[str, str]] = ()) -> list[dict[str, dict[str, Any]]]:
-    """The facts of each device, from a worker or the model; a dictionary for each side of the plan.
+def _probe(plan: Plan, sources: Sequence[Mapping[str, str]] = ()) -> list[dict[str, Any]]:
+    """For each side of the plan its `devices`: the facts of each, from a worker or the model.
 
     UserError for a device or import that can't be used, and for one whose source is not that in `sources`.
     """
     known = [*sources, *[{}] * max(1, len(plan.sides))]
-    return [
-        _probe_side(plan, [side] if side else [], of) for side, of in zip(plan.sides or [None], known, strict=False)
-    ]
+    sides = [[side] for side in plan.sides] or [[]]
+    return [{"devices": _probe_side(plan, side, of)} for side, of in zip(sides, known, strict=False)]
 
 
 def _probe_side(plan: Plan, sides: Sequence[Side], sources: Mapping[str, str]) -> dict[str, dict[str, Any]]:
