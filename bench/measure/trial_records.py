@@ -171,23 +171,14 @@ def _other_times(
     device: Device, trial: Trial, evaluations: Sequence[Evaluation], numbers: Sequence[int]
 ) -> list[dict[str, Any]]:
     """What is timed of each arm after its samples of so many evaluations: the device's side, and the parts."""
-    sides = sampling.device_side(device, evaluations)
+    sides: Sequence[sampling.DeviceSide | None] = sampling.device_side(device, evaluations) or [None] * len(evaluations)
     told = []
-    for i, (arm, evaluation, number) in enumerate(zip(trial.arms, evaluations, numbers, strict=True)):
-        parts = _parts(device, evaluation, arm, number, sides[i] if sides else None)
-        told.append(
-            {**({} if sides is None else _device_side(sides[i])), **({} if parts is None else {"parts_ns": parts})}
-        )
+    for arm, evaluation, number, side in zip(trial.arms, evaluations, numbers, sides, strict=True):
+        warm, users = side and side.warm, arm.choice.factory is not None
+        least = min(warm.ns) if warm and warm.proven else None
+        parts = _fact(partial(layer_timing.parts_ns, device, evaluation, number, least, users))
+        told.append({**(_device_side(side) if side else {}), **({"parts_ns": parts} if parts else {})})
     return told
-
-
-def _parts(
-    device: Device, evaluation: Evaluation, arm: Arm, evaluations: int, side: sampling.DeviceSide | None
-) -> dict[str, float] | None:
-    """The parts of an arm's time; of a user's block its modules' too."""
-    warm = side.warm if side else None
-    least = min(warm.ns) if warm and warm.proven else None
-    return _fact(partial(layer_timing.parts_ns, device, evaluation, evaluations, least, arm.choice.factory is not None))
 
 
 def _fact(look: Callable[[], _T]) -> _T | None:
