@@ -58,9 +58,9 @@ _RECORDED = (
 )  # fmt: skip
 
 
-def not_passed_on(base: Mapping[str, str] | None = None) -> list[str]:
+def not_passed_on(base: Mapping[str, str]) -> list[str]:
     """The caller's variables that affect times and that no worker gets, as the run sets them."""
-    return sorted(name for name in (os.environ if base is None else base) if name.startswith(_SET_BY_RUN))
+    return sorted(name for name in base if name.startswith(_SET_BY_RUN))
 
 
 def passed_on(base: Mapping[str, str]) -> list[str]:
