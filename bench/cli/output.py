@@ -76,7 +76,7 @@ def readers_may_leave() -> Iterator[None]:
         raise
 
 
-def as_typed(verb: str, folders: Sequence[Path], options: Mapping[str, object]) -> str:
-    """A call as it would be typed, with the options that are not None."""
+def as_typed(folders: Sequence[Path], options: Mapping[str, object]) -> str:
+    """A call of bench compare as it would be typed, with the options that are not None."""
     given = [word for name, value in options.items() if value is not None for word in (f"--{name}", str(value))]
-    return shlex.join(["bench", verb, *map(str, folders), *given])
+    return shlex.join(["bench", "compare", *map(str, folders), *given])

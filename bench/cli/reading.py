@@ -235,7 +235,7 @@ def compare(
 
         gates = {"fail-on": fail_on, "least": least, "untold": untold}
         options = {"margin": margin, **gates, "by": by, "csv": csv, "out": out, "html": html}
-        views = write.write_comparisons(compared, as_typed("compare", folders, options), out, html, gated)
+        views = write.write_comparisons(compared, as_typed(folders, options), out, html, gated)
         if not json_:
             _say_written(views)
             if csv is not None:
@@ -263,7 +263,7 @@ def _history(
         from bench.show import write
 
         options = {"margin": margin, "by": by if by == "times" else None, "out": out, "html": html}
-        command = as_typed("compare", folders, options) + " --history"
+        command = as_typed(folders, options) + " --history"
         views = write.write_history(history, command, out or RESULTS / "history", html)
         if not json_:
             _say_written(views)
