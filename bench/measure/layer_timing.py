@@ -8,7 +8,6 @@ forward does outside of them is in the gaps.
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -124,10 +123,9 @@ def _innermost(module: nn.Module, x: Tensor) -> list[tuple[nn.Module, list[Any],
         if begun.pop() == len(calls):
             calls.append((part, list(args), keywords, output))
 
-    with contextlib.ExitStack() as hooks:
-        # for all modules of the process, as torch takes other operators for a module with hooks of its own
-        hooks.enter_context(register_module_forward_pre_hook(lambda *_: begun.append(len(calls))))
-        hooks.enter_context(register_module_forward_hook(note, with_kwargs=True))
+    # hooks for all modules of the process, as torch takes other operators for a module with hooks of its own
+    before = register_module_forward_pre_hook(lambda *_: begun.append(len(calls)))
+    with before, register_module_forward_hook(note, with_kwargs=True):
         module(x)
     return calls
 
