@@ -83,7 +83,7 @@ def main() -> None:
             ]
             say(told | {"status": "ok", "arms": arms})
         elif kind == "foresee":
-            say(told | {"status": "ok", "arms": []})
+            say(told | {"failed": "a fake counts nothing"})
         elif kind == "opinion":
             say(told | {"status": "ok", "arms": opinions(trial)})
         else:

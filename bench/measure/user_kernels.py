@@ -45,11 +45,11 @@ def inspect(trial: Trial) -> dict[str, Any]:
 def foresee(trial: Trial) -> dict[str, Any]:
     """What the one arm's block costs, counted on torch's meta device, and its output's shape; or why it is refused, or can't be counted there."""
     try:
-        return {"arms": [_foreseen(trial, trial.arms[0])]}
+        return _foreseen(trial, trial.arms[0])
     except NotABlock as error:
-        return {"arms": [{"refused": [first_line(error), error.remedy]}]}
+        return {"refused": [first_line(error), error.remedy]}
     except Exception as error:  # noqa: BLE001 (a run makes what a block raises its row)
-        return {"arms": [{"failed": typed_line(error)}]}
+        return {"failed": typed_line(error)}
 
 
 def _foreseen(trial: Trial, arm: Arm) -> dict[str, Any]:

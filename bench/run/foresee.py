@@ -71,8 +71,8 @@ def _answers(trials: list[Trial], plan: Plan) -> dict[str, dict[str, Any]]:
             for answer in worker.answers(START_TIMEOUT_S, plan.timing.timeout_seconds):
                 if answer["type"] == "refused":
                     raise UserError(answer["place"], answer["rule"], answer["remedy"])
-                if answer["type"] == "foresee" and answer.get("arms"):
-                    told[answer["trial_id"]] = answer["arms"][0]
+                if answer["type"] == "foresee":
+                    told[answer["trial_id"]] = answer
         except Silent:
             pass
         finally:
