@@ -365,7 +365,7 @@ def test_five_percent_are_found_and_nothing_is_not(faked: Path):
     assert rates[0.1] == 1.0
 
 
-def test_a_side_is_a_python_folders_and_variables(tmp_path: Path):
+def test_a_side_is_a_python_folders_and_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     environment = tmp_path / "env"
     (environment / "bin").mkdir(parents=True)
     (environment / "bin" / "python").symlink_to(sys.executable)
@@ -375,7 +375,9 @@ def test_a_side_is_a_python_folders_and_variables(tmp_path: Path):
     surroundings = make(
         check({"name": "n", "experiments": {"a": {"blocks": ["standard"], "axes": {"threads": 1}}}}, "n"), ["cpu"], 2
     ).surroundings()[0]
-    env = launch.worker_environment(surroundings, {"ONEDNN_VERBOSE": "1", "PYTHONPATH": "mine"}, side=given)
+    monkeypatch.setattr(os, "environ", {"ONEDNN_VERBOSE": "1", "PYTHONPATH": "mine"})
+    env = launch.worker_environment(surroundings, side=given)
+    monkeypatch.undo()
     assert env["ONEDNN_MAX_CPU_ISA"] == "AVX2"
     assert "ONEDNN_VERBOSE" not in env
     assert env["PYTHONPATH"].split(os.pathsep)[:3] == [str(ROOT), str(tmp_path), "mine"]

@@ -561,21 +561,23 @@ def test_the_runner_sleeps_while_a_worker_measures(config: Path, tmp_path: Path,
     assert (time.process_time() - before) / wall < 0.5  # a loop that asks again and again would take all of it
 
 
-def test_a_workers_environment_is_the_surroundings_alone():
+def test_a_workers_environment_is_the_surroundings_alone(monkeypatch: pytest.MonkeyPatch):
     base = {"OMP_NUM_THREADS": "64", "MALLOC_TRIM_THRESHOLD_": "1", "OMP_WAIT_POLICY": "active", "PATH": "/bin"}
-    env = launch.worker_environment(Surroundings("cpu", 2, "retain", "default"), base)
+    monkeypatch.setattr(os, "environ", base)
+    env = launch.worker_environment(Surroundings("cpu", 2, "retain", "default"))
     assert env["OMP_NUM_THREADS"] == "2"
     assert int(env["MALLOC_TRIM_THRESHOLD_"]) >= 1 << 29
     assert "OMP_WAIT_POLICY" not in env
-    env = launch.worker_environment(Surroundings("cpu", 1, "default", "passive"), base)
+    env = launch.worker_environment(Surroundings("cpu", 1, "default", "passive"))
     assert not [k for k in env if k.startswith("MALLOC_")]
     assert env["OMP_WAIT_POLICY"] == "passive"
     assert env["PATH"] == "/bin"
     base = {"OMP_PROC_BIND": "true", "ONEDNN_MAX_CPU_ISA": "SSE41", "KMP_AFFINITY": "none"}
-    assert not set(base) & set(launch.worker_environment(Surroundings("cpu", 1, "retain", "default"), base))
+    monkeypatch.setattr(os, "environ", base)
+    assert not set(base) & set(launch.worker_environment(Surroundings("cpu", 1, "retain", "default")))
 
 
-def test_what_would_make_a_card_slow_or_compile_otherwise_reaches_no_worker():
+def test_what_would_make_a_card_slow_or_compile_otherwise_reaches_no_worker(monkeypatch: pytest.MonkeyPatch):
     caller = (
         "CUDA_LAUNCH_BLOCKING NVIDIA_TF32_OVERRIDE TORCH_ALLOW_TF32_CUBLAS_OVERRIDE PYTORCH_NO_CUDA_MEMORY_CACHING"
         " PYTORCH_CUDA_ALLOC_CONF PYTORCH_ALLOC_CONF PYTORCH_HIP_ALLOC_CONF CUDNN_LOGINFO_DBG CUBLAS_WORKSPACE_CONFIG"
@@ -586,7 +588,8 @@ def test_what_would_make_a_card_slow_or_compile_otherwise_reaches_no_worker():
     kept |= {"TORCH_LOGS": "recompiles", "PYTORCH_KERNEL_CACHE_PATH": "/k", "TORCH_HOME": "/t"}
     beside = {"HOME": "/h", "NVIDIA_VISIBLE_DEVICES": "all", "NVIDIA_REQUIRE_CUDA": "cuda>=13.0"}  # a container's
     base = dict.fromkeys(caller, "1") | kept | beside
-    env = launch.worker_environment(Surroundings("cuda:0", 2, "retain", "default"), base)
+    monkeypatch.setattr(os, "environ", base)
+    env = launch.worker_environment(Surroundings("cuda:0", 2, "retain", "default"))
     assert {k: v for k, v in env.items() if k in base} == kept | beside | {"TORCHINDUCTOR_COMPILE_THREADS": "1"}
     assert launch.not_passed_on(base) == sorted(caller)
     assert kept.items() <= launch.recorded(env).items()

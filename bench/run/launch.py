@@ -69,10 +69,7 @@ def passed_on(base: Mapping[str, str]) -> list[str]:
 
 
 def worker_environment(
-    surroundings: Surroundings,
-    base: Mapping[str, str] | None = None,
-    compiled: Path | None = None,
-    side: Side | None = None,
+    surroundings: Surroundings, compiled: Path | None = None, side: Side | None = None
 ) -> dict[str, str]:
     """The environment variables of a worker: the caller's, with those that affect times set or removed.
 
@@ -80,7 +77,7 @@ def worker_environment(
     how OpenMP's idle threads wait. `compiled`: the folder for compiled code; torch.compile runs in the worker itself,
     as separate processes would take cores from the samples. `side`: its folders and variables come before all others.
     """
-    env = {k: v for k, v in (os.environ if base is None else base).items() if not k.startswith(_SET_BY_RUN)}
+    env = {k: v for k, v in os.environ.items() if not k.startswith(_SET_BY_RUN)}
     threads = "1" if is_predicted(surroundings.device) else str(surroundings.threads)
     env |= {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
     env |= {"PYTHONHASHSEED": "0", "OMP_DYNAMIC": "false", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
