@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import shutil
@@ -85,11 +86,9 @@ def usable_cores() -> int:
     """Physical cores that this process may use by its affinity and the container's quota, at least 1."""
     logical = len(_cpus())
     physical = psutil.cpu_count(logical=False) or logical
-    all_logical = psutil.cpu_count() or logical
-    per_core = max(1, round(all_logical / physical))
-    usable = max(1, min(physical, -(-logical // per_core)))
-    granted = quota(file_text)
-    return usable if granted is None else max(1, min(usable, int(granted)))
+    per_core = max(1, round((psutil.cpu_count() or logical) / physical))
+    granted = int(quota(file_text) or physical)
+    return max(1, min(physical, math.ceil(logical / per_core), granted))
 
 
 def quota(read: Reader) -> float | None:
