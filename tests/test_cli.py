@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from bench import cli
+from bench.cli import options
 from bench.spec.blocks.blocks import BLOCKS
 from bench.spec.errors import UserError
 from bench.spec.plan import plan_text
@@ -302,11 +303,11 @@ def test_a_mistake_in_a_config_or_a_setting_names_the_file(bench, tmp_path):
 
 
 def test_devices_are_read_once_each_and_cuda_is_the_first():
-    assert cli.devices("cpu") == ["cpu"]
-    assert cli.devices("cuda, cpu,cuda:0,cuda:12") == ["cuda:0", "cpu", "cuda:12"]
+    assert options.devices("cpu") == ["cpu"]
+    assert options.devices("cuda, cpu,cuda:0,cuda:12") == ["cuda:0", "cpu", "cuda:12"]
     for wrong in ("", "cuda:", "cuda:x", "CPU", "cpu:0", "cuda:-1"):
         with pytest.raises(UserError):
-            cli.devices(wrong)
+            options.devices(wrong)
 
 
 @pytest.mark.parametrize("verb", ["plan", "run --dry-run"])

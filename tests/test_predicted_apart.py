@@ -201,22 +201,22 @@ def test_a_predicted_device_is_planned_by_its_own_figures(tmp_path: Path):
 def test_a_processor_of_ones_own_needs_a_name_that_says_so(tmp_path: Path, capsys):
     entry = "{title: T, kind: cpu, units: 2, clock_hz: 1e9, peak: {fp32: 1e11}, memory_bytes_per_s: 1e10, memory_bytes: 1e9, cache_bytes: 1e6, cache_bytes_per_s: 1e11, sources: {units: e, clock_hz: e, peak: e, memory_bytes_per_s: e, memory_bytes: e, cache_bytes: e, cache_bytes_per_s: e}}"
     (tmp_path / "d.yaml").write_text(f"devices:\n  oldie: {entry}\n  old_cpu: {entry}\n")
-    from bench import cli
+    from bench.cli import options
 
-    assert cli.devices(f"sim:{tmp_path}/d.yaml#old_cpu") == [f"sim:{tmp_path}/d.yaml#old_cpu"]
+    assert options.devices(f"sim:{tmp_path}/d.yaml#old_cpu") == [f"sim:{tmp_path}/d.yaml#old_cpu"]
     with pytest.raises(UserError, match="a cpu's name ends in cpu"):
-        cli.devices(f"sim:{tmp_path}/d.yaml#oldie")
+        options.devices(f"sim:{tmp_path}/d.yaml#oldie")
 
 
 def test_two_devices_of_one_name_are_not_planned_as_one(tmp_path: Path):
     entry = "{title: T, kind: gpu, units: 2, clock_hz: 1e9, peak: {fp32: 1e11}, memory_bytes_per_s: 1e10, memory_bytes: 1e9, cache_bytes: 1e6, cache_bytes_per_s: 1e11, sources: {units: e, clock_hz: e, peak: e, memory_bytes_per_s: e, memory_bytes: e, cache_bytes: e, cache_bytes_per_s: e}}"
     (tmp_path / "d.yaml").write_text(f"devices:\n  a100: {entry}\n  card: {entry}\n")
-    from bench import cli
+    from bench.cli import options
 
     own = f"sim:{tmp_path}/d.yaml#"
-    assert cli.devices(f"sim:a100,{own}card,{own}card") == ["sim:a100", f"{own}card"]
+    assert options.devices(f"sim:a100,{own}card,{own}card") == ["sim:a100", f"{own}card"]
     with pytest.raises(UserError, match="two of them would be called predicted a100\\. Rename one in its file"):
-        cli.devices(f"sim:a100,{own}a100")
+        options.devices(f"sim:a100,{own}a100")
 
 
 def test_the_doctor_says_that_nothing_is_measured_and_what_is_wrong():

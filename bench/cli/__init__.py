@@ -16,12 +16,9 @@ import typer
 
 import bench
 from bench.cli import ab, advising, measuring, merging, predicting, reading
-from bench.cli.options import devices
 from bench.cli.output import say, speak_any_encoding
 from bench.spec.errors import UserError, printable
 from bench.spec.files import or_advise
-
-__all__ = ["app", "call", "devices", "main"]
 
 # pydantic would search every installed package for its plugins, at each start.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from pathlib import Path
 from typing import Annotated, Any
@@ -145,11 +144,8 @@ def file_of(option: str, path: Path | None) -> Path | None:
 
 def share_of(option: str, text: str) -> float:
     """`5%` or `0.05` as 0.05. UserError unless it is a share above 0 and below 1."""
-    match = re.fullmatch(r"\s*([0-9]{0,9}(?:\.[0-9]{0,9})?)\s*(%?)\s*", text)
-    try:
-        value = float(match[1]) / (100 if match[2] else 1) if match else math.nan
-    except ValueError:  # no digit at all
-        value = math.nan
+    match = re.fullmatch(r"\s*([0-9]{1,9}\.?[0-9]{0,9}|\.[0-9]{1,9})\s*(%?)\s*", text)
+    value = float(match[1]) / (100 if match[2] else 1) if match else 0.0
     if not 0 < value < 1:
         raise UserError(option, "it should be a share above 0 and below 1", "Write 5% or 0.05", value=text)
     return value
