@@ -132,25 +132,21 @@ def measure(
         pickles = Path(kept) if any(Path(kept).iterdir()) else None
         try:
             with or_advise("repeat the call"):
-                tell = runner.stderr_line
-                folder = runner.measure(plan, data, names, into, command, tell, anyway, pickles).folder
+                ended = runner.measure(plan, data, names, into, command, runner.stderr_line, anyway, pickles)
         except UserError as error:
             remedy = error.remedy.replace("--anyway (make: ANYWAY=1)", "anyway=True")
             raise UserError(error.place, error.rule, remedy, error.value) from None
         except Interrupted as interrupted:
             raise KeyboardInterrupt(f"to continue: {plan.resume_command(interrupted.folder)}") from None
-    write.write_numbers(read(folder, samples=True), folder)
-    return load(folder)
+    write.write_numbers(read(ended.folder, samples=True), ended.folder)
+    return load(ended.folder)
 
 
 def _axes(shapes: Any) -> tuple[dict[str, Any], list[str]]:
     """The axes of a config, and those that walk in step: of a list of shapes all that differ."""
     if isinstance(shapes, Mapping):
         return dict(shapes), []
-    rows = [
-        s if isinstance(s, Mapping) else dict(zip(("batch", "channels", "size"), _sizes(s), strict=True))
-        for s in shapes
-    ]
+    rows = [_row(shape) for shape in shapes]
     if any(row.keys() != rows[0].keys() for row in rows) or not rows:
         raise UserError("shapes", "they have not all the same axes", "Give at least one shape, each with the same axes")
     axes = {axis: [row[axis] for row in rows] for axis in rows[0]}
@@ -159,11 +155,14 @@ def _axes(shapes: Any) -> tuple[dict[str, Any], list[str]]:
     return axes, step if len(step) > 1 else []
 
 
-def _sizes(shape: Any) -> tuple[object, object, str]:
+def _row(shape: Any) -> Mapping[str, object]:
+    if isinstance(shape, Mapping):
+        return shape
     if not isinstance(shape, Sequence) or isinstance(shape, str) or len(shape) != 4:
         rule = "it is neither a mapping of axes nor (batch, channels, height, width)"
         raise UserError("shapes", rule, "Write {'channels': 64, 'size': 28} or (1, 64, 28, 28)", shape)
-    return shape[0], shape[1], f"{shape[2]}x{shape[3]}"
+    batch, channels, height, width = shape
+    return {"batch": batch, "channels": channels, "size": f"{height}x{width}"}
 
 
 def _entry(label: str, block: Any, kept: Path, network: bool) -> dict[str, Any]:
