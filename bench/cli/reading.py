@@ -52,18 +52,18 @@ def report(
         return
     if not folders:
         raise UserError("bench report", "no run is named", "Name a results folder, such as results/latest.")
+    runs = [run for folder in folders for run in runs_of(folder)]
     if format_ in ("md", "csv", "json"):
         if out is not None:
             rule = f"--format {format_} prints and writes no page"
             raise UserError("--out", rule, "Send its output to a file with >.")
-        told = [read(run) for folder in folders for run in runs_of(folder)]
-        say(export.text(told, format_).rstrip("\n"))
+        say(export.text([read(run) for run in runs], format_).rstrip("\n"))
         return
     one_of("--format", format_, export.FORMATS)
-    (first, *others), folders = folders, [run for folder in folders for run in runs_of(folder)]
-    out = first / "report.html" if not others and len(folders) > 1 and out is None else out
-    page = write.page_of(folders, file_of("--out", out))
-    written = _views(folders, quiet=format_ == "html", alone=page is None, wide=wide)
+    if out is None and len(folders) == 1 and len(runs) > 1:
+        out = folders[0] / "report.html"
+    page = write.page_of(runs, file_of("--out", out))
+    written = _views(runs, quiet=format_ == "html", alone=page is None, wide=wide)
     if page is not None:
         joined = together(written)
         _, *pictures = write.write_together(joined, page)
@@ -72,11 +72,11 @@ def report(
 
             with readers_may_leave():
                 words.show(joined)
-            runs = f"the page of {len(written)} runs {page}"
-            say(f"written: {len(pictures)} pictures in {page.with_suffix('')} and {runs}")
-    index.refresh([*folders, *([page] if page else [])])
+            both = f"{len(pictures)} pictures in {page.with_suffix('')} and the page of {len(written)} runs {page}"
+            say(f"written: {both}")
+    index.refresh([*runs, *([page] if page else [])])
     if format_ == "html":
-        say(str(page or folders[0] / "report.html"))
+        say(str(page or runs[0] / "report.html"))
 
 
 def _views(folders: list[Path], quiet: bool, alone: bool, wide: bool) -> list[Run]:
