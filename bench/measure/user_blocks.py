@@ -67,7 +67,7 @@ def build_user_block(choice: BlockChoice, shape: Shape) -> nn.Sequential:
             "c_in": c_in, "c_out": shape.c_out, "kernel": shape.kernel, "stride": stride, "padding": shape.padding,
             "dilation": shape.dilation,
         }  # fmt: skip
-        copies.append(_made(factory, choice, sizes | words, {**_DEFAULTS, "c_out": c_in, "kernel": shape.kernel}))
+        copies.append(_made(factory, choice, sizes | words, {"c_out": c_in, **_DEFAULTS}))
     module = nn.Sequential(*copies)
     if any(map(nn.parameter.is_lazy, (*module.parameters(), *module.buffers()))):
         with torch.no_grad():  # a lazy module has weights from its first call on
@@ -124,10 +124,11 @@ def _made(
     module: object = None
     with contextlib.suppress(TypeError):  # of keywords that are handed on to something that has others
         module = factory(**sizes) if anything else None
-    for name, value in sizes.items() if module is None else ():
-        if name not in named and name in defaults and value != defaults[name]:
-            raise NotImplementedError(f"{choice.factory} takes no {name}, and {name} is {value} here")
-    module = factory(**named) if module is None else module
+    if module is None:
+        for name, default in defaults.items():
+            if name not in named and sizes[name] != default:
+                raise NotImplementedError(f"{choice.factory} takes no {name}, and {name} is {sizes[name]} here")
+        module = factory(**named)
     if not isinstance(module, nn.Module):
         raise NotABlock(f"{choice.factory} gives no torch.nn.Module but a {type(module).__name__}")
     return module
