@@ -103,7 +103,6 @@ def _write(out: Path, shards: Sequence[Shard], plan: Plan, environment: Mapping[
     """A results folder of these shards."""
     first = shards[0]
     with files.or_advise("repeat the command"):
-        out.mkdir(parents=True, exist_ok=True)
         files.write_whole(out / CONFIG, lambda file: file.write(first.config))
         files.write_json(out / ENVIRONMENT, environment)
         files.write_json(out / PLAN, plan.to_dict())
