@@ -104,8 +104,9 @@ def main() -> None:
         begun[i] = Side(SIDES[i], started[i], asked, cores)
     sides = [begun[0], begun[1]]
     first = [side.hear() for side in sides]
-    _answer(next((told for told in first if told["type"] == "refused"), first[0]))
-    if any(told["type"] == "refused" for told in first):
+    refused = [told for told in first if told["type"] == "refused"]
+    _answer((refused or first)[0])
+    if refused:
         return
     watch = _Watch(sides)
     try:
