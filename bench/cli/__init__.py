@@ -16,6 +16,7 @@ import typer
 
 import bench
 from bench.cli import ab, advising, measuring, merging, predicting, reading
+from bench.cli.options import flag
 from bench.cli.output import say, speak_any_encoding
 from bench.spec.errors import UserError, printable
 from bench.spec.files import or_advise
@@ -55,7 +56,7 @@ app.add_typer(predicting.app, name="predict", short_help="Predict a device that 
 
 
 @app.callback(invoke_without_command=True)
-def _top(version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False) -> None:
+def _top(version: Annotated[bool, flag("--version", "Print the version and leave.")] = False) -> None:
     if version:
         say(f"bench {bench.__version__}")
         raise typer.Exit

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from bench.cli.measuring import Anyway, measured, new_run
-from bench.cli.options import Config, Device, Json, Set, devices, one_of, option, shares_of_gate
+from bench.cli.options import Config, Device, Json, Out, Set, devices, one_of, option, shares_of_gate
 from bench.cli.reading import compare, report
 from bench.spec.errors import UserError
 
@@ -32,7 +32,7 @@ def ab(
     a_env: Annotated[list[str] | None, option("NAME=VALUE", _VARIABLE)] = None,
     b_env: Annotated[list[str] | None, option("NAME=VALUE", _VARIABLE)] = None,
     device: Device = None,
-    out: Annotated[Path | None, option("DIR", "The results folder; default: a new one.")] = None,
+    out: Out = None,
     set_: Set = None,
     margin: Annotated[str, option("5%", "A change that matters: 5% or 0.05.")] = "5%",
     least: Annotated[str | None, option("10%", "A slow-down that must have been visible; default: 10%.")] = None,

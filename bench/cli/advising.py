@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli.measuring import Anyway, measured, new_run
-from bench.cli.options import Device, Set, argument, devices, option
+from bench.cli.options import Device, Out, Set, argument, devices, flag, option
 from bench.cli.output import readers_may_leave, say
 from bench.cli.reading import report
 from bench.spec.errors import UserError
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from bench.run.session import Outcome
     from bench.spec.plan.plan import Plan
 
-Out = Annotated[Path | None, option("DIR", "The results folder; default: a new one.")]
 Threads = Annotated[str | None, option("N", "Threads of a CPU, or all: the same as --set threads=N.")]
 _TRY = {"processes_min": 3, "processes_max": 3, "seconds": 0.3, "warmup_seconds": 0.2, "brief": True}
 
@@ -37,7 +36,7 @@ def advise(
     set_: Set = None,
     resume: Annotated[Path | None, option("DIR", "Continue the advice in this folder.")] = None,
     anyway: Anyway = False,
-    trust: Annotated[bool, typer.Option("--trust", help="With --resume: run the model that its folder names.")] = False,
+    trust: Annotated[bool, flag("--trust", "With --resume: run the model that its folder names.")] = False,
 ) -> None:  # fmt: skip
     """Say which of a model's dense convolutions to replace: each layer measured alone, then the best mix against the whole.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
 import signal
 import sys
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.options import Config, Device, Json, Set, argument, devices, new_name, one_of, option, pixels_of
+from bench.cli.options import Config, Device, Json, Out, Set, argument, devices, flag, one_of, option, pixels_of
 from bench.cli.output import readers_may_leave, say, say_either, say_json
 from bench.cli.reading import report
 from bench.spec.devices.device_names import is_predicted
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from bench.spec.plan.plan import Plan
 
 Shard = Annotated[str | None, option("I/N", "Only the I-th of N parts of the plan; bench merge joins them.")]
-Anyway = Annotated[bool, typer.Option("--anyway", help="Measure despite red checks of bench doctor and mark each row.")]
+Anyway = Annotated[bool, flag("--anyway", "Measure despite red checks of bench doctor and mark each row.")]
 
 
 def run(
@@ -34,14 +35,12 @@ def run(
         Path | None, argument("[CONFIG]", "A YAML file or a name, such as default; none with --resume.")
     ] = None,
     device: Device = None,
-    out: Annotated[Path | None, option("DIR", "The results folder; default: a new one.")] = None,
+    out: Out = None,
     set_: Set = None,
     resume: Annotated[Path | None, option("DIR", "Continue the run in this folder.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and measure nothing.")] = False,
+    dry_run: Annotated[bool, flag("--dry-run", "Print the plan and measure nothing.")] = False,
     anyway: Anyway = False,
-    trust: Annotated[
-        bool, typer.Option("--trust", help="With --resume: run the own blocks that its folder names.")
-    ] = False,
+    trust: Annotated[bool, flag("--trust", "With --resume: run the own blocks that its folder names.")] = False,
     name: Annotated[str | None, option("NAME", "The folder results/NAME, which bench compare finds by NAME.")] = None,
     shard: Shard = None,
     cluster: Annotated[
@@ -57,7 +56,7 @@ def run(
     from bench.run import runner
 
     command, tell = ["bench", *sys.argv[1:]], runner.stderr_line
-    out = out if name is None else new_name(name, out)
+    out = out if name is None else _named(name, out)
     where = None if cluster is None else leasing.Cluster(cluster, resource)
     if where is None and resource is not None:
         raise UserError(f"--resource {resource}", "it names workers of a cluster", "Give --cluster too.")
@@ -87,6 +86,20 @@ def run(
             report([outcome.folder])
     if outcome.failed:
         raise typer.Exit(1)
+
+
+def _named(name: str, out: Path | None) -> Path:
+    """The folder results/NAME. UserError for a name that is taken or no plain word, and beside --out."""
+    folder, place = RESULTS / name, f"--name {name}"
+    if out is not None:
+        raise UserError(place, "it names the folder, as --out does", "Give one of them.")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}", name) or name == "latest":
+        raise UserError(
+            place, "it is no name of a run", "Write letters, digits, and _ . + - behind them, but not latest."
+        )
+    if folder.exists():
+        raise UserError(place, f"{folder} exists", "Choose another name, or remove the folder.")
+    return folder
 
 
 def new_run(
@@ -134,7 +147,7 @@ def _end(number: int, _: object) -> None:
 def aa(
     device: Annotated[list[str] | None, option("NAME", "One device: cpu, cuda, cuda:1, xpu, mps.", "--device")] = None,
     pairs: Annotated[int, option("N", "Number of pairs to measure.")] = 60,
-    out: Annotated[Path | None, option("DIR", "The results folder; default: a new one.")] = None,
+    out: Out = None,
     set_: Set = None,
     json_: Json = False,
     anyway: Anyway = False,
@@ -183,7 +196,7 @@ def plan(
     device: Device = None,
     set_: Set = None,
     json_: Json = False,
-    all_: Annotated[bool, typer.Option("--all", help="Print the costs of every shape.")] = False,
+    all_: Annotated[bool, flag("--all", "Print the costs of every shape.")] = False,
     shard: Shard = None,
 ) -> None:
     """Print what a config would measure: the trials, the skips, the costs of each shape and the minutes."""
@@ -231,9 +244,9 @@ def cost(
     rate: Annotated[int | None, option("N", "Distance of a dilated convolution's taps.")] = None,
     width: Annotated[float | None, option("X", "A MobileNet's width multiplier.")] = None,
     dtype: Annotated[str, option("WORD", "fp32, bf16, fp16 or fp64.")] = "fp32",
-    norm: Annotated[bool, typer.Option("--norm", help="Add batch norm after each convolution.")] = False,
-    act: Annotated[bool, typer.Option("--act", help="Add ReLU after each convolution.")] = False,
-    bias: Annotated[bool, typer.Option("--bias", help="Add a bias in each convolution.")] = False,
+    norm: Annotated[bool, flag("--norm", "Add batch norm after each convolution.")] = False,
+    act: Annotated[bool, flag("--act", "Add ReLU after each convolution.")] = False,
+    bias: Annotated[bool, flag("--bias", "Add a bias in each convolution.")] = False,
     pass_: Annotated[str, option("WORD", "inference or training.", "--pass")] = "inference",
     json_: Json = False,
 ) -> None:

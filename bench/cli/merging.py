@@ -6,9 +6,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from bench.cli.options import argument, named_folder, option
+from bench.cli.options import argument, flag, named_folder, option
 from bench.cli.reading import report
 
 
@@ -18,10 +16,10 @@ def merge(
     ],
     out: Annotated[Path, option("DIR", "The results folder of the whole run: a new one.")],
     partial: Annotated[
-        bool, typer.Option("--partial", help="Merge what there is: leave out what is missing or unfinished.")
+        bool, flag("--partial", "Merge what there is: leave out what is missing or unfinished.")
     ] = False,
     across: Annotated[
-        bool, typer.Option("--across", help="Merge machines that differ: each one's shards become a run below --out.")
+        bool, flag("--across", "Merge machines that differ: each one's shards become a run below --out.")
     ] = False,
 ) -> None:
     """Merge the shards of one run, measured on alike machines, into one results folder, and write its views."""

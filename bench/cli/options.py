@@ -19,6 +19,11 @@ def option(metavar: str, help_: str, *names: str) -> Any:
     return typer.Option(*names, metavar=metavar, help=help_)
 
 
+def flag(name: str, help_: str) -> Any:
+    """A verb's option that is given or not: its name, and what it does."""
+    return typer.Option(name, help=help_)
+
+
 def argument(metavar: str, help_: str) -> Any:
     """A verb's argument: what it is called in the help, and what it is."""
     return typer.Argument(metavar=metavar, help=help_)
@@ -29,7 +34,8 @@ _NAMES = "cpu, cuda, cuda:1, xpu, mps, sim:h100 (predicted, not measured); sever
 Device = Annotated[list[str] | None, option("LIST", _NAMES, "--device")]
 Set = Annotated[list[str] | None, option("AXIS=V1,V2", "Override an axis or a timing key; may be repeated.", "--set")]
 _DEVICES = "Write cpu, cuda, cuda:1, xpu, mps, sim:h100 (predicted) or several with commas."
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Out = Annotated[Path | None, option("DIR", "The results folder; default: a new one.")]
+Json = Annotated[bool, flag("--json", "Print JSON.")]
 
 
 def devices(given: list[str] | str | None) -> list[str]:
@@ -110,20 +116,6 @@ def shares_of_gate(margin: str, least: str | None) -> tuple[float, float]:
     if must_see < share:
         raise UserError("--least", f"a slow-down below --margin {margin} counts as none", "Give a larger one.", least)
     return share, must_see
-
-
-def new_name(name: str, out: Path | None) -> Path:
-    """The folder results/NAME. UserError for a name that is taken or no plain word, and beside --out."""
-    folder, place = RESULTS / name, f"--name {name}"
-    if out is not None:
-        raise UserError(place, "it names the folder, as --out does", "Give one of them.")
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}", name) or name == "latest":
-        raise UserError(
-            place, "it is no name of a run", "Write letters, digits, and _ . + - behind them, but not latest."
-        )
-    if folder.exists():
-        raise UserError(place, f"{folder} exists", "Choose another name, or remove the folder.")
-    return folder
 
 
 def named_folder(typed: Path) -> Path:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.options import Json, argument, file_of, named_folder, one_of, option, share_of, shares_of_gate
+from bench.cli.options import Json, argument, file_of, flag, named_folder, one_of, option, share_of, shares_of_gate
 from bench.cli.output import as_typed, readers_may_leave, say, say_either, say_json
 from bench.spec.errors import UserError
 from bench.spec.files import RESULTS, runs_of
@@ -31,11 +31,9 @@ def report(
         str | None, option("WORD", "Print md, csv or json and write nothing; html: the page's path.", "--format")
     ] = None,
     out: Annotated[Path | None, option("FILE", "The page of several runs; default: results/report-A-B.html.")] = None,
-    wide: Annotated[
-        bool, typer.Option("--wide", help="Print every way to run the blocks, with exact half-widths.")
-    ] = False,
+    wide: Annotated[bool, flag("--wide", "Print every way to run the blocks, with exact half-widths.")] = False,
     index_: Annotated[
-        bool, typer.Option("--index", help="Write index.html of all runs below DIR (default: results), and no more.")
+        bool, flag("--index", "Write index.html of all runs below DIR (default: results), and no more.")
     ] = False,
 ) -> None:
     """Write a run's tables, plots and page from its journal, and print its summary; of several runs also one page."""
@@ -121,9 +119,7 @@ def _tell(views: Views, alone: bool, wide: bool) -> None:
 
 def verdict(
     folders: Annotated[list[Path], argument("DIR...", "Results folders; several are judged together.")],
-    every: Annotated[
-        bool, typer.Option("--all", help="Every way to run the blocks, with the reasons of each verdict.")
-    ] = False,
+    every: Annotated[bool, flag("--all", "Every way to run the blocks, with the reasons of each verdict.")] = False,
     claim: Annotated[list[str] | None, option("ID", "Only this claim, such as cpu_3x; may be repeated.")] = None,
     batch: Annotated[int | None, option("N", "Only the answers at this batch.")] = None,
     json_: Json = False,
@@ -165,9 +161,9 @@ def compare(
     csv: Annotated[Path | None, option("FILE", "Write every row there too.")] = None,
     html: Annotated[Path | None, option("FILE", "For the page; default: beside the pictures.")] = None,
     history: Annotated[
-        bool, typer.Option("--history", help="Treat the runs as a time series of one machine and report change points.")
+        bool, flag("--history", "Treat the runs as a time series of one machine and report change points.")
     ] = False,
-    every: Annotated[bool, typer.Option("--all", help="Print more rows, and every difference of the runs.")] = False,
+    every: Annotated[bool, flag("--all", "Print more rows, and every difference of the runs.")] = False,
     json_: Json = False,
 ) -> None:
     """Compare runs with the first one, row by row: slower, faster, the same or ambiguous.
