@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from html import escape
 from io import StringIO
 from pathlib import Path
@@ -13,28 +12,17 @@ import numpy as np
 from matplotlib.backends.backend_svg import RendererSVG
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
-from matplotlib.textpath import text_to_path
 
 from bench.show.plots.shared.style import DPI, FOOTER
 from bench.spec.files import write_text, write_whole
 
 
-@lru_cache(maxsize=4096)
-def _size(text: str, font: FontProperties) -> tuple[float, float, float]:
-    """Width, height and descent in points; matplotlib would measure each text for its layout and again to draw it."""
-    return text_to_path.get_text_width_height_descent(text, font, False)
-
-
 class _Svg(RendererSVG):
     """matplotlib's own, but for the words: text, as long as matplotlib lays it out, whatever font the reader has."""
 
-    def get_text_width_height_descent(self, s: str, prop: Any, *_: Any) -> tuple[float, float, float]:
-        return _size(s, prop)
-
     def _draw_text_as_text(self, gc: Any, x: float, y: float, s: str, prop: Any, angle: float, *_: Any) -> None:  # fmt: skip
-        length = _size(s, prop)[0]
+        length = self.get_text_width_height_descent(s, prop, False)[0]  # type: ignore[no-untyped-call]
         turned = f" rotate({-angle:.4g})" if angle else ""
         look = {"fill": to_hex(gc.get_rgb()), "font-size": f"{prop.get_size_in_points():.4g}"}
         look |= {"font-weight": "700"} if prop.get_weight() == "bold" else {}

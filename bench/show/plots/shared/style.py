@@ -8,7 +8,6 @@ import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
-from weakref import WeakKeyDictionary
 
 import matplotlib as mpl
 import numpy as np
@@ -59,22 +58,6 @@ mpl.rcParams.update({
     "font.family": "DejaVu Sans",  # comes with matplotlib, so pictures look alike everywhere
     "font.size": 9,
 })  # fmt: skip
-_lay_out: Callable[[Text, Any], Any] = Text._get_layout  # type: ignore[attr-defined]
-_LAID_OUT: WeakKeyDictionary[Figure, dict[tuple[Any, ...], Any]] = WeakKeyDictionary()
-
-
-def _laid_out(text: Text, renderer: Any) -> Any:
-    """The size and lines of a text, kept: matplotlib works them out eight times for each text of a picture."""
-    figure = text.get_figure(root=True)
-    look = text.get_text(), hash(text.get_fontproperties()), text.get_rotation(), text.get_rotation_mode(), text.get_horizontalalignment(), text.get_verticalalignment()  # fmt: skip
-    key = type(renderer), figure.dpi, *look, text._linespacing, text._multialignment  # type: ignore[attr-defined,union-attr]
-    kept = _LAID_OUT.setdefault(figure, {})  # type: ignore[arg-type]
-    if key not in kept:
-        kept[key] = _lay_out(text, renderer)
-    return kept[key]
-
-
-Text._get_layout = _laid_out  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True, slots=True)
