@@ -7,7 +7,6 @@ import math
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import NullLocator
 
 from bench.analyse.runs.noise_floor import judge
 from bench.analyse.runs.rows import records_of
@@ -33,12 +32,8 @@ def picture(run: Run) -> Figure | None:
     axis.axhspan(math.exp(-noise.noise_band), math.exp(noise.noise_band), color=style.FAINT, alpha=0.2, lw=0, zorder=0)
     axis.axhline(1, color=style.INK, lw=1.0, zorder=1)
     style.ratio_axis(axis.yaxis, *style.limits([r["speedup"] for r in rows], panels.interval_ends(rows), [1.0], 1.02))
-    axis.set(
-        xlim=(-1, len(rows)),
-        xlabel="pairs, from the lowest ratio to the highest",
-        ylabel="time of a block / its time again",
-    )
-    axis.xaxis.set_major_locator(NullLocator())
+    axis.set(xlim=(-1, len(rows)), xticks=[])
+    axis.set(xlabel="pairs, from the lowest ratio to the highest", ylabel="time of a block / its time again")
     excluded = f"interval leaves 1x out: {plural(noise.false_positives, 'pair')} of {noise.pairs}, expected {percent(1 - noise.confidence)}"
     band = f"noise band: 95 % of the pairs, ±{percent(noise.noise_band)}"
     handles: list[Artist] = [

@@ -9,7 +9,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, NullLocator
+from matplotlib.ticker import MultipleLocator
 
 from bench.analyse.claims.answers import Effect, Side, Verdict
 from bench.analyse.claims.claims import BY_ID
@@ -42,16 +42,18 @@ def picture(run: Run, judged: Verdicts, letters: Mapping[str, str] | None = None
     """
     told = [v for v in judged.verdicts if v.confirmatory and v.answer != "NOT MEASURED"]
     shown = told + [v for v in judged.verdicts if v.predicted and v.effect is not None]
-    if not any(v.effect is not None and v.effect.value is not None for v in shown):
+    effects = [v.effect for v in shown if v.effect is not None]
+    if all(e.value is None for e in effects):
         return None
     cases = grouped(((where(v, letters), v) for v in shown), lambda case: _heading(case[1]))
-    slopes = any(_is_slope(v.effect) for v in shown)
-    figure, axes, places, left = dots.lay_out(cases, MOST_ROWS, 1 + slopes)
-    axes[0].get_gridspec().set_width_ratios([1.9, 1][: 1 + slopes])  # type: ignore[union-attr]
+    slopes = [e for e in effects if _is_slope(e)]
+    across = 2 if slopes else 1
+    figure, axes, places, left = dots.lay_out(cases, MOST_ROWS, across)
+    axes[0].get_gridspec().set_width_ratios([1.9, 1][:across])  # type: ignore[union-attr]
     figure.set_figwidth((9.5 if slopes else 8.5) + 0.085 * max(len(_words(v)) for v in shown))
-    _ratio_scale(axes[0], shown)
+    _ratio_scale(axes[0], [e for e in effects if not _is_slope(e)])
     if slopes:
-        _slope_scale(axes[1], shown)
+        _slope_scale(axes[1], slopes)
     for axis in axes:
         axis.hlines(
             [y for y, _ in places], 0, 1, transform=axis.get_yaxis_transform(), colors=style.GRID, lw=0.6, zorder=0
@@ -69,30 +71,28 @@ def _heading(v: Verdict) -> str:
     return BY_ID[v.claim].statement + " Predicted, not measured:" * v.predicted
 
 
-def _is_slope(e: Effect | None) -> bool:
-    return e is not None and "elasticit" in e.unit
+def _is_slope(e: Effect) -> bool:
+    return "elasticit" in e.unit
 
 
-def _values(shown: Sequence[Verdict], slopes: bool) -> list[float]:
-    some = [v.effect for v in shown if v.effect is not None and _is_slope(v.effect) == slopes]
-    return [float(x) for e in some for x in (e.value, e.low, e.high) if x is not None and math.isfinite(x)]
+def _values(effects: Sequence[Effect]) -> list[float]:
+    return [float(x) for e in effects for x in (e.value, e.low, e.high) if x is not None and math.isfinite(x)]
 
 
-def _ratio_scale(axis: Axes, shown: Sequence[Verdict]) -> None:
-    values = [v for v in _values(shown, False) if v > 0]
-    held = [t for v in shown if v.effect is not None and not _is_slope(v.effect) for t in v.effect.lines]
+def _ratio_scale(axis: Axes, effects: Sequence[Effect]) -> None:
+    values = [v for v in _values(effects) if v > 0]
+    held = [t for e in effects for t in e.lines]
     style.ratio_axis(axis.xaxis, *style.limits([*values, *held, 1.0], room=1.2))
     axis.axvline(1, color=style.FAINT, lw=1.2, zorder=1)
     axis.set_xlabel("effect as a ratio")
 
 
-def _slope_scale(axis: Axes, shown: Sequence[Verdict]) -> None:
-    values = [*_values(shown, True), 0.0]
-    room = 0.08 * (max(values) - min(values)) + 0.05
+def _slope_scale(axis: Axes, effects: Sequence[Effect]) -> None:
+    values = [*_values(effects), 0.0]
+    width = max(values) - min(values)
+    room = 0.08 * width + 0.05
     axis.set_xlim(min(values) - room, max(values) + room)
-    step = 0.5 if max(values) - min(values) > 0.5 else 0.25
-    axis.xaxis.set_major_locator(FixedLocator([i * step for i in range(-8, 9) if min(values) - room <= i * step <= max(values) + room]))  # fmt: skip
-    axis.xaxis.set_minor_locator(NullLocator())
+    axis.xaxis.set_major_locator(MultipleLocator(0.5 if width > 0.5 else 0.25))
     axis.xaxis.set_major_formatter(lambda v, _: f"{v:g}")
     axis.axvline(0, color=style.FAINT, lw=1.2, zorder=1)
     axis.set_xlabel("as an elasticity")

@@ -14,7 +14,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from bench.analyse.compare.change_points import History
 from bench.analyse.compare.facts import (
@@ -147,11 +146,9 @@ def spread(c: Comparison, compared: QuantityComparison | None = None) -> Figure 
             style.interval(axis, x, m.ends, colour, 1.2 if size > 4 else 0.8, 2)
         fill = "white" if m.verdict == "AMBIGUOUS" else colour
         axis.plot([x], [m.ratio or math.nan], marker=marker, ms=size, color=colour, mfc=fill, mew=1.1, zorder=3)
-    axis.set_xlim(-1, len(matches))
-    axis.xaxis.set_major_locator(NullLocator())
     some = f" ({len(matches)} of {compared.number}, at even ranks)" if len(matches) < compared.number else ""
-    axis.set_xlabel(f"rows, from the lowest ratio to the highest{some}")
-    axis.set_ylabel(_label(compared))
+    axis.set(xlim=(-1, len(matches)), xticks=[])
+    axis.set(xlabel=f"rows, from the lowest ratio to the highest{some}", ylabel=_label(compared))
     present = {m.verdict for m in matches}
     handles: list[Artist] = [style.proxy(v, *_MARKS[v][::-1], hollow=v == "AMBIGUOUS") for v in _MARKS if v in present]
     footer = words.footer(c, words.interval_words([c]))
@@ -162,21 +159,16 @@ def spread(c: Comparison, compared: QuantityComparison | None = None) -> Figure 
 def of_history(history: History) -> Figure:
     """Every row as a faint line and their mean as a strong one, against the runs in their order; changes as upright lines."""
     figure, (axis,) = style.panels(1, 1)
-    count, started = len(history.runs), history.started
-    ratios = np.exp(history.logs - history.logs[0])
-    axis.plot(
-        range(count), ratios[:, :: math.ceil(ratios.shape[1] / words.MOST_DRAWN)], color=style.FAINT, lw=0.4, zorder=2
-    )
+    count, ratios = len(history.runs), np.exp(history.logs - history.logs[0])
+    drawn = ratios[:, :: math.ceil(ratios.shape[1] / words.MOST_DRAWN)]
+    axis.plot(range(count), drawn, color=style.FAINT, lw=0.4, zorder=2)
     axis.plot(range(count), np.exp(history.means), color=style.INK, marker="o", ms=5, lw=1.8, zorder=4)
     for change in history.changes:
         axis.axvline(change.at - 0.5, color=style.MAGENTA, lw=1.4, ls=(0, (4, 2)), zorder=3)
     _margin_axis(axis, math.log1p(history.margin), ratios.ravel().tolist(), room=1.03)
-    axis.set_xlim(-0.5, count - 0.5)
-    axis.xaxis.set_major_locator(FixedLocator(list(range(0, count, math.ceil(count / _MOST_LABELS)))))
-    axis.xaxis.set_major_formatter(
-        FuncFormatter(lambda v, _: started[round(v)][5:16].replace("T", "\n") if 0 <= round(v) < count else "")
-    )
-    axis.set_ylabel(words.history_heading(history))
+    labelled = range(0, count, math.ceil(count / _MOST_LABELS))
+    axis.set_xticks(labelled, [history.started[i][5:16].replace("T", "\n") for i in labelled])
+    axis.set(xlim=(-0.5, count - 0.5), ylabel=words.history_heading(history))
     handles: list[Artist] = [
         style.proxy("geometric mean", style.INK, "o", "-"),
         style.proxy("a row", style.FAINT, line="-"),

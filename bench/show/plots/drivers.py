@@ -11,7 +11,6 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from bench.analyse.drivers.additive_model import HALF, RESAMPLES, Additive, Term
 from bench.analyse.drivers.explain import COUNT_WORDS, Drivers, Group
@@ -92,10 +91,10 @@ def _shares(axis: Axes, groups: Sequence[Group], names: Sequence[str]) -> None:
         words = axis.annotate(f"{name}: {limit}" if len(models) > 1 else limit, (0, top - 0.06), fontsize=8, color=style.INK, va="top", zorder=5, bbox=style.BACKED)  # fmt: skip
         words.set_in_layout(False)
     axis.axvline(HALF, color=style.FAINT, lw=1.2, zorder=1)
+    quarters = (0, 0.25, 0.5, 0.75, 1)
+    axis.set_xticks(quarters, map(share, quarters))
     axis.set(xlim=(-0.02, 1.02), ylim=(0, len(models)), yticks=[], xlabel="share of time")
     axis.grid(False, axis="y")
-    axis.xaxis.set_major_locator(FixedLocator([0, 0.25, 0.5, 0.75, 1]))
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda v, _: share(v)))
     style.name_panel(axis, "what time goes to, by the additive model")
 
 

@@ -13,7 +13,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.text import Annotation
-from matplotlib.ticker import FixedLocator, FuncFormatter
 from matplotlib.transforms import Bbox
 
 from bench.analyse.runs.row_quality import LESS_PRECISE, is_less_precise, is_noisy
@@ -128,9 +127,8 @@ def channel_axis(axis: Axes, channels: Channels) -> None:
     alone = spec is not None and spec.get_gridspec().ncols == 1
     room = (12 if alone else 6) if long else (16 if alone else 9)
     kept = places[:: math.ceil(len(places) / room)]
+    axis.set_xticks(kept, [channels.labels[at] for at in kept])
     axis.set_xlim(places[0] - 0.45 * channels.step, places[-1] + 0.45 * channels.step)
-    axis.xaxis.set_major_locator(FixedLocator(kept))
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda v, _: channels.labels.get(v, "")))
     axis.set_xlabel(channels.title)
 
 
