@@ -134,8 +134,7 @@ def write_views(folder: Path) -> Views:
 
 def draw(run: Run, folder: Path, makers: Mapping[str, Callable[[Run], Figure | None]]) -> tuple[Path, ...]:
     """Write each picture that the run has rows for into `folder`, as PNG and SVG; returns the paths."""
-    figures = ((name, make(run)) for name, make in makers.items())
-    return tuple(path for name, figure in figures if figure is not None for path in files.save(figure, folder, name))
+    return files.save_all(((name, make(run)) for name, make in makers.items()), folder)
 
 
 def write_numbers(run: Run, folder: Path) -> tuple[tuple[Path, ...], Verdicts]:
@@ -152,20 +151,18 @@ def write_numbers(run: Run, folder: Path) -> tuple[tuple[Path, ...], Verdicts]:
 
 def page_of(folders: Sequence[Path], out: Path | None) -> Path | None:
     """Where the page of several runs goes; None for one run. UserError for a name that is no page's."""
-    if len(folders) < 2 and out is not None:
-        remedy = "Name another run, or leave it out."
-        raise UserError("--out", "it names the page of several runs", remedy, str(out))
     if len(folders) < 2:
+        if out is not None:
+            remedy = "Name another run, or leave it out."
+            raise UserError("--out", "it names the page of several runs", remedy, str(out))
         return None
-    whole = [
-        Path(os.path.realpath(folder)) for folder in folders
-    ]  # resolve() raises RuntimeError for a circle of links
-    twice = next((f for f, r in zip(folders, whole, strict=True) if whole.count(r) > 1), None)
-    if twice is not None:
-        raise UserError(str(twice), "this run was given twice", "Give each run once.")
+    whole = [Path(os.path.realpath(f)) for f in folders]  # resolve() raises RuntimeError for a circle of links
+    for folder, real in zip(folders, whole, strict=True):
+        if whole.count(real) > 1:
+            raise UserError(str(folder), "this run was given twice", "Give each run once.")
+    if out is not None and out.suffix != ".html":
+        raise UserError("--out", "a page's name ends in .html", "Write it so.", str(out))
     if out is not None:
-        if out.suffix != ".html":
-            raise UserError("--out", "a page's name ends in .html", "Write it so.", str(out))
         return out
     names = [folder.name for folder in whole]
     more = [f"{len(names) - 2}-more"] if len(names) > 3 else names[2:]

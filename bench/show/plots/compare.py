@@ -80,13 +80,9 @@ class _Layout:
 
 def draw(c: Comparison, folder: Path) -> tuple[Path, ...]:
     """Write the pictures of each quantity, .png and .svg, into `folder`; none if no row was measured in both runs."""
-    written: list[Path] = []
-    for compared in c.quantities:
-        for name, make in zip(NAMES[compared.quantity], (picture, ratios, spread), strict=True):
-            figure = make(c, compared)
-            if figure is not None:
-                written += files.save(figure, folder, name)
-    return tuple(written)
+    makers = (picture, ratios, spread)
+    made = ((q, *pair) for q in c.quantities for pair in zip(NAMES[q.quantity], makers, strict=True))
+    return files.save_all(((name, make(c, q)) for q, name, make in made), folder)
 
 
 def picture(c: Comparison, compared: QuantityComparison | None = None) -> Figure | None:

@@ -37,8 +37,7 @@ HOW = (
 
 def draw(drivers: Drivers, folder: Path) -> tuple[Path, ...]:
     """Write drivers.png and drivers.svg into `folder`; nothing where no group could be fitted."""
-    figure = picture(drivers)
-    return () if figure is None else files.save(figure, folder, "drivers")
+    return files.save_all([("drivers", picture(drivers))], folder)
 
 
 def picture(drivers: Drivers) -> Figure | None:

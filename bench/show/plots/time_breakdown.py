@@ -65,13 +65,12 @@ def of_networks(run: Run) -> Figure | None:
     if not rows:
         return None
     base = {r["trial_id"]: float(r["time_median_s"]) for r in rows if r["block"] == r["baseline"]}
-    words = line_labels(rows)
-    groups = list(dict.fromkeys(words))
-    shown = groups[: panels.MOST_GROUPS]
+    every = grouped(zip(line_labels(rows), rows, strict=True), lambda line: line[0])
+    shown = list(every)[: panels.MOST_GROUPS]
     networks = list(dict.fromkeys(str(r["block"]) for r in sorted(rows, key=lambda r: r["block"] != r["baseline"])))
     figure, axes = style.panels(len(shown))
     for axis, group in zip(axes, shown, strict=True):
-        here = [r for r, w in zip(rows, words, strict=True) if w == group]
+        here = [r for _, r in every[group]]
         _stack(axis, here, [networks.index(r["block"]) for r in here], base, _WIDTH, upright=False)
         axis.axvline(1, color=style.FAINT, lw=1.0, zorder=1)
         axis.grid(visible=False, axis="y")
@@ -83,8 +82,8 @@ def of_networks(run: Run) -> Figure | None:
     for axis in axes:
         axis.set_xlim(0, 1.03 * longest)
     panels.label_outer(axes, "")
-    drawn = [r for r, w in zip(rows, words, strict=True) if w in shown]
-    return _framed(figure, run, drawn, [], captions.not_drawn(len(groups) - len(shown), "panel", "measurements.csv"))
+    drawn = [r for group in shown for _, r in every[group]]
+    return _framed(figure, run, drawn, [], captions.not_drawn(len(every) - len(shown), "panel", "measurements.csv"))
 
 
 def _unwalked(run: Run, rows: Sequence[Record]) -> str:

@@ -116,7 +116,7 @@ def _votes(p: Tally) -> str:
     if p.without_interval == p.cells:
         return f"reads faster in {p.read_faster}"
     counts = ((p.faster, "faster"), (p.slower, "slower"), (p.undecided + p.same, "neither"))
-    return f"{listed([f'{word} in {n}' for n, word in counts if n])}"
+    return listed([f"{word} in {n}" for n, word in counts if n])
 
 
 def answer(facts: RunFacts) -> list[str]:
@@ -268,10 +268,9 @@ def quality(run: Run, facts: RunFacts) -> dict[str, Any]:
     rows = records_of(run.pairs)
     measured = [r for r in rows if r["status"] in MEASURED]
     counts = facts.trust.statuses
-    order = [*STATUSES, *sorted(set(counts) - set(STATUSES))]
     return {
         "sentences": [*trust_lines(facts), *_model_lines(run, facts)],
-        "statuses": [(s, counts[s]) for s in order if s in counts],
+        "statuses": [(s, counts[s]) for s in STATUSES if s in counts],
         "skips": _reasons(r["status_detail"] for r in rows if r["status"] in UNMEASURABLE),
         "failures": _reasons(r["status_detail"] for r in rows if r["status"] not in (*WITH_NUMBERS, *UNMEASURABLE)),
         "notes": _reasons(n for r in measured for n in str(r["quality_notes"] or "").split("; ") if n),

@@ -102,9 +102,9 @@ def explained(cells: Iterable[str]) -> list[str]:
     return [f"{mark}  {meaning}" for mark, meaning in MARKS.items() if mark in signs]
 
 
-def width(pipe: int = 100) -> int:
+def width() -> int:
     """The terminal's columns, at least 80; of a pipe 100."""
-    return max(80, shutil.get_terminal_size((pipe, 24)).columns)
+    return max(80, shutil.get_terminal_size((100, 24)).columns)
 
 
 def wrapped(texts: Sequence[str], width: int) -> list[str]:

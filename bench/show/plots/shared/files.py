@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from html import escape
 from io import StringIO
 from pathlib import Path
@@ -31,6 +32,11 @@ class _Svg(RendererSVG):
         place = {"transform": f"translate({x:.2f} {y:.2f}){turned}"}
         if s.strip():
             self.writer.element("text", s, attrib={**place, **look, **fitted})  # type: ignore[no-untyped-call]
+
+
+def save_all(figures: Iterable[tuple[str, Figure | None]], folder: Path) -> tuple[Path, ...]:
+    """Write each picture that has a figure, by its name; returns the paths."""
+    return tuple(path for name, figure in figures if figure is not None for path in save(figure, folder, name))
 
 
 def save(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
