@@ -109,15 +109,10 @@ def write_views(folder: Path) -> Views:
     if is_advice(run):
         advice = advice_of(run, read(folder / MIX) if (folder / MIX / PLAN).is_file() else None)
         pictures = draw(run, into, {"advice": lambda run: networks.of_layers(run, advice)})
-        write_text(
-            folder / "advice.csv",
-            as_csv(
-                pd.DataFrame(
-                    [row | {"names": " ".join(row["names"])} for one in advice for row in one.to_dict()["layers"]]
-                )
-            ),
-        )
-        write_json(folder / "advice.json", {"ways": [one.to_dict() for one in advice]})
+        given = [one.to_dict() for one in advice]
+        layers = [row | {"names": " ".join(row["names"])} for one in given for row in one["layers"]]
+        write_text(folder / "advice.csv", as_csv(pd.DataFrame(layers)))
+        write_json(folder / "advice.json", {"ways": given})
         write_text(folder / report.NAME, report.text_of_advice(run, advice, pictures))
         return Views(run, None, None, verdicts, tables, pictures, folder / report.NAME, advice=advice)
     drivers = explain(observations.of_run(run))

@@ -8,7 +8,7 @@ from typing import Any
 from bench.analyse.runs.run_folder import Run
 from bench.spec.devices.device_names import is_predicted
 from bench.spec.files import content_of
-from bench.spec.format import digits, plural
+from bench.spec.format import in_bytes, plural
 
 _HOST = (
     ("cpu_model", "CPU"), ("physical_cores", "physical cores"), ("usable_cores", "usable cores"), ("cpu_quota", "CPU quota"),
@@ -49,7 +49,7 @@ def _plain(key: str, value: Any) -> str:
     if value is None:
         return ""
     if key == "memory_bytes":
-        return f"{digits(value / (1 << 30), 3)} GiB" if isinstance(value, int | float) else str(value)
+        return in_bytes(value, "GiB")
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 

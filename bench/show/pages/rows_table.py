@@ -23,16 +23,7 @@ _ANSWER = "verdict speedup speedup_ci_low speedup_ci_high".split()
 _FOUND = "device_speedup mac_ratio delivered_share layer_ratio".split()
 _TIMES = ("baseline_time_s", "block_time_s")
 _TRUST = "status precision processes rounds flagged_share quality_notes status_detail".split()
-_RAW = {
-    "device_speedup",
-    "layer_ratio",
-    "baseline",
-    "experiment",
-    "allocator",
-    "waiting",
-    "cudnn_benchmark",
-    *_TRUST[1:],
-}  # columns
+_RAW = {*"device_speedup layer_ratio baseline experiment allocator waiting cudnn_benchmark".split(), *_TRUST[1:]}
 _ALWAYS = {"block", "c_in", "kernel", "status", "verdict", "speedup", "speedup_ci_low", "speedup_ci_high", "mac_ratio", *_TIMES}  # fmt: skip
 FILTERS = ("run_id", "experiment", "block", "device", "status", "verdict")  # where their values differ
 _OWN = {  # columns that no file has

@@ -50,19 +50,13 @@ def picture(run: Run) -> Figure | None:
     seen = {s.block + ", predicted" * s.condition.predicted: _look(s, looks) for s in shown}
     handles: list[Artist] = [style.proxy(word, look.colour, look.marker, look.line) for word, look in seen.items()]
     handles += [style.proxy(f"slope {slope:g}", style.FAINT, line=dashes) for slope, dashes in _RAYS]
-    handles += [style.proxy("hollow: noisy", style.FAINT, "o", hollow=True)] * any(
-        p.noisy for s in shown for p in s.points
-    )
+    if any(p.noisy for s in shown for p in s.points):
+        handles.append(style.proxy("hollow: noisy", style.FAINT, "o", hollow=True))
     handles += style.predicted_handle(all(w.predicted for w in ways))
     left = captions.not_drawn(len(sweeps) - len(shown), "sweep", "measurements.csv")
     title = titles.depth([s for s in by_grows["layers"] if s.block == next(iter(looks))])
-    style.frame(
-        figure,
-        title,
-        captions.footer(run, rows, "median time, geometric mean over processes", "", _MARKS),
-        handles,
-        left,
-    )
+    footer = captions.footer(run, rows, "median time, geometric mean over processes", "", _MARKS)
+    style.frame(figure, title, footer, handles, left)
     for axis, some in zip(axes, by_grows.values(), strict=True):  # once the panels have their sizes
         inches = axis.get_position().width * figure.get_size_inches()[0]
         start, end = axis.get_xlim()
@@ -91,11 +85,9 @@ def _points(sweep: Sweep) -> list[tuple[float, float]]:
 
 
 def _look(sweep: Sweep, looks: Mapping[str, style.Look]) -> style.Look:
-    return (
-        style.look([*looks].index(sweep.block), True)
-        if sweep.condition.predicted
-        else replace(looks[sweep.block], line="-")
-    )
+    if sweep.condition.predicted:
+        return style.look([*looks].index(sweep.block), True)
+    return replace(looks[sweep.block], line="-")
 
 
 def _panel(axis: Axes, sweeps: Sequence[Sweep], looks: Mapping[str, style.Look]) -> None:

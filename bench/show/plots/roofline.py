@@ -57,21 +57,10 @@ def picture(run: Run) -> Figure | None:
     marks = " · ".join(filter(None, (captions.FLOP, _ROOFS * bool(bounded), _counted(bounded, roofs))))
     left = captions.not_drawn(len(keys) - len(shown), "panel", "measurements.csv")
     left = left or captions.not_drawn(len(every_shown) - len(drawn), "row", "measurements.csv")
-    handles = _handles(drawn, panels.block_looks(run, drawn), sizes)
-    panels.frame(
-        figure,
-        run,
-        drawn,
-        titles.roofline(every_shown),
-        handles,
-        left,
-        how="minimum time",
-        bars="",
-        marks=marks,
-    )
-    for axis, key in zip(
-        axes, bounded, strict=False
-    ):  # those with roofs come first; their panels have their sizes, which words follow
+    handles, title = _handles(drawn, panels.block_looks(run, drawn), sizes), titles.roofline(every_shown)
+    panels.frame(figure, run, drawn, title, handles, left, how="minimum time", bars="", marks=marks)
+    # Panels with roofs come first. They have their sizes by now, which the words follow.
+    for axis, key in zip(axes, bounded, strict=False):
         _roofs(axis, roofs[key], across)
     return figure
 

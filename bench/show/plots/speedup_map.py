@@ -74,10 +74,8 @@ def picture(run: Run) -> Figure | None:
                         _draw_square(axis, _square(cells[at]), x, y)
                         drawn.append(cells[at])
                     else:
-                        gap = Rectangle(
-                            (x - 0.44, y - 0.4), 0.88, 0.8, fill=False, lw=0.8, ls=":", edgecolor=style.FAINT
-                        )
-                        axis.add_patch(gap)
+                        gap: dict[str, Any] = {"fill": False, "lw": 0.8, "ls": ":", "edgecolor": style.FAINT}
+                        axis.add_patch(Rectangle((x - 0.44, y - 0.4), 0.88, 0.8, **gap))
                         gaps += 1
             y += 1.25
         figure.set_size_inches(max(7.0, 2.6 + 0.85 * len(channels)), 0.32 * y + 0.7)
@@ -89,17 +87,11 @@ def picture(run: Run) -> Figure | None:
         for spine in axis.spines.values():
             spine.set_visible(False)
         rows = [r for r in drawn if panels.measured(r)]
-        footer = captions.footer(
-            run, rows, "paired within rounds", bars="", marks=_MARKS + (" · dotted: not measured" if gaps else "")
-        )
-        style.frame(
-            figure,
-            titles.speedup_map(rows),
-            footer,
-            _handles(drawn),
-            f"{plural(left, 'more way')} of another dtype, layout, pass or setting: see pairs.csv." if left else "",
-            captions.not_drawn(len(every) - len(channels), "channel count"),
-        )
+        marks = _MARKS + (" · dotted: not measured" if gaps else "")
+        footer = captions.footer(run, rows, "paired within rounds", bars="", marks=marks)
+        odd = f"{plural(left, 'more way')} of another dtype, layout, pass or setting: see pairs.csv." if left else ""
+        narrow = captions.not_drawn(len(every) - len(channels), "channel count")
+        style.frame(figure, titles.speedup_map(rows), footer, _handles(drawn), odd, narrow)
     return figure
 
 

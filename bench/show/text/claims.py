@@ -14,7 +14,7 @@ from functools import partial
 from itertools import groupby
 from typing import TextIO
 
-from bench.analyse.claims.answers import ANSWERS, Effect, Verdict
+from bench.analyse.claims.answers import ANSWERS, Effect, Side, Verdict
 from bench.analyse.claims.claims import CLAIMS, TEXTS
 from bench.analyse.claims.judge import Verdicts
 from bench.analyse.claims.rules_layers_or_macs import NO_SWEEP
@@ -137,20 +137,23 @@ def reading(v: Verdict) -> str:
     return word.lower() if v.weak or word == "UNDECIDED" else word
 
 
-PLAIN = {"yes": "True", "no": "Not true", "partly": "Depends", "same": "The same", "open": "Undecided"}
+PLAIN: Mapping[Side, str] = {
+    "yes": "true",
+    "no": "not true",
+    "partly": "depends",
+    "same": "the same",
+    "open": "undecided",
+    "unmeasured": "not measured",
+}
 
 
 def plain(v: Verdict) -> str:
     """For a reader of the page: `True`, `Depends: holds from 87 channels [83, 91]`, `Reads true`; `Would be true` of a model's."""
-    leaning = ANSWERS[v.leaning] if v.weak and v.leaning else v.side
-    word = PLAIN.get(leaning, "Not measured")
-    start = "Would be " if v.predicted else "Reads " if v.weak and v.leaning else ""
-    where = (
-        f": {said(v.leaning if v.weak and v.leaning else v.answer, v.channels).lower()}"
-        if leaning == "partly" and v.channels
-        else ""
-    )
-    return (start + word.lower() if start else word) + where
+    reads = v.leaning if v.weak else None
+    side = ANSWERS[reads] if reads else v.side
+    start = "would be " if v.predicted else "reads " if reads else ""
+    where = f": {said(reads or v.answer, v.channels).lower()}" if side == "partly" and v.channels else ""
+    return capital(start + PLAIN[side] + where)
 
 
 def plain_where(v: Verdict, by_run: Mapping[str, str] | None = None) -> str:

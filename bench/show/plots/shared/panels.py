@@ -123,8 +123,7 @@ def channel_axis(axis: Axes, channels: Channels) -> None:
     """Ticks at the channel numbers themselves; every other one where they are many."""
     places = list(channels.labels)
     long = max(len(w) for w in channels.labels.values()) > 5
-    spec = axis.get_subplotspec()
-    alone = spec is not None and spec.get_gridspec().ncols == 1
+    alone = style.beside(axis) == 1
     room = (12 if alone else 6) if long else (16 if alone else 9)
     kept = places[:: math.ceil(len(places) / room)]
     axis.set_xticks(kept, [channels.labels[at] for at in kept])
@@ -134,8 +133,7 @@ def channel_axis(axis: Axes, channels: Channels) -> None:
 
 def label_outer(axes: Sequence[Axes], text: str, alike: bool = True) -> None:
     """The y axis's words at the first panel of each row; the x axis's words, if all are `alike`, at the last panel of each column."""
-    spec = axes[0].get_subplotspec()
-    across = spec.get_gridspec().ncols if spec else 1
+    across = style.beside(axes[0])
     for i, axis in enumerate(axes):
         if i % across == 0:
             axis.set_ylabel(text)

@@ -147,11 +147,14 @@ def predicted_handle(predicted: bool) -> list[Artist]:
     return [Patch(**HATCHED, label=words)] if predicted else []
 
 
+def beside(axis: Axes) -> int:
+    """How many panels stand side by side in the figure of this one."""
+    return axis.get_subplotspec().get_gridspec().ncols  # type: ignore[union-attr]
+
+
 def name_panel(axis: Axes, text: str) -> None:
     """A panel's own heading, left above it, in as many lines as the panel's share of the figure asks for."""
-    spec, figure = axis.get_subplotspec(), axis.get_figure()
-    across = spec.get_gridspec().ncols if spec else 1
-    inches = float(figure.get_size_inches()[0]) / across if isinstance(figure, Figure) else 7.0
+    inches = axis.get_figure(root=True).get_size_inches()[0] / beside(axis)  # type: ignore[union-attr]
     most = max(20, int((inches - 0.75) * 72 / (9.5 * 0.56)))
     whole = re.sub(r" (?=\d)|(?<=\d) (?=x |px|threads?)", _BOUND, text)  # a number keeps its word
     lines = [textwrap.fill(line, most, break_on_hyphens=False).replace(_BOUND, " ") for line in whole.split("\n")]
