@@ -9,6 +9,7 @@ import math
 import re
 import shutil
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -656,7 +657,8 @@ def test_strange_tables_are_compared_or_refused_in_a_line(
 
 def _shown(found: Comparison) -> str:
     out = io.StringIO()
-    print_comparison(found, out, every=True)
+    with redirect_stdout(out):
+        print_comparison(found, every=True)
     return out.getvalue()
 
 

@@ -10,6 +10,7 @@ import sys
 import time
 import tomllib
 from collections import namedtuple
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -617,7 +618,8 @@ def test_a_terminal_sees_colours_and_lines_that_fit(monkeypatch):
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.delenv("NO_COLOR", raising=False)
     out = Terminal()
-    findings.print_findings([("load", "red", "word " * 30, "do " * 30)], out)
+    with redirect_stdout(out):
+        findings.print_findings([("load", "red", "word " * 30, "do " * 30)])
     assert "\x1b[1;31mred" in out.text
     plain = re.sub(r"\x1b\[[0-9;]*m", "", out.text)
     assert max(map(len, plain.splitlines())) <= 80

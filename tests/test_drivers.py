@@ -6,6 +6,7 @@ import json
 import random
 import re
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import cache
 from io import StringIO
@@ -448,7 +449,8 @@ def test_deepbench_slopes_are_those_of_the_whole_table(tables: dict[str, Group])
 
 def told(found: Drivers) -> str:
     out = StringIO()
-    words.print_explanation(found, out)
+    with redirect_stdout(out):
+        words.print_explanation(found)
     return out.getvalue()
 
 

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import re
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -187,5 +188,6 @@ def test_the_verb_prints_it(runs: list[run_folder.Run], tmp_path: Path, monkeypa
 
 def _shown(found: History) -> str:
     out = io.StringIO()
-    print_history(found, out)
+    with redirect_stdout(out):
+        print_history(found)
     return out.getvalue()

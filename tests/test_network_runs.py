@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -178,7 +179,8 @@ def test_network_rows_leave_the_fields_empty_that_they_have_not(run: run_folder.
 
 def test_every_view_of_a_run_with_networks_is_made(run: run_folder.Run, sketched):
     out = io.StringIO()
-    text.show(run, run.folder / "report.html", out)
+    with redirect_stdout(out):
+        text.show(run, run.folder / "report.html")
     assert re.search(r"^mobilenet_v1\(width.*x \[", out.getvalue(), re.MULTILINE)
     views = write_views(run.folder)
     assert {p.name for p in views.pictures} >= {"speedup.png", "delivery.png", "roofline.png", "memory.png"}
@@ -197,7 +199,8 @@ def test_a_run_of_networks_alone_is_shown_by_what_they_promise_and_deliver(tmp_p
         assert figure is not None
         assert {t.get_text() for t in figure.axes[0].get_yticklabels() if t.get_fontweight() == "bold"} == blocks
     out = io.StringIO()
-    text.show(run, run.folder / "report.html", out)
+    with redirect_stdout(out):
+        text.show(run, run.folder / "report.html")
     assert "Networks" in out.getvalue() or "mobilenet_v1" in out.getvalue()
     found = comparison.compare(run, run)
     assert [m.verdict for m in found.speedups.matches] == ["SAME", "SAME"]

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -384,13 +385,15 @@ def test_a_long_list_of_layers_is_cut_and_says_so() -> None:
 def test_piped_output_is_plain(calm: run_folder.Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     out = io.StringIO()
-    report.show(calm, calm.folder / "report.html", out)
+    with redirect_stdout(out):
+        report.show(calm, calm.folder / "report.html")
     text = out.getvalue()
     assert "\x1b" not in text
     assert text.startswith("Is separable faster than standard? It does ")
     assert max(len(line) for line in text.splitlines() if str(calm.folder) not in line) <= 80
     out.truncate(0)
-    report.show(calm, calm.folder / "report.html", out, wide=True)
+    with redirect_stdout(out):
+        report.show(calm, calm.folder / "report.html", wide=True)
     every = out.getvalue()
     assert "rows measured in" in every
     assert sum("1 thread, channels_last" in line for line in every.splitlines()) == 1 + every.count(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import redirect_stdout
 from dataclasses import asdict, replace
 from io import StringIO
 from pathlib import Path
@@ -151,7 +152,8 @@ def test_a_measured_run_against_a_predicted_one_is_confounded_and_opens_no_gate(
     with pytest.raises(UserError, match="no row can be compared \\(one run is predicted and the other measured\\)"):
         gate(found)
     out = StringIO()
-    compare.print_comparison(found[0], out, every=True)
+    with redirect_stdout(out):
+        compare.print_comparison(found[0], every=True)
     assert "CONFOUNDED: device cuda:0 in A, predicted a100 in B" in out.getvalue()
 
 

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 
@@ -510,7 +511,8 @@ def test_a_run_that_was_cut_short_says_so_first_and_in_its_pictures(tmp_path: Pa
     (tmp_path / "DONE").unlink()
     run = run_folder.read(tmp_path)
     told = StringIO()
-    report.show(run, run.folder / "report.html", told)
+    with redirect_stdout(told):
+        report.show(run, run.folder / "report.html")
     assert "INCOMPLETE: 2 of 12 rows have fewer processes than asked" in told.getvalue()
     assert "INCOMPLETE RUN" in captions.footer(run, records_of(run.pairs))
 
@@ -536,7 +538,8 @@ def test_a_table_on_a_narrow_terminal_keeps_its_numbers(tmp_path: Path, monkeypa
             return True
 
     told = Terminal()
-    report.show(run_folder.read(tmp_path), tmp_path / "report.html", told)
+    with redirect_stdout(told):
+        report.show(run_folder.read(tmp_path), tmp_path / "report.html")
     lines = re.sub(r"\x1b\[[\d;]*m", "", told.getvalue()).splitlines()
     assert max(len(line) for line in lines if str(tmp_path) not in line) <= 80
     rows = [line for line in lines if line.strip().startswith(("1 thread", "2 threads"))]
@@ -551,6 +554,7 @@ def test_no_name_from_a_file_moves_the_cursor_or_turns_the_line(tmp_path: Path) 
     odd = "EPYC\x1b[2J\u202eevil\x07"
     write_run(tmp_path, environment={"devices": {"cpu": {"name": odd}}})
     told = StringIO()
-    report.show(run_folder.read(tmp_path), tmp_path / "report.html", told, wide=True)
+    with redirect_stdout(told):
+        report.show(run_folder.read(tmp_path), tmp_path / "report.html", wide=True)
     assert not {"\x1b", "\u202e", "\x07"} & set(told.getvalue())
     assert "EPYC\\x1b[2J\\u202eevil\\x07" in told.getvalue()

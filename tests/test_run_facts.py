@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import redirect_stdout
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -110,7 +111,8 @@ def test_the_finding_and_the_terminal_count_every_measured_row_of_a_reference_ru
     facts, told = facts_of(run), int(run.pairs["speedup"].notna().sum())
     assert sum(map(int, re.findall(r"(\d+) cells?\b", run_facts.finding(facts)))) == told
     out = StringIO()
-    report.show(run, folder / "report.html", out)
+    with redirect_stdout(out):
+        report.show(run, folder / "report.html")
     first, _, _ = out.getvalue().partition("Speedup by channels")
     rows = [
         re.split(r" {2,}", line.partition("x [")[0])
@@ -136,7 +138,8 @@ def test_sizes_that_are_not_square_are_said_whole_and_stay_apart(tmp_path: Path)
     (tally,) = facts_of(run).ways
     words = ", ".join(f"at all channels measured (3 x 3, 56 x {width} px)" for width in (48, 24))
     assert run_facts.wins(tally) == f"faster {words}"
-    report.show(run, tmp_path / "report.html", out)
+    with redirect_stdout(out):
+        report.show(run, tmp_path / "report.html")
     assert re.search(r"Speedup by channels \(3 x 3, 56 x \d\d px\)", out.getvalue())
 
 

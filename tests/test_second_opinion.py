@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 
@@ -51,7 +52,8 @@ def ours(run: run_folder.Run) -> tuple[tuple[float, float], ...]:
 
 def shown(run: run_folder.Run) -> str:
     out = StringIO()
-    second_opinion.print_second_opinions(run, out)
+    with redirect_stdout(out):
+        second_opinion.print_second_opinions(run)
     return out.getvalue()
 
 

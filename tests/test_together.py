@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,8 @@ def small_print(figure: Figure | None) -> str:
 
 def test_the_terminal_has_a_line_for_each_run_and_one_table_of_all(runs: list[Run]) -> None:
     out = StringIO()
-    terminal_of_several.show(together(runs), out)
+    with redirect_stdout(out):
+        terminal_of_several.show(together(runs))
     lines = out.getvalue().splitlines()
     heads = [line.split() for line in lines if re.match(r"[AB] +c", line)]
     assert [(h[0], h[-1]) for h in heads] == [("A", "laptop"), ("B", "card")]
@@ -96,7 +98,8 @@ def test_the_terminal_has_a_line_for_each_run_and_one_table_of_all(runs: list[Ru
 def test_no_run_and_no_device_falls_out_of_the_table_for_want_of_room(tmp_path: Path) -> None:
     many = [made(tmp_path / f"run{i}", "cpu", 2.0, (1, 2), host={"cpu_model": f"make {i}"}) for i in range(6)]
     out = StringIO()
-    terminal_of_several.show(together(many), out)
+    with redirect_stdout(out):
+        terminal_of_several.show(together(many))
     told = out.getvalue()
     assert all(re.search(rf"^cpu \(.*{letter}\), \d thread", told, re.MULTILINE) for letter in "ABCDEF")
 
@@ -115,7 +118,8 @@ def test_a_run_that_is_no_sweep_beside_one_is_named_with_the_reason(runs: list[R
 
 def test_where_all_rows_are_of_sweeps_nothing_is_said_to_be_left_out(tmp_path: Path) -> None:
     joined, out = together([made(tmp_path / name, "cpu", 2.0, devices=CPU, torch=f"2.{name}") for name in "ab"]), StringIO()  # fmt: skip
-    terminal_of_several.show(joined, out)
+    with redirect_stdout(out):
+        terminal_of_several.show(joined)
     small = small_print(plots.picture(joined.whole))
     assert "Not " not in out.getvalue() + small
     assert captions.unswept(joined.whole) == ""

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import shutil
+from contextlib import redirect_stdout
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -41,7 +42,8 @@ def run_verb(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[in
 
 def shown(found: Verdicts) -> str:
     out = StringIO()
-    words.print_verdicts(found, out)
+    with redirect_stdout(out):
+        words.print_verdicts(found)
     return out.getvalue()
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Sequence
-from typing import TextIO
 
-from bench.show.text.terminal import console_on, print_table
+from bench.show.text.terminal import print_lines, print_table
 from tools.model_fit.cross_validation import Spread
 from tools.model_fit.split_half import HALF, RATE, WAYS, Check
 
@@ -16,12 +14,11 @@ MOVED = 0.03  # of ln, from which on a parameter is told
 CLOCKS = {"wall": "what a loop sees", "device": "the device's own time"}
 
 
-def show(found: Sequence[Check], place: str, file: TextIO | None = None) -> None:
+def show(found: Sequence[Check], place: str) -> None:
     """Print a table of times and one of speedups for each check, and what was fitted."""
-    console = console_on(file or sys.stdout)
 
     def say(line: str) -> None:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        print_lines([line])
 
     say(f"{place}: cut in two by shape, and each half predicted without it; error: ln(predicted / measured)")
     for one in found:
@@ -37,7 +34,7 @@ def show(found: Sequence[Check], place: str, file: TextIO | None = None) -> None
             if told:
                 say("")
                 lines = [_line(way, told[way]) for way in WAYS if way in told]
-                print_table(console, (what, *HEAD[1:]), lines, 1)
+                print_table((what, *HEAD[1:]), lines, 1)
         say("")
         say(_finding(one))
         say(_fitted(one))

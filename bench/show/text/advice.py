@@ -89,12 +89,11 @@ def _ms(seconds: float | None) -> str:
 
 def show(run: Run, every: Sequence[Advice]) -> None:
     """Print the advice for each way, and how far to trust the run of the layers."""
-    console = terminal.console_on()
     for advice in every:
-        terminal.print_lines(console, ["", heading(advice), ""])
-        terminal.print_table(console, HEADER, table(advice), KEYS)
-        terminal.print_lines(console, ["", *terminal.wrapped(sentences(advice), terminal.width())])
-    terminal.print_lines(console, ["", *terminal.wrapped(run_facts.brief_trust(facts_of(run)), terminal.width())])
+        terminal.print_lines(["", heading(advice), ""])
+        terminal.print_table(HEADER, table(advice), KEYS)
+        terminal.print_lines(["", *terminal.wrapped(sentences(advice), terminal.width())])
+    terminal.print_lines(["", *terminal.wrapped(run_facts.brief_trust(facts_of(run)), terminal.width())])
 
 
 def tried(run: Run) -> list[tuple[str, list[tuple[str, ...]]]]:
@@ -125,9 +124,8 @@ def tried(run: Run) -> list[tuple[str, list[tuple[str, ...]]]]:
 
 def show_tried(run: Run) -> None:
     """Print the tables of a try, and what its intervals are over."""
-    console = terminal.console_on()
     for words, (header, *lines) in tried(run):
-        terminal.print_lines(console, ["", words, ""])
-        terminal.print_table(console, header, lines, 1)
-        terminal.print_lines(console, terminal.explained([line[-2] for line in lines]))
-    terminal.print_lines(console, ["", f"Speedup: time of the first block / time of the best other. ± is the {run.timing.confidence:.0%} interval over {run.timing.processes_min} fresh processes."])  # fmt: skip
+        terminal.print_lines(["", words, ""])
+        terminal.print_table(header, lines, 1)
+        terminal.print_lines(terminal.explained([line[-2] for line in lines]))
+    terminal.print_lines(["", f"Speedup: time of the first block / time of the best other. ± is the {run.timing.confidence:.0%} interval over {run.timing.processes_min} fresh processes."])  # fmt: skip

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import groupby
-from typing import TextIO
 
 from bench.analyse.claims.answers import ANSWERS, Effect, Side, Verdict
 from bench.analyse.claims.claims import CLAIMS, TEXTS
@@ -21,7 +20,7 @@ from bench.analyse.claims.rules_layers_or_macs import NO_SWEEP
 from bench.analyse.runs.condition import Condition
 from bench.analyse.runs.rows import grouped
 from bench.analyse.sweeps.crossover import Channels
-from bench.show.text.terminal import console_on, named, print_lines
+from bench.show.text.terminal import named, print_lines
 from bench.spec.devices.device_names import in_words
 from bench.spec.format import apart, capital, letters, listed, marked, p_words, plural, spanned, times
 
@@ -37,7 +36,7 @@ EXACT = ("fewer_flops", "below_9x")  # told last
 _wrap = partial(textwrap.wrap, break_on_hyphens=False)
 
 
-def print_verdicts(judged: Verdicts, file: TextIO | None = None, every: bool = False) -> None:
+def print_verdicts(judged: Verdicts, every: bool = False) -> None:
     """Print the answers, by claim, way and batch; of MOST_WAYS ways a claim, or all of them with their reasons."""
     width = shutil.get_terminal_size((PIPE, 24)).columns
     several = judged.runs if len(judged.runs) > 1 else ()
@@ -64,7 +63,7 @@ def print_verdicts(judged: Verdicts, file: TextIO | None = None, every: bool = F
     lines += _wrap(KEY, width)
     lines += [line for name, url in TEXTS if every for line in _wrap(f"From {name}: {url}", width, subsequent_indent="    ")]  # fmt: skip
     lines += [f"{plural(left, 'more way')}, and the reasons: --all"] if left else []
-    print_lines(console_on(file), lines)
+    print_lines(lines)
 
 
 def _ways(verdicts: Sequence[Verdict], by_run: Mapping[str, str]) -> list[tuple[str, list[Verdict]]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import TextIO
 
 from bench.analyse.compare import facts
 from bench.analyse.compare.change_points import ENOUGH_RUNS, Change, History
@@ -13,7 +12,7 @@ from bench.analyse.compare.facts import Comparison, Correction, Doubt, Match, Me
 from bench.analyse.runs.rows import Record
 from bench.analyse.sweeps.kinds import sweep_of_shapes
 from bench.show.text import terminal
-from bench.show.text.terminal import cell, console_on, named, print_lines, print_table
+from bench.show.text.terminal import cell, named, print_lines, print_table
 from bench.spec.columns import MEASURED
 from bench.spec.devices.device_names import in_words
 from bench.spec.format import in_seconds, interval, listed, percent, plural, spanned, times
@@ -48,9 +47,9 @@ _DOUBTS: dict[Doubt, str] = {
 }
 
 
-def print_comparison(c: Comparison, file: TextIO | None = None, every: bool = False) -> None:
+def print_comparison(c: Comparison, every: bool = False) -> None:
     """Print the answer, what differs between the runs, and the rows that changed most; with `every` all there is to say."""
-    console, width = console_on(file), terminal.WIDTH if every else terminal.width()
+    width = terminal.WIDTH if every else terminal.width()
     runs = [f"{name}  {run.environment.get('side') or (named(run) if every else run.called)}" for name, run in (("A", c.a), ("B", c.b))]  # fmt: skip
     told = [
         headline(c),
@@ -63,7 +62,7 @@ def print_comparison(c: Comparison, file: TextIO | None = None, every: bool = Fa
     more = len(unlike) - len(differences)
     told += [f"differs: {d.name}: {d.a} in A, {d.b} in B" for d in differences]
     told += [f"{more} more differences: --all"] if more else []
-    print_lines(console, terminal.wrapped(told, width))
+    print_lines(terminal.wrapped(told, width))
     for compared in c.quantities:
         most = (MOST_ROWS if every or compared.paired else FEW_ROWS)[compared.quantity]
         many, more = compared.telling(max(most, MOST_DRAWN)), len(compared.rows.a) - most
@@ -71,14 +70,14 @@ def print_comparison(c: Comparison, file: TextIO | None = None, every: bool = Fa
         header, *lines = table(compared, rows) if every else _narrow(compared, rows, many, width)
         if rows:
             brief_head = f"{_QUANTITIES[compared.quantity]}, B / A {ABOVE[compared.quantity]}"
-            print_lines(console, ["", HEADINGS[compared.quantity] if every else brief_head])
-            print_table(console, header, lines, 2 if every else 1)
+            print_lines(["", HEADINGS[compared.quantity] if every else brief_head])
+            print_table(header, lines, 2 if every else 1)
         left = f"{more} more rows, changed by less or not at all: {'--csv or --json' if every else '--all'}"
         rest = [d for d in details(compared) if every or not d.startswith("B / A")]
-        print_lines(console, terminal.wrapped([*([left] if more > 0 else []), *rest], width))
+        print_lines(terminal.wrapped([*([left] if more > 0 else []), *rest], width))
     rule = f"Margin {_percent(c.margin)}, after {_CORRECTIONS[c.correction]} correction. AMBIGUOUS: neither beyond it nor within."
     brief = [SAME_RUN] if c.same_run else runs_differ(c)
-    print_lines(console, ["", *terminal.wrapped([legend(c), *notes(c)] if every else [*brief, rule], width)])
+    print_lines(["", *terminal.wrapped([legend(c), *notes(c)] if every else [*brief, rule], width)])
 
 
 def _narrow(
@@ -247,10 +246,10 @@ def margins(low: float, high: float) -> str:
     return one if one == other else f"{one} to {other}"
 
 
-def print_gate(g: Gate, file: TextIO | None = None) -> None:
+def print_gate(g: Gate) -> None:
     """Print the result of --fail-on; the last line, which logs are searched for, in one piece."""
     *more, last = gate(g)
-    print_lines(console_on(file), [*terminal.wrapped(more, terminal.width()), last])
+    print_lines([*terminal.wrapped(more, terminal.width()), last])
 
 
 def gate(g: Gate) -> list[str]:
@@ -312,12 +311,11 @@ def headline(c: Comparison) -> str:
     return f"{' -> '.join(sides)}, {'same machine' if c.same_machine else other}"
 
 
-def print_history(history: History, file: TextIO | None = None) -> None:
+def print_history(history: History) -> None:
     """Print the runs, the mean of each against the first, and the changes."""
-    console = console_on(file)
-    print_lines(console, [f"{history_heading(history)}: geometric mean of {len(history.rows)} rows"])
-    print_table(console, HISTORY_HEAD, history_steps(history), 3)
-    print_lines(console, history_sentences(history))
+    print_lines([f"{history_heading(history)}: geometric mean of {len(history.rows)} rows"])
+    print_table(HISTORY_HEAD, history_steps(history), 3)
+    print_lines(history_sentences(history))
 
 
 def history_heading(history: History) -> str:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import TextIO
 
 from bench.analyse.predict.crossover_map import CrossoverMap, MapPoint
-from bench.show.text.terminal import console_on, print_lines, print_table
+from bench.show.text.terminal import print_lines, print_table
 from bench.show.text.titles import MOST
 from bench.spec.format import percent, plural
 from bench.spec.model.model_parameters import disagreements
@@ -14,20 +13,19 @@ from bench.spec.model.model_parameters import disagreements
 HOW = "Speedup of the separable block: time of standard / time of separable; above 1x separable would be faster."
 
 
-def show(found: CrossoverMap, file: TextIO | None = None) -> None:
+def show(found: CrossoverMap) -> None:
     """Print a table for each mode: batches downwards, channels across."""
-    console = console_on(file)
-    print_lines(console, [f"PREDICTED for {found.device.called}: nothing was measured. {where(found)}", HOW])
+    print_lines([f"PREDICTED for {found.device.called}: nothing was measured. {where(found)}", HOW])
     for mode in found.modes():
         cells = found.of(mode)
         channels = sorted({c for _, c in cells})
-        print_lines(console, ["", f"{mode}: {summary(found, mode)}"])
+        print_lines(["", f"{mode}: {summary(found, mode)}"])
         lines = [(str(batch), *(word(cells[batch, c]) for c in channels)) for batch in sorted({b for b, _ in cells})]
-        print_table(console, ("batch", *(f"{c} ch" for c in channels)), lines, 1)
+        print_table(("batch", *(f"{c} ch" for c in channels)), lines, 1)
     hosts = "; h: the host would decide, not the device" if of_host(found) else ""
     marks = f"?: the model's error could turn it{or_host(found)}{hosts}. {doubt(found)}"
     rest = filter(None, [host(found), compiled(found), *disagreements(found.device.called, found.device.disagree)])
-    print_lines(console, ["", marks, *rest])
+    print_lines(["", marks, *rest])
 
 
 def where(found: CrossoverMap) -> str:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TextIO
 
 from bench.analyse.drivers.additive_model import CONSTANT, Share, Term
 from bench.analyse.drivers.explain import COUNT_WORDS, GROUPED, Drivers, Group
 from bench.analyse.drivers.limits import UNKNOWN
 from bench.analyse.runs.rows import grouped
 from bench.analyse.stats.regression import Regression
-from bench.show.text.terminal import console_on, print_lines, print_table
+from bench.show.text.terminal import print_lines, print_table
 from bench.spec.format import in_seconds, percent, plural, plus_minus, share
 from bench.spec.interval import Interval
 
@@ -29,22 +28,21 @@ _PER = {
 _NAMING = ("device", "dtype", "layout", "mode", "pass", "source")  # a group is named by the first of them that differ
 
 
-def print_explanation(drivers: Drivers, file: TextIO | None = None) -> None:
+def print_explanation(drivers: Drivers) -> None:
     """Print the table of the fitted groups, and for each group what limits it and the limits of the fit."""
-    console = console_on(file)
-    print_lines(console, [scope(drivers), *drivers.notes])
+    print_lines([scope(drivers), *drivers.notes])
     fitted = [g for g in drivers.groups if g.regression]
     several = len(drivers.groups) > 1
     rows = [row for g in fitted[:MOST_TABLED] for row in _rows(g, label(g, drivers.groups) if several else "")]
     if rows:
-        print_table(console, ("group", *HEAD) if several else HEAD, rows, 2 if several else 1)
-        print_lines(console, [NOTE])
+        print_table(("group", *HEAD) if several else HEAD, rows, 2 if several else 1)
+        print_lines([NOTE])
     if len(fitted) > MOST_TABLED:
-        print_lines(console, [f"{len(fitted) - MOST_TABLED} more groups: see --json"])
-    print_lines(console, [""])
+        print_lines([f"{len(fitted) - MOST_TABLED} more groups: see --json"])
+    print_lines([""])
     for g in (g for g in drivers.groups if g.regression or not several):
-        print_lines(console, [_named(g, drivers), *(f"  {warning}" for warning in g.warnings())])
-    print_lines(console, _not_fitted(drivers) if several else [])
+        print_lines([_named(g, drivers), *(f"  {warning}" for warning in g.warnings())])
+    print_lines(_not_fitted(drivers) if several else [])
 
 
 def label(group: Group, groups: Sequence[Group]) -> str:

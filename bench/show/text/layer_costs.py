@@ -11,6 +11,7 @@ from bench.analyse.sweeps.costs import LayerMacCosts, stacked
 from bench.analyse.sweeps.designed import Estimate, find
 from bench.analyse.sweeps.kinds import sweep_of_shapes
 from bench.show.text import titles
+from bench.show.text.terminal import print_lines
 from bench.show.text.ways import way_labels
 from bench.spec.columns import MEASURED
 from bench.spec.format import in_seconds
@@ -48,7 +49,7 @@ def print_time_breakdown(run: Run) -> None:
     """Print what the picture's title says, if blocks of the run were walked."""
     rows = walked(run)
     if rows:
-        print(f"\n{titles.time_breakdown(rows)}")
+        print_lines(["", titles.time_breakdown(rows)])
 
 
 def walked(run: Run) -> list[Record]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TextIO
-
 from bench.analyse.facts import facts_of
 from bench.analyse.runs.merged import Member, Together
 from bench.analyse.runs.rows import records_of
@@ -15,18 +13,17 @@ HEAD = ("run", "on", "torch", "date", "pairs measured", "folder")
 MORE = "bench report of one folder tells that run in full; bench verdict of these the claims"
 
 
-def show(joined: Together, file: TextIO | None = None) -> None:
+def show(joined: Together) -> None:
     """Print them."""
-    console = terminal.console_on(file)
     heads = [head(m) for m in joined.members]
     lines = [[h[name] for name in ("letter", "devices", "torch", "when", "measured", "folder")] for h in heads]
-    terminal.print_table(console, HEAD, lines, len(HEAD))
+    terminal.print_table(HEAD, lines, len(HEAD))
     alarms = [f"{h['letter']}: {h[name]}" for h in heads for name in ("unfinished", "predicted") if h[name]]
     facts = facts_of(joined.whole)
     told = [*run_facts.question(facts), *run_facts.answer(facts)]
-    terminal.print_lines(console, [*alarms, "", *terminal.wrapped(told, terminal.width())])
-    report.tables(console, facts, records_of(joined.whole.pairs))
-    terminal.print_lines(console, ["", MORE])
+    terminal.print_lines([*alarms, "", *terminal.wrapped(told, terminal.width())])
+    report.tables(facts, records_of(joined.whole.pairs))
+    terminal.print_lines(["", MORE])
 
 
 def head(m: Member) -> dict[str, str]:

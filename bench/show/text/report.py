@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import starmap, zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
 
 from bench.analyse.drivers.limits import UNKNOWN
 from bench.analyse.facts import RunFacts, Tally, facts_of
@@ -17,23 +16,20 @@ from bench.show.text import run_facts, terminal
 from bench.show.text.ways import channels_word, way_labels, window_words
 from bench.spec.format import interval, listed, plural, share
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
 MOST_WAYS = 12  # in a table, unless it is wide
 _COUNTS = {"faster": "faster", "slower": "slower", "=": "same", "?": "undecided", "no interval": "without_interval"}
 Labels = Mapping[Condition, str]
 
 
-def show(run: Run, page: Path, file: TextIO | None = None, wide: bool = False) -> None:
+def show(run: Run, page: Path, wide: bool = False) -> None:
     """Print a run; `wide` has every way with exact half-widths, in lines of any length."""
     facts = facts_of(run)
-    console, width = terminal.console_on(file), terminal.WIDTH if wide else terminal.width()
-    terminal.print_lines(console, terminal.wrapped(heads(run, facts), width))
-    tables(console, facts, records_of(run.pairs), wide)
+    width = terminal.WIDTH if wide else terminal.width()
+    terminal.print_lines(terminal.wrapped(heads(run, facts), width))
+    tables(facts, records_of(run.pairs), wide)
     more = [*run_facts.idle_lines(facts), *run_facts.trust_lines(facts)] if wide else run_facts.brief_trust(facts)
     every = "" if wide else f"\n      bench report {run.folder} --wide"
-    terminal.print_lines(console, ["", *terminal.wrapped(more, width), f"page  {page}", f"next  bench verdict {run.folder}{every}"])  # fmt: skip
+    terminal.print_lines(["", *terminal.wrapped(more, width), f"page  {page}", f"next  bench verdict {run.folder}{every}"])  # fmt: skip
 
 
 def heads(run: Run, facts: RunFacts | None = None) -> list[str]:
@@ -43,27 +39,27 @@ def heads(run: Run, facts: RunFacts | None = None) -> list[str]:
     return [*run_facts.question(facts), run_facts.made_on(run), *alarms, *run_facts.answer(facts)]
 
 
-def tables(console: Console, facts: RunFacts, pairs: Sequence[Record], wide: bool = False) -> None:
+def tables(facts: RunFacts, pairs: Sequence[Record], wide: bool = False) -> None:
     """How each way fared and what limits it; then the speedups, ways down and channels across."""
     told = [t for t in facts.ways if t.cells or t.failed]
     labels = way_labels([t.way for t in told])
     shown = told if wide else _fullest([t for t in told if not t.network and is_plain(t.way)] or told)
     networks = [] if wide else [t for t in facts.places if t.network and t.cells]
     rest = [t for t in told if t not in shown and not (t.network and networks)]
-    marks = _print_ways(console, shown, networks, labels, wide)
-    terminal.print_lines(console, [_rest(rest)] if rest else [])
+    marks = _print_ways(shown, networks, labels, wide)
+    terminal.print_lines([_rest(rest)] if rest else [])
     grids = sweeps_of_channels(pairs)
     if grids:
-        marks += _print_channels(console, grids, {t.way for t in shown}, labels, wide)
-        terminal.print_lines(console, terminal.explained(marks))
+        marks += _print_channels(grids, {t.way for t in shown}, labels, wide)
+        terminal.print_lines(terminal.explained(marks))
     else:
         others = [r for r in pairs if r["kernel"] is not None] or pairs
         header, *lines = terminal.pair_table(others)
         most = len(lines) if wide else terminal.MOST_ROWS
-        terminal.print_lines(console, [""])
-        terminal.print_table(console, header, lines[:most], len(header) - 1)
+        terminal.print_lines([""])
+        terminal.print_table(header, lines[:most], len(header) - 1)
         more = [f"{len(lines) - most} more rows: --wide"] if len(lines) > most else []
-        terminal.print_lines(console, [*more, *terminal.explained([line[-1] for line in lines[:most]] + marks)])
+        terminal.print_lines([*more, *terminal.explained([line[-1] for line in lines[:most]] + marks)])
 
 
 def _fullest(ways: Sequence[Tally]) -> list[Tally]:
@@ -73,7 +69,7 @@ def _fullest(ways: Sequence[Tally]) -> list[Tally]:
     return [t for t in ways if t in in_turn]
 
 
-def _print_ways(console: Console, shown: Sequence[Tally], networks: Sequence[Tally], labels: Labels, wide: bool) -> list[str]:  # fmt: skip
+def _print_ways(shown: Sequence[Tally], networks: Sequence[Tally], labels: Labels, wide: bool) -> list[str]:  # fmt: skip
     """A line for each way with its counts; of networks one for each, over all batches and sizes. Returns the header."""
     every, places = (*shown, *networks), way_labels([t.way for t in networks])
     several = len({t.block for t in shown}) > 1
@@ -90,8 +86,8 @@ def _print_ways(console: Console, shown: Sequence[Tally], networks: Sequence[Tal
         lines.append((name, *counts, interval(t.mean) if t.cells else "", limit, part))
     header = ("", *counted, *["failed"] * failed, "mean speedup", "limited by", "of MAC ratio")
     fits = len(header) - (not wide and terminal.wide_as([header, *lines]) > terminal.width())
-    terminal.print_lines(console, [""])
-    terminal.print_table(console, header[:fits], [line[:fits] for line in lines], 1)
+    terminal.print_lines([""])
+    terminal.print_table(header[:fits], [line[:fits] for line in lines], 1)
     return list(counted)
 
 
@@ -102,7 +98,7 @@ def _rest(rest: Sequence[Tally]) -> str:
     return f"{plural(len(rest), 'more way')}: {listed(counts)} of {plural(sum(t.cells for t in rest), 'cell')} (--wide)"
 
 
-def _print_channels(console: Console, grids: Sequence[WayGrid], ways: set[Condition], labels: Labels, wide: bool) -> list[str]:  # fmt: skip
+def _print_channels(grids: Sequence[WayGrid], ways: set[Condition], labels: Labels, wide: bool) -> list[str]:  # fmt: skip
     """The speedups: ways down, channels across, kernel by kernel; channels that do not fit are left out. Returns the cells."""
     cells: list[str] = []
     for grid in grids:
@@ -118,6 +114,6 @@ def _print_channels(console: Console, grids: Sequence[WayGrid], ways: set[Condit
         left = len(channels) + 1 - len(kept)
         more = f"; {plural(left, 'more number')} of channels: --wide" if left else ""
         what = "Predicted speedup" if all(w.predicted for w in rows) else "Speedup"
-        terminal.print_lines(console, ["", f"{what} by channels ({window_words(grid.first)}{more})"])
-        terminal.print_table(console, header, lines, 1)
+        terminal.print_lines(["", f"{what} by channels ({window_words(grid.first)}{more})"])
+        terminal.print_table(header, lines, 1)
     return cells

@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TextIO
 
 from bench.analyse.runs.rows import Record, grouped, records_of
 from bench.analyse.runs.run_folder import Run
-from bench.show.text.terminal import MOST_ROWS, console_on, print_lines, print_table
+from bench.show.text.terminal import MOST_ROWS, print_lines, print_table
 from bench.spec.columns import TOOLS
 from bench.spec.format import percent
 
@@ -71,17 +70,16 @@ def _values(row: Record, speedup: float | None) -> Values:
     return {"min": row.get("time_min_s"), "median": row.get("time_median_s"), "speedup": speedup}
 
 
-def print_second_opinions(run: Run, file: TextIO | None = None) -> None:
+def print_second_opinions(run: Run) -> None:
     """Print the arms that another tool timed too, and the sentences; nothing where the run was to have none."""
     arms = compared(run)
     if not arms:
         return
-    console = console_on(file)
     timed = [a for a in arms if a.theirs]
-    print_lines(console, ["", TITLE] if timed else [""])
+    print_lines(["", TITLE] if timed else [""])
     if timed:
-        print_table(console, HEAD, [_row(a) for a in timed[:MOST_ROWS]], 1)
-    print_lines(console, sentences(arms))
+        print_table(HEAD, [_row(a) for a in timed[:MOST_ROWS]], 1)
+    print_lines(sentences(arms))
 
 
 def sentences(arms: Sequence[Compared]) -> Iterator[str]:

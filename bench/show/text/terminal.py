@@ -6,7 +6,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from bench.analyse.runs.row_quality import LESS_PRECISE, is_less_precise, is_noisy
 from bench.analyse.runs.rows import Record
@@ -128,29 +128,28 @@ def fitting(rows: Sequence[Sequence[str]], most: int) -> list[int]:
     )
 
 
-def console_on(file: TextIO | None = None, folds: bool = False) -> Console:
-    """A console on `file` (default: standard output), with colours only in a terminal.
+def _console(folds: bool = False) -> Console:
+    """Standard output, with colours only in a terminal.
 
     The terminal wraps lines, so that no number is cut, or a table `folds` to its width.
     """
     from rich.console import Console
 
-    file = file or sys.stdout
-    terminal = file.isatty()
-    return Console(file=file, width=None if folds and terminal else WIDTH, no_color=None if terminal else True)
+    terminal = sys.stdout.isatty()
+    return Console(width=None if folds and terminal else WIDTH, no_color=None if terminal else True)
 
 
-def print_lines(console: Console, lines: Iterable[str]) -> None:
-    """Print the lines as they are: no markup, no colours, no control characters, wrapped by the terminal."""
+def print_lines(lines: Iterable[str]) -> None:
+    """Print the lines without control characters, wrapped by the terminal."""
     for line in (part for text in lines for part in text.split("\n")):
-        console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
+        print(printable(line))
 
 
-def print_findings(findings: Sequence[tuple[str, str, str, str]], file: TextIO | None = None) -> None:
+def print_findings(findings: Sequence[tuple[str, str, str, str]]) -> None:
     """The table of `bench doctor`: of each check its name, its state, what was seen and what to do."""
     from rich.text import Text
 
-    console = console_on(file, folds=True)
+    console = _console(folds=True)
     table = _table(console)
     for head in ("check", "state", "seen", "what to do"):
         table.add_column(head, no_wrap=head in ("check", "state"), overflow="fold")
@@ -159,10 +158,11 @@ def print_findings(findings: Sequence[tuple[str, str, str, str]], file: TextIO |
     _print(console, table)
 
 
-def print_table(console: Console, header: Sequence[str], rows: Sequence[Sequence[str]], keys: int) -> None:
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], keys: int) -> None:
     """A table with its first `keys` columns to the left and the rest to the right."""
     from rich.text import Text
 
+    console = _console()
     table = _table(console)
     for i, name in enumerate(header):
         table.add_column(Text(printable(name)), justify="left" if i < keys else "right", no_wrap=True)
@@ -175,7 +175,8 @@ def _print(console: Console, table: Table) -> None:
     """Without blanks at the ends of lines."""
     with console.capture() as captured:
         console.print(table)
-    console.file.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+    for line in captured.get().splitlines():
+        print(line.rstrip())
 
 
 def _table(console: Console) -> Table:
