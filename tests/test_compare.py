@@ -174,7 +174,7 @@ def test_the_margin_is_never_below_a_runs_noise_band(a: run_folder.Run) -> None:
     assert found.speedups.edge == pytest.approx(0.12)
     assert all(m.log is not None and m.log.half_width > 0.12 for m in found.speedups.matches)
     assert "Noise bands (bench aa): at most ±12.7 % in B. They widen the intervals of B / A" in _shown(found)
-    assert "interval of B / A, widened by noise bands" in _small_print(ratios(found))
+    assert "interval of B / A, widened by noise bands" in _small_print(ratios(found, found.quantities[0]))
     with pytest.raises(UserError, match="--margin"):
         compare(a, a, margin=1.0)
 
@@ -185,7 +185,7 @@ def test_a_noise_band_of_a_device_that_was_not_compared_is_no_part_of_the_compar
     found = compare(a, b)
     assert found.bands == (None, None)
     assert "Noise bands (bench aa): none for these rows." in _shown(found)
-    assert "widened" not in _small_print(ratios(found))
+    assert "widened" not in _small_print(ratios(found, found.quantities[0]))
 
 
 def test_a_row_is_held_against_the_band_of_its_own_threads(a: run_folder.Run) -> None:
@@ -194,7 +194,7 @@ def test_a_row_is_held_against_the_band_of_its_own_threads(a: run_folder.Run) ->
     assert {(m.a["threads"] == 1, round(math.expm1(m.edge), 3)) for m in found.speedups.judged} == {(True, 0.127), (False, 0.05)}  # fmt: skip
     assert found.times is not None
     assert {(m.a["threads"] == 1, round(math.expm1(m.edge), 3)) for m in found.times.judged} == {(True, 0.127), (False, 0.05)}  # fmt: skip
-    figure = ratios(found)
+    figure = ratios(found, found.quantities[0])
     assert figure is not None
     named = [t.get_text() for legend in figure.legends for t in legend.get_texts()]
     assert "margin: 5 % to 12.7 %" in named
@@ -360,7 +360,7 @@ def test_rows_of_one_run_only_are_listed(a: run_folder.Run, tmp_path: Path) -> N
 def test_runs_without_a_common_row_are_said_to_have_none(a: run_folder.Run, tmp_path: Path) -> None:
     found = compare(a, other(tmp_path, Story(run_id="b"), data=config({"channels": [512]})))
     assert answer(found.speedups) == "No row is measured in both runs"
-    assert picture(found) is ratios(found) is None
+    assert picture(found, found.quantities[0]) is ratios(found, found.quantities[0]) is None
     assert "No row is measured in both runs" in _shown(found)
     with pytest.raises(UserError, match="no row can be compared"):
         gate([found])
@@ -462,7 +462,7 @@ def test_a_comparison_of_two_machines_has_pictures_of_speedups_alone(a: run_fold
 
 def test_every_judged_row_stands_in_the_spread_by_its_ratio(a: run_folder.Run, tmp_path: Path) -> None:
     found = compare(a, other(tmp_path / "b", Story(planted, run_id="b", seed=2, processes=8)))
-    figure = spread(found)
+    figure = spread(found, found.quantities[0])
     assert figure is not None
     title = figure.get_suptitle().replace("\n", " ")
     assert re.fullmatch(r"B / A of speedups is [\d.]+x to [\d.]+x in half of 20 rows", title)
@@ -481,7 +481,7 @@ def test_doses_and_networks_stand_in_the_spread_alone_and_are_named(tmp_path: Pa
     experiments = {n: {"blocks": ["standard", "separable"], "axes": {"threads": [1], **more}} for n, more in axes.items()}  # fmt: skip
     a, b = (other(tmp_path / n, Story(run_id=n, seed=s), data=config(experiments=experiments)) for s, n in enumerate("ab"))  # fmt: skip
     found = compare(a, b)
-    sides, every = picture(found), spread(found)
+    sides, every = picture(found, found.quantities[0]), spread(found, found.quantities[0])
     assert sides is not None
     assert every is not None
     assert len([line for line in sides.axes[0].lines if line.get_marker() == "o" and len(line.get_xdata()) == 1]) == 4

@@ -134,7 +134,7 @@ def test_views_are_bounded_and_data_are_not(folders: list[Path], sketched: None)
     shown = page.table([found])
     assert len(shown.lines) == 2 * page.MOST_ROWS
     assert f"leaves out {3 * PAIRS - 2 * page.MOST_ROWS:,} rows: --csv writes all." in page._left_out([found])
-    sides, every = picture(found), spread(found)
+    sides, every = picture(found, found.quantities[0]), spread(found, found.quantities[0])
     assert sides is not None
     assert every is not None
     assert len(sides.axes) <= MOST_PANELS

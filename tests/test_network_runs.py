@@ -204,7 +204,7 @@ def test_a_run_of_networks_alone_is_shown_by_what_they_promise_and_deliver(tmp_p
     assert "Networks" in out.getvalue() or "mobilenet_v1" in out.getvalue()
     found = comparison.compare(run, run)
     assert [m.verdict for m in found.speedups.matches] == ["SAME", "SAME"]
-    assert compare_picture.picture(found) is None
+    assert compare_picture.picture(found, found.quantities[0]) is None
 
 
 def test_rows_that_multiply_nothing_break_no_view(tmp_path: Path, sketched):

@@ -36,7 +36,7 @@ def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Figure]:
     made = {name: make(run) for name, make in PICTURES.items()}
     made |= {"claims": claims_forest.picture(run, judge([run])), "drivers": drivers.picture(explain(of_run(run)))}
     compared = compare(run, other)
-    made |= {make.__name__: make(compared) for make in (compare_pictures.picture, compare_pictures.ratios, compare_pictures.spread)}  # fmt: skip
+    made |= {make.__name__: make(compared, compared.quantities[0]) for make in (compare_pictures.picture, compare_pictures.ratios, compare_pictures.spread)}  # fmt: skip
     drawn = {name: figure for name, figure in made.items() if figure is not None}
     assert drawn.keys() >= {"speedup", "memory", "networks", "ways", "costs", "claims", "drivers", "ratios"}  # fmt: skip
     return drawn

@@ -85,9 +85,9 @@ def draw(c: Comparison, folder: Path) -> tuple[Path, ...]:
     return files.save_all(((name, make(c, q)) for q, name, make in made), folder)
 
 
-def picture(c: Comparison, compared: QuantityComparison | None = None) -> Figure | None:
+def picture(c: Comparison, compared: QuantityComparison) -> Figure | None:
     """Both runs on the same axes, A hollow and B filled, a panel per kernel; changed cells are ringed if they are few."""
-    laid = _lay_out(compared or c.quantities[0])
+    laid = _lay_out(compared)
     if laid is None:
         return None
     speedups = laid.compared.quantity == "speedup"
@@ -112,9 +112,9 @@ def picture(c: Comparison, compared: QuantityComparison | None = None) -> Figure
     return figure
 
 
-def ratios(c: Comparison, compared: QuantityComparison | None = None) -> Figure | None:
+def ratios(c: Comparison, compared: QuantityComparison) -> Figure | None:
     """B / A against channels, with its interval and the margin."""
-    laid = _lay_out(compared or c.quantities[0])
+    laid = _lay_out(compared)
     if laid is None:
         return None
 
@@ -127,9 +127,8 @@ def ratios(c: Comparison, compared: QuantityComparison | None = None) -> Figure 
     return figure
 
 
-def spread(c: Comparison, compared: QuantityComparison | None = None) -> Figure | None:
+def spread(c: Comparison, compared: QuantityComparison) -> Figure | None:
     """Every judged row's ratio, networks and all, from the lowest to the highest."""
-    compared = compared or c.quantities[0]
     matches = compared.spread(words.MOST_DRAWN)
     if not matches:
         return None

@@ -92,8 +92,8 @@ def show(run: Run, every: Sequence[Advice]) -> None:
     for advice in every:
         terminal.print_lines(["", heading(advice), ""])
         terminal.print_table(HEADER, table(advice), KEYS)
-        terminal.print_lines(["", *terminal.wrapped(sentences(advice), terminal.width())])
-    terminal.print_lines(["", *terminal.wrapped(run_facts.brief_trust(facts_of(run)), terminal.width())])
+        terminal.print_lines(["", *terminal.wrapped(sentences(advice))])
+    terminal.print_lines(["", *terminal.wrapped(run_facts.brief_trust(facts_of(run)))])
 
 
 def tried(run: Run) -> list[tuple[str, list[tuple[str, ...]]]]:

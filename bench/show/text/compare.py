@@ -249,7 +249,7 @@ def margins(low: float, high: float) -> str:
 def print_gate(g: Gate) -> None:
     """Print the result of --fail-on; the last line, which logs are searched for, in one piece."""
     *more, last = gate(g)
-    print_lines([*terminal.wrapped(more, terminal.width()), last])
+    print_lines([*terminal.wrapped(more), last])
 
 
 def gate(g: Gate) -> list[str]:

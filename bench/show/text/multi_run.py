@@ -21,7 +21,7 @@ def show(joined: Together) -> None:
     alarms = [f"{h['letter']}: {h[name]}" for h in heads for name in ("unfinished", "predicted") if h[name]]
     facts = facts_of(joined.whole)
     told = [*run_facts.question(facts), *run_facts.answer(facts)]
-    terminal.print_lines([*alarms, "", *terminal.wrapped(told, terminal.width())])
+    terminal.print_lines([*alarms, "", *terminal.wrapped(told)])
     report.tables(facts, records_of(joined.whole.pairs))
     terminal.print_lines(["", MORE])
 

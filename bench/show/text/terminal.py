@@ -6,6 +6,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bench.analyse.runs.row_quality import LESS_PRECISE, is_less_precise, is_noisy
@@ -107,11 +108,10 @@ def width() -> int:
     return max(80, shutil.get_terminal_size((100, 24)).columns)
 
 
-def wrapped(texts: Sequence[str], width: int) -> list[str]:
-    """Sentences in lines of at most `width` letters, of which the second and later ones stand back."""
-    return [
-        line for text in texts for line in textwrap.wrap(text, width, subsequent_indent="  ", break_on_hyphens=False)
-    ]
+def wrapped(texts: Sequence[str], most: int | None = None) -> list[str]:
+    """Sentences in lines of `most` letters, or as wide as the terminal; the second and later ones stand back."""
+    fill = partial(textwrap.wrap, width=most or width(), subsequent_indent="  ", break_on_hyphens=False)
+    return [line for text in texts for line in fill(text)]
 
 
 def wide_as(rows: Sequence[Sequence[str]]) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import getp
 from matplotlib.backends.backend_svg import RendererSVG
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
@@ -17,6 +18,8 @@ from matplotlib.lines import Line2D
 
 from bench.show.plots.shared.style import DPI, FOOTER
 from bench.spec.files import write_text, write_whole
+
+_LOOK = "marker markersize color markerfacecolor markeredgecolor markeredgewidth zorder clip_on gid".split()  # of a dot
 
 
 class _Svg(RendererSVG):
@@ -71,21 +74,8 @@ def _join_dots(figure: Figure) -> None:
     for axis in figure.axes:
         alike: dict[tuple[object, ...], list[Line2D]] = {}
         for line in (one for one in axis.lines if np.size(one.get_xdata()) == 1):
-            look = (
-                line.get_marker(),
-                line.get_markersize(),
-                line.get_color(),
-                line.get_markerfacecolor(),
-                line.get_markeredgecolor(),
-            )
-            rest = (
-                line.get_markeredgewidth(),
-                line.get_zorder(),
-                line.get_clip_on(),
-                id(line.get_transform()),
-                line.get_gid(),
-            )
-            alike.setdefault((*map(str, look), *rest), []).append(line)
+            look = [str(getp(line, name)) for name in _LOOK]
+            alike.setdefault((*look, id(line.get_transform())), []).append(line)
         for first, *others in (some for some in alike.values() if len(some) > 1):
             every = (first, *others)
             first.set(
@@ -99,12 +89,8 @@ def _join_dots(figure: Figure) -> None:
 
 def _described(svg: str, words: str) -> str:
     """The picture with a description after its title, for those who hear it."""
-    title = "</title>"
-    named = svg.replace("<svg ", """<svg font-family="'DejaVu Sans', Verdana, sans-serif" """, 1)
-    if not words or title not in svg:
-        return named
-    named = named.replace("<svg ", '<svg role="img" ', 1)
-    return named.replace(title, f"{title}\n <desc>{escape(words, quote=False)}</desc>", 1)
+    named = svg.replace("<svg ", """<svg role="img" font-family="'DejaVu Sans', Verdana, sans-serif" """, 1)
+    return named.replace("</title>", f"</title>\n <desc>{escape(words, quote=False)}</desc>", 1)
 
 
 def _numbered(svg: str) -> str:
