@@ -17,7 +17,7 @@ from bench.analyse.runs.run_folder import Run
 from bench.show.plots.shared import panels, style
 from bench.show.text import captions, titles
 from bench.spec.columns import WITH_NUMBERS
-from bench.spec.format import digits
+from bench.spec.format import digits, plural
 
 _GIGA = 1e9
 _MOST_POINTS, _LEAST_POINTS = 9.0, 5.0  # the size of a marker
@@ -74,7 +74,7 @@ def _words(key: Key, keys: Sequence[Key]) -> str:
     device, threads, dtype = key
     words = [device] if len({k[0] for k in keys}) > 1 else []
     if device.startswith("cpu") and len({k[1] for k in keys if k[0] == device}) > 1:
-        words.append(f"{threads} thread{'s' if threads != 1 else ''}")
+        words.append(plural(threads, "thread"))
     return ", ".join([*words, dtype] if len({k[2] for k in keys}) > 1 else words)
 
 
@@ -158,7 +158,7 @@ def _apart(axis: Axes, one: float, other: float) -> float:
     return abs(float(y1 - y0)) * 72 / float(axis.figure.dpi)
 
 
-def _along(axis: Axes, word: str, xs: Sequence[float], ys: Sequence[float], under: bool = False) -> None:
+def _along(axis: Axes, word: str, xs: Sequence[float], ys: Sequence[float], under: bool) -> None:
     """A word just above or under a line, at its first point within the panel, and turned as the line is."""
     low = axis.get_ylim()[0] * 1.15
     begin = max(xs[0], low * xs[0] / ys[0])

@@ -164,8 +164,9 @@ def plain_where(v: Verdict, by_run: Mapping[str, str] | None = None) -> str:
         in_words(c.device),
         plural(c.threads, "thread") if c.kind == "cpu" and c.threads else "",
         c.mode or "" if c.kind == "gpu" else "",
+        f"batch {c.batch}" if c.batch else "",
+        _short(v.about),
     ]
-    words += [f"batch {c.batch}" if c.batch else "", _short(v.about)]
     return ", ".join(filter(None, words)) + _whose(c, v.runs, by_run or {})
 
 

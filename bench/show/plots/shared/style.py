@@ -89,9 +89,8 @@ def of_way(block: Look, marker: str, index: int, predicted: bool) -> Look:
 def way(index: int) -> Look:
     """The look of a way to run a block, where colours are not the blocks'."""
     hues = (INK, *COLOURS[2:-1])
-    return Look(
-        hues[index % len(hues)], DEVICES[index % len(DEVICES)], LINES[(index + index // len(hues)) % len(LINES)]
-    )
+    turn, place = divmod(index, len(hues))
+    return Look(hues[place], DEVICES[index % len(DEVICES)], LINES[(index + turn) % len(LINES)])
 
 
 def panels(count: int, columns: int = 0, share_y: Literal["all", "none"] = "all", square: bool = False) -> tuple[Figure, list[Axes]]:  # fmt: skip
