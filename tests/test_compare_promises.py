@@ -19,6 +19,7 @@ from bench import cli
 from bench.analyse.compare.compare import compare
 from bench.analyse.compare.facts import Correction, QuantityComparison, Verdict
 from bench.analyse.runs import run_folder
+from bench.show.text.compare import print_comparison
 from bench.spec.columns import KEYS
 from tests.synthetic import Story, by_ops_and_flops, config, write_run
 from tests.test_matching import row
@@ -287,3 +288,14 @@ def _seen(table: QuantityComparison) -> list[tuple[Any, ...]]:
 def _ordered(table: QuantityComparison, side: str) -> list[Any]:
     other = "b" if side == "a" else "a"
     return sorted(table.matches, key=lambda m: (_place(getattr(m, side)), _place(getattr(m, other))))
+
+
+def test_the_tables_of_long_names_fit_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    names = ("h100-16-cores-speed-thinking", "h100-16-cores-speed-thinking-again")
+    print_comparison(compare(*(run_folder.read(ROOT / "results" / "reference" / name) for name in names)))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any(line.startswith("…") and line.endswith("AMBIGUOUS") for line in lines)

@@ -83,7 +83,7 @@ def print_comparison(c: Comparison, every: bool = False) -> None:
 def _narrow(
     compared: QuantityComparison, matches: Sequence[Match], many: Sequence[Match], width: int
 ) -> list[tuple[str, ...]]:
-    """The table of the first of `many` matches, without half-widths and what all trials' names share; without A and B where those do not fit."""
+    """The table of the first of `many` matches, without half-widths and what all trials' names share; without A and B, and the starts of long names, where those do not fit."""
     names = [str(m.a["trial_id"]).removesuffix(f"/{m.a['block']}").split("-") for m in many]
     shared = 0
     while len({tuple(n[-shared - 1 :]) for n in names}) == 1 and len(names) > 1 and min(map(len, names)) > shared + 1:
@@ -93,7 +93,11 @@ def _narrow(
         a, b = (terminal.brief_cell(r) if compared.quantity == "speedup" else _time(r) for r in (m.a, m.b))
         label = " ".join(["-".join(name[: len(name) - shared]), str(m.a["block"])])
         lines.append((label, a, b, "" if m.ratio is None else _span(m.ratio, m.ends), m.verdict))
-    return lines if terminal.wide_as(lines) <= width else [(line[0], *line[3:]) for line in lines]
+    if terminal.wide_as(lines) <= width:
+        return lines
+    brief = [(line[0], *line[3:]) for line in lines]
+    most = max(len(line[0]) for line in brief) - max(0, terminal.wide_as(brief) - width)  # letters of a label
+    return [(label if len(label) <= most else f"…{label[1 - most :]}", *rest) for label, *rest in brief]
 
 
 def table(compared: QuantityComparison, matches: Sequence[Match]) -> list[tuple[str, ...]]:
