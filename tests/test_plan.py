@@ -297,7 +297,7 @@ def test_the_outline_shows_product_skips_theory_and_minutes():
     row = next(line for line in text.splitlines() if line.lstrip().startswith("c64-k3-28px"))
     assert row.split() == ["c64-k3-28px", "1", "28.9", "M", "3.66", "M", "7.89", "2"]
     assert "  cpu, 1 thread: 4 trials" in text
-    assert "with 3 to 6 processes a trial until the interval of ln(speedup) is within 0.05 on each side" in text
+    assert "with 3 to 6 processes a trial\n  until the interval of ln(speedup) is within 0.05 on each side" in text
 
 
 def test_an_accelerator_has_no_threads_in_its_product_label_or_name():
@@ -373,5 +373,5 @@ def test_half_the_width_takes_the_fewest_processes_that_give_it(processes: int):
 
 def test_the_outline_says_what_half_the_width_would_cost():
     text = plan_text.text(config(), planned())
-    assert "within half of that: about" in text
+    assert "half that width: about" in text
     assert "--set precision=0.025 --set processes_max=41" in text

@@ -26,9 +26,7 @@ REASONS_SHOWN = 10
 Counts = Mapping[Costed, Mapping[str, int]]
 _NONE: Counts = {}
 _OF_TRIAL = ("trial_id", "experiment", "skip", "layout", "mode", "cudnn_benchmark")
-_LEGEND = (
-    "mac_ratio = MACs of the baseline / MACs of the block, layer_ratio = layers of the block / layers of the baseline"
-)
+_LEGEND = "  mac_ratio: MACs of baseline / block, layer_ratio: layers of block / baseline"
 
 
 def text(config: SweepConfig, plan: Plan, everything: bool = False, known: Counts = _NONE) -> str:
@@ -173,7 +171,7 @@ def _theory(trials: Sequence[Trial], everything: bool, known: Counts) -> list[st
         head = [name, "trials", baseline, *(word for o in others for word in (o, "mac_ratio", "layer_ratio"))]
         tables.setdefault(name, [head]).append(_theory_row(alike[0], len(alike), known))
     pairs = max(len(t.arms) for t in trials) > 1
-    lines = ["theory of one evaluation, in MACs" + (f": {_LEGEND}" if pairs else "")]
+    lines = ["theory of one evaluation, in MACs", *[_LEGEND] * pairs]
     lines += [f"  {line}" for table in tables.values() for line in aligned(table)]
     hidden = len(shapes) - SHAPES_SHOWN
     return lines + ([f"  and {plural(hidden, 'more shape')}: --all"] if hidden > 0 and not everything else [])
@@ -199,20 +197,21 @@ def _time(plan: Plan) -> str:
     if all(t.predicted for t in plan.active):
         return f"time: about {_minutes(low)} minutes, as each trial is predicted once"
     limit = plan.limit_s / 60
-    capped = f" (no process begins that would end after {_minutes(limit)})" if high >= limit else ""
-    text = (
-        f"time: about {_between(low, high)} minutes{capped}, with {' to '.join(dict.fromkeys(map(str, (timing.processes_min, timing.processes_max))))}"
-        f" processes a trial until the interval of ln(speedup) is within {timing.precision:g} on each side"
-    )
+    processes = " to ".join(dict.fromkeys(map(str, (timing.processes_min, timing.processes_max))))
+    lines = [
+        f"time: about {_between(low, high)} minutes, with {processes} processes a trial",
+        f"  until the interval of ln(speedup) is within {timing.precision:g} on each side",
+        *([f"  no process begins that would end after {_minutes(limit)} minutes"] if high >= limit else []),
+    ]
     if timing.processes_min > 1:
         least, most = (processes_for_half(n, timing.confidence) for n in (timing.processes_min, timing.processes_max))
         short, long = (unlimited_seconds(plan, n) / 60 for n in (least, most))
         more = f" --set minutes={math.ceil(long)}" if long > limit else ""
-        text += (
-            f"\n  within half of that: about {_between(short, long)} minutes,"
+        lines.append(
+            f"  half that width: about {_between(short, long)} minutes,"
             f" --set precision={timing.precision / 2:g} --set processes_max={most}{more}"
         )
-    return text
+    return "\n".join(lines)
 
 
 def processes_for_half(processes: int, confidence: float) -> int:
