@@ -28,8 +28,9 @@ MOST_WAYS = 2  # of a claim, unless all are asked for; of the first claim one mo
 LIMITED = ("faster", "gpu_led_by_layers", "cpu_led_by_compute")  # claims that are told with what limits each way
 PIPE = 100  # columns where there is no terminal
 KEY = (
-    "Capitals: sure, corrected for the number of tests. Lower case: it reads so, by too little for an answer (fewer than 6 "
-    "processes, one cell, or noisy rows alone). *: chosen beforehand. FRAGILE: another answer at half or twice the 5 %."
+    "Of blocks, those with 3 x 3 kernels are judged on speed. Capitals: sure, corrected for the number of tests. Lower case: "
+    "it reads so, by too little for an answer (fewer than 6 processes, one cell, or noisy rows alone). *: chosen beforehand. "
+    "FRAGILE: another answer at half or twice the 5 %."
 )
 PREDICTED = "Predicted, not measured: answers by a model; intervals are its error, so there is no test"
 EXACT = ("fewer_flops", "below_9x")  # told last
