@@ -304,3 +304,20 @@ def test_rows_of_an_older_table_are_judged_as_if_their_errors_moved_as_one() -> 
     older = [replace(r, measurements=r.measurements.assign(time_by_process=None)) for r in (a, b)]
     widths = [gate([compare(*runs)]).wholes[0].slower.half_width for runs in ((a, b), older)]
     assert 0 < widths[0] < widths[1]
+
+
+@pytest.mark.fault(
+    "tables", "the tables of a folder have the rows of several runs",
+    "`bench compare` says so in one line and ends with 2: their processes would pass for the same ones",
+)  # fmt: skip
+def test_the_rows_of_several_runs_in_one_folder_are_not_compared(
+    bench: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    several = REFERENCE.parent / "study" / "ab"
+    for folders in ([several], [several, REFERENCE / "h100-16-cores"]):
+        with pytest.raises(SystemExit) as left:
+            cli.main(["compare", *map(str, folders), "--fail-on", "slower"])
+        assert left.value.code == 2
+        assert capsys.readouterr().err.endswith(
+            "'quiet-1, quiet-10': its rows are of several runs. Compare folders with one run each.\n"
+        )

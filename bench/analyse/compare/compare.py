@@ -57,12 +57,14 @@ def compare_all(
 ) -> tuple[Comparison, ...]:
     """Compare each run with the first. p is corrected over all rows of a quantity in all comparisons.
 
-    UserError for fewer than two runs, and for a margin that is not between 0 and 1.
+    UserError for fewer than two runs, a folder with rows of several, and a margin that is not between 0 and 1.
     """
     if len(runs) < 2:
         raise UserError("bench compare", "it takes two results folders or more", "Name another run.", len(runs))
     if not 0 < margin < 1:
         raise UserError("--margin", "a margin lies above 0 and below 1", "Write 5% or 0.05.", margin)
+    for run in runs:
+        _of_one_run(run)
     first, *others = runs
     drafts = [_draft(first, b, margin, correction) for b in others]
     speedups = _corrected([d.speedups for d in drafts if d.speedups is not None], correction)
@@ -76,11 +78,19 @@ def compare_all(
 
 def compare_sides(run: Run, margin: float = CHANGE_MARGIN, correction: Correction = "benjamini-hochberg") -> Comparison:
     """Compare side B with side A of a run of `bench ab`, by times: they took turns in the same rounds, so rows are paired."""
+    _of_one_run(run)
     a, b = side_of(run, 0), side_of(run, 1)
     rows = a.measurements.assign(source=None), b.measurements.assign(source=None)  # two sources are what is compared
     draft = _Sides(a, b, margin, ({}, {}), (), ([a], [b]), paired=True).compared("time", *rows, match(*rows))
     (times,) = _corrected([draft], correction)
     return Comparison(a, b, margin, correction, (None, None), False, None, times, "", (), tuple(differences(a, b)))
+
+
+def _of_one_run(run: Run) -> None:
+    """UserError for a folder with the rows of several runs, whose processes would pass for the same ones."""
+    several = run.measurements["run_id"].dropna().unique()
+    if len(several) > 1:
+        raise UserError(str(run.folder), "its rows are of several runs", "Compare folders with one run each", f"{several[0]}, {several[1]}")  # fmt: skip
 
 
 def readings(run: Run, quantity: Quantity) -> tuple[pd.DataFrame, Floats]:
