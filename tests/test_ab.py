@@ -187,7 +187,7 @@ def test_a_side_that_can_not_start_is_named_by_its_python(tmp_path: Path):
     broken.write_text("#!/bin/sh\necho 'ModuleNotFoundError: No module named torch' >&2\nexit 1\n")
     broken.chmod(0o755)
     plan, data = planned(tmp_path, HERE, Side(str(broken)))
-    with pytest.raises(UserError, match="pip install pydantic pyyaml psutil") as refused:
+    with pytest.raises(UserError, match="pip install torch pydantic pyyaml psutil") as refused:
         runner.measure(plan, data, ["cpu"], tmp_path / "run", ["bench"], lambda _: None, True)
     assert str(broken) in str(refused.value)
     assert not (tmp_path / "run").exists()
@@ -358,7 +358,7 @@ def test_five_percent_are_found_and_nothing_is_not(faked: Path):
     run, coin = read(faked), np.random.default_rng(1)
     rates = {}
     for slower in (0.0, 0.05, 0.1):
-        gates = [gate([compare_sides(drawn(run, coin, slower), correction="holm")]).answer for _ in range(100)]
+        gates = [gate([compare_sides(drawn(run, coin, slower))]).answer for _ in range(100)]
         rates[slower] = gates.count("failed") / len(gates)
     assert rates[0.0] <= scipy.stats.binom.ppf(0.99, 100, 0.05) / 100
     assert rates[0.05] > 0.8

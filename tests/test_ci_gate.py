@@ -149,6 +149,17 @@ def test_a_gate_that_lost_too_many_rows_can_not_tell(loss: dict[str, None], lost
         assert words.gate(found)[-1].endswith(", but 8 rows can't be judged")
 
 
+@pytest.mark.parametrize(("lost", "answer"), [(1, "passed"), (8, "can't tell")])
+def test_a_gate_that_lacks_rows_in_b_can_not_tell(lost: int, answer: str) -> None:
+    a, b = world(0), world(1)
+    less = replace(b, measurements=b.measurements.iloc[lost:].reset_index(drop=True))
+    found = gate([compare(a, less, correction="holm")])
+    assert (found.answer, found.only_in_a, found.unjudged) == (answer, lost, lost)
+    text = words.gate(found)
+    assert f", {lost} only in A" in text[0]
+    assert ("measure B with A's config" in " ".join(text)) == (lost > 1)
+
+
 def test_rows_that_are_slower_by_less_than_runs_differ_do_not_pass() -> None:
     a = world(0, shared_sd=0.0005)
     slow = 4
@@ -245,7 +256,7 @@ def test_a_gate_that_can_not_tell_ends_with_3_and_says_what_to_do(bench: Any, tm
         text,
     )
     assert (
-        "Two separate runs may differ by 3.2 %, as reference runs do (docs/METHOD.md#run-to-run). To tell: measure more processes (--set processes_min=20), measure A four times in one folder or use bench ab."
+        "Two separate runs may differ by 3.2 %, as reference runs do (docs/METHOD.md#run-to-run). To tell: measure more processes (--set processes_min=20 --set processes_max=20), measure A four times in one folder or use bench ab."
         in text
     )
     assert max(map(len, out)) <= 100
@@ -272,6 +283,28 @@ def test_a_slow_down_is_not_taken_for_what_runs_differ_by(bench: Any, tmp_path: 
     assert "from run to run is not known" in " ".join(out)
     status, out = bench(results / "new", a, "--by", "times")
     assert (status, out[-1].partition(":")[0]) == (0, "gate passed")
+
+
+@pytest.mark.fault(
+    "folders of others", "measurements.csv lacks trials that pairs.csv or plan.json has: it was cut between lines",
+    "status 2, one line with the first such trial",
+)  # fmt: skip
+def test_an_older_b_and_a_table_without_its_rows_are_named(bench: Any, tmp_path: Path, capsys: Any) -> None:
+    old, new = REFERENCE / "xeon-2-cores", REFERENCE / "xeon-2-cores-threads"
+    assert "B was measured before A." in bench(new, old)[1]
+    assert "B was measured before A." not in bench(old, new)[1]
+    for plan in (True, False):
+        copy = tmp_path / f"cut-{plan}"
+        copy.mkdir()
+        for name in ("pairs.csv", "environment.json", *["plan.json"] * plan):
+            (copy / name).write_bytes((new / name).read_bytes())
+        head, *rows = (new / "measurements.csv").read_text().splitlines(keepends=True)
+        (copy / "measurements.csv").write_text("".join([head, *rows[:1] * plan]))
+        with pytest.raises(SystemExit) as left:
+            cli.main(["compare", str(old), str(copy), "--fail-on", "slower"])
+        assert left.value.code == 2
+        assert "measurements.csv: '" in (said := capsys.readouterr().err)
+        assert "it lacks this trial, which p" in said
 
 
 def test_the_page_has_the_gates_answer(bench: Any, tmp_path: Path) -> None:

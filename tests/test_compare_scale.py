@@ -105,7 +105,7 @@ def test_an_odd_value_is_read_or_named_as_in_a_small_table(
     ("column", "value", "fits"),
     [
         ("speedup", "True", False), ("noise_band", "True", False), ("processes", "True", False), ("processes", "1e3", False), ("speedup_by_process", "5", False),
-        ("speedup_by_process", "nan", False), ("speedup_by_process", "", True), ("schema_version", "", True), ("trial_id", "01", True), ("c_in", "", True),
+        ("speedup_by_process", "nan", False), ("speedup_by_process", "", True), ("schema_version", "", True), ("experiment", "01", True), ("c_in", "", True),
     ],
 )  # fmt: skip
 def test_a_column_is_read_or_refused_as_in_a_small_table(

@@ -70,6 +70,11 @@ def test_a_comparison_holds_one_in_twenty_apart_only_with_the_effect_in_its_inte
         run_folder.write_tables(made)
         (folder / "environment.json").write_text(json.dumps(made.environment))
         runs.append(made)
+    lockstep = tmp_path / "ab"  # whose sides took turns: no two runs
+    lockstep.mkdir()
+    sides = {name: getattr(runs[0], name).assign(side="b", run_id="ab") for name in ("pairs", "measurements")}
+    run_folder.write_tables(replace(runs[0], folder=lockstep, run_id="ab", **sides))
+    (lockstep / "environment.json").write_text(json.dumps(runs[0].environment | {"run_id": "ab"}))
     a, b = runs[-2:]
     for pair in ((a, b), (b, a)):
         assert [[one.run_id for one in group] for group in repeats(*pair)] == [["r4", "r3", "r2", "r1", "r0"]]

@@ -204,7 +204,7 @@ def compare(
         runs = [replace(run, typed=str(folder)) for folder, run in zip(folders, read_runs, strict=True)]
     compared: tuple[Comparison, ...]
     if len(runs) == 1 and is_ab(runs[0]):
-        compared = (compare_sides(runs[0], share, correction),)
+        compared = (compare_sides(runs[0], share),)
         if out is None:  # its own page
             out, html = runs[0].folder / "plots", html or runs[0].folder / "report.html"
     elif len(runs) < 2:

@@ -256,9 +256,8 @@ def probe(
         python = shlex.quote(sides[0].python if sides else sys.executable)
         remedy = f"Its output is in {log}. Does torch start alone? {python} -c 'import torch'"
         if sides and "No module named" in why:
-            remedy = (
-                f"It needs torch and {NEEDED}: {python} -m pip install {NEEDED.replace(',', '').replace(' and', '')}"
-            )
+            lacks = f"{'torch ' if 'torch' in why else ''}{NEEDED.replace(',', '').replace(' and', '')}"
+            remedy = f"It needs torch and {NEEDED}: {python} -m pip install {lacks}"
         raise UserError(f"DEVICE={surroundings.device}", f"a worker can't start: {why}", remedy)
     if answers[0]["type"] == "refused":
         raise UserError(answers[0]["place"], answers[0]["rule"], answers[0]["remedy"])

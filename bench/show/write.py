@@ -102,7 +102,7 @@ def write_views(folder: Path) -> Views:
     tables, verdicts = write_numbers(run, folder)
     into = folder / "plots"
     if noise_floor.is_ab(run):
-        sides = compare_sides(run, correction="holm")
+        sides = compare_sides(run)
         gated = gate([sides], quantity="time") if sides.times and sides.times.number else None
         made = write_comparisons([sides], f"bench report {folder}", into, folder / report.NAME, gated)
         return Views(run, None, None, verdicts, tables, made.pictures, made.page, sides, gated)

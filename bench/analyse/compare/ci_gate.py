@@ -106,6 +106,7 @@ class Gate:
     failing: int
     doubtful: int  # rows that have one of `verdicts`, by no more than two separate runs may differ
     failed_in_b: int
+    only_in_a: int
     unjudged: int  # rows that A measured and nothing tells of
     lacking: bool  # whether those are too many to pass
     edges: tuple[float, float]  # ln: the narrowest and the widest margin of a row
@@ -141,6 +142,7 @@ class Gate:
             "judged": self.judged,
             **{v.lower(): self.counts[v] for v in self.verdicts},
             "failed_in_b": self.failed_in_b,
+            "only_in_a": self.only_in_a,
             "unjudged": self.unjudged,
             "slower_by_no_more_than_runs_differ": self.doubtful,
             "ambiguous": self.counts["AMBIGUOUS"],
@@ -186,6 +188,7 @@ def gate(
         failing=failed + beyond,
         doubtful=sum(counts[v] for v in verdicts) - beyond,
         failed_in_b=failed,
+        only_in_a=sum(len(one.only_a) for one in compared),
         unjudged=unjudged,
         lacking=lost or unjudged > MOST_UNJUDGED * (judged + unjudged),
         edges=(min(one.least_edge for one in compared), max(one.edge for one in compared)),

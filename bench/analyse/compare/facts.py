@@ -220,16 +220,16 @@ class QuantityComparison:
 
     @property
     def unjudged(self) -> int:
-        """Rows that A measured and no verdict or no interval covers: failed or skipped in B, or of a block whose source differs.
+        """Rows that A measured and no verdict or no interval covers: absent, failed or skipped in B, or of a block whose source differs.
 
         The sides of one run fail together: of them every failed row.
         """
         r, places, known = self.rows, self.places, np.zeros(len(self.rows.a), dtype=bool)
         known[places] = np.isfinite(r.log.half_width[places])
-        status = self.a["status"].iloc[r.a]
-        asked = status.isin((*MEASURED, *FAILED) if self.paired else MEASURED).to_numpy()
+        asked = self.a["status"].iloc[r.a].isin((*MEASURED, *FAILED) if self.paired else MEASURED).to_numpy()
+        absent = int(self.only_a["status"].isin(MEASURED).sum())
         alike = np.isin(r.way, [i for i, fields in enumerate(r.ways) if fields in ((), ("source",))])
-        return int((asked & alike & ~known).sum())
+        return absent + int((asked & alike & ~known).sum())
 
     @property
     def mean(self) -> MeanRatio:

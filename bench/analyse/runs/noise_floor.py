@@ -29,7 +29,7 @@ from bench.spec.results_folder import read_environment, sources_of
 
 POWER = 0.8
 MOST_READ = 16  # earlier runs beside a run, the latest
-_READ = (*KEYS, *SPEEDUP, *TIME, "run_id", "schema_version", "status", "processes", "device_name")
+_READ = (*KEYS, *SPEEDUP, *TIME, "run_id", "schema_version", "status", "processes", "side", "device_name")
 _KEYS = ("device_name", *(k for k in KEYS if k != "experiment"))
 
 

@@ -25,7 +25,7 @@ from bench.analyse.runs.second_opinion_rows import opinion_rows
 from bench.spec.columns import FILES, FLAGS, KEYS, SCHEMA_VERSION, SPEEDUP, STATUSES, TIME, Column, columns_of, text_of
 from bench.spec.config.timing import Timing
 from bench.spec.errors import UserError
-from bench.spec.files import content_of, refuse_links, write_text
+from bench.spec.files import PLAN, content_of, refuse_links, write_text
 from bench.spec.model.model_parameters import Prediction
 from bench.spec.plan.plan import Arm, Plan, Trial
 from bench.spec.results_folder import RESTORE, read_environment, read_plan
@@ -206,6 +206,8 @@ def _from_tables(
     folder: Path, plan: Plan | None, environment: dict[str, Any], samples: bool, only: Collection[str] | None = None
 ) -> Run:
     measurements, pairs = (_columns(folder, file, only) for file in ("m", "p"))
+    if "trial_id" in measurements:
+        _refuse_lost(folder, measurements, pairs, plan)
     wanted: tuple[File, ...] = ("s", "o", "r") if samples else ("o", "r")
     kept = {file: _table(folder / FILES[file], file) for file in wanted if (folder / FILES[file]).is_file()}
     ids = measurements["run_id"].dropna()
@@ -222,6 +224,16 @@ def _from_tables(
         opinions=kept.get("o"),
         roofs=kept.get("r"),
     )
+
+
+def _refuse_lost(folder: Path, measurements: pd.DataFrame, pairs: pd.DataFrame, plan: Plan | None) -> None:
+    """UserError where measurements.csv lacks a trial that pairs.csv or plan.json has."""
+    held, paired = measurements["trial_id"].unique(), pairs["trial_id"].dropna()
+    lost = [(trial, FILES["p"]) for trial in paired[~paired.isin(held)].head(1)]
+    if plan is not None:
+        lost += [(trial, PLAN) for trial in {t.trial_id: 0 for t in plan.trials}.keys() - {*held}]
+    for trial, file in lost:
+        raise UserError(str(folder / FILES["m"]), f"it lacks this trial, which {file} has", RESTORE, trial)
 
 
 def _columns(folder: Path, file: Literal["m", "p"], only: Collection[str] | None) -> pd.DataFrame:

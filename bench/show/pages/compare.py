@@ -64,6 +64,7 @@ def text(
         "words": words,
         "several": several,
         "paired": all(c.speedups is None for c in comparisons),
+        "slower": all(c.speedups is None for c in comparisons) or (gate is not None and gate.quantity == "time"),
         "runs": runs,
         "named": named,
         "made_on": run_facts.made_on,

@@ -54,6 +54,7 @@ def print_comparison(c: Comparison, every: bool = False) -> None:
     told = [
         headline(c),
         *runs,
+        *_order(c),
         *(f"{'. '.join(headlines(q))}." for q in c.quantities),
         *([] if c.times else [not_timed(c)]),
     ]
@@ -75,7 +76,7 @@ def print_comparison(c: Comparison, every: bool = False) -> None:
         left = f"{more} more rows, changed by less or not at all: {'--csv or --json' if every else '--all'}"
         rest = [d for d in details(compared) if every or not d.startswith("B / A")]
         print_lines(terminal.wrapped([*([left] if more > 0 else []), *rest], width))
-    rule = f"Margin {_percent(c.margin)}, after {_CORRECTIONS[c.correction]} correction. AMBIGUOUS: neither beyond it nor within."
+    rule = f"Margin {_percent(c.margin)}, after {_CORRECTIONS[c.correction]} correction. AMBIGUOUS: neither surely beyond it nor surely within."
     brief = [SAME_RUN] if c.same_run else runs_differ(c)
     print_lines(["", *terminal.wrapped([legend(c), *notes(c)] if every else [*brief, rule], width)])
 
@@ -182,7 +183,7 @@ def details(compared: QuantityComparison) -> Iterator[str]:
 def legend(c: Comparison) -> str:
     """What the verdicts mean, and the margin."""
     rows = listed([f"{compared.family} {compared.quantity}s" for compared in c.quantities])
-    verdicts = f"FASTER and SLOWER: beyond the margin after {_CORRECTIONS[c.correction]} correction over {rows}. SAME: the whole interval lies within it. AMBIGUOUS: neither."
+    verdicts = f"FASTER and SLOWER: beyond the margin after {_CORRECTIONS[c.correction]} correction over {rows}. SAME: the whole interval lies within it. AMBIGUOUS: neither is sure."
     cards = f" For times of two cards: {_percent(facts.CARD_MARGIN)}, by which cards of one model differ on average (Sinha et al. 2022)." if c.cards and c.times else ""  # fmt: skip
     return f"{verdicts} Margin: {_percent(c.margin)}.{cards}"
 
@@ -193,10 +194,19 @@ def notes(c: Comparison) -> list[str]:
         return [SAME_RUN]
     if c.speedups is None:
         return runs_differ(c)
-    bands = [f"±{_percent(math.expm1(band))} in {n}" for n, band in zip("AB", c.bands, strict=True) if band is not None]
+    order, bands = (
+        _order(c),
+        [f"±{_percent(math.expm1(band))} in {n}" for n, band in zip("AB", c.bands, strict=True) if band is not None],
+    )
     effect = "They widen the intervals of B / A, and the margin where it is narrower."
     noise = f"at most {listed(bands)}. {effect}" if bands else "none for these rows."
-    return [f"Noise bands (bench aa): {noise}", *runs_differ(c), DRIFT]
+    return [*order, f"Noise bands (bench aa): {noise}", *runs_differ(c), DRIFT]
+
+
+def _order(c: Comparison) -> list[str]:
+    """That B is the older run, which a script that compares old folders would not see."""
+    began = [str(run.environment.get("started_utc") or "") for run in (c.a, c.b)]
+    return ["B was measured before A."] if all(began) and began[1] < began[0] else []
 
 
 def unswept(c: Comparison) -> list[str]:
@@ -266,7 +276,7 @@ def gate(g: Gate) -> list[str]:
         f"{sum(n[v] for v in g.verdicts)} of {plural(g.judged, 'row')} {g.fail_on} by more than {margins(*g.edges)}"
     )
     doubt = f" ({g.doubtful} by no more than separate runs may differ)" if g.doubtful else ""
-    rows = f"{changed}{doubt}, {g.failed_in_b} failed in B; {n['AMBIGUOUS']} AMBIGUOUS, {n['NOT MEASURED']} not measured{_hidden(g)}."
+    rows = f"{changed}{doubt}, {g.failed_in_b} failed in B; {n['AMBIGUOUS']} AMBIGUOUS, {n['NOT MEASURED']} not measured{f', {g.only_in_a} only in A' if g.only_in_a else ''}{_hidden(g)}."
     whose = [w.name if len(g.wholes) > 1 else "B" for w in g.wholes]
     wholes = "; ".join(f"{b}'s {g.quantity}s are {_span(w.mean.ratio, w.mean.ends)} of A's ({plural(w.mean.rows, 'row')})" for b, w in zip(whose, g.wholes, strict=True))  # fmt: skip
     alone = g.answer == "failed" and not any(w.failed(g.fail_on) for w in g.wholes)
@@ -301,8 +311,8 @@ def _remedies(g: Gate) -> list[str]:
     finds = [f"A gate on such runs finds a {what} of {percent(widest.seen)} in 8 of 10 cases."] if math.isfinite(widest.seen) else []  # fmt: skip
     apart = [f"Two separate runs may differ by {percent(math.expm1(widest.unknown))}, as reference runs do (docs/METHOD.md#run-to-run)."] if widest.unknown else []  # fmt: skip
     more = ["measure A four times in one folder", f"use {LOCKSTEP}"] if widest.unknown else []
-    lost = ["see why rows have no verdict (--all)"] if g.lacking else []
-    remedy = listed([*lost, "measure more processes (--set processes_min=20)", *more], "or")
+    lost = ["measure B with A's config" if g.only_in_a else "see why rows have no verdict (--all)"] if g.lacking else []
+    remedy = listed([*lost, "measure more processes (--set processes_min=20 --set processes_max=20)", *more], "or")
     return [" ".join([*finds, *apart, f"To tell: {remedy}."])]
 
 
