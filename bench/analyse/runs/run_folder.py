@@ -13,7 +13,7 @@ from string import ascii_uppercase
 from typing import Any, Literal, cast
 
 import pandas as pd
-from pandas.api.types import is_bool_dtype, is_integer_dtype, is_string_dtype, union_categoricals
+from pandas.api.types import is_string_dtype, union_categoricals
 from pydantic import TypeAdapter
 
 from bench.analyse.runs import predicted_rows
@@ -282,8 +282,8 @@ def _quickly(chunk: pd.DataFrame, wanted: Mapping[str, Column]) -> dict[str, Any
             found[of.name] = column.astype("float64")
         else:
             different = column.cat.categories
-            if len(different) and not _KINDS[of.dtype](different.dtype):
-                raise ValueError
+            if of.dtype == "string" and len(different) and not is_string_dtype(different.dtype):
+                raise ValueError  # pandas has taken texts for numbers
             parse = _PARSERS.get(of.name) or _PARSERS[of.dtype]
             column = column.cat.rename_categories(pd.Series([parse(str(v)) for v in different], dtype=object).array)
             found[of.name] = column if of.dtype == "string" or of.name in KEYS else column.astype(of.dtype)
@@ -366,8 +366,6 @@ _EXACT: dict[str, Any] = {"float_precision": "round_trip"} if _OLD_PANDAS else {
 """Reads every digit of a number, as newer versions do by themselves."""
 _BY_PROCESS = ("speedup_by_process", "time_by_process")
 _AT_ONCE = 100_000  # rows of a table that are read at once
-_KINDS = {"string": is_string_dtype, "Int64": is_integer_dtype, "boolean": is_bool_dtype}
-"""What pandas takes texts for that are of a dtype of ours."""
 _ABOVE_0 = (*SPEEDUP, *TIME, "time_min_s", "mac_ratio", "layer_ratio")
 _PARSERS: dict[str, Callable[[str], object]] = {
     "string": text_of,
