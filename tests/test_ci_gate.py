@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -354,3 +355,23 @@ def test_the_rows_of_several_runs_in_one_folder_are_not_compared(
         assert capsys.readouterr().err.endswith(
             "'quiet-1, quiet-10': its rows are of several runs. Compare folders with one run each.\n"
         )
+
+
+def test_a_kind_of_device_that_b_lost_and_rows_of_another_workload_keep_a_gate_from_passing() -> None:
+    a, b = world(0), world(1)
+    card = {"device": "cuda:0", "device_name": "card"}
+    more = {name: pd.concat([getattr(a, name), getattr(a, name).assign(**card)], ignore_index=True) for name in ("pairs", "measurements")}  # fmt: skip
+    lost = gate([compare(replace(a, **more), b, correction="holm")], quantity="time")
+    assert (lost.answer, lost.only_in_a) == ("can't tell", len(a.measurements))
+    half = {name: getattr(b, name).copy() for name in ("pairs", "measurements")}
+    for rows in half.values():
+        rows.loc[rows["threads"] == 4, "dtype"] = "bf16"
+    other = gate([compare(a, replace(b, **half), correction="holm")])
+    assert (other.answer, other.lacking) == ("can't tell", True)
+
+
+def test_one_b_that_lacks_rows_is_not_outnumbered_by_others() -> None:
+    a, whole, less = world(0), world(1), world(2)
+    less = replace(less, measurements=less.measurements.iloc[4:].reset_index(drop=True))
+    runs = [replace(whole, run_id=f"b{i}") for i in range(4)]
+    assert gate(compare_all([a, *runs, less], correction="holm")).lacking

@@ -626,7 +626,7 @@ def test_a_mistake_is_one_line(bench: Any, a: run_folder.Run, words: str, line: 
         (lambda rows: rows[0].update(precision="-0.1"), "pairs.csv:2: precision: '-0.1': it does not fit its column."),
         (lambda rows: rows[0].update(processes="-3"), "pairs.csv:2: processes: '-3': it does not fit its column."),
         (lambda rows: rows[0].update(processes="", speedup="", device="cpu:x:y"), ""),
-        (lambda rows: rows.extend(rows[:3] * 2), ""),
+        (lambda rows: rows.extend(rows[:3] * 2), "a row is there twice. Restore it from a copy."),
         (lambda rows: rows.clear(), ""),
     ],
     ids=["infinite", "negative", "negative width", "processes", "empty cells", "repeated", "no rows"],

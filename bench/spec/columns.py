@@ -24,6 +24,7 @@ PARTS: tuple[Part, ...] = get_args(Part)
 LEAF = "leaf:"
 """Before the name of a user's module, beside the parts in the journal."""
 FAILED: tuple[Status, ...] = ("oom", "timeout", "crash", "nonfinite")
+NOT_YET = "not measured yet"  # how status_detail begins of a trial that a run has not come to
 
 
 @dataclass(frozen=True, slots=True)

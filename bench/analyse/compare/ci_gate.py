@@ -175,7 +175,7 @@ def gate(
     failed = sum(one.failed_in_b for one in compared)
     counts: dict[Verdict, int] = {v: sum(one.counts[v] for one in compared) for v in VERDICTS}
     beyond = sum(_beyond(one, verdicts, w.unknown) for one, w in zip(compared, wholes, strict=True))
-    judged, unjudged = (sum(n) for n in zip(*((one.number, one.unjudged) for one in compared), strict=True))
+    rows = [(one.number, one.unjudged) for one in compared]
     lost = any(one.paired and {*FAILED} & {*one.a["status"].iloc[one.rows.a].unique()} for one in compared)
     return Gate(
         fail_on,
@@ -184,13 +184,13 @@ def gate(
         least,
         verdicts,
         counts=counts,
-        judged=judged,
+        judged=sum(judged for judged, _ in rows),
         failing=failed + beyond,
         doubtful=sum(counts[v] for v in verdicts) - beyond,
         failed_in_b=failed,
         only_in_a=sum(len(one.only_a) for one in compared),
-        unjudged=unjudged,
-        lacking=lost or unjudged > MOST_UNJUDGED * (judged + unjudged),
+        unjudged=sum(unjudged for _, unjudged in rows),
+        lacking=lost or any(unjudged > MOST_UNJUDGED * (judged + unjudged) for judged, unjudged in rows),
         edges=(min(one.least_edge for one in compared), max(one.edge for one in compared)),
         hidden=_hidden(compared, fail_on),
     )

@@ -89,9 +89,9 @@ def compare_sides(run: Run, margin: float = CHANGE_MARGIN) -> Comparison:
 
 def _of_one_run(run: Run) -> None:
     """UserError for a folder with the rows of several runs, whose processes would pass for the same ones."""
-    several = run.measurements["run_id"].dropna().unique()
-    if len(several) > 1:
-        raise UserError(str(run.folder), "its rows are of several runs", "Compare folders with one run each", f"{several[0]}, {several[1]}")  # fmt: skip
+    every = pd.concat([rows["run_id"].astype(object) for rows in (run.measurements, run.pairs)]).fillna("none").unique()
+    if len(every) > 1:
+        raise UserError(str(run.folder), "its rows are of several runs", "Compare folders with one run each", f"{every[0]}, {every[1]}")  # fmt: skip
 
 
 def readings(run: Run, quantity: Quantity) -> tuple[pd.DataFrame, Floats]:
@@ -130,10 +130,10 @@ def _draft(a: Run, b: Run, margin: float, correction: Correction) -> Comparison:
     side = _Sides(a, b, margin, bands, cards, repeats(a, b))
     speedups = side.compared("speedup", rows_a, rows_b, matched)
     reasons = {d: "the runs share no kind of device" if matched.across else other_machine(a, b, d) for d in kinds}
-    alike = [d for d, why in reasons.items() if why is None]
     times = None
-    if alike:
-        arms_a, arms_b = (_on(alike, _with_sources(run, run.measurements)) for run in (a, b))
+    if None in reasons.values():
+        elsewhere = [d for d, why in reasons.items() if why is not None]
+        arms_a, arms_b = (_off(elsewhere, _with_sources(run, run.measurements)) for run in (a, b))
         times = side.compared("time", arms_a, arms_b, match(arms_a, arms_b))
     alone = (matched.way == 0) | matched.across
     met = ((bands[0], rows_a, matched.a), (bands[1], rows_b, matched.b))
@@ -145,9 +145,9 @@ def _draft(a: Run, b: Run, margin: float, correction: Correction) -> Comparison:
     )  # fmt: skip
 
 
-def _on(kinds: Sequence[str], rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of these kinds of device."""
-    those = mapped(rows["device"], kind).isin(kinds).to_numpy()
+def _off(kinds: Sequence[str], rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows but those of these kinds of device."""
+    those = ~mapped(rows["device"], kind).isin(kinds).to_numpy()
     return rows if those.all() else rows[those].reset_index(drop=True)
 
 

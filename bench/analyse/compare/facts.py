@@ -21,7 +21,7 @@ from bench.analyse.runs.rows import Record, records_of
 from bench.analyse.runs.run_folder import Run
 from bench.analyse.stats.estimators import Floats, Ints, p_value
 from bench.analyse.stats.interval_arrays import Intervals, student
-from bench.spec.columns import FAILED, KEYS, MEASURED, SPEEDUP, TIME
+from bench.spec.columns import FAILED, KEYS, MEASURED, NOT_YET, SPEEDUP, TIME
 from bench.spec.interval import Interval
 
 CHANGE_MARGIN = 0.05  # a smaller change from run to run does not matter
@@ -216,20 +216,23 @@ class QuantityComparison:
         one, two = (rows["status"].iloc[at].isin(of).to_numpy() for rows, at, of in ((self.a, self.rows.a, MEASURED), (self.b, self.rows.b, FAILED)))  # fmt: skip
         if self.paired:
             one = self.b["status_detail"].iloc[self.rows.b].astype(str).str.match(r"side b\b").to_numpy(dtype=bool)
-        return int((one & two & (self.rows.way == 0)).sum())
+        alike = np.isin(self.rows.way, [i for i, fields in enumerate(self.rows.ways) if fields in ((), ("source",))])
+        return int((one & two & alike).sum())
 
     @property
     def unjudged(self) -> int:
-        """Rows that A measured and no verdict or no interval covers: absent, failed or skipped in B, or of a block whose source differs.
+        """Rows that A measured and no verdict or no interval covers: absent, failed or skipped in B, or of another workload there.
 
-        The sides of one run fail together: of them every failed row.
+        The sides of one run fail together: of them every row that failed or was not measured yet.
         """
         r, places, known = self.rows, self.places, np.zeros(len(self.rows.a), dtype=bool)
         known[places] = np.isfinite(r.log.half_width[places])
-        asked = self.a["status"].iloc[r.a].isin((*MEASURED, *FAILED) if self.paired else MEASURED).to_numpy()
+        rows = self.a[["status", "status_detail"]].iloc[r.a]
+        asked = rows["status"].isin((*MEASURED, *FAILED) if self.paired else MEASURED).to_numpy()
+        if self.paired:
+            asked = asked | rows["status_detail"].astype(str).str.startswith(NOT_YET).to_numpy(dtype=bool)
         absent = int(self.only_a["status"].isin(MEASURED).sum())
-        alike = np.isin(r.way, [i for i, fields in enumerate(r.ways) if fields in ((), ("source",))])
-        return absent + int((asked & alike & ~known).sum())
+        return absent + int((asked & ~known).sum())
 
     @property
     def mean(self) -> MeanRatio:

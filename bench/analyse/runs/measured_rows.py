@@ -19,7 +19,7 @@ from bench.analyse.stats import estimators
 from bench.analyse.stats.estimators import Floats
 from bench.spec.blocks.costs import Cost, layer_ratio, mac_ratio
 from bench.spec.blocks.layers import CONVOLUTIONS
-from bench.spec.columns import FLAGS, MEASURED, PARTS, SCHEMA_VERSION
+from bench.spec.columns import FLAGS, MEASURED, NOT_YET, PARTS, SCHEMA_VERSION
 from bench.spec.config.timing import Timing
 from bench.spec.errors import UserError, printable
 from bench.spec.interval import Interval
@@ -90,7 +90,7 @@ def status_of(trial: Trial, results: TrialResults, context: RunContext, *, noisy
         measured = f"{done} process{'es' if done != 1 else ''} measured"
         return {"status": failure.status, "status_detail": f"{failure.detail} {where}; {measured}"}
     if not done:
-        return {"status": "skipped", "status_detail": f"not measured yet: {context.resume}"}
+        return {"status": "skipped", "status_detail": f"{NOT_YET}: {context.resume}"}
     if noisy:
         return {"status": "noisy", "status_detail": "see quality_notes"}
     return {"status": "ok", "status_detail": None}

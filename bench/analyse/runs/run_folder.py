@@ -208,6 +208,8 @@ def _from_tables(
     measurements, pairs = (_columns(folder, file, only) for file in ("m", "p"))
     if "trial_id" in measurements:
         _refuse_lost(folder, measurements, pairs, plan)
+        _refuse_odd_rows(folder / FILES["m"], measurements)
+        _refuse_odd_rows(folder / FILES["p"], pairs)
     wanted: tuple[File, ...] = ("s", "o", "r") if samples else ("o", "r")
     kept = {file: _table(folder / FILES[file], file) for file in wanted if (folder / FILES[file]).is_file()}
     ids = measurements["run_id"].dropna()
@@ -234,6 +236,15 @@ def _refuse_lost(folder: Path, measurements: pd.DataFrame, pairs: pd.DataFrame, 
         lost += [(trial, PLAN) for trial in {t.trial_id: 0 for t in plan.trials}.keys() - {*held}]
     for trial, file in lost:
         raise UserError(str(folder / FILES["m"]), f"it lacks this trial, which {file} has", RESTORE, trial)
+
+
+def _refuse_odd_rows(path: Path, rows: pd.DataFrame) -> None:
+    """UserError for a row without status, as a spreadsheet's empty one, and for an arm that stands twice."""
+    empty = rows["status"].isna().to_numpy()
+    twice = rows["trial_id"].notna().to_numpy() & rows.duplicated([n for n in _ARM if n in rows]).to_numpy()
+    for odd, rule in ((empty, "a row has no status"), (twice, "a row is there twice")):
+        if odd.any():
+            raise UserError(f"{path}:{int(odd.argmax()) + 2}", rule, RESTORE)
 
 
 def _columns(folder: Path, file: Literal["m", "p"], only: Collection[str] | None) -> pd.DataFrame:
@@ -364,6 +375,7 @@ def _by_process(text: str) -> str:
 _OLD_PANDAS = tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1)
 _EXACT: dict[str, Any] = {"float_precision": "round_trip"} if _OLD_PANDAS else {}
 """Reads every digit of a number, as newer versions do by themselves."""
+_ARM = ("run_id", "experiment", "trial_id", "block", "side")  # tell all rows of a table apart
 _BY_PROCESS = ("speedup_by_process", "time_by_process")
 _AT_ONCE = 100_000  # rows of a table that are read at once
 _ABOVE_0 = (*SPEEDUP, *TIME, "time_min_s", "mac_ratio", "layer_ratio")
