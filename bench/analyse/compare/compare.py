@@ -89,7 +89,8 @@ def compare_sides(run: Run, margin: float = CHANGE_MARGIN) -> Comparison:
 
 def _of_one_run(run: Run) -> None:
     """UserError for a folder with the rows of several runs, whose processes would pass for the same ones."""
-    every = pd.concat([rows["run_id"].astype(object) for rows in (run.measurements, run.pairs)]).fillna("none").unique()
+    ids = [one for rows in (run.measurements, run.pairs) for one in rows["run_id"].unique()]
+    every = [*dict.fromkeys("none" if pd.isna(one) else one for one in ids)]
     if len(every) > 1:
         raise UserError(str(run.folder), "its rows are of several runs", "Compare folders with one run each", f"{every[0]}, {every[1]}")  # fmt: skip
 

@@ -14,6 +14,7 @@ import pandas as pd
 
 from bench.analyse.stats.estimators import Floats
 from bench.spec.columns import cell_of
+from bench.spec.config.timing import MOST_PROCESSES
 from bench.spec.devices.device_names import in_words, is_cpu
 
 Record = Mapping[str, Any]
@@ -30,8 +31,6 @@ USUAL: Mapping[str, Any] = {
     "cudnn_benchmark": "on",
 }
 """How a block is run by default; what an older table leaves empty counts as this."""
-
-MOST_PROCESSES = 1000  # of a trial, as in a config
 
 _LEFT_OUT_IF_USUAL = ("dtype", "mode", "pass", "allocator", "waiting")  # of a label
 

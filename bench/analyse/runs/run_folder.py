@@ -20,10 +20,10 @@ from bench.analyse.runs import predicted_rows
 from bench.analyse.runs.journal import Journal, Visit, read_journal
 from bench.analyse.runs.measured_rows import Row, RunContext, rows_of
 from bench.analyse.runs.roofline import roof_rows
-from bench.analyse.runs.rows import MOST_PROCESSES, as_csv, by_process
+from bench.analyse.runs.rows import as_csv, by_process
 from bench.analyse.runs.second_opinion_rows import opinion_rows
 from bench.spec.columns import FILES, FLAGS, KEYS, SCHEMA_VERSION, SPEEDUP, STATUSES, TIME, Column, columns_of, text_of
-from bench.spec.config.timing import Timing
+from bench.spec.config.timing import MOST_PROCESSES, Timing
 from bench.spec.errors import UserError
 from bench.spec.files import PLAN, content_of, refuse_links, write_text
 from bench.spec.model.model_parameters import Prediction
@@ -230,11 +230,10 @@ def _from_tables(
 
 def _refuse_lost(folder: Path, measurements: pd.DataFrame, pairs: pd.DataFrame, plan: Plan | None) -> None:
     """UserError where measurements.csv lacks a trial that pairs.csv or plan.json has."""
-    held, paired = measurements["trial_id"].unique(), pairs["trial_id"].dropna()
-    lost = [(trial, FILES["p"]) for trial in paired[~paired.isin(held)].head(1)]
-    if plan is not None:
-        lost += [(trial, PLAN) for trial in {t.trial_id: 0 for t in plan.trials}.keys() - {*held}]
-    for trial, file in lost:
+    held = {*measurements["trial_id"].unique()}
+    due = [(trial, FILES["p"]) for trial in pairs["trial_id"].dropna().unique()]
+    due += [(t.trial_id, PLAN) for t in (plan.trials if plan else ())]
+    for trial, file in (one for one in due if one[0] not in held):
         raise UserError(str(folder / FILES["m"]), f"it lacks this trial, which {file} has", RESTORE, trial)
 
 

@@ -52,7 +52,7 @@ def text(
     comparisons: Sequence[Comparison], pictures: Sequence[Iterable[Path]], command: str, gate: Gate | None = None
 ) -> str:
     """The page, with the SVG files among the `pictures` of each comparison, `command` as its maker, and a gate's answer."""
-    several = len(comparisons) > 1
+    several, paired = len(comparisons) > 1, all(c.speedups is None for c in comparisons)
     compared: list[dict[str, Any]] = []
     for i, (c, files) in enumerate(zip(comparisons, pictures, strict=True), 1):
         drawn = inlined(files, f"{i}-" if several else "")
@@ -63,8 +63,8 @@ def text(
     content: dict[str, Any] = {
         "words": words,
         "several": several,
-        "paired": all(c.speedups is None for c in comparisons),
-        "slower": all(c.speedups is None for c in comparisons) or (gate is not None and gate.quantity == "time"),
+        "paired": paired,
+        "slower": paired or (gate is not None and gate.quantity == "time"),
         "runs": runs,
         "named": named,
         "made_on": run_facts.made_on,

@@ -194,13 +194,10 @@ def notes(c: Comparison) -> list[str]:
         return [SAME_RUN]
     if c.speedups is None:
         return runs_differ(c)
-    order, bands = (
-        _order(c),
-        [f"±{_percent(math.expm1(band))} in {n}" for n, band in zip("AB", c.bands, strict=True) if band is not None],
-    )
+    bands = [f"±{_percent(math.expm1(band))} in {n}" for n, band in zip("AB", c.bands, strict=True) if band is not None]
     effect = "They widen the intervals of B / A, and the margin where it is narrower."
     noise = f"at most {listed(bands)}. {effect}" if bands else "none for these rows."
-    return [*order, f"Noise bands (bench aa): {noise}", *runs_differ(c), DRIFT]
+    return [*_order(c), f"Noise bands (bench aa): {noise}", *runs_differ(c), DRIFT]
 
 
 def _order(c: Comparison) -> list[str]:

@@ -7,6 +7,9 @@ from pydantic_core import PydanticCustomError
 
 from bench.spec.config.block_entries import STRICT, key
 
+MOST_PROCESSES = 1000  # of a trial
+_PROCESSES = f"a whole number from 1 to {MOST_PROCESSES}"
+
 
 class Timing(BaseModel):
     """When to stop, and how to sample. Times in seconds; `seconds` is for one trial in one process."""
@@ -15,8 +18,8 @@ class Timing(BaseModel):
 
     precision: float = key("the half-width to reach of the interval of ln(speedup), as 0.05", default=0.05, gt=0, lt=1)
     confidence: float = key("a share above 0.5 and below 1, as 0.95", default=0.95, gt=0.5, lt=1)
-    processes_min: int = key("a whole number from 1 to 1000", default=6, ge=1, le=1000)
-    processes_max: int = key("a whole number from 1 to 1000", default=12, ge=1, le=1000)
+    processes_min: int = key(_PROCESSES, default=6, ge=1, le=MOST_PROCESSES)
+    processes_max: int = key(_PROCESSES, default=12, ge=1, le=MOST_PROCESSES)
     seconds: float = key("seconds above 0, at most 3600", default=0.6, gt=0, le=3600)
     rounds_min: int = key("a whole number from 1 to 100000", default=4, ge=1, le=100_000)
     rounds_max: int = key("a whole number from 1 to 100000", default=1000, ge=1, le=100_000)
