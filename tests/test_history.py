@@ -18,7 +18,8 @@ from bench.analyse.compare.change_points import History, change_points, history_
 from bench.analyse.runs import run_folder
 from bench.show.export.compare import history_to_dict
 from bench.show.plots.compare import of_history
-from bench.show.text.compare import history_title, print_history
+from bench.show.text.history import print_history
+from bench.show.text.history import title as history_title
 from bench.spec.errors import UserError
 from bench.spec.plan.plan import Arm, Trial
 from tests.synthetic import Story, config, half_the_promise, write_run

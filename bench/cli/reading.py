@@ -249,7 +249,7 @@ def _history(
     from bench.analyse.compare import change_points
     from bench.analyse.runs.run_folder import read
     from bench.show.export.compare import history_to_dict
-    from bench.show.text import compare as words
+    from bench.show.text import history as words
 
     share = share_of("--margin", margin)
     runs = [read(named_folder(folder)) for folder in folders]

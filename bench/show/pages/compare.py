@@ -19,6 +19,7 @@ from bench.show.pages.frame import DOWNLOADS, MOST_BYTES, download, inlined, ren
 from bench.show.pages.rows_table import Cell, Column, ratio_cell
 from bench.show.plots.compare import NAMES
 from bench.show.text import compare as words
+from bench.show.text import history as history_words
 from bench.show.text import run_facts
 from bench.show.text.terminal import named
 from bench.spec.format import in_seconds, p_words, percent, plural
@@ -167,7 +168,7 @@ def history_text(history: History, pictures: tuple[Path, ...], command: str) -> 
     drawn = inlined(pictures)
     return render(
         "history.html.j2",
-        words=words,
+        words=history_words,
         history=history,
         margin=percent(history.margin),
         machine=run_facts.made_on(history.runs[0]),
@@ -180,7 +181,7 @@ def history_text(history: History, pictures: tuple[Path, ...], command: str) -> 
 
 def _history_table(history: History) -> rows_table.Table:
     """Every row that all runs have: the last run / the first, and at each change point the shift with its verdict."""
-    columns = {"last": Column("last", "last / first", words.history_heading(history), True)}
+    columns = {"last": Column("last", "last / first", history_words.heading(history), True)}
     last = np.exp(history.logs[-1] - history.logs[0]).tolist()[:MOST_HISTORY]
     rows = [{**row, "last": ratio_cell(ratio)} for row, ratio in zip(history.rows, last, strict=False)]
     for change in history.changes:

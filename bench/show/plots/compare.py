@@ -31,6 +31,7 @@ from bench.analyse.sweeps.kinds import sweep_of_shapes
 from bench.show.plots.shared import files, panels, style
 from bench.show.text import captions
 from bench.show.text import compare as words
+from bench.show.text import history as history_words
 from bench.show.text.ways import line_labels
 from bench.spec.format import digits, in_seconds
 
@@ -163,13 +164,13 @@ def of_history(history: History) -> Figure:
     _margin_axis(axis, math.log1p(history.margin), ratios.ravel().tolist(), room=1.03)
     labelled = range(0, count, math.ceil(count / _MOST_LABELS))
     axis.set_xticks(labelled, [history.started[i][5:16].replace("T", "\n") for i in labelled])
-    axis.set(xlim=(-0.5, count - 0.5), ylabel=words.history_heading(history))
+    axis.set(xlim=(-0.5, count - 0.5), ylabel=history_words.heading(history))
     handles: list[Artist] = [
         style.proxy("geometric mean", style.INK, "o", "-"),
         style.proxy("a row", style.FAINT, line="-"),
         style.proxy("change point", style.MAGENTA, line=(0, (4, 2))),
     ]
-    style.frame(figure, words.history_title(history), words.history_footer(history), handles)
+    style.frame(figure, history_words.title(history), history_words.footer(history), handles)
     return figure
 
 

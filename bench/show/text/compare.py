@@ -1,4 +1,4 @@
-"""The words of a comparison and of a history, each sentence once: the terminal, the page and the pictures print these."""
+"""The words of a comparison, each sentence once: the terminal, the page and the pictures print these."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 
 from bench.analyse.compare import facts
-from bench.analyse.compare.change_points import ENOUGH_RUNS, Change, History
 from bench.analyse.compare.ci_gate import LOCKSTEP, Gate
 from bench.analyse.compare.facts import Comparison, Correction, Doubt, Match, MeanRatio, Quantity, QuantityComparison
 from bench.analyse.runs.rows import Record
@@ -15,7 +14,7 @@ from bench.show.text import terminal
 from bench.show.text.terminal import cell, named, print_lines, print_table
 from bench.spec.columns import MEASURED
 from bench.spec.devices.device_names import in_words
-from bench.spec.format import in_seconds, interval, listed, percent, plural, spanned, times
+from bench.spec.format import in_seconds, listed, percent, plural, spanned, times
 
 MOST_ROWS: dict[Quantity, int] = {"speedup": 30, "time": 12}
 FEW_ROWS: dict[Quantity, int] = {"speedup": 6, "time": 4}  # unless all are asked for
@@ -34,10 +33,7 @@ WAYS: dict[Quantity, tuple[str, str]] = {"speedup": ("higher", "lower"), "time":
 """A ratio above 1x in a word, and one below."""
 SAME_RUN = "A and B are the same run: nothing can differ."
 DRIFT = "Absolute times drift with machine load. On a shared machine speedups drift as well, by more than their intervals show. Trust a difference only if a third run repeats it."
-_QUANTITIES: dict[Quantity, str] = {"speedup": "speedup", "time": "median time"}
-MOST_SHIFTS = 8
-TRUST = "A change point is an end of a stretch of runs whose mean over all rows differs by more than in 95 % of random orders of these runs. If runs drift, or are disturbed for days, it only shows that earlier and later runs differ. What else changed there need not be the cause."
-HISTORY_HEAD = ("started (UTC)", "run", "torch", "mean", "")
+QUANTITIES: dict[Quantity, str] = {"speedup": "speedup", "time": "median time"}
 _CORRECTIONS: dict[Correction, str] = {"benjamini-hochberg": "Benjamini-Hochberg's", "holm": "Holm's"}
 _DOUBTS: dict[Doubt, str] = {
     "no interval": "fewer than three processes, so no interval",
@@ -70,7 +66,7 @@ def print_comparison(c: Comparison, every: bool = False) -> None:
         rows = many[:most]
         header, *lines = table(compared, rows) if every else _narrow(compared, rows, many, width)
         if rows:
-            brief_head = f"{_QUANTITIES[compared.quantity]}, B / A {ABOVE[compared.quantity]}"
+            brief_head = f"{QUANTITIES[compared.quantity]}, B / A {ABOVE[compared.quantity]}"
             print_lines(["", HEADINGS[compared.quantity] if every else brief_head])
             print_table(header, lines, 2 if every else 1)
         left = f"{more} more rows, changed by less or not at all: {'--csv or --json' if every else '--all'}"
@@ -320,64 +316,6 @@ def headline(c: Comparison) -> str:
     sides = [f"{side}, git {sha}" for side, sha in zip(sides, (git.a, git.b), strict=True)] if git else sides
     other = "another card" if c.cards and not c.apart else f"another machine{f' ({c.apart})' if c.apart else ''}"
     return f"{' -> '.join(sides)}, {'same machine' if c.same_machine else other}"
-
-
-def print_history(history: History) -> None:
-    """Print the runs, the mean of each against the first, and the changes."""
-    print_lines([f"{history_heading(history)}: geometric mean of {len(history.rows)} rows"])
-    print_table(HISTORY_HEAD, history_steps(history), 3)
-    print_lines(history_sentences(history))
-
-
-def history_heading(history: History) -> str:
-    """What is shown of each run."""
-    return f"{_QUANTITIES[history.quantity]} / that of the first run (above 1x: {WAYS[history.quantity][0]})"
-
-
-def history_steps(history: History) -> list[tuple[str, ...]]:
-    """Each run: when it was started, its name, its torch, its mean against the first run's, and whether it is a change point."""
-    changed = {change.at for change in history.changes}
-    return [
-        (started, run.run_id, str(run.environment.get("torch") or "unknown"), times(math.exp(mean), 0.01), "changed" if i in changed else "")
-        for i, (started, run, mean) in enumerate(zip(history.started, history.runs, history.means, strict=True))
-    ]  # fmt: skip
-
-
-def history_sentences(history: History) -> Iterator[str]:
-    """What changed, when and in which rows, with what else changed there."""
-    for change in history.changes:
-        rows = ", ".join(f"{n} {verdict}" for verdict, n in change.counts.items())
-        yield f"From {history.runs[change.at].run_id} on: {interval(change.mean)} of before, {_moved(history, change)} (p = {change.p:.3f}). Rows: {rows}."
-        if change.moved:
-            first = "; ".join(f"{s.row['trial_id']} {s.row['block']} {times(math.exp(s.log.mean), 0.01)}" for s in change.moved[:MOST_SHIFTS])  # fmt: skip
-            more = len(change.moved) - MOST_SHIFTS
-            yield f"Rows beyond the margin: {first}{f'; and {more} more' if more > 0 else ''}."
-        for d in change.differences:
-            yield f"Changed there too: {d.name}: {d.a} before, {d.b} after."
-    if not history.changes:
-        few = f" Fewer than {ENOUGH_RUNS} runs can't show one." if len(history.runs) < ENOUGH_RUNS else ""
-        yield f"{history_title(history)}.{few}"
-    if history.left_out:
-        yield f"Rows left out, because a run did not measure them: {history.left_out}."
-
-
-def history_title(history: History) -> str:
-    """The largest change, or that there is none."""
-    if not history.changes:
-        return f"No change point in {len(history.runs)} runs"
-    largest = max(history.changes, key=lambda c: abs(c.mean.mean))
-    when = history.started[largest.at][:16].replace("T", " ")
-    return f"{history.quantity.capitalize()}s are {_moved(history, largest)} from {when} on"
-
-
-def _moved(history: History, change: Change) -> str:
-    """How far the mean over rows moved: `11 % lower`."""
-    return f"{percent(abs(math.expm1(change.mean.mean)))} {WAYS[history.quantity][change.mean.mean <= 0]}"
-
-
-def history_footer(history: History) -> str:
-    """The small print of the picture."""
-    return f"{history.runs[0].run_id} to {history.runs[-1].run_id} · shaded: within {history.margin * 100:g} % · change points: {len(history.changes)}, by permutations of the runs at 5 %"
 
 
 def _hidden(g: Gate) -> str:
